@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Version 1 of the wire: what may be asked of `lunard`, and what it answers.
+//!
+//! Above: the client and the server.  Below: `serde`.
+//! Never here: a rule.  A value of these types may be nonsense; `model` decides.
+//!
+//! | method and path | body | answer |
+//! |---|---|---|
+//! | `GET /v1/version` | | [`Version`] |
+//! | `GET /v1/config` | | [`Config`] |
+//! | `POST /v1/changes` | [`Changes`] | [`Applied`] |
+//! | `POST /v1/saveconfig` | | [`Saved`] |
+//! | `GET /v1/saveconfig` | | LIO's saveconfig.json |
+//!
+//! A request that is refused changes nothing and is answered with status 4xx (the caller's fault) or
+//! 5xx (the host's) and a [`Problem`].
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// Where the versioned paths begin.
+pub const PREFIX: &str = "/v1";
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Version {
+    /// The version of `lunard`, such as `0.1.0`.
+    pub version: String,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// One line that names the thing and what is wrong with it, without a full stop.
+    pub message: String,
+    /// One line with the way out, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// The whole configuration together with what is known of the running target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Config {
+    /// Ordered by kind, then by name.
+    pub backstores: Vec<Backstore>,
+    /// Ordered by WWN.
+    pub targets: Vec<Target>,
+}
+
+/// The kinds of backstore, in targetcli's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A block device of the host, read and written directly.
+    Block,
+    /// A file of the host, through its page cache.
+    Fileio,
+    /// Memory of the daemon; its contents go with the daemon.
+    Ramdisk,
+}
+
+/// Names one backstore.  A name is unique within its kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+pub struct BackstoreId {
+    /// The kind.
+    pub kind: Kind,
+    /// The administrator's name for it.
+    pub name: String,
+}
+
+/// One backstore as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Backstore {
+    /// Its kind and name.
+    #[serde(flatten)]
+    pub id: BackstoreId,
+    /// The path as the administrator typed it; absent for a ramdisk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The unit serial number, a UUID unless the administrator chose another: targetcli's `wwn`.
+    pub unit_serial: String,
+    /// The capacity in bytes; for a missing file or device the last one known, or 0.
+    pub size_bytes: u64,
+    /// The size of a logical block in bytes.
+    pub block_bytes: u32,
+    /// Whether writes are refused.
+    pub read_only: bool,
+    /// Whether a volatile write cache is reported: WCE of the caching page.
+    pub write_back: bool,
+    /// A ramdisk that keeps nothing.
+    pub nullio: bool,
+    /// Whether a LUN is mapped to it, or why it is not served.
+    pub state: BackstoreState,
+    /// Every attribute with its value: a number, except for the few that are text.
+    pub attributes: BTreeMap<String, String>,
+    /// `MAJOR:MINOR` and the kernel's name of a block device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<BlockDevice>,
+}
+
+/// Which device of the host a block backstore is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockDevice {
+    /// The kernel's name, such as `dm-0`.
+    pub name: String,
+    /// Its major number.
+    pub major: u32,
+    /// Its minor number.
+    pub minor: u32,
+}
+
+/// Whether a backstore serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BackstoreState {
+    /// At least one LUN is mapped to it.
+    Activated,
+    /// No LUN is mapped to it.
+    Deactivated,
+    /// Its file or device is not there.
+    Missing,
+}
+
+/// One target: what a guest connects to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Target {
+    /// Its name, `naa.` and 16 hexadecimal digits.
+    pub wwn: String,
+    /// Where QEMU connects.
+    pub socket: String,
+    /// Whether a front end is connected now.
+    pub connected: bool,
+    /// Ordered by tag.
+    pub tpgs: Vec<Tpg>,
+}
+
+/// One target port group: a SCSI target as the guest sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tpg {
+    /// Its tag, which is the SCSI target id in the guest.  0 to 255.
+    pub tag: u16,
+    /// The initiator's name that stands for the guest.
+    pub nexus: String,
+    /// Ordered by number.
+    pub luns: Vec<Lun>,
+}
+
+/// One mapping of a backstore into a target port group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Lun {
+    /// The logical unit number.  0 to 16383.
+    pub lun: u16,
+    /// What it shows.
+    pub backstore: BackstoreId,
+    /// Ten hexadecimal digits: the name of the link in LIO's tree.
+    pub alias: String,
+    /// Whether this mapping refuses writes.
+    pub write_protect: bool,
+}
+
+/// One transaction: all of it happens, or none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Changes {
+    /// In order.  At most [`CHANGES_MAX`].
+    pub changes: Vec<Change>,
+}
+
+/// The most changes of one transaction.
+pub const CHANGES_MAX: usize = 4096;
+
+/// What was done, one answer a change, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Applied {
+    /// One for each change.
+    pub results: Vec<Outcome>,
+}
+
+/// What one change did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The backstore as it is now.
+    BackstoreCreated {
+        /// The backstore.
+        backstore: Backstore,
+        /// What the administrator should know, such as that an existing file kept its size.
+        notes: Vec<String>,
+    },
+    /// The target as it is now, with the name chosen for it.
+    TargetCreated {
+        /// The target.
+        target: Target,
+    },
+    /// The target port group's tag.
+    TpgCreated {
+        /// The tag.
+        tag: u16,
+    },
+    /// The LUN's number.
+    LunMapped {
+        /// The number.
+        lun: u16,
+    },
+    /// The attribute's value, read back.
+    AttributeSet {
+        /// The value.
+        value: String,
+    },
+    /// Nothing is left to say.
+    Done,
+}
+
+/// Everything that may be asked to change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    /// Makes a backstore; a file that does not exist is created.
+    CreateBackstore(CreateBackstore),
+    /// Removes a backstore that no LUN shows.  Its file stays.
+    DeleteBackstore {
+        /// Which.
+        #[serde(flatten)]
+        id: BackstoreId,
+    },
+    /// Sets one attribute of a backstore.
+    SetAttribute {
+        /// Which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// The attribute's name, such as `emulate_fua_write`.
+        attribute: String,
+        /// The value as typed.
+        value: String,
+    },
+    /// Makes a target with the given target port groups.
+    CreateTarget {
+        /// Its name; a free one is made up where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wwn: Option<String>,
+        /// The tags of the target port groups made with it.
+        #[serde(default)]
+        tpgs: Vec<u16>,
+    },
+    /// Removes a target, its target port groups and LUNs.  Refused while a guest is connected.
+    DeleteTarget {
+        /// Its name.
+        wwn: String,
+    },
+    /// Makes a target port group.
+    CreateTpg {
+        /// The target.
+        wwn: String,
+        /// The tag; the lowest free one from 1 where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tag: Option<u16>,
+    },
+    /// Removes a target port group and its LUNs.
+    DeleteTpg {
+        /// The target.
+        wwn: String,
+        /// The tag.
+        tag: u16,
+    },
+    /// Shows a backstore to the guest.
+    MapLun {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The number; the lowest free one where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lun: Option<u16>,
+        /// What to show.
+        backstore: BackstoreId,
+        /// Whether this mapping refuses writes.
+        #[serde(default)]
+        write_protect: bool,
+    },
+    /// Takes a LUN away from the guest.
+    UnmapLun {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The number.
+        lun: u16,
+    },
+}
+
+/// A backstore that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum CreateBackstore {
+    /// A block device.
+    Block {
+        /// The name.
+        name: String,
+        /// The device, kept as typed.
+        path: String,
+        /// Whether to refuse writes; the device decides where nothing is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        read_only: Option<bool>,
+        /// The unit serial number; made up where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unit_serial: Option<String>,
+    },
+    /// A file.
+    Fileio {
+        /// The name.
+        name: String,
+        /// The file, absolute, kept as typed.
+        path: String,
+        /// The size in bytes of a file that is to be created.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size_bytes: Option<u64>,
+        /// Whether the page cache is a write cache; true where nothing is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        write_back: Option<bool>,
+        /// Whether a new file is sparse; true where nothing is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sparse: Option<bool>,
+        /// The unit serial number; made up where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unit_serial: Option<String>,
+    },
+    /// Memory.
+    Ramdisk {
+        /// The name.
+        name: String,
+        /// The size in bytes; rounded up to whole pages.
+        size_bytes: u64,
+        /// Whether to keep nothing.
+        #[serde(default)]
+        nullio: bool,
+        /// The unit serial number; made up where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unit_serial: Option<String>,
+    },
+}
+
+/// Where the configuration was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Saved {
+    /// The file.
+    pub path: String,
+    /// How many earlier versions are kept, where one was made now, and in which directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backups: Option<Backups>,
+}
+
+/// The earlier versions that are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Backups {
+    /// At most this many.
+    pub kept: u32,
+    /// Where, with a final slash.
+    pub directory: String,
+}
