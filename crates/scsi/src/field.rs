@@ -114,6 +114,19 @@ impl<const N: usize> Block<N> {
     }
 }
 
+/// Packs hex digits, the first into the high half of the first byte; what is missing is zero.
+pub(crate) fn pack_digits<const N: usize>(digits: impl Iterator<Item = u32>) -> [u8; N] {
+    let mut bytes = [0; N];
+    for (index, digit) in digits.take(2 * N).enumerate() {
+        let [.., digit] = digit.to_be_bytes();
+        let half = if index.is_multiple_of(2) { (digit & mask(3)) << 4 } else { digit & mask(3) };
+        if let Some(byte) = bytes.get_mut(index / 2) {
+            *byte |= half;
+        }
+    }
+    bytes
+}
+
 /// Returns the bits that are in either.
 pub(crate) const fn union(left: u8, right: u8) -> u8 {
     left | right

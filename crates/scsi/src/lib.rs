@@ -24,7 +24,13 @@ mod status; // how a command ended                                            SA
 mod cdb; // a command as the guest meant it                                   SPC 6, SBC 5
 pub mod opcode; // THE table                                                  SPC 4.3, 6.34
 
+// The answers, a file for each.
+pub mod capacity;
+pub mod inquiry;
+pub mod mode;
 pub mod report_luns;
+pub mod rsoc;
+pub mod vpd;
 
 pub use cdb::block::{Read, SynchronizeCache, Verify, Write};
 pub use cdb::primary::{

@@ -5,8 +5,8 @@
 //! Below: `field`.
 //! Never here: the answers, which the files named after them build.
 
-use crate::Sense;
 use crate::cdb::{Cdb, Command};
+use crate::{Sense, SenseFormat};
 
 /// Asks for the sense data of this nexus as data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,14 @@ pub struct RequestSense {
     pub descriptor: bool,
     /// The most bytes to return.
     pub allocation_bytes: u8,
+}
+
+impl RequestSense {
+    /// Returns the layout that is wanted, whatever D_SENSE says.  SPC-4 6.39.
+    #[must_use]
+    pub const fn format(&self) -> SenseFormat {
+        if self.descriptor { SenseFormat::Descriptor } else { SenseFormat::Fixed }
+    }
 }
 
 /// Asks what the unit is.
