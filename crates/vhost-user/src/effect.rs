@@ -49,7 +49,7 @@ pub enum Effect {
     /// Can fail: [`crate::Session::start_failed`].
     StartRing(RingStart),
     /// Finish all requests of a ring that was started, stop it, close its kick, and tell
-    /// [`crate::Session::ring_stopped`], which may return an answer to send.  The ring may be a disabled one.
+    /// [`crate::Session::ring_stopped`], which may return an answer to send.  The ring may be a disabled one, and no answer may be asked for.
     StopRing {
         /// Index of the ring.
         index: u16,

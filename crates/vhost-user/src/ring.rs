@@ -13,6 +13,9 @@
 //!                     GET_VRING_BASE, RESET_DEVICE
 //! ```
 //! Whether a ring is enabled is kept beside that: it may be said at any time, and outlives a stop.
+//!
+//! A live ring that is enabled cannot be described anew.  One that is parked can, and is stopped by that: libkrun
+//! resets a device by SET_VRING_ENABLE 0 alone, and describes the rings again when the guest has rebooted.
 
 use crate::{Effect, Refusal, RingAddresses, RingStart};
 use std::os::fd::OwnedFd;
@@ -24,6 +27,8 @@ pub(crate) struct Ring {
     entries: Option<u16>,
     addresses: Option<RingAddresses>,
     base: u16,
+    /// The caller was told to stop the ring; where it stopped is the base, unless the front end sets another.
+    base_follows: bool,
     enabled: bool,
     state: State,
 }
@@ -41,7 +46,15 @@ enum State {
 
 impl Ring {
     pub(crate) fn new(index: u16) -> Self {
-        Self { index, entries: None, addresses: None, base: 0, enabled: false, state: State::Stopped }
+        Self {
+            index,
+            entries: None,
+            addresses: None,
+            base: 0,
+            base_follows: false,
+            enabled: false,
+            state: State::Stopped,
+        }
     }
 
     /// Whether the caller holds the ring, running or parked.
@@ -54,41 +67,39 @@ impl Ring {
         self.base
     }
 
-    /// Sets the number of entries.  A live ring cannot change it.
+    /// Sets the number of entries.
     pub(crate) fn set_entries(&mut self, entries: u16, features: u64) -> Result<Option<Effect>, Refusal> {
-        if self.is_live() && self.entries != Some(entries) {
-            return Err(Refusal::RingRuns { index: self.index });
+        if self.entries == Some(entries) {
+            return Ok(None);
         }
+        let stop = self.unsettle()?;
         self.entries = Some(entries);
-        Ok(self.start_if_ready(features))
+        Ok(stop.or_else(|| self.start_if_ready(features)))
     }
 
-    /// Sets the addresses.  A live ring can change only whether it is logged.
+    /// Sets the addresses.  Only whether the used ring is logged can change while the ring goes on.
     pub(crate) fn set_addresses(
         &mut self,
         addresses: RingAddresses,
         features: u64,
     ) -> Result<Option<Effect>, Refusal> {
-        if !self.is_live() {
-            self.addresses = Some(addresses);
-            return Ok(self.start_if_ready(features));
-        }
         let unlogged = |addresses| RingAddresses { log: None, ..addresses };
-        if self.addresses.map(unlogged) != Some(unlogged(addresses)) {
-            return Err(Refusal::RingRuns { index: self.index });
+        if self.is_live() && self.addresses.map(unlogged) == Some(unlogged(addresses)) {
+            let before = self.addresses.replace(addresses);
+            let changed = before != Some(addresses);
+            return Ok(changed.then_some(Effect::LogRing { index: self.index, log: addresses.log }));
         }
-        let before = self.addresses.replace(addresses);
-        let changed = before != Some(addresses);
-        Ok(changed.then_some(Effect::LogRing { index: self.index, log: addresses.log }))
+        let stop = self.unsettle()?;
+        self.addresses = Some(addresses);
+        Ok(stop.or_else(|| self.start_if_ready(features)))
     }
 
-    /// Sets the available index to go on from.  A live ring knows it better.
-    pub(crate) fn set_base(&mut self, base: u16) -> Result<(), Refusal> {
-        if self.is_live() {
-            return Err(Refusal::RingRuns { index: self.index });
-        }
+    /// Sets the available index to go on from.
+    pub(crate) fn set_base(&mut self, base: u16) -> Result<Option<Effect>, Refusal> {
+        let stop = self.unsettle()?;
         self.base = base;
-        Ok(())
+        self.base_follows = false;
+        Ok(stop)
     }
 
     /// Starts the ring, or gives a live one another kick.
@@ -116,12 +127,17 @@ impl Ring {
 
     /// Stops the ring; returns whether the caller has it and must stop it too.
     pub(crate) fn stop(&mut self) -> bool {
-        matches!(std::mem::replace(&mut self.state, State::Stopped), State::Live)
+        let live = self.is_live();
+        self.state = State::Stopped;
+        self.base_follows = live;
+        live
     }
 
     /// Takes note of where the caller stopped the ring.
     pub(crate) fn stopped_at(&mut self, next_avail: u16) {
-        self.base = next_avail;
+        if std::mem::replace(&mut self.base_follows, false) {
+            self.base = next_avail;
+        }
     }
 
     /// Brings the ring to its first state; returns whether the caller has it and must stop it.
@@ -129,6 +145,15 @@ impl Ring {
         let live = self.is_live();
         *self = Self::new(self.index);
         live
+    }
+
+    /// Makes the ring ready to be described anew: returns the effect that stops a parked one.
+    fn unsettle(&mut self) -> Result<Option<Effect>, Refusal> {
+        let index = self.index;
+        if self.is_live() && self.enabled {
+            return Err(Refusal::RingRuns { index });
+        }
+        Ok(self.is_live().then(|| self.stop()).map(|_| Effect::StopRing { index }))
     }
 
     /// Hands the ring to the caller if it is started, enabled and fully described.

@@ -198,12 +198,11 @@ impl Session {
     /// Takes note that a ring has stopped and that its next available index is `next_avail`.  Returns the answer if
     /// the front end waits for one.
     pub fn ring_stopped(&mut self, index: u16, next_avail: u16) -> Option<Reply> {
-        let Awaits::RingStopped { index: awaited } = self.pending.awaits else { return None };
-        if awaited != index {
+        self.rings.get_mut(usize::from(index))?.stopped_at(next_avail);
+        if !matches!(self.pending.awaits, Awaits::RingStopped { index: awaited } if awaited == index) {
             return None;
         }
         self.pending.awaits = Awaits::Nothing;
-        self.rings.get_mut(usize::from(index))?.stopped_at(next_avail);
         Some(rings::base_reply(index, next_avail))
     }
 

@@ -57,8 +57,7 @@ impl Session {
     pub(super) fn set_ring_base(&mut self, index: u32, base: u32) -> Result<Vec<Effect>, Refusal> {
         let ring = self.ring(index)?;
         let known = u16::try_from(base).map_err(|_| Refusal::RingBase { base })?;
-        ring.set_base(known)?;
-        Ok(Vec::new())
+        Ok(ring.set_base(known)?.into_iter().collect())
     }
 
     /// Stops a ring.  The answer waits until the caller has stopped it; a ring it does not have is answered at once.
