@@ -243,3 +243,109 @@ fn refuse_naca(opcode: &Opcode, cdb: &[u8; CDB_BYTES_MAX]) -> Result<(), Sense> 
     let control = cdb.get(opcode.cdb_bytes() - 1).copied().unwrap_or_default();
     if field::Fields(&[control]).bit::<0, 2>() { Err(Sense::INVALID_FIELD_IN_CDB) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn decoded(bytes: &[u8]) -> Result<Command, Sense> {
+        let mut cdb = [0xff; CDB_BYTES_MAX]; // What follows a CDB has no meaning.
+        cdb[..bytes.len()].copy_from_slice(bytes);
+        decode(&cdb)
+    }
+
+    #[test]
+    fn no_command_and_no_name_is_in_the_table_twice() {
+        let (mut commands, mut names) = (HashSet::new(), HashSet::new());
+        for opcode in OPCODES {
+            assert!(commands.insert((opcode.code(), opcode.service_action)), "{}", opcode.name);
+            assert!(names.insert(opcode.name), "{}", opcode.name);
+        }
+        assert_eq!(commands.len(), 23);
+    }
+
+    #[test]
+    fn an_operation_code_has_service_actions_or_has_none() {
+        for opcode in OPCODES.iter().filter(|opcode| opcode.service_action.is_none()) {
+            assert_eq!(rows(opcode.code()).len(), 1, "{}", opcode.name);
+        }
+    }
+
+    #[test]
+    fn each_operation_code_leads_to_its_rows() {
+        for code in 0..=u8::MAX {
+            let expected: Vec<_> =
+                OPCODES.iter().filter(|row| row.code() == code).map(|row| row.name).collect();
+            let found: Vec<_> = rows(code).iter().map(|row| row.name).collect();
+            assert_eq!(found, expected, "{code:02x}");
+        }
+    }
+
+    #[test]
+    fn a_cdb_is_as_long_as_the_group_of_its_operation_code_says() {
+        for opcode in OPCODES {
+            let bytes = match opcode.code() {
+                0x00..=0x1f => 6,
+                0x20..=0x5f => 10,
+                0x80..=0x9f => 16,
+                0xa0..=0xbf => 12,
+                _ => panic!("{} belongs to no group", opcode.name),
+            };
+            assert_eq!(opcode.cdb_bytes(), bytes, "{}", opcode.name);
+        }
+    }
+
+    #[test]
+    fn usage_data_holds_the_service_action_and_naca() {
+        for opcode in OPCODES {
+            if let Some(service_action) = opcode.service_action {
+                assert_eq!(u16::from(opcode.usage[1]), service_action, "{}", opcode.name);
+            }
+            assert_eq!(opcode.usage.last(), Some(&0x04), "{}", opcode.name);
+            let conditional = opcode.dpofua_bits | opcode.protect_bits;
+            assert_eq!(opcode.usage[1] & conditional, conditional, "{}", opcode.name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_operation_code_is_invalid() {
+        assert_eq!(decoded(&[0x04, 0, 0, 0, 0, 0]), Err(Sense::INVALID_OPCODE));
+        assert_eq!(decoded(&[0x7e, 0, 0, 0, 0, 0]), Err(Sense::INVALID_OPCODE));
+        assert_eq!(decoded(&[0xff, 0, 0, 0, 0, 0]), Err(Sense::INVALID_OPCODE));
+    }
+
+    #[test]
+    fn dpo_and_fua_need_a_unit_that_has_them() {
+        let without = Capabilities { dpofua: false, report_supported_operation_codes: true };
+        let with = Capabilities { dpofua: true, ..without };
+        let write_fua = [0x2a, 0x08, 0, 0, 0, 0, 0, 0, 1, 0];
+        let read_dpo = [0x88, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
+        let verify_dpo = [0x2f, 0x10, 0, 0, 0, 0, 0, 0, 1, 0];
+        let plain = [0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+        for cdb in [&write_fua[..], &read_dpo, &verify_dpo] {
+            let command = decoded(cdb).expect("a CDB in order");
+            assert_eq!(without.admit(&command), Err(Sense::INVALID_FIELD_IN_CDB), "{cdb:02x?}");
+            assert_eq!(with.admit(&command), Ok(()), "{cdb:02x?}");
+        }
+        assert_eq!(without.admit(&decoded(&plain).expect("a CDB in order")), Ok(()));
+    }
+
+    #[test]
+    fn protection_information_is_refused_in_every_form() {
+        let unit = Capabilities { dpofua: true, report_supported_operation_codes: true };
+        for opcode in [0x28, 0x2a, 0x2f, 0x88, 0x8a, 0x8f, 0xa8, 0xaa, 0xaf] {
+            let mut cdb = [0; 16];
+            cdb[..2].copy_from_slice(&[opcode, 0x20]);
+            let command = decoded(&cdb).expect("a CDB in order");
+            assert_eq!(unit.admit(&command), Err(Sense::INVALID_FIELD_IN_CDB), "{opcode:02x}");
+        }
+    }
+
+    #[test]
+    fn an_attribute_can_take_a_command_away() {
+        let unit = Capabilities { dpofua: true, report_supported_operation_codes: false };
+        let command = decoded(&[0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0]).expect("a CDB in order");
+        assert_eq!(unit.admit(&command), Err(Sense::INVALID_OPCODE));
+    }
+}

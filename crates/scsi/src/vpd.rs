@@ -19,7 +19,7 @@ pub struct Port {
     pub target_wwn: String,
     /// The tag of the target port group as the administrator knows it, 0..=255.
     pub tpg_tag: u16,
-    /// RELATIVE TARGET PORT IDENTIFIER, 1..=65535; 0 is reserved.
+    /// RELATIVE TARGET PORT IDENTIFIER, 1..=65535; 0 is reserved (SPC-4 table 470) and shown as 1.
     pub relative_port: u16,
     /// The ALUA target port group, where the unit is in one.
     pub tg_pt_group: Option<u16>,

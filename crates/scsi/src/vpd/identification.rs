@@ -64,7 +64,7 @@ pub(super) fn body(facts: &Facts<'_>) -> Vec<u8> {
         Kind::T10VendorId,
         &t10_vendor_id(identity),
     );
-    number(&mut page, Association::TargetPort, Kind::RelativeTargetPort, Some(port.relative_port));
+    number(&mut page, Association::TargetPort, Kind::RelativeTargetPort, Some(port.relative_port.max(1)));
     number(&mut page, Association::TargetPort, Kind::TargetPortGroup, port.tg_pt_group);
     number(&mut page, Association::LogicalUnit, Kind::LogicalUnitGroup, port.lu_group);
     let Port { target_wwn, tpg_tag, .. } = port;
@@ -75,8 +75,9 @@ pub(super) fn body(facts: &Facts<'_>) -> Vec<u8> {
 
 /// NAA 6h, IEEE Registered Extended: the company, then 25 hex digits of the serial number.  SPC-4 7.8.6.6.5.
 fn naa_of(identity: &Identity) -> [u8; 16] {
-    let company = format!("6{:06x}", identity.company_id);
-    let digits = company.chars().take(7).chain(identity.unit_serial.chars());
+    let [_, high, middle, low] = identity.company_id.to_be_bytes(); // An OUI has 24 bits.
+    let company = format!("6{high:02x}{middle:02x}{low:02x}");
+    let digits = company.chars().chain(identity.unit_serial.chars());
     pack_digits(digits.filter_map(|digit| digit.to_digit(16)))
 }
 
