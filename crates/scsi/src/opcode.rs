@@ -63,28 +63,20 @@ impl Capabilities {
         field::union(dpofua, opcode.protect_bits)
     }
 
-    /// Refuses a command that this unit does not have, or a bit of it: what REPORT SUPPORTED OPERATION
-    /// CODES would say, applied to a command.
+    /// Reads a CDB for this unit: [`decode`], and what the unit does not have is refused.  REPORT SUPPORTED
+    /// OPERATION CODES says the same, from the same rows.
     ///
     /// # Errors
     ///
-    /// INVALID OPCODE where an attribute switched the command off; INVALID FIELD IN CDB for DPO or FUA on a
-    /// unit without them (SBC-3 5.10, 5.32) and for protection information that the unit was not formatted
-    /// with (SBC-3 4.21.2).
-    pub fn admit(&self, command: &Command) -> Result<(), Sense> {
-        let (cached, protect) = match command {
-            Command::Read(read) => (read.fua || read.dpo, read.protect),
-            Command::Write(write) => (write.fua || write.dpo, write.protect),
-            Command::Verify(verify) => (verify.dpo, verify.protect),
-            Command::ReportSupportedOperationCodes(_) if !self.report_supported_operation_codes => {
-                return Err(Sense::INVALID_OPCODE);
-            }
-            _ => (false, 0),
-        };
-        if (cached && !self.dpofua) || protect != 0 {
+    /// As [`decode`]; INVALID OPCODE where an attribute switched the command off; INVALID FIELD IN CDB for
+    /// DPO or FUA on a unit without them (SBC-3 5.11), and for protection information that the unit was not
+    /// formatted with (SBC-3 4.22.2).
+    pub fn decode(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
+        let opcode = find(cdb).filter(|opcode| self.has(opcode)).ok_or(Sense::INVALID_OPCODE)?;
+        if field::intersect(cdb[1], self.refused_bits(opcode)) {
             return Err(Sense::INVALID_FIELD_IN_CDB);
         }
-        Ok(())
+        opcode.parse(cdb)
     }
 }
 
@@ -125,6 +117,15 @@ impl Opcode {
     #[must_use]
     pub const fn cdb_bytes(&self) -> usize {
         self.usage.len()
+    }
+
+    fn parse(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
+        // SAM-5 5.2: NACA = 1 asks for an auto contingent allegiance, which we do not have (NORMACA = 0).
+        let control = cdb.get(self.cdb_bytes() - 1).copied().unwrap_or_default();
+        if field::Fields(&[control]).bit::<0, 2>() {
+            return Err(Sense::INVALID_FIELD_IN_CDB);
+        }
+        (self.parse)(field::Fields(cdb))
     }
 
     /// Returns what orders the table: the operation code, then the service action.
@@ -217,11 +218,9 @@ pub fn rows(code: u8) -> &'static [Opcode] {
 /// # Errors
 ///
 /// INVALID OPCODE for a command or service action that is not in the table, INVALID FIELD IN CDB for a value
-/// that no unit of ours accepts.  What depends on the unit is [`Capabilities::admit`]'s.
+/// that no unit of ours accepts.  For what depends on the unit see [`Capabilities::decode`].
 pub fn decode(cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
-    let opcode = find(cdb).ok_or(Sense::INVALID_OPCODE)?;
-    refuse_naca(opcode, cdb)?;
-    (opcode.parse)(field::Fields(cdb))
+    find(cdb).ok_or(Sense::INVALID_OPCODE)?.parse(cdb)
 }
 
 /// Returns the row of a CDB, if it is in the table.
@@ -236,12 +235,6 @@ pub fn find(cdb: &[u8; CDB_BYTES_MAX]) -> Option<&'static Opcode> {
             several.iter().find(|opcode| opcode.service_action == wanted)
         }
     }
-}
-
-/// SAM-5 5.2: NACA = 1 asks for an auto contingent allegiance, which we do not have (NORMACA = 0).
-fn refuse_naca(opcode: &Opcode, cdb: &[u8; CDB_BYTES_MAX]) -> Result<(), Sense> {
-    let control = cdb.get(opcode.cdb_bytes() - 1).copied().unwrap_or_default();
-    if field::Fields(&[control]).bit::<0, 2>() { Err(Sense::INVALID_FIELD_IN_CDB) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -315,6 +308,12 @@ mod tests {
         assert_eq!(decoded(&[0xff, 0, 0, 0, 0, 0]), Err(Sense::INVALID_OPCODE));
     }
 
+    fn decoded_for(unit: Capabilities, bytes: &[u8]) -> Result<(), Sense> {
+        let mut cdb = [0xff; CDB_BYTES_MAX];
+        cdb[..bytes.len()].copy_from_slice(bytes);
+        unit.decode(&cdb).map(drop)
+    }
+
     #[test]
     fn dpo_and_fua_need_a_unit_that_has_them() {
         let without = Capabilities { dpofua: false, report_supported_operation_codes: true };
@@ -322,30 +321,40 @@ mod tests {
         let write_fua = [0x2a, 0x08, 0, 0, 0, 0, 0, 0, 1, 0];
         let read_dpo = [0x88, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
         let verify_dpo = [0x2f, 0x10, 0, 0, 0, 0, 0, 0, 1, 0];
-        let plain = [0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0];
         for cdb in [&write_fua[..], &read_dpo, &verify_dpo] {
-            let command = decoded(cdb).expect("a CDB in order");
-            assert_eq!(without.admit(&command), Err(Sense::INVALID_FIELD_IN_CDB), "{cdb:02x?}");
-            assert_eq!(with.admit(&command), Ok(()), "{cdb:02x?}");
+            assert_eq!(decoded_for(without, cdb), Err(Sense::INVALID_FIELD_IN_CDB), "{cdb:02x?}");
+            assert_eq!(decoded_for(with, cdb), Ok(()), "{cdb:02x?}");
         }
-        assert_eq!(without.admit(&decoded(&plain).expect("a CDB in order")), Ok(()));
+        assert_eq!(decoded_for(without, &[0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0]), Ok(()));
+    }
+
+    #[test]
+    fn the_same_bits_of_a_six_byte_command_are_an_address() {
+        let without = Capabilities { dpofua: false, report_supported_operation_codes: true };
+        assert_eq!(decoded_for(without, &[0x08, 0x1f, 0, 0, 1, 0]), Ok(()));
+        assert_eq!(decoded_for(without, &[0x0a, 0x1f, 0, 0, 1, 0]), Ok(()));
     }
 
     #[test]
     fn protection_information_is_refused_in_every_form() {
         let unit = Capabilities { dpofua: true, report_supported_operation_codes: true };
         for opcode in [0x28, 0x2a, 0x2f, 0x88, 0x8a, 0x8f, 0xa8, 0xaa, 0xaf] {
-            let mut cdb = [0; 16];
-            cdb[..2].copy_from_slice(&[opcode, 0x20]);
-            let command = decoded(&cdb).expect("a CDB in order");
-            assert_eq!(unit.admit(&command), Err(Sense::INVALID_FIELD_IN_CDB), "{opcode:02x}");
+            for protect in [0x20, 0x40, 0x80] {
+                let mut cdb = [0; 16];
+                cdb[..2].copy_from_slice(&[opcode, protect]);
+                assert_eq!(decoded_for(unit, &cdb), Err(Sense::INVALID_FIELD_IN_CDB), "{cdb:02x?}");
+            }
         }
     }
 
     #[test]
     fn an_attribute_can_take_a_command_away() {
-        let unit = Capabilities { dpofua: true, report_supported_operation_codes: false };
-        let command = decoded(&[0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0]).expect("a CDB in order");
-        assert_eq!(unit.admit(&command), Err(Sense::INVALID_OPCODE));
+        let with = Capabilities { dpofua: true, report_supported_operation_codes: true };
+        let without = Capabilities { report_supported_operation_codes: false, ..with };
+        let cdb = [0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0];
+        assert_eq!(decoded_for(with, &cdb), Ok(()));
+        assert_eq!(decoded_for(without, &cdb), Err(Sense::INVALID_OPCODE));
+        let with_a_bad_field = [0xa3, 0x0c, 7, 0, 0, 0, 0, 0, 4, 0, 0, 0];
+        assert_eq!(decoded_for(without, &with_a_bad_field), Err(Sense::INVALID_OPCODE));
     }
 }

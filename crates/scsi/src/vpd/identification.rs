@@ -127,3 +127,64 @@ fn designator(page: &mut Vec<u8>, code_set: CodeSet, association: Association, k
     page.extend(header.done());
     page.extend(body.iter().take(usize::from(u8::MAX)));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(unit_serial: &str) -> Identity {
+        Identity {
+            vendor: *b"LIO-ORG ",
+            product: *b"disk0           ",
+            revision: *b"4.0 ",
+            unit_serial: String::from(unit_serial),
+            company_id: 0x00_1405,
+        }
+    }
+
+    #[test]
+    fn naa_is_the_company_and_25_digits_of_the_serial() {
+        let naa = naa_of(&identity("1f2e3d4c-5b6a-7980-8190-a0b0c0d0e0f0"));
+        let expected =
+            [0x60, 0x01, 0x40, 0x51, 0xf2, 0xe3, 0xd4, 0xc5, 0xb6, 0xa7, 0x98, 0x08, 0x19, 0x0a, 0x0b, 0x0c];
+        assert_eq!(naa, expected);
+    }
+
+    #[test]
+    fn naa_skips_what_is_no_hex_digit_and_fills_with_zeroes() {
+        let expected = [0x60, 0x01, 0x40, 0x5a, 0xbc, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(naa_of(&identity("A-xyz-bC_1")), expected);
+    }
+
+    #[test]
+    fn naa_takes_24_bits_of_a_company() {
+        let naa = naa_of(&Identity { company_id: 0xff12_3456, ..identity("1") });
+        assert_eq!(naa[..4], [0x61, 0x23, 0x45, 0x61]);
+    }
+
+    #[test]
+    fn the_vendor_designator_is_product_and_serial() {
+        assert_eq!(t10_vendor_id(&identity("77")), b"LIO-ORG disk0:77\0");
+        assert_eq!(t10_vendor_id(&identity("")), b"LIO-ORG ");
+    }
+
+    #[test]
+    fn a_name_always_ends_with_a_nul() {
+        let named = |text| {
+            let mut page = Vec::new();
+            name(&mut page, Association::TargetDevice, text);
+            page
+        };
+        assert_eq!(named("abc"), [0x63, 0xa8, 0, 4, b'a', b'b', b'c', 0]);
+        assert_eq!(named("abcd"), [0x63, 0xa8, 0, 8, b'a', b'b', b'c', b'd', 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_port_outside_of_every_group_names_none() {
+        let mut page = Vec::new();
+        number(&mut page, Association::TargetPort, Kind::TargetPortGroup, None);
+        assert_eq!(page, []);
+        number(&mut page, Association::TargetPort, Kind::TargetPortGroup, Some(0x0102));
+        assert_eq!(page, [0x61, 0x95, 0, 4, 0, 0, 1, 2]);
+    }
+}

@@ -114,8 +114,7 @@ impl Unit {
     }
 
     pub(crate) fn run(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Vec<u8>, Sense> {
-        let command = scsi::decode(cdb)?;
-        self.capabilities().admit(&command)?;
+        let command = self.capabilities().decode(cdb)?;
         let mut answer = self.whole_answer(&command)?;
         if let scsi::DataPhase::In { bytes_max } = command.data_phase() {
             answer.truncate(usize::try_from(bytes_max).expect("the tests run on 64 bits"));
