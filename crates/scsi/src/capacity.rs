@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! How many blocks a unit has: the answers to READ CAPACITY.  SBC-3 5.15 and 5.16.
+//! How many blocks a unit has: the answers to READ CAPACITY (10) and (16).  SBC-3.
 //!
 //! Above: `target`.
 //! Below: `geometry`, `field`.

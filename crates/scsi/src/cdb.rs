@@ -26,31 +26,31 @@ pub(crate) type Cdb<'a> = Fields<'a, CDB_BYTES_MAX>;
 /// Everything that a unit of ours can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// TEST UNIT READY: whether the unit would take a command that reads.  SPC-4 6.47.
+    /// TEST UNIT READY: whether the unit would take a command that reads.  SPC-4.
     TestUnitReady,
-    /// REQUEST SENSE.  SPC-4 6.39.
+    /// REQUEST SENSE.  SPC-4.
     RequestSense(RequestSense),
-    /// INQUIRY.  SPC-4 6.6.
+    /// INQUIRY.  SPC-4.
     Inquiry(Inquiry),
-    /// MODE SENSE (6) and (10).  SPC-4 6.13 and 6.14.
+    /// MODE SENSE (6) and (10).  SPC-4.
     ModeSense(ModeSense),
-    /// START STOP UNIT.  SBC-3 5.25.
+    /// START STOP UNIT.  SBC-3.
     StartStopUnit(StartStopUnit),
-    /// READ CAPACITY (10).  SBC-3 5.15.
+    /// READ CAPACITY (10).  SBC-3.
     ReadCapacity10,
-    /// READ CAPACITY (16).  SBC-3 5.16.
+    /// READ CAPACITY (16).  SBC-3.
     ReadCapacity16(ReadCapacity16),
-    /// READ (6), (10), (12) and (16).  SBC-3 5.10 to 5.13.
+    /// READ (6), (10), (12) and (16).  SBC-3.
     Read(Read),
-    /// WRITE (6), (10), (12) and (16).  SBC-3 5.32 to 5.35.
+    /// WRITE (6), (10), (12) and (16).  SBC-3.
     Write(Write),
-    /// VERIFY (10), (12) and (16).  SBC-3 5.29 to 5.31.
+    /// VERIFY (10), (12) and (16).  SBC-3.
     Verify(Verify),
-    /// SYNCHRONIZE CACHE (10) and (16).  SBC-3 5.26 and 5.27.
+    /// SYNCHRONIZE CACHE (10) and (16).  SBC-3.
     SynchronizeCache(SynchronizeCache),
-    /// REPORT LUNS.  SPC-4 6.33.
+    /// REPORT LUNS.  SPC-4.
     ReportLuns(ReportLuns),
-    /// REPORT SUPPORTED OPERATION CODES.  SPC-4 6.35.
+    /// REPORT SUPPORTED OPERATION CODES.  SPC-4.
     ReportSupportedOperationCodes(ReportSupportedOperationCodes),
 }
 
@@ -91,7 +91,7 @@ impl Command {
             Self::RequestSense(command) => answer(u32::from(command.allocation_bytes)),
             Self::Inquiry(command) => answer(u32::from(command.allocation_bytes)),
             Self::ModeSense(command) => answer(u32::from(command.allocation_bytes)),
-            Self::ReadCapacity10 => answer(8), // It has no allocation length: SBC-3 5.15.1.
+            Self::ReadCapacity10 => answer(8), // It has no allocation length.
             Self::ReadCapacity16(command) => answer(command.allocation_bytes),
             Self::ReportLuns(command) => answer(command.allocation_bytes),
             Self::ReportSupportedOperationCodes(command) => answer(command.allocation_bytes),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Who a unit is: the standard INQUIRY data.  SPC-4 6.6.2.
+//! Who a unit is: the standard INQUIRY data.  SPC-4.
 //!
 //! Above: `target`, which knows the facts.
 //! Below: `field`.
@@ -26,7 +26,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Returns `text` as an ASCII field: cut or padded with spaces to `N` bytes.  SPC-4 4.4.1.
+    /// Returns `text` as an ASCII field: cut or padded with spaces to `N` bytes.  SPC-4, ASCII data
+    /// field requirements.
     ///
     /// What is not printable ASCII becomes an underscore, since an initiator may refuse the unit for it.
     #[must_use]
@@ -39,7 +40,7 @@ impl Identity {
     }
 }
 
-/// PERIPHERAL QUALIFIER and PERIPHERAL DEVICE TYPE.  SPC-4 6.6.2.
+/// PERIPHERAL QUALIFIER and PERIPHERAL DEVICE TYPE.  SPC-4, standard INQUIRY data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Peripheral {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! How a unit behaves: the mode pages.  SPC-4 7.5, SBC-3 6.5.
+//! How a unit behaves: the mode pages.  SPC-4 and SBC-3, mode parameters.
 //!
 //! Above: `target`, which knows the state.
 //! Below: `field`.
@@ -36,7 +36,7 @@ pub struct ModeState {
     pub ua_interlock: UaInterlock,
 }
 
-/// UA_INTLCK_CTRL of the Control mode page.  SPC-4 table 385.
+/// UA_INTLCK_CTRL of the Control mode page.  SPC-4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum UaInterlock {
@@ -69,7 +69,7 @@ const PAGES: &[Page] = &[
 /// # Errors
 ///
 /// INVALID FIELD IN CDB for a page or subpage that is not there, SAVING PARAMETERS NOT SUPPORTED where saved
-/// values are asked for (SPC-4 6.13.3.5).
+/// values are asked for (SPC-4, MODE SENSE (6), saved values).
 pub fn sense(command: &ModeSense, state: &ModeState) -> Result<Vec<u8>, Sense> {
     if command.control == PageControl::Saved {
         return Err(Sense::SAVING_PARAMETERS_NOT_SUPPORTED);
@@ -106,7 +106,7 @@ fn values(page: &Page, control: PageControl, state: &ModeState) -> Vec<u8> {
     bytes
 }
 
-/// SPC-4 7.5.6.
+/// SPC-4, mode parameter header (6).
 fn header_6(descriptor: &[u8], pages: &[u8], state: &ModeState) -> Vec<u8> {
     let behind_length = 3 + descriptor.len() + pages.len();
     Block::<4>::new()
@@ -117,7 +117,7 @@ fn header_6(descriptor: &[u8], pages: &[u8], state: &ModeState) -> Vec<u8> {
         .to_vec()
 }
 
-/// SPC-4 7.5.6.
+/// SPC-4, mode parameter header (10).
 fn header_10(descriptor: &[u8], pages: &[u8], state: &ModeState) -> Vec<u8> {
     let behind_length = 6 + descriptor.len() + pages.len();
     Block::<8>::new()
@@ -129,13 +129,13 @@ fn header_10(descriptor: &[u8], pages: &[u8], state: &ModeState) -> Vec<u8> {
         .to_vec()
 }
 
-/// SBC-3 6.5.1.
+/// SBC-3, DEVICE-SPECIFIC PARAMETER field.
 fn device_specific(state: &ModeState) -> u8 {
     let [byte] = Block::<1>::new().bit::<0, 7>(state.write_protected).bit::<0, 4>(state.dpofua).done();
     byte
 }
 
-/// SBC-3 6.5.2: the short descriptor, or the long one where it is welcome and the short one would not do.
+/// SBC-3, mode parameter block descriptors: the short descriptor, or the long one where it is welcome and the short one would not do.
 fn block_descriptor(command: &ModeSense, state: &ModeState) -> Vec<u8> {
     if command.disable_block_descriptors {
         return Vec::new();
@@ -151,12 +151,12 @@ fn block_descriptor(command: &ModeSense, state: &ModeState) -> Vec<u8> {
     }
 }
 
-/// SBC-3 6.5.8.
+/// SBC-3, Read-Write Error Recovery.
 fn error_recovery(_: &ModeState) -> Vec<u8> {
     Block::<12>::new().byte::<0>(0x01).byte::<1>(0x0a).done().to_vec()
 }
 
-/// SBC-3 6.5.5.
+/// SBC-3, Caching.
 fn caching(state: &ModeState) -> Vec<u8> {
     Block::<20>::new()
         .byte::<0>(0x08)
@@ -167,7 +167,7 @@ fn caching(state: &ModeState) -> Vec<u8> {
         .to_vec()
 }
 
-/// SPC-4 7.5.8.
+/// SPC-4, Control.
 fn control(state: &ModeState) -> Vec<u8> {
     Block::<12>::new()
         .byte::<0>(0x0a)
@@ -183,7 +183,7 @@ fn control(state: &ModeState) -> Vec<u8> {
         .to_vec()
 }
 
-/// SPC-4 7.5.11.
+/// SPC-4, Informational Exceptions Control.
 fn informational_exceptions(_: &ModeState) -> Vec<u8> {
     Block::<12>::new().byte::<0>(0x1c).byte::<1>(0x0a).done().to_vec()
 }

@@ -15,7 +15,7 @@ use crate::{Sense, field};
 pub struct Opcode {
     /// The name that the standard gives it.
     pub name: &'static str,
-    /// CDB USAGE DATA of SPC-4 6.35.3: the operation code, then a one for each bit that a unit with every
+    /// CDB USAGE DATA of the one_command format: the operation code, then a one for each bit that a unit with every
     /// capability looks at; the SERVICE ACTION field holds its value.  The length is that of the CDB.
     pub usage: &'static [u8],
     /// The value of the SERVICE ACTION field where the operation code has one.
@@ -69,8 +69,8 @@ impl Capabilities {
     /// # Errors
     ///
     /// As [`decode`]; INVALID OPCODE where an attribute switched the command off; INVALID FIELD IN CDB for
-    /// DPO or FUA on a unit without them (SBC-3 5.11), and for protection information that the unit was not
-    /// formatted with (SBC-3 4.22.2).
+    /// DPO or FUA on a unit without them (SBC-3, DPOFUA), and for protection information that the unit was not
+    /// formatted with (SBC-3, RDPROTECT and its kin).
     pub fn decode(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
         let opcode = find(cdb).filter(|opcode| self.has(opcode)).ok_or(Sense::INVALID_OPCODE)?;
         if field::intersect(cdb[1], self.refused_bits(opcode)) {
@@ -120,7 +120,7 @@ impl Opcode {
     }
 
     fn parse(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
-        // SAM-5 5.2: NACA = 1 asks for an auto contingent allegiance, which we do not have (NORMACA = 0).
+        // SAM-5, CONTROL byte: NACA = 1 asks for an auto contingent allegiance, which we do not have (NORMACA = 0).
         let control = cdb.get(self.cdb_bytes() - 1).copied().unwrap_or_default();
         if field::Fields(&[control]).bit::<0, 2>() {
             return Err(Sense::INVALID_FIELD_IN_CDB);

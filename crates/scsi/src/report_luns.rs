@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The answer to REPORT LUNS.  SPC-4 6.33.
+//! The answer to REPORT LUNS.  SPC-4.
 //!
 //! Above: `target`, which knows the units, and sorts them.
 //! Below: `lun`.

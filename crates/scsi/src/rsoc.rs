@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The answer to REPORT SUPPORTED OPERATION CODES.  SPC-4 6.35.
+//! The answer to REPORT SUPPORTED OPERATION CODES.  SPC-4.
 //!
 //! Above: `target`, which knows the attributes.
 //! Below: `opcode`, from whose table all of it is derived.
@@ -10,7 +10,7 @@ use crate::cdb::primary::{ReportSupportedOperationCodes, ReportingOption};
 use crate::field::{self, Block};
 use crate::opcode::{Capabilities, OPCODES, Opcode, rows};
 
-/// A command timeouts descriptor that names no timeouts.  SPC-4 6.35.4.
+/// A command timeouts descriptor that names no timeouts.
 const TIMEOUTS: [u8; 12] = [0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// SUPPORT: the device server does not have the command, or has it as the standard says.
@@ -58,7 +58,7 @@ fn find(code: u8, service_action: Option<u16>, unit: &Capabilities) -> Option<&'
     rows(code).iter().find(|row| row.service_action == service_action && unit.has(row))
 }
 
-/// The all_commands format.  SPC-4 6.35.2.
+/// SPC-4, all_commands parameter data format.
 fn all(timeouts: bool, unit: &Capabilities) -> Vec<u8> {
     let mut list = Vec::new();
     for opcode in OPCODES.iter().filter(|opcode| unit.has(opcode)) {
@@ -79,7 +79,7 @@ fn all(timeouts: bool, unit: &Capabilities) -> Vec<u8> {
     answer
 }
 
-/// The one_command format.  SPC-4 6.35.3.
+/// SPC-4, one_command parameter data format.
 fn one(opcode: &Opcode, timeouts: bool, unit: &Capabilities) -> Vec<u8> {
     let header = Block::<4>::new()
         .bit::<1, 7>(timeouts) // CTDP

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What a unit is, page by page: the vital product data.  SPC-4 7.8, SBC-3 6.6.
+//! What a unit is, page by page: the vital product data.  SPC-4 and SBC-3, VPD parameters.
 //!
 //! Above: `target`, which knows the facts.
 //! Below: `field`; `vpd::identification` builds the longest page.
@@ -19,7 +19,8 @@ pub struct Port {
     pub target_wwn: String,
     /// The tag of the target port group as the administrator knows it, 0..=255.
     pub tpg_tag: u16,
-    /// RELATIVE TARGET PORT IDENTIFIER, 1..=65535; 0 is reserved (SPC-4 table 470) and shown as 1.
+    /// RELATIVE TARGET PORT IDENTIFIER, 1..=65535; 0 is reserved (SPC-4, relative target port
+    /// designator format) and shown as 1.
     pub relative_port: u16,
     /// The ALUA target port group, where the unit is in one.
     pub tg_pt_group: Option<u16>,
@@ -27,7 +28,7 @@ pub struct Port {
     pub lu_group: Option<u16>,
 }
 
-/// The Extended INQUIRY Data page.  SPC-4 7.8.7.
+/// The Extended INQUIRY Data page.  SPC-4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExtendedInquiry {
     /// HEADSUP: HEAD OF QUEUE is done as it says.
@@ -38,7 +39,7 @@ pub struct ExtendedInquiry {
     pub volatile_cache: bool,
 }
 
-/// The Block Limits page.  SBC-3 6.6.4.  A count of 0 says that there is no such limit, or no such command.
+/// The Block Limits page, SBC-3.  A count of 0 says that there is no such limit, or no such command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// OPTIMAL TRANSFER LENGTH GRANULARITY in blocks; 0 says nothing.
@@ -61,7 +62,7 @@ pub struct Limits {
     pub write_same_blocks_max: u64,
 }
 
-/// The Logical Block Provisioning page (SBC-3 6.6.5) and its echo in READ CAPACITY (16).
+/// The Logical Block Provisioning page (SBC-3) and its echo in READ CAPACITY (16).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Provisioning {
     /// LBPU: UNMAP is there.
@@ -148,17 +149,18 @@ fn is_disk(facts: &Facts<'_>) -> bool {
     facts.peripheral == Peripheral::Disk
 }
 
-/// SPC-4 7.8.16.
+/// SPC-4, Supported VPD Pages.
 fn supported_pages(facts: &Facts<'_>) -> Vec<u8> {
     PAGES.iter().filter(|page| (page.exists)(facts)).map(|page| page.code).collect()
 }
 
-/// SPC-4 7.8.15.  The NUL at the end is LIO's, and SPC-4 4.4.1 allows it; `udev` names disks by this page.
+/// SPC-4, Unit Serial Number.  The NUL at the end is LIO's, and SPC-4 (ASCII data field requirements) allows
+/// it; `udev` names disks by this page.
 fn unit_serial_number(facts: &Facts<'_>) -> Vec<u8> {
     identification::serial(facts.identity).chain([0]).collect()
 }
 
-/// SPC-4 7.8.7.
+/// SPC-4, Extended INQUIRY Data.
 fn extended_inquiry_data(facts: &Facts<'_>) -> Vec<u8> {
     Block::<60>::new()
         .bit::<1, 2>(facts.extended.head_of_queue)
@@ -169,7 +171,7 @@ fn extended_inquiry_data(facts: &Facts<'_>) -> Vec<u8> {
         .to_vec()
 }
 
-/// SBC-3 6.6.4.  Always with the fields for UNMAP and WRITE SAME: an initiator that finds the page shorter
+/// SBC-3, Block Limits.  Always with the fields for UNMAP and WRITE SAME: an initiator that finds the page shorter
 /// knows no limit, where a 0 tells it that there is no command.
 fn block_limits(facts: &Facts<'_>) -> Vec<u8> {
     let limits = &facts.limits;
@@ -190,13 +192,13 @@ fn block_limits(facts: &Facts<'_>) -> Vec<u8> {
     block.done().to_vec()
 }
 
-/// SBC-3 6.6.3.
+/// SBC-3, Block Device Characteristics.
 fn block_device_characteristics(facts: &Facts<'_>) -> Vec<u8> {
     // MEDIUM ROTATION RATE: 1 is "does not rotate", 0 is "not reported".
     Block::<60>::new().be16::<0>(u16::from(facts.solid_state)).done().to_vec()
 }
 
-/// SBC-3 6.6.5.
+/// SBC-3, Logical Block Provisioning.
 fn logical_block_provisioning(facts: &Facts<'_>) -> Vec<u8> {
     const THIN: u8 = 2;
     let provisioning = facts.provisioning;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The Device Identification page: every name of a unit, its port and its target.  SPC-4 7.8.6.
+//! The Device Identification page: every name of a unit, its port and its target.  SPC-4.
 //!
 //! Above: `vpd`.
 //! Below: `field`.
@@ -12,7 +12,7 @@ use crate::field::{Block, pack_digits};
 use crate::inquiry::Identity;
 use crate::vpd::{Facts, Port};
 
-/// Code sets of a designator.  SPC-4 table 461.
+/// Code sets of a designator.  SPC-4, CODE SET field.
 #[derive(Clone, Copy)]
 enum CodeSet {
     Binary = 1,
@@ -20,7 +20,7 @@ enum CodeSet {
     Utf8 = 3,
 }
 
-/// What a designator names.  SPC-4 table 462.
+/// What a designator names.  SPC-4, ASSOCIATION field.
 #[derive(Clone, Copy)]
 enum Association {
     LogicalUnit = 0,
@@ -28,7 +28,7 @@ enum Association {
     TargetDevice = 2,
 }
 
-/// Designator types.  SPC-4 table 463.
+/// Designator types.  SPC-4, DESIGNATOR TYPE field.
 #[derive(Clone, Copy)]
 enum Kind {
     T10VendorId = 1,
@@ -39,7 +39,7 @@ enum Kind {
     ScsiNameString = 8,
 }
 
-/// PROTOCOL IDENTIFIER of SAS, whose names (`naa.`) our ports carry.  SPC-4 7.6.1.
+/// PROTOCOL IDENTIFIER of SAS, whose names (`naa.`) our ports carry.  SPC-4.
 const SERIAL_ATTACHED_SCSI: u8 = 6;
 
 /// The most bytes of a serial number that are shown: with its NUL it must fit a length of eight bits.
@@ -73,7 +73,7 @@ pub(super) fn body(facts: &Facts<'_>) -> Vec<u8> {
     page
 }
 
-/// NAA 6h, IEEE Registered Extended: the company, then 25 hex digits of the serial number.  SPC-4 7.8.6.6.5.
+/// SPC-4, NAA IEEE Registered Extended: 6h, the company, then 25 hex digits of the serial number.
 fn naa_of(identity: &Identity) -> [u8; 16] {
     let [_, high, middle, low] = identity.company_id.to_be_bytes(); // An OUI has 24 bits.
     let company = format!("6{high:02x}{middle:02x}{low:02x}");
@@ -81,7 +81,7 @@ fn naa_of(identity: &Identity) -> [u8; 16] {
     pack_digits(digits.filter_map(|digit| digit.to_digit(16)))
 }
 
-/// SPC-4 7.8.6.4: the vendor, then what it likes, which is `PRODUCT:SERIAL` and a NUL.
+/// SPC-4, T10 vendor ID based designator: the vendor, then what it likes, which is `PRODUCT:SERIAL` and a NUL.
 fn t10_vendor_id(identity: &Identity) -> Vec<u8> {
     let mut text = identity.vendor.to_vec();
     if !identity.unit_serial.is_empty() {
@@ -94,7 +94,7 @@ fn t10_vendor_id(identity: &Identity) -> Vec<u8> {
     text
 }
 
-/// SPC-4 7.8.6.11: ends with a NUL and is filled with NULs to a multiple of four.
+/// SPC-4, SCSI name string designator: ends with a NUL and is filled with NULs to a multiple of four.
 fn name(page: &mut Vec<u8>, association: Association, text: &str) {
     let mut text = text.as_bytes().to_vec();
     text.truncate(TEXT_BYTES_MAX);
@@ -103,7 +103,7 @@ fn name(page: &mut Vec<u8>, association: Association, text: &str) {
     designator(page, CodeSet::Utf8, association, Kind::ScsiNameString, &text);
 }
 
-/// A designator of a 16-bit number behind two reserved bytes: SPC-4 7.8.6.7 to 7.8.6.9.
+/// A designator of a 16-bit number behind two reserved bytes: relative target port and the two kinds of groups.
 fn number(page: &mut Vec<u8>, association: Association, kind: Kind, number: Option<u16>) {
     if let Some(number) = number {
         let body = Block::<4>::new().be16::<2>(number).done();
@@ -115,7 +115,7 @@ fn number(page: &mut Vec<u8>, association: Association, kind: Kind, number: Opti
 const TEXT_BYTES_MAX: usize = 248;
 
 fn designator(page: &mut Vec<u8>, code_set: CodeSet, association: Association, kind: Kind, body: &[u8]) {
-    // PIV, and with it the protocol, belongs to what names a port or a target.  SPC-4 7.8.6.1.
+    // PIV, and with it the protocol, belongs to what names a port or a target.
     let names_port = !matches!(association, Association::LogicalUnit);
     let header = Block::<4>::new()
         .bits::<0, 7, 4>(if names_port { SERIAL_ATTACHED_SCSI } else { 0 })
