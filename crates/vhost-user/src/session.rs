@@ -190,7 +190,7 @@ impl Session {
     /// if one was asked for, will say so.  Whether the connection goes on is the caller's choice.
     pub fn start_failed(&mut self, index: u16) {
         if let Some(ring) = self.rings.get_mut(usize::from(index)) {
-            ring.stop();
+            ring.start_failed();
         }
         self.pending.failed = true;
     }
