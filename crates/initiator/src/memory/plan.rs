@@ -85,7 +85,7 @@ impl Plan {
     /// borders, two files.  A correct back end takes it.
     #[must_use]
     pub fn awkward(bytes: u64) -> Self {
-        let third = bytes / 3 & !0xf;
+        let third = (bytes / 3) & !0xf;
         let regions = vec![
             RegionPlan::new(0x1_0000, third + 0x5a0).skip(0x230),
             RegionPlan::new(0x1_0000 + third + 0x5a0, third + 0x10).in_own_file().skip(0x7f0),
