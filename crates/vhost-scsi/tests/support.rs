@@ -106,7 +106,7 @@ impl Rig {
         let reactors = Reactors::start(2).unwrap();
         let port = Arc::new(TargetPort::new("naa.5001405000000001".into(), map));
         let bound = Bound::bind(&directory.path().join("sock"), None).unwrap();
-        let endpoint = bound.serve(port, Arc::clone(&reactors)).unwrap();
+        let endpoint = bound.serve(port, Arc::clone(&reactors));
         Self { endpoint, reactors, directory }
     }
 
