@@ -221,7 +221,8 @@ impl Backstore {
     /// Whether writes are answered before they are durable; `None` where the device says it.
     #[must_use]
     pub fn write_back(&self) -> Option<bool> {
-        self.attribute(Key::EmulateWriteCache).map(|value| value != 0)
+        // LIO's attribute reads 0 on a block device, whose own cache counts.
+        (self.kind() != Kind::Block).then(|| self.is_on(Key::EmulateWriteCache))
     }
 
     /// Sets an attribute, as typed, on a backstore that no LUN shows or whose guests do not mind.
