@@ -29,11 +29,13 @@ impl View {
     }
 
     /// The map itself.
+    #[inline]
     pub fn memory(&self) -> &GuestMemory {
         &self.0.0
     }
 
     /// Whether both are clones of one view.
+    #[inline]
     pub fn is_same(&self, other: &View) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }

@@ -310,6 +310,7 @@ mod tests {
             check_refused(&[0x1b, 0, 0, 0, byte_4, 0], [0x05, 0x24, 0x00]);
         }
         check_refused(&[0x1b, 0, 0, /* POWER CONDITION MODIFIER */ 0x01, 0x01, 0], [0x05, 0x24, 0x00]);
+        check_refused(&[0x1b, 0, 0, 0x01, /* ACTIVE */ 0x10, 0], [0x05, 0x24, 0x00]);
     }
 
     #[test]

@@ -322,8 +322,8 @@ impl Connection {
             next_avail: base,
         };
         let tracked = self.inflight.as_ref().and_then(|region| region.queue(index));
-        let mut ring = SplitRing::start(config, Arc::clone(&self.memory), tracked)
-            .map_err(|error| error.to_string())?;
+        let mut ring =
+            SplitRing::start(config, Arc::clone(&self.memory), tracked).map_err(|error| error.to_string())?;
         ring.set_notify_on_empty(features & features::NOTIFY_ON_EMPTY != 0);
         let slot = self.rings.get_mut(usize::from(index)).ok_or("there is no such ring")?;
         let call = match &slot.call {

@@ -82,7 +82,8 @@ impl Queue {
     }
 
     fn manage(&mut self, head: u16, request: &Reader, map: &LunMap, response: IoBuf) {
-        let (Some(function), Some(lun), Some(tag)) = (request.word(4), request.lun(8), request.long(16)) else {
+        let (Some(function), Some(lun), Some(tag)) = (request.word(4), request.lun(8), request.long(16))
+        else {
             return self.answer_management(head, Function::BadTarget, &response);
         };
         let Address::Unit { target, lun } = Address::decode(&lun) else {

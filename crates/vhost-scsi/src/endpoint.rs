@@ -17,7 +17,7 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Instant;
 
@@ -31,10 +31,12 @@ const STACK_BYTES: usize = 256 * 1024;
 const SOCKET_MODE: Mode = Mode::from_raw_mode(0o660);
 
 /// A socket that has its name and does not serve yet.  Dropped, the name goes.
-#[derive(Debug)]
 pub struct Bound {
     listener: UnixListener,
     name: SocketName,
+    /// The thread that will accept, started already: to begin to serve cannot fail.
+    thread: thread::JoinHandle<()>,
+    begin: mpsc::Sender<Arc<Shared>>,
 }
 
 /// Removes the socket's name at the end.
@@ -64,19 +66,26 @@ impl Bound {
             std::fs::remove_file(path)?;
         }
         let listener = UnixListener::bind(path)?;
-        let bound = Self { listener, name: SocketName(path.to_path_buf()) };
+        let name = SocketName(path.to_path_buf());
         rustix::fs::chmod(path, SOCKET_MODE)?;
         if let Some(group) = group {
             rustix::fs::chown(path, None, Some(Gid::from_raw(group)))?;
         }
-        Ok(bound)
+        let (begin, begun) = mpsc::channel();
+        let accepting = listener.try_clone()?;
+        let thread =
+            thread::Builder::new().name("accept".into()).stack_size(STACK_BYTES).spawn(move || {
+                // An error means that the target was never made.
+                if let Ok(shared) = begun.recv() {
+                    accept(&accepting, &shared);
+                }
+            })?;
+        Ok(Self { listener, name, thread, begin })
     }
 
     /// Begins to serve.
-    ///
-    /// # Errors
-    /// When there is no thread to be had.
-    pub fn serve(self, port: Arc<TargetPort>, reactors: Arc<Reactors>) -> io::Result<Endpoint> {
+    pub fn serve(self, port: Arc<TargetPort>, reactors: Arc<Reactors>) -> Endpoint {
+        let Self { listener, name, thread, begin } = self;
         let shared = Arc::new(Shared {
             port,
             reactors,
@@ -84,20 +93,15 @@ impl Bound {
             open: Mutex::new(HashMap::new()),
             closing: AtomicBool::new(false),
         });
-        let listener = self.listener.try_clone()?;
-        let accepting = Arc::clone(&shared);
-        let name = format!("accept-{}", accepting.port.wwn());
-        let thread = thread::Builder::new()
-            .name(name)
-            .stack_size(STACK_BYTES)
-            .spawn(move || accept(&listener, &accepting))?;
-        Ok(Endpoint { bound: self, shared, thread: Some(thread) })
+        assert!(begin.send(Arc::clone(&shared)).is_ok(), "the thread waits for this");
+        Endpoint { listener, name, shared, thread: Some(thread) }
     }
 }
 
 /// A socket that serves.  Dropped, it closes, with its connections.
 pub struct Endpoint {
-    bound: Bound,
+    listener: UnixListener,
+    name: SocketName,
     shared: Arc<Shared>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -125,7 +129,7 @@ impl Endpoint {
 
     /// Where front ends connect.
     pub fn path(&self) -> &Path {
-        &self.bound.name.0
+        &self.name.0
     }
 }
 
@@ -133,7 +137,7 @@ impl Drop for Endpoint {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::SeqCst);
         // A listening socket that is shut down wakes whoever waits in accept.
-        let _ = rustix::net::shutdown(&self.bound.listener, Shutdown::Both);
+        let _ = rustix::net::shutdown(&self.listener, Shutdown::Both);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

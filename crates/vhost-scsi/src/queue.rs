@@ -83,6 +83,12 @@ impl Common {
         self.spare.pop().unwrap_or_default()
     }
 
+    fn give_back_all<const N: usize>(&mut self, lists: [IoBuf; N]) {
+        for list in lists {
+            self.give_back(list);
+        }
+    }
+
     pub(crate) fn give_back(&mut self, mut list: IoBuf) {
         list.clear();
         if self.spare.len() < SPARE_MAX {
@@ -238,7 +244,7 @@ impl Queue {
         if self.ring.chain(head, &self.view, &mut readable, &mut writable).is_err() {
             // A chain that is no request has no place for an answer.
             self.push(head, 0);
-            [readable, writable, response].map(|list| common.give_back(list));
+            common.give_back_all([readable, writable, response]);
             return 0;
         }
         let request = match request::parse(self.features, &mut readable, &mut writable, &mut response) {
@@ -249,7 +255,7 @@ impl Queue {
                     NoRequest::Refused(code) => response::refuse(code, 0, &response),
                 };
                 self.push(head, written);
-                [readable, writable, response].map(|list| common.give_back(list));
+                common.give_back_all([readable, writable, response]);
                 return 0;
             }
         };
@@ -260,13 +266,13 @@ impl Queue {
             Decision::Answer(answer) => {
                 let written = response::answer(&answer, &response);
                 self.push(head, written);
-                [buffers.data_in, buffers.data_out, response].map(|list| common.give_back(list));
+                common.give_back_all([buffers.data_in, buffers.data_out, response]);
                 answer.data_in_bytes
             }
             Decision::NoTarget => {
                 let written = response::refuse(ResponseCode::BadTarget, 0, &response);
                 self.push(head, written);
-                [buffers.data_in, buffers.data_out, response].map(|list| common.give_back(list));
+                common.give_back_all([buffers.data_in, buffers.data_out, response]);
                 0
             }
             Decision::Io(plan) => {
@@ -353,12 +359,13 @@ impl Queue {
 }
 
 fn token_number(queue: u32, task: usize) -> u64 {
-    u64::from(queue) << 32 | (task as u64 & u64::from(u32::MAX))
+    u64::from(queue) << 32 | u64::from(u32::try_from(task).unwrap_or(u32::MAX))
 }
 
 /// The queue and the task of a token's number.
 pub(crate) fn token_parts(number: u64) -> (usize, usize) {
-    ((number >> 32) as usize, (number & u64::from(u32::MAX)) as usize)
+    let [a, b, c, d, rest @ ..] = number.to_le_bytes();
+    (u32::from_le_bytes(rest) as usize, u32::from_le_bytes([a, b, c, d]) as usize)
 }
 
 /// The queue of a completion.

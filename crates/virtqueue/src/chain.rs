@@ -5,10 +5,10 @@
 //! Below: `layout` reads descriptors, `memory` finds buffers.
 //! Never here: the meaning of the buffers.
 
-use memory::{IoBuf, View};
+use memory::{GuestAddress, IoBuf, RegionHint, View};
 
 use crate::error::ChainError;
-use crate::layout::{Descriptor, IndirectTable, RingMemory};
+use crate::layout::{Descriptor, IndirectTable, RingMemory, ScatteredTable, WholeTable};
 
 /// Descriptors of a chain, and pieces of memory that they are, at most; those of an indirect table included. That
 /// is what one `preadv` takes, and a buffer each for request and response.
@@ -56,7 +56,25 @@ fn follow_indirect(
     if descriptor.has_next() {
         return Err(ChainError::IndirectNotLast);
     }
-    let table = IndirectTable::find(descriptor, buffers.view)?;
+    let Descriptor { address: table, bytes, .. } = *descriptor;
+    if bytes == 0 || !bytes.is_multiple_of(16) {
+        return Err(ChainError::IndirectLength { bytes });
+    }
+    match WholeTable::find(table, bytes / 16, buffers.view, buffers.near) {
+        Some(table) => follow_table(&table, buffers),
+        None => follow_scattered(table, bytes, buffers),
+    }
+}
+
+#[cold]
+fn follow_scattered(table: GuestAddress, bytes: u32, buffers: &mut Buffers<'_>) -> Result<(), ChainError> {
+    let unmapped = ChainError::IndirectUnmapped { table, bytes };
+    let table = ScatteredTable::find(table, bytes / 16, buffers.view).ok_or(unmapped)?;
+    follow_table(&table, buffers)
+}
+
+#[inline]
+fn follow_table(table: &impl IndirectTable, buffers: &mut Buffers<'_>) -> Result<(), ChainError> {
     let entries = table.entries();
     let mut index = 0;
     for _ in 0..entries {
@@ -80,6 +98,8 @@ pub(crate) struct Buffers<'a> {
     view: &'a View,
     readable: &'a mut IoBuf,
     writable: &'a mut IoBuf,
+    /// Where the last indirect table was.
+    near: &'a mut RegionHint,
     descriptors: u16,
     bytes: u64,
     is_writing: bool,
@@ -87,8 +107,13 @@ pub(crate) struct Buffers<'a> {
 
 impl<'a> Buffers<'a> {
     /// Starts a chain; the lists are empty.
-    pub(crate) fn new(view: &'a View, readable: &'a mut IoBuf, writable: &'a mut IoBuf) -> Self {
-        Self { view, readable, writable, descriptors: 0, bytes: 0, is_writing: false }
+    pub(crate) fn new(
+        view: &'a View,
+        readable: &'a mut IoBuf,
+        writable: &'a mut IoBuf,
+        near: &'a mut RegionHint,
+    ) -> Self {
+        Self { view, readable, writable, near, descriptors: 0, bytes: 0, is_writing: false }
     }
 
     /// Adds a buffer. One of no bytes adds none, and counts as a descriptor.

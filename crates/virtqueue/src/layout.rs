@@ -20,9 +20,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use memory::{GuestAddress, GuestMemory, HostRange, IoBuf, UserAddress, View};
+use memory::{GuestAddress, GuestMemory, HostRange, IoBuf, RegionHint, UserAddress, View};
 
-use crate::error::{ChainError, RingError, RingPart};
+use crate::error::{RingError, RingPart};
 use crate::ring::{QUEUE_ENTRIES_MAX, RingConfig};
 
 /// Length of a descriptor.
@@ -222,60 +222,89 @@ impl RingMemory {
     }
 }
 
-/// An indirect table (2.7.5.3), wherever it lies.
-pub(crate) enum IndirectTable<'view> {
-    /// In one region and aligned, as drivers have it.
-    Whole { range: HostRange, entries: u32, _keeps: &'view View },
-    /// Across regions, or at an odd address.
-    Pieces { buf: IoBuf, entries: u32 },
+/// An indirect table (2.7.5.3): copies a descriptor out, `None` past the last one.
+pub(crate) trait IndirectTable {
+    fn entries(&self) -> u32;
+    fn descriptor(&self, index: u16) -> Option<Descriptor>;
 }
 
-impl<'view> IndirectTable<'view> {
-    /// Finds the table that `descriptor` points to.
+/// A table in one region and aligned, as drivers have it.
+pub(crate) struct WholeTable<'view> {
+    range: HostRange,
+    entries: u32,
+    /// Keeps the range mapped.
+    _view: &'view View,
+}
+
+impl<'view> WholeTable<'view> {
+    /// Finds the table of `entries` descriptors at `table`. `None` where it is not all in one region, or is oddly
+    /// placed.
     #[inline]
-    pub(crate) fn find(descriptor: &Descriptor, view: &'view View) -> Result<Self, ChainError> {
-        let Descriptor { address: table, bytes, .. } = *descriptor;
-        if bytes == 0 || !bytes.is_multiple_of(16) {
-            return Err(ChainError::IndirectLength { bytes });
-        }
-        let entries = bytes / 16;
-        if let Some(range) = view.memory().host_of_guest(table, u64::from(bytes))
-            && range.ptr.cast::<u64>().is_aligned()
-        {
-            return Ok(Self::Whole { range, entries, _keeps: view });
-        }
-        let mut buf = IoBuf::new();
-        buf.push(view, table, bytes).map_err(|_| ChainError::IndirectUnmapped { table, bytes })?;
-        Ok(Self::Pieces { buf, entries })
+    pub(crate) fn find(
+        table: GuestAddress,
+        entries: u32,
+        view: &'view View,
+        near: &mut RegionHint,
+    ) -> Option<Self> {
+        let range = view.memory().host_of_guest(table, table_bytes(entries), near)?;
+        let is_aligned = range.ptr.cast::<u64>().is_aligned();
+        is_aligned.then_some(Self { range, entries, _view: view })
+    }
+}
+
+impl IndirectTable for WholeTable<'_> {
+    #[inline]
+    fn entries(&self) -> u32 {
+        self.entries
     }
 
-    pub(crate) fn entries(&self) -> u32 {
-        match self {
-            Self::Whole { entries, .. } | Self::Pieces { entries, .. } => *entries,
-        }
-    }
-
     #[inline]
-    pub(crate) fn descriptor(&self, index: u16) -> Option<Descriptor> {
-        if u32::from(index) >= self.entries() {
+    fn descriptor(&self, index: u16) -> Option<Descriptor> {
+        if u32::from(index) >= self.entries {
             return None;
         }
-        match self {
-            Self::Whole { range, .. } => {
-                // SAFETY: `find` saw 16 * entries bytes in one region, aligned to 8, and `index < entries`; the view
-                // keeps the region.
-                Some(unsafe { read_descriptor(range.ptr.as_ptr(), usize::from(index)) })
-            }
-            Self::Pieces { buf, .. } => {
-                let mut bytes = [0; DESCRIPTOR_BYTES];
-                buf.copy_to(16 * u64::from(index), &mut bytes);
-                let words = u128::from_le_bytes(bytes);
-                #[expect(clippy::cast_possible_truncation, reason = "the lower and the upper half")]
-                let (address, rest) = (words as u64, (words >> 64) as u64);
-                Some(Descriptor::from_words(address, rest))
-            }
-        }
+        // SAFETY: `find` saw 16 * entries bytes in one region, aligned to 8, and `index < entries`; the view keeps
+        // the region.
+        Some(unsafe { read_descriptor(self.range.ptr.as_ptr(), usize::from(index)) })
     }
+}
+
+/// A table across regions, or at an odd address. Nobody has those, so they may be slow.
+pub(crate) struct ScatteredTable {
+    buf: IoBuf,
+    entries: u32,
+}
+
+impl ScatteredTable {
+    /// Finds the table of `entries` descriptors at `table`. `None` where it is not all guest memory.
+    pub(crate) fn find(table: GuestAddress, entries: u32, view: &View) -> Option<Self> {
+        let mut buf = IoBuf::new();
+        let bytes = u32::try_from(table_bytes(entries)).ok()?;
+        buf.push(view, table, bytes).ok()?;
+        Some(Self { buf, entries })
+    }
+}
+
+impl IndirectTable for ScatteredTable {
+    fn entries(&self) -> u32 {
+        self.entries
+    }
+
+    fn descriptor(&self, index: u16) -> Option<Descriptor> {
+        let mut bytes = [0; DESCRIPTOR_BYTES];
+        let copied = self.buf.copy_to(table_bytes(u32::from(index)), &mut bytes);
+        if copied < DESCRIPTOR_BYTES {
+            return None;
+        }
+        let words = u128::from_le_bytes(bytes);
+        #[expect(clippy::cast_possible_truncation, reason = "the lower and the upper half")]
+        let (address, rest) = (words as u64, (words >> 64) as u64);
+        Some(Descriptor::from_words(address, rest))
+    }
+}
+
+fn table_bytes(entries: u32) -> u64 {
+    DESCRIPTOR_BYTES as u64 * u64::from(entries)
 }
 
 /// Copies a descriptor, each byte read once.

@@ -17,7 +17,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use memory::{GuestMemory, IoBuf, UserAddress, View};
+use memory::{GuestMemory, IoBuf, RegionHint, UserAddress, View};
 
 use crate::chain::{self, Buffers};
 use crate::error::{ChainError, RingError};
@@ -84,6 +84,8 @@ pub struct SplitRing {
     inflight: Option<InflightQueue>,
     origin: Origin,
     notify_on_empty: bool,
+    /// Where the last indirect table was.
+    near: RegionHint,
     /// We cannot know whether the driver was told of what is published: tell it at the next occasion.
     must_notify: bool,
     /// `memory::broken_mappings()` when this ring's memory was last seen whole.
@@ -120,6 +122,7 @@ impl SplitRing {
             inflight,
             origin: Origin::Base,
             notify_on_empty: false,
+            near: RegionHint::default(),
             must_notify: true,
             broken_seen: 0,
             ring,
@@ -180,7 +183,7 @@ impl SplitRing {
     ) -> Result<(), ChainError> {
         readable.clear();
         writable.clear();
-        let mut buffers = Buffers::new(view, readable, writable);
+        let mut buffers = Buffers::new(view, readable, writable, &mut self.near);
         let followed = chain::follow(&self.ring, self.config.indirect, head, &mut buffers);
         if followed.is_err() {
             readable.clear();
