@@ -5,7 +5,7 @@
 //! Never here: the transport.
 
 use crate::failure::Failure;
-use api::v1;
+use api::{Client, ClientError, v1};
 
 /// The way to `lunard`.
 ///
@@ -28,29 +28,63 @@ pub trait Api {
 /// Why a request came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// Nobody listens there.
-    #[error("lunard is not running: nothing listens on {socket}")]
-    NotRunning {
-        /// The socket that was tried.
-        socket: String,
-    },
     /// The request was refused, and nothing changed.
     #[error("{}", .0.message)]
     Refused(v1::Problem),
-    /// The daemon is there, but the conversation failed.
-    #[error("{0}")]
-    Broken(String),
+    /// The daemon was not reached, or the conversation failed.
+    #[error("{message}")]
+    Unreached {
+        /// One line.
+        message: String,
+        /// The way out.
+        hint: Option<String>,
+    },
+}
+
+impl From<ClientError> for ApiError {
+    fn from(error: ClientError) -> Self {
+        let (message, hint) = (error.to_string(), error.hint());
+        match error {
+            ClientError::Problem { problem, .. } => Self::Refused(problem),
+            ClientError::NoDaemon { .. }
+            | ClientError::PermissionDenied { .. }
+            | ClientError::PathTooLong { .. }
+            | ClientError::NoAnswer { .. } => Self::Unreached { message, hint },
+        }
+    }
+}
+
+impl Api for Client {
+    fn version(&self) -> Result<v1::Version, ApiError> {
+        Ok(Client::version(self)?)
+    }
+
+    fn config(&self) -> Result<v1::Config, ApiError> {
+        Ok(Client::config(self)?)
+    }
+
+    fn apply(&self, changes: v1::Changes) -> Result<v1::Applied, ApiError> {
+        Ok(Client::apply(self, changes.changes)?)
+    }
+
+    fn save(&self) -> Result<v1::Saved, ApiError> {
+        Ok(Client::saveconfig(self)?)
+    }
+
+    fn saveconfig(&self) -> Result<String, ApiError> {
+        Ok(Client::saveconfig_text(self)?)
+    }
+
+    fn attributes(&self) -> Result<v1::AttributeTable, ApiError> {
+        Ok(Client::attributes(self)?)
+    }
 }
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        let message = error.to_string();
         match error {
-            ApiError::NotRunning { .. } => {
-                Failure::new(message).hint("start it: systemctl start lunard, or run lunard")
-            }
             ApiError::Refused(problem) => refusal(problem),
-            ApiError::Broken(_) => Failure::new(message),
+            ApiError::Unreached { message, hint } => Failure { message, hint },
         }
     }
 }

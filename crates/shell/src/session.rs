@@ -86,6 +86,11 @@ impl Shell {
         Self { api, keeper, environment, screen, here: NodePath::root(), visits }
     }
 
+    /// Tells the shell that its terminal has another size.
+    pub fn set_screen(&mut self, screen: Screen) {
+        self.screen = screen;
+    }
+
     /// Carries out one line.  Never fails as a whole: what went wrong is in the reply.
     pub fn run(&mut self, words: &[Word]) -> Reply {
         let mut reply = Reply::default();

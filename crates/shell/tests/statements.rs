@@ -48,8 +48,8 @@ fn a_daemon_that_is_not_there_is_one_line_and_a_hint() {
     session.transcript(
         "
 /> ls
-! lunard is not running: nothing listens on /run/lunar/api.sock
-! hint: start it: systemctl start lunard, or run lunard
+! no lunard is running at /run/lunar/api.sock
+! hint: start it with `lunard`
 ",
     );
 }

@@ -22,7 +22,5 @@ Backstore plugin block v1.2.4
 fn the_shells_own_version_needs_no_daemon() {
     let mut session = Session::new();
     session.fake.stop();
-    session.transcript(
-        "/> version\nlunar version 1.2.3\nlunard is not running: nothing listens on /run/lunar/api.sock\n",
-    );
+    session.transcript("/> version\nlunar version 1.2.3\nno lunard is running at /run/lunar/api.sock\n");
 }

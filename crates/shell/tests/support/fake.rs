@@ -37,7 +37,8 @@ impl Fake {
 
     fn up(&self) -> Result<(), ApiError> {
         if self.0.borrow().down {
-            return Err(ApiError::NotRunning { socket: "/run/lunar/api.sock".to_owned() });
+            let message = "no lunard is running at /run/lunar/api.sock".to_owned();
+            return Err(ApiError::Unreached { message, hint: Some("start it with `lunard`".to_owned()) });
         }
         Ok(())
     }
