@@ -11,6 +11,7 @@ use crate::programs::cache_folder;
 use crate::scratch::Scratch;
 use anyhow::{Context, Result, bail};
 use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,8 +41,10 @@ impl Accel {
             return Self::named(found.trim_end());
         }
         let found = if kvm_opens() && probe().is_ok() { Self::Kvm } else { Self::Tcg };
-        std::fs::write(&finding, found.name())
-            .with_context(|| format!("cannot write {}", finding.display()))?;
+        // Renamed into place: a story beside us reads all of it or nothing.
+        let mut aside = tempfile::NamedTempFile::new_in(cache_folder()?)?;
+        aside.write_all(found.name().as_bytes())?;
+        aside.persist(&finding).with_context(|| format!("cannot write {}", finding.display()))?;
         Ok(found)
     }
 

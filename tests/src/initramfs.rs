@@ -8,7 +8,7 @@
 use crate::cpio::Archive;
 use crate::kernel::Kernel;
 use crate::modules::{Modules, name_of};
-use crate::process::{command, run_well};
+use crate::process::{command, run, run_well};
 use crate::programs::host_program;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -81,6 +81,7 @@ fn add_busybox(archive: &mut Archive) -> Result<()> {
     for applet in String::from_utf8(applets)?.lines() {
         archive.link(Path::new("bin").join(applet), "busybox");
     }
+    add_libraries(archive, &busybox)?;
     archive.program("bin/busybox", read(&busybox)?);
     Ok(())
 }
@@ -101,13 +102,19 @@ fn add_modules(archive: &mut Archive, kernel: &Kernel, wanted: &[&str]) -> Resul
 /// Adds a program of the host with the shared libraries it is linked to.
 fn add_program(archive: &mut Archive, name: &str) -> Result<()> {
     let program = host_program(name)?;
-    let said = run_well(command("ldd").arg(&program), LISTING_LIMIT)?;
-    for library in libraries(&String::from_utf8(said)?) {
+    add_libraries(archive, &program)?;
+    archive.program(Path::new("usr/bin").join(name), read(&program)?);
+    Ok(())
+}
+
+fn add_libraries(archive: &mut Archive, program: &Path) -> Result<()> {
+    // ldd fails for a program that is linked statically, and so needs nothing.
+    let said = run(command("ldd").arg(program), LISTING_LIMIT)?;
+    for library in libraries(&String::from_utf8_lossy(&said.stdout)) {
         if !archive.contains(&library) {
             archive.program(&library, read(&library)?);
         }
     }
-    archive.program(Path::new("usr/bin").join(name), read(&program)?);
     Ok(())
 }
 
