@@ -11,8 +11,9 @@ use crate::process::{command, run_well};
 use crate::programs::{cache_folder, find_in_path};
 use anyhow::{Context, Result, bail};
 use std::cmp::Ordering;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -79,7 +80,9 @@ impl Kernel {
             let vmlinux =
                 extract_vmlinux(&bytes).with_context(|| format!("cannot unpack {}", self.image.display()))?;
             // Written aside and renamed: a story beside us may look for it now.
-            let mut aside = tempfile::NamedTempFile::new_in(cache_folder()?)?;
+            let mut aside = tempfile::Builder::new()
+                .permissions(Permissions::from_mode(0o644))
+                .tempfile_in(cache_folder()?)?;
             aside.write_all(&vmlinux)?;
             aside.persist(&cached).with_context(|| format!("cannot write {}", cached.display()))?;
         }

@@ -37,7 +37,12 @@ pub(super) fn fetch() -> Result<()> {
     std::fs::create_dir_all(&folder)?;
     let package = newest_package()?;
     println!("setup: fetching {package} and unpacking it into {}", own_root()?.display());
-    visibly(command("apt-get").args(["--quiet", "download", &package]).current_dir(&folder), INSTALL_LIMIT)?;
+    visibly(
+        command("apt-get")
+            .args(["--quiet", "--option=APT::Sandbox::User=root", "download", &package])
+            .current_dir(&folder),
+        INSTALL_LIMIT,
+    )?;
 
     let root = folder.join("root");
     visibly(command("dpkg-deb").arg("--extract").arg(only_file(&folder)?).arg(&root), LOCAL_LIMIT)?;
