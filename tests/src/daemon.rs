@@ -35,19 +35,37 @@ pub struct Places {
     pub runtime: PathBuf,
     /// What it writes to standard error, all runs of it.
     pub log: PathBuf,
+    /// The user, and group, it runs as; our own unless said.  Another takes root.
+    pub user: Option<u32>,
 }
 
 impl Places {
     /// `state`, `run` and `lunard.log` of a scratch directory.  The daemon makes the directories.
     pub fn in_scratch(scratch: &Scratch) -> Self {
-        Self { state: scratch.join("state"), runtime: scratch.join("run"), log: scratch.join("lunard.log") }
+        let (state, runtime) = (scratch.join("state"), scratch.join("run"));
+        Self { state, runtime, log: scratch.join("lunard.log"), user: None }
     }
 
     /// `lunard` with these directories, ready for more arguments.
     pub fn command(&self) -> Result<Command> {
-        let mut lunard = command(built("lunard")?);
+        let mut lunard = match self.user {
+            None => command(built("lunard")?),
+            Some(user) => {
+                let mut setpriv = command("setpriv");
+                setpriv.args([format!("--reuid={user}"), format!("--regid={user}")]);
+                setpriv.args(["--clear-groups", "--pdeathsig=KILL", "--"]).arg(self.copied("lunard")?);
+                setpriv
+            }
+        };
         lunard.arg("--state-dir").arg(&self.state).arg("--runtime-dir").arg(&self.runtime);
         Ok(lunard)
+    }
+
+    /// A copy of a program where every user finds it, which may not be so for the folder it was built in.
+    fn copied(&self, name: &str) -> Result<PathBuf> {
+        let copy = self.log.with_file_name(name);
+        std::fs::copy(built(name)?, &copy).with_context(|| format!("cannot make {}", copy.display()))?;
+        Ok(copy)
     }
 
     /// The shell for a daemon at these places.

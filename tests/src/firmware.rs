@@ -134,6 +134,16 @@ impl Firmware {
         Ok(read_lossy(&self.serial))
     }
 
+    /// What it has sent to its serial port so far.
+    pub fn serial(&self) -> String {
+        read_lossy(&self.serial)
+    }
+
+    /// Whether it has ended, and how.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.qemu.ended()
+    }
+
     /// The machine loses its power, and the daemon its front end, in one moment.
     pub fn kill(mut self) -> Result<ExitStatus> {
         self.qemu.kill()
