@@ -78,6 +78,10 @@ unsafe impl Send for Region {}
 // SAFETY: as above; `mapping` is `Sync`.
 unsafe impl Sync for Region {}
 
+/// Remembers in which region the last address was, to find the next one faster. Any hint is good for any map.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RegionHint(usize);
+
 /// Where a guest address was found.
 #[derive(Clone, Copy)]
 pub(crate) struct Located {
@@ -147,8 +151,11 @@ impl GuestMemory {
     }
 
     /// Finds `bytes` bytes at a guest address. `None` unless all lie in one region; use `IoBuf` where they may not.
-    pub fn host_of_guest(&self, guest: GuestAddress, bytes: u64) -> Option<HostRange> {
-        let found = self.locate(guest, 0)?;
+    /// `near` is where an earlier look-up ended, which is where this one most likely does, too.
+    #[inline]
+    pub fn host_of_guest(&self, guest: GuestAddress, bytes: u64, near: &mut RegionHint) -> Option<HostRange> {
+        let found = self.locate(guest, near.0)?;
+        near.0 = found.region;
         (bytes <= found.left_bytes).then_some(HostRange { ptr: found.host, bytes })
     }
 
@@ -160,6 +167,12 @@ impl GuestMemory {
         {
             return region.located(hint, offset);
         }
+        self.search(guest)
+    }
+
+    /// The slow way of `locate`. Apart, so that the fast one is small enough to be inlined.
+    #[inline(never)]
+    fn search(&self, guest: GuestAddress) -> Option<Located> {
         let after = self.regions.partition_point(|region| region.guest <= guest.0);
         let index = after.checked_sub(1)?;
         let region = self.regions.get(index)?;

@@ -50,6 +50,7 @@ impl IoBuf {
     }
 
     /// Empties the list and lets go of the map; keeps the room.
+    #[inline]
     pub fn clear(&mut self) {
         self.segments.clear();
         self.front = 0;
@@ -86,22 +87,26 @@ impl IoBuf {
     }
 
     /// Length of the whole list in bytes.
+    #[inline]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Whether there is no byte in the list.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
     /// Number of ranges.
+    #[inline]
     pub fn segments(&self) -> usize {
         self.iovecs().len()
     }
 
     /// The ranges as the kernel takes them. Valid for an I/O only as long as the list is left alone; they name memory
     /// that the guest may read and write at any time.
+    #[inline]
     pub fn iovecs(&self) -> &[libc::iovec] {
         &self.segments[self.front..]
     }

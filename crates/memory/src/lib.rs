@@ -35,7 +35,7 @@ mod view; // the map as one thread holds it // a front end that cuts its file sh
 
 pub use address::{GuestAddress, UserAddress};
 pub use error::{MapError, MappingError};
-pub use guest_memory::{GuestMemory, HostRange, REGIONS_MAX, RegionInfo, RegionSpec};
+pub use guest_memory::{GuestMemory, HostRange, REGIONS_MAX, RegionHint, RegionInfo, RegionSpec};
 pub use io_buf::{IoBuf, Unmapped};
 pub use mapping::Mapping;
 pub use sigbus::broken_mappings;

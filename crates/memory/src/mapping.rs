@@ -9,14 +9,14 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 
-use rustix::fs::{FileType, SealFlags};
+use rustix::fs::{FileType, FsWord, SealFlags};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::error::MappingError;
 use crate::sigbus;
 
 /// `f_type` of hugetlbfs (`linux/magic.h`). Such files map, and unmap, in whole huge pages only.
-const HUGETLBFS_MAGIC: i64 = 0x9584_58f6;
+const HUGETLBFS_MAGIC: FsWord = 0x9584_58f6;
 
 /// A range of a file, mapped shared, readable and writable, until dropped.
 ///
@@ -121,7 +121,7 @@ impl Drop for Mapping {
 fn page_bytes(file: BorrowedFd<'_>) -> Result<u64, MappingError> {
     let page = rustix::param::page_size() as u64;
     let fs = rustix::fs::fstatfs(file).map_err(|errno| os("fstatfs", errno))?;
-    if i64::from(fs.f_type) != HUGETLBFS_MAGIC {
+    if fs.f_type != HUGETLBFS_MAGIC {
         return Ok(page);
     }
     let huge_page = u64::try_from(fs.f_bsize).unwrap_or(page);

@@ -25,6 +25,7 @@ const CHUNK_SLOTS: usize = 128;
 
 /// How many mappings of this process have ever been found broken. A ring compares it once a batch: as long as it
 /// stands still, no mapping needs a look.
+#[inline]
 pub fn broken_mappings() -> u64 {
     BROKEN_MAPPINGS.load(Ordering::Acquire)
 }
@@ -169,8 +170,9 @@ extern "C" fn on_sigbus(signal: c_int, info: *mut libc::siginfo_t, context: *mut
     // SAFETY: with SA_SIGINFO the kernel passes a whole `siginfo_t`; for a SIGBUS it raised itself (a positive
     // code), it holds an address.
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr()) };
-    if code <= 0 || !repair(address.addr()) {
-        pass_on(signal, info, context);
+    let is_sent = code <= 0;
+    if is_sent || !repair(address.addr()) {
+        pass_on(signal, info, context, is_sent);
     }
 }
 
@@ -201,13 +203,16 @@ fn map_zeroes(page_start: usize, page: usize) -> bool {
 }
 
 /// Does what would have happened without us.
-fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void, is_sent: bool) {
     let Some(previous) = PREVIOUS.get() else {
         return die_by(signal);
     };
-    // A `SIGBUS` that is a fault kills even where it is ignored; the kernel sees to that when it strikes again.
-    if matches!(previous.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) {
-        return die_by(signal);
+    match previous.sa_sigaction {
+        libc::SIG_DFL => return die_by(signal),
+        // Only a signal that somebody sent can be ignored; a fault kills (signal(7), "SIG_IGN").
+        libc::SIG_IGN if is_sent => return,
+        libc::SIG_IGN => return die_by(signal),
+        _ => {}
     }
     if previous.sa_flags & libc::SA_SIGINFO != 0 {
         // SAFETY: SA_SIGINFO says that the value is a function of this signature; it is not DFL or IGN.

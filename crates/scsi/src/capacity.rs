@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! How many blocks a unit has: the answers to READ CAPACITY.  SBC-3 5.15 and 5.16.
+//! How many blocks a unit has: the answers to READ CAPACITY (10) and (16).  SBC-3.
 //!
 //! Above: `target`.
 //! Below: `geometry`, `field`.
@@ -30,4 +30,43 @@ pub fn read_capacity_16(geometry: &Geometry, provisioning: Provisioning) -> Vec<
         .bit::<14, 6>(provisioning.reads_zero()) // LBPRZ
         .done()
         .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BlockCount;
+
+    fn geometry(blocks: u64) -> Geometry {
+        Geometry { blocks: BlockCount(blocks), block_bytes: 512, physical_exponent: 0, lowest_aligned: 0 }
+    }
+
+    #[test]
+    fn the_disk_of_the_walkthrough_has_29360128_blocks() {
+        let last_and_block_bytes = [0x01, 0xbf, 0xff, 0xff, 0x00, 0x00, 0x02, 0x00];
+        assert_eq!(read_capacity_10(&geometry(29_360_128)), last_and_block_bytes);
+    }
+
+    #[test]
+    fn an_address_of_more_than_32_bits_sends_to_the_longer_command() {
+        let answer = |blocks| read_capacity_10(&geometry(blocks))[..4].to_vec();
+        assert_eq!(answer(0xffff_ffff), [0xff, 0xff, 0xff, 0xfe]);
+        assert_eq!(answer(0x1_0000_0000), [0xff, 0xff, 0xff, 0xff]);
+        assert_eq!(answer(0x1_0000_0001), [0xff, 0xff, 0xff, 0xff]);
+        let long = read_capacity_16(&geometry(0x1_0000_0001), Provisioning::default());
+        assert_eq!(long[..12], [0, 0, 0, 1, 0, 0, 0, 0, 0x00, 0x00, 0x02, 0x00]);
+        assert_eq!(long[12..], [0; 20]);
+    }
+
+    #[test]
+    fn the_layout_of_physical_blocks_is_beside_provisioning() {
+        let geometry = Geometry { physical_exponent: 3, lowest_aligned: 0x0107, ..geometry(16) };
+        let layout = |provisioning| read_capacity_16(&geometry, provisioning)[12..16].to_vec();
+        let none = Provisioning::default();
+        assert_eq!(layout(none), [0x00, 0x03, 0x01, 0x07]);
+        assert_eq!(layout(Provisioning { unmap: true, ..none }), [0x00, 0x03, 0x81, 0x07]);
+        let reads_zero = Provisioning { unmap: true, unmapped_reads_zero: true, ..none };
+        assert_eq!(layout(reads_zero), [0x00, 0x03, 0xc1, 0x07]);
+        assert_eq!(layout(Provisioning { unmapped_reads_zero: true, ..none }), [0x00, 0x03, 0x01, 0x07]);
+    }
 }

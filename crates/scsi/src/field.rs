@@ -132,6 +132,11 @@ pub(crate) const fn union(left: u8, right: u8) -> u8 {
     left | right
 }
 
+/// Returns whether a bit is in both.
+pub(crate) const fn intersect(left: u8, right: u8) -> bool {
+    left & right != 0
+}
+
 /// Returns the bits of `byte` that are not in `dropped`.
 pub(crate) const fn without(byte: u8, dropped: u8) -> u8 {
     byte & !dropped

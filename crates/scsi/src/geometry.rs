@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Blocks: their addresses, their number, their length.  SBC-3 4.5 and 4.6.
+//! Blocks: their addresses, their number, their length.  SBC-3, direct access block device type model.
 //!
 //! Above: `capacity`, `mode`, and `target`, which checks each range here.
 //! Below: [`Sense`](crate::Sense).
@@ -49,7 +49,7 @@ impl Geometry {
     ///
     /// # Errors
     ///
-    /// LOGICAL BLOCK ADDRESS OUT OF RANGE.  SBC-3 4.22.2 wants no INFORMATION with it.
+    /// LOGICAL BLOCK ADDRESS OUT OF RANGE, without INFORMATION.
     pub fn check(&self, first: Lba, blocks: BlockCount) -> Result<(), Sense> {
         self.end_of(first, blocks).map(drop).ok_or(Sense::LBA_OUT_OF_RANGE)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Who a unit is: the standard INQUIRY data.  SPC-4 6.6.2.
+//! Who a unit is: the standard INQUIRY data.  SPC-4.
 //!
 //! Above: `target`, which knows the facts.
 //! Below: `field`.
@@ -26,7 +26,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Returns `text` as an ASCII field: cut or padded with spaces to `N` bytes.  SPC-4 4.4.1.
+    /// Returns `text` as an ASCII field: cut or padded with spaces to `N` bytes.  SPC-4, ASCII data
+    /// field requirements.
     ///
     /// What is not printable ASCII becomes an underscore, since an initiator may refuse the unit for it.
     #[must_use]
@@ -39,7 +40,7 @@ impl Identity {
     }
 }
 
-/// PERIPHERAL QUALIFIER and PERIPHERAL DEVICE TYPE.  SPC-4 6.6.2.
+/// PERIPHERAL QUALIFIER and PERIPHERAL DEVICE TYPE.  SPC-4, standard INQUIRY data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Peripheral {
@@ -106,4 +107,60 @@ pub fn standard(identity: &Identity, flags: &InquiryFlags) -> Vec<u8> {
         Peripheral::WellKnown | Peripheral::NotConnected | Peripheral::Absent => block,
     };
     block.done().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity {
+            vendor: Identity::ascii_field("LIO-ORG"),
+            product: Identity::ascii_field("disk0"),
+            revision: Identity::ascii_field("4.0"),
+            unit_serial: String::from("1f2e3d4c-5b6a-7980-8190-a0b0c0d0e0f0"),
+            company_id: 0x00_1405,
+        }
+    }
+
+    #[test]
+    fn the_disk_of_the_walkthrough_names_itself() {
+        let data = standard(&identity(), &InquiryFlags::default());
+        assert_eq!(data.len(), 96);
+        // Qualifier 0, a disk, not removable; SPC-4, which Linux prints as ANSI 6.
+        assert_eq!(data[..8], [0x00, 0x00, 0x06, 0x02, 0x5b, 0x80, 0x00, 0x02]);
+        assert_eq!(&data[8..36], b"LIO-ORG disk0           4.0 ");
+        assert_eq!(data[56..68], [0, 0, 0x00, 0xa0, 0x0c, 0x60, 0x04, 0x60, 0x04, 0xc0, 0, 0]);
+    }
+
+    #[test]
+    fn each_claim_is_a_bit() {
+        let claims = |flags| {
+            let data = standard(&identity(), &flags);
+            [data[0], data[5], data[6]]
+        };
+        let none = InquiryFlags::default();
+        assert_eq!(claims(InquiryFlags { implicit_alua: true, ..none }), [0x00, 0x90, 0x00]);
+        assert_eq!(claims(InquiryFlags { explicit_alua: true, ..none }), [0x00, 0xa0, 0x00]);
+        assert_eq!(claims(InquiryFlags { third_party_copy: true, ..none }), [0x00, 0x88, 0x00]);
+        assert_eq!(claims(InquiryFlags { protect: true, ..none }), [0x00, 0x81, 0x00]);
+        assert_eq!(claims(InquiryFlags { multi_port: true, ..none }), [0x00, 0x80, 0x10]);
+        let peripheral = |peripheral| claims(InquiryFlags { peripheral, ..none })[0];
+        assert_eq!(peripheral(Peripheral::WellKnown), 0x1e);
+        assert_eq!(peripheral(Peripheral::NotConnected), 0x3f);
+        assert_eq!(peripheral(Peripheral::Absent), 0x7f);
+    }
+
+    #[test]
+    fn only_a_disk_claims_the_standard_of_disks() {
+        let flags = InquiryFlags { peripheral: Peripheral::NotConnected, ..InquiryFlags::default() };
+        assert_eq!(standard(&identity(), &flags)[62..66], [0x04, 0x60, 0x00, 0x00]);
+    }
+
+    #[test]
+    fn an_ascii_field_is_padded_cut_and_printable() {
+        assert_eq!(&Identity::ascii_field::<8>("disk0"), b"disk0   ");
+        assert_eq!(&Identity::ascii_field::<4>("disk0"), b"disk");
+        assert_eq!(&Identity::ascii_field::<6>("d\u{e4}\n\0~ "), b"d___~ ");
+    }
 }

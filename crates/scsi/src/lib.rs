@@ -10,19 +10,19 @@
 //! One table, [`opcode::OPCODES`], is the truth about which commands exist: [`decode`], the length of a
 //! CDB and REPORT SUPPORTED OPERATION CODES are derived from it.
 //!
-//! The revisions of the standards that comments cite are SPC-4 r37, SBC-3 r36, SAM-5 r21 and SAT/SPL as
-//! they are referred to from there.
+//! Comments cite SPC-4, SBC-3 and SAM-5 by the titles of their clauses and fields: the numbers of clauses
+//! differ from one revision to the next, the titles do not.
 
 #![forbid(unsafe_code)]
 
-mod field; // where bits and multi-byte fields lie: the only shifts and masks
-mod geometry; // blocks, and how many there are                              SBC 4
-mod lun; // the addresses of logical units                                    SAM 4.7
-mod sense; // why a command was refused                                       SPC 4.5
-mod status; // how a command ended                                            SAM 5.3
+mod field; // where fields lie in bytes: the only shifts and masks
+mod geometry; // blocks and how many there are       SBC
+mod lun; // the addresses of logical units            SAM
+mod sense; // why a command was refused               SPC
+mod status; // how a command ended                    SAM
 
-mod cdb; // a command as the guest meant it                                   SPC 6, SBC 5
-pub mod opcode; // THE table                                                  SPC 4.3, 6.34
+mod cdb; // a command as the guest meant it           SPC, SBC
+pub mod opcode; // THE table                          SPC
 
 // The answers, a file for each.
 pub mod capacity;

@@ -5,7 +5,7 @@
 //! Below: `field`.
 //! Never here: which units exist.
 //!
-//! SAM-5 4.7 defines the forms of a LUN; virtio 1.2, 5.6.6.1 puts a 01h and the target before one.
+//! SAM-5 (LUN structure) defines the forms of a LUN; virtio 1.2, 5.6.6.1 puts a 01h and the target before one.
 
 use crate::field::{Block, Fields};
 
@@ -16,7 +16,7 @@ pub struct Lun(u16);
 /// From this number on a LUN has the flat form: the peripheral form holds eight bits.
 const FLAT_FROM: u16 = 256;
 
-/// The REPORT LUNS well-known logical unit.  SPC-4 8.2.
+/// The REPORT LUNS well-known logical unit.  SPC-4, well known logical units.
 const REPORT_LUNS_WELL_KNOWN: [u8; 2] = [0xc1, 0x01];
 
 impl Lun {

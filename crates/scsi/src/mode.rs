@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! How a unit behaves: the mode pages.  SPC-4 7.5, SBC-3 6.5.
+//! How a unit behaves: the mode pages.  SPC-4 and SBC-3, mode parameters.
 //!
 //! Above: `target`, which knows the state.
 //! Below: `field`.
@@ -36,7 +36,7 @@ pub struct ModeState {
     pub ua_interlock: UaInterlock,
 }
 
-/// UA_INTLCK_CTRL of the Control mode page.  SPC-4 table 385.
+/// UA_INTLCK_CTRL of the Control mode page.  SPC-4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum UaInterlock {
@@ -69,7 +69,7 @@ const PAGES: &[Page] = &[
 /// # Errors
 ///
 /// INVALID FIELD IN CDB for a page or subpage that is not there, SAVING PARAMETERS NOT SUPPORTED where saved
-/// values are asked for (SPC-4 6.13.3.5).
+/// values are asked for (SPC-4, MODE SENSE (6), saved values).
 pub fn sense(command: &ModeSense, state: &ModeState) -> Result<Vec<u8>, Sense> {
     if command.control == PageControl::Saved {
         return Err(Sense::SAVING_PARAMETERS_NOT_SUPPORTED);
@@ -106,7 +106,7 @@ fn values(page: &Page, control: PageControl, state: &ModeState) -> Vec<u8> {
     bytes
 }
 
-/// SPC-4 7.5.6.
+/// SPC-4, mode parameter header (6).
 fn header_6(descriptor: &[u8], pages: &[u8], state: &ModeState) -> Vec<u8> {
     let behind_length = 3 + descriptor.len() + pages.len();
     Block::<4>::new()
@@ -117,7 +117,7 @@ fn header_6(descriptor: &[u8], pages: &[u8], state: &ModeState) -> Vec<u8> {
         .to_vec()
 }
 
-/// SPC-4 7.5.6.
+/// SPC-4, mode parameter header (10).
 fn header_10(descriptor: &[u8], pages: &[u8], state: &ModeState) -> Vec<u8> {
     let behind_length = 6 + descriptor.len() + pages.len();
     Block::<8>::new()
@@ -129,13 +129,13 @@ fn header_10(descriptor: &[u8], pages: &[u8], state: &ModeState) -> Vec<u8> {
         .to_vec()
 }
 
-/// SBC-3 6.5.1.
+/// SBC-3, DEVICE-SPECIFIC PARAMETER field.
 fn device_specific(state: &ModeState) -> u8 {
     let [byte] = Block::<1>::new().bit::<0, 7>(state.write_protected).bit::<0, 4>(state.dpofua).done();
     byte
 }
 
-/// SBC-3 6.5.2: the short descriptor, or the long one where it is welcome and the short one would not do.
+/// SBC-3, mode parameter block descriptors: the short descriptor, or the long one where it is welcome and the short one would not do.
 fn block_descriptor(command: &ModeSense, state: &ModeState) -> Vec<u8> {
     if command.disable_block_descriptors {
         return Vec::new();
@@ -151,12 +151,12 @@ fn block_descriptor(command: &ModeSense, state: &ModeState) -> Vec<u8> {
     }
 }
 
-/// SBC-3 6.5.8.
+/// SBC-3, Read-Write Error Recovery.
 fn error_recovery(_: &ModeState) -> Vec<u8> {
     Block::<12>::new().byte::<0>(0x01).byte::<1>(0x0a).done().to_vec()
 }
 
-/// SBC-3 6.5.5.
+/// SBC-3, Caching.
 fn caching(state: &ModeState) -> Vec<u8> {
     Block::<20>::new()
         .byte::<0>(0x08)
@@ -167,7 +167,7 @@ fn caching(state: &ModeState) -> Vec<u8> {
         .to_vec()
 }
 
-/// SPC-4 7.5.8.
+/// SPC-4, Control.
 fn control(state: &ModeState) -> Vec<u8> {
     Block::<12>::new()
         .byte::<0>(0x0a)
@@ -183,7 +183,108 @@ fn control(state: &ModeState) -> Vec<u8> {
         .to_vec()
 }
 
-/// SPC-4 7.5.11.
+/// SPC-4, Informational Exceptions Control.
 fn informational_exceptions(_: &ModeState) -> Vec<u8> {
     Block::<12>::new().byte::<0>(0x1c).byte::<1>(0x0a).done().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATE: ModeState = ModeState {
+        blocks: BlockCount(0x0001_0000),
+        block_bytes: 512,
+        write_cache: true,
+        dpofua: true,
+        write_protected: false,
+        d_sense: false,
+        tas: true,
+        ua_interlock: UaInterlock::Clear,
+    };
+
+    fn ask(page: u8) -> ModeSense {
+        ModeSense {
+            long_header: false,
+            disable_block_descriptors: true,
+            long_lba_accepted: false,
+            control: PageControl::Current,
+            page,
+            subpage: 0,
+            allocation_bytes: 0xfc,
+        }
+    }
+
+    /// Returns a page of a unit in `state`, behind a header of four bytes.
+    fn page(code: u8, state: ModeState) -> Vec<u8> {
+        let answer = sense(&ask(code), &state).expect("the page is there");
+        assert_eq!(usize::from(answer[0]), answer.len() - 1);
+        answer[4..].to_vec()
+    }
+
+    #[test]
+    fn linux_prints_43_00_10_08() {
+        let command = ModeSense { disable_block_descriptors: false, ..ask(0x3f) };
+        let answer = sense(&command, &STATE).expect("all pages");
+        assert_eq!(answer[..12], [0x43, 0x00, 0x10, 0x08, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x02, 0x00]);
+        assert_eq!(answer.len(), 68);
+    }
+
+    #[test]
+    fn the_write_cache_is_bit_2_of_the_caching_page() {
+        let on = [0x08, 0x12, 0x04, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(page(0x08, STATE), on);
+        let off = [0x08, 0x12, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(page(0x08, ModeState { write_cache: false, ..STATE }), off);
+    }
+
+    #[test]
+    fn the_header_says_read_only_and_dpofua() {
+        let device_specific = |state| sense(&ask(0x08), &state).expect("the page is there")[2];
+        assert_eq!(device_specific(STATE), 0x10);
+        assert_eq!(device_specific(ModeState { write_protected: true, ..STATE }), 0x90);
+        assert_eq!(device_specific(ModeState { write_protected: true, dpofua: false, ..STATE }), 0x80);
+        let long = ModeSense { long_header: true, ..ask(0x08) };
+        let answer = sense(&long, &ModeState { write_protected: true, ..STATE }).expect("the page is there");
+        assert_eq!(answer[..8], [0x00, 0x1a, 0x00, 0x90, 0x00, 0x00, 0x00, 0x00]);
+    }
+
+    #[test]
+    fn the_control_page_follows_the_attributes() {
+        let control = |state| page(0x0a, state)[2..6].to_vec();
+        assert_eq!(control(STATE), [0x02, 0x10, 0x00, 0x40]);
+        assert_eq!(control(ModeState { d_sense: true, ..STATE }), [0x06, 0x10, 0x00, 0x40]);
+        assert_eq!(control(ModeState { tas: false, ..STATE }), [0x02, 0x10, 0x00, 0x00]);
+        let interlock = |ua_interlock| control(ModeState { ua_interlock, ..STATE });
+        assert_eq!(interlock(UaInterlock::Keep), [0x02, 0x10, 0x20, 0x40]);
+        assert_eq!(interlock(UaInterlock::KeepAndEstablish), [0x02, 0x10, 0x30, 0x40]);
+    }
+
+    #[test]
+    fn nothing_can_be_changed() {
+        let command = ModeSense { control: PageControl::Changeable, ..ask(0x0a) };
+        let answer = sense(&command, &STATE).expect("the page is there");
+        assert_eq!(answer, [0x0f, 0x00, 0x10, 0x00, 0x0a, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_page_that_is_not_there_is_refused() {
+        for code in (0..0x3f).filter(|code| ![0x01, 0x08, 0x0a, 0x1c].contains(code)) {
+            assert_eq!(sense(&ask(code), &STATE), Err(Sense::INVALID_FIELD_IN_CDB), "{code:02x}");
+        }
+        assert_eq!(sense(&ModeSense { subpage: 1, ..ask(0x3f) }, &STATE), Err(Sense::INVALID_FIELD_IN_CDB));
+    }
+
+    #[test]
+    fn a_long_block_descriptor_comes_only_where_it_is_welcome_and_needed() {
+        let bytes = |blocks, long_header, long_lba_accepted| {
+            let command =
+                ModeSense { long_header, long_lba_accepted, disable_block_descriptors: false, ..ask(0x08) };
+            let answer = sense(&command, &ModeState { blocks: BlockCount(blocks), ..STATE });
+            answer.expect("the page is there").len() - 20
+        };
+        assert_eq!(bytes(0xffff_ffff, true, true), 8 + 8);
+        assert_eq!(bytes(0x1_0000_0000, true, false), 8 + 8);
+        assert_eq!(bytes(0x1_0000_0000, true, true), 8 + 16);
+    }
 }

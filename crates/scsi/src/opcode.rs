@@ -15,7 +15,7 @@ use crate::{Sense, field};
 pub struct Opcode {
     /// The name that the standard gives it.
     pub name: &'static str,
-    /// CDB USAGE DATA of SPC-4 6.35.3: the operation code, then a one for each bit that a unit with every
+    /// CDB USAGE DATA of the one_command format: the operation code, then a one for each bit that a unit with every
     /// capability looks at; the SERVICE ACTION field holds its value.  The length is that of the CDB.
     pub usage: &'static [u8],
     /// The value of the SERVICE ACTION field where the operation code has one.
@@ -63,28 +63,20 @@ impl Capabilities {
         field::union(dpofua, opcode.protect_bits)
     }
 
-    /// Refuses a command that this unit does not have, or a bit of it: what REPORT SUPPORTED OPERATION
-    /// CODES would say, applied to a command.
+    /// Reads a CDB for this unit: [`decode`], and what the unit does not have is refused.  REPORT SUPPORTED
+    /// OPERATION CODES says the same, from the same rows.
     ///
     /// # Errors
     ///
-    /// INVALID OPCODE where an attribute switched the command off; INVALID FIELD IN CDB for DPO or FUA on a
-    /// unit without them (SBC-3 5.10, 5.32) and for protection information that the unit was not formatted
-    /// with (SBC-3 4.21.2).
-    pub fn admit(&self, command: &Command) -> Result<(), Sense> {
-        let (cached, protect) = match command {
-            Command::Read(read) => (read.fua || read.dpo, read.protect),
-            Command::Write(write) => (write.fua || write.dpo, write.protect),
-            Command::Verify(verify) => (verify.dpo, verify.protect),
-            Command::ReportSupportedOperationCodes(_) if !self.report_supported_operation_codes => {
-                return Err(Sense::INVALID_OPCODE);
-            }
-            _ => (false, 0),
-        };
-        if (cached && !self.dpofua) || protect != 0 {
+    /// As [`decode`]; INVALID OPCODE where an attribute switched the command off; INVALID FIELD IN CDB for
+    /// DPO or FUA on a unit without them (SBC-3, DPOFUA), and for protection information that the unit was not
+    /// formatted with (SBC-3, RDPROTECT and its kin).
+    pub fn decode(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
+        let opcode = find(cdb).filter(|opcode| self.has(opcode)).ok_or(Sense::INVALID_OPCODE)?;
+        if field::intersect(cdb[1], self.refused_bits(opcode)) {
             return Err(Sense::INVALID_FIELD_IN_CDB);
         }
-        Ok(())
+        opcode.parse(cdb)
     }
 }
 
@@ -125,6 +117,15 @@ impl Opcode {
     #[must_use]
     pub const fn cdb_bytes(&self) -> usize {
         self.usage.len()
+    }
+
+    fn parse(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
+        // SAM-5, CONTROL byte: NACA = 1 asks for an auto contingent allegiance, which we do not have (NORMACA = 0).
+        let control = cdb.get(self.cdb_bytes() - 1).copied().unwrap_or_default();
+        if field::Fields(&[control]).bit::<0, 2>() {
+            return Err(Sense::INVALID_FIELD_IN_CDB);
+        }
+        (self.parse)(field::Fields(cdb))
     }
 
     /// Returns what orders the table: the operation code, then the service action.
@@ -217,11 +218,9 @@ pub fn rows(code: u8) -> &'static [Opcode] {
 /// # Errors
 ///
 /// INVALID OPCODE for a command or service action that is not in the table, INVALID FIELD IN CDB for a value
-/// that no unit of ours accepts.  What depends on the unit is [`Capabilities::admit`]'s.
+/// that no unit of ours accepts.  For what depends on the unit see [`Capabilities::decode`].
 pub fn decode(cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
-    let opcode = find(cdb).ok_or(Sense::INVALID_OPCODE)?;
-    refuse_naca(opcode, cdb)?;
-    (opcode.parse)(field::Fields(cdb))
+    find(cdb).ok_or(Sense::INVALID_OPCODE)?.parse(cdb)
 }
 
 /// Returns the row of a CDB, if it is in the table.
@@ -238,8 +237,124 @@ pub fn find(cdb: &[u8; CDB_BYTES_MAX]) -> Option<&'static Opcode> {
     }
 }
 
-/// SAM-5 5.2: NACA = 1 asks for an auto contingent allegiance, which we do not have (NORMACA = 0).
-fn refuse_naca(opcode: &Opcode, cdb: &[u8; CDB_BYTES_MAX]) -> Result<(), Sense> {
-    let control = cdb.get(opcode.cdb_bytes() - 1).copied().unwrap_or_default();
-    if field::Fields(&[control]).bit::<0, 2>() { Err(Sense::INVALID_FIELD_IN_CDB) } else { Ok(()) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn decoded(bytes: &[u8]) -> Result<Command, Sense> {
+        let mut cdb = [0xff; CDB_BYTES_MAX]; // What follows a CDB has no meaning.
+        cdb[..bytes.len()].copy_from_slice(bytes);
+        decode(&cdb)
+    }
+
+    #[test]
+    fn no_command_and_no_name_is_in_the_table_twice() {
+        let (mut commands, mut names) = (HashSet::new(), HashSet::new());
+        for opcode in OPCODES {
+            assert!(commands.insert((opcode.code(), opcode.service_action)), "{}", opcode.name);
+            assert!(names.insert(opcode.name), "{}", opcode.name);
+        }
+        assert_eq!(commands.len(), 23);
+    }
+
+    #[test]
+    fn an_operation_code_has_service_actions_or_has_none() {
+        for opcode in OPCODES.iter().filter(|opcode| opcode.service_action.is_none()) {
+            assert_eq!(rows(opcode.code()).len(), 1, "{}", opcode.name);
+        }
+    }
+
+    #[test]
+    fn each_operation_code_leads_to_its_rows() {
+        for code in 0..=u8::MAX {
+            let expected: Vec<_> =
+                OPCODES.iter().filter(|row| row.code() == code).map(|row| row.name).collect();
+            let found: Vec<_> = rows(code).iter().map(|row| row.name).collect();
+            assert_eq!(found, expected, "{code:02x}");
+        }
+    }
+
+    #[test]
+    fn a_cdb_is_as_long_as_the_group_of_its_operation_code_says() {
+        for opcode in OPCODES {
+            let bytes = match opcode.code() {
+                0x00..=0x1f => 6,
+                0x20..=0x5f => 10,
+                0x80..=0x9f => 16,
+                0xa0..=0xbf => 12,
+                _ => panic!("{} belongs to no group", opcode.name),
+            };
+            assert_eq!(opcode.cdb_bytes(), bytes, "{}", opcode.name);
+        }
+    }
+
+    #[test]
+    fn usage_data_holds_the_service_action_and_naca() {
+        for opcode in OPCODES {
+            if let Some(service_action) = opcode.service_action {
+                assert_eq!(u16::from(opcode.usage[1]), service_action, "{}", opcode.name);
+            }
+            assert_eq!(opcode.usage.last(), Some(&0x04), "{}", opcode.name);
+            let conditional = opcode.dpofua_bits | opcode.protect_bits;
+            assert_eq!(opcode.usage[1] & conditional, conditional, "{}", opcode.name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_operation_code_is_invalid() {
+        assert_eq!(decoded(&[0x04, 0, 0, 0, 0, 0]), Err(Sense::INVALID_OPCODE));
+        assert_eq!(decoded(&[0x7e, 0, 0, 0, 0, 0]), Err(Sense::INVALID_OPCODE));
+        assert_eq!(decoded(&[0xff, 0, 0, 0, 0, 0]), Err(Sense::INVALID_OPCODE));
+    }
+
+    fn decoded_for(unit: Capabilities, bytes: &[u8]) -> Result<(), Sense> {
+        let mut cdb = [0xff; CDB_BYTES_MAX];
+        cdb[..bytes.len()].copy_from_slice(bytes);
+        unit.decode(&cdb).map(drop)
+    }
+
+    #[test]
+    fn dpo_and_fua_need_a_unit_that_has_them() {
+        let without = Capabilities { dpofua: false, report_supported_operation_codes: true };
+        let with = Capabilities { dpofua: true, ..without };
+        let write_fua = [0x2a, 0x08, 0, 0, 0, 0, 0, 0, 1, 0];
+        let read_dpo = [0x88, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
+        let verify_dpo = [0x2f, 0x10, 0, 0, 0, 0, 0, 0, 1, 0];
+        for cdb in [&write_fua[..], &read_dpo, &verify_dpo] {
+            assert_eq!(decoded_for(without, cdb), Err(Sense::INVALID_FIELD_IN_CDB), "{cdb:02x?}");
+            assert_eq!(decoded_for(with, cdb), Ok(()), "{cdb:02x?}");
+        }
+        assert_eq!(decoded_for(without, &[0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0]), Ok(()));
+    }
+
+    #[test]
+    fn the_same_bits_of_a_six_byte_command_are_an_address() {
+        let without = Capabilities { dpofua: false, report_supported_operation_codes: true };
+        assert_eq!(decoded_for(without, &[0x08, 0x1f, 0, 0, 1, 0]), Ok(()));
+        assert_eq!(decoded_for(without, &[0x0a, 0x1f, 0, 0, 1, 0]), Ok(()));
+    }
+
+    #[test]
+    fn protection_information_is_refused_in_every_form() {
+        let unit = Capabilities { dpofua: true, report_supported_operation_codes: true };
+        for opcode in [0x28, 0x2a, 0x2f, 0x88, 0x8a, 0x8f, 0xa8, 0xaa, 0xaf] {
+            for protect in [0x20, 0x40, 0x80] {
+                let mut cdb = [0; 16];
+                cdb[..2].copy_from_slice(&[opcode, protect]);
+                assert_eq!(decoded_for(unit, &cdb), Err(Sense::INVALID_FIELD_IN_CDB), "{cdb:02x?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_attribute_can_take_a_command_away() {
+        let with = Capabilities { dpofua: true, report_supported_operation_codes: true };
+        let without = Capabilities { report_supported_operation_codes: false, ..with };
+        let cdb = [0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0];
+        assert_eq!(decoded_for(with, &cdb), Ok(()));
+        assert_eq!(decoded_for(without, &cdb), Err(Sense::INVALID_OPCODE));
+        let with_a_bad_field = [0xa3, 0x0c, 7, 0, 0, 0, 0, 0, 4, 0, 0, 0];
+        assert_eq!(decoded_for(without, &with_a_bad_field), Err(Sense::INVALID_OPCODE));
+    }
 }

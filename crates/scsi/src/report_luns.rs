@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The answer to REPORT LUNS.  SPC-4 6.33.
+//! The answer to REPORT LUNS.  SPC-4.
 //!
 //! Above: `target`, which knows the units, and sorts them.
 //! Below: `lun`.
@@ -30,4 +30,40 @@ pub fn build(luns: &[Lun], select: SelectReport) -> Vec<u8> {
     answer.extend([0; 4]);
     answer.extend(entries);
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(luns: &[u16], select: SelectReport, expected: &[[u8; 8]]) {
+        let luns: Vec<_> = luns.iter().copied().filter_map(Lun::new).collect();
+        assert_eq!(build(&luns, select), expected.concat());
+    }
+
+    #[test]
+    fn units_are_listed_as_they_are_given() {
+        let list = [
+            [0, 0, 0, 24, 0, 0, 0, 0],
+            [0, 0, 0, 0, 0, 0, 0, 0],
+            [0, 39, 0, 0, 0, 0, 0, 0],
+            [0x41, 0x2c, 0, 0, 0, 0, 0, 0],
+        ];
+        check(&[0, 39, 300], SelectReport::Numbered, &list);
+    }
+
+    #[test]
+    fn the_well_known_unit_is_in_every_target() {
+        let well_known = [0xc1, 0x01, 0, 0, 0, 0, 0, 0];
+        check(&[5], SelectReport::WellKnown, &[[0, 0, 0, 8, 0, 0, 0, 0], well_known]);
+        check(&[5], SelectReport::All, &[[0, 0, 0, 16, 0, 0, 0, 0], [0, 5, 0, 0, 0, 0, 0, 0], well_known]);
+    }
+
+    #[test]
+    fn every_unit_that_there_can_be_fits() {
+        let luns: Vec<_> = (0..=16383).filter_map(Lun::new).collect();
+        let list = build(&luns, SelectReport::All);
+        assert_eq!(list[..8], [0x00, 0x02, 0x00, 0x08, 0, 0, 0, 0]);
+        assert_eq!(list.len(), 131_088);
+    }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Why a command was refused, or what the initiator must be told.  SPC-4 4.5.
+//! Why a command was refused, or what the initiator must be told.  SPC-4, sense data.
 //!
 //! Above: every parser of this crate, `target` and `vhost-scsi`.
 //! Below: `field`.
@@ -10,9 +10,9 @@ use crate::field::Block;
 /// The longest sense data that we build: the descriptor format with INFORMATION.
 pub const SENSE_BYTES_MAX: usize = 20;
 
-/// Fixed format without bytes of our own behind the field replaceable unit code: SPC-4 4.5.3.
+/// Fixed format without bytes of our own behind the field replaceable unit code.
 const FIXED_BYTES: usize = 18;
-/// The header of the descriptor format: SPC-4 4.5.2.1.
+/// The header of the descriptor format.
 const DESCRIPTOR_HEADER_BYTES: usize = 8;
 
 const _: () = {
@@ -20,7 +20,7 @@ const _: () = {
     assert!(DESCRIPTOR_HEADER_BYTES + 12 == SENSE_BYTES_MAX);
 };
 
-/// The general kind of a condition.  SPC-4 table 54.
+/// The general kind of a condition.  SPC-4, sense key descriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum SenseKey {
@@ -196,7 +196,7 @@ impl Sense {
         }
     }
 
-    /// SPC-4 4.5.3.
+    /// SPC-4, fixed format sense data.
     fn encode_fixed(&self) -> EncodedSense {
         let block = Block::<SENSE_BYTES_MAX>::new()
             .byte::<0>(0x70)
@@ -212,7 +212,7 @@ impl Sense {
         EncodedSense { bytes: block.done(), used: FIXED_BYTES }
     }
 
-    /// SPC-4 4.5.2; the information descriptor is 4.5.2.2.
+    /// SPC-4, descriptor format sense data and its information descriptor.
     fn encode_descriptor(&self) -> EncodedSense {
         let block = Block::<SENSE_BYTES_MAX>::new()
             .byte::<0>(0x72)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! How a command ended.  SAM-5 5.3.1.
+//! How a command ended.  SAM-5, status codes.
 //!
 //! Above: `target`, which chooses a status; `vhost-scsi`, which sends it.
 //! Below: nothing.

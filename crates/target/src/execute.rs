@@ -100,8 +100,7 @@ fn decide<'a>(
     buffers: &mut Buffers,
 ) -> Result<Decision<'a>, Sense> {
     let unit = &*mapping.unit;
-    let command = scsi::decode(cdb)?;
-    primary::capabilities(unit).admit(&command)?;
+    let command = primary::capabilities(unit).decode(cdb)?;
     if let DataPhase::Write { .. } = command.data_phase()
         && matches!(command, Command::Write(_))
         && (mapping.write_protect || unit.flags.read_only)

@@ -43,7 +43,9 @@ pub enum Effect {
     /// Make a new area for requests in flight, zeroed, and send what [`crate::Session::inflight_allocated`] returns.
     /// The area is not in force before it comes back with [`Effect::AdoptInflight`].
     AllocateInflight(InflightRequest),
-    /// Keep requests in flight in this area from the next start of a ring on.  Can fail.  No ring runs.
+    /// Keep requests in flight in this area from the next start of a ring on.  Can fail.  No ring runs.  It may be the
+    /// area of before: Cloud Hypervisor gives the same one again after a reset of the guest, with nothing in flight
+    /// and the old used indices in it.
     AdoptInflight(InflightArea),
     /// Start a ring and look at it at once: the guest may have kicked long ago.
     /// Can fail: [`crate::Session::start_failed`].

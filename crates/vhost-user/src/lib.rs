@@ -11,6 +11,39 @@
 //!                                                   ^                            │
 //!                                                   └── ring_stopped, failed, … ─┘
 //! ```
+//!
+//! A caller's loop, its socket left out:
+//! ```
+//! use vhost_user::{Effect, ProtocolError, Received, Receiver, Reply, Session};
+//!
+//! /// Takes what one `recvmsg` brought into `receiver.space()`.  An error means: close the connection.
+//! fn received(
+//!     receiver: &mut Receiver,
+//!     session: &mut Session,
+//!     bytes: usize,
+//!     fds: Vec<std::os::fd::OwnedFd>,
+//!     send: impl Fn(Reply),
+//! ) -> Result<(), ProtocolError> {
+//!     let effects = match receiver.received(bytes, fds)? {
+//!         Received::Partial => return Ok(()),
+//!         Received::Message(message) => session.on(message)?,
+//!         Received::Malformed(malformed) => session.on_malformed(malformed)?,
+//!     };
+//!     for effect in effects {
+//!         match effect {
+//!             Effect::Reply(reply) => send(reply),
+//!             Effect::Acknowledge => session.acknowledge().into_iter().for_each(&send),
+//!             Effect::StopRing { index } => {
+//!                 let next_avail = 0; // Drain the ring, and ask it.
+//!                 session.ring_stopped(index, next_avail).into_iter().for_each(&send);
+//!             }
+//!             Effect::MapMemory(_) => session.failed()?, // Where it could not be mapped.
+//!             _ => {}
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -133,6 +133,11 @@ impl Ring {
         live
     }
 
+    /// Takes note that the caller could not start the ring after all.
+    pub(crate) fn start_failed(&mut self) {
+        self.state = State::Stopped;
+    }
+
     /// Takes note of where the caller stopped the ring.
     pub(crate) fn stopped_at(&mut self, next_avail: u16) {
         if std::mem::replace(&mut self.base_follows, false) {

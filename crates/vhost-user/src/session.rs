@@ -187,10 +187,11 @@ impl Session {
     }
 
     /// Takes note that a ring could not be started.  It is stopped then, its kick is gone, and the acknowledgement,
-    /// if one was asked for, will say so.  Whether the connection goes on is the caller's choice.
+    /// if one was asked for, will say so.  Whether the connection goes on is the caller's choice; to keep it is kinder
+    /// to a guest whose front end shares no memory, which would reconnect for ever.
     pub fn start_failed(&mut self, index: u16) {
         if let Some(ring) = self.rings.get_mut(usize::from(index)) {
-            ring.stop();
+            ring.start_failed();
         }
         self.pending.failed = true;
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The commands of SBC that move or look at blocks.  SBC-3 5.
+//! The commands of SBC that move or look at blocks.  SBC-3.
 //!
 //! Above: `opcode`, whose table names these parsers.
 //! Below: `field`.
@@ -173,7 +173,7 @@ fn verify(cdb: Cdb<'_>, range: Range) -> Result<Command, Sense> {
     let (first, blocks) = range(cdb);
     let byte_check = cdb.bits::<1, 2, 1>();
     if byte_check == 0b10 {
-        return Err(Sense::INVALID_FIELD_IN_CDB); // Reserved: SBC-3 table 118.
+        return Err(Sense::INVALID_FIELD_IN_CDB); // Reserved.
     }
     Ok(Command::Verify(Verify {
         first,

@@ -18,7 +18,7 @@ pub struct RequestSense {
 }
 
 impl RequestSense {
-    /// Returns the layout that is wanted, whatever D_SENSE says.  SPC-4 6.39.
+    /// Returns the layout that is wanted, whatever D_SENSE says.  SPC-4, REQUEST SENSE.
     #[must_use]
     pub const fn format(&self) -> SenseFormat {
         if self.descriptor { SenseFormat::Descriptor } else { SenseFormat::Fixed }
@@ -53,7 +53,7 @@ pub struct ModeSense {
     pub allocation_bytes: u16,
 }
 
-/// Which values of a mode page are wanted.  SPC-4 table 179.
+/// Which values of a mode page are wanted.  SPC-4, PC field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageControl {
     /// Those in force.
@@ -89,7 +89,7 @@ pub struct ReportLuns {
     pub allocation_bytes: u32,
 }
 
-/// Which kinds of units REPORT LUNS lists.  SPC-4 table 297.
+/// Which kinds of units REPORT LUNS lists.  SPC-4, SELECT REPORT field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectReport {
     /// Those that have a number of their own.
@@ -111,7 +111,7 @@ pub struct ReportSupportedOperationCodes {
     pub allocation_bytes: u32,
 }
 
-/// What REPORT SUPPORTED OPERATION CODES is to report.  SPC-4 table 300.
+/// What REPORT SUPPORTED OPERATION CODES is to report.  SPC-4, REPORTING OPTIONS field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportingOption {
     /// Option 0: all commands.
@@ -150,7 +150,7 @@ pub(crate) fn inquiry(cdb: Cdb<'_>) -> Result<Command, Sense> {
     let page = match (cdb.bit::<1, 0>(), cdb.byte::<2>()) {
         (true, page) => Some(page),
         (false, 0) => None,
-        (false, _) => return Err(Sense::INVALID_FIELD_IN_CDB), // SPC-4 6.6.1.
+        (false, _) => return Err(Sense::INVALID_FIELD_IN_CDB), // SPC-4, INQUIRY: EVPD.
     };
     Ok(Command::Inquiry(Inquiry { page, allocation_bytes: cdb.be16::<3>() }))
 }
@@ -188,7 +188,7 @@ fn page_control(cdb: Cdb<'_>) -> PageControl {
     }
 }
 
-/// Accepts what leaves the unit as it is, and refuses the rest.  SBC-3 5.25.
+/// Accepts what leaves the unit as it is, and refuses the rest.  SBC-3, START STOP UNIT.
 ///
 /// | CDB | answer | because |
 /// |---|---|---|
@@ -214,7 +214,7 @@ pub(crate) fn start_stop_unit(cdb: Cdb<'_>) -> Result<Command, Sense> {
 }
 
 pub(crate) fn read_capacity_10(cdb: Cdb<'_>) -> Result<Command, Sense> {
-    // Both fields are obsolete in SBC-3.  SBC-2 5.10 wants this refusal, and LIO still gives it.
+    // Both fields are obsolete in SBC-3.  SBC-2 wants this refusal, and LIO still gives it.
     let (first, partial_medium) = (cdb.be32::<2>(), cdb.bit::<8, 0>());
     if first != 0 && !partial_medium {
         return Err(Sense::INVALID_FIELD_IN_CDB);

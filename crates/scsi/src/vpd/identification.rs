@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The Device Identification page: every name of a unit, its port and its target.  SPC-4 7.8.6.
+//! The Device Identification page: every name of a unit, its port and its target.  SPC-4.
 //!
 //! Above: `vpd`.
 //! Below: `field`.
@@ -12,7 +12,7 @@ use crate::field::{Block, pack_digits};
 use crate::inquiry::Identity;
 use crate::vpd::{Facts, Port};
 
-/// Code sets of a designator.  SPC-4 table 461.
+/// Code sets of a designator.  SPC-4, CODE SET field.
 #[derive(Clone, Copy)]
 enum CodeSet {
     Binary = 1,
@@ -20,7 +20,7 @@ enum CodeSet {
     Utf8 = 3,
 }
 
-/// What a designator names.  SPC-4 table 462.
+/// What a designator names.  SPC-4, ASSOCIATION field.
 #[derive(Clone, Copy)]
 enum Association {
     LogicalUnit = 0,
@@ -28,7 +28,7 @@ enum Association {
     TargetDevice = 2,
 }
 
-/// Designator types.  SPC-4 table 463.
+/// Designator types.  SPC-4, DESIGNATOR TYPE field.
 #[derive(Clone, Copy)]
 enum Kind {
     T10VendorId = 1,
@@ -39,7 +39,7 @@ enum Kind {
     ScsiNameString = 8,
 }
 
-/// PROTOCOL IDENTIFIER of SAS, whose names (`naa.`) our ports carry.  SPC-4 7.6.1.
+/// PROTOCOL IDENTIFIER of SAS, whose names (`naa.`) our ports carry.  SPC-4.
 const SERIAL_ATTACHED_SCSI: u8 = 6;
 
 /// The most bytes of a serial number that are shown: with its NUL it must fit a length of eight bits.
@@ -64,7 +64,7 @@ pub(super) fn body(facts: &Facts<'_>) -> Vec<u8> {
         Kind::T10VendorId,
         &t10_vendor_id(identity),
     );
-    number(&mut page, Association::TargetPort, Kind::RelativeTargetPort, Some(port.relative_port));
+    number(&mut page, Association::TargetPort, Kind::RelativeTargetPort, Some(port.relative_port.max(1)));
     number(&mut page, Association::TargetPort, Kind::TargetPortGroup, port.tg_pt_group);
     number(&mut page, Association::LogicalUnit, Kind::LogicalUnitGroup, port.lu_group);
     let Port { target_wwn, tpg_tag, .. } = port;
@@ -73,14 +73,15 @@ pub(super) fn body(facts: &Facts<'_>) -> Vec<u8> {
     page
 }
 
-/// NAA 6h, IEEE Registered Extended: the company, then 25 hex digits of the serial number.  SPC-4 7.8.6.6.5.
+/// SPC-4, NAA IEEE Registered Extended: 6h, the company, then 25 hex digits of the serial number.
 fn naa_of(identity: &Identity) -> [u8; 16] {
-    let company = format!("6{:06x}", identity.company_id);
-    let digits = company.chars().take(7).chain(identity.unit_serial.chars());
+    let [_, high, middle, low] = identity.company_id.to_be_bytes(); // An OUI has 24 bits.
+    let company = format!("6{high:02x}{middle:02x}{low:02x}");
+    let digits = company.chars().chain(identity.unit_serial.chars());
     pack_digits(digits.filter_map(|digit| digit.to_digit(16)))
 }
 
-/// SPC-4 7.8.6.4: the vendor, then what it likes, which is `PRODUCT:SERIAL` and a NUL.
+/// SPC-4, T10 vendor ID based designator: the vendor, then what it likes, which is `PRODUCT:SERIAL` and a NUL.
 fn t10_vendor_id(identity: &Identity) -> Vec<u8> {
     let mut text = identity.vendor.to_vec();
     if !identity.unit_serial.is_empty() {
@@ -93,7 +94,7 @@ fn t10_vendor_id(identity: &Identity) -> Vec<u8> {
     text
 }
 
-/// SPC-4 7.8.6.11: ends with a NUL and is filled with NULs to a multiple of four.
+/// SPC-4, SCSI name string designator: ends with a NUL and is filled with NULs to a multiple of four.
 fn name(page: &mut Vec<u8>, association: Association, text: &str) {
     let mut text = text.as_bytes().to_vec();
     text.truncate(TEXT_BYTES_MAX);
@@ -102,7 +103,7 @@ fn name(page: &mut Vec<u8>, association: Association, text: &str) {
     designator(page, CodeSet::Utf8, association, Kind::ScsiNameString, &text);
 }
 
-/// A designator of a 16-bit number behind two reserved bytes: SPC-4 7.8.6.7 to 7.8.6.9.
+/// A designator of a 16-bit number behind two reserved bytes: relative target port and the two kinds of groups.
 fn number(page: &mut Vec<u8>, association: Association, kind: Kind, number: Option<u16>) {
     if let Some(number) = number {
         let body = Block::<4>::new().be16::<2>(number).done();
@@ -114,7 +115,7 @@ fn number(page: &mut Vec<u8>, association: Association, kind: Kind, number: Opti
 const TEXT_BYTES_MAX: usize = 248;
 
 fn designator(page: &mut Vec<u8>, code_set: CodeSet, association: Association, kind: Kind, body: &[u8]) {
-    // PIV, and with it the protocol, belongs to what names a port or a target.  SPC-4 7.8.6.1.
+    // PIV, and with it the protocol, belongs to what names a port or a target.
     let names_port = !matches!(association, Association::LogicalUnit);
     let header = Block::<4>::new()
         .bits::<0, 7, 4>(if names_port { SERIAL_ATTACHED_SCSI } else { 0 })
@@ -125,4 +126,65 @@ fn designator(page: &mut Vec<u8>, code_set: CodeSet, association: Association, k
         .byte::<3>(u8::try_from(body.len()).unwrap_or(u8::MAX));
     page.extend(header.done());
     page.extend(body.iter().take(usize::from(u8::MAX)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(unit_serial: &str) -> Identity {
+        Identity {
+            vendor: *b"LIO-ORG ",
+            product: *b"disk0           ",
+            revision: *b"4.0 ",
+            unit_serial: String::from(unit_serial),
+            company_id: 0x00_1405,
+        }
+    }
+
+    #[test]
+    fn naa_is_the_company_and_25_digits_of_the_serial() {
+        let naa = naa_of(&identity("1f2e3d4c-5b6a-7980-8190-a0b0c0d0e0f0"));
+        let expected =
+            [0x60, 0x01, 0x40, 0x51, 0xf2, 0xe3, 0xd4, 0xc5, 0xb6, 0xa7, 0x98, 0x08, 0x19, 0x0a, 0x0b, 0x0c];
+        assert_eq!(naa, expected);
+    }
+
+    #[test]
+    fn naa_skips_what_is_no_hex_digit_and_fills_with_zeroes() {
+        let expected = [0x60, 0x01, 0x40, 0x5a, 0xbc, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(naa_of(&identity("A-xyz-bC_1")), expected);
+    }
+
+    #[test]
+    fn naa_takes_24_bits_of_a_company() {
+        let naa = naa_of(&Identity { company_id: 0xff12_3456, ..identity("1") });
+        assert_eq!(naa[..4], [0x61, 0x23, 0x45, 0x61]);
+    }
+
+    #[test]
+    fn the_vendor_designator_is_product_and_serial() {
+        assert_eq!(t10_vendor_id(&identity("77")), b"LIO-ORG disk0:77\0");
+        assert_eq!(t10_vendor_id(&identity("")), b"LIO-ORG ");
+    }
+
+    #[test]
+    fn a_name_always_ends_with_a_nul() {
+        let named = |text| {
+            let mut page = Vec::new();
+            name(&mut page, Association::TargetDevice, text);
+            page
+        };
+        assert_eq!(named("abc"), [0x63, 0xa8, 0, 4, b'a', b'b', b'c', 0]);
+        assert_eq!(named("abcd"), [0x63, 0xa8, 0, 8, b'a', b'b', b'c', b'd', 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_port_outside_of_every_group_names_none() {
+        let mut page = Vec::new();
+        number(&mut page, Association::TargetPort, Kind::TargetPortGroup, None);
+        assert_eq!(page, []);
+        number(&mut page, Association::TargetPort, Kind::TargetPortGroup, Some(0x0102));
+        assert_eq!(page, [0x61, 0x95, 0, 4, 0, 0, 1, 2]);
+    }
 }

@@ -61,10 +61,11 @@ impl Receiver {
     /// # Errors
     /// The stream has lost its meaning: close the connection.
     pub fn received(&mut self, bytes: usize, fds: Vec<OwnedFd>) -> Result<Received, WireError> {
-        self.fds.extend(fds);
-        if self.fds.len() > FDS_MAX {
-            return Err(WireError::FdCount { count: self.fds.len() });
+        let count = self.fds.len().saturating_add(fds.len());
+        if count > FDS_MAX {
+            return Err(WireError::FdCount { count });
         }
+        self.fds.extend(fds);
         self.filled = self.filled.saturating_add(bytes).min(self.message_bytes());
         if self.header.is_none()
             && self.filled == HEADER_BYTES
