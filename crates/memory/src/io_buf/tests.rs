@@ -65,6 +65,24 @@ fn neighbours_merge_inside_a_region_only() {
     assert_eq!(lengths(&list(&view, &[(0x1fff, 2), (0x2001, 2)])), [1, 3]);
 }
 
+/// The kernel puts a new mapping right below the last one as a rule: then the end of one region is the start of
+/// another, in this process and nowhere else.
+#[test]
+fn regions_that_are_neighbours_only_here_do_not_merge() {
+    let are_neighbours = |view: &View| {
+        let host = |user| view.memory().host_of_user(UserAddress(user), 1).unwrap().ptr.as_ptr().addr();
+        host(0x2000) + 0x1000 == host(0x1000)
+    };
+    // Other tests map at the same time, so not every view will do.
+    let views: Vec<View> = (0..64).map(|_| view()).collect();
+    let Some(view) = views.into_iter().find(are_neighbours) else { return };
+    assert_eq!(lengths(&list(&view, &[(0x2ff0, 16), (0x1000, 16)])), [16, 16]);
+    let mut list = list(&view, &[(0x2ff0, 16), (0x1100, 4)]);
+    list.truncate(16);
+    list.push(&view, GuestAddress(0x1000), 1).unwrap();
+    assert_eq!(lengths(&list), [16, 1]);
+}
+
 #[test]
 fn a_range_is_split_where_regions_meet() {
     let view = view();

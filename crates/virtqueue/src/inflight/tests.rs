@@ -224,6 +224,21 @@ fn the_counter_goes_on_above_the_highest() {
 }
 
 #[test]
+fn a_successor_goes_on_with_the_list() {
+    let mut scene = Scene::new();
+    let mut ring = scene.start();
+    scene.offer(&[5, 2]);
+    pop(&mut ring);
+    ring.push_used(5, 0);
+    ring.publish();
+    drop(ring);
+    let mut ring = scene.start();
+    pop(&mut ring);
+    ring.push_used(2, 0);
+    assert_eq!(scene.read::<2>(16 + 16 * 2 + 6), [5, 0], "next of 2");
+}
+
+#[test]
 fn indices_wrap_in_a_repair() {
     let mut scene = Scene::new();
     scene.driver.set_available_index(0xffff);

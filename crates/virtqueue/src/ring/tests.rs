@@ -226,6 +226,15 @@ fn a_chain_of_1026_segments_passes_and_1027_do_not() {
 }
 
 #[test]
+fn descriptors_count_even_if_they_add_no_segment() {
+    for (count, expected) in [(1026, Ok((vec![], 0))), (1027, Err(ChainError::TooLong))] {
+        let mut driver = Driver::new(8);
+        driver.link_indirect(0, DATA, &vec![(DATA, 0, 0); count]);
+        assert_eq!(gather(&mut driver, 0), expected, "{count}");
+    }
+}
+
+#[test]
 fn pieces_of_memory_are_bounded_like_descriptors() {
     let mut driver = Driver::new(8);
     // 600 buffers of two pieces each: fewer descriptors than the limit, more pieces.
