@@ -420,7 +420,7 @@ fn a_head_may_come_again_once_it_was_published() {
 }
 
 #[test]
-#[should_panic(expected = "head 4 was answered twice")]
+#[should_panic(expected = "head 4 is not in flight, or was answered before")]
 fn a_second_answer_is_our_own_bug() {
     let mut driver = Driver::new(8);
     let mut ring = driver.start();
@@ -432,7 +432,7 @@ fn a_second_answer_is_our_own_bug() {
 }
 
 #[test]
-#[should_panic(expected = "head 3 is not in flight")]
+#[should_panic(expected = "head 3 is not in flight, or was answered before")]
 fn an_answer_to_nothing_is_our_own_bug() {
     Driver::new(8).start().push_used(3, 0);
 }
