@@ -24,6 +24,7 @@
 //! ```
 
 mod address; // the two ways to name a guest byte
+mod between; // copies from list to list
 mod copy; // the only CPU access to guest bytes
 mod error; // what can be wrong with a memory table
 mod guest_memory; // all regions: address -> host
