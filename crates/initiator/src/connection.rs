@@ -277,12 +277,17 @@ impl Connection {
         self.call("SET_VRING_ERR", false, |frontend| frontend.set_vring_err(queue.into(), error.event()))
     }
 
-    /// Sends SET_VRING_ENABLE.
+    /// Sends SET_VRING_ENABLE.  Where it matters and acknowledgements were not agreed on, GET_FEATURES follows, whose
+    /// reply shows that the ring is enabled: a kick may otherwise overtake the message.  QEMU does the same.
     ///
     /// # Errors
     /// As [`Connection::features`].
     pub fn enable_ring(&mut self, queue: u16, enabled: bool) -> Result<(), Error> {
-        self.call("SET_VRING_ENABLE", true, |frontend| frontend.set_vring_enable(queue.into(), enabled))
+        self.call("SET_VRING_ENABLE", true, |frontend| frontend.set_vring_enable(queue.into(), enabled))?;
+        if self.acks == Acks::Some && self.protocol_features & protocol::REPLY_ACK == 0 {
+            self.features()?;
+        }
+        Ok(())
     }
 
     /// Sends RESET_DEVICE.
@@ -342,6 +347,12 @@ impl Connection {
     /// [`Error::Host`].
     pub fn wait_closed(&self, patience: Duration) -> Result<bool, Error> {
         self.raw.wait_closed(patience)
+    }
+
+    /// Returns whether the back end has closed the connection, as far as can be told without reading from it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.raw.is_closed()
     }
 
     fn without_descriptor(&self, request: u32, queue: u16) -> Result<(), Error> {

@@ -121,6 +121,20 @@ impl Guest {
         Ok(())
     }
 
+    /// Makes the indices of a queue that was never started begin at `index`, with SET_VRING_BASE to match.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchQueue`]; [`Error::Invalid`] with chains in flight.
+    pub fn start_at(&mut self, queue: u16, index: u16) -> Result<(), Error> {
+        let ring = self.ring_mut(queue)?;
+        if ring.in_flight() > 0 {
+            return Err(Error::Invalid { detail: "the indices of a ring in use stay as they are" });
+        }
+        ring.set_indices(index);
+        self.bases[usize::from(queue)] = index;
+        Ok(())
+    }
+
     /// Stops all rings, as for a migration or before a reset; returns the bases the back end gave, by queue.
     ///
     /// # Errors
@@ -193,7 +207,18 @@ impl Guest {
     /// # Errors
     /// As [`RequestQueue::execute`].
     pub fn execute(&mut self, command: &Command) -> Result<Answer, Error> {
-        self.request_queue(0)?.execute(command)
+        let outcome = self.request_queue(0)?.execute(command);
+        outcome.map_err(|error| self.explain(error))
+    }
+
+    /// Turns "no answer" into "the connection is gone" where that is why.
+    #[must_use]
+    pub fn explain(&self, error: Error) -> Error {
+        let gone = || self.connection.as_ref().is_none_or(|connection| connection.is_closed());
+        match error {
+            Error::NotAnswered { .. } if gone() => Error::Closed { message: "a command in flight" },
+            error => error,
+        }
     }
 
     /// Returns the number of blocks of a unit and their length in bytes, by READ CAPACITY (10).

@@ -166,6 +166,16 @@ impl RawChannel {
         }
     }
 
+    /// Returns whether the other end has closed the connection, with nothing left to read before that.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(&self.socket, &mut [0_u8; 1], flags) {
+            Ok((_, bytes)) => bytes == 0,
+            Err(errno) => errno == Errno::CONNRESET,
+        }
+    }
+
     fn receive_exactly(
         &self,
         out: &mut [u8],
