@@ -221,17 +221,23 @@ impl Guest {
         }
     }
 
-    /// Returns the number of blocks of a unit and their length in bytes, by READ CAPACITY (10).
+    /// Returns the number of blocks of a unit and their length in bytes, by READ CAPACITY (10) or, where
+    /// that does not reach, (16).
     ///
     /// # Errors
     /// As [`Guest::execute`]; [`Error::Command`] if the command fails.
     pub fn capacity(&mut self, address: LunAddress) -> Result<(u64, u32), Error> {
         let answer = self.execute(&commands::read_capacity_10(address))?.good("READ CAPACITY (10)")?;
-        let Some([a, b, c, d, e, f, g, h]) = answer.data_in.first_chunk().copied() else {
-            return Err(Error::Invalid { detail: "READ CAPACITY (10) returned less than 8 bytes" });
-        };
+        let short = Error::Invalid { detail: "READ CAPACITY returned less than a capacity" };
+        let Some([a, b, c, d, e, f, g, h]) = answer.data_in.first_chunk().copied() else { return Err(short) };
         let last = u32::from_be_bytes([a, b, c, d]);
-        Ok((u64::from(last) + 1, u32::from_be_bytes([e, f, g, h])))
+        if last < u32::MAX {
+            return Ok((u64::from(last) + 1, u32::from_be_bytes([e, f, g, h])));
+        }
+        let answer = self.execute(&commands::read_capacity_16(address, 32))?.good("READ CAPACITY (16)")?;
+        let Some((last, rest)) = answer.data_in.split_first_chunk() else { return Err(short) };
+        let Some(block_bytes) = rest.first_chunk() else { return Err(short) };
+        Ok((u64::from_be_bytes(*last).saturating_add(1), u32::from_be_bytes(*block_bytes)))
     }
 
     /// Returns the control queue.

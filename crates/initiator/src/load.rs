@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
 const LATENCY_DIGITS: u8 = 3;
 
+/// The shortest blocks a stamp is written into; no disk has shorter ones.
+const BLOCK_BYTES_MIN: u32 = 512;
+
 /// Commands a checked load keeps the last generation of, per queue; its range is cut to this.
 const CHECKED_UNITS_MAX: u64 = 1 << 22;
 
@@ -202,7 +205,10 @@ pub fn run(guest: &mut Guest, load: &Load) -> Result<Report, Error> {
 
 /// Splits the range into one share a queue, so that no two queues ever write the same block.
 fn shares(load: &Load, blocks: u64, block_bytes: u32, queues: u64) -> Result<Vec<Share>, Error> {
-    if load.io_bytes == 0 || block_bytes == 0 || !load.io_bytes.is_multiple_of(block_bytes) {
+    if block_bytes < BLOCK_BYTES_MIN {
+        return Err(Error::Invalid { detail: "the unit has blocks of less than 512 bytes" });
+    }
+    if load.io_bytes == 0 || !load.io_bytes.is_multiple_of(block_bytes) {
         return Err(Error::Invalid { detail: "the commands of a load are whole blocks" });
     }
     let unit_blocks = load.io_bytes / block_bytes;

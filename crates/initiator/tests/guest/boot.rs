@@ -65,6 +65,18 @@ fn a_front_end_without_protocol_features_needs_no_enable() {
 }
 
 #[test]
+fn firmware_sets_up_one_queue_and_enables_all() {
+    let device = well();
+    let mut guest = boot(&device, Options::default().firmware());
+    inquiry_works(&mut guest);
+    let log = device.take_log().join(", ");
+    // The protocol features bit is the front end's; VERSION_1 was not taken.
+    assert!(log.contains("SET_FEATURES 0x40000000"), "{log}");
+    let end = "NUM 2 128, BASE 2 0, ADDR 2, KICK 2, ENABLE 0 1, ENABLE 1 1, ENABLE 2 1, CALL 2";
+    assert!(log.ends_with(end), "{log}");
+}
+
+#[test]
 fn every_shape_of_ring_and_memory_works() {
     let device = well();
     for options in [

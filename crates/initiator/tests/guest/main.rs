@@ -13,6 +13,7 @@ mod walker;
 mod accusations;
 mod boot;
 mod load;
+mod malformed;
 mod requests;
 
 use device::{Device, Personality};
