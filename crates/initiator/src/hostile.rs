@@ -137,6 +137,15 @@ impl Malformed {
         Ok(vec![header, response, table])
     }
 
+    /// Returns what the device can have written at most, where that can be said.
+    fn writable_bytes(self) -> u64 {
+        match self {
+            Self::NothingWritable | Self::ZeroLength | Self::IndirectEmpty | Self::IndirectUnmapped => 0,
+            Self::ResponseTooShort => 107,
+            _ => u64::MAX,
+        }
+    }
+
     fn is_about_indices(self) -> bool {
         matches!(
             self,
@@ -147,7 +156,7 @@ impl Malformed {
     fn spoil_indices(self, ring: &mut Ring, parts: &Parts<'_>) -> Result<(), Error> {
         let entries = ring.entries();
         match self {
-            Self::HeadOutOfRange => ring.offer_head(entries),
+            Self::HeadOutOfRange => ring.offer_head(entries, u64::MAX),
             Self::AvailableIndexJump => {
                 let index = ring.available_index();
                 ring.set_available_index(index.wrapping_add(entries).wrapping_add(1));
@@ -158,8 +167,8 @@ impl Malformed {
             }
             _ => {
                 let head = chain(ring, &[parts.header(), parts.response()])?;
-                ring.offer_head(head);
-                ring.offer_head(head);
+                ring.offer_head(head, RESPONSE_BYTES as u64);
+                ring.offer_head(head, RESPONSE_BYTES as u64);
             }
         }
         Ok(())
@@ -206,7 +215,7 @@ impl Malformed {
             }
             _ => {}
         }
-        ring.offer_head(head);
+        ring.offer_head(head, self.writable_bytes());
         Ok(())
     }
 
@@ -252,7 +261,7 @@ impl Malformed {
                 Descriptor { flags: DESCRIPTOR_INDIRECT | DESCRIPTOR_NEXT, next, ..spoilt },
             );
         }
-        ring.offer_head(head);
+        ring.offer_head(head, self.writable_bytes());
         Ok(())
     }
 }
