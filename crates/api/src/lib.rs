@@ -5,4 +5,12 @@
 //! Below: nothing of Lunar.
 //! Never here: the model.  These types are a promise to strangers; the model may change.
 
-pub mod v1;
+pub mod v1; // the wire
+
+mod client; // how to ask
+mod owner; // who may ask
+mod places; // where to ask
+
+pub use client::{Client, ClientError, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
+pub use owner::{Owner, group_name, user_name};
+pub use places::{default_runtime_dir, default_state_dir};

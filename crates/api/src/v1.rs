@@ -10,7 +10,10 @@
 //! | `GET /v1/config` | | [`Config`] |
 //! | `POST /v1/changes` | [`Changes`] | [`Applied`] |
 //! | `POST /v1/saveconfig` | | [`Saved`] |
-//! | `GET /v1/saveconfig` | | LIO's saveconfig.json |
+//! | `GET /v1/saveconfig` | | LIO's saveconfig.json, as `POST` would write it |
+//! | `GET /v1/attributes` | | [`AttributeTable`] |
+//!
+//! Beside them `GET /openapi.json` describes all this for programs, and `GET /metrics` is for Prometheus.
 //!
 //! A request that is refused changes nothing and is answered with status 4xx (the caller's fault) or
 //! 5xx (the host's) and a [`Problem`].
@@ -32,11 +35,31 @@ pub struct Version {
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
+    /// A word for programs, such as `target_exists`.  It stays when the message is worded better; new
+    /// words may come.  [`codes`] has those that are not refusals of a change.
+    #[serde(default)]
+    pub code: String,
     /// One line that names the thing and what is wrong with it, without a full stop.
     pub message: String,
     /// One line with the way out, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+/// The [`Problem::code`]s that do not come from a refusal of the configuration.
+pub mod codes {
+    /// The request is no request of this interface: path, method, or JSON.
+    pub const BAD_REQUEST: &str = "bad_request";
+    /// The request is longer than the daemon reads.
+    pub const TOO_LARGE: &str = "too_large";
+    /// What was asked for names a thing of the host that cannot be used so.
+    pub const CANNOT_PREPARE: &str = "cannot_prepare";
+    /// The host failed.
+    pub const HOST: &str = "host";
+    /// The daemon has enough to do; the same request may succeed later.
+    pub const BUSY: &str = "busy";
+    /// The daemon is ending.
+    pub const STOPPING: &str = "stopping";
 }
 
 /// The whole configuration together with what is known of the running target.
@@ -209,6 +232,28 @@ pub enum Outcome {
     },
     /// Nothing is left to say.
     Done,
+}
+
+/// What is known of every attribute that a backstore can list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttributeTable {
+    /// Ordered by name.
+    pub attributes: Vec<AttributeInfo>,
+}
+
+/// What is known of one attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttributeInfo {
+    /// Its name, such as `emulate_fua_write`.
+    pub name: String,
+    /// One or two lines for the administrator, without a full stop at the end.
+    pub help: String,
+    /// The values that it takes with logical blocks of 512 bytes, in words, such as `0 or 1`.
+    pub values: String,
+    /// On which kinds it can be set; nowhere if it is read-only.
+    pub settable_on: Vec<Kind>,
+    /// Whether it can change only while no LUN shows the backstore.
+    pub frozen_while_exported: bool,
 }
 
 /// Everything that may be asked to change.

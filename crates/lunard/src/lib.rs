@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Lunar's daemon: owns the configuration, runs the target, serves the API.
+//!
+//! Above: `main.rs`, and the tests.  Below: every crate but `shell` and `initiator`.
+//! Never here: what a guest's command means.
+//!
+//! ```text
+//!   server ── Handle ──► state_driver ──► wish ──► model
+//!                             │  │
+//!                    store ◄──┘  └──► machine (the running target)
+//! ```
+
+pub mod daemon; // from start to end
+pub mod directories; // where
+pub mod logging; // one line an event
+pub mod machine; // what runs
+pub mod metrics;
+pub mod options; // what the command line says
+pub mod saveconfig; // the same in LIO's words
+pub mod server; // HTTP
+pub mod start_error; // why there was no start
+pub mod state_driver; // the one owner of the configuration
+pub mod store; // what is on disk
+pub mod view; // what is shown
+pub mod wish; // what is asked for, made whole // Prometheus

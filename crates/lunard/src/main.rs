@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The program `lunard`.
+//!
+//! Above: the administrator, systemd.  Below: `daemon`.
+//! Never here: anything but the exit status and which machine runs.
+
+use clap::Parser;
+use lunard::daemon;
+use lunard::machine::running::RunningMachine;
+use lunard::options::Options;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    lunard::logging::start();
+    match daemon::run(&options, RunningMachine::start) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            match err.hint() {
+                Some(hint) => eprintln!("lunard: {err}; {hint}"),
+                None => eprintln!("lunard: {err}"),
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What Prometheus is told.
+//!
+//! Above: `server`.  Below: the handle's snapshots and counts.
+//! Never here: a counter of its own.  A scrape reads what is, and an idle daemon counts nothing.
+
+use crate::state_driver::Handle;
+use crate::view;
+use model::{Kind, Model};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::atomic::Ordering;
+
+/// The format of [`text`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Labels = Vec<(&'static str, String)>;
+
+/// All of it, as it is now.
+#[must_use]
+pub fn text(handle: &Handle) -> String {
+    let mut registry = Registry::with_prefix("lunar");
+    registry.register_collector(Box::new(Snapshot(handle.clone())));
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+    text
+}
+
+#[derive(Debug)]
+struct Snapshot(Handle);
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Self(handle) = self;
+        let model = handle.model();
+        let build = Family::<Labels, Gauge>::default();
+        build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
+        put(&mut encoder, "build_info", "Which lunard this is", &build)?;
+        configured(&mut encoder, &model)?;
+        let counts = handle.counts();
+        for (name, help, count) in [
+            ("changes_done", "Transactions that are done and durable", &counts.done),
+            ("changes_refused", "Transactions that were refused", &counts.refused),
+            ("changes_failed", "Transactions for which the host failed", &counts.failed),
+        ] {
+            put(&mut encoder, name, help, &ConstCounter::new(count.load(Ordering::Relaxed)))?;
+        }
+        backstores(&mut encoder, handle, &model)?;
+        targets(&mut encoder, handle, &model)
+    }
+}
+
+fn configured(encoder: &mut DescriptorEncoder<'_>, model: &Model) -> fmt::Result {
+    let kinds = Family::<Labels, Gauge>::default();
+    for kind in Kind::ALL {
+        let count = model.backstores().keys().filter(|id| id.kind == kind).count();
+        kinds.get_or_create(&vec![("kind", kind.as_str().to_owned())]).set(whole(count));
+    }
+    put(encoder, "storage_objects", "Storage objects that are configured", &kinds)?;
+    let tpgs = || model.targets().values().flat_map(|target| target.tpgs.values());
+    let luns: usize = tpgs().map(|tpg| tpg.luns.len()).sum();
+    put(encoder, "targets", "Targets that are configured", &ConstGauge::new(whole(model.targets().len())))?;
+    put(encoder, "tpgs", "Target port groups that are configured", &ConstGauge::new(whole(tpgs().count())))?;
+    put(encoder, "luns", "LUNs that are configured", &ConstGauge::new(whole(luns)))
+}
+
+fn backstores(encoder: &mut DescriptorEncoder<'_>, handle: &Handle, model: &Model) -> fmt::Result {
+    let live = handle.live();
+    let (sizes, missing) = (Family::<Labels, Gauge>::default(), Family::<Labels, Gauge>::default());
+    for (id, backstore) in model.backstores() {
+        let labels = vec![("kind", id.kind.as_str().to_owned()), ("name", id.name.as_str().to_owned())];
+        let live = live.backstores.get(id);
+        let bytes = i64::try_from(view::size_bytes(backstore, live)).unwrap_or(i64::MAX);
+        sizes.get_or_create(&labels).set(bytes);
+        missing.get_or_create(&labels).set(i64::from(live.is_some_and(|live| live.missing)));
+    }
+    put(encoder, "storage_object_size_bytes", "The capacity of a storage object", &sizes)?;
+    put(encoder, "storage_object_missing", "1 while the file or device is not there", &missing)
+}
+
+fn targets(encoder: &mut DescriptorEncoder<'_>, handle: &Handle, model: &Model) -> fmt::Result {
+    let live = handle.live();
+    let connected = Family::<Labels, Gauge>::default();
+    for wwn in model.targets().keys() {
+        let now = live.targets.get(wwn).is_some_and(|target| target.connected);
+        connected.get_or_create(&vec![("wwn", wwn.as_str().to_owned())]).set(i64::from(now));
+    }
+    put(encoder, "target_connected", "1 while a front end is connected", &connected)
+}
+
+fn put(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    metric: &impl EncodeMetric,
+) -> fmt::Result {
+    let encoder = encoder.encode_descriptor(name, help, None, metric.metric_type())?;
+    metric.encode(encoder)
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

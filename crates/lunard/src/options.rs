@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the command line and the environment say.
+//!
+//! Above: `main`.  Below: `clap`.
+//! Never here: whether it can be done.
+
+use crate::start_error::StartError;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
+/// Serve SCSI disks to KVM guests over vhost-user
+///
+/// Keeps its configuration in the state directory and its sockets in the runtime directory.
+/// Everything else is set with `lunar`.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "lunard", version)]
+pub struct Options {
+    /// Where the configuration is kept [default: /var/lib/lunar for root, else $XDG_STATE_HOME/lunar]
+    #[arg(long, value_name = "DIR", env = "LUNAR_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Where the sockets are [default: /run/lunar for root, else $XDG_RUNTIME_DIR/lunar]
+    #[arg(long, value_name = "DIR", env = "LUNAR_RUNTIME_DIR")]
+    pub runtime_dir: Option<PathBuf>,
+
+    /// The group that may connect to guests' sockets [default: kvm, where it exists]
+    #[arg(long, value_name = "GROUP")]
+    pub socket_group: Option<String>,
+
+    /// Serve /metrics, and nothing else, at this address too
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics: Option<SocketAddr>,
+
+    /// Threads that move guests' data [default: one a processor, at most 4]
+    #[arg(long, value_name = "N")]
+    pub reactors: Option<NonZeroU16>,
+}
+
+/// The most reactors that are started where nobody says how many.
+const REACTORS_DEFAULT_MAX: usize = 4;
+
+impl Options {
+    /// The state directory.
+    ///
+    /// # Errors
+    /// [`StartError::NoDirectory`].
+    pub fn state_dir(&self) -> Result<PathBuf, StartError> {
+        let given = self.state_dir.clone().or_else(api::default_state_dir);
+        given.ok_or(StartError::NoDirectory { what: "state" })
+    }
+
+    /// The runtime directory.
+    ///
+    /// # Errors
+    /// [`StartError::NoDirectory`].
+    pub fn runtime_dir(&self) -> Result<PathBuf, StartError> {
+        let given = self.runtime_dir.clone().or_else(api::default_runtime_dir);
+        given.ok_or(StartError::NoDirectory { what: "runtime" })
+    }
+
+    /// How many threads move guests' data.
+    #[must_use]
+    pub fn reactors(&self) -> u16 {
+        let of_host = || {
+            let processors = std::thread::available_parallelism().map_or(1, usize::from);
+            u16::try_from(processors.min(REACTORS_DEFAULT_MAX)).unwrap_or(1)
+        };
+        self.reactors.map_or_else(of_host, NonZeroU16::get)
+    }
+}

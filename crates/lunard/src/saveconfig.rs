@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! LIO's saveconfig.json: the configuration in targetcli's words, for people and for LIO's own tools.
+//!
+//! Above: `server`.  Below: `model`, [`Live`], the file system.
+//! Never here: the configuration that counts; that is the database's.
+//!
+//! The keys are those of targetcli 2.1.53 on Linux 6.1, in its order (sorted, indented by two), with one
+//! addition that its tools skip: `write_protect` on a LUN that refuses writes.
+
+use crate::directories::sync_directory;
+use crate::machine::{Live, LiveBackstore};
+use crate::view;
+use api::v1;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use model::{ATTRIBUTES, Access, Attribute, Backstore, Key, LunMapping, Medium, Model, Target, Tpg};
+use serde_json::{Map, Value, json};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The name of the file in the state directory.
+pub const FILE_NAME: &str = "saveconfig.json";
+
+/// The directory of earlier versions, in the state directory.
+const BACKUPS: &str = "backup";
+
+/// How many earlier versions are kept.
+pub const BACKUPS_MAX: usize = 10;
+
+/// The longest earlier version that is read to see whether it is the same, in bytes.
+const BACKUP_BYTES_MAX: u64 = 1 << 30;
+
+/// The text of the file.
+#[must_use]
+pub fn text(model: &Model, live: &Live) -> String {
+    let objects =
+        model.backstores().iter().map(|(id, backstore)| storage_object(backstore, live.backstores.get(id)));
+    let targets = model.targets().iter().map(|(wwn, of)| target(wwn.as_str(), of));
+    let mut whole = json!({
+        "fabric_modules": [],
+        "storage_objects": objects.collect::<Vec<_>>(),
+        "targets": targets.collect::<Vec<_>>(),
+    });
+    // Sorted keys and two spaces, as json.dumps of targetcli.
+    whole.sort_all_objects();
+    format!("{whole:#}\n")
+}
+
+fn storage_object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value {
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Value| {
+        object.insert(key.to_owned(), value);
+    };
+    put("name", json!(backstore.name.as_str()));
+    put("plugin", json!(backstore.kind().as_str()));
+    put("wwn", json!(backstore.unit_serial.as_str()));
+    match &backstore.medium {
+        Medium::Block { path, read_only, size_bytes: _ } => {
+            put("dev", json!(path.as_str()));
+            put("readonly", json!(live.map_or(read_only.unwrap_or(false), |live| live.read_only)));
+            put("write_back", json!(false));
+        }
+        Medium::Fileio { path, size_bytes: _, sparse: _ } => {
+            put("aio", json!(false));
+            put("dev", json!(path.as_str()));
+            put("size", json!(view::size_bytes(backstore, live)));
+            put("write_back", json!(backstore.is_on(Key::EmulateWriteCache)));
+        }
+        Medium::Ramdisk { size_bytes, nullio } => {
+            put("size", json!(size_bytes.get()));
+            if *nullio {
+                put("nullio", json!(true));
+            }
+        }
+    }
+    put("attributes", attributes(backstore, live));
+    put("alua_tpgs", json!([default_alua_group()]));
+    Value::Object(object)
+}
+
+/// Every attribute that LIO lets a restore write back.
+fn attributes(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value {
+    let written = |row: &&Attribute| row.access != Access::ReadOnly;
+    let pairs = ATTRIBUTES.iter().filter(written);
+    pairs.map(|row| (row.name.to_owned(), json!(view::attribute(backstore, live, row)))).collect()
+}
+
+/// The one group that every storage object of LIO has.  Tools skip it when they restore.
+fn default_alua_group() -> Value {
+    json!({
+        "alua_access_state": 0,
+        "alua_access_status": 0,
+        "alua_access_type": 0,
+        "alua_support_active_nonoptimized": 1,
+        "alua_support_active_optimized": 1,
+        "alua_support_offline": 1,
+        "alua_support_standby": 1,
+        "alua_support_transitioning": 1,
+        "alua_support_unavailable": 1,
+        "alua_write_metadata": 0,
+        "implicit_trans_secs": 0,
+        "name": DEFAULT_ALUA_GROUP,
+        "nonop_delay_msecs": 100,
+        "preferred": 0,
+        "tg_pt_gp_id": 0,
+        "trans_delay_msecs": 0,
+    })
+}
+
+const DEFAULT_ALUA_GROUP: &str = "default_tg_pt_gp";
+
+fn target(wwn: &str, target: &Target) -> Value {
+    let Target { tpgs } = target;
+    let groups = tpgs.iter().map(|(tag, group)| tpg(tag.get(), group));
+    json!({
+        "fabric": "vhost",
+        "parameters": { "cmd_completion_affinity": "-1" },
+        "tpgs": groups.collect::<Vec<_>>(),
+        "wwn": wwn,
+    })
+}
+
+fn tpg(tag: u8, group: &Tpg) -> Value {
+    // LIO's tools do not save a nexus or a relative port, and stumble over one.
+    let Tpg { nexus: _, relative_port: _, luns } = group;
+    let luns = luns.iter().map(|(number, mapping)| lun(number.get(), mapping));
+    json!({
+        "attributes": { "fabric_prot_type": 0 },
+        "enable": true,
+        "luns": luns.collect::<Vec<_>>(),
+        "node_acls": [],
+        "portals": [],
+        "tag": tag,
+    })
+}
+
+fn lun(number: u16, mapping: &LunMapping) -> Value {
+    let LunMapping { backstore, alias, write_protect } = mapping;
+    let mut lun = json!({
+        "alias": alias.as_str(),
+        "alua_tg_pt_gp_name": DEFAULT_ALUA_GROUP,
+        "index": number,
+        "storage_object": format!("/backstores/{backstore}"),
+    });
+    if *write_protect {
+        lun["write_protect"] = json!(true);
+    }
+    lun
+}
+
+/// The file in the state directory.
+#[derive(Debug)]
+pub struct SaveConfig {
+    state_dir: PathBuf,
+}
+
+/// Why the file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {}", path.display(), crate::start_error::plain(source))]
+pub struct WriteError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl SaveConfig {
+    /// The file of this state directory.
+    #[must_use]
+    pub fn new(state_dir: &Path) -> Self {
+        Self { state_dir: state_dir.to_owned() }
+    }
+
+    /// Writes the file, whole or not at all; when this returns it is durable.  What it held before is
+    /// kept among the earlier versions, unless the newest of those is the same.
+    ///
+    /// # Errors
+    /// [`WriteError`]; then the file is as it was.
+    pub fn write(&self, text: &str) -> Result<v1::Saved, WriteError> {
+        let path = self.state_dir.join(FILE_NAME);
+        let backups = self.back_up(&path)?;
+        let temporary = self.state_dir.join(format!("{FILE_NAME}.temp"));
+        write_new(&temporary, text.as_bytes())
+            .map_err(|source| WriteError { path: temporary.clone(), source })?;
+        let replaced = std::fs::rename(&temporary, &path).and_then(|()| sync_directory(&self.state_dir));
+        replaced.map_err(|source| WriteError { path: path.clone(), source })?;
+        Ok(v1::Saved { path: path.display().to_string(), backups })
+    }
+
+    fn back_up(&self, path: &Path) -> Result<Option<v1::Backups>, WriteError> {
+        let directory = self.state_dir.join(BACKUPS);
+        let fault = |source| WriteError { path: directory.clone(), source };
+        let old = match std::fs::read(path) {
+            Ok(old) => old,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(WriteError { path: path.to_owned(), source }),
+        };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(fault)?;
+        let mut kept = earlier_versions(&directory).map_err(fault)?;
+        if kept.last().and_then(|newest| unpack(newest).ok()).as_ref() == Some(&old) {
+            return Ok(None);
+        }
+        let name = format!("saveconfig-{}-json.gz", timestamp(SystemTime::now()));
+        let packed = pack(&old).map_err(fault)?;
+        let backup = directory.join(name);
+        write_new(&backup, &packed).map_err(|source| WriteError { path: backup.clone(), source })?;
+        kept.retain(|earlier| *earlier != backup);
+        let surplus = (kept.len() + 1).saturating_sub(BACKUPS_MAX);
+        for earlier in kept.iter().take(surplus) {
+            std::fs::remove_file(earlier).map_err(fault)?;
+        }
+        sync_directory(&directory).map_err(fault)?;
+        let kept = u32::try_from(BACKUPS_MAX).unwrap_or(u32::MAX);
+        Ok(Some(v1::Backups { kept, directory: format!("{}/", directory.display()) }))
+    }
+}
+
+/// The earlier versions, oldest first: their names sort by time.
+fn earlier_versions(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("saveconfig-") && name.contains("json") {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Writes a file that only we can read, and makes its contents durable.  A leftover is replaced.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn pack(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+fn unpack(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    if path.extension().is_some_and(|extension| extension == "gz") {
+        GzDecoder::new(file).take(BACKUP_BYTES_MAX).read_to_end(&mut bytes)?;
+    } else {
+        file.take(BACKUP_BYTES_MAX).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// `YYYYMMDD-HH:MM:SS` in UTC, as in the names that targetcli gives.
+fn timestamp(now: SystemTime) -> String {
+    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}{month:02}{day:02}-{hour:02}:{minute:02}:{second:02}")
+}
+
+/// The date of a day since 1970 in the Gregorian calendar, counted in years that start in March, so that
+/// a leap day is the last of its year.
+fn civil(days: u64) -> (u64, u64, u64) {
+    // 0000-03-01 is 719,468 days before 1970; 400 years have 146,097 days.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    (year, month, day)
+}

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! HTTP: which path asks for what.
+//!
+//! Above: clients on `api.sock`, Prometheus.  Below: `state_driver`'s handle, `saveconfig`, `metrics`.
+//! Never here: a decision.
+//!
+//! Everything is bounded: the connections, the bytes of a request, the changes of a transaction.
+
+use crate::directories;
+use crate::machine::{Fault, FaultKind};
+use crate::metrics;
+use crate::saveconfig::SaveConfig;
+use crate::start_error::StartError;
+use crate::state_driver::{Failure, Handle};
+use crate::view;
+use api::v1::{self, codes};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use axum::serve::Listener;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use utoipa::OpenApi;
+
+/// The longest body of a request, in bytes: [`v1::CHANGES_MAX`] changes, most of them with long paths.
+pub const BODY_BYTES_MAX: usize = 8 << 20;
+
+/// The most connections of one socket at a time; the next one waits.
+pub const CONNECTIONS_MAX: usize = 128;
+
+/// Who may use the API: its owner and its group.
+const API_SOCKET_MODE: u32 = 0o660;
+
+/// What every request is answered from.
+#[derive(Clone, Debug)]
+pub struct Service {
+    handle: Handle,
+    saveconfig: Arc<Mutex<SaveConfig>>,
+    stop: Arc<watch::Sender<bool>>,
+}
+
+impl Service {
+    /// Answers from this configuration.
+    #[must_use]
+    pub fn new(handle: Handle, saveconfig: SaveConfig) -> Self {
+        Self {
+            handle,
+            saveconfig: Arc::new(Mutex::new(saveconfig)),
+            stop: Arc::new(watch::Sender::new(false)),
+        }
+    }
+
+    /// Makes [`serve`] return once every request has its answer.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    fn saveconfig_text(&self) -> String {
+        crate::saveconfig::text(&self.handle.model(), &self.handle.live())
+    }
+}
+
+/// Listens on the API's socket.  The runtime directory is ours, so a socket there is a leftover.
+///
+/// # Errors
+/// [`StartError::Listen`].
+pub fn listen(runtime_dir: &Path) -> Result<UnixListener, StartError> {
+    let path = directories::api_socket(runtime_dir);
+    let fault = |source| StartError::Listen { at: path.display().to_string(), source };
+    match std::fs::remove_file(&path) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(fault(err)),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(&path).map_err(fault)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(API_SOCKET_MODE)).map_err(fault)?;
+    Ok(listener)
+}
+
+/// Listens for Prometheus.
+///
+/// # Errors
+/// [`StartError::Listen`].
+pub async fn listen_for_metrics(at: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(at).await.map_err(|source| StartError::Listen { at: at.to_string(), source })
+}
+
+/// Serves until [`Service::stop`].
+pub async fn serve(service: &Service, api: UnixListener, metrics: Option<TcpListener>) {
+    let api = run(api, routes(service.clone()), service.stop.subscribe());
+    let metrics = async {
+        if let Some(listener) = metrics {
+            run(listener, metrics_routes(service.clone()), service.stop.subscribe()).await;
+        }
+    };
+    tokio::join!(api, metrics);
+}
+
+async fn run<L: Listener>(listener: L, routes: Router, mut stop: watch::Receiver<bool>)
+where
+    L::Addr: std::fmt::Debug + Send + 'static,
+{
+    let bounded = Bounded { listener, room: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
+    let stopped = async move {
+        // An error means that the sender is gone, and with it the service.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    // `axum::serve` returns only after the signal: accept errors are waited out.
+    let _ = axum::serve(bounded, routes).with_graceful_shutdown(stopped).await;
+}
+
+/// What is served, for programs.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "Lunar",
+        description = "The control interface of lunard.",
+        license(name = "Apache-2.0 OR MIT")
+    ),
+    paths(version, config, changes, saveconfig, saveconfig_now, attributes)
+)]
+pub struct Description;
+
+/// Every path of the API.
+pub fn routes(service: Service) -> Router {
+    Router::new()
+        .route("/v1/version", get(version))
+        .route("/v1/config", get(config))
+        .route("/v1/changes", post(changes))
+        .route("/v1/saveconfig", get(saveconfig).post(saveconfig_now))
+        .route("/v1/attributes", get(attributes))
+        .route("/openapi.json", get(openapi))
+        .route("/metrics", get(prometheus))
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(service)
+}
+
+/// The one path that is served to the network.
+fn metrics_routes(service: Service) -> Router {
+    Router::new().route("/metrics", get(prometheus)).fallback(unknown).with_state(service)
+}
+
+#[utoipa::path(get, path = "/v1/version", responses((status = 200, body = v1::Version)))]
+async fn version() -> Json<v1::Version> {
+    Json(v1::Version { version: env!("CARGO_PKG_VERSION").to_owned() })
+}
+
+#[utoipa::path(get, path = "/v1/config", responses((status = 200, body = v1::Config)))]
+async fn config(State(service): State<Service>) -> Json<v1::Config> {
+    Json(service.handle.config())
+}
+
+#[utoipa::path(
+    post, path = "/v1/changes", request_body = v1::Changes,
+    responses(
+        (status = 200, body = v1::Applied, description = "All of it is done and durable"),
+        (status = 400, body = v1::Problem, description = "A change is nonsense; nothing is done"),
+        (status = 404, body = v1::Problem, description = "A change names what is not there; nothing is done"),
+        (status = 409, body = v1::Problem, description = "A change is in the way of what is; nothing is done"),
+        (status = 413, body = v1::Problem, description = "The body is too long"),
+        (status = 422, body = v1::Problem, description = "A file or device cannot be used so; nothing is done"),
+        (status = 500, body = v1::Problem, description = "The host failed; nothing is done"),
+        (status = 503, body = v1::Problem, description = "Too busy, or stopping; nothing is done"),
+    )
+)]
+async fn changes(
+    State(service): State<Service>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<v1::Applied>, Answer> {
+    let body = body.map_err(|rejection| too_large(&rejection))?;
+    let v1::Changes { changes } = serde_json::from_slice(&body)
+        .map_err(|err| Answer::bad_request(format!("the body is not a list of changes: {err}")))?;
+    if v1::CHANGES_MAX < changes.len() {
+        let (count, most) = (changes.len(), v1::CHANGES_MAX);
+        return Err(Answer::bad_request(format!(
+            "{count} changes are too many for one transaction of {most}"
+        )));
+    }
+    Ok(Json(service.handle.apply(changes).await?))
+}
+
+#[utoipa::path(
+    get, path = "/v1/saveconfig",
+    responses((status = 200, content_type = "application/json", description = "LIO's saveconfig.json"))
+)]
+async fn saveconfig(State(service): State<Service>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], service.saveconfig_text()).into_response()
+}
+
+#[utoipa::path(
+    post, path = "/v1/saveconfig",
+    responses((status = 200, body = v1::Saved), (status = 500, body = v1::Problem))
+)]
+async fn saveconfig_now(State(service): State<Service>) -> Result<Json<v1::Saved>, Answer> {
+    // Writing waits for the disk; the socket goes on being served.
+    let written = tokio::task::spawn_blocking(move || {
+        let saveconfig = service.saveconfig.lock().unwrap_or_else(PoisonError::into_inner);
+        saveconfig.write(&service.saveconfig_text())
+    });
+    match written.await {
+        Ok(Ok(saved)) => Ok(Json(saved)),
+        Ok(Err(err)) => Err(Answer::host(err.to_string())),
+        Err(err) => Err(Answer::host(err.to_string())),
+    }
+}
+
+#[utoipa::path(get, path = "/v1/attributes", responses((status = 200, body = v1::AttributeTable)))]
+async fn attributes() -> Json<v1::AttributeTable> {
+    let listed = model::ATTRIBUTES.iter().filter(|row| row.is_listed());
+    let info = |row: &model::Attribute| v1::AttributeInfo {
+        name: row.name.to_owned(),
+        help: row.help.to_owned(),
+        values: row.values_in_words(512),
+        settable_on: settable_on(row),
+        frozen_while_exported: row.frozen_while_exported,
+    };
+    Json(v1::AttributeTable { attributes: listed.map(info).collect() })
+}
+
+fn settable_on(row: &model::Attribute) -> Vec<v1::Kind> {
+    let kinds = model::Kind::ALL.into_iter().filter(|kind| row.is_settable_on(*kind));
+    kinds.map(view::wire_kind).collect()
+}
+
+async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(Description::openapi())
+}
+
+async fn prometheus(State(service): State<Service>) -> Response {
+    let text = metrics::text(&service.handle);
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+}
+
+async fn unknown(uri: axum::http::Uri) -> Answer {
+    let mut answer = Answer::bad_request(format!("there is nothing at {}", uri.path()));
+    answer.status = StatusCode::NOT_FOUND;
+    answer.problem.hint = Some("GET /openapi.json describes what is served".to_owned());
+    answer
+}
+
+async fn unknown_method(method: axum::http::Method, uri: axum::http::Uri) -> Answer {
+    let mut answer = Answer::bad_request(format!("{} does not take {method}", uri.path()));
+    answer.status = StatusCode::METHOD_NOT_ALLOWED;
+    answer
+}
+
+/// Why a request has no better answer.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    problem: v1::Problem,
+}
+
+impl Answer {
+    fn new(status: StatusCode, code: &str, message: String, hint: Option<String>) -> Self {
+        Self { status, problem: v1::Problem { code: code.to_owned(), message, hint } }
+    }
+
+    fn bad_request(message: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, codes::BAD_REQUEST, message, None)
+    }
+
+    fn host(message: String) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, codes::HOST, message, None)
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.problem)).into_response()
+    }
+}
+
+fn too_large(rejection: &BytesRejection) -> Answer {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let message = format!("the body is longer than {BODY_BYTES_MAX} bytes");
+        return Answer::new(StatusCode::PAYLOAD_TOO_LARGE, codes::TOO_LARGE, message, None);
+    }
+    Answer::bad_request(rejection.body_text())
+}
+
+impl From<Failure> for Answer {
+    fn from(failure: Failure) -> Self {
+        let message = failure.to_string();
+        match failure {
+            Failure::Refused(refusal) => {
+                let status = if refusal.is_absence() {
+                    StatusCode::NOT_FOUND
+                } else if refusal.is_conflict() {
+                    StatusCode::CONFLICT
+                } else {
+                    StatusCode::BAD_REQUEST
+                };
+                Self::new(status, refusal.code(), message, Some(refusal.hint()))
+            }
+            Failure::Fault(Fault { hint, kind, message }) => match kind {
+                FaultKind::Caller => {
+                    Self::new(StatusCode::UNPROCESSABLE_ENTITY, codes::CANNOT_PREPARE, message, hint)
+                }
+                FaultKind::Host => Self::new(StatusCode::INTERNAL_SERVER_ERROR, codes::HOST, message, hint),
+            },
+            Failure::Save(_) => Self::host(message),
+            Failure::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, codes::BUSY, message, None),
+            Failure::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, codes::STOPPING, message, None),
+        }
+    }
+}
+
+/// A listener that takes no more connections than there is room for.
+struct Bounded<L> {
+    listener: L,
+    room: Arc<Semaphore>,
+}
+
+impl<L: Listener> Listener for Bounded<L> {
+    type Io = Guest<L::Io>;
+    type Addr = L::Addr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        // The semaphore is never closed; without a permit there is only waiting, for good.
+        let Ok(place) = Arc::clone(&self.room).acquire_owned().await else {
+            return std::future::pending().await;
+        };
+        let (io, address) = self.listener.accept().await;
+        (Guest { io, _place: place }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection, and the room that it takes.
+struct Guest<I> {
+    io: I,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Guest<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Guest<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

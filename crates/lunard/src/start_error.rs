@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Why a daemon does not start: one line for the administrator.
+//!
+//! Above: `main`, which prints it.  Below: nothing.
+//! Never here: a fault of a running daemon.
+
+use api::{Owner, SOCKET_PATH_BYTES_MAX};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a daemon does not start.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message and the hint say what a variant and its fields are")]
+pub enum StartError {
+    #[error("there is no {what} directory")]
+    NoDirectory { what: &'static str },
+    #[error("cannot write to the state directory {}: {}", path.display(), plain(source))]
+    StateDir { path: PathBuf, owner: Option<Owner>, source: io::Error },
+    #[error("the state directory {} is in use by another lunard", path.display())]
+    StateDirInUse { path: PathBuf },
+    #[error("the database {} is damaged: {what}", path.display())]
+    Damaged { path: PathBuf, what: String },
+    #[error("the database {} was written by a newer lunard (version {version} of its layout)", path.display())]
+    Newer { path: PathBuf, version: u64 },
+    #[error("cannot open the database {}: {what}", path.display())]
+    Database { path: PathBuf, what: String },
+    #[error(
+        "the path of a socket would be too long: {} has {} bytes, {SOCKET_PATH_BYTES_MAX} are possible",
+        path.display(), path.as_os_str().len()
+    )]
+    SocketPathTooLong { path: PathBuf, runtime_dir_bytes_max: usize },
+    #[error("cannot use the runtime directory {}: {}", path.display(), plain(source))]
+    RuntimeDir { path: PathBuf, owner: Option<Owner>, source: io::Error },
+    #[error("the runtime directory {} is in use by another lunard", path.display())]
+    RuntimeDirInUse { path: PathBuf },
+    #[error("there is no group {name}")]
+    NoSuchGroup { name: String },
+    #[error("cannot give {} to group {group}: {}", path.display(), plain(source))]
+    SocketGroup { path: PathBuf, group: String, source: io::Error },
+    #[error("cannot listen on {at}: {}", plain(source))]
+    Listen { at: String, source: io::Error },
+    #[error("cannot restore the configuration: {message}")]
+    Restore { message: String, hint: Option<String> },
+    #[error("{source}")]
+    Reactor { source: reactor::StartError },
+    #[error("cannot start: {}", plain(source))]
+    Host { source: io::Error },
+}
+
+impl StartError {
+    /// The way out, in one line without a full stop, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoDirectory { what } => format!("give --{what}-dir"),
+            Self::StateDir { owner, .. } => may_be_used_by(owner.as_ref(), "--state-dir"),
+            Self::StateDirInUse { .. } => "stop it, or give this one another --state-dir".to_owned(),
+            Self::Damaged { path, .. } => format!(
+                "move it away ({}) to start empty, or put a copy back; {} may have the configuration",
+                path.display(),
+                path.with_file_name("saveconfig.json").display()
+            ),
+            Self::Newer { .. } => "start that version, or give another --state-dir".to_owned(),
+            Self::SocketPathTooLong { runtime_dir_bytes_max, .. } => {
+                format!("choose a --runtime-dir of at most {runtime_dir_bytes_max} bytes")
+            }
+            Self::RuntimeDir { owner, .. } => may_be_used_by(owner.as_ref(), "--runtime-dir"),
+            Self::RuntimeDirInUse { .. } => "stop it, or give this one another --runtime-dir".to_owned(),
+            Self::NoSuchGroup { .. } => "create it, or choose another --socket-group".to_owned(),
+            Self::SocketGroup { .. } => "run as root or as a member of that group".to_owned(),
+            Self::Restore { hint, .. } => return hint.clone(),
+            Self::Database { .. } | Self::Listen { .. } | Self::Reactor { .. } | Self::Host { .. } => {
+                return None;
+            }
+        })
+    }
+}
+
+fn may_be_used_by(owner: Option<&Owner>, option: &str) -> String {
+    match owner {
+        Some(owner) => format!("it is of {owner}: run as that user, or choose another {option}"),
+        None => format!("choose another {option}"),
+    }
+}
+
+/// An error of the host without `(os error 13)`, which says nothing more.
+#[must_use]
+pub fn plain(err: &io::Error) -> String {
+    let text = err.to_string();
+    text.split(" (os error ").next().unwrap_or_default().to_owned()
+}
+
+/// The name of a file as a message has it.
+pub(crate) fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

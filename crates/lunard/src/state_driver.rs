@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The one owner of the configuration, and the way of one change.
+//!
+//! Above: `server`, through [`Handle`].  Below: `wish`, `model`, `store`, [`Machine`].
+//! Never here: a wire, a file, a guest.
+//!
+//! ```text
+//!   wishes ──validate──► draft ──prepare──► prepared ──persist──► commit ──► answer
+//!            this thread        a thread of     this thread, all three; from here
+//!            pure               its own         on it cannot be refused any more
+//! ```
+//!
+//! While one transaction prepares, perhaps for ever on a hung disk, others go on.  When it is ready and
+//! the configuration has moved, it is drafted again on what is now: if the same steps follow, it commits;
+//! if not, what was prepared is dropped and it starts over.
+
+use crate::machine::{Fault, FaultKind, Live, Machine, Occasion};
+use crate::store::{SaveError, Store};
+use crate::view::View;
+use crate::wish::{Chance, Draft, Made};
+use api::v1;
+use model::{Model, Refusal, Step, plan};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::{Builder, JoinHandle};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+/// The most transactions that prepare at once, each on a thread of its own.
+pub const PREPARING_MAX: usize = 16;
+
+/// The most transactions that wait for one of those threads.
+pub const WAITING_MAX: usize = 64;
+
+/// Why a transaction did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration has a rule against it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It cannot be prepared.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// It cannot be kept.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// There is no thread for it.
+    #[error("{} changes are waiting for the host already", PREPARING_MAX + WAITING_MAX)]
+    Busy,
+    /// The daemon is ending.
+    #[error("lunard is stopping")]
+    Stopping,
+}
+
+type Reply = oneshot::Sender<Result<v1::Applied, Failure>>;
+
+/// What the owner is told.
+enum Message<P> {
+    Wish { wishes: Vec<v1::Change>, reply: Reply },
+    Ready { ticket: Ticket, prepared: Result<P, Fault> },
+    Stop,
+}
+
+/// A transaction on its way.
+struct Ticket {
+    wishes: Vec<v1::Change>,
+    draft: Draft,
+    steps: Vec<Step>,
+    reply: Reply,
+}
+
+/// How many transactions ended how.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Done, and durable.
+    pub done: AtomicU64,
+    /// Refused by the configuration's rules.
+    pub refused: AtomicU64,
+    /// Failed for the host.
+    pub failed: AtomicU64,
+}
+
+/// What everybody else has of the owner.
+#[derive(Clone)]
+pub struct Handle {
+    submit: Arc<dyn Fn(Vec<v1::Change>, Reply) + Send + Sync>,
+    live: Arc<dyn Fn() -> Live + Send + Sync>,
+    model: Arc<RwLock<Arc<Model>>>,
+    counts: Arc<Counts>,
+    runtime_dir: Arc<PathBuf>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("counts", &self.counts).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// Makes all of `wishes` happen, or none.  A caller who stops waiting takes them back, unless they
+    /// are being committed already.
+    ///
+    /// # Errors
+    /// The [`Failure`] of the first that cannot be.
+    pub async fn apply(&self, wishes: Vec<v1::Change>) -> Result<v1::Applied, Failure> {
+        let (reply, answer) = oneshot::channel();
+        (self.submit)(wishes, reply);
+        answer.await.unwrap_or(Err(Failure::Stopping))
+    }
+
+    /// The configuration as it was last committed.
+    #[must_use]
+    pub fn model(&self) -> Arc<Model> {
+        Arc::clone(&self.model.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the running target knows.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        (self.live)()
+    }
+
+    /// The configuration as the API shows it.
+    #[must_use]
+    pub fn config(&self) -> v1::Config {
+        let (model, live) = (self.model(), self.live());
+        View::new(&model, &live, &self.runtime_dir).config()
+    }
+
+    /// How many transactions ended how.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+}
+
+/// The owner, as long as it runs.
+#[derive(Debug)]
+pub struct Running {
+    stop: Stop,
+    thread: JoinHandle<()>,
+}
+
+struct Stop(Box<dyn Fn() + Send>);
+
+impl std::fmt::Debug for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stop")
+    }
+}
+
+impl Running {
+    /// Ends it: a commit under way is finished, everything that waits is answered with
+    /// [`Failure::Stopping`].
+    pub fn stop(self) {
+        (self.stop.0)();
+        if self.thread.join().is_err() {
+            warn!("the owner of the configuration panicked");
+        }
+    }
+}
+
+struct StateDriver<M: Machine> {
+    model: Arc<Model>,
+    store: Store,
+    machine: Arc<M>,
+    chance: Box<dyn Chance>,
+    shared: Handle,
+    to_self: Sender<Message<M::Prepared>>,
+    preparing: usize,
+    waiting: VecDeque<(Vec<v1::Change>, Reply)>,
+}
+
+/// Starts the owner on a thread of its own, on a configuration that is on disk and committed already.
+///
+/// # Errors
+/// Those of starting a thread.
+pub fn start<M: Machine>(
+    model: Model,
+    store: Store,
+    machine: Arc<M>,
+    chance: Box<dyn Chance>,
+    runtime_dir: PathBuf,
+) -> std::io::Result<(Handle, Running)> {
+    let (to_self, messages) = channel();
+    let model = Arc::new(model);
+    let submit = to_self.clone();
+    let live = Arc::clone(&machine);
+    let shared = Handle {
+        submit: Arc::new(move |wishes, reply| {
+            // Without an owner the reply is dropped, which is an answer.
+            let _ = submit.send(Message::Wish { wishes, reply });
+        }),
+        live: Arc::new(move || live.live()),
+        model: Arc::new(RwLock::new(Arc::clone(&model))),
+        counts: Arc::default(),
+        runtime_dir: Arc::new(runtime_dir),
+    };
+    let stop = to_self.clone();
+    let stop = Stop(Box::new(move || {
+        let _ = stop.send(Message::Stop);
+    }));
+    let handle = shared.clone();
+    let driver = StateDriver {
+        model,
+        store,
+        machine,
+        chance,
+        shared,
+        to_self,
+        preparing: 0,
+        waiting: VecDeque::new(),
+    };
+    let thread = Builder::new().name("state".to_owned()).spawn(move || driver.run(&messages))?;
+    Ok((handle, Running { stop, thread }))
+}
+
+impl<M: Machine> StateDriver<M> {
+    fn run(mut self, messages: &Receiver<Message<M::Prepared>>) {
+        while let Ok(message) = messages.recv() {
+            match message {
+                Message::Wish { wishes, reply } => self.accept(wishes, reply),
+                Message::Ready { ticket, prepared } => {
+                    self.preparing -= 1;
+                    self.finish(ticket, prepared);
+                    self.start_waiting();
+                }
+                Message::Stop => return,
+            }
+        }
+    }
+
+    fn accept(&mut self, wishes: Vec<v1::Change>, reply: Reply) {
+        if self.preparing < PREPARING_MAX {
+            self.begin(wishes, reply);
+        } else if self.waiting.len() < WAITING_MAX {
+            self.waiting.push_back((wishes, reply));
+        } else {
+            self.answer(reply, Err(Failure::Busy));
+        }
+    }
+
+    fn start_waiting(&mut self) {
+        while self.preparing < PREPARING_MAX
+            && let Some((wishes, reply)) = self.waiting.pop_front()
+        {
+            if !reply.is_closed() {
+                self.begin(wishes, reply);
+            }
+        }
+    }
+
+    /// Validates, and hands the steps to a thread.
+    fn begin(&mut self, wishes: Vec<v1::Change>, reply: Reply) {
+        let draft = match Draft::new(&self.model, &wishes, &mut *self.chance) {
+            Ok(draft) => draft,
+            Err(refusal) => return self.answer(reply, Err(refusal.into())),
+        };
+        let steps = plan(&self.model, &draft.model);
+        let ticket = Ticket { wishes, draft, steps, reply };
+        let (machine, back) = (Arc::clone(&self.machine), self.to_self.clone());
+        let prepare = move || {
+            let prepared = machine.prepare(&ticket.steps, Occasion::Change);
+            // An owner that ended drops what was prepared, which undoes it.
+            let _ = back.send(Message::Ready { ticket, prepared });
+        };
+        match Builder::new().name("prepare".to_owned()).spawn(prepare) {
+            Ok(_detached) => self.preparing += 1,
+            // The reply went with the closure: the caller hears that there is nobody to do it.
+            Err(err) => warn!("cannot start a thread to prepare a change: {err}"),
+        }
+    }
+
+    fn finish(&mut self, ticket: Ticket, prepared: Result<M::Prepared, Fault>) {
+        let Ticket { wishes, draft, steps, reply } = ticket;
+        if reply.is_closed() {
+            info!("a change was taken back: whoever asked for it is gone");
+            return;
+        }
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(fault) => return self.answer(reply, Err(fault.into())),
+        };
+        match draft.moved_to(&self.model) {
+            Ok(moved) if plan(&self.model, &moved.model) == steps => self.conclude(moved, prepared, reply),
+            Ok(_) | Err(_) => {
+                drop(prepared);
+                self.begin(wishes, reply);
+            }
+        }
+    }
+
+    /// Persists, commits, answers.
+    fn conclude(&mut self, draft: Draft, prepared: M::Prepared, reply: Reply) {
+        let Draft { mut model, changes: _, mut made } = draft;
+        for found in self.machine.found(&prepared) {
+            if let Some(bytes) = found.size_bytes {
+                model.learn_size(&found.backstore, bytes);
+            }
+            tell(&mut made, &found.backstore, &found.notes);
+        }
+        if let Err(err) = self.store.save(&self.model, &model) {
+            return self.answer(reply, Err(err.into()));
+        }
+        self.machine.commit(prepared);
+        self.model = Arc::new(model);
+        *self.shared.model.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.model);
+        let live = self.machine.live();
+        let view = View::new(&self.model, &live, &self.shared.runtime_dir);
+        let results = made.into_iter().map(|made| view.outcome(made)).collect();
+        self.answer(reply, Ok(v1::Applied { results }));
+    }
+
+    fn answer(&self, reply: Reply, result: Result<v1::Applied, Failure>) {
+        let counts = &self.shared.counts;
+        let count = match &result {
+            Ok(_) => &counts.done,
+            Err(Failure::Refused(_) | Failure::Fault(Fault { kind: FaultKind::Caller, .. })) => {
+                &counts.refused
+            }
+            Err(err) => {
+                warn!("a change failed: {err}");
+                &counts.failed
+            }
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        // Whoever asked may be gone; then the answer is for nobody.
+        let _ = reply.send(result);
+    }
+}
+
+/// Puts what the machine noticed where the backstore is told of.
+fn tell(made: &mut [Made], id: &model::BackstoreId, notes: &[String]) {
+    for made in made {
+        if let Made::Backstore(told, own) = made
+            && told == id
+        {
+            own.extend_from_slice(notes);
+        }
+    }
+}

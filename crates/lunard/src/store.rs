@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The configuration on disk: `lunar.redb` in the state directory.
+//!
+//! Above: `state_driver`, which saves before it answers; `daemon`, which loads at start.
+//! Below: `redb`, and `store/record.rs` for what a row holds.
+//! Never here: a rule of the configuration; loading goes through the same ones as a change.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `meta` | `layout` | [`LAYOUT`] |
+//! | `backstores` | (kind, name) | JSON, `record::Backstore` |
+//! | `targets` | WWN | nothing |
+//! | `tpgs` | (WWN, tag) | JSON, `record::Tpg` |
+//! | `luns` | (WWN, tag, LUN) | JSON, `record::Lun` |
+
+mod record; // what a row holds
+
+use crate::directories::sync_directory;
+use crate::start_error::{StartError, shown};
+use model::Model;
+use record::Rows;
+use redb::{Builder, Database, DatabaseError, Key, ReadableDatabase, StorageError, TableDefinition, Value};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The name of the file in the state directory.
+pub const FILE_NAME: &str = "lunar.redb";
+
+/// The version of the tables above.  A daemon refuses a higher one than its own.
+const LAYOUT: u64 = 1;
+
+/// The memory for pages read, in bytes; all of a large configuration.
+const CACHE_BYTES: usize = 8 << 20;
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+const BACKSTORES: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("backstores");
+const TARGETS: TableDefinition<&str, &[u8]> = TableDefinition::new("targets");
+const TPGS: TableDefinition<(&str, u8), &[u8]> = TableDefinition::new("tpgs");
+const LUNS: TableDefinition<(&str, u8, u16), &[u8]> = TableDefinition::new("luns");
+
+/// The configuration on disk.  While it lives no other daemon can have it.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+    path: PathBuf,
+}
+
+/// Why a change could not be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {what}", path.display())]
+pub struct SaveError {
+    path: PathBuf,
+    what: String,
+}
+
+impl Store {
+    /// Opens the database of a state directory, making an empty one where there is none.
+    ///
+    /// # Errors
+    /// [`StartError::StateDirInUse`], [`StartError::Damaged`], [`StartError::Newer`] or
+    /// [`StartError::Database`].
+    pub fn open(state_dir: &Path) -> Result<Self, StartError> {
+        let path = state_dir.join(FILE_NAME);
+        let new = !path.exists();
+        let mut builder = Builder::new();
+        // Every page is checked once, here, so that damage is found before a guest depends on it.
+        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+        let database = builder.create(&path).map_err(|err| open_fault(state_dir, &path, &err))?;
+        let store = Self { database, path };
+        if new {
+            store.write_layout().map_err(|err| store.fault(&err))?;
+            sync_directory(state_dir).map_err(|err| store.fault(&err))?;
+        }
+        Ok(store)
+    }
+
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// [`StartError::Newer`] or [`StartError::Damaged`].
+    pub fn load(&self) -> Result<Model, StartError> {
+        let damaged = |what: String| StartError::Damaged { path: self.path.clone(), what };
+        let rows = self.read_rows().map_err(|err| damaged(err.to_string()))?;
+        match rows.layout {
+            Some(LAYOUT) => {}
+            Some(version) if LAYOUT < version => {
+                return Err(StartError::Newer { path: self.path.clone(), version });
+            }
+            Some(version) => return Err(damaged(format!("there is no version {version} of its layout"))),
+            None => return Err(damaged("it is not a database of lunard".to_owned())),
+        }
+        rows.into_model().map_err(damaged)
+    }
+
+    /// Makes the change from `old`, which is what is on disk, to `new`.  When this returns it is durable.
+    ///
+    /// # Errors
+    /// [`SaveError`]; then a restart finds either.
+    pub fn save(&self, old: &Model, new: &Model) -> Result<(), SaveError> {
+        self.write(old, new).map_err(|err| SaveError { path: self.path.clone(), what: err.to_string() })
+    }
+
+    fn write(&self, old: &Model, new: &Model) -> Result<(), redb::Error> {
+        let mut transaction = self.database.begin_write()?;
+        // The last of two commits must never be replaced by the first in silence: a damaged one is damage.
+        transaction.set_two_phase_commit(true);
+        let (old, new) = (Rows::of(old), Rows::of(new));
+        {
+            let mut table = transaction.open_table(BACKSTORES)?;
+            let key = |key: &(String, String)| (key.0.clone(), key.1.clone());
+            for (id, row) in differences(&old.backstores, &new.backstores) {
+                let (kind, name) = key(id);
+                put(&mut table, (kind.as_str(), name.as_str()), row)?;
+            }
+            let mut table = transaction.open_table(TARGETS)?;
+            for (wwn, row) in differences(&old.targets, &new.targets) {
+                put(&mut table, wwn.as_str(), row)?;
+            }
+            let mut table = transaction.open_table(TPGS)?;
+            for ((wwn, tag), row) in differences(&old.tpgs, &new.tpgs) {
+                put(&mut table, (wwn.as_str(), *tag), row)?;
+            }
+            let mut table = transaction.open_table(LUNS)?;
+            for ((wwn, tag, lun), row) in differences(&old.luns, &new.luns) {
+                put(&mut table, (wwn.as_str(), *tag, *lun), row)?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    fn write_layout(&self) -> Result<(), redb::Error> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_two_phase_commit(true);
+        {
+            transaction.open_table(META)?.insert("layout", LAYOUT)?;
+            transaction.open_table(BACKSTORES)?;
+            transaction.open_table(TARGETS)?;
+            transaction.open_table(TPGS)?;
+            transaction.open_table(LUNS)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    fn read_rows(&self) -> Result<Rows, redb::Error> {
+        let transaction = self.database.begin_read()?;
+        let mut rows = Rows::default();
+        match transaction.open_table(META) {
+            Ok(meta) => rows.layout = meta.get("layout")?.map(|value| value.value()),
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(rows),
+            Err(err) => return Err(err.into()),
+        }
+        if rows.layout != Some(LAYOUT) {
+            return Ok(rows);
+        }
+        for row in transaction.open_table(BACKSTORES)?.range::<(&str, &str)>(..)? {
+            let (key, value) = row?;
+            let (kind, name) = key.value();
+            rows.backstores.insert((kind.to_owned(), name.to_owned()), value.value().to_vec());
+        }
+        for row in transaction.open_table(TARGETS)?.range::<&str>(..)? {
+            let (key, value) = row?;
+            rows.targets.insert(key.value().to_owned(), value.value().to_vec());
+        }
+        for row in transaction.open_table(TPGS)?.range::<(&str, u8)>(..)? {
+            let (key, value) = row?;
+            let (wwn, tag) = key.value();
+            rows.tpgs.insert((wwn.to_owned(), tag), value.value().to_vec());
+        }
+        for row in transaction.open_table(LUNS)?.range::<(&str, u8, u16)>(..)? {
+            let (key, value) = row?;
+            let (wwn, tag, lun) = key.value();
+            rows.luns.insert((wwn.to_owned(), tag, lun), value.value().to_vec());
+        }
+        Ok(rows)
+    }
+
+    fn fault(&self, err: &dyn std::fmt::Display) -> StartError {
+        StartError::Database { path: self.path.clone(), what: err.to_string() }
+    }
+}
+
+fn put<'a, K: Key + 'static>(
+    table: &mut redb::Table<'_, K, &'static [u8]>,
+    key: K::SelfType<'a>,
+    row: Option<&Vec<u8>>,
+) -> Result<(), StorageError>
+where
+    K: Value,
+{
+    match row {
+        Some(row) => table.insert(key, row.as_slice())?,
+        None => table.remove(key)?,
+    };
+    Ok(())
+}
+
+/// What `new` has other than `old`; `None` for what it has no more.
+fn differences<'a, K: Ord>(
+    old: &'a BTreeMap<K, Vec<u8>>,
+    new: &'a BTreeMap<K, Vec<u8>>,
+) -> impl Iterator<Item = (&'a K, Option<&'a Vec<u8>>)> {
+    let gone = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key, None));
+    let changed = new.iter().filter(|(key, row)| old.get(*key) != Some(*row));
+    gone.chain(changed.map(|(key, row)| (key, Some(row))))
+}
+
+fn open_fault(state_dir: &Path, path: &Path, err: &DatabaseError) -> StartError {
+    let path = path.to_owned();
+    match err {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            StartError::StateDirInUse { path: state_dir.to_owned() }
+        }
+        DatabaseError::UpgradeRequired(version) => {
+            StartError::Damaged { path, what: format!("it has the file format {version}") }
+        }
+        DatabaseError::Storage(StorageError::Corrupted(what)) => {
+            StartError::Damaged { path, what: what.clone() }
+        }
+        DatabaseError::Storage(StorageError::Io(err)) => match err.kind() {
+            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => {
+                StartError::Damaged { path, what: "it is not a database".to_owned() }
+            }
+            _ => {
+                let what = crate::start_error::plain(err);
+                StartError::Database { path, what }
+            }
+        },
+        other => StartError::Database { what: other.to_string(), path: PathBuf::from(shown(&path)) },
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a row of the database holds.
+//!
+//! Above: `store`.  Below: `model`, through whose rules everything read passes.
+//! Never here: the database itself.
+//!
+//! The rows are for this program alone, and forever: a field may be added with a default, never renamed.
+
+use model::{
+    AbsolutePath, Attribute, BackstoreId, BackstoreName, Change, Kind, LunAlias, LunMapping, Medium, Model,
+    Place, RelativePort, TpgTag, UnitSerial, Wwn,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Every row, by key.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    pub(super) layout: Option<u64>,
+    pub(super) backstores: BTreeMap<(String, String), Vec<u8>>,
+    pub(super) targets: BTreeMap<String, Vec<u8>>,
+    pub(super) tpgs: BTreeMap<(String, u8), Vec<u8>>,
+    pub(super) luns: BTreeMap<(String, u8, u16), Vec<u8>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Backstore {
+    unit_serial: String,
+    medium: Record,
+    /// By LIO's name; what the administrator did not set is absent.
+    attributes: BTreeMap<String, u32>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Record {
+    Block { path: String, read_only: Option<bool>, size_bytes: Option<u64> },
+    Fileio { path: String, size_bytes: Option<u64>, sparse: bool },
+    Ramdisk { size_bytes: u64, nullio: bool },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Tpg {
+    nexus: String,
+    relative_port: u16,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Lun {
+    kind: String,
+    backstore: String,
+    alias: String,
+    write_protect: bool,
+}
+
+impl Rows {
+    /// The rows of a model.
+    pub(super) fn of(model: &Model) -> Self {
+        let mut rows = Self::default();
+        for (BackstoreId { kind, name }, backstore) in model.backstores() {
+            let key = (kind.as_str().to_owned(), name.as_str().to_owned());
+            rows.backstores.insert(key, json(&Backstore::of(backstore)));
+        }
+        for (wwn, model::Target { tpgs }) in model.targets() {
+            let wwn = wwn.as_str();
+            rows.targets.insert(wwn.to_owned(), json(&BTreeMap::<&str, u8>::new()));
+            for (tag, model::Tpg { nexus, relative_port, luns }) in tpgs {
+                let tpg = Tpg { nexus: nexus.as_str().to_owned(), relative_port: relative_port.get() };
+                rows.tpgs.insert((wwn.to_owned(), tag.get()), json(&tpg));
+                for (lun, mapping) in luns {
+                    rows.luns.insert((wwn.to_owned(), tag.get(), lun.get()), json(&Lun::of(mapping)));
+                }
+            }
+        }
+        rows
+    }
+
+    /// The model of the rows; else what is wrong with the first that is wrong.
+    pub(super) fn into_model(self) -> Result<Model, String> {
+        let mut model = Model::default();
+        let mut make = |what: &str, change: Result<Change, String>| {
+            change
+                .and_then(|change| model.make(change).map_err(|refusal| refusal.to_string()))
+                .map_err(|err| format!("{what}: {err}"))
+        };
+        for ((kind, name), row) in self.backstores {
+            make(&format!("backstore {kind}/{name}"), backstore_change(&kind, &name, &row))?;
+        }
+        for wwn in self.targets.keys() {
+            let change = parse_wwn(wwn).map(|wwn| Change::CreateTarget { wwn, tpgs: BTreeMap::new() });
+            make(&format!("target {wwn}"), change)?;
+        }
+        for ((wwn, tag), row) in self.tpgs {
+            make(&format!("TPG {tag} of {wwn}"), tpg_change(&wwn, tag, &row))?;
+        }
+        for ((wwn, tag, lun), row) in self.luns {
+            make(&format!("LUN {lun} of {wwn}/tpg{tag}"), lun_change(&wwn, tag, lun, &row))?;
+        }
+        Ok(model)
+    }
+}
+
+impl Backstore {
+    fn of(backstore: &model::Backstore) -> Self {
+        let medium = match &backstore.medium {
+            Medium::Block { path, read_only, size_bytes } => Record::Block {
+                path: path.as_str().to_owned(),
+                read_only: *read_only,
+                size_bytes: *size_bytes,
+            },
+            Medium::Fileio { path, size_bytes, sparse } => {
+                Record::Fileio { path: path.as_str().to_owned(), size_bytes: *size_bytes, sparse: *sparse }
+            }
+            Medium::Ramdisk { size_bytes, nullio } => {
+                Record::Ramdisk { size_bytes: size_bytes.get(), nullio: *nullio }
+            }
+        };
+        let attributes = backstore.attributes().iter();
+        Self {
+            unit_serial: backstore.unit_serial.as_str().to_owned(),
+            medium,
+            attributes: attributes.map(|(key, value)| (Attribute::of(key).name.to_owned(), value)).collect(),
+        }
+    }
+}
+
+impl Lun {
+    fn of(mapping: &LunMapping) -> Self {
+        let LunMapping { backstore, alias, write_protect } = mapping;
+        Self {
+            kind: backstore.kind.as_str().to_owned(),
+            backstore: backstore.name.as_str().to_owned(),
+            alias: alias.as_str().to_owned(),
+            write_protect: *write_protect,
+        }
+    }
+}
+
+fn backstore_change(kind: &str, name: &str, row: &[u8]) -> Result<Change, String> {
+    let Backstore { unit_serial, medium, attributes } = parse(row)?;
+    let medium = match medium {
+        Record::Block { path, read_only, size_bytes } => {
+            AbsolutePath::parse(&path).map(|path| Medium::Block { path, read_only, size_bytes })
+        }
+        Record::Fileio { path, size_bytes, sparse } => {
+            AbsolutePath::parse(&path).map(|path| Medium::Fileio { path, size_bytes, sparse })
+        }
+        Record::Ramdisk { size_bytes, nullio } => Medium::ramdisk(size_bytes, nullio),
+    };
+    let medium = medium.map_err(words)?;
+    if medium.kind() != parse_kind(kind)? {
+        return Err(format!("it is a {}", medium.kind()));
+    }
+    let name = BackstoreName::parse(name).map_err(words)?;
+    let serial = UnitSerial::parse(&unit_serial).map_err(words)?;
+    let mut backstore = model::Backstore::new(name, serial, medium).map_err(words)?;
+    // The size of a block bounds what other attributes may be.
+    let is_block_size = |name: &str| name == "block_size";
+    let (first, rest): (Vec<_>, Vec<_>) = attributes.into_iter().partition(|(name, _)| is_block_size(name));
+    for (name, value) in first.into_iter().chain(rest) {
+        backstore.set_attribute(&name, &value.to_string()).map_err(words)?;
+    }
+    Ok(Change::CreateBackstore(backstore))
+}
+
+fn tpg_change(wwn: &str, tag: u8, row: &[u8]) -> Result<Change, String> {
+    let Tpg { nexus, relative_port } = parse(row)?;
+    let port = RelativePort::parse(relative_port).map_err(words)?;
+    let tpg = model::Tpg::new(parse_wwn(&nexus)?, port);
+    Ok(Change::CreateTpg { wwn: parse_wwn(wwn)?, tag: TpgTag::new(tag), tpg })
+}
+
+fn lun_change(wwn: &str, tag: u8, lun: u16, row: &[u8]) -> Result<Change, String> {
+    let Lun { kind, backstore, alias, write_protect } = parse(row)?;
+    let name = BackstoreName::parse(&backstore).map_err(words)?;
+    let backstore = BackstoreId { kind: parse_kind(&kind)?, name };
+    let mapping = LunMapping { backstore, alias: LunAlias::parse(&alias).map_err(words)?, write_protect };
+    let Place { wwn, tag, lun } =
+        Place { wwn: parse_wwn(wwn)?, tag: TpgTag::new(tag), lun: model::Lun::parse(lun).map_err(words)? };
+    Ok(Change::MapLun { wwn, tag, lun, mapping })
+}
+
+fn parse<'a, T: Deserialize<'a>>(row: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(row).map_err(|err| err.to_string())
+}
+
+fn parse_kind(kind: &str) -> Result<Kind, String> {
+    let found = Kind::ALL.into_iter().find(|known| known.as_str() == kind);
+    found.ok_or_else(|| format!("there is no kind {kind}"))
+}
+
+fn parse_wwn(wwn: &str) -> Result<Wwn, String> {
+    Wwn::parse(wwn).map_err(words)
+}
+
+fn words(refusal: model::Refusal) -> String {
+    refusal.to_string()
+}
+
+fn json(row: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(row).expect("rows are plain structs of numbers and text")
+}

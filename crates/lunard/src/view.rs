@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The configuration as the API shows it: what is wanted together with what is live.
+//!
+//! Above: `server`, `state_driver`.  Below: `model`, [`Live`], the wire types.
+//! Never here: a change.
+
+use crate::directories;
+use crate::machine::{Live, LiveBackstore, LiveDevice};
+use crate::wish::Made;
+use api::v1;
+use model::{
+    ATTRIBUTES, Attribute, Backstore, BackstoreId, Key, Kind, LunMapping, Medium, Model, Target, Tpg, Wwn,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Everything that one answer is made from.
+#[derive(Debug)]
+pub struct View<'a> {
+    model: &'a Model,
+    live: &'a Live,
+    runtime_dir: &'a Path,
+    shown: BTreeSet<&'a BackstoreId>,
+}
+
+impl<'a> View<'a> {
+    /// A view of this model over this machine.  What the machine does not know (yet, or any more) is
+    /// shown as the model has it.
+    #[must_use]
+    pub fn new(model: &'a Model, live: &'a Live, runtime_dir: &'a Path) -> Self {
+        Self { model, live, runtime_dir, shown: model.shown() }
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn config(&self) -> v1::Config {
+        v1::Config {
+            backstores: self.model.backstores().values().map(|backstore| self.backstore(backstore)).collect(),
+            targets: self.model.targets().iter().map(|(wwn, target)| self.target(wwn, target)).collect(),
+        }
+    }
+
+    /// What to tell of a wish that came true.
+    #[must_use]
+    pub fn outcome(&self, made: Made) -> v1::Outcome {
+        match made {
+            Made::Backstore(id, notes) => match self.model.backstores().get(&id) {
+                Some(backstore) => {
+                    v1::Outcome::BackstoreCreated { backstore: self.backstore(backstore), notes }
+                }
+                // Deleted by a later change of the same transaction.
+                None => v1::Outcome::Done,
+            },
+            Made::Target(wwn) => match self.model.targets().get(&wwn) {
+                Some(target) => v1::Outcome::TargetCreated { target: self.target(&wwn, target) },
+                None => v1::Outcome::Done,
+            },
+            Made::Tpg(tag) => v1::Outcome::TpgCreated { tag: tag.get().into() },
+            Made::Lun(lun) => v1::Outcome::LunMapped { lun: lun.get() },
+            Made::Attribute(value) => v1::Outcome::AttributeSet { value: value.to_string() },
+            Made::Nothing => v1::Outcome::Done,
+        }
+    }
+
+    fn backstore(&self, backstore: &Backstore) -> v1::Backstore {
+        let id = backstore.id();
+        let live = self.live.backstores.get(&id);
+        let (wanted_read_only, nullio) = match &backstore.medium {
+            Medium::Block { read_only, .. } => (read_only.unwrap_or(false), false),
+            Medium::Fileio { .. } => (false, false),
+            Medium::Ramdisk { nullio, .. } => (false, *nullio),
+        };
+        v1::Backstore {
+            path: backstore.medium.path().map(|path| path.as_str().to_owned()),
+            unit_serial: backstore.unit_serial.as_str().to_owned(),
+            size_bytes: size_bytes(backstore, live),
+            block_bytes: block_bytes(backstore, live),
+            read_only: live.map_or(wanted_read_only, |live| live.read_only),
+            write_back: live.map_or(backstore.write_back() == Some(true), |live| live.write_back),
+            nullio,
+            state: self.state(&id, live),
+            attributes: attributes(backstore, live),
+            device: live.and_then(|live| live.device.as_ref()).map(device),
+            id: wire_id(&id),
+        }
+    }
+
+    fn state(&self, id: &BackstoreId, live: Option<&LiveBackstore>) -> v1::BackstoreState {
+        if live.is_some_and(|live| live.missing) {
+            v1::BackstoreState::Missing
+        } else if self.shown.contains(id) {
+            v1::BackstoreState::Activated
+        } else {
+            v1::BackstoreState::Deactivated
+        }
+    }
+
+    fn target(&self, wwn: &Wwn, target: &Target) -> v1::Target {
+        let live = self.live.targets.get(wwn);
+        let socket =
+            live.map_or_else(|| directories::guest_socket(self.runtime_dir, wwn), |live| live.socket.clone());
+        let Target { tpgs } = target;
+        v1::Target {
+            wwn: wwn.as_str().to_owned(),
+            socket: socket.to_string_lossy().into_owned(),
+            connected: live.is_some_and(|live| live.connected),
+            tpgs: tpgs.iter().map(|(tag, group)| tpg(tag.get().into(), group)).collect(),
+        }
+    }
+}
+
+/// The capacity in bytes: as it is, else as it was last seen, else 0.
+pub(crate) fn size_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u64 {
+    let wanted = || backstore.medium.size_bytes().unwrap_or(0);
+    live.map_or_else(wanted, |live| live.size_bytes)
+}
+
+/// The size of a logical block in bytes.
+pub(crate) fn block_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u32 {
+    live.map_or_else(|| backstore.block_bytes().unwrap_or(512), |live| live.block_bytes)
+}
+
+/// The value of an attribute, asking the device where it decides.
+pub(crate) fn attribute(backstore: &Backstore, live: Option<&LiveBackstore>, row: &Attribute) -> u32 {
+    let device = live.and_then(|live| live.device.as_ref());
+    backstore.attribute(row.key).unwrap_or_else(|| match row.key {
+        Key::BlockSize => block_bytes(backstore, live),
+        Key::HwBlockSize => device.map_or_else(|| block_bytes(backstore, live), |device| device.block_bytes),
+        Key::HwMaxSectors | Key::OptimalSectors => {
+            model::TRANSFER_BYTES_MAX / block_bytes(backstore, live).max(1)
+        }
+        Key::IsNonrot => device.map_or(0, |device| u32::from(!device.rotational)),
+        _ => 0,
+    })
+}
+
+fn attributes(backstore: &Backstore, live: Option<&LiveBackstore>) -> BTreeMap<String, String> {
+    let listed = ATTRIBUTES.iter().filter(|row| row.is_listed());
+    listed.map(|row| (row.name.to_owned(), attribute(backstore, live, row).to_string())).collect()
+}
+
+fn device(device: &LiveDevice) -> v1::BlockDevice {
+    // The rest shows as attributes.
+    let LiveDevice { name, major, minor, block_bytes: _, rotational: _ } = device;
+    v1::BlockDevice { name: name.clone(), major: *major, minor: *minor }
+}
+
+fn tpg(tag: u16, group: &Tpg) -> v1::Tpg {
+    // The relative port is the target's own affair.
+    let Tpg { nexus, relative_port: _, luns } = group;
+    let lun = |(lun, mapping): (&model::Lun, &LunMapping)| {
+        let LunMapping { backstore, alias, write_protect } = mapping;
+        v1::Lun {
+            lun: lun.get(),
+            backstore: wire_id(backstore),
+            alias: alias.as_str().to_owned(),
+            write_protect: *write_protect,
+        }
+    };
+    v1::Tpg { tag, nexus: nexus.as_str().to_owned(), luns: luns.iter().map(lun).collect() }
+}
+
+pub(crate) fn wire_kind(kind: Kind) -> v1::Kind {
+    match kind {
+        Kind::Block => v1::Kind::Block,
+        Kind::Fileio => v1::Kind::Fileio,
+        Kind::Ramdisk => v1::Kind::Ramdisk,
+    }
+}
+
+fn wire_id(id: &BackstoreId) -> v1::BackstoreId {
+    let BackstoreId { kind, name } = id;
+    v1::BackstoreId { kind: wire_kind(*kind), name: name.as_str().to_owned() }
+}

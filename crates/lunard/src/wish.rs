@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a door asks for, made whole: names parsed, free numbers chosen, the rest made up.
+//!
+//! Above: `state_driver`.  Below: `model`, whose rules decide, and [`Chance`].
+//! Never here: whether something may happen; `Model::make` says so.
+
+use api::v1;
+use model::{
+    AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Kind, Lun, LunAlias, LunMapping, Medium,
+    Model, Place, Refusal, Tpg, TpgTag, UnitSerial, Wwn,
+};
+use std::collections::BTreeMap;
+
+/// Where made-up values come from.
+pub trait Chance: Send {
+    /// 64 bits, of which at least the lowest 60 are random.
+    fn bits(&mut self) -> u64;
+    /// A random UUID, lower case.
+    fn uuid(&mut self) -> String;
+}
+
+/// The host's random numbers.
+#[derive(Debug, Default)]
+pub struct HostChance;
+
+impl Chance for HostChance {
+    fn bits(&mut self) -> u64 {
+        uuid::Uuid::new_v4().as_u64_pair().1
+    }
+
+    fn uuid(&mut self) -> String {
+        uuid::Uuid::new_v4().to_string()
+    }
+}
+
+/// A transaction that the model accepts.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// What is to be.
+    pub model: Model,
+    /// How to get there from another model than the one it was drafted on.
+    pub changes: Vec<Change>,
+    /// What to tell of each wish once it is done.
+    pub made: Vec<Made>,
+}
+
+/// What a wish has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// A backstore, and what the administrator should know of it.
+    Backstore(BackstoreId, Vec<String>),
+    /// A target.
+    Target(Wwn),
+    /// A target port group.
+    Tpg(TpgTag),
+    /// A LUN.
+    Lun(Lun),
+    /// An attribute's value, as it reads back.
+    Attribute(u32),
+    /// Nothing that has a name.
+    Nothing,
+}
+
+impl Draft {
+    /// Makes all of `wishes`, in order, on a copy of `model`.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of the first that cannot be.
+    pub fn new(model: &Model, wishes: &[v1::Change], chance: &mut dyn Chance) -> Result<Self, Refusal> {
+        let mut draft = Self { model: model.clone(), changes: Vec::new(), made: Vec::new() };
+        for wish in wishes {
+            let (change, made) = complete(&draft.model, wish, chance)?;
+            draft.model.make(change.clone())?;
+            draft.changes.push(change);
+            draft.made.push(draft.read_back(made, wish));
+        }
+        Ok(draft)
+    }
+
+    /// The same changes, word for word, on another model.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of the first that cannot be there.
+    pub fn moved_to(&self, model: &Model) -> Result<Self, Refusal> {
+        let mut moved = Self { model: model.clone(), ..self.clone() };
+        for change in &self.changes {
+            moved.model.make(change.clone())?;
+        }
+        Ok(moved)
+    }
+
+    /// The value of an attribute that was just set: some take a value and keep another.
+    fn read_back(&self, made: Made, wish: &v1::Change) -> Made {
+        let v1::Change::SetAttribute { id, attribute, .. } = wish else { return made };
+        let backstore = backstore_id(id).ok().and_then(|id| self.model.backstores().get(&id));
+        let row = model::Attribute::named(attribute);
+        let value = backstore.zip(row).and_then(|(backstore, row)| backstore.attribute(row.key));
+        value.map_or(made, Made::Attribute)
+    }
+}
+
+fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result<(Change, Made), Refusal> {
+    Ok(match wish {
+        v1::Change::CreateBackstore(wanted) => {
+            let backstore = backstore(wanted, chance)?;
+            let made = Made::Backstore(backstore.id(), notes(&backstore));
+            (Change::CreateBackstore(backstore), made)
+        }
+        v1::Change::DeleteBackstore { id } => (Change::DeleteBackstore(backstore_id(id)?), Made::Nothing),
+        v1::Change::SetAttribute { id, attribute, value } => {
+            let (attribute, value) = (attribute.clone(), value.clone());
+            (Change::SetAttribute { backstore: backstore_id(id)?, attribute, value }, Made::Nothing)
+        }
+        v1::Change::CreateTarget { wwn, tpgs } => create_target(model, wwn.as_deref(), tpgs, chance)?,
+        v1::Change::DeleteTarget { wwn } => (Change::DeleteTarget(Wwn::parse(wwn)?), Made::Nothing),
+        v1::Change::CreateTpg { wwn, tag } => {
+            let wwn = Wwn::parse(wwn)?;
+            let tag = tag.map_or_else(|| model.free_tag(&wwn), TpgTag::parse)?;
+            let tpg = new_tpg(model, &mut model.free_relative_ports(), chance)?;
+            (Change::CreateTpg { wwn, tag, tpg }, Made::Tpg(tag))
+        }
+        v1::Change::DeleteTpg { wwn, tag } => {
+            (Change::DeleteTpg { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(*tag)? }, Made::Nothing)
+        }
+        v1::Change::MapLun { wwn, tag, lun, backstore, write_protect } => {
+            let (wwn, tag) = (Wwn::parse(wwn)?, TpgTag::parse(*tag)?);
+            let lun = lun.map_or_else(|| model.tpg(&wwn, tag)?.free_lun(), Lun::parse)?;
+            let alias = LunAlias::made_up(chance.bits());
+            let mapping =
+                LunMapping { backstore: backstore_id(backstore)?, alias, write_protect: *write_protect };
+            (Change::MapLun { wwn, tag, lun, mapping }, Made::Lun(lun))
+        }
+        v1::Change::UnmapLun { wwn, tag, lun } => {
+            let place = Place { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(*tag)?, lun: Lun::parse(*lun)? };
+            (Change::UnmapLun(place), Made::Nothing)
+        }
+    })
+}
+
+fn create_target(
+    model: &Model,
+    wwn: Option<&str>,
+    tags: &[u16],
+    chance: &mut dyn Chance,
+) -> Result<(Change, Made), Refusal> {
+    let wwn = wwn.map_or_else(|| Ok(new_wwn(model, chance)), Wwn::parse)?;
+    let mut ports = model.free_relative_ports();
+    let mut tpgs = BTreeMap::new();
+    for tag in tags {
+        let tag = TpgTag::parse(*tag)?;
+        if tpgs.insert(tag, new_tpg(model, &mut ports, chance)?).is_some() {
+            return Err(Refusal::TpgExists { wwn, tag });
+        }
+    }
+    Ok((Change::CreateTarget { wwn: wwn.clone(), tpgs }, Made::Target(wwn)))
+}
+
+fn new_tpg(
+    model: &Model,
+    ports: &mut dyn Iterator<Item = model::RelativePort>,
+    chance: &mut dyn Chance,
+) -> Result<Tpg, Refusal> {
+    let port = ports.next().ok_or(Refusal::NoFreeRelativePort)?;
+    Ok(Tpg::new(new_wwn(model, chance), port))
+}
+
+/// A name that nothing has.  Of 2^36 names at most 2^17 are taken, so the first try nearly always does.
+fn new_wwn(model: &Model, chance: &mut dyn Chance) -> Wwn {
+    loop {
+        let wwn = Wwn::made_up(chance.bits());
+        if !model.knows(&wwn) {
+            return wwn;
+        }
+    }
+}
+
+fn backstore(wanted: &v1::CreateBackstore, chance: &mut dyn Chance) -> Result<Backstore, Refusal> {
+    let (name, unit_serial, medium, write_back) = match wanted {
+        v1::CreateBackstore::Block { name, path, read_only, unit_serial } => {
+            let path = AbsolutePath::parse(path)?;
+            (name, unit_serial, Medium::Block { path, read_only: *read_only, size_bytes: None }, None)
+        }
+        v1::CreateBackstore::Fileio { name, path, size_bytes, write_back, sparse, unit_serial } => {
+            let path = AbsolutePath::parse(path)?;
+            let medium = Medium::Fileio { path, size_bytes: *size_bytes, sparse: sparse.unwrap_or(true) };
+            (name, unit_serial, medium, *write_back)
+        }
+        v1::CreateBackstore::Ramdisk { name, size_bytes, nullio, unit_serial } => {
+            (name, unit_serial, Medium::ramdisk(*size_bytes, *nullio)?, None)
+        }
+    };
+    let name = BackstoreName::parse(name)?;
+    let unit_serial = match unit_serial {
+        Some(text) => UnitSerial::parse(text)?,
+        None => UnitSerial::parse(&chance.uuid())?,
+    };
+    let mut backstore = Backstore::new(name, unit_serial, medium)?;
+    if write_back == Some(false) {
+        backstore.set_attribute("emulate_write_cache", "0")?;
+    }
+    Ok(backstore)
+}
+
+fn notes(backstore: &Backstore) -> Vec<String> {
+    if backstore.name.fits_product() {
+        return Vec::new();
+    }
+    let most = BackstoreName::PRODUCT_BYTES_MAX;
+    let product = product_of(backstore.kind());
+    vec![format!(
+        "{} has more than {most} characters: guests see {product} as the product instead",
+        backstore.name
+    )]
+}
+
+/// What guests see as the product where it is not the backstore's name.
+fn product_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Block => "IBLOCK",
+        Kind::Fileio => "FILEIO",
+        Kind::Ramdisk => "RAMDISK-MCP",
+    }
+}
+
+/// A backstore as a door names it.
+///
+/// # Errors
+/// Those of [`BackstoreName::parse`].
+pub fn backstore_id(id: &v1::BackstoreId) -> Result<BackstoreId, Refusal> {
+    let v1::BackstoreId { kind, name } = id;
+    let kind = match kind {
+        v1::Kind::Block => Kind::Block,
+        v1::Kind::Fileio => Kind::Fileio,
+        v1::Kind::Ramdisk => Kind::Ramdisk,
+    };
+    Ok(BackstoreId { kind, name: BackstoreName::parse(name)? })
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A change, made: the rules of the whole, as far as they follow from the configuration alone.
+//!
+//! Above: the owner of the model.  Below: `model`, which answers what is there.
+//! Never here: the rules of a single name or number; their types have them.
+
+use crate::{
+    Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Lun, LunMapping, Model, Place, Refusal,
+    Target, Tpg, TpgTag, Wwn,
+};
+use std::collections::BTreeMap;
+
+impl Model {
+    /// The model after `change`.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that names what stands in the way.
+    pub fn apply(&self, change: Change) -> Result<Self, Refusal> {
+        let mut after = self.clone();
+        after.make(change)?;
+        Ok(after)
+    }
+
+    /// The same in place, for whoever makes many changes of one copy.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that names what stands in the way; then nothing has changed.
+    pub fn make(&mut self, change: Change) -> Result<(), Refusal> {
+        match change {
+            Change::CreateBackstore(backstore) => self.create_backstore(backstore),
+            Change::DeleteBackstore(id) => self.delete_backstore(&id),
+            Change::SetAttribute { backstore, attribute, value } => {
+                self.set_attribute(&backstore, &attribute, &value)
+            }
+            Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
+            Change::DeleteTarget(wwn) => self.delete_target(&wwn),
+            Change::CreateTpg { wwn, tag, tpg } => self.create_tpg(&wwn, tag, tpg),
+            Change::DeleteTpg { wwn, tag } => self.delete_tpg(&wwn, tag),
+            Change::MapLun { wwn, tag, lun, mapping } => self.map_lun(&wwn, tag, lun, mapping),
+            Change::UnmapLun(place) => self.unmap_lun(place),
+        }
+    }
+
+    fn create_backstore(&mut self, backstore: Backstore) -> Result<(), Refusal> {
+        let id = backstore.id();
+        if self.backstores.contains_key(&id) {
+            return Err(Refusal::BackstoreExists { backstore: id });
+        }
+        if let Some(path) = backstore.medium.path()
+            && let Some(user) = self.user_of(path)
+        {
+            return Err(Refusal::PathInUse { path: path.clone(), user: user.id() });
+        }
+        if self.backstores.len() >= BACKSTORES_MAX {
+            return Err(Refusal::TooManyBackstores);
+        }
+        self.backstores.insert(id, backstore);
+        Ok(())
+    }
+
+    fn delete_backstore(&mut self, id: &BackstoreId) -> Result<(), Refusal> {
+        self.backstore(id)?;
+        if let Some(place) = self.shown_at(id) {
+            return Err(Refusal::BackstoreInUse { backstore: id.clone(), place });
+        }
+        self.backstores.remove(id);
+        Ok(())
+    }
+
+    fn set_attribute(&mut self, id: &BackstoreId, name: &str, value: &str) -> Result<(), Refusal> {
+        // On a copy, so that a value which changes nothing is no change: LIO's tools write every
+        // attribute back as they read it, exported or not.
+        let mut wanted = self.backstore(id)?.clone();
+        wanted.set_attribute(name, value)?;
+        let row: &Attribute = wanted.row(name)?;
+        let changes = wanted.attribute(row.key) != self.backstore(id)?.attribute(row.key);
+        if row.frozen_while_exported
+            && changes
+            && let Some(place) = self.shown_at(id)
+        {
+            return Err(Refusal::AttributeFrozen { backstore: id.clone(), attribute: row.name, place });
+        }
+        self.backstores.insert(id.clone(), wanted);
+        Ok(())
+    }
+
+    fn create_target(&mut self, wwn: Wwn, tpgs: BTreeMap<TpgTag, Tpg>) -> Result<(), Refusal> {
+        if self.targets.contains_key(&wwn) {
+            return Err(Refusal::TargetExists { wwn });
+        }
+        self.targets.insert(wwn.clone(), Target::default());
+        for (tag, tpg) in tpgs {
+            if let Err(refusal) = self.create_tpg(&wwn, tag, tpg) {
+                self.targets.remove(&wwn);
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
+
+    fn delete_target(&mut self, wwn: &Wwn) -> Result<(), Refusal> {
+        self.target(wwn)?;
+        self.targets.remove(wwn);
+        Ok(())
+    }
+
+    fn create_tpg(&mut self, wwn: &Wwn, tag: TpgTag, tpg: Tpg) -> Result<(), Refusal> {
+        if self.target(wwn)?.tpgs.contains_key(&tag) {
+            return Err(Refusal::TpgExists { wwn: wwn.clone(), tag });
+        }
+        if !tpg.luns.is_empty() {
+            return Err(Refusal::TpgNotEmpty { tag });
+        }
+        if self.tpgs().any(|other| other.relative_port == tpg.relative_port) {
+            return Err(Refusal::RelativePortInUse { port: tpg.relative_port.get() });
+        }
+        self.target_mut(wwn)?.tpgs.insert(tag, tpg);
+        Ok(())
+    }
+
+    fn delete_tpg(&mut self, wwn: &Wwn, tag: TpgTag) -> Result<(), Refusal> {
+        self.tpg(wwn, tag)?;
+        self.target_mut(wwn)?.tpgs.remove(&tag);
+        Ok(())
+    }
+
+    fn map_lun(&mut self, wwn: &Wwn, tag: TpgTag, lun: Lun, mapping: LunMapping) -> Result<(), Refusal> {
+        let tpg = self.tpg(wwn, tag)?;
+        self.backstore(&mapping.backstore)?;
+        let place = |lun| Place { wwn: wwn.clone(), tag, lun };
+        if let Some((other, _)) = tpg.luns.iter().find(|(_, other)| other.backstore == mapping.backstore) {
+            return Err(Refusal::AlreadyMapped { backstore: mapping.backstore, place: place(*other) });
+        }
+        if let Some(taken) = tpg.luns.get(&lun) {
+            return Err(Refusal::LunExists { place: place(lun), shows: taken.backstore.clone() });
+        }
+        self.tpg_mut(wwn, tag)?.luns.insert(lun, mapping);
+        Ok(())
+    }
+
+    fn unmap_lun(&mut self, place: Place) -> Result<(), Refusal> {
+        let tpg = self.tpg_mut(&place.wwn, place.tag)?;
+        match tpg.luns.remove(&place.lun) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::NoSuchLun { place }),
+        }
+    }
+
+    fn target_mut(&mut self, wwn: &Wwn) -> Result<&mut Target, Refusal> {
+        self.targets.get_mut(wwn).ok_or_else(|| Refusal::NoSuchTarget { wwn: wwn.clone() })
+    }
+
+    fn tpg_mut(&mut self, wwn: &Wwn, tag: TpgTag) -> Result<&mut Tpg, Refusal> {
+        let tpg = self.target_mut(wwn)?.tpgs.get_mut(&tag);
+        tpg.ok_or_else(|| Refusal::NoSuchTpg { wwn: wwn.clone(), tag })
+    }
+}

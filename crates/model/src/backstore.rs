@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Where blocks live, as the administrator wants it.
+//!
+//! Above: `model`, `apply`, `plan`.  Below: names and the table of attributes.
+//! Never here: a file or a device; whether it is there is for whoever opens it to find out.
+
+use crate::attribute::transfer_blocks_max;
+use crate::{AbsolutePath, Access, Attribute, Attributes, BackstoreName, Key, Refusal, UnitSerial};
+use std::fmt;
+use std::num::NonZeroU64;
+
+/// What a ramdisk's size is rounded up to, in bytes.
+pub const PAGE_BYTES: u64 = 4096;
+
+/// The largest medium, in bytes: what a file offset of the kernel can reach, in whole pages.
+pub const SIZE_BYTES_MAX: u64 = (1 << 63) - PAGE_BYTES;
+
+/// The kinds of backstore, in targetcli's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A block device of the host.
+    Block,
+    /// A file of the host.
+    Fileio,
+    /// Memory of the daemon.
+    Ramdisk,
+}
+
+impl Kind {
+    /// Every kind, in order.
+    pub const ALL: [Self; 3] = [Self::Block, Self::Fileio, Self::Ramdisk];
+
+    /// targetcli's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Fileio => "fileio",
+            Self::Ramdisk => "ramdisk",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Names one backstore: `block/disk0`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackstoreId {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name, unique within the kind.
+    pub name: BackstoreName,
+}
+
+impl fmt::Display for BackstoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
+    }
+}
+
+/// One backstore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backstore {
+    /// Its name, unique within its kind.
+    pub name: BackstoreName,
+    /// What guests identify it by.
+    pub unit_serial: UnitSerial,
+    /// What its blocks are kept in.
+    pub medium: Medium,
+    attributes: Attributes,
+}
+
+/// What the blocks of a backstore are kept in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// A block device.
+    Block {
+        /// The device, as typed.
+        path: AbsolutePath,
+        /// What the administrator said of writing; `None` leaves it to the device.
+        read_only: Option<bool>,
+        /// The size last seen, in bytes.
+        size_bytes: Option<u64>,
+    },
+    /// A file.
+    Fileio {
+        /// The file, as typed.
+        path: AbsolutePath,
+        /// The size in bytes: for a file that is to be created the one wanted, then the one last seen.
+        size_bytes: Option<u64>,
+        /// Whether a file that is to be created is sparse.
+        sparse: bool,
+    },
+    /// Memory.
+    Ramdisk {
+        /// The size in bytes, a multiple of [`PAGE_BYTES`].
+        size_bytes: NonZeroU64,
+        /// Whether to keep nothing.
+        nullio: bool,
+    },
+}
+
+impl Medium {
+    /// Memory of at least this size: rounded up to whole pages, at least one.
+    ///
+    /// # Errors
+    /// [`Refusal::SizeTooLarge`].
+    pub fn ramdisk(size_bytes: u64, nullio: bool) -> Result<Self, Refusal> {
+        let rounded =
+            size_bytes.checked_next_multiple_of(PAGE_BYTES).filter(|bytes| *bytes <= SIZE_BYTES_MAX);
+        let rounded = rounded.ok_or(Refusal::SizeTooLarge { size_bytes })?;
+        let size_bytes = NonZeroU64::new(rounded.max(PAGE_BYTES)).expect("at least a page");
+        Ok(Self::Ramdisk { size_bytes, nullio })
+    }
+
+    /// The kind that this makes a backstore.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Block { .. } => Kind::Block,
+            Self::Fileio { .. } => Kind::Fileio,
+            Self::Ramdisk { .. } => Kind::Ramdisk,
+        }
+    }
+
+    /// The file or device; memory has none.
+    #[must_use]
+    pub fn path(&self) -> Option<&AbsolutePath> {
+        match self {
+            Self::Block { path, .. } | Self::Fileio { path, .. } => Some(path),
+            Self::Ramdisk { .. } => None,
+        }
+    }
+
+    /// The size wanted or last seen, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Block { size_bytes, .. } | Self::Fileio { size_bytes, .. } => *size_bytes,
+            Self::Ramdisk { size_bytes, .. } => Some(size_bytes.get()),
+        }
+    }
+
+    /// Whether it has to be opened anew to become `other`: anything but the size last seen differs.
+    pub(crate) fn is_other_than(&self, other: &Self) -> bool {
+        let mut seen = self.clone();
+        if let (
+            Self::Block { size_bytes, .. } | Self::Fileio { size_bytes, .. },
+            Self::Block { size_bytes: wanted, .. } | Self::Fileio { size_bytes: wanted, .. },
+        ) = (&mut seen, other)
+        {
+            *size_bytes = *wanted;
+        }
+        seen != *other
+    }
+}
+
+impl Backstore {
+    /// A backstore whose attributes all have their defaults, but for `emulate_model_alias`, which is 0
+    /// where the name does not fit: see [`BackstoreName::PRODUCT_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// [`Refusal::SizeTooLarge`].
+    pub fn new(name: BackstoreName, unit_serial: UnitSerial, medium: Medium) -> Result<Self, Refusal> {
+        if let Some(size_bytes) = medium.size_bytes().filter(|bytes| *bytes > SIZE_BYTES_MAX) {
+            return Err(Refusal::SizeTooLarge { size_bytes });
+        }
+        let mut attributes = Attributes::default();
+        if !name.fits_product() {
+            attributes.set(Key::EmulateModelAlias, 0);
+        }
+        Ok(Self { name, unit_serial, medium, attributes })
+    }
+
+    /// Its kind and name.
+    #[must_use]
+    pub fn id(&self) -> BackstoreId {
+        BackstoreId { kind: self.kind(), name: self.name.clone() }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.medium.kind()
+    }
+
+    /// What the administrator set.
+    #[must_use]
+    pub fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
+    /// The value of an attribute; `None` where the device says it.
+    #[must_use]
+    pub fn attribute(&self, key: Key) -> Option<u32> {
+        if let Some(value) = self.attributes.get(key) {
+            return Some(value);
+        }
+        match key {
+            Key::HwMaxSectors | Key::OptimalSectors => self.block_bytes().map(transfer_blocks_max),
+            _ => Attribute::of(key).default_of(self.kind()),
+        }
+    }
+
+    /// Whether a switch is on; one that the device decides counts as off.
+    #[must_use]
+    pub fn is_on(&self, key: Key) -> bool {
+        self.attribute(key).is_some_and(|value| value != 0)
+    }
+
+    /// Bytes in a logical block; `None` where the device says it.
+    #[must_use]
+    pub fn block_bytes(&self) -> Option<u32> {
+        self.attribute(Key::BlockSize)
+    }
+
+    /// Whether writes are answered before they are durable; `None` where the device says it.
+    #[must_use]
+    pub fn write_back(&self) -> Option<bool> {
+        // LIO's attribute reads 0 on a block device, whose own cache counts.
+        (self.kind() != Kind::Block).then(|| self.is_on(Key::EmulateWriteCache))
+    }
+
+    /// Sets an attribute, as typed, on a backstore that no LUN shows or whose guests do not mind.
+    ///
+    /// Returns the value as it reads back: some attributes accept a value and ignore it.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchAttribute`], [`Refusal::AttributeReadOnly`], [`Refusal::AttributeOfDevice`],
+    /// [`Refusal::AttributeUnbuilt`], [`Refusal::AttributeValue`] or [`Refusal::NameTooLongForProduct`].
+    pub fn set_attribute(&mut self, name: &str, text: &str) -> Result<u32, Refusal> {
+        let row = self.row(name)?;
+        let block_bytes = self.block_bytes().unwrap_or(512);
+        let value = row.parse(text, block_bytes).ok_or_else(|| Refusal::AttributeValue {
+            backstore: self.id(),
+            attribute: row.name,
+            value: crate::name::shown(text),
+            values: row.values_in_words(block_bytes),
+        })?;
+        match row.access {
+            Access::Settable => {}
+            Access::SettableButOnBlock if self.kind() != Kind::Block => {}
+            Access::SettableButOnBlock => return Err(self.of_device(row)),
+            Access::ReadOnly => {
+                return Err(Refusal::AttributeReadOnly { backstore: self.id(), attribute: row.name });
+            }
+            Access::Ignored => return Ok(self.attribute(row.key).unwrap_or(value)),
+            Access::Unbuilt if row.default_of(self.kind()) == Some(value) => return Ok(value),
+            Access::Unbuilt => return Err(self.unbuilt(row, value)),
+        }
+        if row.key == Key::EmulateModelAlias && value == 1 && !self.name.fits_product() {
+            return Err(Refusal::NameTooLongForProduct { backstore: self.id() });
+        }
+        self.attributes.set(row.key, value);
+        if row.key == Key::BlockSize {
+            self.keep_transfer_in_bounds(value);
+        }
+        Ok(value)
+    }
+
+    /// The row of an attribute that a backstore can have.
+    pub(crate) fn row(&self, name: &str) -> Result<&'static Attribute, Refusal> {
+        Attribute::named(name).ok_or_else(|| Refusal::NoSuchAttribute {
+            backstore: self.id(),
+            attribute: crate::name::shown(name),
+        })
+    }
+
+    /// Larger blocks make fewer of them fit one transfer: a wish that no longer fits is given up.
+    fn keep_transfer_in_bounds(&mut self, block_bytes: u32) {
+        let optimal = self.attributes.get(Key::OptimalSectors);
+        if optimal.is_some_and(|blocks| transfer_blocks_max(block_bytes) < blocks) {
+            self.attributes.unset(Key::OptimalSectors);
+        }
+    }
+
+    fn of_device(&self, row: &Attribute) -> Refusal {
+        Refusal::AttributeOfDevice { backstore: self.id(), attribute: row.name }
+    }
+
+    fn unbuilt(&self, row: &Attribute, value: u32) -> Refusal {
+        let only = row.default_of(self.kind()).unwrap_or(0);
+        Refusal::AttributeUnbuilt { backstore: self.id(), attribute: row.name, value, only }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramdisk(name: &str) -> Backstore {
+        let name = BackstoreName::parse(name).unwrap();
+        let serial = UnitSerial::parse("s").unwrap();
+        Backstore::new(name, serial, Medium::ramdisk(1 << 20, false).unwrap()).unwrap()
+    }
+
+    fn block(name: &str) -> Backstore {
+        let path = AbsolutePath::parse("/dev/loop0").unwrap();
+        let medium = Medium::Block { path, read_only: None, size_bytes: None };
+        Backstore::new(BackstoreName::parse(name).unwrap(), UnitSerial::parse("s").unwrap(), medium).unwrap()
+    }
+
+    #[test]
+    fn ramdisks_have_whole_pages_and_at_least_one() {
+        for (asked, given) in [(0, 4096), (1, 4096), (4096, 4096), (4097, 8192)] {
+            assert_eq!(Medium::ramdisk(asked, false).unwrap().size_bytes(), Some(given));
+        }
+        assert_eq!(
+            Medium::ramdisk(u64::MAX, false),
+            Err(Refusal::SizeTooLarge { size_bytes: 18_446_744_073_709_551_615 })
+        );
+        assert_eq!(
+            Medium::ramdisk(1 << 63, false),
+            Err(Refusal::SizeTooLarge { size_bytes: 9_223_372_036_854_775_808 })
+        );
+    }
+
+    #[test]
+    fn a_long_name_is_not_shown_as_the_product_and_cannot_be() {
+        let mut long = ramdisk("sixteen-letters-");
+        assert_eq!(long.attribute(Key::EmulateModelAlias), Some(0));
+        assert_eq!(
+            long.set_attribute("emulate_model_alias", "1"),
+            Err(Refusal::NameTooLongForProduct { backstore: long.id() })
+        );
+        let mut short = ramdisk("disk0");
+        assert_eq!(short.attribute(Key::EmulateModelAlias), Some(1));
+        assert_eq!(short.set_attribute("emulate_model_alias", "0"), Ok(0));
+        assert_eq!(short.attribute(Key::EmulateModelAlias), Some(0));
+    }
+
+    #[test]
+    fn a_deprecated_attribute_is_accepted_and_reads_back_as_before() {
+        let mut disk = ramdisk("disk0");
+        assert_eq!(disk.set_attribute("emulate_dpo", "0"), Ok(1));
+        assert_eq!(disk.attribute(Key::EmulateDpo), Some(1));
+    }
+
+    #[test]
+    fn an_unbuilt_feature_can_only_be_off() {
+        let mut disk = ramdisk("disk0");
+        assert_eq!(disk.set_attribute("emulate_caw", "0"), Ok(0));
+        assert_eq!(
+            disk.set_attribute("emulate_caw", "1"),
+            Err(Refusal::AttributeUnbuilt {
+                backstore: disk.id(),
+                attribute: "emulate_caw",
+                value: 1,
+                only: 0
+            })
+        );
+        assert_eq!(disk, ramdisk("disk0"));
+    }
+
+    #[test]
+    fn the_write_cache_of_a_device_is_its_own() {
+        let mut device = block("disk0");
+        assert_eq!(device.write_back(), None);
+        assert_eq!(
+            device.set_attribute("emulate_write_cache", "1"),
+            Err(Refusal::AttributeOfDevice { backstore: device.id(), attribute: "emulate_write_cache" })
+        );
+        let mut memory = ramdisk("disk0");
+        assert_eq!(memory.write_back(), Some(false));
+        assert_eq!(memory.set_attribute("emulate_write_cache", "1"), Ok(1));
+        assert_eq!(memory.write_back(), Some(true));
+    }
+
+    #[test]
+    fn facts_cannot_be_set() {
+        let mut disk = ramdisk("disk0");
+        assert_eq!(
+            disk.set_attribute("hw_block_size", "512"),
+            Err(Refusal::AttributeReadOnly { backstore: disk.id(), attribute: "hw_block_size" })
+        );
+    }
+
+    #[test]
+    fn larger_blocks_take_an_optimal_transfer_back_that_no_longer_fits() {
+        let mut disk = ramdisk("disk0");
+        assert_eq!(disk.attribute(Key::OptimalSectors), Some(16384));
+        assert_eq!(disk.set_attribute("optimal_sectors", "8192"), Ok(8192));
+        assert_eq!(disk.set_attribute("block_size", "1024"), Ok(1024));
+        assert_eq!(disk.attribute(Key::OptimalSectors), Some(8192));
+        assert_eq!(disk.set_attribute("block_size", "4096"), Ok(4096));
+        assert_eq!(disk.attribute(Key::OptimalSectors), Some(2048));
+    }
+
+    #[test]
+    fn the_size_last_seen_does_not_make_another_medium() {
+        let path = AbsolutePath::parse("/x").unwrap();
+        let small = Medium::Fileio { path: path.clone(), size_bytes: Some(512), sparse: true };
+        let large = Medium::Fileio { path: path.clone(), size_bytes: Some(1024), sparse: true };
+        assert!(!small.is_other_than(&large));
+        let full = Medium::Fileio { path, size_bytes: Some(512), sparse: false };
+        assert!(small.is_other_than(&full));
+        assert!(Medium::ramdisk(4096, false).unwrap().is_other_than(&Medium::ramdisk(8192, false).unwrap()));
+    }
+}

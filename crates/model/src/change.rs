@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! THE list of what may happen to the configuration.
+//!
+//! Above: the doors, which make these.  Below: `apply`, which makes them happen.
+//! Never here: a door's own words.
+
+use crate::{Backstore, BackstoreId, Lun, LunMapping, Place, Tpg, TpgTag, Wwn};
+use std::collections::BTreeMap;
+
+/// Everything that may happen to the configuration.
+///
+/// Whatever is made up (names, serial numbers, aliases, free numbers) is filled in already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Adds a backstore.  Its name must be new in its kind, its file or device in no other backstore.
+    CreateBackstore(Backstore),
+    /// Removes a backstore that no LUN shows.
+    DeleteBackstore(BackstoreId),
+    /// Sets an attribute; some only while no LUN shows the backstore.
+    SetAttribute {
+        /// Of which backstore.
+        backstore: BackstoreId,
+        /// LIO's name for it.
+        attribute: String,
+        /// The value as typed.
+        value: String,
+    },
+    /// Adds a target with its first target port groups.
+    CreateTarget {
+        /// Its name, which must be new.
+        wwn: Wwn,
+        /// By tag.  None has LUNs yet: those are changes of their own.
+        tpgs: BTreeMap<TpgTag, Tpg>,
+    },
+    /// Removes a target with its target port groups and LUNs.
+    DeleteTarget(Wwn),
+    /// Adds a target port group.
+    CreateTpg {
+        /// To which target.
+        wwn: Wwn,
+        /// Its tag, which must be new in the target.
+        tag: TpgTag,
+        /// Its nexus and relative port, which must be new; without LUNs.
+        tpg: Tpg,
+    },
+    /// Removes a target port group with its LUNs.
+    DeleteTpg {
+        /// From which target.
+        wwn: Wwn,
+        /// Its tag.
+        tag: TpgTag,
+    },
+    /// Shows a backstore to a guest.
+    MapLun {
+        /// In which target.
+        wwn: Wwn,
+        /// In which target port group, which must not show the backstore yet.
+        tag: TpgTag,
+        /// The number, which must be new in the group.
+        lun: Lun,
+        /// What to show, and how.
+        mapping: LunMapping,
+    },
+    /// Takes a LUN away from a guest.
+    UnmapLun(Place),
+}

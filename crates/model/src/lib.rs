@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the administrator wants, valid by construction.
+//!
+//! Above: `lunard`, whose doors make [`Change`]s, and which carries out the [`Step`]s of [`plan()`].
+//! Below: nothing of Lunar.
+//! Never here: I/O, a lock, a clock, chance, serialization.  Whatever is made up (a WWN, a serial number,
+//! an alias) is passed in; whatever is found out (the size of a file) is passed in too.
+//!
+//! ```text
+//!   Change ──apply──► Model            old Model ─┐
+//!      └────────────► Refusal          new Model ─┴─plan──► Vec<Step>
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod apply; // a change, made
+mod attribute; // THE table of a backstore's attributes
+mod backstore; // where blocks live, as wanted
+mod change; // THE list of what may happen to it
+mod model; // all of it
+mod name; // what things are called
+mod number; // what things are numbered by
+mod plan;
+mod refusal; // why it did not happen
+mod target; // what a guest connects to, as wanted // from one model to another, in steps
+
+pub use attribute::{ATTRIBUTES, Access, Attribute, Attributes, Key, TRANSFER_BYTES_MAX, Values};
+pub use backstore::{Backstore, BackstoreId, Kind, Medium, PAGE_BYTES, SIZE_BYTES_MAX};
+pub use change::Change;
+pub use model::{BACKSTORES_MAX, Model};
+pub use name::{AbsolutePath, BackstoreName, LunAlias, UnitSerial, Wwn};
+pub use number::{Lun, RelativePort, TpgTag};
+pub use plan::{Step, plan};
+pub use refusal::Refusal;
+pub use target::{LunMapping, Place, Target, Tpg};

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! From one model to another, in steps on the running target.
+//!
+//! Above: the owner of the model, which hands the steps on.  Below: `model`.
+//! Never here: how a step is done.
+//!
+//! The order is such that every step finds what it needs: LUNs go before the target port groups, those
+//! before their targets, and what shows a backstore before the backstore; then all comes in the opposite
+//! order.
+//!
+//! A thing that was deleted and made again in one transaction, and is the same in every word, is the same
+//! thing: no step.  Serial numbers and nexuses are made up anew each time, so this takes an
+//! administrator who repeats a serial number by hand.
+
+use crate::{Backstore, BackstoreId, Lun, LunMapping, Model, RelativePort, Target, Tpg, TpgTag, Wwn};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One thing to do on the running target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Stop showing a LUN.
+    UnmapLun {
+        /// In which target.
+        wwn: Wwn,
+        /// In which target port group.
+        tag: TpgTag,
+        /// The number.
+        lun: Lun,
+    },
+    /// Remove a target port group, which has no LUN any more.
+    RemoveTpg {
+        /// From which target.
+        wwn: Wwn,
+        /// Its tag.
+        tag: TpgTag,
+    },
+    /// Remove a target, which has no target port group any more, and its socket.
+    RemoveTarget(Wwn),
+    /// Close a backstore, which no LUN shows any more.
+    CloseBackstore(BackstoreId),
+    /// Open a backstore.
+    OpenBackstore(Backstore),
+    /// Take over the attributes of an open backstore.
+    UpdateBackstore(Backstore),
+    /// Make a target without target port groups, and its socket.
+    CreateTarget(Wwn),
+    /// Make a target port group without LUNs.
+    CreateTpg {
+        /// In which target.
+        wwn: Wwn,
+        /// Its tag.
+        tag: TpgTag,
+        /// The initiator's name that stands for the guest.
+        nexus: Wwn,
+        /// What its port is called.
+        relative_port: RelativePort,
+    },
+    /// Show an open backstore.
+    MapLun {
+        /// In which target.
+        wwn: Wwn,
+        /// In which target port group.
+        tag: TpgTag,
+        /// The number, which is free.
+        lun: Lun,
+        /// What to show.
+        backstore: BackstoreId,
+        /// Whether this mapping refuses writes.
+        write_protect: bool,
+    },
+}
+
+/// The steps that turn a target running as `old` into one running as `new`.
+#[must_use]
+pub fn plan(old: &Model, new: &Model) -> Vec<Step> {
+    let reopened: BTreeSet<&BackstoreId> = old
+        .backstores
+        .iter()
+        .filter(|(id, was)| new.backstores.get(*id).is_some_and(|is| must_reopen(was, is)))
+        .map(|(id, _)| id)
+        .collect();
+    let mut steps = Vec::new();
+    removals(old, new, &reopened, &mut steps);
+    backstores(old, new, &reopened, &mut steps);
+    additions(old, new, &reopened, &mut steps);
+    steps
+}
+
+fn must_reopen(was: &Backstore, is: &Backstore) -> bool {
+    was.unit_serial != is.unit_serial || was.medium.is_other_than(&is.medium)
+}
+
+fn removals(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps: &mut Vec<Step>) {
+    let (mut tpgs, mut targets) = (Vec::new(), Vec::new());
+    for (wwn, target) in &old.targets {
+        for (tag, tpg) in &target.tpgs {
+            let kept = kept_tpg(new, wwn, *tag, tpg);
+            for (lun, mapping) in &tpg.luns {
+                let same = kept.and_then(|kept| kept.luns.get(lun)).is_some_and(|is| shows_same(mapping, is));
+                if !same || reopened.contains(&mapping.backstore) {
+                    steps.push(Step::UnmapLun { wwn: wwn.clone(), tag: *tag, lun: *lun });
+                }
+            }
+            if kept.is_none() {
+                tpgs.push(Step::RemoveTpg { wwn: wwn.clone(), tag: *tag });
+            }
+        }
+        if !new.targets.contains_key(wwn) {
+            targets.push(Step::RemoveTarget(wwn.clone()));
+        }
+    }
+    steps.append(&mut tpgs);
+    steps.append(&mut targets);
+}
+
+fn backstores(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps: &mut Vec<Step>) {
+    for id in old.backstores.keys() {
+        if reopened.contains(id) || !new.backstores.contains_key(id) {
+            steps.push(Step::CloseBackstore(id.clone()));
+        }
+    }
+    for (id, is) in &new.backstores {
+        match old.backstores.get(id) {
+            Some(was) if !reopened.contains(id) => {
+                if was.attributes() != is.attributes() {
+                    steps.push(Step::UpdateBackstore(is.clone()));
+                }
+            }
+            _ => steps.push(Step::OpenBackstore(is.clone())),
+        }
+    }
+}
+
+fn additions(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps: &mut Vec<Step>) {
+    let (mut tpgs, mut luns) = (Vec::new(), Vec::new());
+    for (wwn, target) in &new.targets {
+        if !old.targets.contains_key(wwn) {
+            steps.push(Step::CreateTarget(wwn.clone()));
+        }
+        for (tag, tpg) in &target.tpgs {
+            let kept = kept_tpg(old, wwn, *tag, tpg);
+            if kept.is_none() {
+                let Tpg { nexus, relative_port, luns: _ } = tpg.clone();
+                tpgs.push(Step::CreateTpg { wwn: wwn.clone(), tag: *tag, nexus, relative_port });
+            }
+            for (lun, mapping) in &tpg.luns {
+                let same =
+                    kept.and_then(|kept| kept.luns.get(lun)).is_some_and(|was| shows_same(was, mapping));
+                if !same || reopened.contains(&mapping.backstore) {
+                    let LunMapping { backstore, alias: _, write_protect } = mapping.clone();
+                    luns.push(Step::MapLun {
+                        wwn: wwn.clone(),
+                        tag: *tag,
+                        lun: *lun,
+                        backstore,
+                        write_protect,
+                    });
+                }
+            }
+        }
+    }
+    steps.append(&mut tpgs);
+    steps.append(&mut luns);
+}
+
+/// The target port group in the other model that is the same one.
+fn kept_tpg<'a>(other: &'a Model, wwn: &Wwn, tag: TpgTag, tpg: &Tpg) -> Option<&'a Tpg> {
+    let tpgs: &BTreeMap<TpgTag, Tpg> = other.targets.get(wwn).map(|Target { tpgs }| tpgs)?;
+    tpgs.get(&tag).filter(|same| same.nexus == tpg.nexus && same.relative_port == tpg.relative_port)
+}
+
+/// Guests never see an alias.
+fn shows_same(one: &LunMapping, other: &LunMapping) -> bool {
+    one.backstore == other.backstore && one.write_protect == other.write_protect
+}
