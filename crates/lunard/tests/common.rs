@@ -10,7 +10,7 @@ use lunard::directories::StateDir;
 use lunard::machine::fake::FakeMachine;
 use lunard::state_driver::{Failure, Handle, Running, start};
 use lunard::store::Store;
-use lunard::wish::Chance;
+use lunard::wish::{Chance, Draft};
 use model::Model;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,6 +64,12 @@ impl Plane {
         wishes: impl IntoIterator<Item = v1::Change>,
     ) -> Result<Vec<v1::Outcome>, String> {
         self.apply(wishes).map(|applied| applied.results).map_err(|failure| failure.to_string())
+    }
+
+    /// The model that these wishes make of nothing.
+    pub(crate) fn drafted(wishes: impl IntoIterator<Item = v1::Change>) -> Model {
+        let wishes: Vec<_> = wishes.into_iter().collect();
+        Draft::new(&Model::default(), &wishes, &mut Counting::default()).unwrap().model
     }
 
     pub(crate) fn model(&self) -> Arc<Model> {

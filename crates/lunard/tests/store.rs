@@ -3,11 +3,10 @@
 
 mod common;
 
-use common::{Counting, Plane, block, fileio, map, ramdisk, target};
+use common::{Plane, block, fileio, map, ramdisk, target};
 use lunard::directories::StateDir;
 use lunard::start_error::StartError;
 use lunard::store::{FILE_NAME, Store};
-use lunard::wish::Draft;
 use model::{Key, Model};
 use redb::{Database, TableDefinition};
 use std::path::Path;
@@ -34,7 +33,7 @@ fn furnished() -> Model {
         map(WWN, Some(300), api::v1::Kind::Ramdisk, "r0"),
         target("naa.5001405000000001"),
     ];
-    Draft::new(&Model::default(), &wishes, &mut Counting::default()).unwrap().model
+    Plane::drafted(wishes)
 }
 
 fn reopen(directory: &Path) -> Result<Model, StartError> {
@@ -211,8 +210,22 @@ fn edit(path: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
 fn a_flipped_byte_is_found_or_does_no_harm() {
     let scratch = tempfile::tempdir().unwrap();
     save(scratch.path(), &furnished());
-    let path = scratch.path().join(FILE_NAME);
-    let whole = std::fs::read(&path).unwrap();
+    check_flipped_bytes(&std::fs::read(scratch.path().join(FILE_NAME)).unwrap());
+}
+
+#[test]
+fn a_flipped_byte_after_a_crash_is_found_or_does_no_harm() {
+    let scratch = tempfile::tempdir().unwrap();
+    let state_dir = StateDir::claim(scratch.path()).unwrap();
+    let store = Store::open(&state_dir).unwrap();
+    // Two commits, so that there is an earlier state to fall back to by mistake.
+    store.save(&Model::default(), &Plane::drafted([ramdisk("r0")])).unwrap();
+    store.save(&Plane::drafted([ramdisk("r0")]), &furnished()).unwrap();
+    check_flipped_bytes(&std::fs::read(scratch.path().join(FILE_NAME)).unwrap());
+}
+
+fn check_flipped_bytes(whole: &[u8]) {
+    let scratch = tempfile::tempdir().unwrap();
     // Every 16th byte of the header, and of each page that holds anything the first bytes and some inside.
     let header = (0..512).step_by(16);
     let pages =
@@ -220,9 +233,9 @@ fn a_flipped_byte_is_found_or_does_no_harm() {
     let inside = pages.flat_map(|page| [0, 5, 64, 500, 1500, 4000].map(|offset| page * 4096 + offset));
     let mut found = 0;
     for offset in header.chain(inside) {
-        let mut damaged = whole.clone();
+        let mut damaged = whole.to_owned();
         damaged[offset] ^= 0x41;
-        std::fs::write(&path, &damaged).unwrap();
+        std::fs::write(scratch.path().join(FILE_NAME), &damaged).unwrap();
         match reopen(scratch.path()) {
             Ok(model) => assert_eq!(model, furnished(), "a byte at {offset} made another configuration"),
             Err(StartError::Damaged { .. }) => found += 1,
