@@ -82,6 +82,13 @@ impl FileStore {
         }
     }
 
+    /// The same open file in the other manner: with a write cache or without.
+    #[must_use]
+    pub fn with_write_back(&self, write_back: bool) -> Self {
+        let geometry = Geometry { write_cache: write_back, ..self.geometry.clone() };
+        Self { file: Arc::clone(&self.file), geometry, write_back, created: None }
+    }
+
     /// The path of the file, when [`FileStore::open`] made it.
     pub fn created(&self) -> Option<&Path> {
         self.created.as_deref()

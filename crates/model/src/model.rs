@@ -88,7 +88,6 @@ impl Model {
     }
 
     /// The lowest relative ports that no target port group has, in order.
-    #[must_use]
     pub fn free_relative_ports(&self) -> impl Iterator<Item = RelativePort> + use<> {
         let taken: BTreeSet<RelativePort> = self.tpgs().map(|tpg| tpg.relative_port).collect();
         (1..=u16::MAX)

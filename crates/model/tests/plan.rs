@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The steps between two models: single ones in words, and random ones on a toy target that refuses any
+//! step that does not find what it needs.
+
+mod common;
+
+use common::{backstore_id, block, create_target, lun, make, map, place, ramdisk, tag, tpg, wwn};
+use model::{
+    Backstore, BackstoreId, Change, Lun, LunAlias, LunMapping, Medium, Model, RelativePort, Step, TpgTag,
+    Wwn, plan,
+};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+fn furnished() -> Model {
+    make([Change::CreateBackstore(ramdisk("r0")), create_target(1, [(1, 1)]), map(1, 1, 0, "ramdisk/r0")])
+}
+
+fn after(model: &Model, changes: impl IntoIterator<Item = Change>) -> Model {
+    changes.into_iter().fold(model.clone(), |model, change| model.apply(change).unwrap())
+}
+
+fn map_step(number: u16, backstore: &str) -> Step {
+    let (wwn, tag, lun) = (wwn(1), tag(1), lun(number));
+    Step::MapLun { wwn, tag, lun, backstore: backstore_id(backstore), write_protect: false }
+}
+
+fn unmap_step(number: u16) -> Step {
+    Step::UnmapLun { wwn: wwn(1), tag: tag(1), lun: lun(number) }
+}
+
+fn open(model: &Model, id: &str) -> Step {
+    Step::OpenBackstore(model.backstores()[&backstore_id(id)].clone())
+}
+
+#[test]
+fn what_is_built_is_built_from_the_bottom() {
+    let model = furnished();
+    let create_tpg = Step::CreateTpg {
+        wwn: wwn(1),
+        tag: tag(1),
+        nexus: wwn(1_000_001),
+        relative_port: RelativePort::parse(1).unwrap(),
+    };
+    assert_eq!(
+        plan(&Model::default(), &model),
+        [open(&model, "ramdisk/r0"), Step::CreateTarget(wwn(1)), create_tpg, map_step(0, "ramdisk/r0")]
+    );
+}
+
+#[test]
+fn what_is_torn_down_is_torn_down_from_the_top() {
+    assert_eq!(
+        plan(&furnished(), &Model::default()),
+        [
+            unmap_step(0),
+            Step::RemoveTpg { wwn: wwn(1), tag: tag(1) },
+            Step::RemoveTarget(wwn(1)),
+            Step::CloseBackstore(backstore_id("ramdisk/r0")),
+        ]
+    );
+}
+
+#[test]
+fn nothing_changed_is_no_step() {
+    assert_eq!(plan(&furnished(), &furnished()), []);
+}
+
+#[test]
+fn an_attribute_is_an_update_under_the_lun() {
+    let set = Change::SetAttribute {
+        backstore: backstore_id("ramdisk/r0"),
+        attribute: "emulate_fua_write".to_owned(),
+        value: "0".to_owned(),
+    };
+    let model = after(&furnished(), [set]);
+    let updated = model.backstores()[&backstore_id("ramdisk/r0")].clone();
+    assert_eq!(plan(&furnished(), &model), [Step::UpdateBackstore(updated)]);
+}
+
+#[test]
+fn another_medium_under_the_same_name_is_closed_and_opened_below_its_luns() {
+    let mut larger = ramdisk("r0");
+    larger.medium = Medium::ramdisk(1 << 20, false).unwrap();
+    let model = after(
+        &furnished(),
+        [
+            Change::UnmapLun(place(1, 1, 0)),
+            Change::DeleteBackstore(backstore_id("ramdisk/r0")),
+            Change::CreateBackstore(larger),
+            map(1, 1, 0, "ramdisk/r0"),
+        ],
+    );
+    assert_eq!(
+        plan(&furnished(), &model),
+        [
+            unmap_step(0),
+            Step::CloseBackstore(backstore_id("ramdisk/r0")),
+            open(&model, "ramdisk/r0"),
+            map_step(0, "ramdisk/r0"),
+        ]
+    );
+}
+
+#[test]
+fn a_new_nexus_makes_a_new_target_port_group() {
+    let again = [
+        Change::DeleteTpg { wwn: wwn(1), tag: tag(1) },
+        Change::CreateTpg { wwn: wwn(1), tag: tag(1), tpg: tpg(9) },
+        map(1, 1, 0, "ramdisk/r0"),
+    ];
+    let steps = plan(&furnished(), &after(&furnished(), again));
+    assert_eq!(steps.first(), Some(&unmap_step(0)));
+    assert_eq!(steps.get(1), Some(&Step::RemoveTpg { wwn: wwn(1), tag: tag(1) }));
+    assert_eq!(steps.last(), Some(&map_step(0, "ramdisk/r0")));
+    assert_eq!(steps.len(), 4);
+}
+
+#[test]
+fn write_protection_is_a_new_mapping_and_another_alias_is_none() {
+    let remap = |alias, write_protect| {
+        let mapping = LunMapping {
+            backstore: backstore_id("ramdisk/r0"),
+            alias: LunAlias::made_up(alias),
+            write_protect,
+        };
+        let mapped = Change::MapLun { wwn: wwn(1), tag: tag(1), lun: lun(0), mapping };
+        after(&furnished(), [Change::UnmapLun(place(1, 1, 0)), mapped])
+    };
+    assert_eq!(plan(&furnished(), &remap(99, false)), []);
+    assert_eq!(plan(&furnished(), &remap(7, true)).len(), 2);
+}
+
+#[test]
+fn a_device_moves_from_one_name_to_another_closed_first() {
+    let old = make([Change::CreateBackstore(block("b0", "/dev/sda"))]);
+    let new = make([Change::CreateBackstore(block("b1", "/dev/sda"))]);
+    assert_eq!(plan(&old, &new), [Step::CloseBackstore(backstore_id("block/b0")), open(&new, "block/b1")]);
+}
+
+/// A target that knows nothing but its steps.
+#[derive(Debug, Default, PartialEq)]
+struct Toy {
+    open: BTreeMap<BackstoreId, Backstore>,
+    targets: BTreeSet<Wwn>,
+    tpgs: BTreeMap<(Wwn, TpgTag), (Wwn, RelativePort)>,
+    luns: BTreeMap<(Wwn, TpgTag, Lun), (BackstoreId, bool)>,
+}
+
+impl Toy {
+    /// Does a step; each must find what it needs and nothing that is in its way.
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::OpenBackstore(backstore) => {
+                assert!(self.open.insert(backstore.id(), backstore).is_none());
+            }
+            Step::UpdateBackstore(backstore) => {
+                assert!(self.open.insert(backstore.id(), backstore).is_some());
+            }
+            Step::CloseBackstore(id) => {
+                assert!(self.luns.values().all(|(shown, _)| *shown != id));
+                assert!(self.open.remove(&id).is_some());
+            }
+            Step::CreateTarget(wwn) => assert!(self.targets.insert(wwn)),
+            Step::RemoveTarget(wwn) => {
+                assert!(self.tpgs.keys().all(|(of, _)| *of != wwn));
+                assert!(self.targets.remove(&wwn));
+            }
+            Step::CreateTpg { wwn, tag, nexus, relative_port } => {
+                assert!(self.targets.contains(&wwn));
+                assert!(self.tpgs.values().all(|(_, port)| *port != relative_port));
+                assert!(self.tpgs.insert((wwn, tag), (nexus, relative_port)).is_none());
+            }
+            Step::RemoveTpg { wwn, tag } => {
+                assert!(self.luns.keys().all(|(of, group, _)| (of, group) != (&wwn, &tag)));
+                assert!(self.tpgs.remove(&(wwn, tag)).is_some());
+            }
+            Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
+                assert!(self.tpgs.contains_key(&(wwn.clone(), tag)));
+                assert!(self.open.contains_key(&backstore));
+                assert!(self.luns.insert((wwn, tag, lun), (backstore, write_protect)).is_none());
+            }
+            Step::UnmapLun { wwn, tag, lun } => assert!(self.luns.remove(&(wwn, tag, lun)).is_some()),
+        }
+    }
+
+    fn of(model: &Model) -> Self {
+        let mut toy = Self { open: model.backstores().clone(), ..Self::default() };
+        for (wwn, target) in model.targets() {
+            toy.targets.insert(wwn.clone());
+            for (tag, tpg) in &target.tpgs {
+                toy.tpgs.insert((wwn.clone(), *tag), (tpg.nexus.clone(), tpg.relative_port));
+                for (lun, mapping) in &tpg.luns {
+                    let shown = (mapping.backstore.clone(), mapping.write_protect);
+                    toy.luns.insert((wwn.clone(), *tag, *lun), shown);
+                }
+            }
+        }
+        toy
+    }
+}
+
+/// Everything that `Model` promises to be always true.
+fn check_invariants(model: &Model) {
+    let mut paths = Vec::new();
+    for (id, backstore) in model.backstores() {
+        assert_eq!(*id, backstore.id());
+        paths.extend(backstore.medium.path().map(|path| path.as_path().to_owned()));
+    }
+    let distinct: BTreeSet<_> = paths.iter().collect();
+    assert_eq!(distinct.len(), paths.len(), "a path is in two backstores");
+    let mut ports = BTreeSet::new();
+    for tpg in model.targets().values().flat_map(|target| target.tpgs.values()) {
+        assert!(ports.insert(tpg.relative_port), "a relative port is in two groups");
+        let mut shown = BTreeSet::new();
+        for mapping in tpg.luns.values() {
+            assert!(model.backstores().contains_key(&mapping.backstore), "a LUN shows nothing");
+            assert!(shown.insert(&mapping.backstore), "a backstore is shown twice in a group");
+        }
+    }
+}
+
+/// Few names and numbers, so that changes meet.
+fn any_change() -> impl Strategy<Value = Change> {
+    let id = prop_oneof![Just("ramdisk/a"), Just("ramdisk/b"), Just("block/a"), Just("block/b")];
+    let group = || (1..3_u64, 0..3_u8);
+    prop_oneof![
+        (id.clone(), 0..3_u8, 1..4_u64).prop_map(|(id, path, pages)| {
+            let name = id.split_once('/').unwrap().1;
+            let mut new =
+                if id.starts_with("block") { block(name, &format!("/dev/{path}")) } else { ramdisk(name) };
+            if id.starts_with("ramdisk") {
+                new.medium = Medium::ramdisk(pages * 4096, false).unwrap();
+            }
+            Change::CreateBackstore(new)
+        }),
+        id.clone().prop_map(|id| Change::DeleteBackstore(backstore_id(id))),
+        (id.clone(), prop_oneof![Just("block_size"), Just("emulate_fua_write")], 0..5_u32).prop_map(
+            |(id, attribute, value)| {
+                let value = if attribute == "block_size" { value << 9 } else { value };
+                let (backstore, value) = (backstore_id(id), value.to_string());
+                Change::SetAttribute { backstore, attribute: attribute.to_owned(), value }
+            }
+        ),
+        (1..3_u64, proptest::collection::btree_map(0..3_u8, 1..6_u16, 0..3))
+            .prop_map(|(target, tpgs)| create_target(target, tpgs)),
+        (1..3_u64).prop_map(|target| Change::DeleteTarget(wwn(target))),
+        (group(), 1..6_u16).prop_map(|((target, group), port)| Change::CreateTpg {
+            wwn: wwn(target),
+            tag: tag(group),
+            tpg: tpg(port)
+        }),
+        group().prop_map(|(target, group)| Change::DeleteTpg { wwn: wwn(target), tag: tag(group) }),
+        (group(), 0..3_u16, id, any::<bool>()).prop_map(|((target, group), number, id, write_protect)| {
+            match map(target, group, number, id) {
+                Change::MapLun { wwn, tag, lun, mapping } => {
+                    Change::MapLun { wwn, tag, lun, mapping: LunMapping { write_protect, ..mapping } }
+                }
+                other => other,
+            }
+        }),
+        (group(), 0..3_u16)
+            .prop_map(|((target, group), number)| Change::UnmapLun(place(target, group, number))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn random_changes_keep_what_is_always_true_and_a_refusal_changes_nothing(
+        changes in proptest::collection::vec(any_change(), 0..60)
+    ) {
+        let mut model = Model::default();
+        for change in changes {
+            let before = model.clone();
+            match model.make(change.clone()) {
+                Ok(()) => prop_assert_eq!(before.apply(change), Ok(model.clone())),
+                Err(_) => prop_assert_eq!(&before, &model),
+            }
+            check_invariants(&model);
+        }
+    }
+
+    #[test]
+    fn the_plan_turns_a_target_of_the_old_model_into_one_of_the_new(
+        first in proptest::collection::vec(any_change(), 0..40),
+        then in proptest::collection::vec(any_change(), 0..40),
+    ) {
+        let mut old = Model::default();
+        for change in first {
+            let _ = old.make(change);
+        }
+        let mut new = old.clone();
+        for change in then {
+            let _ = new.make(change);
+        }
+        let mut toy = Toy::of(&old);
+        for step in plan(&old, &new) {
+            toy.step(step);
+        }
+        prop_assert_eq!(toy, Toy::of(&new));
+    }
+}
