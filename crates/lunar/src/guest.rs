@@ -50,8 +50,8 @@ pub(crate) fn served(wanted: &DeviceOptions, api: &dyn Api) -> Result<Vec<Served
         let Some(target) = targets.iter().find(|target| target.wwn == name) else {
             let known: Vec<&str> = targets.iter().map(|target| target.wwn.as_str()).collect();
             return Err(Failure::new(match known.as_slice() {
-                [] => format!("no target {name}; there is none, and `lunar /vhost create` makes one"),
-                known => format!("no target {name}; there is {}", known.join(" ")),
+                [] => format!("no target {name}, nor any other; `lunar /vhost create` makes one"),
+                known => format!("no target {name}; the targets are {}", known.join(" ")),
             }));
         };
         let has_lun_0 = |tpg: &&api::v1::Tpg| tpg.luns.iter().any(|lun| lun.lun == 0);

@@ -52,7 +52,7 @@ pub(crate) fn run(shell: &mut Shell, stop: bool) -> io::Result<Printed> {
         remember(&mut editor, history.as_deref(), &line);
         let mut shell = shell.borrow_mut();
         shell.set_screen(session::screen(Mode::Session));
-        let done = session::text(&mut shell, &line, stop)?;
+        let done = session::text(&mut shell, &format!("{line}\n"), stop)?;
         printed.failed |= done.failed;
         printed.leave = done.leave;
     }
@@ -113,7 +113,8 @@ impl Highlighter for Keys<'_> {}
 impl Validator for Keys<'_> {
     /// A backslash at the end or an open quote lets the line go on below.
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        Ok(match statements(context.input()) {
+        // With the Enter that was just pressed: an empty line ends what a backslash continued.
+        Ok(match statements(&format!("{}\n", context.input())) {
             Ok(_) => ValidationResult::Valid(None),
             Err(_) => ValidationResult::Incomplete,
         })

@@ -89,19 +89,22 @@ impl From<ApiError> for Failure {
     }
 }
 
-/// A refusal in targetcli's words where it has any.  Those often name nothing; the hint then does.
+/// A refusal in targetcli's words where it has any.  Those name nothing; the hint then does.
 fn refusal(problem: v1::Problem) -> Failure {
-    let words = match problem.code.as_str() {
+    let v1::Problem { code, message, hint } = problem;
+    let words = match code.as_str() {
         "name_characters" => "A storage object's name cannot contain  /, newline or spaces/tabs",
         "wwn_invalid" => "WWN not valid as: naa",
         "target_exists" => "This Target already exists in configFS",
         "tpg_exists" => "This TPG already exists in configFS",
         "lun_exists" => "This LUN already exists in configFS",
-        _ => return Failure { message: problem.message, hint: problem.hint },
+        _ => return Failure { message, hint },
     };
-    let hint = match problem.hint {
-        Some(hint) => format!("{}: {hint}", problem.message),
-        None => problem.message,
+    // Two messages start with these words; what they name follows.
+    let named = match code.as_str() {
+        "name_characters" | "wwn_invalid" => message.rsplit(": ").next().unwrap_or(&message),
+        _ => &message,
     };
-    Failure::new(words).hint(hint)
+    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    Failure::new(words).hint(format!("{named}{hint}"))
 }

@@ -26,6 +26,12 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// The same failure on one line, and harmless to a terminal: what was typed may hold anything.
+    pub(crate) fn printable(&self) -> Self {
+        let clean = |text: &str| text.replace(|letter: char| letter.is_control(), "?");
+        Self { message: clean(&self.message), hint: self.hint.as_deref().map(clean) }
+    }
+
     /// The lines as they go to standard error, each with its end.
     #[must_use]
     pub fn lines(&self) -> String {

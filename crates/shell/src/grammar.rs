@@ -226,6 +226,7 @@ mod tests {
     #[test]
     fn unfinished_lines_ask_for_more() {
         assert_eq!(statements("create a \\"), Err(Unfinished::Continued));
+        assert_eq!(statements("create a \\\n"), Err(Unfinished::Continued));
         assert_eq!(statements("create 'a b"), Err(Unfinished::Quote('\'')));
         assert_eq!(statements("create \"a\\\" b"), Err(Unfinished::Quote('"')));
         assert_eq!(statements("create \"a\\"), Err(Unfinished::Quote('"')));

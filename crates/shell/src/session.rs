@@ -193,11 +193,12 @@ impl Shell {
     }
 
     fn failure_lines(&self, failure: &Failure, kept: &Kept) -> String {
+        let failure = failure.printable();
         match self.screen.mode {
             Mode::OneShot => failure.lines(),
             Mode::Session => {
                 let message = message(&failure.message, Level::Error, self.screen.colour_err, kept);
-                Failure { message, hint: failure.hint.clone() }.lines()
+                Failure { message, hint: failure.hint }.lines()
             }
         }
     }

@@ -55,6 +55,13 @@ fn a_daemon_that_is_not_there_is_one_line_and_a_hint() {
 }
 
 #[test]
+fn what_was_typed_cannot_write_on_the_terminal() {
+    let mut session = Session::new();
+    let reply = session.run("'\u{1b}[2J\nx'");
+    assert!(reply.err.starts_with("Command not found ?[2J?x\nhint: "), "{:?}", reply.err);
+}
+
+#[test]
 fn unit_serials_come_from_the_daemon() {
     let mut session = Session::new();
     session.run("/backstores/ramdisk create r0 1M");

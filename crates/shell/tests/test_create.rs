@@ -83,7 +83,7 @@ Created ramdisk rN with size 1M.
 ! hint: choose another name
 /> /backstores/ramdisk create 'r x' 1M
 ! A storage object's name cannot contain  /, newline or spaces/tabs
-! hint: 'r x' is no name: use letters
+! hint: 'r x'; use letters
 /> /backstores/ramdisk create rX 1M nullio=maybe
 ! Syntax error, 'maybe' is not true|false.
 /> /backstores/ramdisk create rX 12X
@@ -130,10 +130,10 @@ Created target naa.500140568720f76f.
 Created TPG 1.
 /> /vhost create naa.500140568720f76f
 ! This Target already exists in configFS
-! hint: Target naa.500140568720f76f already exists: choose another WWN
+! hint: Target naa.500140568720f76f already exists; choose another WWN
 /> /vhost create foo
 ! WWN not valid as: naa
-! hint: WWN not valid as: naa: 'foo': a WWN is naa. and 16 digits
+! hint: 'foo'; a WWN is naa. and 16 digits
 /> /vhost create naa.5001405000000042 create naa.5001405000000043
 ! Got 3 positionnal parameters, expected at most 1.
 ! hint: 'create', 'naa.5001405000000043' is too much; the command is: create [wwn]
@@ -154,7 +154,7 @@ Created TPG 9.
 Created TPG 3.
 /vhost/naa.500140568720f76f> create 9
 ! This TPG already exists in configFS
-! hint: TPG 9 of naa.500140568720f76f already exists: leave the tag out
+! hint: TPG 9 of naa.500140568720f76f already exists; leave the tag out
 /vhost/naa.500140568720f76f> create abc
 ! Tag argument must be a number.
 ! hint: abc should be 0 to 255
@@ -181,7 +181,7 @@ Created LUN 1.
 Deleted LUN 1.
 /vhost/naa.50...76f/tpg1/luns> create /backstores/ramdisk/disk2 5
 ! This LUN already exists in configFS
-! hint: LUN 5 already exists: leave the number out
+! hint: LUN 5 already exists; leave the number out
 /vhost/naa.50...76f/tpg1/luns> create /backstores/ramdisk/disk2 20000
 ! LUN 20000 is out of range
 ! hint: a LUN is 0 to 16383

@@ -168,6 +168,8 @@ impl<'a> Reader<'a> {
             letter == '\n' || (letter == '\r' && self.letters.next_if(|next| next.1 == '\n').is_some());
         if !ends_line {
             self.push(at, letter, true);
+        } else if self.letters.peek().is_none() {
+            self.open = Some(Unfinished::Continued);
         }
     }
 

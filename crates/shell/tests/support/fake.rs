@@ -195,7 +195,7 @@ impl State {
         if backstore.id.name.contains([' ', '/']) {
             return Err(problem(
                 "name_characters",
-                format!("'{}' is no name", backstore.id.name),
+                format!("A name cannot contain spaces: '{}'", backstore.id.name),
                 "use letters",
             ));
         }
