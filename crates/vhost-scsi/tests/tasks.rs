@@ -36,8 +36,8 @@ fn hanging() -> (Rig, Guest, Arc<AtomicBool>) {
 }
 
 /// Whether a task management request is answered while nothing else happens for a while.
-fn is_answered_within(guest: &mut Guest, token: initiator::Token, patience: Duration) -> bool {
-    let deadline = initiator::Deadline::after(patience);
+fn is_answered_within(guest: &mut Guest, token: initiator::exchange::Token, patience: Duration) -> bool {
+    let deadline = initiator::deadline::Deadline::after(patience);
     guest.control().exchange.wait_for(token, &deadline).is_ok()
 }
 
@@ -98,8 +98,7 @@ fn a_reset_by_one_guest_waits_for_the_commands_of_another() {
     let switch = Arc::clone(&hangs);
     let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |_, _| Fate::Hang(Arc::clone(&switch)));
     let unit = Unit::new(store);
-    let (first, second) = (Rig::new(std::slice::from_ref(&unit)), ());
-    let () = second;
+    let first = Rig::new(std::slice::from_ref(&unit));
     let port = Arc::new(vhost_scsi::TargetPort::new("naa.5001405000000002".into(), support::map(&[unit])));
     let bound = vhost_scsi::Bound::bind(&first.directory.path().join("second"), None).unwrap();
     let endpoint = bound.serve(port, Arc::clone(&first.reactors));
@@ -146,7 +145,7 @@ fn a_request_of_no_known_type_is_given_back() {
     for bytes in [&[3, 0, 0, 0][..], &[0xff; 24], &[0, 0], &[]] {
         let layout = initiator::Layout::default();
         let token = guest.control().exchange.start(bytes, 16, &layout).unwrap();
-        let deadline = initiator::Deadline::after(Duration::from_secs(10));
+        let deadline = initiator::deadline::Deadline::after(Duration::from_secs(10));
         let returned = guest.control().exchange.wait_for(token, &deadline).unwrap();
         assert_eq!(returned.used_len, 0, "{bytes:?}");
     }
