@@ -8,7 +8,7 @@
 //! machine, and only then listen.  The order of an end: stop taking changes, stop listening, stop the
 //! machine, let go of the database and the directories.
 
-use crate::directories::{self, RuntimeDir};
+use crate::directories::{self, RuntimeDir, StateDir};
 use crate::machine::{Machine, Occasion};
 use crate::options::Options;
 use crate::saveconfig::SaveConfig;
@@ -51,7 +51,7 @@ pub fn run<M: Machine>(
     directories::keep_new_files_private();
     raise_open_files();
     let (state_dir, runtime_dir) = (options.state_dir()?, options.runtime_dir()?);
-    directories::prepare_state_dir(&state_dir)?;
+    let state_dir = StateDir::claim(&state_dir)?;
     let store = Store::open(&state_dir)?;
     let runtime_dir = RuntimeDir::claim(&runtime_dir, options.socket_group.as_deref())?;
     let model = store.load()?;
@@ -67,7 +67,7 @@ pub fn run<M: Machine>(
     let started =
         state_driver::start(model, store, Arc::clone(&machine), Box::new(HostChance), own_path.clone());
     let (handle, running) = started.map_err(|source| StartError::Host { source })?;
-    let service = Service::new(handle, SaveConfig::new(&state_dir));
+    let service = Service::new(handle, SaveConfig::new(state_dir.path()));
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .thread_keep_alive(IDLE_THREAD)

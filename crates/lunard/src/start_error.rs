@@ -6,7 +6,7 @@
 
 use api::{Owner, SOCKET_PATH_BYTES_MAX};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Why a daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -88,9 +88,4 @@ fn may_be_used_by(owner: Option<&Owner>, option: &str) -> String {
 pub fn plain(err: &io::Error) -> String {
     let text = err.to_string();
     text.split(" (os error ").next().unwrap_or_default().to_owned()
-}
-
-/// The name of a file as a message has it.
-pub(crate) fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

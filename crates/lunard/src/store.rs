@@ -15,16 +15,21 @@
 
 mod record; // what a row holds
 
-use crate::directories::sync_directory;
-use crate::start_error::{StartError, shown};
+use crate::directories::{StateDir, sync_directory};
+use crate::start_error::{StartError, plain};
 use model::Model;
 use record::Rows;
-use redb::{Builder, Database, DatabaseError, Key, ReadableDatabase, StorageError, TableDefinition, Value};
+use redb::{Builder, Database, DatabaseError, Key, ReadableDatabase, StorageError, TableDefinition};
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The name of the file in the state directory.
 pub const FILE_NAME: &str = "lunar.redb";
+
+/// What it is called while it is made.
+const UNFINISHED_NAME: &str = "lunar.redb.new";
 
 /// The version of the tables above.  A daemon refuses a higher one than its own.
 const LAYOUT: u64 = 1;
@@ -57,20 +62,40 @@ impl Store {
     /// Opens the database of a state directory, making an empty one where there is none.
     ///
     /// # Errors
-    /// [`StartError::StateDirInUse`], [`StartError::Damaged`], [`StartError::Newer`] or
-    /// [`StartError::Database`].
-    pub fn open(state_dir: &Path) -> Result<Self, StartError> {
-        let path = state_dir.join(FILE_NAME);
-        let new = !path.exists();
+    /// [`StartError::StateDirInUse`], [`StartError::Damaged`] or [`StartError::Database`].
+    pub fn open(state_dir: &StateDir) -> Result<Self, StartError> {
+        let path = state_dir.path().join(FILE_NAME);
+        let there = path.try_exists().map_err(|err| fault(&path, &plain(&err)))?;
+        if there { Self::open_file(state_dir, path) } else { Self::create(state_dir, path) }
+    }
+
+    fn open_file(state_dir: &StateDir, path: PathBuf) -> Result<Self, StartError> {
+        // An empty file would become an empty database: a configuration lost without a word.
+        if std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0) {
+            return Err(StartError::Damaged { path, what: "it is empty".to_owned() });
+        }
         let mut builder = Builder::new();
         // Every page is checked once, here, so that damage is found before a guest depends on it.
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-        let database = builder.create(&path).map_err(|err| open_fault(state_dir, &path, &err))?;
-        let store = Self { database, path };
-        if new {
-            store.write_layout().map_err(|err| store.fault(&err))?;
-            sync_directory(state_dir).map_err(|err| store.fault(&err))?;
+        let database = builder.open(&path).map_err(|err| open_fault(state_dir.path(), &path, &err))?;
+        Ok(Self { database, path })
+    }
+
+    /// Makes the database under another name and moves it to its own once it is whole, so that whatever
+    /// has that name and is not whole is damaged.
+    fn create(state_dir: &StateDir, path: PathBuf) -> Result<Self, StartError> {
+        let unfinished = state_dir.path().join(UNFINISHED_NAME);
+        match std::fs::remove_file(&unfinished) {
+            Err(err) if err.kind() != ErrorKind::NotFound => return Err(fault(&unfinished, &plain(&err))),
+            Ok(()) | Err(_) => {}
         }
+        let database = Builder::new().set_cache_size(CACHE_BYTES).create(&unfinished);
+        let database = database.map_err(|err| open_fault(state_dir.path(), &unfinished, &err))?;
+        let store = Self { database, path };
+        store.write_layout().map_err(|err| fault(&unfinished, &err))?;
+        std::fs::rename(&unfinished, &store.path)
+            .and_then(|()| sync_directory(state_dir.path()))
+            .map_err(|err| fault(&store.path, &plain(&err)))?;
         Ok(store)
     }
 
@@ -175,20 +200,17 @@ impl Store {
         }
         Ok(rows)
     }
+}
 
-    fn fault(&self, err: &dyn std::fmt::Display) -> StartError {
-        StartError::Database { path: self.path.clone(), what: err.to_string() }
-    }
+fn fault(path: &Path, what: &dyn Display) -> StartError {
+    StartError::Database { path: path.to_owned(), what: what.to_string() }
 }
 
 fn put<'a, K: Key + 'static>(
     table: &mut redb::Table<'_, K, &'static [u8]>,
     key: K::SelfType<'a>,
     row: Option<&Vec<u8>>,
-) -> Result<(), StorageError>
-where
-    K: Value,
-{
+) -> Result<(), StorageError> {
     match row {
         Some(row) => table.insert(key, row.as_slice())?,
         None => table.remove(key)?,
@@ -219,14 +241,11 @@ fn open_fault(state_dir: &Path, path: &Path, err: &DatabaseError) -> StartError 
             StartError::Damaged { path, what: what.clone() }
         }
         DatabaseError::Storage(StorageError::Io(err)) => match err.kind() {
-            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => {
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
                 StartError::Damaged { path, what: "it is not a database".to_owned() }
             }
-            _ => {
-                let what = crate::start_error::plain(err);
-                StartError::Database { path, what }
-            }
+            _ => fault(&path, &plain(err)),
         },
-        other => StartError::Database { what: other.to_string(), path: PathBuf::from(shown(&path)) },
+        other => fault(&path, other),
     }
 }
