@@ -122,7 +122,7 @@ impl Store {
     /// # Errors
     /// [`SaveError`]; then a restart finds either.
     pub fn save(&self, old: &Model, new: &Model) -> Result<(), SaveError> {
-        self.write(old, new).map_err(|err| SaveError { path: self.path.clone(), what: err.to_string() })
+        self.write(old, new).map_err(|err| SaveError { path: self.path.clone(), what: plain(&err) })
     }
 
     fn write(&self, old: &Model, new: &Model) -> Result<(), redb::Error> {
