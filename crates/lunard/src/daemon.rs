@@ -40,6 +40,9 @@ pub struct Host<'a> {
 /// How long a thread of the control plane that has done its work waits for more.
 const IDLE_THREAD: Duration = Duration::from_secs(1);
 
+/// How long the last answers may take to leave once the daemon ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
 /// Runs a daemon until it is told to end by SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -48,12 +51,12 @@ pub fn run<M: Machine>(
     options: &Options,
     make_machine: impl FnOnce(Host<'_>) -> Result<M, StartError>,
 ) -> Result<(), StartError> {
-    directories::keep_new_files_private();
     raise_open_files();
     let (state_dir, runtime_dir) = (options.state_dir()?, options.runtime_dir()?);
     let state_dir = StateDir::claim(&state_dir)?;
-    let store = Store::open(&state_dir)?;
     let runtime_dir = RuntimeDir::claim(&runtime_dir, options.socket_group.as_deref())?;
+    directories::keep_new_files_private();
+    let store = Store::open(&state_dir)?;
     let model = store.load()?;
     let machine = Arc::new(make_machine(Host {
         runtime_dir: runtime_dir.path(),
@@ -70,6 +73,7 @@ pub fn run<M: Machine>(
     let service = Service::new(handle, SaveConfig::new(state_dir.path()));
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_io()
+        .enable_time()
         .thread_keep_alive(IDLE_THREAD)
         .build()
         .map_err(|source| StartError::Host { source })?;
@@ -124,11 +128,8 @@ async fn serve(
     // From here on every change that waits is answered; the connections end as their answers leave.
     running.stop();
     service.stop();
-    tokio::select! {
-        () = &mut serving => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    // A request that its sender never ends gets no answer.
+    let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
     let _ = std::fs::remove_file(directories::api_socket(runtime_dir));
     Ok(())
 }

@@ -70,7 +70,7 @@ fn a_save_takes_away_what_is_no_more() {
     save(scratch.path(), &furnished());
     {
         let state_dir = StateDir::claim(scratch.path()).unwrap();
-        let store = Store::open(&state_dir).unwrap();
+        let mut store = Store::open(&state_dir).unwrap();
         store.save(&furnished(), &Model::default()).unwrap();
     }
     assert_eq!(reopen(scratch.path()).unwrap(), Model::default());
@@ -217,7 +217,7 @@ fn a_flipped_byte_is_found_or_does_no_harm() {
 fn a_flipped_byte_after_a_crash_is_found_or_does_no_harm() {
     let scratch = tempfile::tempdir().unwrap();
     let state_dir = StateDir::claim(scratch.path()).unwrap();
-    let store = Store::open(&state_dir).unwrap();
+    let mut store = Store::open(&state_dir).unwrap();
     // Two commits, so that there is an earlier state to fall back to by mistake.
     store.save(&Model::default(), &Plane::drafted([ramdisk("r0")])).unwrap();
     store.save(&Plane::drafted([ramdisk("r0")]), &furnished()).unwrap();
