@@ -65,6 +65,7 @@ struct Connection {
 struct RingSlot {
     running: Option<Running>,
     call: Option<OwnedFd>,
+    err: Option<OwnedFd>,
 }
 
 struct Running {
@@ -187,10 +188,10 @@ impl Connection {
                 }
             }
             Effect::SetCall { index, call } => self.set_call(index, call)?,
-            // Nothing here is done for: the features are looked at when a ring starts; errors of a ring are
-            // logged; there is no dirty log to keep and no message of our own to send.
+            Effect::SetErr { index, err } => self.set_err(index, err)?,
+            // Nothing here is done for: the features are looked at when a ring starts; there is no dirty log
+            // to keep and no message of our own to send.
             Effect::Features { .. }
-            | Effect::SetErr { .. }
             | Effect::LogRing { .. }
             | Effect::SetLogBase(_)
             | Effect::SetLogFd(_)
@@ -326,10 +327,10 @@ impl Connection {
             SplitRing::start(config, Arc::clone(&self.memory), tracked).map_err(|error| error.to_string())?;
         ring.set_notify_on_empty(features & features::NOTIFY_ON_EMPTY != 0);
         let slot = self.rings.get_mut(usize::from(index)).ok_or("there is no such ring")?;
-        let call = match &slot.call {
-            Some(call) => Some(call.try_clone().map_err(|error| error.to_string())?),
-            None => None,
+        let copy = |descriptor: &Option<OwnedFd>| {
+            descriptor.as_ref().map(OwnedFd::try_clone).transpose().map_err(|error| error.to_string())
         };
+        let (call, err) = (copy(&slot.call)?, copy(&slot.err)?);
         let parts = Box::new(QueueParts {
             kind: QueueKind::of_index(index),
             ring,
@@ -338,6 +339,7 @@ impl Connection {
             port: Arc::clone(&self.port),
             features,
             call,
+            err,
             kick,
         });
         let post = self.reactors.next().clone();
@@ -374,21 +376,40 @@ impl Connection {
     }
 
     fn set_call(&mut self, index: u16, call: Option<OwnedFd>) -> Result<(), Closed> {
-        if let Some(call) = &call {
-            // A notification may never wait, whatever descriptor the front end sent.
-            let flags = rustix::fs::fcntl_getfl(call).map_err(io::Error::from)?;
-            rustix::fs::fcntl_setfl(call, flags | rustix::fs::OFlags::NONBLOCK).map_err(io::Error::from)?;
-            // A completion may have been told to the descriptor before this one, which nobody reads.
-            let _ = rustix::io::write(call, &1_u64.to_ne_bytes());
-        }
         let Some(slot) = self.rings.get_mut(usize::from(index)) else { return Ok(()) };
+        if let Some(call) = &call {
+            never_wait(call)?;
+        }
+        // A completion may have been told to the descriptor before this one, which nobody reads; so the new
+        // one is written to once it is in force.  A ring that does not run notifies when it starts.
         if let Some(Running { post, key }) = &slot.running {
             let copy = call.as_ref().map(OwnedFd::try_clone).transpose()?;
             send(post, LetterKind::SetCall { key: *key, call: copy });
+        } else if let Some(call) = &call {
+            let _ = rustix::io::write(call, &1_u64.to_ne_bytes());
         }
         slot.call = call;
         Ok(())
     }
+
+    fn set_err(&mut self, index: u16, err: Option<OwnedFd>) -> Result<(), Closed> {
+        let Some(slot) = self.rings.get_mut(usize::from(index)) else { return Ok(()) };
+        if let Some(err) = &err {
+            never_wait(err)?;
+        }
+        if let Some(Running { post, key }) = &slot.running {
+            let copy = err.as_ref().map(OwnedFd::try_clone).transpose()?;
+            send(post, LetterKind::SetErr { key: *key, err: copy });
+        }
+        slot.err = err;
+        Ok(())
+    }
+}
+
+/// Makes writes to a front end's descriptor return at once, whatever it is.
+fn never_wait(descriptor: &OwnedFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(descriptor)?;
+    Ok(rustix::fs::fcntl_setfl(descriptor, flags | rustix::fs::OFlags::NONBLOCK)?)
 }
 
 fn spec(region: Region) -> RegionSpec {

@@ -118,6 +118,7 @@ pub(crate) struct Queue {
     pub(crate) port: Arc<TargetPort>,
     pub(crate) features: u64,
     pub(crate) call: Option<OwnedFd>,
+    pub(crate) err: Option<OwnedFd>,
     pub(crate) kick: Option<OwnedFd>,
     pub(crate) tag: KickTag,
     pub(crate) enabled: bool,
@@ -142,12 +143,13 @@ pub(crate) struct QueueParts {
     pub(crate) port: Arc<TargetPort>,
     pub(crate) features: u64,
     pub(crate) call: Option<OwnedFd>,
+    pub(crate) err: Option<OwnedFd>,
     pub(crate) kick: Option<OwnedFd>,
 }
 
 impl Queue {
     pub(crate) fn new(parts: QueueParts, tag: KickTag) -> Self {
-        let QueueParts { kind, ring, memory, client, port, features, call, kick } = parts;
+        let QueueParts { kind, ring, memory, client, port, features, call, err, kick } = parts;
         Self {
             map: Cached::new(port.map()),
             view: View::new(memory),
@@ -160,6 +162,7 @@ impl Queue {
             port,
             features,
             call,
+            err,
             kick,
             tag,
             enabled: true,
@@ -223,6 +226,9 @@ impl Queue {
         // Once a ring: it is not looked at again.
         tracing::warn!(target = self.port.wwn(), kind = ?self.kind, %error, "the guest broke a ring; it is stopped");
         self.life = Life::Broken;
+        if let Some(err) = &self.err {
+            let _ = rustix::io::write(err, &1_u64.to_ne_bytes());
+        }
     }
 
     /// Gives a head back.

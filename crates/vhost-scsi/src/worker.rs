@@ -41,6 +41,7 @@ pub(crate) enum LetterKind {
     Stop { key: QueueKey, stopped: mpsc::Sender<Stopped> },
     Enable { key: QueueKey, enabled: bool },
     SetCall { key: QueueKey, call: Option<OwnedFd> },
+    SetErr { key: QueueKey, err: Option<OwnedFd> },
     SetKick { key: QueueKey, kick: Option<OwnedFd> },
     Remap { key: QueueKey, memory: Arc<GuestMemory>, done: mpsc::Sender<Result<(), RingError>> },
     Quiesce(Quiesce),
@@ -286,7 +287,16 @@ impl Work for Worker {
             LetterKind::SetCall { key, call } => {
                 if let Some(queue) = self.queue(key) {
                     let old = std::mem::replace(&mut queue.call, call);
+                    if let Some(call) = &queue.call {
+                        // What went to the old descriptor may have been told to nobody.
+                        let _ = rustix::io::write(call, &1_u64.to_ne_bytes());
+                    }
                     self.retired.extend(old);
+                }
+            }
+            LetterKind::SetErr { key, err } => {
+                if let Some(queue) = self.queue(key) {
+                    queue.err = err;
                 }
             }
             LetterKind::SetKick { key, kick } => self.set_kick(submitter, key, kick),

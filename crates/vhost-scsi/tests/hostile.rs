@@ -93,3 +93,15 @@ fn every_opcode_with_any_buffer_is_answered_once() {
     }
     still_served(&mut guest);
 }
+
+#[test]
+fn a_broken_ring_is_told_of_and_the_others_go_on() {
+    let rig = Rig::new(&[Unit::ramdisk(MIB)]);
+    let mut guest = rig.boot(Options::default().request_queues(2));
+    let ring = guest.ring_mut(2).unwrap();
+    ring.set_available_index(40_000);
+    ring.kick_anyway().unwrap();
+    assert!(ring.errors.wait(&Deadline::after(Duration::from_secs(10))).unwrap(), "nobody told");
+    let queue = guest.request_queue(1).unwrap();
+    assert!(queue.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good());
+}
