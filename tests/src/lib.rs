@@ -1,2 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What the stories stand on: a real daemon, a real guest.
+//! What the stories stand on: a real daemon, the real shell, a real guest.
+//!
+//! Above: the stories of `tests/` and `cargo xtask demo`.
+//! Below: the built programs `lunard` and `lunar`, QEMU, a Linux kernel and the tools of the host.
+//! Never here: a crate of Lunar.  A story sees what an administrator and a guest see, and nothing else.
+//!
+//! Everything started here has a deadline and ends with the value that stands for it: processes, loop
+//! devices, files.  What a daemon logged and what a guest's console showed is printed when the value goes;
+//! `cargo test` shows it for a story that failed.
+
+pub mod deadline;
+pub mod process;
+pub mod scratch;
+
+pub mod daemon;
+pub mod loop_device;
+pub mod programs;
+pub mod shell;
+pub mod stage;
+
+pub mod accel;
+pub mod cpio;
+pub mod firmware;
+pub mod guest;
+pub mod initramfs;
+pub mod kernel;
+pub mod modules;

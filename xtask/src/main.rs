@@ -1,4 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Lunar's chores.
+//! Lunar's chores: `cargo xtask demo`, `test`, `tidy`, `setup`.
+//!
+//! Above: developers, users who try Lunar, and continuous integration.
+//! Below: cargo, apt, and the harness of the stories.
+//! Never here: a crate of Lunar.  The chores judge the product from outside.
 
-fn main() {}
+mod cargo;
+mod run;
+
+mod setup;
+mod tidy;
+
+mod demo;
+mod levels;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Lunar's chores
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Show a Linux guest finding, formatting and verifying a disk that Lunar serves
+    Demo,
+    /// Install what is missing and run every level of tests that fits this machine
+    Test,
+    /// Check format, lints, the arrows between the crates and the house rules for files
+    Tidy,
+    /// Install what demo and test need
+    Setup,
+}
+
+fn main() -> ExitCode {
+    let chore = Arguments::parse().chore;
+    match perform(&chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(chore: &Chore) -> Result<()> {
+    match chore {
+        Chore::Demo => demo::show(),
+        Chore::Test => levels::run(),
+        Chore::Tidy => tidy::check(),
+        Chore::Setup => setup::prepare(setup::For::Test),
+    }
+}

@@ -2,10 +2,11 @@
 //! The running target, as the owner of the configuration sees it.
 //!
 //! Above: `state_driver`, which hands over steps; `view`, which shows what is live.
-//! Below: whatever runs (the fake in `machine/fake.rs`, where no guest is needed).
+//! Below: whatever runs: `machine/running.rs`, or the fake in `machine/fake.rs`, where no guest is needed.
 //! Never here: the model.  A machine knows steps, not wishes.
 
 pub mod fake; // a machine without guests, for tests
+pub mod running; // the machine that serves guests
 
 use model::{BackstoreId, Step, Wwn};
 use std::collections::BTreeMap;

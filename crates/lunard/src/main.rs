@@ -6,14 +6,14 @@
 
 use clap::Parser;
 use lunard::daemon;
-use lunard::machine::fake::FakeMachine;
+use lunard::machine::running::RunningMachine;
 use lunard::options::Options;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let options = Options::parse();
     lunard::logging::start();
-    match daemon::run(&options, |host| Ok(FakeMachine::new(host.runtime_dir))) {
+    match daemon::run(&options, RunningMachine::start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
             match err.hint() {

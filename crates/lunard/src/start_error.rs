@@ -42,6 +42,8 @@ pub enum StartError {
     Listen { at: String, source: io::Error },
     #[error("cannot restore the configuration: {message}")]
     Restore { message: String, hint: Option<String> },
+    #[error("{source}")]
+    Reactor { source: reactor::StartError },
     #[error("cannot start: {}", plain(source))]
     Host { source: io::Error },
 }
@@ -68,7 +70,9 @@ impl StartError {
             Self::NoSuchGroup { .. } => "create it, or choose another --socket-group".to_owned(),
             Self::SocketGroup { .. } => "run as root or as a member of that group".to_owned(),
             Self::Restore { hint, .. } => return hint.clone(),
-            Self::Database { .. } | Self::Listen { .. } | Self::Host { .. } => return None,
+            Self::Database { .. } | Self::Listen { .. } | Self::Reactor { .. } | Self::Host { .. } => {
+                return None;
+            }
         })
     }
 }

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `block`: a block device of the host, past its page cache.
+//!
+//! Above: `lunard` opens, `target` uses.
+//! Below: `kernel_io`, `sysfs`.
+//! Never here: device-mapper, paths, or anything else a device is made of.
+//!
+//! The device is claimed (O_EXCL), so that nothing mounts it and no other daemon takes it.  Whether it has a
+//! volatile write cache is the device's own word.
+
+use crate::kernel_io::{FileChannel, Manner};
+use crate::{Backstore, Channel, Geometry, OpenError, sysfs};
+use rustix::fs::{self, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long to wait for a claim that a process killed a moment ago may still hold.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(2);
+const CLAIM_RETRY: Duration = Duration::from_millis(10);
+
+/// How to open a device.
+#[derive(Clone, Debug)]
+pub struct BlockOptions {
+    /// The path, as the administrator wrote it.
+    pub path: PathBuf,
+    /// Whether to refuse writes; the device decides where nothing is said.
+    pub read_only: Option<bool>,
+}
+
+/// Which device of the host it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The kernel's name, such as `dm-0`.
+    pub kernel_name: String,
+    /// Its major number.
+    pub major: u32,
+    /// Its minor number.
+    pub minor: u32,
+}
+
+/// An open device.
+pub struct BlockDevice {
+    file: Arc<File>,
+    geometry: Geometry,
+    device: Device,
+}
+
+impl BlockDevice {
+    /// Opens and claims a device.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(options: &BlockOptions) -> Result<Self, OpenError> {
+        let path = &options.path;
+        let stat = fs::stat(path).map_err(|errno| OpenError::from_errno(path, errno))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::BlockDevice => {}
+            FileType::Directory => return Err(OpenError::Directory(path.clone())),
+            _ => return Err(OpenError::WrongType { path: path.clone(), wanted: "a block device" }),
+        }
+        let (major, minor) = (fs::major(stat.st_rdev), fs::minor(stat.st_rdev));
+        let sysfs::Description { kernel_name, mut geometry } = sysfs::describe(path, major, minor)?;
+        if geometry.bytes < u64::from(geometry.block_bytes) {
+            return Err(OpenError::TooSmall { path: path.clone(), bytes: geometry.bytes });
+        }
+        if geometry.read_only && options.read_only == Some(false) {
+            return Err(OpenError::ReadOnly(path.clone()));
+        }
+        geometry.read_only |= options.read_only == Some(true);
+        let file = claim(path, geometry.read_only)?;
+        let now = fs::fstat(&file).map_err(|errno| OpenError::from_errno(path, errno))?;
+        if now.st_rdev != stat.st_rdev {
+            return Err(OpenError::Busy(path.clone()));
+        }
+        Ok(Self { file: Arc::new(file), geometry, device: Device { kernel_name, major, minor } })
+    }
+
+    /// Which device it is.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+fn claim(path: &Path, read_only: bool) -> Result<File, OpenError> {
+    let access = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
+    let flags = access | OFlags::DIRECT | OFlags::EXCL | OFlags::CLOEXEC;
+    let start = Instant::now();
+    loop {
+        match fs::open(path, flags, Mode::empty()) {
+            Ok(fd) => return Ok(fd.into()),
+            Err(Errno::BUSY) if start.elapsed() < CLAIM_PATIENCE => std::thread::sleep(CLAIM_RETRY),
+            Err(errno) => return Err(OpenError::from_errno(path, errno)),
+        }
+    }
+}
+
+impl Backstore for BlockDevice {
+    fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    fn channel(&self, key: u32) -> Box<dyn Channel> {
+        // The kernel wants memory aligned to the device's DMA alignment, which is at most its sector.
+        let alignment = usize::try_from(self.geometry.block_bytes).unwrap_or(4096);
+        let manner = Manner { direct_alignment: Some(alignment), always_durable: false };
+        Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
+    }
+}

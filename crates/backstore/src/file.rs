@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `fileio`: a file of the host, through its page cache.
+//!
+//! Above: `lunard` opens, `target` uses.
+//! Below: `kernel_io`.
+//! Never here: the guest's idea of a block; a file is bytes.
+//!
+//! With `write_back` the page cache is a volatile write cache, and the guest is told so (WCE).  Without it
+//! every write is durable before it is answered.
+
+use crate::kernel_io::{FileChannel, Manner};
+use crate::{Backstore, Channel, Geometry, OpenError, sysfs};
+use rustix::fs::{self, FallocateFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The unit in which a file is read and written, in bytes.
+const FILE_BLOCK_BYTES: u32 = 512;
+/// What LIO's fileio tells guests to prefer, in bytes: one command's worth.
+const FILE_IO_OPT_BYTES: u32 = 8 * 1024 * 1024;
+/// How long to wait for a lock that a process killed a moment ago may still hold: the kernel ends its
+/// outstanding I/O before it lets go.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
+
+/// How to open a file.
+#[derive(Clone, Debug)]
+pub struct FileOptions {
+    /// The path, absolute.
+    pub path: PathBuf,
+    /// Makes the file when it does not exist.
+    pub create: Option<NewFile>,
+    /// Whether the page cache is a write cache.
+    pub write_back: bool,
+}
+
+/// A file that is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewFile {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Whether its blocks are allocated only when they are written.
+    pub sparse: bool,
+}
+
+/// An open file.
+pub struct FileStore {
+    file: Arc<File>,
+    geometry: Geometry,
+    write_back: bool,
+    created: Option<PathBuf>,
+}
+
+impl FileStore {
+    /// Opens a file, or a block device as if it were one, and locks it against other processes that do.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a file that was made for this is removed again.
+    pub fn open(options: &FileOptions) -> Result<Self, OpenError> {
+        let path = &options.path;
+        let existing = fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
+        let (fd, created) = match (existing, options.create) {
+            (Ok(fd), _) => (fd, None),
+            (Err(Errno::NOENT), Some(new)) => (make(path, new)?, Some(path.clone())),
+            (Err(errno), _) => return Err(OpenError::from_errno(path, errno)),
+        };
+        let opened = lock(path, &fd).and_then(|()| geometry_of(path, &fd, options.write_back));
+        match opened {
+            Ok(geometry) => {
+                Ok(Self { file: Arc::new(fd.into()), geometry, write_back: options.write_back, created })
+            }
+            Err(error) => {
+                if let Some(path) = created {
+                    let _ = fs::unlink(&path);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The same open file in the other manner: with a write cache or without.
+    #[must_use]
+    pub fn with_write_back(&self, write_back: bool) -> Self {
+        let geometry = Geometry { write_cache: write_back, ..self.geometry.clone() };
+        Self { file: Arc::clone(&self.file), geometry, write_back, created: None }
+    }
+
+    /// The path of the file, when [`FileStore::open`] made it.
+    pub fn created(&self) -> Option<&Path> {
+        self.created.as_deref()
+    }
+}
+
+fn make(path: &Path, new: NewFile) -> Result<OwnedFd, OpenError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let fd =
+        fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| OpenError::from_errno(path, errno))?;
+    let sized = if new.sparse {
+        fs::ftruncate(&fd, new.bytes)
+    } else {
+        fs::fallocate(&fd, FallocateFlags::empty(), 0, new.bytes)
+    };
+    // The configuration that will name this file must never be durable before the file is.
+    let durable = sized.and_then(|()| fs::fsync(&fd)).and_then(|()| sync_directory_of(path));
+    durable.map_err(|errno| {
+        let _ = fs::unlink(path);
+        OpenError::NoSpace { path: path.to_path_buf(), bytes: new.bytes, errno }
+    })?;
+    Ok(fd)
+}
+
+fn sync_directory_of(path: &Path) -> Result<(), Errno> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::fsync(fs::open(parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+fn lock(path: &Path, fd: &OwnedFd) -> Result<(), OpenError> {
+    let start = Instant::now();
+    loop {
+        match fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) if start.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_RETRY),
+            Err(errno) => return Err(OpenError::from_errno(path, errno)),
+        }
+    }
+}
+
+fn geometry_of(path: &Path, fd: &OwnedFd, write_back: bool) -> Result<Geometry, OpenError> {
+    let stat = fs::fstat(fd).map_err(|errno| OpenError::from_errno(path, errno))?;
+    let geometry = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Geometry {
+            bytes: u64::try_from(stat.st_size).unwrap_or(0),
+            block_bytes: FILE_BLOCK_BYTES,
+            physical_block_bytes: FILE_BLOCK_BYTES,
+            alignment_bytes: 0,
+            io_min_bytes: FILE_BLOCK_BYTES,
+            io_opt_bytes: FILE_IO_OPT_BYTES,
+            read_only: false,
+            write_cache: write_back,
+            rotational: false,
+        },
+        FileType::BlockDevice => {
+            let device = sysfs::describe(path, fs::major(stat.st_rdev), fs::minor(stat.st_rdev))?;
+            Geometry { write_cache: write_back, ..device.geometry }
+        }
+        FileType::Directory => return Err(OpenError::Directory(path.to_path_buf())),
+        _ => return Err(OpenError::WrongType { path: path.to_path_buf(), wanted: "a file" }),
+    };
+    if geometry.bytes < u64::from(geometry.block_bytes) {
+        return Err(OpenError::TooSmall { path: path.to_path_buf(), bytes: geometry.bytes });
+    }
+    Ok(geometry)
+}
+
+impl Backstore for FileStore {
+    fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    fn channel(&self, key: u32) -> Box<dyn Channel> {
+        let manner = Manner { direct_alignment: None, always_durable: !self.write_back };
+        Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
+    }
+}

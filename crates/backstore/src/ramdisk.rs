@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `ramdisk`: memory of the daemon.
+//!
+//! Above: `lunard` opens, `target` uses.
+//! Below: `memory`; the disk is a memory map of its own, so guest bytes are copied straight across.
+//! Never here: the kernel.  Every operation ends where it begins.
+//!
+//! The contents go with the daemon.  They are shared memory, so they do not count as the daemon's own.
+
+use crate::{
+    Backstore, BackstoreError, Channel, Completed, Geometry, Io, IoKind, OpenError, Submitted, Submitter,
+    Token,
+};
+use memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::io::Errno;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The largest ramdisk in bytes.  Its pages are taken from the host as they are written.
+pub const RAMDISK_BYTES_MAX: u64 = 1 << 40;
+
+const RAMDISK_BLOCK_BYTES: u32 = 512;
+
+/// Memory as a disk.
+pub struct Ramdisk {
+    memory: Arc<GuestMemory>,
+    geometry: Geometry,
+    nullio: bool,
+}
+
+impl Ramdisk {
+    /// Makes a disk of `bytes` zeroes.  With `nullio` it keeps nothing: writes vanish, reads give zeroes.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the host does not give the memory, or `bytes` is 0 or above [`RAMDISK_BYTES_MAX`].
+    pub fn new(bytes: u64, nullio: bool) -> Result<Self, OpenError> {
+        let path = PathBuf::from("a ramdisk");
+        if bytes < u64::from(RAMDISK_BLOCK_BYTES) {
+            return Err(OpenError::TooSmall { path, bytes });
+        }
+        if bytes > RAMDISK_BYTES_MAX {
+            return Err(OpenError::NoSpace { path, bytes, errno: Errno::FBIG });
+        }
+        let memory = if nullio { GuestMemory::empty() } else { allocate(bytes)? };
+        let geometry = Geometry {
+            bytes,
+            block_bytes: RAMDISK_BLOCK_BYTES,
+            physical_block_bytes: RAMDISK_BLOCK_BYTES,
+            alignment_bytes: 0,
+            io_min_bytes: RAMDISK_BLOCK_BYTES,
+            io_opt_bytes: 0,
+            read_only: false,
+            write_cache: false,
+            rotational: false,
+        };
+        Ok(Self { memory: Arc::new(memory), geometry, nullio })
+    }
+}
+
+fn allocate(bytes: u64) -> Result<GuestMemory, OpenError> {
+    let refused = |errno| OpenError::NoSpace { path: PathBuf::from("a ramdisk"), bytes, errno };
+    let file =
+        memfd_create("lunar-ramdisk", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(refused)?;
+    ftruncate(&file, bytes).map_err(refused)?;
+    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).map_err(refused)?;
+    let region =
+        RegionSpec { guest: GuestAddress(0), user: UserAddress(0x1000), bytes, file_offset: 0, file };
+    GuestMemory::from_regions(vec![region]).map_err(|_| refused(Errno::NOMEM))
+}
+
+impl Backstore for Ramdisk {
+    fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    fn channel(&self, _key: u32) -> Box<dyn Channel> {
+        Box::new(RamdiskChannel {
+            view: View::new(Arc::clone(&self.memory)),
+            range: IoBuf::new(),
+            nullio: self.nullio,
+        })
+    }
+}
+
+struct RamdiskChannel {
+    view: View,
+    range: IoBuf,
+    nullio: bool,
+}
+
+impl RamdiskChannel {
+    fn copy(&mut self, io: &Io) -> Result<(), BackstoreError> {
+        if self.nullio {
+            if io.kind == IoKind::Read {
+                io.buffer.fill(0, 0, io.buffer.bytes());
+            }
+            return Ok(());
+        }
+        self.range.clear();
+        let bytes = u32::try_from(io.buffer.bytes()).map_err(|_| BackstoreError::Internal)?;
+        self.range.push(&self.view, GuestAddress(io.offset), bytes).map_err(|_| BackstoreError::Internal)?;
+        match io.kind {
+            IoKind::Read => self.range.copy_into(&io.buffer),
+            IoKind::Write { .. } => io.buffer.copy_into(&self.range),
+            IoKind::Flush => 0,
+        };
+        Ok(())
+    }
+}
+
+impl Channel for RamdiskChannel {
+    fn submit(&mut self, _submitter: &mut Submitter, io: Io, token: Token) -> Submitted {
+        let result = self.copy(&io);
+        Submitted::Done(Completed { token, buffer: io.buffer, result })
+    }
+
+    fn completed(&mut self, _: &mut Submitter, _operation: u32, _result: i32) -> Option<Completed> {
+        None
+    }
+
+    fn in_flight(&self) -> usize {
+        0
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The command line of `lunar`.
+//!
+//! Above: `main`.  Below: `clap`; `guest`, for the addresses of devices.
+//! Never here: the grammar of the shell, whose words pass through unread.
+
+use crate::guest::{CcwAddress, PciAddress, Transport};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// SCSI disks for KVM guests: the shell, and tools for guests
+///
+/// Without a command, lunar is a shell with the tree and the commands of targetcli: on a terminal it prompts,
+/// otherwise it reads its commands from standard input. With one, it runs that one:
+///
+///   lunar ls
+///   lunar /backstores/fileio create disk0 /srv/disk0.img 14G
+///   lunar /vhost create
+///
+/// `lunar help COMMAND` describes a command of the shell's root, `lunar PATH help` lists those of a node.
+///
+/// The exit status is 0, or 1 if any command failed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lunar",
+    version,
+    verbatim_doc_comment,
+    disable_help_subcommand = true,
+    override_usage = "lunar [OPTIONS] [PATH] [COMMAND] [PARAMETER]...\n       lunar [OPTIONS] qemu WWN...\n       lunar [OPTIONS] libvirt WWN..."
+)]
+pub(crate) struct Options {
+    /// Where lunard has its sockets; it must have been given the same
+    #[arg(long, value_name = "DIR", env = "LUNAR_RUNTIME_DIR", global = true)]
+    pub(crate) runtime_dir: Option<PathBuf>,
+
+    /// Where lunard keeps its state; taken so that both programs have the same options
+    #[arg(long, value_name = "DIR", env = "LUNAR_STATE_DIR", global = true)]
+    pub(crate) state_dir: Option<PathBuf>,
+
+    /// Stop at the first command that fails
+    #[arg(short = 'e')]
+    pub(crate) stop: bool,
+
+    #[command(subcommand)]
+    pub(crate) tool: Option<Tool>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tool {
+    /// Print the options that give a guest of QEMU the disks of a target, one a line
+    ///
+    /// They are meant for a command line: qemu-system-x86_64 $(lunar qemu WWN) ... No word of them holds a
+    /// space. They make the memory of the guest as lunard can map it, so that -m must not be given besides.
+    Qemu(QemuOptions),
+
+    /// Print the XML that gives a guest of libvirt the disks of a target
+    ///
+    /// It goes into the domain, for instance with `virsh edit`.
+    Libvirt(LibvirtOptions),
+
+    #[command(external_subcommand)]
+    Words(Vec<OsString>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QemuOptions {
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+
+    /// How much memory the guest has, such as 1G; that is also what it has if left out
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LibvirtOptions {
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+}
+
+/// What both tools want to know.
+#[derive(Debug, Args)]
+pub(crate) struct DeviceOptions {
+    /// The target's name; several for several adapters in one guest
+    #[arg(value_name = "WWN", required = true)]
+    pub(crate) wwns: Vec<String>,
+
+    /// Where the adapter is plugged in, such as bus=pci.0,addr=0x5
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "ccw")]
+    pub(crate) pci: Option<PciAddress>,
+
+    /// An adapter of an IBM Z guest, and where it is plugged in, such as devno=fe.0.1000
+    #[arg(long, value_name = "DEVNO", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) ccw: Option<CcwAddress>,
+
+    /// Who serves the target: lunard, or the kernel's own vhost-scsi
+    #[arg(long, value_enum, default_value_t = Transport::VhostUser)]
+    pub(crate) transport: Transport,
+
+    /// How many request queues the adapter has, 1 to 1022; one for each CPU of the guest if left out
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1022))]
+    pub(crate) queues: Option<u16>,
+
+    /// Which QEMU reads the options, such as 8.2; one from 9.2 on if left out
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) qemu_version: Option<crate::guest::QemuVersion>,
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The program as it is started: arguments, streams, exit status, and a terminal.
+//!
+//! Above: `cargo test`.  Below: the built `lunar`, and a daemon made for tests.
+//! Never here: what the shell's commands do; `shell` has those tests.
+
+mod support;
+
+use std::fs;
+use support::{Daemon, lunar};
+
+#[test]
+fn one_command_comes_from_the_arguments() {
+    let daemon = Daemon::start();
+    daemon.lunar(&["/vhost", "status"]).check(0, "Status for /vhost: Targets: 1\n", "");
+    daemon.lunar(&["/vhost status"]).check(0, "Status for /vhost: Targets: 1\n", "");
+    daemon.lunar(&["cd /vhost\nstatus"]).check(0, "Status for /vhost: Targets: 1\n", "");
+    daemon.lunar(&["/vhost \\\n  status"]).check(0, "Status for /vhost: Targets: 1\n", "");
+    daemon.lunar(&["/nosuch", "ls"]).check(1, "", "No such path /nosuch\n");
+    daemon.lunar(&["/no such", "ls"]).check(1, "", "No such path /no such\n");
+    daemon.lunar(&["pwd 'x"]).check(1, "", "a quote ' is not closed\n");
+    daemon.lunar(&["pwd \\"]).check(1, "", "the last line ends with a backslash, and nothing follows\n");
+}
+
+#[test]
+fn lines_come_from_standard_input() {
+    let daemon = Daemon::start();
+    let lines = "# a comment\n\npwd\ncd /vhost\n status \\\n\nstatus\\\n\nexit\nnever\n";
+    daemon.lunar_reads(&[], lines).check(
+        0,
+        "/\nStatus for /vhost: Targets: 1\nStatus for /vhost: Targets: 1\n",
+        "",
+    );
+    daemon.lunar_reads(&[], "pwd").check(0, "/\n", "");
+    daemon.lunar_reads(&[], "").check(0, "", "");
+    daemon.lunar_reads(&[], "pwd 'x\n").check(1, "", "a quote ' is not closed\n");
+    daemon.lunar_reads(&[], "pwd\npwd \\\n").check(
+        1,
+        "/\n",
+        "the last line ends with a backslash, and nothing follows\n",
+    );
+}
+
+#[test]
+fn a_failure_is_remembered_or_stops() {
+    let daemon = Daemon::start();
+    let (lines, err) = ("pwd\n/nosuch ls\n/vhost pwd\n", "No such path /nosuch\n");
+    daemon.lunar_reads(&[], lines).check(1, "/\n/vhost\n", err);
+    daemon.lunar_reads(&["-e"], lines).check(1, "/\n", err);
+}
+
+#[test]
+fn no_daemon_is_one_line_and_how_to_start_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path().display();
+    let err = format!(
+        "no lunard is running at {at}/api.sock\nhint: start it with `lunard` or `systemctl start lunard`; if it runs \
+         elsewhere, name its --runtime-dir\n"
+    );
+    let at = at.to_string();
+    lunar(&["--runtime-dir", &at, "ls"]).check(1, "", &err);
+    lunar(&["--runtime-dir", &at, "qemu", "naa.500140568720f76f"]).check(1, "", &err);
+    lunar(&["libvirt", "naa.500140568720f76f", "--runtime-dir", &at]).check(1, "", &err);
+    lunar(&["--runtime-dir", &at, "pwd"]).check(0, "/\n", "");
+}
+
+#[test]
+fn help_and_version_need_no_daemon() {
+    let nowhere = ["--runtime-dir", "/nonexistent"];
+    lunar(&["--version"]).check(0, &format!("lunar {}\n", env!("CARGO_PKG_VERSION")), "");
+    let version = lunar(&[&nowhere[..], &["version"]].concat());
+    assert_eq!(
+        version.out.lines().next(),
+        Some(format!("lunar version {}", env!("CARGO_PKG_VERSION")).as_str())
+    );
+    for words in [&["help"][..], &["--help"]] {
+        let help = lunar(&[&nowhere[..], words].concat());
+        assert_eq!((help.status, help.err.as_str()), (0, ""));
+        assert!(help.out.contains("lunar [OPTIONS] qemu WWN..."), "{}", help.out);
+    }
+    assert!(lunar(&[&nowhere[..], &["help", "ls"]].concat()).out.contains("ls [path] [depth] [--json]"));
+    assert_eq!(lunar(&["--nosuch"]).status, 1);
+}
+
+#[test]
+fn the_kernels_forms_are_those_of_the_page() {
+    let qemu =
+        |rest: &[&str]| lunar(&[&["qemu", "--transport", "vhost", "naa.500140568720f76f"], rest].concat());
+    qemu(&[]).check(0, "-device vhost-scsi-pci,wwpn=naa.500140568720f76f\n", "");
+    qemu(&["--pci", "bus=pci.0,addr=0x5"]).check(
+        0,
+        "-device vhost-scsi-pci,wwpn=naa.500140568720f76f,bus=pci.0,addr=0x5\n",
+        "",
+    );
+    qemu(&["--ccw"]).check(0, "-device vhost-scsi-ccw,wwpn=naa.500140568720f76f\n", "");
+    qemu(&["--ccw", "devno=fe.0.1000"]).check(
+        0,
+        "-device vhost-scsi-ccw,wwpn=naa.500140568720f76f,devno=fe.0.1000\n",
+        "",
+    );
+    let libvirt =
+        |rest: &[&str]| lunar(&[&["libvirt", "--transport", "vhost", "naa.500140568720f76f"], rest].concat());
+    libvirt(&[]).check(
+        0,
+        "\
+<hostdev mode='subsystem' type='scsi_host'>
+  <source protocol='vhost' wwpn='naa.500140568720f76f'/>
+</hostdev>
+",
+        "",
+    );
+    libvirt(&["--pci", "bus=pci.0,addr=0x5"]).check(
+        0,
+        "\
+<hostdev mode='subsystem' type='scsi_host'>
+  <source protocol='vhost' wwpn='naa.500140568720f76f'/>
+  <address type='pci' domain='0x0000' bus='0x00' slot='0x05' function='0x0'/>
+</hostdev>
+",
+        "",
+    );
+    libvirt(&["--ccw", "devno=fe.0.1000"]).check(
+        0,
+        "\
+<hostdev mode='subsystem' type='scsi_host'>
+  <source protocol='vhost' wwpn='naa.500140568720f76f'/>
+  <address type='ccw' cssid='0xfe' ssid='0x0' devno='0x1000'/>
+</hostdev>
+",
+        "",
+    );
+}
+
+#[test]
+fn what_no_guest_can_have_is_refused() {
+    lunar(&["qemu", "naa.500140568720f76f", "--ccw", "devno=fe.0.1000"]).check(
+        1,
+        "",
+        "QEMU has no vhost-user-scsi-ccw device\nhint: an IBM Z guest reaches only the kernel's targets: --transport \
+         vhost\n",
+    );
+    lunar(&["qemu", "--transport", "vhost", "naa.123"]).check(
+        1,
+        "",
+        "WWN not valid as: naa\nhint: naa.123 should be naa. and 16 hexadecimal digits, such as \
+         naa.5001405000000001\n",
+    );
+    let two = ["naa.500140568720f76f", "naa.5001405000000001"];
+    lunar(&["qemu", "--transport", "vhost", two[0], two[1], "--pci", "addr=0x5"]).check(
+        1,
+        "",
+        "one address cannot be that of several adapters\nhint: ask for one target at a time\n",
+    );
+    let wrong = lunar(&["qemu", "--pci", "0x5", two[0]]);
+    assert_eq!(wrong.status, 1);
+    assert!(wrong.err.contains("0x5 is no PCI address; one is bus=pci.0,addr=0x5"), "{}", wrong.err);
+}
+
+#[test]
+fn a_target_of_the_daemon_is_given_to_qemu() {
+    let daemon = Daemon::start();
+    daemon.lunar(&["qemu", "naa.500140568720f76f", "--pci", "bus=pci.0,addr=0x5", "--queues", "4"]).check(
+        0,
+        "\
+-object memory-backend-memfd,id=lunar-memory,size=1G,share=on
+-numa node,memdev=lunar-memory
+-m 1G
+-chardev socket,id=lunar-naa.500140568720f76f,path=/run/lunar/vhost/naa.500140568720f76f.sock,reconnect-ms=1000
+-device vhost-user-scsi-pci,id=scsi-naa.500140568720f76f,chardev=lunar-naa.500140568720f76f,boot_tpgt=3,num_queues=4,bus=pci.0,addr=0x5
+",
+        "",
+    );
+    let out = daemon.lunar(&["qemu", "0x500140568720F76F", "--memory", "1536M", "--qemu-version", "8.2"]).out;
+    assert!(out.contains("size=1536M,share=on\n") && out.contains("-m 1536M\n"), "{out}");
+    assert!(out.contains(".sock,reconnect=1\n"), "{out}");
+    daemon.lunar(&["qemu", "naa.500140568720f76f", "--memory", "1000"]).check(
+        1,
+        "",
+        "a guest cannot have 1000 bytes of memory\nhint: write whole megabytes, such as 512M or 4G\n",
+    );
+    daemon.lunar(&["qemu", "naa.5001405000000042"]).check(
+        1,
+        "",
+        "no target naa.5001405000000042; the targets are naa.500140568720f76f\n",
+    );
+}
+
+#[test]
+fn a_target_of_the_daemon_is_given_to_libvirt() {
+    let daemon = Daemon::start();
+    let expected = "\
+<!-- Into the domain: memory that lunard can map. Merge it with a memoryBacking that is there. -->
+<memoryBacking>
+  <source type='memfd'/>
+  <access mode='shared'/>
+</memoryBacking>
+<!-- Into the domain, at its end: the adapters, which libvirt has no element for. -->
+<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <qemu:arg value='-chardev'/>
+  <qemu:arg value='socket,id=lunar-naa.500140568720f76f,path=/run/lunar/vhost/naa.500140568720f76f.sock,reconnect-ms=1000'/>
+  <qemu:arg value='-device'/>
+  <qemu:arg value='vhost-user-scsi-pci,id=scsi-naa.500140568720f76f,chardev=lunar-naa.500140568720f76f,boot_tpgt=3'/>
+</qemu:commandline>
+";
+    daemon.lunar(&["libvirt", "naa.500140568720f76f"]).check(0, expected, "");
+}
+
+/// `virt-xml-validate` of libvirt-clients knows libvirt's schema; where it is not installed, nothing is
+/// validated.
+#[test]
+fn libvirts_schema_takes_every_form() {
+    let daemon = Daemon::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let forms: [&[&str]; 5] = [
+        &[],
+        &["--pci", "bus=pci.0,addr=0x5"],
+        &["--transport", "vhost"],
+        &["--transport", "vhost", "--pci", "bus=pci.0,addr=0x5"],
+        &["--transport", "vhost", "--ccw", "devno=fe.0.1000"],
+    ];
+    for (index, form) in forms.into_iter().enumerate() {
+        let xml = daemon.lunar(&[&["libvirt", "naa.500140568720f76f"], form].concat()).out;
+        let (devices, others) =
+            if xml.starts_with("<hostdev") { (xml.as_str(), "") } else { ("", xml.as_str()) };
+        let domain = format!(
+            "<domain type='kvm'><name>guest</name><memory unit='MiB'>512</memory><os><type>hvm</type></os>\
+             <devices>{devices}</devices>{others}</domain>"
+        );
+        let file = directory.path().join(format!("{index}.xml"));
+        fs::write(&file, &domain).expect("written");
+        let Ok(validated) = std::process::Command::new("virt-xml-validate").arg(&file).arg("domain").output()
+        else {
+            return;
+        };
+        assert!(validated.status.success(), "{domain}\n{}", String::from_utf8_lossy(&validated.stderr));
+    }
+}
+
+#[test]
+fn a_terminal_gets_banner_prompt_history_and_completion() {
+    let daemon = Daemon::start();
+    let mut terminal = daemon.terminal();
+    terminal.expect("lunar shell version ");
+    terminal.expect("For help on commands, type 'help'.\r\n\r\n");
+    terminal.expect("/> ");
+    // The Tab key writes the rest of a path, a backslash goes on below, and the level has its colour.
+    terminal.write("/vho\t stat\t\\\r");
+    terminal.write("\r");
+    terminal.expect("\u{1b}[32mStatus for /vhost: Targets: 1\u{1b}[0m\r\n");
+    terminal.expect("/> ");
+    // Ctrl-C drops the line, the arrow brings back the one before.
+    terminal.write("nonsense\u{3}");
+    terminal.expect("/> ");
+    terminal.write("\u{1b}[A\r");
+    terminal.expect("Targets: 1");
+    terminal.expect("/> ");
+    // Ctrl-D says what it did.
+    terminal.write("\u{4}");
+    terminal.expect("exit\r\n");
+    assert_eq!(terminal.end(), 0);
+    assert_eq!(daemon.history(), "#V2\n/vhost/ status \\\\\\n\n");
+}

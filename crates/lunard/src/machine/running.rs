@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The machine that serves guests.
+//!
+//! Above: `state_driver`, which hands over steps.
+//! Below: `backstore` (opened here), `target` (units and maps built here), `vhost-scsi` (sockets, reactors).
+//! Never here: the model, and a decision about what may be configured.
+
+mod fault; // a failure below, in the administrator's words
+mod medium; // opening what a backstore is kept in
+mod state; // what runs now
+
+use super::{Fault, FaultKind, Found, Live, Machine, Occasion};
+use crate::daemon::Host;
+use crate::directories::guest_socket;
+use crate::start_error::StartError;
+use fault::socket_fault;
+use medium::Opened;
+use model::{BackstoreId, Step, Wwn};
+use state::State;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+use vhost_scsi::{Bound, Reactors, Scope};
+
+/// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
+/// comes back; until then its file stays open.
+const QUIET_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The machine that serves guests.
+pub struct RunningMachine {
+    reactors: Arc<Reactors>,
+    runtime_dir: PathBuf,
+    socket_group: Option<u32>,
+    state: Mutex<State>,
+}
+
+/// What [`RunningMachine`] has prepared.  Dropped, what was created for it goes again.
+pub struct Ready {
+    steps: Vec<Step>,
+    opened: BTreeMap<BackstoreId, Opened>,
+    sockets: BTreeMap<Wwn, Bound>,
+}
+
+/// I/O to wait for after a commit.
+pub(super) struct Farewell {
+    scope: Scope,
+    /// The backstore to close then.
+    close: Option<u64>,
+    /// What keeps the backstore open until then.
+    last: Option<Opened>,
+}
+
+impl RunningMachine {
+    /// A machine that serves nothing yet.
+    ///
+    /// # Errors
+    /// [`StartError::Reactor`], where the kernel gives no io_uring.
+    pub fn start(host: Host<'_>) -> Result<Self, StartError> {
+        let reactors =
+            Reactors::start(usize::from(host.reactors)).map_err(|source| StartError::Reactor { source })?;
+        Ok(Self {
+            reactors,
+            runtime_dir: host.runtime_dir.to_owned(),
+            socket_group: host.socket_group,
+            state: Mutex::default(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bind(&self, wwn: &Wwn) -> Result<Bound, Fault> {
+        let path = guest_socket(&self.runtime_dir, wwn);
+        Bound::bind(&path, self.socket_group).map_err(|error| socket_fault(&path, &error))
+    }
+
+    /// Waits, within [`QUIET_PATIENCE`], until nothing is in flight on what was taken away, and closes it.
+    fn say_farewell(&self, farewells: Vec<Farewell>) {
+        if farewells.is_empty() {
+            return;
+        }
+        let reactors = Arc::clone(&self.reactors);
+        let (done, quiet) = mpsc::channel();
+        let wait = move || {
+            for Farewell { scope, close, last } in farewells {
+                reactors.quiesce(scope, close);
+                drop(last);
+            }
+            let _ = done.send(());
+        };
+        if std::thread::Builder::new().name("farewell".into()).spawn(wait).is_ok() {
+            let _ = quiet.recv_timeout(QUIET_PATIENCE);
+        }
+    }
+}
+
+impl Machine for RunningMachine {
+    type Prepared = Ready;
+
+    fn prepare(&self, steps: &[Step], occasion: Occasion) -> Result<Ready, Fault> {
+        let mut ready = Ready { steps: steps.to_vec(), opened: BTreeMap::new(), sockets: BTreeMap::new() };
+        for step in steps {
+            match step {
+                Step::OpenBackstore(backstore) => {
+                    ready.opened.insert(backstore.id(), medium::open(backstore, occasion)?);
+                }
+                Step::CreateTarget(wwn) => {
+                    ready.sockets.insert(wwn.clone(), self.bind(wwn)?);
+                }
+                Step::RemoveTarget(wwn) if self.state().is_connected(wwn) => {
+                    return Err(Fault {
+                        message: format!("target {wwn} is in use by a guest"),
+                        hint: Some("shut the guest down or unplug the device first".into()),
+                        kind: FaultKind::Caller,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(ready)
+    }
+
+    fn found(&self, prepared: &Ready) -> Vec<Found> {
+        prepared.opened.iter().map(|(id, opened)| opened.found(id)).collect()
+    }
+
+    fn commit(&self, prepared: Ready) {
+        let Ready { steps, mut opened, mut sockets } = prepared;
+        for opened in opened.values_mut() {
+            opened.keep();
+        }
+        let mut state = self.state();
+        let mut farewells = Vec::new();
+        for step in &steps {
+            farewells.extend(state.take_step(step, &mut opened));
+        }
+        state.publish();
+        state.serve(&mut sockets, &self.reactors);
+        drop(state);
+        self.say_farewell(farewells);
+    }
+
+    fn live(&self) -> Live {
+        self.state().live(|wwn| guest_socket(&self.runtime_dir, wwn))
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Failures below, in the administrator's words: targetcli's, where it has one.
+//!
+//! Above: `running`, `medium`.  Below: `backstore`'s errors.
+//! Never here: trying again.
+
+use crate::machine::{Fault, FaultKind};
+use backstore::OpenError;
+use model::Kind;
+use nix::unistd::{Gid, Group, Uid, User};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use vhost_scsi::SOCKET_PATH_BYTES_MAX;
+
+fn caller(message: String, hint: Option<String>) -> Fault {
+    Fault { message, hint, kind: FaultKind::Caller }
+}
+
+/// The fault of a new file without a size.
+pub(super) fn needs_size() -> Fault {
+    caller(
+        "Attempting to create file for new fileio backstore, need a size".into(),
+        Some("say how large it is to be, such as size=10G".into()),
+    )
+}
+
+/// The fault of a new file that would end within a block.
+pub(super) fn not_whole_blocks(path: &str, bytes: u64, block_bytes: u32) -> Fault {
+    caller(
+        format!("{path} cannot have {bytes} bytes, which is not a whole number of {block_bytes}-byte blocks"),
+        Some(format!("the next smaller size is {}", bytes - bytes % u64::from(block_bytes))),
+    )
+}
+
+/// The fault of a ramdisk for which there is no memory.
+pub(super) fn no_memory(bytes: u64, error: &OpenError) -> Fault {
+    let message = format!("Could not get {bytes} bytes of memory for a ramdisk: {error}");
+    Fault { message, hint: None, kind: FaultKind::Host }
+}
+
+/// The fault of a file or device that does not open.
+pub(super) fn open_fault(kind: Kind, error: OpenError) -> Fault {
+    match error {
+        OpenError::Missing(path) => {
+            caller(format!("Could not open {}: it does not exist", path.display()), None)
+        }
+        OpenError::Busy(path) if kind == Kind::Block => caller(
+            format!("Cannot configure StorageObject because device {} is already in use", path.display()),
+            Some("unmount it, or see who holds it: lsblk, fuser".into()),
+        ),
+        OpenError::Busy(path) => caller(
+            format!("Could not open {}: another process has locked it", path.display()),
+            Some("see who holds it: fuser, lslocks".into()),
+        ),
+        OpenError::Directory(path) if kind == Kind::Block => {
+            caller(format!("Device {} is a directory", path.display()), None)
+        }
+        OpenError::Directory(path) => {
+            caller(format!("Path {} exists but is not a file", path.display()), None)
+        }
+        OpenError::WrongType { path, .. } if kind == Kind::Block => caller(
+            format!("Device {} is not a TYPE_DISK block device", path.display()),
+            Some("for a file, use /backstores/fileio".into()),
+        ),
+        OpenError::WrongType { path, .. } => {
+            caller(format!("Path {} exists but is not a file", path.display()), None)
+        }
+        OpenError::Denied(path) => denied(&path),
+        OpenError::ReadOnly(path) => caller(
+            format!("{} is read-only", path.display()),
+            Some("create the storage object with readonly=true".into()),
+        ),
+        error @ OpenError::TooSmall { .. } => caller(error.to_string(), None),
+        OpenError::NoSpace { path, bytes, errno } => {
+            caller(format!("Could not expand {} to {bytes} bytes: {errno}", path.display()), None)
+        }
+        error @ (OpenError::Undescribed { .. } | OpenError::System { .. }) => {
+            Fault { message: error.to_string(), hint: None, kind: FaultKind::Host }
+        }
+    }
+}
+
+/// Names the user that was refused and the group that would help.
+fn denied(path: &Path) -> Fault {
+    let uid = Uid::effective();
+    let user = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
+    let group = std::fs::metadata(path).ok().map(|metadata| metadata.gid()).map(|gid| {
+        Group::from_gid(Gid::from_raw(gid)).ok().flatten().map_or_else(|| gid.to_string(), |group| group.name)
+    });
+    let hint = match group {
+        Some(group) => format!(
+            "add the user {user} to the group {group} of {}, if the group may read and write it, and restart lunard",
+            path.display()
+        ),
+        None => format!("let the user {user} search the directories above {}", path.display()),
+    };
+    caller(format!("Could not open {}: user {user} may not", path.display()), Some(hint))
+}
+
+/// The fault of a socket that cannot be bound.
+pub(super) fn socket_fault(path: &Path, error: &io::Error) -> Fault {
+    let length = path.as_os_str().len();
+    if length > SOCKET_PATH_BYTES_MAX {
+        return Fault {
+            message: format!(
+                "the socket path {} is too long: {length} bytes, {SOCKET_PATH_BYTES_MAX} are possible",
+                path.display()
+            ),
+            hint: Some("start lunard with a shorter --runtime-dir".into()),
+            kind: FaultKind::Host,
+        };
+    }
+    let hint = (error.kind() == io::ErrorKind::AddrInUse)
+        .then(|| "another process listens there; stop it, or use another --runtime-dir".to_owned());
+    Fault { message: format!("cannot bind {}: {error}", path.display()), hint, kind: FaultKind::Host }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Opening what a backstore is kept in.
+//!
+//! Above: `running` prepares with it, `state` keeps the result.
+//! Below: `backstore`.
+//! Never here: guests.
+
+use super::fault::{needs_size, no_memory, not_whole_blocks, open_fault};
+use crate::machine::{Fault, Found, LiveDevice, Occasion};
+use backstore::{
+    Backstore as _, BlockDevice, BlockOptions, FileOptions, FileStore, NewFile, OpenError, Ramdisk,
+};
+use model::{Backstore, BackstoreId, Key, Kind, Medium};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use target::Store;
+
+/// The logical block of a file where nothing else is said, in bytes.
+const FILE_BLOCK_BYTES: u32 = 512;
+
+/// A medium, open or found missing.
+pub(super) struct Opened {
+    pub(super) store: Option<Store>,
+    pub(super) device: Option<LiveDevice>,
+    /// The file, so that it can be used in another manner.
+    pub(super) file: Option<Arc<FileStore>>,
+    created: Option<Created>,
+    notes: Vec<String>,
+}
+
+/// A file that was made and goes again, unless it is kept.
+struct Created(Option<PathBuf>);
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Opened {
+    fn missing() -> Self {
+        Self { store: None, device: None, file: None, created: None, notes: Vec::new() }
+    }
+
+    /// Makes a file that was created stay.
+    pub(super) fn keep(&mut self) {
+        if let Some(mut created) = self.created.take() {
+            created.0 = None;
+        }
+    }
+
+    pub(super) fn found(&self, id: &BackstoreId) -> Found {
+        let size_bytes = self.store.as_ref().map(|store| store.backstore.geometry().bytes);
+        Found { backstore: id.clone(), size_bytes, notes: self.notes.clone() }
+    }
+
+    /// The same file with or without a write cache, under a number of its own.
+    pub(super) fn with_write_back(&self, write_back: bool) -> Self {
+        let file = self.file.as_ref().map(|file| Arc::new(file.with_write_back(write_back)));
+        let store = file.as_ref().map(|file| store(Arc::clone(file) as Arc<dyn backstore::Backstore>));
+        Self { store, device: self.device.clone(), file, created: None, notes: Vec::new() }
+    }
+}
+
+fn store(backstore: Arc<dyn backstore::Backstore>) -> Store {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    Store { id: NEXT.fetch_add(1, Ordering::Relaxed), backstore }
+}
+
+/// Opens the medium of `backstore`.
+pub(super) fn open(backstore: &Backstore, occasion: Occasion) -> Result<Opened, Fault> {
+    let opened = match &backstore.medium {
+        Medium::Block { path, read_only, .. } => open_block(path.as_str(), *read_only),
+        Medium::Fileio { path, size_bytes, sparse } => {
+            let write_back = backstore.is_on(Key::EmulateWriteCache);
+            let wanted = size_bytes.map(|bytes| NewFile { bytes, sparse: *sparse });
+            return open_file(path.as_str(), wanted, write_back, occasion);
+        }
+        Medium::Ramdisk { size_bytes, nullio } => {
+            let disk = Ramdisk::new(size_bytes.get(), *nullio)
+                .map_err(|error| no_memory(size_bytes.get(), &error))?;
+            Ok(Opened { store: Some(store(Arc::new(disk))), ..Opened::missing() })
+        }
+    };
+    opened.or_else(|error| missing_or_fault(backstore.kind(), error, occasion))
+}
+
+/// At a restart nothing that is wrong with one medium may keep the others from being served.
+fn missing_or_fault(kind: Kind, error: OpenError, occasion: Occasion) -> Result<Opened, Fault> {
+    match occasion {
+        Occasion::Change => Err(open_fault(kind, error)),
+        Occasion::Restore => {
+            tracing::warn!("{}", open_fault(kind, error));
+            Ok(Opened::missing())
+        }
+    }
+}
+
+fn open_block(path: &str, read_only: Option<bool>) -> Result<Opened, OpenError> {
+    let device = BlockDevice::open(&BlockOptions { path: path.into(), read_only })?;
+    let geometry = device.geometry();
+    let live = LiveDevice {
+        name: device.device().kernel_name.clone(),
+        major: device.device().major,
+        minor: device.device().minor,
+        block_bytes: geometry.block_bytes,
+        rotational: geometry.rotational,
+    };
+    Ok(Opened { store: Some(store(Arc::new(device))), device: Some(live), ..Opened::missing() })
+}
+
+fn open_file(
+    path: &str,
+    wanted: Option<NewFile>,
+    write_back: bool,
+    occasion: Occasion,
+) -> Result<Opened, Fault> {
+    let create = match occasion {
+        Occasion::Change => wanted,
+        Occasion::Restore => None,
+    };
+    let exists = std::fs::symlink_metadata(path).is_ok();
+    if let (Some(new), false) = (create, exists)
+        && !new.bytes.is_multiple_of(u64::from(FILE_BLOCK_BYTES))
+    {
+        return Err(not_whole_blocks(path, new.bytes, FILE_BLOCK_BYTES));
+    }
+    let file = match FileStore::open(&FileOptions { path: path.into(), create, write_back }) {
+        Ok(file) => file,
+        Err(OpenError::Missing(_)) if occasion == Occasion::Change && wanted.is_none() => {
+            return Err(needs_size());
+        }
+        Err(error) => return missing_or_fault(Kind::Fileio, error, occasion),
+    };
+    let bytes = file.geometry().bytes;
+    let mut notes = Vec::new();
+    if occasion == Occasion::Change && wanted.is_some() && file.created().is_none() {
+        notes.push(format!("{path} exists, using its size ({bytes} bytes) instead"));
+    }
+    let tail = bytes % u64::from(FILE_BLOCK_BYTES);
+    if tail != 0 {
+        notes.push(format!("{path} ends within a block: its last {tail} bytes are not used"));
+    }
+    let created = file.created().map(|path| Created(Some(path.to_path_buf())));
+    let file = Arc::new(file);
+    let store = store(Arc::clone(&file) as Arc<dyn backstore::Backstore>);
+    Ok(Opened { store: Some(store), device: None, file: Some(file), created, notes })
+}

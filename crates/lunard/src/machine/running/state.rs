@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What runs now: open backstores, targets, and the maps that guests see.
+//!
+//! Above: `running`, which holds the lock.
+//! Below: `target`, `vhost-scsi`.
+//! Never here: opening, or waiting.
+
+use super::Farewell;
+use super::medium::Opened;
+use crate::machine::{Live, LiveBackstore, LiveTarget};
+use model::{Backstore, BackstoreId, Key, Kind, Lun, RelativePort, Step, TpgTag, Wwn};
+use scsi::inquiry::Identity;
+use scsi::mode::UaInterlock;
+use scsi::vpd::Port;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use target::{Group, LogicalUnit, LunMap, Mapping, UnitFlags};
+use vhost_scsi::{Bound, Endpoint, Reactors, Scope, TargetPort};
+
+/// Who LIO's disks say made them.
+const VENDOR: &str = "LIO-ORG";
+const REVISION: &str = "4.0";
+/// The IEEE company id in LIO's NAA designators.
+const COMPANY_ID: u32 = 0x00_1405;
+/// The logical block of a medium that says nothing, in bytes.
+const BLOCK_BYTES: u32 = 512;
+
+#[derive(Default)]
+pub(super) struct State {
+    units: BTreeMap<BackstoreId, Unit>,
+    targets: BTreeMap<Wwn, Target>,
+    /// Targets whose map is to be published anew.
+    changed: BTreeSet<Wwn>,
+}
+
+struct Unit {
+    backstore: Backstore,
+    opened: Opened,
+    logical_unit: Arc<LogicalUnit>,
+}
+
+struct Target {
+    port: Arc<TargetPort>,
+    /// Absent between a target's first step and the moment its map is whole.
+    endpoint: Option<Endpoint>,
+    tpgs: BTreeMap<TpgTag, Tpg>,
+}
+
+struct Tpg {
+    relative_port: RelativePort,
+    luns: BTreeMap<Lun, (BackstoreId, bool)>,
+}
+
+impl State {
+    pub(super) fn is_connected(&self, wwn: &Wwn) -> bool {
+        self.targets.get(wwn).is_some_and(|target| target.port.connections() > 0)
+    }
+
+    /// Takes over one step; nothing is visible to guests before [`State::publish`].
+    pub(super) fn take_step(
+        &mut self,
+        step: &Step,
+        opened: &mut BTreeMap<BackstoreId, Opened>,
+    ) -> Option<Farewell> {
+        match step {
+            Step::OpenBackstore(backstore) => {
+                let opened = opened.remove(&backstore.id())?;
+                let logical_unit = logical_unit(backstore, &opened);
+                let unit = Unit { backstore: backstore.clone(), opened, logical_unit };
+                self.units.insert(backstore.id(), unit);
+                None
+            }
+            Step::UpdateBackstore(backstore) => self.update(backstore),
+            Step::CloseBackstore(id) => self.units.remove(id).and_then(|unit| farewell(unit.opened)),
+            Step::CreateTarget(wwn) => {
+                let port = Arc::new(TargetPort::new(wwn.to_string(), LunMap::default()));
+                self.targets.insert(wwn.clone(), Target { port, endpoint: None, tpgs: BTreeMap::new() });
+                None
+            }
+            Step::RemoveTarget(wwn) => {
+                let target = self.targets.remove(wwn)?;
+                Some(Farewell {
+                    scope: Scope { port: Some(target.port.id()), ..Scope::default() },
+                    close: None,
+                    last: None,
+                })
+            }
+            Step::CreateTpg { wwn, tag, relative_port, .. } => {
+                let tpg = Tpg { relative_port: *relative_port, luns: BTreeMap::new() };
+                self.target(wwn)?.tpgs.insert(*tag, tpg);
+                None
+            }
+            Step::RemoveTpg { wwn, tag } => {
+                self.target(wwn)?.tpgs.remove(tag);
+                None
+            }
+            Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
+                let tpg = self.target(wwn)?.tpgs.get_mut(tag)?;
+                tpg.luns.insert(*lun, (backstore.clone(), *write_protect));
+                None
+            }
+            Step::UnmapLun { wwn, tag, lun } => {
+                let target = self.target(wwn)?;
+                target.tpgs.get_mut(tag)?.luns.remove(lun);
+                let scope = Scope {
+                    port: Some(target.port.id()),
+                    target: Some(tag.get()),
+                    lun: Some(lun.get()),
+                    ..Scope::default()
+                };
+                Some(Farewell { scope, close: None, last: None })
+            }
+        }
+    }
+
+    /// The target, whose map will be published anew.
+    fn target(&mut self, wwn: &Wwn) -> Option<&mut Target> {
+        self.changed.insert(wwn.clone());
+        self.targets.get_mut(wwn)
+    }
+
+    fn update(&mut self, backstore: &Backstore) -> Option<Farewell> {
+        let id = backstore.id();
+        let unit = self.units.get_mut(&id)?;
+        let write_back = backstore.is_on(Key::EmulateWriteCache);
+        let last = if backstore.kind() == Kind::Fileio
+            && write_back != unit.backstore.is_on(Key::EmulateWriteCache)
+        {
+            let other = unit.opened.with_write_back(write_back);
+            farewell(std::mem::replace(&mut unit.opened, other))
+        } else {
+            None
+        };
+        unit.backstore = backstore.clone();
+        unit.logical_unit = logical_unit(backstore, &unit.opened);
+        for (wwn, target) in &self.targets {
+            if target.tpgs.values().any(|tpg| tpg.luns.values().any(|(shown, _)| *shown == id)) {
+                self.changed.insert(wwn.clone());
+            }
+        }
+        last
+    }
+
+    /// Shows guests what the steps made.
+    pub(super) fn publish(&mut self) {
+        for wwn in std::mem::take(&mut self.changed) {
+            if let Some(target) = self.targets.get(&wwn) {
+                target.port.map().publish(self.map_of(&wwn, target));
+            }
+        }
+    }
+
+    fn map_of(&self, wwn: &Wwn, target: &Target) -> LunMap {
+        let mut map = LunMap::default();
+        for (tag, tpg) in &target.tpgs {
+            let units = tpg.luns.iter().filter_map(|(lun, (id, write_protect))| {
+                let unit = Arc::clone(&self.units.get(id)?.logical_unit);
+                Some((scsi::Lun::new(lun.get())?, Mapping { unit, write_protect: *write_protect }))
+            });
+            let port = Port {
+                target_wwn: wwn.to_string(),
+                tpg_tag: u16::from(tag.get()),
+                relative_port: tpg.relative_port.get(),
+                tg_pt_group: None,
+                lu_group: None,
+            };
+            map.insert(tag.get(), Group::new(port, units));
+        }
+        map
+    }
+
+    /// Lets front ends in where the map is whole.
+    pub(super) fn serve(&mut self, sockets: &mut BTreeMap<Wwn, Bound>, reactors: &Arc<Reactors>) {
+        for (wwn, target) in &mut self.targets {
+            if target.endpoint.is_none()
+                && let Some(bound) = sockets.remove(wwn)
+            {
+                target.endpoint = Some(bound.serve(Arc::clone(&target.port), Arc::clone(reactors)));
+            }
+        }
+    }
+
+    pub(super) fn live(&self, socket: impl Fn(&Wwn) -> PathBuf) -> Live {
+        let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live())).collect();
+        let targets = self.targets.iter().map(|(wwn, target)| {
+            let connected = target.port.connections() > 0;
+            (wwn.clone(), LiveTarget { socket: socket(wwn), connected })
+        });
+        Live { backstores, targets: targets.collect() }
+    }
+}
+
+impl Unit {
+    fn live(&self) -> LiveBackstore {
+        let flags = self.logical_unit.flags;
+        let known = self.backstore.medium.size_bytes().unwrap_or(0);
+        let open = self.opened.store.as_ref();
+        LiveBackstore {
+            size_bytes: open.map_or(known, |store| store.backstore.geometry().bytes),
+            block_bytes: self.logical_unit.geometry.block_bytes,
+            read_only: flags.read_only,
+            write_back: flags.write_cache,
+            missing: open.is_none(),
+            device: self.opened.device.clone(),
+        }
+    }
+}
+
+/// What to wait for before a medium may close.
+fn farewell(opened: Opened) -> Option<Farewell> {
+    let store = opened.store.as_ref()?.id;
+    let scope = Scope { store: Some(store), ..Scope::default() };
+    Some(Farewell { scope, close: Some(store), last: Some(opened) })
+}
+
+fn logical_unit(backstore: &Backstore, opened: &Opened) -> Arc<LogicalUnit> {
+    let product = if backstore.is_on(Key::EmulateModelAlias) {
+        backstore.name.as_str()
+    } else {
+        match backstore.kind() {
+            Kind::Block => "IBLOCK",
+            Kind::Fileio => "FILEIO",
+            Kind::Ramdisk => "RAMDISK-MCP",
+        }
+    };
+    let identity = Identity {
+        vendor: Identity::ascii_field(VENDOR),
+        product: Identity::ascii_field(product),
+        revision: Identity::ascii_field(REVISION),
+        unit_serial: backstore.unit_serial.to_string(),
+        company_id: COMPANY_ID,
+    };
+    let geometry = opened.store.as_ref().map(|store| store.backstore.geometry());
+    let flags = UnitFlags {
+        write_cache: backstore
+            .write_back()
+            .unwrap_or_else(|| geometry.is_some_and(|below| below.write_cache)),
+        fua_write: backstore.is_on(Key::EmulateFuaWrite),
+        solid_state: backstore
+            .attribute(Key::IsNonrot)
+            .map_or_else(|| geometry.is_some_and(|below| !below.rotational), |value| value != 0),
+        read_only: false,
+        tas: backstore.is_on(Key::EmulateTas),
+        ua_interlock: match backstore.attribute(Key::EmulateUaIntlckCtrl) {
+            Some(1) => UaInterlock::Keep,
+            Some(2) => UaInterlock::KeepAndEstablish,
+            _ => UaInterlock::Clear,
+        },
+        report_supported_operation_codes: true,
+    };
+    let block_bytes =
+        backstore.block_bytes().or(geometry.map(|below| below.block_bytes)).unwrap_or(BLOCK_BYTES);
+    let Some(store) = opened.store.clone() else {
+        return Arc::new(LogicalUnit::missing(identity, block_bytes, flags));
+    };
+    let mut unit = LogicalUnit::new(store, identity, block_bytes, flags);
+    if let Some(optimal) = backstore.attribute(Key::OptimalSectors) {
+        unit.optimal_blocks = optimal;
+    }
+    Arc::new(unit)
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! SCSI as bytes and their meaning.
+//!
+//! Above: `target`, which decides what a command does; `vhost-scsi`, which carries LUN fields and sense;
+//! `initiator`, which speaks the other side.
+//! Below: nothing of Lunar.
+//! Never here: state, I/O, threads, or a guest's buffer.  A function of this crate is handed facts and
+//! returns bytes, or is handed bytes and returns facts; it never panics on what a guest sent.
+//!
+//! One table, [`opcode::OPCODES`], is the truth about which commands exist: [`decode`], the length of a
+//! CDB and REPORT SUPPORTED OPERATION CODES are derived from it.
+//!
+//! Comments cite SPC-4, SBC-3 and SAM-5 by the titles of their clauses and fields: the numbers of clauses
+//! differ from one revision to the next, the titles do not.
+
+#![forbid(unsafe_code)]
+
+mod field; // where fields lie in bytes: the only shifts and masks
+mod geometry; // blocks and how many there are       SBC
+mod lun; // the addresses of logical units            SAM
+mod sense; // why a command was refused               SPC
+mod status; // how a command ended                    SAM
+
+mod cdb; // a command as the guest meant it           SPC, SBC
+pub mod opcode; // THE table                          SPC
+
+// The answers, a file for each.
+pub mod capacity;
+pub mod inquiry;
+pub mod mode;
+pub mod report_luns;
+pub mod rsoc;
+pub mod vpd;
+
+pub use cdb::block::{Read, SynchronizeCache, Verify, Write};
+pub use cdb::primary::{
+    Inquiry, ModeSense, PageControl, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
+    ReportingOption, RequestSense, SelectReport, StartStopUnit,
+};
+pub use cdb::{CDB_BYTES_MAX, Command, DataPhase};
+pub use geometry::{BlockCount, Geometry, Lba};
+pub use lun::{Address, Lun};
+pub use opcode::{Capabilities, decode};
+pub use sense::{EncodedSense, SENSE_BYTES_MAX, Sense, SenseFormat, SenseKey};
+pub use status::Status;

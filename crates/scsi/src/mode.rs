@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! How a unit behaves: the mode pages.  SPC-4 and SBC-3, mode parameters.
+//!
+//! Above: `target`, which knows the state.
+//! Below: `field`.
+//! Never here: a change.  No page can be changed or saved, and the pages say so.
+//!
+//! To add a page: write its builder, and a row in `PAGES`.
+
+use crate::cdb::primary::{ModeSense, PageControl};
+use crate::field::Block;
+use crate::{BlockCount, Sense};
+
+/// PAGE CODE for all pages, SUBPAGE CODE for all subpages.
+const ALL_PAGES: u8 = 0x3f;
+const ALL_SUBPAGES: u8 = 0xff;
+
+/// What the pages and their header are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModeState {
+    /// The number of blocks of the unit.
+    pub blocks: BlockCount,
+    /// The length of a block in bytes.
+    pub block_bytes: u32,
+    /// WCE: a write may be answered from a volatile cache.
+    pub write_cache: bool,
+    /// DPOFUA: DPO and FUA may be set.  [`Capabilities::dpofua`](crate::Capabilities) must say the same.
+    pub dpofua: bool,
+    /// WP: the unit, or the way to it, is read-only.
+    pub write_protected: bool,
+    /// D_SENSE: sense data comes in descriptor format.
+    pub d_sense: bool,
+    /// TAS: a command that another nexus aborts ends with TASK ABORTED.
+    pub tas: bool,
+    /// UA_INTLCK_CTRL: what happens to a unit attention that was reported.
+    pub ua_interlock: UaInterlock,
+}
+
+/// UA_INTLCK_CTRL of the Control mode page.  SPC-4.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum UaInterlock {
+    /// It is cleared.  The attribute `emulate_ua_intlck_ctrl` = 0.
+    #[default]
+    Clear = 0b00,
+    /// It stays until REQUEST SENSE.  The attribute = 1.
+    Keep = 0b10,
+    /// It stays, and BUSY, TASK SET FULL and RESERVATION CONFLICT establish one.  The attribute = 2.
+    KeepAndEstablish = 0b11,
+}
+
+/// A page: its code, and all of its bytes with the values in force.
+struct Page {
+    code: u8,
+    bytes: fn(&ModeState) -> Vec<u8>,
+}
+
+/// Every page that there is, in the order in which page 3Fh must list them.
+const PAGES: &[Page] = &[
+    Page { code: 0x01, bytes: error_recovery },
+    Page { code: 0x08, bytes: caching },
+    Page { code: 0x0a, bytes: control },
+    Page { code: 0x1c, bytes: informational_exceptions },
+];
+
+/// Returns the whole answer to MODE SENSE (6) or (10); the caller cuts it to the allocation length, which
+/// leaves the length field true.
+///
+/// # Errors
+///
+/// INVALID FIELD IN CDB for a page or subpage that is not there, SAVING PARAMETERS NOT SUPPORTED where saved
+/// values are asked for (SPC-4, MODE SENSE (6), saved values).
+pub fn sense(command: &ModeSense, state: &ModeState) -> Result<Vec<u8>, Sense> {
+    if command.control == PageControl::Saved {
+        return Err(Sense::SAVING_PARAMETERS_NOT_SUPPORTED);
+    }
+    if !matches!(command.subpage, 0 | ALL_SUBPAGES) {
+        return Err(Sense::INVALID_FIELD_IN_CDB);
+    }
+    let pages: Vec<u8> = PAGES
+        .iter()
+        .filter(|page| matches!(command.page, ALL_PAGES) || page.code == command.page)
+        .flat_map(|page| values(page, command.control, state))
+        .collect();
+    if pages.is_empty() {
+        return Err(Sense::INVALID_FIELD_IN_CDB);
+    }
+    let descriptor = block_descriptor(command, state);
+    let mut answer = if command.long_header {
+        header_10(&descriptor, &pages, state)
+    } else {
+        header_6(&descriptor, &pages, state)
+    };
+    answer.extend(descriptor);
+    answer.extend(pages);
+    Ok(answer)
+}
+
+fn values(page: &Page, control: PageControl, state: &ModeState) -> Vec<u8> {
+    let mut bytes = (page.bytes)(state);
+    match control {
+        // Nothing can be changed from here, so a unit that was never touched has the values in force.
+        PageControl::Current | PageControl::Default | PageControl::Saved => {}
+        PageControl::Changeable => bytes.iter_mut().skip(2).for_each(|byte| *byte = 0),
+    }
+    bytes
+}
+
+/// SPC-4, mode parameter header (6).
+fn header_6(descriptor: &[u8], pages: &[u8], state: &ModeState) -> Vec<u8> {
+    let behind_length = 3 + descriptor.len() + pages.len();
+    Block::<4>::new()
+        .byte::<0>(u8::try_from(behind_length).unwrap_or(u8::MAX))
+        .byte::<2>(device_specific(state))
+        .byte::<3>(u8::try_from(descriptor.len()).unwrap_or(u8::MAX))
+        .done()
+        .to_vec()
+}
+
+/// SPC-4, mode parameter header (10).
+fn header_10(descriptor: &[u8], pages: &[u8], state: &ModeState) -> Vec<u8> {
+    let behind_length = 6 + descriptor.len() + pages.len();
+    Block::<8>::new()
+        .be16::<0>(u16::try_from(behind_length).unwrap_or(u16::MAX))
+        .byte::<3>(device_specific(state))
+        .bit::<4, 0>(descriptor.len() == 16) // LONGLBA
+        .be16::<6>(u16::try_from(descriptor.len()).unwrap_or(u16::MAX))
+        .done()
+        .to_vec()
+}
+
+/// SBC-3, DEVICE-SPECIFIC PARAMETER field.
+fn device_specific(state: &ModeState) -> u8 {
+    let [byte] = Block::<1>::new().bit::<0, 7>(state.write_protected).bit::<0, 4>(state.dpofua).done();
+    byte
+}
+
+/// SBC-3, mode parameter block descriptors: the short descriptor, or the long one where it is welcome and the short one would not do.
+fn block_descriptor(command: &ModeSense, state: &ModeState) -> Vec<u8> {
+    if command.disable_block_descriptors {
+        return Vec::new();
+    }
+    match u32::try_from(state.blocks.0) {
+        Err(_) if command.long_lba_accepted => {
+            Block::<16>::new().be64::<0>(state.blocks.0).be32::<12>(state.block_bytes).done().to_vec()
+        }
+        blocks => {
+            let blocks = blocks.unwrap_or(u32::MAX);
+            Block::<8>::new().be32::<0>(blocks).be32::<4>(state.block_bytes).done().to_vec()
+        }
+    }
+}
+
+/// SBC-3, Read-Write Error Recovery.
+fn error_recovery(_: &ModeState) -> Vec<u8> {
+    Block::<12>::new().byte::<0>(0x01).byte::<1>(0x0a).done().to_vec()
+}
+
+/// SBC-3, Caching.
+fn caching(state: &ModeState) -> Vec<u8> {
+    Block::<20>::new()
+        .byte::<0>(0x08)
+        .byte::<1>(0x12)
+        .bit::<2, 2>(state.write_cache) // WCE; RCD = 0.
+        .bit::<12, 5>(true) // DRA: no read-ahead of ours.
+        .done()
+        .to_vec()
+}
+
+/// SPC-4, Control.
+fn control(state: &ModeState) -> Vec<u8> {
+    Block::<12>::new()
+        .byte::<0>(0x0a)
+        .byte::<1>(0x0a)
+        .bit::<2, 2>(state.d_sense)
+        .bit::<2, 1>(true) // GLTSD: no log pages are saved.
+        .bits::<3, 7, 4>(1) // QUEUE ALGORITHM MODIFIER: unrestricted reordering.
+        .bits::<4, 5, 4>(state.ua_interlock as u8)
+        .bit::<5, 6>(state.tas)
+        .be16::<8>(0xffff) // BUSY TIMEOUT PERIOD: unlimited.
+        .be16::<10>(30) // EXTENDED SELF-TEST COMPLETION TIME in seconds.
+        .done()
+        .to_vec()
+}
+
+/// SPC-4, Informational Exceptions Control.
+fn informational_exceptions(_: &ModeState) -> Vec<u8> {
+    Block::<12>::new().byte::<0>(0x1c).byte::<1>(0x0a).done().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATE: ModeState = ModeState {
+        blocks: BlockCount(0x0001_0000),
+        block_bytes: 512,
+        write_cache: true,
+        dpofua: true,
+        write_protected: false,
+        d_sense: false,
+        tas: true,
+        ua_interlock: UaInterlock::Clear,
+    };
+
+    fn ask(page: u8) -> ModeSense {
+        ModeSense {
+            long_header: false,
+            disable_block_descriptors: true,
+            long_lba_accepted: false,
+            control: PageControl::Current,
+            page,
+            subpage: 0,
+            allocation_bytes: 0xfc,
+        }
+    }
+
+    /// Returns a page of a unit in `state`, behind a header of four bytes.
+    fn page(code: u8, state: ModeState) -> Vec<u8> {
+        let answer = sense(&ask(code), &state).expect("the page is there");
+        assert_eq!(usize::from(answer[0]), answer.len() - 1);
+        answer[4..].to_vec()
+    }
+
+    #[test]
+    fn linux_prints_43_00_10_08() {
+        let command = ModeSense { disable_block_descriptors: false, ..ask(0x3f) };
+        let answer = sense(&command, &STATE).expect("all pages");
+        assert_eq!(answer[..12], [0x43, 0x00, 0x10, 0x08, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x02, 0x00]);
+        assert_eq!(answer.len(), 68);
+    }
+
+    #[test]
+    fn the_write_cache_is_bit_2_of_the_caching_page() {
+        let on = [0x08, 0x12, 0x04, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(page(0x08, STATE), on);
+        let off = [0x08, 0x12, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(page(0x08, ModeState { write_cache: false, ..STATE }), off);
+    }
+
+    #[test]
+    fn the_header_says_read_only_and_dpofua() {
+        let device_specific = |state| sense(&ask(0x08), &state).expect("the page is there")[2];
+        assert_eq!(device_specific(STATE), 0x10);
+        assert_eq!(device_specific(ModeState { write_protected: true, ..STATE }), 0x90);
+        assert_eq!(device_specific(ModeState { write_protected: true, dpofua: false, ..STATE }), 0x80);
+        let long = ModeSense { long_header: true, ..ask(0x08) };
+        let answer = sense(&long, &ModeState { write_protected: true, ..STATE }).expect("the page is there");
+        assert_eq!(answer[..8], [0x00, 0x1a, 0x00, 0x90, 0x00, 0x00, 0x00, 0x00]);
+    }
+
+    #[test]
+    fn the_control_page_follows_the_attributes() {
+        let control = |state| page(0x0a, state)[2..6].to_vec();
+        assert_eq!(control(STATE), [0x02, 0x10, 0x00, 0x40]);
+        assert_eq!(control(ModeState { d_sense: true, ..STATE }), [0x06, 0x10, 0x00, 0x40]);
+        assert_eq!(control(ModeState { tas: false, ..STATE }), [0x02, 0x10, 0x00, 0x00]);
+        let interlock = |ua_interlock| control(ModeState { ua_interlock, ..STATE });
+        assert_eq!(interlock(UaInterlock::Keep), [0x02, 0x10, 0x20, 0x40]);
+        assert_eq!(interlock(UaInterlock::KeepAndEstablish), [0x02, 0x10, 0x30, 0x40]);
+    }
+
+    #[test]
+    fn nothing_can_be_changed() {
+        let command = ModeSense { control: PageControl::Changeable, ..ask(0x0a) };
+        let answer = sense(&command, &STATE).expect("the page is there");
+        assert_eq!(answer, [0x0f, 0x00, 0x10, 0x00, 0x0a, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_page_that_is_not_there_is_refused() {
+        for code in (0..0x3f).filter(|code| ![0x01, 0x08, 0x0a, 0x1c].contains(code)) {
+            assert_eq!(sense(&ask(code), &STATE), Err(Sense::INVALID_FIELD_IN_CDB), "{code:02x}");
+        }
+        assert_eq!(sense(&ModeSense { subpage: 1, ..ask(0x3f) }, &STATE), Err(Sense::INVALID_FIELD_IN_CDB));
+    }
+
+    #[test]
+    fn a_long_block_descriptor_comes_only_where_it_is_welcome_and_needed() {
+        let bytes = |blocks, long_header, long_lba_accepted| {
+            let command =
+                ModeSense { long_header, long_lba_accepted, disable_block_descriptors: false, ..ask(0x08) };
+            let answer = sense(&command, &ModeState { blocks: BlockCount(blocks), ..STATE });
+            answer.expect("the page is there").len() - 20
+        };
+        assert_eq!(bytes(0xffff_ffff, true, true), 8 + 8);
+        assert_eq!(bytes(0x1_0000_0000, true, false), 8 + 8);
+        assert_eq!(bytes(0x1_0000_0000, true, true), 8 + 16);
+    }
+}

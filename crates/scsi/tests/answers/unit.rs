@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A unit that decodes, admits, checks ranges and builds answers, and does nothing else.
+//!
+//! Above: the tests beside it.
+//! Below: the public functions of `scsi`.
+//! Never here: an expectation.
+
+use scsi::inquiry::{Identity, InquiryFlags, Peripheral};
+use scsi::mode::{ModeState, UaInterlock};
+use scsi::vpd::{ExtendedInquiry, Facts, Limits, Port, Provisioning};
+use scsi::{
+    BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, capacity, inquiry, mode,
+    report_luns, rsoc, vpd,
+};
+
+/// An answer: data or sense key, code and qualifier.
+pub(crate) type Answer = Result<Vec<u8>, [u8; 3]>;
+
+#[derive(Debug)]
+pub(crate) struct Unit {
+    pub(crate) identity: Identity,
+    pub(crate) flags: InquiryFlags,
+    pub(crate) port: Port,
+    pub(crate) extended: ExtendedInquiry,
+    pub(crate) limits: Limits,
+    pub(crate) provisioning: Provisioning,
+    pub(crate) solid_state: bool,
+    pub(crate) geometry: Geometry,
+    pub(crate) write_cache: bool,
+    pub(crate) luns: Vec<Lun>,
+}
+
+impl Unit {
+    /// Returns LIO's fileio unit of the recordings: `serial` is the last digit of its serial number.
+    pub(crate) fn lio(serial: u8) -> Self {
+        Self {
+            identity: Identity {
+                vendor: *b"LIO-ORG ",
+                product: *b"FILEIO          ",
+                revision: *b"4.0 ",
+                unit_serial: format!("3f9e2c5a-7d41-4f0e-9b7a-00000000000{serial}"),
+                company_id: 0x00_1405,
+            },
+            flags: InquiryFlags {
+                peripheral: Peripheral::Disk,
+                implicit_alua: true,
+                explicit_alua: true,
+                third_party_copy: true,
+                protect: false,
+                multi_port: false,
+            },
+            port: Port {
+                target_wwn: String::from("naa.5001405000000001"),
+                tpg_tag: 1,
+                relative_port: 1,
+                tg_pt_group: Some(0),
+                lu_group: Some(0),
+            },
+            extended: ExtendedInquiry { head_of_queue: true, ordered: true, volatile_cache: true },
+            limits: Limits {
+                granularity_blocks: 1,
+                transfer_blocks_max: 0x4000,
+                transfer_blocks_optimal: 0x4000,
+                compare_and_write_blocks_max: 1,
+                ..Limits::default()
+            },
+            provisioning: Provisioning::default(),
+            solid_state: false,
+            geometry: Geometry {
+                blocks: BlockCount(131_072),
+                block_bytes: 512,
+                physical_exponent: 0,
+                lowest_aligned: 0,
+            },
+            write_cache: true,
+            luns: (0..6).filter_map(Lun::new).collect(),
+        }
+    }
+
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        Facts {
+            peripheral: self.flags.peripheral,
+            identity: &self.identity,
+            port: &self.port,
+            extended: self.extended,
+            limits: self.limits,
+            provisioning: self.provisioning,
+            solid_state: self.solid_state,
+        }
+    }
+
+    pub(crate) fn mode_state(&self) -> ModeState {
+        ModeState {
+            blocks: self.geometry.blocks,
+            block_bytes: self.geometry.block_bytes,
+            write_cache: self.write_cache,
+            dpofua: self.write_cache,
+            write_protected: false,
+            d_sense: false,
+            tas: true,
+            ua_interlock: UaInterlock::Clear,
+        }
+    }
+
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        Capabilities { dpofua: self.write_cache, report_supported_operation_codes: true }
+    }
+
+    /// Answers a CDB, cut to its allocation length.
+    pub(crate) fn answer(&self, bytes: &[u8]) -> Answer {
+        let mut cdb = [0; CDB_BYTES_MAX];
+        cdb[..bytes.len()].copy_from_slice(bytes);
+        self.run(&cdb).map_err(|sense| [sense.key as u8, sense.asc, sense.ascq])
+    }
+
+    pub(crate) fn run(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Vec<u8>, Sense> {
+        let command = self.capabilities().decode(cdb)?;
+        let mut answer = self.whole_answer(&command)?;
+        if let scsi::DataPhase::In { bytes_max } = command.data_phase() {
+            answer.truncate(usize::try_from(bytes_max).expect("the tests run on 64 bits"));
+        }
+        Ok(answer)
+    }
+
+    pub(crate) fn whole_answer(&self, command: &Command) -> Result<Vec<u8>, Sense> {
+        let moved = |first, blocks| self.geometry.check(first, blocks).map(|()| Vec::new());
+        match command {
+            Command::TestUnitReady | Command::StartStopUnit(_) => Ok(Vec::new()),
+            Command::RequestSense(command) => Ok(Sense::NO_SENSE.encode(command.format()).to_vec()),
+            Command::Inquiry(command) => match command.page {
+                None => Ok(inquiry::standard(&self.identity, &self.flags)),
+                Some(page) => vpd::page(page, &self.facts()).ok_or(Sense::INVALID_FIELD_IN_CDB),
+            },
+            Command::ModeSense(command) => mode::sense(command, &self.mode_state()),
+            Command::ReadCapacity10 => Ok(capacity::read_capacity_10(&self.geometry)),
+            Command::ReadCapacity16(_) => Ok(capacity::read_capacity_16(&self.geometry, self.provisioning)),
+            Command::Read(command) => moved(command.first, command.blocks),
+            Command::Write(command) => moved(command.first, command.blocks),
+            Command::Verify(command) => moved(command.first, command.blocks),
+            Command::SynchronizeCache(command) => moved(command.first, command.blocks),
+            Command::ReportLuns(command) => Ok(report_luns::build(&self.luns, command.select)),
+            Command::ReportSupportedOperationCodes(command) => rsoc::build(command, &self.capabilities()),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `create`: makes a backstore, a target, a target port group or a LUN.
+//!
+//! Above: the table.  Below: one file for each sort of thing.
+//! Never here: a rule; the daemon refuses what cannot be.
+
+mod block;
+mod fileio;
+mod lun;
+mod ramdisk;
+mod target;
+mod tpg;
+
+use crate::command::{Command, Parameter, Values, optional};
+use crate::failure::Failure;
+use crate::screen::Level;
+use crate::session::Call;
+use api::v1;
+
+pub(super) const COMMANDS: &[Command] =
+    &[block::COMMAND, fileio::COMMAND, ramdisk::COMMAND, target::COMMAND, tpg::COMMAND, lun::COMMAND];
+
+/// The parameter that sets the unit serial number, in targetcli's word for it.
+const SERIAL: Parameter = optional("wwn", Values::Free, "the unit serial number; made up if left out");
+
+/// Makes a backstore, reports what the daemon noted, and returns it as it is now.
+fn make_backstore(call: &mut Call<'_>, wanted: v1::CreateBackstore) -> Result<v1::Backstore, Failure> {
+    let outcome = call.apply(v1::Change::CreateBackstore(wanted))?;
+    let v1::Outcome::BackstoreCreated { backstore, notes } = outcome else {
+        return Err(unexpected(&outcome));
+    };
+    for note in notes {
+        call.say(Level::Info, &note);
+    }
+    Ok(backstore)
+}
+
+/// The daemon is of another version, or wrong.
+fn unexpected(outcome: &v1::Outcome) -> Failure {
+    Failure::new(format!("lunard gave an answer that this version of lunar does not know: {outcome:?}"))
+}
+
+/// Reports what was made, and remembers where it is.
+fn made(call: &mut Call<'_>, message: &str, name: &str) {
+    call.say(Level::Info, message);
+    let path = call.path.child(name);
+    call.created(&path);
+}
+
+/// The number of `7` or `lun7`, with `lun` in any case; `None` for anything else.
+pub(super) fn number_after(prefix: &str, text: &str) -> Option<u16> {
+    let digits = match text.get(..prefix.len()) {
+        Some(head) if head.eq_ignore_ascii_case(prefix) => &text[prefix.len()..],
+        _ => text,
+    };
+    let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits.then(|| digits.parse().ok()).flatten()
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `delete`: removes a backstore, a target, a target port group or a LUN.
+//!
+//! Above: the table.  Below: the API.
+//! Never here: a rule; the daemon refuses what is in use.
+
+use super::create::number_after;
+use crate::command::{Command, Needs, Places, Values, optional, required};
+use crate::failure::Failure;
+use crate::screen::Level;
+use crate::session::Call;
+use crate::tree::{Place, Subject, VHOST_IN_CONFIGFS};
+use crate::wwn;
+use api::v1::{BackstoreId, Change, Kind};
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "delete",
+        places: Places::At(&[Place::Block, Place::Fileio, Place::Ramdisk]),
+        parameters: &[
+            required("name", Values::Child, "its name"),
+            optional("save", Values::Truth, "taken and ignored: every change is on disk when it is answered"),
+        ],
+        summary: "Remove a backstore",
+        details: "It is refused while a LUN shows the backstore. The file or device is left as it is; the contents \
+of a ramdisk are lost.",
+        needs: Needs::Node,
+        run: backstore,
+    },
+    Command {
+        name: "delete",
+        places: Places::At(&[Place::Vhost]),
+        parameters: &[required("wwn", Values::Child, "its name")],
+        summary: "Remove a target with its target port groups and LUNs",
+        details: "It is refused while a guest is connected. The backstores stay.",
+        needs: Needs::Node,
+        run: target,
+    },
+    Command {
+        name: "delete",
+        places: Places::At(&[Place::Target]),
+        parameters: &[required("tag", Values::Child, "its number, or tpg and its number")],
+        summary: "Remove a target port group with its LUNs",
+        details: "The backstores stay.",
+        needs: Needs::Node,
+        run: tpg,
+    },
+    Command {
+        name: "delete",
+        places: Places::At(&[Place::Luns]),
+        parameters: &[required("lun", Values::Child, "its number, or lun and its number")],
+        summary: "Take a LUN from the guest",
+        details: "The backstore stays.",
+        needs: Needs::Node,
+        run: lun,
+    },
+];
+
+fn backstore(call: &mut Call<'_>) -> Result<(), Failure> {
+    let kind = match call.node.subject.place() {
+        Place::Block => Kind::Block,
+        Place::Fileio => Kind::Fileio,
+        _ => Kind::Ramdisk,
+    };
+    call.arguments.truth("save")?;
+    let name = call.arguments.required("name")?.to_owned();
+    if call.node.child(&name).is_none() {
+        return Err(unknown(call, format!("No storage object named {name}.")));
+    }
+    call.apply(Change::DeleteBackstore { id: BackstoreId { kind, name: name.clone() } })?;
+    call.say(Level::Info, &format!("Deleted storage object {name}."));
+    Ok(())
+}
+
+fn target(call: &mut Call<'_>) -> Result<(), Failure> {
+    let wwn = call.arguments.required("wwn")?.to_owned();
+    let name = wwn::normalize(&wwn)?;
+    if call.node.child(&name).is_none() {
+        return Err(unknown(call, format!("No such Target in configfs: {VHOST_IN_CONFIGFS}/{name}")));
+    }
+    call.apply(Change::DeleteTarget { wwn: name })?;
+    call.say(Level::Info, &format!("Deleted Target {wwn}."));
+    Ok(())
+}
+
+fn tpg(call: &mut Call<'_>) -> Result<(), Failure> {
+    let Subject::Target { wwn } = &call.node.subject else { return Ok(()) };
+    let typed = call.arguments.required("tag")?;
+    let tag = number_after("tpg", typed)
+        .ok_or_else(|| unknown(call, "Tag argument must be a number.".to_owned()))?;
+    if call.node.child(&format!("tpg{tag}")).is_none() {
+        return Err(unknown(call, format!("No such TPG in configfs: {VHOST_IN_CONFIGFS}/{wwn}/tpgt_{tag}")));
+    }
+    call.apply(Change::DeleteTpg { wwn: wwn.clone(), tag })?;
+    call.say(Level::Info, &format!("Deleted TPGT {tag}."));
+    Ok(())
+}
+
+fn lun(call: &mut Call<'_>) -> Result<(), Failure> {
+    let Subject::Luns { wwn, tag } = &call.node.subject else { return Ok(()) };
+    let typed = call.arguments.required("lun")?;
+    let lun = number_after("lun", typed).filter(|lun| call.node.child(&format!("lun{lun}")).is_some());
+    let Some(lun) = lun else { return Err(unknown(call, "Invalid LUN".to_owned())) };
+    call.apply(Change::UnmapLun { wwn: wwn.clone(), tag: *tag, lun })?;
+    call.say(Level::Info, &format!("Deleted LUN {lun}."));
+    Ok(())
+}
+
+/// A failure to find what was named, with what there is.
+fn unknown(call: &Call<'_>, message: String) -> Failure {
+    let names: Vec<&str> = call.node.children.iter().map(|child| child.name.as_str()).collect();
+    let hint = match names.as_slice() {
+        [] => format!("{} has none", call.path),
+        names => format!("{} has {}", call.path, shortened(names)),
+    };
+    Failure::new(message).hint(hint)
+}
+
+/// The most names a hint lists.
+const NAMES_MAX: usize = 8;
+
+fn shortened(names: &[&str]) -> String {
+    let more = names.len().saturating_sub(NAMES_MAX);
+    let list = names.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(" ");
+    if more > 0 { format!("{list} and {more} more") } else { list }
+}

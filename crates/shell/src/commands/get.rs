@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `get`: shows parameters of a group.
+//!
+//! Above: the table; `set` shares the groups.  Below: `settings`, the API.
+//! Never here: which attributes a backstore has.
+
+use crate::command::{Command, Need, Needs, Parameter, Places, Values, optional};
+use crate::failure::Failure;
+use crate::session::Call;
+use crate::settings::SETTINGS;
+use crate::tree::{Place, Subject};
+use api::v1;
+
+pub(super) const COMMANDS: &[Command] = &[Command {
+    name: "get",
+    places: Places::All,
+    parameters: &[
+        optional(
+            "group",
+            Values::Group,
+            "global, or attribute at a backstore; all groups are named if left out",
+        ),
+        Parameter {
+            name: "parameter",
+            need: Need::EveryValue,
+            values: Values::GroupParameter,
+            about: "which to show; all of the group with their descriptions if left out",
+        },
+    ],
+    summary: "Show parameters",
+    details: "",
+    needs: Needs::Node,
+    run,
+}];
+
+/// One parameter of a group.
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) writable: bool,
+    /// The word that `set` shows in place of the value.
+    pub(super) kind: &'static str,
+    pub(super) about: String,
+}
+
+fn run(call: &mut Call<'_>) -> Result<(), Failure> {
+    let Some(group) = call.arguments.get("group").map(str::to_owned) else {
+        list_groups(call);
+        return Ok(());
+    };
+    let entries = entries(call, &group)?;
+    if call.arguments.values.is_empty() {
+        return show_all(call, &group, entries.iter().map(|entry| (entry, entry.value.as_str())));
+    }
+    let wanted: Vec<&Entry> = call
+        .arguments
+        .values
+        .iter()
+        .map(|name| {
+            let entry = entries.iter().find(|entry| entry.name == *name);
+            entry.ok_or_else(|| Failure::new(format!("No parameter '{name}' in group '{group}'.")))
+        })
+        .collect::<Result<_, _>>()?;
+    for entry in wanted {
+        // targetcli ends the line of a parameter that can be set with a space.
+        let mark = if entry.writable { "" } else { "[ro]" };
+        call.print_line(&format!("{}={} {mark}", entry.name, entry.value));
+    }
+    Ok(())
+}
+
+/// The groups that the node has, by name.
+pub(crate) fn groups(place: Place) -> &'static [&'static str] {
+    if place == Place::StorageObject { &["attribute", "global"] } else { &["global"] }
+}
+
+pub(super) fn list_groups(call: &mut Call<'_>) {
+    let groups = groups(call.node.subject.place()).join(" ");
+    call.print("\nAVAILABLE CONFIGURATION GROUPS\n==============================\n");
+    call.print_line(&groups);
+}
+
+/// The parameters of a group at this node, by name.
+pub(super) fn entries(call: &Call<'_>, group: &str) -> Result<Vec<Entry>, Failure> {
+    if !groups(call.node.subject.place()).contains(&group) {
+        return Err(Failure::new(format!("Unknown configuration group: {group}"))
+            .hint(format!("this node has {}", groups(call.node.subject.place()).join(" "))));
+    }
+    match (group, &call.node.subject) {
+        ("attribute", Subject::Backstore(backstore)) => Ok(attributes(backstore, &call.api().attributes()?)),
+        _ => Ok(globals(call)),
+    }
+}
+
+fn globals(call: &Call<'_>) -> Vec<Entry> {
+    let entry = |setting: &crate::settings::Setting| Entry {
+        name: setting.name.to_owned(),
+        value: call.kept.global(setting.name).to_owned(),
+        writable: true,
+        kind: setting.kind.word(),
+        about: setting.about.to_owned(),
+    };
+    SETTINGS.iter().map(entry).collect()
+}
+
+fn attributes(backstore: &v1::Backstore, table: &v1::AttributeTable) -> Vec<Entry> {
+    let entry = |(name, value): (&String, &String)| {
+        let info = table.attributes.iter().find(|info| info.name == *name);
+        Entry {
+            name: name.clone(),
+            value: value.clone(),
+            writable: info.is_some_and(|info| info.settable_on.contains(&backstore.id.kind)),
+            kind: if value.bytes().all(|byte| byte.is_ascii_digit()) { "number" } else { "string" },
+            about: info.map(|info| format!("{}.", info.help)).unwrap_or_default(),
+        }
+    };
+    backstore.attributes.iter().map(entry).collect()
+}
+
+/// A heading, and each parameter with its description.
+pub(super) fn show_all<'e>(
+    call: &mut Call<'_>,
+    group: &str,
+    entries: impl Iterator<Item = (&'e Entry, &'e str)>,
+) -> Result<(), Failure> {
+    let heading = format!("{} CONFIG GROUP", group.to_uppercase());
+    call.print(&format!("{heading}\n{}\n", "=".repeat(heading.len())));
+    for (entry, value) in entries {
+        let mark = if entry.writable { "" } else { " [ro]" };
+        let line = format!("{}={value}{mark}", entry.name);
+        call.print(&format!("{line}\n{}\n{}\n\n", "-".repeat(line.chars().count()), entry.about));
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `set`: changes parameters of a group.
+//!
+//! Above: the table.  Below: `get`, which knows the groups; `settings`, the API.
+//! Never here: which values an attribute takes.
+
+use super::get::{Entry, entries, list_groups, show_all};
+use crate::command::{Command, Need, Needs, Parameter, Places, Values, optional};
+use crate::failure::Failure;
+use crate::screen::Level;
+use crate::session::Call;
+use crate::settings::Setting;
+use crate::tree::Subject;
+use api::v1::{Change, Outcome};
+
+pub(super) const COMMANDS: &[Command] = &[Command {
+    name: "set",
+    places: Places::All,
+    parameters: &[
+        optional(
+            "group",
+            Values::Group,
+            "global, or attribute at a backstore; all groups are named if left out",
+        ),
+        Parameter {
+            name: "parameter",
+            need: Need::EveryAssignment,
+            values: Values::GroupParameter,
+            about: "what to set; if left out, what can be set is shown",
+        },
+    ],
+    summary: "Change parameters",
+    details: "Several are changed together: all of them, or none. `set global` is about this shell and its user, \
+not about the daemon.",
+    needs: Needs::Node,
+    run,
+}];
+
+fn run(call: &mut Call<'_>) -> Result<(), Failure> {
+    let Some(group) = call.arguments.get("group").map(str::to_owned) else {
+        list_groups(call);
+        return Ok(());
+    };
+    let known = entries(call, &group)?;
+    let wanted = call.arguments.assignments.clone();
+    if wanted.is_empty() {
+        let writable = known.iter().filter(|entry| entry.writable);
+        return show_all(call, &group, writable.map(|entry| (entry, entry.kind)));
+    }
+    for (name, value) in &wanted {
+        check(&known, &group, name, value)?;
+    }
+    let values = match &call.node.subject {
+        Subject::Backstore(backstore) if group == "attribute" => {
+            let id = backstore.id.clone();
+            set_attributes(call, &id, &wanted)?
+        }
+        _ => set_globals(call, &wanted)?,
+    };
+    for ((name, _), value) in wanted.iter().zip(values) {
+        call.say(Level::Info, &format!("Parameter {name} is now '{value}'."));
+    }
+    Ok(())
+}
+
+/// What can be told without the daemon, in targetcli's words.
+fn check(known: &[Entry], group: &str, name: &str, value: &str) -> Result<(), Failure> {
+    let Some(entry) = known.iter().find(|entry| entry.name == *name) else {
+        return Err(Failure::new(format!("Unknown parameter {name} in group '{group}'.")));
+    };
+    if !entry.writable {
+        return Err(Failure::new(format!("Parameter {name} is read-only.")));
+    }
+    if entry.kind == "number" && (value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Err(Failure::new(format!("Not setting {name}! Syntax error, '{value}' is not a NUMBER.")));
+    }
+    Ok(())
+}
+
+fn set_attributes(
+    call: &mut Call<'_>,
+    id: &api::v1::BackstoreId,
+    wanted: &[(String, String)],
+) -> Result<Vec<String>, Failure> {
+    let change = |(attribute, value): &(String, String)| Change::SetAttribute {
+        id: id.clone(),
+        attribute: attribute.clone(),
+        value: value.clone(),
+    };
+    let outcomes = call.apply_all(wanted.iter().map(change).collect())?;
+    let read_back = outcomes.into_iter().zip(wanted).map(|(outcome, (_, typed))| match outcome {
+        Outcome::AttributeSet { value } => value,
+        _ => typed.clone(),
+    });
+    Ok(read_back.collect())
+}
+
+fn set_globals(call: &mut Call<'_>, wanted: &[(String, String)]) -> Result<Vec<String>, Failure> {
+    let mut checked = Vec::with_capacity(wanted.len());
+    for (name, value) in wanted {
+        // `check` found it, so that it is in the table.
+        if let Some(setting) = Setting::find(name) {
+            checked.push((name.clone(), setting.check(value)?));
+        }
+    }
+    call.remember(&mut |kept| kept.globals.extend(checked.iter().cloned()))?;
+    Ok(checked.into_iter().map(|(_, value)| value).collect())
+}

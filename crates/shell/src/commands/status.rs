@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `status`: what `ls` shows in brackets, for one node.
+//!
+//! Above: the table.  Below: `tree`.
+//! Never here: how a summary is made.
+
+use crate::command::{Command, Needs, Places};
+use crate::screen::Level;
+
+pub(super) const COMMANDS: &[Command] = &[Command {
+    name: "status",
+    places: Places::All,
+    parameters: &[],
+    summary: "Show the summary of the node",
+    details: "",
+    needs: Needs::Node,
+    run: |call| {
+        let line = format!("Status for {}: {}", call.path, call.node.summary);
+        call.say(Level::Info, &line);
+        Ok(())
+    },
+}];

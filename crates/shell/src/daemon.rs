@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the shell asks of `lunard`.
+//!
+//! Above: the commands.  Below: the client of `api`, or a fake in the tests.
+//! Never here: the transport.
+
+use crate::failure::Failure;
+use api::{Client, ClientError, v1};
+
+/// The way to `lunard`.
+///
+/// Every call may block for as long as the daemon needs; none is repeated by the shell.
+pub trait Api {
+    /// Who answers.
+    fn version(&self) -> Result<v1::Version, ApiError>;
+    /// The whole configuration and what is known of the running target.
+    fn config(&self) -> Result<v1::Config, ApiError>;
+    /// Makes one transaction: all of it, or nothing.
+    fn apply(&self, changes: v1::Changes) -> Result<v1::Applied, ApiError>;
+    /// Writes LIO's saveconfig.json where the daemon keeps it.
+    fn save(&self) -> Result<v1::Saved, ApiError>;
+    /// LIO's saveconfig.json as it would be written now.
+    fn saveconfig(&self) -> Result<String, ApiError>;
+    /// What is known of the attributes beside their values.
+    fn attributes(&self) -> Result<v1::AttributeTable, ApiError>;
+}
+
+/// Why a request came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// The request was refused, and nothing changed.
+    #[error("{}", .0.message)]
+    Refused(v1::Problem),
+    /// The daemon was not reached, or the conversation failed.
+    #[error("{message}")]
+    Unreached {
+        /// One line.
+        message: String,
+        /// The way out.
+        hint: Option<String>,
+    },
+}
+
+impl From<ClientError> for ApiError {
+    fn from(error: ClientError) -> Self {
+        let (message, hint) = (error.to_string(), error.hint());
+        match error {
+            ClientError::Problem { problem, .. } => Self::Refused(problem),
+            ClientError::NoDaemon { .. }
+            | ClientError::PermissionDenied { .. }
+            | ClientError::PathTooLong { .. }
+            | ClientError::NoAnswer { .. } => Self::Unreached { message, hint },
+        }
+    }
+}
+
+impl Api for Client {
+    fn version(&self) -> Result<v1::Version, ApiError> {
+        Ok(Client::version(self)?)
+    }
+
+    fn config(&self) -> Result<v1::Config, ApiError> {
+        Ok(Client::config(self)?)
+    }
+
+    fn apply(&self, changes: v1::Changes) -> Result<v1::Applied, ApiError> {
+        Ok(Client::apply(self, changes.changes)?)
+    }
+
+    fn save(&self) -> Result<v1::Saved, ApiError> {
+        Ok(Client::saveconfig(self)?)
+    }
+
+    fn saveconfig(&self) -> Result<String, ApiError> {
+        Ok(Client::saveconfig_text(self)?)
+    }
+
+    fn attributes(&self) -> Result<v1::AttributeTable, ApiError> {
+        Ok(Client::attributes(self)?)
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Refused(problem) => refusal(problem),
+            ApiError::Unreached { message, hint } => Failure { message, hint },
+        }
+    }
+}
+
+/// A refusal in targetcli's words where it has any.  Those name nothing; the hint then does.
+fn refusal(problem: v1::Problem) -> Failure {
+    let v1::Problem { code, message, hint } = problem;
+    let words = match code.as_str() {
+        "name_characters" => "A storage object's name cannot contain  /, newline or spaces/tabs",
+        "wwn_invalid" => "WWN not valid as: naa",
+        "target_exists" => "This Target already exists in configFS",
+        "tpg_exists" => "This TPG already exists in configFS",
+        "lun_exists" => "This LUN already exists in configFS",
+        _ => return Failure { message, hint },
+    };
+    // Two messages start with these words; what they name follows.
+    let named = match code.as_str() {
+        "name_characters" | "wwn_invalid" => message.rsplit(": ").next().unwrap_or(&message),
+        _ => &message,
+    };
+    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    Failure::new(words).hint(format!("{named}{hint}"))
+}

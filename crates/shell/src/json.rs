@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The tree as `ls --json` writes it, for programs.
+//!
+//! Above: `ls`.  Below: `tree`.
+//! Never here: how people see it.
+//!
+//! Each node is an object with
+//! - `name` and `path`, both text;
+//! - `kind`: `root`, `backstores`, `block`, `fileio`, `ramdisk`, `storage_object`, `alua_groups`, `alua_group`,
+//!   `vhost`, `target`, `tpg`, `acls`, `luns` or `lun`;
+//! - `summary`: what `ls` shows in brackets, perhaps empty;
+//! - `healthy`: true, false, or null where that has no meaning;
+//! - `info`: what `info` shows, with numbers and truth values as such; empty where there is no `info`;
+//! - `details`: what programs want to know besides; empty where there is nothing.  A storage object has
+//!   `size_bytes`, `block_bytes`, `read_only`, `write_cache` (whether guests must flush) and `missing`; a target
+//!   `socket`, where QEMU connects, and `connected`; a target port group `nexus`; a LUN `write_protect`;
+//! - `children`: an array of such objects, in the order of `ls`.
+//!
+//! Names may be added to these; none changes its meaning.
+
+use crate::path::NodePath;
+use crate::tree::{Fact, Node, Place};
+use serde_json::{Map, Value, json};
+
+/// The object of `node`, down to `depth` levels below it.
+pub(crate) fn value(node: &Node, path: &NodePath, depth: Option<usize>) -> Value {
+    let children: Vec<Value> = match depth {
+        Some(0) => Vec::new(),
+        _ => node
+            .children
+            .iter()
+            .map(|child| value(child, &path.child(&child.name), depth.map(|depth| depth - 1)))
+            .collect(),
+    };
+    json!({
+        "name": node.name,
+        "path": path.to_string(),
+        "kind": kind(node.subject.place()),
+        "summary": node.summary,
+        "healthy": node.healthy,
+        "info": object(&node.facts),
+        "details": object(&node.details),
+        "children": children,
+    })
+}
+
+fn object(facts: &[(&'static str, Fact)]) -> Map<String, Value> {
+    facts.iter().map(|(key, fact)| ((*key).to_owned(), fact_value(fact))).collect()
+}
+
+fn fact_value(fact: &Fact) -> Value {
+    match fact {
+        Fact::Text(text) => json!(text),
+        Fact::Number(number) => json!(number),
+        Fact::Truth(truth) => json!(truth),
+    }
+}
+
+fn kind(place: Place) -> &'static str {
+    match place {
+        Place::Root => "root",
+        Place::Backstores => "backstores",
+        Place::Block => "block",
+        Place::Fileio => "fileio",
+        Place::Ramdisk => "ramdisk",
+        Place::StorageObject => "storage_object",
+        Place::AluaGroups => "alua_groups",
+        Place::AluaGroup => "alua_group",
+        Place::Vhost => "vhost",
+        Place::Target => "target",
+        Place::Tpg => "tpg",
+        Place::Acls => "acls",
+        Place::Luns => "luns",
+        Place::Lun => "lun",
+    }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The shell: targetcli's tree, grammar and commands.
+//!
+//! Above: `lunar`, which owns the terminal and prints.  Below: [`Api`], the way to `lunard`.
+//! Never here: printing, reading a terminal, or a rule about the configuration.  `lunard` decides; the
+//! shell asks, and puts the answer in targetcli's words.
+//!
+//! A line becomes words and a [`grammar::Statement`]; the configuration, asked for once a statement, becomes
+//! a [`tree::Tree`]; the statement's path picks a node, the node's place and the command's name pick a
+//! [`command::Command`] from one table, from which help and completion come too.
+
+mod arguments; //   words bound to a command's parameters
+pub mod command; // the table's row
+pub mod commands; // one file a command
+mod complete; //    the Tab key
+mod daemon; //      what is asked of `lunard`
+mod draw; //        the tree as `ls` shows it
+mod failure; //     one line that says what is wrong, and a hint
+pub mod grammar; // text -> words -> statement
+mod json; //        the tree as `ls --json` shows it
+pub mod path; //    where a node is
+mod screen; //      width and colour
+mod session;
+mod settings; //    `get global`, bookmarks
+pub mod size; //    `16M` and `16.0MiB`
+pub mod tree; //    the configuration as nodes
+pub mod wwn; //     the spellings of a target's name //     one statement after another
+
+pub use complete::{Candidate, Completion};
+pub use daemon::{Api, ApiError};
+pub use failure::Failure;
+pub use screen::{Mode, Screen};
+pub use session::{Environment, Reply, Shell};
+pub use settings::{Keeper, Kept, SETTINGS, Setting, SettingKind};

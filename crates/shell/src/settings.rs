@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the shell remembers for its user: the parameters of the group `global`, and bookmarks.
+//!
+//! Above: `get`, `set`, `bookmarks`, `session`.  Below: nothing.
+//! Never here: where it is kept; a [`Keeper`] knows.
+
+use crate::arguments::truth;
+use crate::failure::Failure;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    /// Parameters of the group `global` that were set, by name.
+    pub globals: BTreeMap<String, String>,
+    /// Paths by bookmark.
+    pub bookmarks: BTreeMap<String, String>,
+}
+
+/// Where it is remembered.  Several shells may use one at once.
+pub trait Keeper {
+    /// What is remembered now; nothing where nothing can be read.
+    fn load(&self) -> Kept;
+    /// Reads, changes by `edit`, and writes, while no other shell can do so.
+    ///
+    /// # Errors
+    /// One line that says what could not be written where.
+    fn update(&self, edit: &mut dyn FnMut(&mut Kept)) -> Result<(), String>;
+}
+
+/// A parameter of the group `global`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may be.
+    pub kind: SettingKind,
+    /// Its value until it is set.
+    pub default: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+}
+
+/// What a parameter may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingKind {
+    /// `true` or `false`.
+    Truth,
+    /// A whole number.
+    Number,
+    /// How much is said.
+    LogLevel,
+    /// A colour of the terminal.
+    Colour,
+}
+
+const LOG_LEVELS: &[&str] = &["critical", "error", "warning", "info", "verbose", "debug"];
+const COLOURS: &[&str] =
+    &["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white", "default", "none"];
+
+/// All of them, by name.  Those of targetcli that mean nothing here are taken and kept, so that a script that
+/// sets them goes on; they say so.
+pub const SETTINGS: &[Setting] = &[
+    unused("auto_add_default_portal", SettingKind::Truth, "true"),
+    unused("auto_add_mapped_luns", SettingKind::Truth, "true"),
+    setting(
+        "auto_cd_after_create",
+        SettingKind::Truth,
+        "false",
+        "If true, the current path becomes that of a newly created object.",
+    ),
+    unused("auto_enable_tpgt", SettingKind::Truth, "true"),
+    setting(
+        "auto_save_on_exit",
+        SettingKind::Truth,
+        "false",
+        "If true, leaving an interactive shell writes saveconfig.json. Nothing is lost without: every change is on disk when it is answered.",
+    ),
+    unused("auto_use_daemon", SettingKind::Truth, "false"),
+    unused("color_command", SettingKind::Colour, "cyan"),
+    unused("color_default", SettingKind::Colour, "none"),
+    unused("color_keyword", SettingKind::Colour, "cyan"),
+    setting(
+        "color_mode",
+        SettingKind::Truth,
+        "true",
+        "If false, nothing is coloured and messages start with their level.",
+    ),
+    unused("color_parameter", SettingKind::Colour, "magenta"),
+    unused("color_path", SettingKind::Colour, "magenta"),
+    unused("daemon_use_batch_mode", SettingKind::Truth, "false"),
+    unused("export_backstore_name_as_model", SettingKind::Truth, "true"),
+    setting("loglevel_console", SettingKind::LogLevel, "info", "Messages below this level are not shown."),
+    unused("max_backup_files", SettingKind::Number, "10"),
+    setting(
+        "prompt_length",
+        SettingKind::Number,
+        "30",
+        "A longer path is shortened in the prompt; 0 for never.",
+    ),
+    setting("tree_max_depth", SettingKind::Number, "0", "Levels that ls shows unless it is told; 0 for all."),
+    setting("tree_round_nodes", SettingKind::Truth, "true", "If true, nodes are drawn as o-, else as +-."),
+    setting(
+        "tree_show_root",
+        SettingKind::Truth,
+        "true",
+        "If true, ls shows the node itself above its children.",
+    ),
+    setting("tree_status_mode", SettingKind::Truth, "true", "If true, ls shows a summary of each node."),
+];
+
+const fn setting(
+    name: &'static str,
+    kind: SettingKind,
+    default: &'static str,
+    about: &'static str,
+) -> Setting {
+    Setting { name, kind, default, about }
+}
+
+const fn unused(name: &'static str, kind: SettingKind, default: &'static str) -> Setting {
+    setting(name, kind, default, "Taken for the sake of targetcli's scripts; it changes nothing here.")
+}
+
+impl Setting {
+    /// The parameter of that name.
+    pub(crate) fn find(name: &str) -> Option<&'static Setting> {
+        SETTINGS.iter().find(|setting| setting.name == name)
+    }
+
+    /// The value as it is kept, or what is wrong with it.
+    pub(crate) fn check(&self, text: &str) -> Result<String, Failure> {
+        let among = |choices: &[&str]| {
+            let lower = text.to_lowercase();
+            let known = choices.contains(&lower.as_str());
+            known
+                .then_some(lower)
+                .ok_or_else(|| format!("Syntax error, '{text}' is not {}.", choices.join("|")))
+        };
+        let checked = match self.kind {
+            SettingKind::Truth => {
+                truth(text).map(|value| value.to_string()).map_err(|failure| failure.message)
+            }
+            SettingKind::Number => match text.parse::<u32>() {
+                Ok(number) => Ok(number.to_string()),
+                Err(_) => Err(format!("Syntax error, '{text}' is not a NUMBER.")),
+            },
+            SettingKind::LogLevel => among(LOG_LEVELS),
+            SettingKind::Colour => among(COLOURS),
+        };
+        checked.map_err(|why| Failure::new(format!("Not setting {}! {why}", self.name)))
+    }
+}
+
+impl SettingKind {
+    /// The word that `set global` shows.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Truth => "bool",
+            Self::Number => "number",
+            Self::LogLevel => "loglevel",
+            Self::Colour => "color",
+        }
+    }
+
+    /// The values to choose from, where they can be counted.
+    pub(crate) fn choices(self) -> &'static [&'static str] {
+        match self {
+            Self::Truth => &["true", "false"],
+            Self::Number => &[],
+            Self::LogLevel => LOG_LEVELS,
+            Self::Colour => COLOURS,
+        }
+    }
+}
+
+impl Kept {
+    /// The value of a parameter: as set, else its default, else nothing for a name that is none.
+    #[must_use]
+    pub fn global(&self, name: &str) -> &str {
+        match self.globals.get(name) {
+            Some(value) => value,
+            None => Setting::find(name).map_or("", |setting| setting.default),
+        }
+    }
+
+    pub(crate) fn is_on(&self, name: &str) -> bool {
+        self.global(name) == "true"
+    }
+
+    pub(crate) fn number(&self, name: &str) -> usize {
+        self.global(name).parse().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_its_defaults_are_valid() {
+        assert!(SETTINGS.is_sorted_by(|a, b| a.name < b.name));
+        for setting in SETTINGS {
+            assert_eq!(setting.check(setting.default).expect(setting.name), setting.default);
+        }
+    }
+}

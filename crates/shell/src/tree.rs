@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The configuration as a tree of nodes, as targetcli draws it.
+//!
+//! Above: `session`, the commands, `draw`, `json`.  Below: the wire types.
+//! Never here: asking the daemon, or how a node is drawn.
+
+use crate::failure::Failure;
+use crate::path::NodePath;
+use crate::size::human;
+use api::v1;
+
+/// Which sort of node it is: the key of the table of commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// `/`
+    Root,
+    /// `/backstores`
+    Backstores,
+    /// `/backstores/block`
+    Block,
+    /// `/backstores/fileio`
+    Fileio,
+    /// `/backstores/ramdisk`
+    Ramdisk,
+    /// A backstore, which targetcli calls a storage object.
+    StorageObject,
+    /// The ALUA groups of a backstore.
+    AluaGroups,
+    /// One ALUA group.
+    AluaGroup,
+    /// `/vhost`
+    Vhost,
+    /// A target.
+    Target,
+    /// A target port group.
+    Tpg,
+    /// The access lists of a target port group: none with vhost.
+    Acls,
+    /// The LUNs of a target port group.
+    Luns,
+    /// One LUN.
+    Lun,
+}
+
+/// What a node stands for, in the API's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A node that only holds others.
+    Container(Place),
+    /// A backstore.
+    Backstore(Box<v1::Backstore>),
+    /// A target.
+    Target {
+        /// Its name.
+        wwn: String,
+    },
+    /// A target port group.
+    Tpg {
+        /// The target.
+        wwn: String,
+        /// The tag.
+        tag: u16,
+    },
+    /// The LUNs of a target port group.
+    Luns {
+        /// The target.
+        wwn: String,
+        /// The tag.
+        tag: u16,
+    },
+    /// One LUN.
+    Lun {
+        /// The target.
+        wwn: String,
+        /// The tag.
+        tag: u16,
+        /// Its number.
+        lun: u16,
+    },
+}
+
+impl Subject {
+    /// The sort of node.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Container(place) => *place,
+            Self::Backstore(_) => Place::StorageObject,
+            Self::Target { .. } => Place::Target,
+            Self::Tpg { .. } => Place::Tpg,
+            Self::Luns { .. } => Place::Luns,
+            Self::Lun { .. } => Place::Lun,
+        }
+    }
+}
+
+/// A value that `info` shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// Text.
+    Text(String),
+    /// A whole number.
+    Number(u64),
+    /// Shown as `True` or `False`.
+    Truth(bool),
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its name; the root has `/`.
+    pub name: String,
+    /// What it stands for.
+    pub subject: Subject,
+    /// What `ls` shows in brackets.
+    pub summary: String,
+    /// Whether it works; nothing where that has no meaning.
+    pub healthy: Option<bool>,
+    /// What `info` shows, in its order; empty where there is no `info`.
+    pub facts: Vec<(&'static str, Fact)>,
+    /// What programs are told besides.
+    pub details: Vec<(&'static str, Fact)>,
+    /// Sorted as `ls` shows them.
+    pub children: Vec<Node>,
+}
+
+/// All nodes, and the configuration they were made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tree {
+    /// The configuration.
+    pub config: v1::Config,
+    /// `/`.
+    pub root: Node,
+}
+
+impl Tree {
+    /// Draws up the nodes of a configuration.
+    #[must_use]
+    pub fn new(config: v1::Config) -> Self {
+        let backstores = container("backstores", Place::Backstores, "").with_children(vec![
+            storage_objects(&config, v1::Kind::Block),
+            storage_objects(&config, v1::Kind::Fileio),
+            storage_objects(&config, v1::Kind::Ramdisk),
+        ]);
+        let root = container("/", Place::Root, "").with_children(vec![backstores, vhost(&config)]);
+        Self { config, root }
+    }
+
+    /// The node of a path.
+    ///
+    /// # Errors
+    /// Names the first step that leads nowhere.
+    pub fn find(&self, path: &NodePath) -> Result<&Node, Failure> {
+        let mut node = &self.root;
+        let mut so_far = NodePath::root();
+        for step in path.steps() {
+            so_far = so_far.child(step);
+            node = node.child(step).ok_or_else(|| Failure::new(format!("No such path {so_far}")))?;
+        }
+        Ok(node)
+    }
+}
+
+impl Node {
+    /// The child of that name.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Option<&Node> {
+        self.children.iter().find(|child| child.name == name)
+    }
+
+    fn with_children(mut self, mut children: Vec<Node>) -> Self {
+        children.sort_by(|a, b| sort_key(&a.name).cmp(&sort_key(&b.name)));
+        self.children = children;
+        self
+    }
+}
+
+/// `lun2` sorts before `lun10`: the text, then the number at its end, then the name itself for `lun02`.
+fn sort_key(name: &str) -> (&str, Option<u128>, &str) {
+    let text = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    let number = name.strip_prefix(text).and_then(|digits| digits.parse().ok());
+    match number {
+        Some(_) => (text, number, name),
+        None => (name, None, name),
+    }
+}
+
+/// The word for a kind in paths and replies.
+#[must_use]
+pub fn kind_name(kind: v1::Kind) -> &'static str {
+    match kind {
+        v1::Kind::Block => "block",
+        v1::Kind::Fileio => "fileio",
+        v1::Kind::Ramdisk => "ramdisk",
+    }
+}
+
+/// `block/disk0`.
+#[must_use]
+pub fn backstore_name(id: &v1::BackstoreId) -> String {
+    format!("{}/{}", kind_name(id.kind), id.name)
+}
+
+fn container(name: &str, place: Place, summary: impl Into<String>) -> Node {
+    Node {
+        name: name.to_owned(),
+        subject: Subject::Container(place),
+        summary: summary.into(),
+        healthy: None,
+        facts: Vec::new(),
+        details: Vec::new(),
+        children: Vec::new(),
+    }
+}
+
+fn storage_objects(config: &v1::Config, kind: v1::Kind) -> Node {
+    let objects: Vec<Node> =
+        config.backstores.iter().filter(|backstore| backstore.id.kind == kind).map(storage_object).collect();
+    let place = match kind {
+        v1::Kind::Block => Place::Block,
+        v1::Kind::Fileio => Place::Fileio,
+        v1::Kind::Ramdisk => Place::Ramdisk,
+    };
+    container(kind_name(kind), place, format!("Storage Objects: {}", objects.len())).with_children(objects)
+}
+
+/// The group every unit belongs to until others are made.
+const DEFAULT_GROUP: &str = "default_tg_pt_gp";
+
+fn storage_object(backstore: &v1::Backstore) -> Node {
+    let mut group = container(DEFAULT_GROUP, Place::AluaGroup, "ALUA state: Active/optimized");
+    group.healthy = Some(true);
+    let groups = container("alua", Place::AluaGroups, "ALUA Groups: 1").with_children(vec![group]);
+    Node {
+        name: backstore.id.name.clone(),
+        summary: storage_object_summary(backstore),
+        healthy: Some(backstore.state != v1::BackstoreState::Missing),
+        facts: storage_object_facts(backstore),
+        details: vec![
+            ("size_bytes", Fact::Number(backstore.size_bytes)),
+            ("block_bytes", Fact::Number(backstore.block_bytes.into())),
+            ("read_only", Fact::Truth(backstore.read_only)),
+            ("write_cache", Fact::Truth(backstore.write_back)),
+            ("missing", Fact::Truth(backstore.state == v1::BackstoreState::Missing)),
+        ],
+        subject: Subject::Backstore(Box::new(backstore.clone())),
+        children: vec![groups],
+    }
+}
+
+fn storage_object_summary(backstore: &v1::Backstore) -> String {
+    let size = human(backstore.size_bytes);
+    let path = backstore.path.as_deref().unwrap_or_default();
+    let cache = if writes_back(backstore) { "write-back" } else { "write-thru" };
+    let state = match backstore.state {
+        v1::BackstoreState::Activated => "activated",
+        v1::BackstoreState::Deactivated => "deactivated",
+        v1::BackstoreState::Missing => "missing",
+    };
+    match backstore.id.kind {
+        v1::Kind::Block if backstore.read_only => format!("{path} ({size}) ro {cache} {state}"),
+        v1::Kind::Block | v1::Kind::Fileio => format!("{path} ({size}) {cache} {state}"),
+        v1::Kind::Ramdisk if backstore.nullio => format!("nullio ({size}) {state}"),
+        v1::Kind::Ramdisk => format!("({size}) {state}"),
+    }
+}
+
+/// What targetcli calls write-back: the attribute, which stays 0 on a block device whatever cache that has.
+fn writes_back(backstore: &v1::Backstore) -> bool {
+    let attribute = backstore.attributes.get("emulate_write_cache");
+    attribute.map_or(backstore.write_back, |value| value != "0")
+}
+
+fn storage_object_facts(backstore: &v1::Backstore) -> Vec<(&'static str, Fact)> {
+    let path = Fact::Text(backstore.path.clone().unwrap_or_default());
+    let name = Fact::Text(backstore.id.name.clone());
+    let plugin = Fact::Text(kind_name(backstore.id.kind).to_owned());
+    let serial = Fact::Text(backstore.unit_serial.clone());
+    let size = Fact::Number(backstore.size_bytes);
+    let write_back = Fact::Truth(writes_back(backstore));
+    match backstore.id.kind {
+        v1::Kind::Block => vec![
+            ("dev", path),
+            ("name", name),
+            ("plugin", plugin),
+            ("readonly", Fact::Truth(backstore.read_only)),
+            ("write_back", write_back),
+            ("wwn", serial),
+        ],
+        v1::Kind::Fileio => vec![
+            ("aio", Fact::Truth(false)),
+            ("dev", path),
+            ("name", name),
+            ("plugin", plugin),
+            ("size", size),
+            ("write_back", write_back),
+            ("wwn", serial),
+        ],
+        v1::Kind::Ramdisk => {
+            let nullio = backstore.nullio.then_some(("nullio", Fact::Truth(true)));
+            let rest = [("plugin", plugin), ("size", size), ("wwn", serial)];
+            std::iter::once(("name", name)).chain(nullio).chain(rest).collect()
+        }
+    }
+}
+
+fn vhost(config: &v1::Config) -> Node {
+    let mut node = container("vhost", Place::Vhost, format!("Targets: {}", config.targets.len()));
+    node.facts = [
+        ("Fabric module name", "vhost"),
+        ("ConfigFS path", VHOST_IN_CONFIGFS),
+        ("Allowed WWN types", "naa"),
+        ("Fabric module features", "nexus, acls, tpgts"),
+        ("Corresponding kernel module", "tcm_vhost"),
+    ]
+    .map(|(key, value)| (key, Fact::Text(value.to_owned())))
+    .to_vec();
+    node.with_children(config.targets.iter().map(|target| self::target(config, target)).collect())
+}
+
+/// Where LIO's tree has the targets; targetcli's words name it.
+pub const VHOST_IN_CONFIGFS: &str = "/sys/kernel/config/target/vhost";
+
+fn target(config: &v1::Config, target: &v1::Target) -> Node {
+    let wwn = target.wwn.clone();
+    let node = Node {
+        name: wwn.clone(),
+        summary: format!("TPGs: {}", target.tpgs.len()),
+        healthy: None,
+        facts: vec![("fabric", Fact::Text("vhost".to_owned())), ("wwn", Fact::Text(wwn.clone()))],
+        details: vec![
+            ("socket", Fact::Text(target.socket.clone())),
+            ("connected", Fact::Truth(target.connected)),
+        ],
+        subject: Subject::Target { wwn },
+        children: Vec::new(),
+    };
+    node.with_children(target.tpgs.iter().map(|group| tpg(config, &target.wwn, group)).collect())
+}
+
+fn tpg(config: &v1::Config, wwn: &str, tpg: &v1::Tpg) -> Node {
+    let tag = tpg.tag;
+    let luns = Node {
+        name: "luns".to_owned(),
+        subject: Subject::Luns { wwn: wwn.to_owned(), tag },
+        summary: format!("LUNs: {}", tpg.luns.len()),
+        healthy: None,
+        facts: Vec::new(),
+        details: Vec::new(),
+        children: Vec::new(),
+    };
+    let luns = luns.with_children(tpg.luns.iter().map(|unit| lun(config, wwn, tag, unit)).collect());
+    Node {
+        name: format!("tpg{tag}"),
+        subject: Subject::Tpg { wwn: wwn.to_owned(), tag },
+        summary: format!("{}, no-gen-acls", tpg.nexus),
+        healthy: Some(true),
+        // A target port group of vhost is enabled from the start to the end: LIO's has no switch either.
+        facts: vec![("enable", Fact::Truth(true)), ("tag", Fact::Number(tag.into()))],
+        details: vec![("nexus", Fact::Text(tpg.nexus.clone()))],
+        children: vec![container("acls", Place::Acls, "ACLs: 0"), luns],
+    }
+}
+
+fn lun(config: &v1::Config, wwn: &str, tag: u16, lun: &v1::Lun) -> Node {
+    let backstore = config.backstores.iter().find(|backstore| backstore.id == lun.backstore);
+    let name = backstore_name(&lun.backstore);
+    let path = backstore.and_then(|backstore| backstore.path.as_deref());
+    let mode = if lun.write_protect { " ro" } else { "" };
+    let summary = match path {
+        Some(path) => format!("{name} ({path}) ({DEFAULT_GROUP}){mode}"),
+        None => format!("{name} ({DEFAULT_GROUP}){mode}"),
+    };
+    Node {
+        name: format!("lun{}", lun.lun),
+        subject: Subject::Lun { wwn: wwn.to_owned(), tag, lun: lun.lun },
+        summary,
+        healthy: Some(backstore.is_some_and(|backstore| backstore.state != v1::BackstoreState::Missing)),
+        facts: vec![
+            ("alias", Fact::Text(lun.alias.clone())),
+            ("alua_tg_pt_gp_name", Fact::Text(DEFAULT_GROUP.to_owned())),
+            ("index", Fact::Number(lun.lun.into())),
+            ("storage_object", Fact::Text(format!("/backstores/{name}"))),
+        ],
+        details: vec![("write_protect", Fact::Truth(lun.write_protect))],
+        children: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sort_by_text_then_number() {
+        let mut names = vec!["lun10", "lun2", "disk", "lun1", "a9b", "lun", "a10b", "7", "lun02"];
+        names.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
+        assert_eq!(names, ["7", "a10b", "a9b", "disk", "lun", "lun1", "lun02", "lun2", "lun10"]);
+    }
+
+    #[test]
+    fn a_path_that_ends_in_the_void_names_its_first_wrong_step() {
+        let tree = Tree::new(v1::Config::default());
+        let failure = tree.find(&NodePath::root().join("/backstores/nosuch/x")).expect_err("no such node");
+        assert_eq!(failure.message, "No such path /backstores/nosuch");
+    }
+}

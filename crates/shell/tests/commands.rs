@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The shell against a daemon made for tests: literal transcripts, one file a command.
+//!
+//! Above: `cargo test`.  Below: `shell`, through its public names alone.
+//! Never here: a socket or a terminal.
+
+mod support;
+
+mod test_bookmarks;
+mod test_cd;
+mod test_create;
+mod test_delete;
+mod test_disable;
+mod test_enable;
+mod test_exit;
+mod test_get;
+mod test_help;
+mod test_info;
+mod test_ls;
+mod test_pwd;
+mod test_refresh;
+mod test_saveconfig;
+mod test_set;
+mod test_status;
+mod test_version;
+
+mod completion;
+mod statements;
+mod walkthrough;
+
+/// A command without tests is not ready: this file names a test file for each, and nothing else.
+#[test]
+fn every_command_has_its_test_file() {
+    let mut commands: Vec<&str> = shell::commands::all().map(|command| command.name).collect();
+    commands.dedup();
+    let named = include_str!("commands.rs").lines().filter_map(|line| line.strip_prefix("mod test_"));
+    let tested: Vec<&str> = named.filter_map(|line| line.strip_suffix(';')).collect();
+    assert_eq!(tested, commands);
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the Tab key offers.
+
+use crate::support::{Session, furnished};
+
+/// The replacements for a line with the cursor at its end.
+#[track_caller]
+fn check(session: &Session, line: &str, start: usize, expected: &[&str]) {
+    let completion = session.shell.complete(line);
+    let offered: Vec<&str> =
+        completion.candidates.iter().map(|candidate| candidate.replacement.as_str()).collect();
+    assert_eq!(offered, expected, "{line:?}");
+    assert_eq!(completion.start, start, "{line:?}");
+}
+
+#[test]
+fn the_first_word_is_a_path_or_a_command() {
+    let session = furnished();
+    check(&session, "st", 0, &["status "]);
+    check(&session, "b", 0, &["backstores/", "bookmarks "]);
+    check(&session, "/v", 0, &["/vhost/"]);
+    check(&session, "backstores/fi", 0, &["backstores/fileio/"]);
+    check(
+        &session,
+        "/vhost/naa.500140568720f76f/tpg1/luns/",
+        0,
+        &["/vhost/naa.500140568720f76f/tpg1/luns/lun0 "],
+    );
+    check(&session, "@", 0, &["@last "]);
+    check(&session, "/vhost cr", 7, &["create "]);
+    check(&session, "nosuch ", 7, &[]);
+}
+
+#[test]
+fn parameters_have_values_and_keywords() {
+    let session = furnished();
+    check(&session, "/backstores/ramdisk create r0 1M ", 33, &["false ", "nullio=", "true ", "wwn="]);
+    check(&session, "/backstores/ramdisk create r0 1M nu", 33, &["nullio="]);
+    check(&session, "/backstores/ramdisk create r0 1M nullio=t", 33, &["nullio=true "]);
+    check(&session, "/backstores/block delete ", 25, &["disk0 ", "name=", "save="]);
+    check(&session, "/vhost delete n", 14, &["naa.500140568720f76f "]);
+    check(&session, "ls --", 3, &["--json "]);
+    check(&session, "ls /backstores/r", 3, &["/backstores/ramdisk/"]);
+    check(&session, "cd path=/b", 3, &["path=/backstores/"]);
+    check(&session, "help st", 5, &["status "]);
+    check(&session, "bookmarks s", 10, &["show "]);
+}
+
+#[test]
+fn a_lun_is_offered_backstores() {
+    let session = furnished();
+    let luns = "/vhost/naa.500140568720f76f/tpg1/luns create ";
+    let at = luns.len();
+    check(
+        &session,
+        &format!("{luns}/backstores/"),
+        at,
+        &["/backstores/block/", "/backstores/fileio/", "/backstores/ramdisk/"],
+    );
+    check(&session, &format!("{luns}/backstores/block/"), at, &["/backstores/block/disk0 "]);
+    check(
+        &session,
+        luns,
+        at,
+        &["/backstores/", "add_mapped_luns=", "lun=", "storage_object=", "write_protect="],
+    );
+}
+
+#[test]
+fn groups_have_parameters_and_these_have_values() {
+    let session = furnished();
+    check(&session, "get g", 4, &["global ", "group="]);
+    check(&session, "get global prompt", 11, &["prompt_length "]);
+    check(&session, "set global prompt", 11, &["prompt_length="]);
+    check(&session, "set global color_mode=", 11, &["color_mode=false ", "color_mode=true "]);
+    check(&session, "/backstores/block/disk0 set attribute emulate_t", 38, &["emulate_tpu="]);
+}
+
+#[test]
+fn files_of_the_host_are_offered_and_quoted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("my disk.img"), "").expect("written");
+    std::fs::create_dir(directory.path().join("more")).expect("made");
+    let session = furnished();
+    let lead = format!("/backstores/fileio create f0 {}/m", directory.path().display());
+    let path = directory.path().display();
+    let (one, two) = (format!("{path}/more/"), format!("{path}/my\\ disk.img "));
+    check(&session, &lead, 29, &[&one, &two]);
+}
+
+#[test]
+fn a_daemon_that_is_not_there_is_no_reason_to_stop() {
+    let session = Session::new();
+    session.fake.stop();
+    check(&session, "exi", 0, &["exit "]);
+}

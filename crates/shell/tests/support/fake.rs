@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A daemon in memory: it keeps a configuration, and refuses what the tests want refused.
+//!
+//! Above: `support`.  Below: the trait `Api`.
+//! Never here: all the daemon's rules; they have tests of their own.
+
+use api::v1::{
+    Applied, AttributeInfo, AttributeTable, Backstore, BackstoreId, BackstoreState, Change, Changes, Config,
+    CreateBackstore, Kind, Lun, Outcome, Problem, Saved, Target, Tpg, Version,
+};
+use shell::{Api, ApiError};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// The unit serial number of every backstore here.
+pub(crate) const FAKE_SERIAL: &str = "f510d97b-fce2-49bd-94e7-4a7197a827d4";
+
+/// A daemon that several hands hold.
+#[derive(Clone, Default)]
+pub(crate) struct Fake(pub(crate) Rc<RefCell<State>>);
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) config: Config,
+    /// All changes that were asked for, a transaction each.
+    pub(crate) asked: Vec<Vec<Change>>,
+    /// Whether nobody answers.
+    pub(crate) down: bool,
+    made_up: u64,
+}
+
+impl Fake {
+    pub(crate) fn stop(&self) {
+        self.0.borrow_mut().down = true;
+    }
+
+    fn up(&self) -> Result<(), ApiError> {
+        if self.0.borrow().down {
+            let message = "no lunard is running at /run/lunar/api.sock".to_owned();
+            return Err(ApiError::Unreached { message, hint: Some("start it with `lunard`".to_owned()) });
+        }
+        Ok(())
+    }
+}
+
+impl Api for Fake {
+    fn version(&self) -> Result<Version, ApiError> {
+        self.up()?;
+        Ok(Version { version: "1.2.4".to_owned() })
+    }
+
+    fn config(&self) -> Result<Config, ApiError> {
+        self.up()?;
+        Ok(self.0.borrow().config.clone())
+    }
+
+    fn apply(&self, changes: Changes) -> Result<Applied, ApiError> {
+        self.up()?;
+        let mut state = self.0.borrow_mut();
+        state.asked.push(changes.changes.clone());
+        let before = state.config.clone();
+        let mut results = Vec::new();
+        for change in changes.changes {
+            match state.apply(change) {
+                Ok(outcome) => results.push(outcome),
+                Err(problem) => {
+                    state.config = before;
+                    return Err(ApiError::Refused(problem));
+                }
+            }
+        }
+        Ok(Applied { results })
+    }
+
+    fn save(&self) -> Result<Saved, ApiError> {
+        self.up()?;
+        Ok(Saved { path: "/var/lib/lunar/saveconfig.json".to_owned(), backups: None })
+    }
+
+    fn saveconfig(&self) -> Result<String, ApiError> {
+        self.up()?;
+        Ok("{\n  \"storage_objects\": []\n}\n".to_owned())
+    }
+
+    fn attributes(&self) -> Result<AttributeTable, ApiError> {
+        self.up()?;
+        let info = |name: &str, help: &str, settable_on: &[Kind]| AttributeInfo {
+            name: name.to_owned(),
+            help: help.to_owned(),
+            values: "0 or 1".to_owned(),
+            settable_on: settable_on.to_vec(),
+            frozen_while_exported: false,
+        };
+        let everywhere = [Kind::Block, Kind::Fileio, Kind::Ramdisk];
+        Ok(AttributeTable {
+            attributes: vec![
+                info("emulate_tpu", "Whether UNMAP is served", &everywhere),
+                info("emulate_write_cache", "Whether a write cache is reported", &everywhere),
+                info("hw_block_size", "Bytes of a block of the medium", &[]),
+            ],
+        })
+    }
+}
+
+fn problem(code: &str, message: String, hint: &str) -> Problem {
+    Problem { code: code.to_owned(), message, hint: Some(hint.to_owned()) }
+}
+
+impl State {
+    fn apply(&mut self, change: Change) -> Result<Outcome, Problem> {
+        match change {
+            Change::CreateBackstore(wanted) => self.create_backstore(wanted),
+            Change::DeleteBackstore { id } => {
+                let user = self.config.targets.iter().find(|target| shows(target, &id));
+                if let Some(target) = user {
+                    let message = format!("storage object {} is in use by {}", id.name, target.wwn);
+                    return Err(problem("backstore_in_use", message, "delete the LUN first"));
+                }
+                self.config.backstores.retain(|backstore| backstore.id != id);
+                Ok(Outcome::Done)
+            }
+            Change::SetAttribute { id, attribute, value } => {
+                if value.len() > 1 {
+                    let message = format!("attribute {attribute} cannot be '{value}': it takes 0 or 1");
+                    return Err(problem("attribute_value", message, "it is a switch"));
+                }
+                self.backstore(&id).attributes.insert(attribute, value.clone());
+                Ok(Outcome::AttributeSet { value })
+            }
+            Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
+            Change::DeleteTarget { wwn } => {
+                self.config.targets.retain(|target| target.wwn != wwn);
+                Ok(Outcome::Done)
+            }
+            Change::CreateTpg { wwn, tag } => {
+                let target = self.target(&wwn);
+                let tags: Vec<u16> = target.tpgs.iter().map(|tpg| tpg.tag).collect();
+                let tag = tag.or_else(|| (1..=255).find(|tag| !tags.contains(tag))).expect("a free tag");
+                if tags.contains(&tag) {
+                    return Err(problem(
+                        "tpg_exists",
+                        format!("TPG {tag} of {wwn} already exists"),
+                        "leave the tag out",
+                    ));
+                }
+                target.tpgs.push(tpg(tag));
+                target.tpgs.sort_by_key(|tpg| tpg.tag);
+                Ok(Outcome::TpgCreated { tag })
+            }
+            Change::DeleteTpg { wwn, tag } => {
+                self.target(&wwn).tpgs.retain(|tpg| tpg.tag != tag);
+                Ok(Outcome::Done)
+            }
+            Change::MapLun { wwn, tag, lun, backstore, write_protect } => {
+                self.map_lun(&wwn, tag, lun, backstore, write_protect)
+            }
+            Change::UnmapLun { wwn, tag, lun } => {
+                self.tpg(&wwn, tag).luns.retain(|unit| unit.lun != lun);
+                self.set_states();
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    fn create_backstore(&mut self, wanted: CreateBackstore) -> Result<Outcome, Problem> {
+        let mut notes = Vec::new();
+        let mut backstore = match wanted {
+            CreateBackstore::Block { name, path, read_only, unit_serial } => Backstore {
+                path: Some(path),
+                size_bytes: 15_032_385_536,
+                read_only: read_only.unwrap_or(false),
+                unit_serial: unit_serial.unwrap_or_else(|| FAKE_SERIAL.to_owned()),
+                ..empty(Kind::Block, name)
+            },
+            CreateBackstore::Fileio { name, path, size_bytes, write_back, unit_serial, .. } => {
+                if path.contains("exists") {
+                    notes.push(format!("{path} exists, using its size (1048576 bytes) instead"));
+                }
+                Backstore {
+                    path: Some(path),
+                    size_bytes: size_bytes.filter(|_| notes.is_empty()).unwrap_or(1_048_576),
+                    write_back: write_back.unwrap_or(true),
+                    unit_serial: unit_serial.unwrap_or_else(|| FAKE_SERIAL.to_owned()),
+                    ..empty(Kind::Fileio, name)
+                }
+            }
+            CreateBackstore::Ramdisk { name, size_bytes, nullio, unit_serial } => Backstore {
+                size_bytes,
+                nullio,
+                unit_serial: unit_serial.unwrap_or_else(|| FAKE_SERIAL.to_owned()),
+                ..empty(Kind::Ramdisk, name)
+            },
+        };
+        if backstore.id.name.contains([' ', '/']) {
+            return Err(problem(
+                "name_characters",
+                format!("A name cannot contain spaces: '{}'", backstore.id.name),
+                "use letters",
+            ));
+        }
+        if self.config.backstores.iter().any(|other| other.id == backstore.id) {
+            let message = format!("Storage object {} exists", show(&backstore.id));
+            return Err(problem("backstore_exists", message, "choose another name"));
+        }
+        let cache = if backstore.write_back { "1" } else { "0" };
+        backstore.attributes =
+            [("emulate_tpu", "0"), ("emulate_write_cache", cache), ("hw_block_size", "512")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into();
+        self.config.backstores.push(backstore.clone());
+        self.config.backstores.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(Outcome::BackstoreCreated { backstore, notes })
+    }
+
+    fn create_target(&mut self, wwn: Option<String>, tpgs: Vec<u16>) -> Result<Outcome, Problem> {
+        self.made_up += 1;
+        let wwn = wwn.unwrap_or_else(|| format!("naa.5001405{:09x}", self.made_up));
+        if !wwn.starts_with("naa.") {
+            return Err(problem(
+                "wwn_invalid",
+                format!("WWN not valid as: naa: '{wwn}'"),
+                "a WWN is naa. and 16 digits",
+            ));
+        }
+        if self.config.targets.iter().any(|target| target.wwn == wwn) {
+            return Err(problem(
+                "target_exists",
+                format!("Target {wwn} already exists"),
+                "choose another WWN",
+            ));
+        }
+        let socket = format!("/run/lunar/vhost/{wwn}.sock");
+        let tpgs = tpgs.into_iter().map(tpg).collect();
+        let target = Target { wwn, socket, connected: false, tpgs };
+        self.config.targets.push(target.clone());
+        self.config.targets.sort_by(|a, b| a.wwn.cmp(&b.wwn));
+        Ok(Outcome::TargetCreated { target })
+    }
+
+    fn map_lun(
+        &mut self,
+        wwn: &str,
+        tag: u16,
+        lun: Option<u16>,
+        backstore: BackstoreId,
+        write_protect: bool,
+    ) -> Result<Outcome, Problem> {
+        let luns = &mut self.tpg(wwn, tag).luns;
+        let taken: Vec<u16> = luns.iter().map(|unit| unit.lun).collect();
+        let lun = lun.or_else(|| (0..=16383).find(|lun| !taken.contains(lun))).expect("a free LUN");
+        if luns.iter().any(|unit| unit.backstore == backstore) {
+            let message = format!("lun for storage object {} already exists", show(&backstore));
+            return Err(problem("already_mapped", message, "it is another LUN of that TPG"));
+        }
+        if taken.contains(&lun) {
+            return Err(problem("lun_exists", format!("LUN {lun} already exists"), "leave the number out"));
+        }
+        if lun > 16383 {
+            return Err(problem(
+                "lun_out_of_range",
+                format!("LUN {lun} is out of range"),
+                "a LUN is 0 to 16383",
+            ));
+        }
+        luns.push(Lun { lun, backstore, alias: "a7975b902c".to_owned(), write_protect });
+        luns.sort_by_key(|unit| unit.lun);
+        self.set_states();
+        Ok(Outcome::LunMapped { lun })
+    }
+
+    fn set_states(&mut self) {
+        for backstore in &mut self.config.backstores {
+            let shown = self.config.targets.iter().any(|target| shows(target, &backstore.id));
+            backstore.state = if shown { BackstoreState::Activated } else { BackstoreState::Deactivated };
+        }
+    }
+
+    fn backstore(&mut self, id: &BackstoreId) -> &mut Backstore {
+        self.config.backstores.iter_mut().find(|backstore| backstore.id == *id).expect("the shell saw it")
+    }
+
+    fn target(&mut self, wwn: &str) -> &mut Target {
+        self.config.targets.iter_mut().find(|target| target.wwn == wwn).expect("the shell saw it")
+    }
+
+    fn tpg(&mut self, wwn: &str, tag: u16) -> &mut Tpg {
+        self.target(wwn).tpgs.iter_mut().find(|tpg| tpg.tag == tag).expect("the shell saw it")
+    }
+}
+
+fn tpg(tag: u16) -> Tpg {
+    Tpg { tag, nexus: "naa.5001405c3bdda0c6".to_owned(), luns: Vec::new() }
+}
+
+fn shows(target: &Target, id: &BackstoreId) -> bool {
+    target.tpgs.iter().any(|tpg| tpg.luns.iter().any(|lun| lun.backstore == *id))
+}
+
+fn show(id: &BackstoreId) -> String {
+    let kind = match id.kind {
+        Kind::Block => "block",
+        Kind::Fileio => "fileio",
+        Kind::Ramdisk => "ramdisk",
+    };
+    format!("{kind}/{}", id.name)
+}
+
+fn empty(kind: Kind, name: String) -> Backstore {
+    Backstore {
+        id: BackstoreId { kind, name },
+        path: None,
+        unit_serial: String::new(),
+        size_bytes: 0,
+        block_bytes: 512,
+        read_only: false,
+        write_back: false,
+        nullio: false,
+        state: BackstoreState::Deactivated,
+        attributes: BTreeMap::new(),
+        device: None,
+    }
+}

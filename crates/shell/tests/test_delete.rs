@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `delete`.
+
+use crate::support::furnished;
+
+#[test]
+fn everything_goes_that_came() {
+    furnished().transcript(
+        "
+/> /vhost/naa.500140568720f76f/tpg1/luns delete lun0
+Deleted LUN 0.
+/> /vhost/naa.500140568720f76f delete tpg1
+Deleted TPGT 1.
+/> /vhost delete NAA.500140568720F76F
+Deleted Target NAA.500140568720F76F.
+/> /backstores/block delete disk0
+Deleted storage object disk0.
+/> /backstores/fileio delete name=disk1 save=true
+Deleted storage object disk1.
+/> /backstores/ramdisk delete disk2
+Deleted storage object disk2.
+/> ls
+o- / ............................................................. [...]
+  o- backstores .................................................. [...]
+  | o- block ...................................... [Storage Objects: 0]
+  | o- fileio ..................................... [Storage Objects: 0]
+  | o- ramdisk .................................... [Storage Objects: 0]
+  o- vhost ................................................ [Targets: 0]
+",
+    );
+}
+
+#[test]
+fn what_is_not_there_is_told_with_what_is() {
+    furnished().transcript(
+        "
+/> /backstores/block delete disk1
+! No storage object named disk1.
+! hint: /backstores/block has disk0
+/> /vhost delete naa.5001405000000042
+! No such Target in configfs: /sys/kernel/config/target/vhost/naa.5001405000000042
+! hint: /vhost has naa.500140568720f76f
+/> /vhost delete foo
+! WWN not valid as: naa
+! hint: foo should be naa. and 16 hexadecimal digits, such as naa.5001405000000001
+/> /vhost/naa.500140568720f76f delete 9
+! No such TPG in configfs: /sys/kernel/config/target/vhost/naa.500140568720f76f/tpgt_9
+! hint: /vhost/naa.500140568720f76f has tpg1
+/> /vhost/naa.500140568720f76f delete x
+! Tag argument must be a number.
+! hint: /vhost/naa.500140568720f76f has tpg1
+/> /vhost/naa.500140568720f76f/tpg1/luns delete 99
+! Invalid LUN
+! hint: /vhost/naa.500140568720f76f/tpg1/luns has lun0
+/> /vhost/naa.500140568720f76f/tpg1/luns delete
+! Missing required parameter lun
+! hint: the command is: delete lun
+",
+    );
+}
+
+#[test]
+fn a_backstore_in_use_stays() {
+    furnished().transcript(
+        "
+/> /backstores/fileio delete disk1
+! storage object disk1 is in use by naa.500140568720f76f
+! hint: delete the LUN first
+/> /backstores/fileio status
+Status for /backstores/fileio: Storage Objects: 1
+",
+    );
+}

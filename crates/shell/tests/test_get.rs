@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `get`.
+
+use crate::support::{furnished, transcript};
+
+#[test]
+fn attributes_are_shown_with_their_descriptions() {
+    furnished().transcript(
+        "
+/> /backstores/fileio/disk1 get attribute
+ATTRIBUTE CONFIG GROUP
+======================
+emulate_tpu=0
+-------------
+Whether UNMAP is served.
+
+emulate_write_cache=1
+---------------------
+Whether a write cache is reported.
+
+hw_block_size=512 [ro]
+----------------------
+Bytes of a block of the medium.
+
+",
+    );
+}
+
+#[test]
+fn named_attributes_take_a_line_each() {
+    furnished().transcript(
+        "
+/> /backstores/fileio/disk1 get attribute emulate_write_cache hw_block_size
+emulate_write_cache=1 
+hw_block_size=512 [ro]
+/> /backstores/fileio/disk1 get attribute nosuch
+! No parameter 'nosuch' in group 'attribute'.
+/> /vhost/naa.500140568720f76f/tpg1 get parameter
+! Unknown configuration group: parameter
+! hint: this node has global
+",
+    );
+}
+
+#[test]
+fn groups_are_listed() {
+    furnished().transcript(
+        "
+/> get
+
+AVAILABLE CONFIGURATION GROUPS
+==============================
+global
+/> /backstores/fileio/disk1 get
+
+AVAILABLE CONFIGURATION GROUPS
+==============================
+attribute global
+/> /backstores/fileio/disk1 set
+
+AVAILABLE CONFIGURATION GROUPS
+==============================
+attribute global
+",
+    );
+}
+
+#[test]
+fn global_parameters_have_targetclis_defaults() {
+    transcript(
+        "
+/> get global prompt_length tree_max_depth loglevel_console color_path auto_save_on_exit
+prompt_length=30 
+tree_max_depth=0 
+loglevel_console=info 
+color_path=magenta 
+auto_save_on_exit=false 
+",
+    );
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `set`.
+
+use crate::support::{Session, furnished, transcript};
+use shell::{Mode, Screen};
+
+#[test]
+fn attributes_are_set_together_and_read_back() {
+    let mut session = furnished();
+    session.transcript(
+        "
+/> /backstores/block/disk0 set attribute emulate_write_cache=1 emulate_tpu=1
+Parameter emulate_write_cache is now '1'.
+Parameter emulate_tpu is now '1'.
+/> /backstores/block/disk0 get attribute emulate_tpu
+emulate_tpu=1 
+",
+    );
+    assert_eq!(session.fake.0.borrow().asked.last().map(Vec::len), Some(2));
+}
+
+#[test]
+fn of_several_attributes_all_are_set_or_none() {
+    furnished().transcript(
+        "
+/> /backstores/block/disk0 set attribute emulate_tpu=1 emulate_write_cache=22
+! attribute emulate_write_cache cannot be '22': it takes 0 or 1
+! hint: it is a switch
+/> /backstores/block/disk0 get attribute emulate_tpu
+emulate_tpu=0 
+",
+    );
+}
+
+#[test]
+fn what_cannot_be_set_is_told_in_targetclis_words() {
+    furnished().transcript(
+        "
+/> /backstores/block/disk0 set attribute hw_block_size=1
+! Parameter hw_block_size is read-only.
+/> /backstores/block/disk0 set attribute emulate_write_cache=abc
+! Not setting emulate_write_cache! Syntax error, 'abc' is not a NUMBER.
+/> /backstores/block/disk0 set attribute emulate_tpu= emulate_write_cache=1
+! Not setting emulate_tpu! Syntax error, '' is not a NUMBER.
+/> /backstores/block/disk0 set attribute nosuch=1
+! Unknown parameter nosuch in group 'attribute'.
+/> /backstores/block/disk0 set attribute emulate_tpu
+! Got 2 positionnal parameters, expected at most 1.
+! hint: 'emulate_tpu' is too much; the command is: set [group] [parameter=value...]
+/> set nogroup a=1
+! Unknown configuration group: nogroup
+! hint: this node has global
+/> set attribute emulate_tpu=1
+! Unknown configuration group: attribute
+! hint: this node has global
+",
+    );
+}
+
+#[test]
+fn what_can_be_set_is_listed_with_its_type() {
+    furnished().transcript(
+        "
+/> /backstores/block/disk0 set attribute
+ATTRIBUTE CONFIG GROUP
+======================
+emulate_tpu=number
+------------------
+Whether UNMAP is served.
+
+emulate_write_cache=number
+--------------------------
+Whether a write cache is reported.
+
+",
+    );
+}
+
+#[test]
+fn global_parameters_are_checked_and_remembered() {
+    let mut session = Session::new();
+    session.transcript(
+        "
+/> set global prompt_length=abc
+! Not setting prompt_length! Syntax error, 'abc' is not a NUMBER.
+/> set global tree_round_nodes=maybe
+! Not setting tree_round_nodes! Syntax error, 'maybe' is not true|false.
+/> set global loglevel_console=loud
+! Not setting loglevel_console! Syntax error, 'loud' is not critical|error|warning|info|verbose|debug.
+/> set global nosuch=1
+! Unknown parameter nosuch in group 'global'.
+/> set global tree_round_nodes=FALSE tree_status_mode=false
+Parameter tree_round_nodes is now 'false'.
+Parameter tree_status_mode is now 'false'.
+/> ls / 1
++- /
+  +- backstores
+  +- vhost
+/> set global loglevel_console=error
+Parameter loglevel_console is now 'error'.
+/> /vhost create
+",
+    );
+    assert_eq!(session.memory.0.borrow().globals.len(), 3);
+}
+
+#[test]
+fn messages_name_their_level_where_colours_are_not_wanted() {
+    transcript(
+        "
+/> set global color_mode=false
+Parameter color_mode is now 'false'.
+/> /vhost create
+Info: Created target naa.5001405000000001.
+Info: Created TPG 1.
+/> nosuch
+! Error: Command not found nosuch
+! hint: the commands here are bookmarks cd exit get help ls pwd refresh saveconfig set status version
+",
+    );
+}
+
+#[test]
+fn messages_are_coloured_by_level_on_a_terminal() {
+    let screen = Screen { columns: 80, colour_out: true, colour_err: true, mode: Mode::Session };
+    let mut session = Session::on(screen);
+    assert_eq!(
+        session.run("/vhost create").out,
+        "\u{1b}[32mCreated target naa.5001405000000001.\u{1b}[0m\n\u{1b}[32mCreated TPG 1.\u{1b}[0m\n"
+    );
+    assert_eq!(session.run("/nosuch ls").err, "\u{1b}[31mNo such path /nosuch\u{1b}[0m\n");
+    let mut session = Session::on(Screen { mode: Mode::OneShot, ..screen });
+    assert_eq!(session.run("/nosuch ls").err, "No such path /nosuch\n");
+}

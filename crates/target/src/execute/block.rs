@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The commands of SBC that touch blocks.
+//!
+//! Above: `execute`.
+//! Below: the unit's geometry.
+//! Never here: bytes of CDBs.
+
+use super::{Decision, IoPlan, done, overrun};
+use crate::logical_unit::{LogicalUnit, Store};
+use crate::task::{Answer, Buffers};
+use backstore::IoKind;
+use memory::IoBuf;
+use scsi::{BlockCount, Lba, Read, Sense, SynchronizeCache, Verify, Write};
+
+/// What one command may transfer, in bytes.  Guests are told less (MAXIMUM TRANSFER LENGTH of VPD B0h), but
+/// firmware that does not ask is served too; this bounds what one command may keep a reactor busy with.
+const TRANSFER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// READ.  SBC-3 5.10 to 5.13.
+pub(super) fn read<'a>(
+    unit: &'a LogicalUnit,
+    read: &Read,
+    buffers: &mut Buffers,
+) -> Result<Decision<'a>, Sense> {
+    let Some((store, offset, bytes)) = transfer(unit, read.first, read.blocks, read.protect)? else {
+        return Ok(done(buffers));
+    };
+    let Some(residual) = cut(&mut buffers.data_in, bytes) else { return Ok(overrun()) };
+    let answer = Answer { data_in_bytes: bytes, residual, ..Answer::good() };
+    Ok(Decision::Io(IoPlan { store, kind: IoKind::Read, offset, answer }))
+}
+
+/// WRITE.  SBC-3 5.32 to 5.35.
+pub(super) fn write<'a>(
+    unit: &'a LogicalUnit,
+    write: &Write,
+    buffers: &mut Buffers,
+) -> Result<Decision<'a>, Sense> {
+    let Some((store, offset, bytes)) = transfer(unit, write.first, write.blocks, write.protect)? else {
+        return Ok(done(buffers));
+    };
+    let Some(residual) = cut(&mut buffers.data_out, bytes) else { return Ok(overrun()) };
+    let answer = Answer { residual, ..Answer::good() };
+    Ok(Decision::Io(IoPlan { store, kind: IoKind::Write { durable: write.fua }, offset, answer }))
+}
+
+/// VERIFY.  SBC-3 5.29 to 5.31.
+///
+/// The range is checked.  The medium is not read, as LIO does not; comparing with data (BYTCHK) is refused
+/// rather than claimed.
+pub(super) fn verify<'a>(
+    unit: &'a LogicalUnit,
+    verify: &Verify,
+    buffers: &mut Buffers,
+) -> Result<Decision<'a>, Sense> {
+    ready(unit)?;
+    if verify.byte_check != 0 || verify.protect != 0 {
+        return Err(Sense::INVALID_FIELD_IN_CDB);
+    }
+    unit.geometry.check(verify.first, verify.blocks)?;
+    Ok(done(buffers))
+}
+
+/// SYNCHRONIZE CACHE.  SBC-3 5.26 and 5.27.
+///
+/// The whole unit is flushed, whatever the range.  IMMED is allowed to be answered late, so that GOOD is
+/// always true.
+pub(super) fn synchronize_cache<'a>(
+    unit: &'a LogicalUnit,
+    command: &SynchronizeCache,
+    buffers: &mut Buffers,
+) -> Result<Decision<'a>, Sense> {
+    let store = ready(unit)?;
+    unit.geometry.check(command.first, command.blocks)?;
+    let answer = Answer { residual: buffers.bytes(), ..Answer::good() };
+    Ok(Decision::Io(IoPlan { store, kind: IoKind::Flush, offset: 0, answer }))
+}
+
+/// The unit's backstore, or NOT READY.
+pub(super) fn ready(unit: &LogicalUnit) -> Result<&Store, Sense> {
+    unit.store.as_ref().ok_or(Sense::LOGICAL_UNIT_NOT_READY)
+}
+
+/// Where a transfer lies in the backstore: offset and length in bytes.  `None` where it is empty, which is
+/// no error (SBC-3 5.11).
+fn transfer(
+    unit: &LogicalUnit,
+    first: Lba,
+    blocks: BlockCount,
+    protect: u8,
+) -> Result<Option<(&Store, u64, u64)>, Sense> {
+    let store = ready(unit)?;
+    if protect != 0 {
+        // The unit holds no protection information (SBC-3 table 69).
+        return Err(Sense::INVALID_FIELD_IN_CDB);
+    }
+    unit.geometry.check(first, blocks)?;
+    if blocks.0 == 0 {
+        return Ok(None);
+    }
+    // The range lies on the medium, whose length in bytes has 64 bits, so neither product overflows.
+    let block_bytes = u64::from(unit.geometry.block_bytes);
+    let bytes = blocks.0.saturating_mul(block_bytes);
+    if bytes > TRANSFER_BYTES_MAX {
+        return Err(Sense::INVALID_FIELD_IN_CDB);
+    }
+    Ok(Some((store, first.0.saturating_mul(block_bytes), bytes)))
+}
+
+/// Cuts a buffer to `bytes`.  Returns what is left over, or `None` when it holds less.
+fn cut(buffer: &mut IoBuf, bytes: u64) -> Option<u64> {
+    let residual = buffer.bytes().checked_sub(bytes)?;
+    buffer.truncate(bytes);
+    Some(residual)
+}

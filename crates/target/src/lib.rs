@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! LIO's core: logical units, the maps that lead to them, and the commands they execute.
+//!
+//! Above: `vhost-scsi`, which hands in one command at a time, and `lunard`, which publishes units and maps.
+//! Below: `scsi` for bytes and their meaning, `backstore` for blocks.
+//! Never here: rings, sockets, files, threads.  A command is decided here and done elsewhere: [`execute`]
+//! returns an answer, or the one I/O that leads to it.
+//!
+//! What is shared between threads is immutable: a change publishes a new [`LunMap`], and a reader finds out
+//! by one atomic load.
+
+#![forbid(unsafe_code)]
+
+mod execute; // a command: decided                                            SPC, SBC
+mod logical_unit; // what a unit is                                           SAM
+mod lun_map; // address -> logical unit                                       SAM, SPC (REPORT LUNS)
+mod task; // one command, from arrival to answer                              SAM
+
+pub use execute::{Decision, IoPlan, execute, io_failed};
+pub use logical_unit::{LogicalUnit, Store, UnitFlags};
+pub use lun_map::{Group, LunMap, Mapping};
+pub use task::{Answer, Buffers, Ended, TaskAttribute};

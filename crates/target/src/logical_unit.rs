@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a logical unit is: an identity, a geometry, and where its blocks live.
+//!
+//! Above: `lun_map`, which leads to units; `lunard`, which makes them.
+//! Below: `backstore`, `scsi`.
+//! Never here: a change.  A unit whose attribute changes is a new value in the next map.
+
+use backstore::Backstore;
+use scsi::inquiry::Identity;
+use scsi::mode::UaInterlock;
+use scsi::{BlockCount, Geometry};
+use std::sync::Arc;
+
+/// An open backstore with the number that reactors know its channels by.
+#[derive(Clone)]
+pub struct Store {
+    /// Unique for the life of the process.
+    pub id: u64,
+    /// Where the blocks live.
+    pub backstore: Arc<dyn Backstore>,
+}
+
+/// What the administrator set, as far as commands depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnitFlags {
+    /// WCE: a write may be answered from a volatile cache.
+    pub write_cache: bool,
+    /// FUA and DPO are understood, where there is a write cache to bypass.
+    pub fua_write: bool,
+    /// The medium does not rotate.
+    pub solid_state: bool,
+    /// The unit takes no writes.
+    pub read_only: bool,
+    /// TAS of the control mode page.
+    pub tas: bool,
+    /// UA_INTLCK_CTRL of the control mode page.
+    pub ua_interlock: UaInterlock,
+    /// REPORT SUPPORTED OPERATION CODES exists.
+    pub report_supported_operation_codes: bool,
+}
+
+/// A logical unit.
+pub struct LogicalUnit {
+    /// Where the blocks live; `None` while the file or device is missing.
+    pub store: Option<Store>,
+    /// How it is named.
+    pub identity: Identity,
+    /// How its blocks lie.
+    pub geometry: Geometry,
+    /// OPTIMAL TRANSFER LENGTH GRANULARITY in blocks.
+    pub granularity_blocks: u16,
+    /// OPTIMAL TRANSFER LENGTH in blocks, 0 where there is nothing to say.
+    pub optimal_blocks: u32,
+    /// What the administrator set.
+    pub flags: UnitFlags,
+}
+
+impl LogicalUnit {
+    /// A unit on an open backstore, whose blocks have `block_bytes` bytes.  What is left of the backstore
+    /// behind the last whole block is not shown.
+    pub fn new(store: Store, identity: Identity, block_bytes: u32, flags: UnitFlags) -> Self {
+        let below = store.backstore.geometry();
+        let block = block_bytes.max(1);
+        let ratio = (below.physical_block_bytes / block).max(1);
+        let geometry = Geometry {
+            blocks: BlockCount(below.bytes / u64::from(block)),
+            block_bytes: block,
+            physical_exponent: u8::try_from(ratio.ilog2().min(15)).unwrap_or(0),
+            lowest_aligned: u16::try_from((below.alignment_bytes / block).min(0x3fff)).unwrap_or(0),
+        };
+        Self {
+            identity,
+            geometry,
+            granularity_blocks: u16::try_from((below.io_min_bytes / block).max(1)).unwrap_or(u16::MAX),
+            optimal_blocks: below.io_opt_bytes / block,
+            flags: UnitFlags { read_only: flags.read_only || below.read_only, ..flags },
+            store: Some(store),
+        }
+    }
+
+    /// A unit whose file or device is not there: it says who it is, and is not ready.
+    pub fn missing(identity: Identity, block_bytes: u32, flags: UnitFlags) -> Self {
+        let geometry =
+            Geometry { blocks: BlockCount(0), block_bytes, physical_exponent: 0, lowest_aligned: 0 };
+        Self { store: None, identity, geometry, granularity_blocks: 1, optimal_blocks: 0, flags }
+    }
+
+    /// DPOFUA of the mode parameter header.
+    pub(crate) fn dpofua(&self) -> bool {
+        self.flags.write_cache && self.flags.fua_write
+    }
+}

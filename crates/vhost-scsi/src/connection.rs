@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One socket, one guest: carries out what the front end's messages mean.
+//!
+//! Above: `endpoint`, which accepts.
+//! Below: `vhost-user`'s session, `worker`.
+//! Never here: a ring that runs.  It lives on its worker; this thread starts it, waits for it, and may block
+//! on nothing that another guest needs.
+
+use crate::config_space::config_space;
+use crate::log_budget::LogBudget;
+use crate::port::TargetPort;
+use crate::queue::{QueueKind, QueueParts};
+use crate::share_check::ShareCheck;
+use crate::socket;
+use crate::worker::{LetterKind, QueueKey, Reactors, Worker, send};
+use memory::{GuestAddress, GuestMemory, RegionSpec, UserAddress};
+use reactor::Post;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+use vhost_user::{
+    Effect, InflightArea, Offer, ProtocolError, ProtocolFeatures, Received, Receiver, Region, Remark, Reply,
+    RingStart, Session, WireError, features,
+};
+use virtqueue::{InflightRegion, QUEUE_ENTRIES_MAX, RingConfig, SplitRing};
+
+/// Queues of a device: control, event, and as many request queues as a guest may have processors.
+const QUEUES: u16 = 256;
+/// Memory regions of a guest.
+const MEMORY_SLOTS: u16 = 509;
+/// VIRTIO_SCSI_F_HOTPLUG and VIRTIO_SCSI_F_CHANGE (virtio 1.2, 5.6.3).
+const SCSI_FEATURES: u64 = 1 << 1 | 1 << 2;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Closed {
+    #[error("the front end closed the connection")]
+    ByFrontEnd,
+    #[error("the front end sent what is no message: {0}")]
+    Wire(#[from] WireError),
+    #[error("{0}")]
+    Protocol(#[from] ProtocolError),
+    #[error("the socket failed: {0}")]
+    Socket(#[from] io::Error),
+}
+
+struct Connection {
+    socket: UnixStream,
+    session: Session,
+    port: Arc<TargetPort>,
+    reactors: Arc<Reactors>,
+    log: Arc<LogBudget>,
+    client: u64,
+    memory: Arc<GuestMemory>,
+    share_check: ShareCheck,
+    inflight: Option<InflightRegion>,
+    rings: Vec<RingSlot>,
+}
+
+/// What the connection knows of one ring.
+#[derive(Default)]
+struct RingSlot {
+    running: Option<Running>,
+    call: Option<OwnedFd>,
+}
+
+struct Running {
+    post: Post<Worker>,
+    key: QueueKey,
+}
+
+/// Serves one front end until it goes.
+pub(crate) fn serve(
+    socket: UnixStream,
+    port: &Arc<TargetPort>,
+    reactors: &Arc<Reactors>,
+    log: &Arc<LogBudget>,
+) -> Closed {
+    static NEXT_CLIENT: AtomicU64 = AtomicU64::new(1);
+    let mut connection = Connection {
+        socket,
+        session: Session::new(offer()),
+        port: Arc::clone(port),
+        reactors: Arc::clone(reactors),
+        log: Arc::clone(log),
+        client: NEXT_CLIENT.fetch_add(1, Ordering::Relaxed),
+        memory: Arc::new(GuestMemory::empty()),
+        share_check: ShareCheck::default(),
+        inflight: None,
+        rings: (0..QUEUES).map(|_| RingSlot::default()).collect(),
+    };
+    port.connected();
+    let closed = connection.run();
+    port.leave(connection.client);
+    connection.stop_all();
+    port.release(connection.client);
+    port.disconnected();
+    closed
+}
+
+fn offer() -> Offer {
+    Offer {
+        features: SCSI_FEATURES
+            | features::NOTIFY_ON_EMPTY
+            | features::ANY_LAYOUT
+            | features::INDIRECT_DESC
+            | features::EVENT_IDX
+            | features::VERSION_1,
+        protocol_features: ProtocolFeatures::MQ
+            | ProtocolFeatures::REPLY_ACK
+            | ProtocolFeatures::CONFIG
+            | ProtocolFeatures::INFLIGHT_SHMFD
+            | ProtocolFeatures::RESET_DEVICE
+            | ProtocolFeatures::CONFIGURE_MEM_SLOTS
+            | ProtocolFeatures::STATUS,
+        queues: QUEUES,
+        queue_entries_max: QUEUE_ENTRIES_MAX,
+        memory_slots: MEMORY_SLOTS,
+        config: config_space(),
+    }
+}
+
+impl Connection {
+    fn run(&mut self) -> Closed {
+        let mut receiver = Receiver::new();
+        loop {
+            if let Err(closed) = self.step(&mut receiver) {
+                return closed;
+            }
+        }
+    }
+
+    fn step(&mut self, receiver: &mut Receiver) -> Result<(), Closed> {
+        let (bytes, descriptors) = socket::receive(&self.socket, receiver.space())?;
+        if bytes == 0 {
+            return Err(Closed::ByFrontEnd);
+        }
+        let effects = match receiver.received(bytes, descriptors)? {
+            Received::Partial => return Ok(()),
+            Received::Message(message) => self.session.on(message)?,
+            Received::Malformed(malformed) => self.session.on_malformed(malformed)?,
+        };
+        for effect in effects {
+            self.carry_out(effect)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), Closed> {
+        match effect {
+            Effect::Reply(reply) => self.send(&reply)?,
+            Effect::Acknowledge => {
+                if let Some(reply) = self.session.acknowledge() {
+                    self.send(&reply)?;
+                }
+            }
+            Effect::Remark(remark) => self.remark(remark),
+            Effect::MapMemory(regions) => self.map_memory(regions)?,
+            Effect::AddRegion(region) => self.add_region(region)?,
+            Effect::RemoveRegion { guest, user, bytes } => self.remove_region(guest, user, bytes)?,
+            Effect::AllocateInflight(request) => {
+                let made = InflightRegion::create(request.queues, request.entries);
+                let area = made.ok().map(|(region, file)| (file, region.bytes()));
+                if let Some(reply) = self.session.inflight_allocated(area) {
+                    self.send(&reply)?;
+                }
+            }
+            Effect::AdoptInflight(area) => self.adopt_inflight(area)?,
+            Effect::StartRing(start) => self.start_ring(start),
+            Effect::StopRing { index } => {
+                let next_avail = self.stop_ring(index);
+                if self.rings.iter().all(|ring| ring.running.is_none()) {
+                    self.port.release(self.client);
+                }
+                if let Some(reply) = self.session.ring_stopped(index, next_avail) {
+                    self.send(&reply)?;
+                }
+            }
+            Effect::DisableRing { index } => self.enable_ring(index, false),
+            Effect::EnableRing { index } => self.enable_ring(index, true),
+            Effect::SetKick { index, kick } => {
+                if let Some(Running { post, key }) = self.running(index) {
+                    send(post, LetterKind::SetKick { key: *key, kick });
+                }
+            }
+            Effect::SetCall { index, call } => self.set_call(index, call)?,
+            // Nothing here is done for: the features are looked at when a ring starts; errors of a ring are
+            // logged; there is no dirty log to keep and no message of our own to send.
+            Effect::Features { .. }
+            | Effect::SetErr { .. }
+            | Effect::LogRing { .. }
+            | Effect::SetLogBase(_)
+            | Effect::SetLogFd(_)
+            | Effect::ResetDevice
+            | Effect::SetStatus(_)
+            | Effect::BackendChannel(_)
+            | Effect::WriteConfig(_) => {}
+        }
+        Ok(())
+    }
+
+    fn send(&self, reply: &Reply) -> io::Result<()> {
+        socket::send(&self.socket, reply.bytes(), reply.fds())
+    }
+
+    fn warn(&self, what: &str) {
+        if let Some(suppressed) = self.log.spend(Instant::now()) {
+            tracing::warn!(target = self.port.wwn(), suppressed, "{what}");
+        }
+    }
+
+    fn remark(&self, remark: Remark) {
+        match remark {
+            Remark::FeaturesNeverOffered { bits } => tracing::debug!(
+                target = self.port.wwn(),
+                "the front end acknowledged features that were not offered: {bits:#x}"
+            ),
+            Remark::NoMemory => self.warn(
+                "the front end gave no guest memory; start QEMU with a memory backend that has share=on",
+            ),
+            Remark::Refused { request, refusal } => {
+                let name = request.name().unwrap_or("an unknown message");
+                self.warn(&format!("refused {name}: {refusal}"));
+            }
+        }
+    }
+
+    fn map_memory(&mut self, regions: Vec<Region>) -> Result<(), Closed> {
+        self.share_check.clear();
+        for region in &regions {
+            let _ = self.share_check.add(region);
+        }
+        let specs = regions.into_iter().map(spec).collect();
+        match GuestMemory::from_regions(specs) {
+            Ok(memory) => self.use_memory(memory),
+            Err(error) => self.refuse_memory(&error.to_string()),
+        }
+    }
+
+    fn add_region(&mut self, region: Region) -> Result<(), Closed> {
+        let _ = self.share_check.add(&region);
+        match self.memory.with_region(spec(region)) {
+            Ok(memory) => self.use_memory(memory),
+            Err(error) => self.refuse_memory(&error.to_string()),
+        }
+    }
+
+    fn remove_region(&mut self, guest: u64, user: u64, bytes: u64) -> Result<(), Closed> {
+        self.share_check.remove(user);
+        match self.memory.without_region(GuestAddress(guest), UserAddress(user), bytes) {
+            Some(memory) => self.use_memory(memory),
+            None => self.refuse_memory("there is no such region"),
+        }
+    }
+
+    fn refuse_memory(&mut self, what: &str) -> Result<(), Closed> {
+        self.warn(&format!("the guest's memory cannot be mapped: {what}"));
+        Ok(self.session.failed()?)
+    }
+
+    /// Puts a new map in force, on the rings that run first: when this is acknowledged the front end may take
+    /// away what the old map had and the new one has not.
+    fn use_memory(&mut self, memory: GuestMemory) -> Result<(), Closed> {
+        let memory = Arc::new(memory);
+        for running in self.rings.iter().filter_map(|ring| ring.running.as_ref()) {
+            let (done, answer) = mpsc::channel();
+            send(&running.post, LetterKind::Remap { key: running.key, memory: Arc::clone(&memory), done });
+            if let Ok(Err(error)) = answer.recv() {
+                self.warn(&format!("a running ring is not in the new memory map: {error}"));
+                self.session.failed()?;
+            }
+        }
+        self.memory = memory;
+        Ok(())
+    }
+
+    fn adopt_inflight(&mut self, area: InflightArea) -> Result<(), Closed> {
+        let InflightArea { bytes, file_offset, queues, entries, file } = area;
+        match InflightRegion::adopt(file, bytes, file_offset, queues, entries) {
+            Ok(region) => {
+                self.inflight = Some(region);
+                Ok(())
+            }
+            Err(error) => {
+                self.warn(&format!("the area for requests in flight was refused: {error}"));
+                Ok(self.session.failed()?)
+            }
+        }
+    }
+
+    fn start_ring(&mut self, start: RingStart) {
+        let index = start.index;
+        let outcome = self.try_start_ring(start);
+        if let Err(what) = outcome {
+            self.warn(&format!("ring {index} was not started: {what}"));
+            self.session.start_failed(index);
+        }
+    }
+
+    fn try_start_ring(&mut self, start: RingStart) -> Result<(), String> {
+        let RingStart { index, entries, addresses, base, kick, features } = start;
+        if !self.port.claim(self.client) {
+            return Err("another front end is running this target's rings".into());
+        }
+        if self.share_check.is_hole(addresses.avail) {
+            self.warn(
+                "the guest's memory looks private to the front end; start QEMU with a memory backend that \
+                 has share=on",
+            );
+        }
+        let config = RingConfig {
+            entries,
+            desc: UserAddress(addresses.desc),
+            avail: UserAddress(addresses.avail),
+            used: UserAddress(addresses.used),
+            event_idx: features & features::EVENT_IDX != 0,
+            indirect: features & features::INDIRECT_DESC != 0,
+            version_1: features & features::VERSION_1 != 0,
+            next_avail: base,
+        };
+        let tracked = self.inflight.as_ref().and_then(|region| region.queue(index));
+        let mut ring =
+            SplitRing::start(config, Arc::clone(&self.memory), tracked).map_err(|error| error.to_string())?;
+        ring.set_notify_on_empty(features & features::NOTIFY_ON_EMPTY != 0);
+        let slot = self.rings.get_mut(usize::from(index)).ok_or("there is no such ring")?;
+        let call = match &slot.call {
+            Some(call) => Some(call.try_clone().map_err(|error| error.to_string())?),
+            None => None,
+        };
+        let parts = Box::new(QueueParts {
+            kind: QueueKind::of_index(index),
+            ring,
+            memory: Arc::clone(&self.memory),
+            client: self.client,
+            port: Arc::clone(&self.port),
+            features,
+            call,
+            kick,
+        });
+        let post = self.reactors.next().clone();
+        let (key, answer) = mpsc::channel();
+        send(&post, LetterKind::Start { parts, key });
+        let key = answer.recv().map_err(|error| error.to_string())?;
+        slot.running = Some(Running { post, key });
+        Ok(())
+    }
+
+    fn running(&self, index: u16) -> Option<&Running> {
+        self.rings.get(usize::from(index))?.running.as_ref()
+    }
+
+    /// Drains and stops a ring; returns where it stands.
+    fn stop_ring(&mut self, index: u16) -> u16 {
+        let slot = self.rings.get_mut(usize::from(index));
+        let Some(Running { post, key }) = slot.and_then(|slot| slot.running.take()) else { return 0 };
+        let (stopped, answer) = mpsc::channel();
+        send(&post, LetterKind::Stop { key, stopped });
+        answer.recv().map_or(0, |stopped| stopped.next_avail)
+    }
+
+    fn stop_all(&mut self) {
+        for index in 0..QUEUES {
+            self.stop_ring(index);
+        }
+    }
+
+    fn enable_ring(&self, index: u16, enabled: bool) {
+        if let Some(Running { post, key }) = self.running(index) {
+            send(post, LetterKind::Enable { key: *key, enabled });
+        }
+    }
+
+    fn set_call(&mut self, index: u16, call: Option<OwnedFd>) -> Result<(), Closed> {
+        if let Some(call) = &call {
+            // A notification may never wait, whatever descriptor the front end sent.
+            let flags = rustix::fs::fcntl_getfl(call).map_err(io::Error::from)?;
+            rustix::fs::fcntl_setfl(call, flags | rustix::fs::OFlags::NONBLOCK).map_err(io::Error::from)?;
+            // A completion may have been told to the descriptor before this one, which nobody reads.
+            let _ = rustix::io::write(call, &1_u64.to_ne_bytes());
+        }
+        let Some(slot) = self.rings.get_mut(usize::from(index)) else { return Ok(()) };
+        if let Some(Running { post, key }) = &slot.running {
+            let copy = call.as_ref().map(OwnedFd::try_clone).transpose()?;
+            send(post, LetterKind::SetCall { key: *key, call: copy });
+        }
+        slot.call = call;
+        Ok(())
+    }
+}
+
+fn spec(region: Region) -> RegionSpec {
+    let Region { guest, user, bytes, file_offset, file } = region;
+    RegionSpec { guest: GuestAddress(guest), user: UserAddress(user), bytes, file_offset, file }
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One target's socket.
+//!
+//! Above: `lunard` binds it while it prepares a change, and serves it once the change is made.
+//! Below: `connection`.
+//! Never here: what a front end says.
+
+use crate::connection;
+use crate::log_budget::LogBudget;
+use crate::port::TargetPort;
+use crate::worker::Reactors;
+use rustix::fs::{Gid, Mode};
+use rustix::io::Errno;
+use rustix::net::Shutdown;
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::Instant;
+
+/// The longest path of a socket, in bytes: what the kernel's address holds besides its final zero.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// Front ends connected to one target at a time.  One runs rings; another may wait, as a migration's
+/// destination does; more are turned away.
+const CONNECTIONS_MAX: usize = 8;
+const STACK_BYTES: usize = 256 * 1024;
+/// Who may connect: the daemon's user, and the group.
+const SOCKET_MODE: Mode = Mode::from_raw_mode(0o660);
+
+/// A socket that has its name and does not serve yet.  Dropped, the name goes.
+pub struct Bound {
+    listener: UnixListener,
+    name: SocketName,
+    /// The thread that will accept, started already: to begin to serve cannot fail.
+    thread: thread::JoinHandle<()>,
+    begin: mpsc::Sender<Arc<Shared>>,
+}
+
+/// Removes the socket's name at the end.
+#[derive(Debug)]
+struct SocketName(PathBuf);
+
+impl Drop for SocketName {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Bound {
+    /// Binds a socket, for `group` where there is one.  A name that a daemon left behind is taken over.
+    ///
+    /// # Errors
+    /// What the system says; `AddrInUse` when someone listens there; `InvalidInput` when the path is longer
+    /// than [`SOCKET_PATH_BYTES_MAX`].
+    pub fn bind(path: &Path, group: Option<u32>) -> io::Result<Self> {
+        if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        if path.exists() {
+            if UnixStream::connect(path).is_ok() {
+                return Err(io::Error::from(io::ErrorKind::AddrInUse));
+            }
+            std::fs::remove_file(path)?;
+        }
+        let listener = UnixListener::bind(path)?;
+        let name = SocketName(path.to_path_buf());
+        rustix::fs::chmod(path, SOCKET_MODE)?;
+        if let Some(group) = group {
+            rustix::fs::chown(path, None, Some(Gid::from_raw(group)))?;
+        }
+        let (begin, begun) = mpsc::channel();
+        let accepting = listener.try_clone()?;
+        let thread =
+            thread::Builder::new().name("accept".into()).stack_size(STACK_BYTES).spawn(move || {
+                // An error means that the target was never made.
+                if let Ok(shared) = begun.recv() {
+                    accept(&accepting, &shared);
+                }
+            })?;
+        Ok(Self { listener, name, thread, begin })
+    }
+
+    /// Begins to serve.
+    pub fn serve(self, port: Arc<TargetPort>, reactors: Arc<Reactors>) -> Endpoint {
+        let Self { listener, name, thread, begin } = self;
+        let shared = Arc::new(Shared {
+            port,
+            reactors,
+            log: Arc::new(LogBudget::new(Instant::now())),
+            open: Mutex::new(HashMap::new()),
+            closing: AtomicBool::new(false),
+        });
+        assert!(begin.send(Arc::clone(&shared)).is_ok(), "the thread waits for this");
+        Endpoint { listener, name, shared, thread: Some(thread) }
+    }
+}
+
+/// A socket that serves.  Dropped, it closes, with its connections.
+pub struct Endpoint {
+    listener: UnixListener,
+    name: SocketName,
+    shared: Arc<Shared>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+struct Shared {
+    port: Arc<TargetPort>,
+    reactors: Arc<Reactors>,
+    log: Arc<LogBudget>,
+    /// The connections, so that they can be ended from outside.
+    open: Mutex<HashMap<u64, UnixStream>>,
+    closing: AtomicBool,
+}
+
+impl Shared {
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, UnixStream>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Endpoint {
+    /// The target.
+    pub fn port(&self) -> &Arc<TargetPort> {
+        &self.shared.port
+    }
+
+    /// Where front ends connect.
+    pub fn path(&self) -> &Path {
+        &self.name.0
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        // A listening socket that is shut down wakes whoever waits in accept.
+        let _ = rustix::net::shutdown(&self.listener, Shutdown::Both);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        for socket in self.shared.open().values() {
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
+fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
+    let mut next = 0;
+    while !shared.closing.load(Ordering::SeqCst) {
+        let socket = match listener.accept() {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                if Errno::from_io_error(&error) == Some(Errno::INVAL) {
+                    return;
+                }
+                // Out of descriptors or memory: it may pass, and until then there is nothing to be done.
+                tracing::warn!(target = shared.port.wwn(), %error, "cannot accept a front end");
+                thread::sleep(std::time::Duration::from_secs(1));
+                continue;
+            }
+        };
+        next += 1;
+        begin(socket, next, shared);
+    }
+}
+
+fn begin(socket: UnixStream, number: u64, shared: &Arc<Shared>) {
+    let log = |what: &str| {
+        if let Some(suppressed) = shared.log.spend(Instant::now()) {
+            tracing::info!(target = shared.port.wwn(), suppressed, "{what}");
+        }
+    };
+    let Ok(copy) = socket.try_clone() else { return };
+    {
+        let mut open = shared.open();
+        if open.len() >= CONNECTIONS_MAX {
+            drop(open);
+            return log("a front end was turned away: too many are connected to this target");
+        }
+        open.insert(number, copy);
+    }
+    log("a front end connected");
+    let serving = Arc::clone(shared);
+    let spawned = thread::Builder::new().name("connection".into()).stack_size(STACK_BYTES).spawn(move || {
+        let closed = connection::serve(socket, &serving.port, &serving.reactors, &serving.log);
+        serving.open().remove(&number);
+        if let Some(suppressed) = serving.log.spend(Instant::now()) {
+            tracing::info!(target = serving.port.wwn(), suppressed, "{closed}");
+        }
+    });
+    if spawned.is_err() {
+        shared.open().remove(&number);
+        log("a front end was turned away: no thread is to be had");
+    }
+}

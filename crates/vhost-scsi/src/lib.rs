@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The fabric: virtio-scsi requests from vhost-user connections.
+//!
+//! Above: `lunard`, which makes one [`Endpoint`] a target and publishes its LUN map.
+//! Below: `vhost-user` (messages), `virtqueue` (rings), `target` (commands), `reactor` (threads).
+//! Never here: SCSI meaning.  A CDB passes through unread.
+//!
+//! ```text
+//! socket ── connection (a thread each) ── Start/Stop/… ──> worker (a reactor each) ── rings, channels
+//!                └── session: what a message means            └── request -> target -> response
+//! ```
+//!
+//! A queue belongs to one worker while it runs.  The connection's thread may block, on its own front end and
+//! on the drain of its own rings; a worker never does.
+
+mod channels; // a worker's ways into the backstores
+mod config_space; // what a front end may ask instead of knowing
+mod connection; // one socket, one guest
+mod control; // task management
+mod endpoint; // one target's socket
+mod log_budget; // a bound on what a front end can have logged
+mod port; // what a target's connections share
+mod queue; // one request queue: chain -> answer
+mod quiesce; // waiting for what is in flight
+mod request; // chain -> request
+mod response; // answer -> chain
+mod share_check; // memory that the front end forgot to share
+mod socket; // bytes and descriptors
+mod worker; // all queues of one reactor
+
+pub use endpoint::{Bound, Endpoint, SOCKET_PATH_BYTES_MAX};
+pub use port::TargetPort;
+pub use quiesce::Scope;
+pub use worker::{Reactors, Worker};

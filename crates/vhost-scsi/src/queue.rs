@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One queue on its worker: chains in, answers out.
+//!
+//! Above: `worker`, which owns it while it runs.
+//! Below: `request`, `response`, `target`, `virtqueue`; `control` for the queue that manages tasks.
+//! Never here: waiting, and any lock.
+//!
+//! The event queue is kept and not looked at: its buffers stay in the ring until there is an event.
+
+use crate::channels::Channels;
+use crate::control::Management;
+use crate::port::TargetPort;
+use crate::quiesce::{Scope, TaskName};
+use crate::request::{self, NoRequest};
+use crate::response::{self, ResponseCode};
+use backstore::{Completed, Io, IoKind, Submitted, Submitter, Token};
+use exec::snapshot::Cached;
+use memory::{IoBuf, View};
+use reactor::KickTag;
+use scsi::Address;
+use slab::Slab;
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, mpsc};
+use target::{Answer, Decision, IoPlan, LunMap};
+use virtqueue::{RingError, SplitRing};
+
+/// Chains taken from one ring in one pass.
+pub(crate) const BATCH_MAX: usize = 32;
+/// Bytes that one ring may have moved at once, within a pass, before the next ring has its turn.
+const BYTES_A_PASS: u64 = 2 * 1024 * 1024;
+
+/// What a queue is for (virtio 1.2, 5.6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueueKind {
+    Control,
+    Event,
+    Request,
+}
+
+impl QueueKind {
+    pub(crate) fn of_index(index: u16) -> Self {
+        match index {
+            0 => Self::Control,
+            1 => Self::Event,
+            _ => Self::Request,
+        }
+    }
+}
+
+/// What a queue leaves behind when it has stopped.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    /// The index of the next chain that it would have taken.
+    pub(crate) next_avail: u16,
+}
+
+/// How far the end of a queue has come.
+#[derive(Debug)]
+pub(crate) enum Life {
+    Runs,
+    /// The driver broke the ring: nothing more is taken from it.
+    Broken,
+    /// Nothing more is taken; when what was taken is answered the queue ends.
+    Ends(mpsc::Sender<Stopped>),
+}
+
+/// What all queues of a worker use.
+#[derive(Default)]
+pub(crate) struct Common {
+    pub(crate) channels: Channels,
+    /// Empty scatter lists that keep their room.
+    spare: Vec<IoBuf>,
+    /// Counts the tasks, so that a quiescence knows which came before it.
+    pub(crate) tasks_begun: u64,
+}
+
+/// Empty lists kept for reuse; more than this many are given back to the allocator.
+const SPARE_MAX: usize = 1024;
+
+impl Common {
+    fn list(&mut self) -> IoBuf {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    fn give_back_all<const N: usize>(&mut self, lists: [IoBuf; N]) {
+        for list in lists {
+            self.give_back(list);
+        }
+    }
+
+    pub(crate) fn give_back(&mut self, mut list: IoBuf) {
+        list.clear();
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(list);
+        }
+    }
+}
+
+/// A command whose I/O is under way.
+struct Task {
+    head: u16,
+    name: TaskName,
+    number: u64,
+    /// The answer if the I/O succeeds.
+    answer: Answer,
+    response: IoBuf,
+    buffer_bytes: u64,
+    ends_as: Option<ResponseCode>,
+}
+
+/// A queue on its worker.
+pub(crate) struct Queue {
+    pub(crate) kind: QueueKind,
+    pub(crate) ring: SplitRing,
+    pub(crate) view: View,
+    pub(crate) client: u64,
+    pub(crate) port: Arc<TargetPort>,
+    pub(crate) features: u64,
+    pub(crate) call: Option<OwnedFd>,
+    pub(crate) kick: Option<OwnedFd>,
+    pub(crate) tag: KickTag,
+    pub(crate) enabled: bool,
+    pub(crate) life: Life,
+    /// Whether the worker looks at it in every round.
+    pub(crate) active: bool,
+    /// Whether answers wait to be published.
+    pub(crate) dirty: bool,
+    pub(crate) management: Management,
+    map: Cached<LunMap>,
+    /// Taken from the ring and not yet looked at.
+    taken: VecDeque<u16>,
+    tasks: Slab<Task>,
+}
+
+/// What it takes to make a queue.
+pub(crate) struct QueueParts {
+    pub(crate) kind: QueueKind,
+    pub(crate) ring: SplitRing,
+    pub(crate) memory: Arc<memory::GuestMemory>,
+    pub(crate) client: u64,
+    pub(crate) port: Arc<TargetPort>,
+    pub(crate) features: u64,
+    pub(crate) call: Option<OwnedFd>,
+    pub(crate) kick: Option<OwnedFd>,
+}
+
+impl Queue {
+    pub(crate) fn new(parts: QueueParts, tag: KickTag) -> Self {
+        let QueueParts { kind, ring, memory, client, port, features, call, kick } = parts;
+        Self {
+            map: Cached::new(port.map()),
+            view: View::new(memory),
+            taken: VecDeque::with_capacity(BATCH_MAX),
+            tasks: Slab::new(),
+            management: Management::default(),
+            kind,
+            ring,
+            client,
+            port,
+            features,
+            call,
+            kick,
+            tag,
+            enabled: true,
+            life: Life::Runs,
+            active: false,
+            dirty: false,
+        }
+    }
+
+    /// Whether a look at the ring would find something to do.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.taken.is_empty() || (self.takes() && self.ring.has_work())
+    }
+
+    /// Whether chains are taken from the ring now.
+    fn takes(&self) -> bool {
+        self.enabled && self.kind != QueueKind::Event && matches!(self.life, Life::Runs)
+    }
+
+    /// Whether nothing that was taken waits for an answer.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.taken.is_empty() && self.tasks.is_empty() && self.management.is_empty()
+    }
+
+    /// Asks the driver for kicks; returns whether there is work already.
+    pub(crate) fn arm(&mut self) -> bool {
+        if !self.taken.is_empty() {
+            return true;
+        }
+        self.takes() && self.ring.arm()
+    }
+
+    /// Looks at the ring once; returns whether there was anything to do.
+    pub(crate) fn pass(&mut self, index: u32, common: &mut Common, submitter: &mut Submitter) -> bool {
+        if self.taken.is_empty() && self.takes() {
+            let mut heads = [0; BATCH_MAX];
+            match self.ring.pop_batch(&mut heads) {
+                Ok(count) => self.taken.extend(heads.iter().take(count)),
+                Err(error) => self.break_off(error),
+            }
+        }
+        if self.taken.is_empty() {
+            return false;
+        }
+        self.map.refresh(self.port.map());
+        let map = Arc::clone(self.map.get());
+        let mut bytes_left = BYTES_A_PASS;
+        while bytes_left > 0
+            && let Some(head) = self.taken.pop_front()
+        {
+            let bytes = match self.kind {
+                QueueKind::Control => self.take_management(head, &map),
+                _ => self.take_request(index, head, &map, common, submitter),
+            };
+            bytes_left = bytes_left.saturating_sub(bytes);
+        }
+        true
+    }
+
+    fn break_off(&mut self, error: RingError) {
+        // Once a ring: it is not looked at again.
+        tracing::warn!(target = self.port.wwn(), kind = ?self.kind, %error, "the guest broke a ring; it is stopped");
+        self.life = Life::Broken;
+    }
+
+    /// Gives a head back.
+    pub(crate) fn push(&mut self, head: u16, bytes: u32) {
+        self.ring.push_used(head, bytes);
+        self.dirty = true;
+    }
+
+    /// Takes one request.  Returns the bytes that were moved before this returned.
+    fn take_request(
+        &mut self,
+        index: u32,
+        head: u16,
+        map: &LunMap,
+        common: &mut Common,
+        submitter: &mut Submitter,
+    ) -> u64 {
+        let (mut readable, mut writable, mut response) = (common.list(), common.list(), common.list());
+        if self.ring.chain(head, &self.view, &mut readable, &mut writable).is_err() {
+            // A chain that is no request has no place for an answer.
+            self.push(head, 0);
+            common.give_back_all([readable, writable, response]);
+            return 0;
+        }
+        let request = match request::parse(self.features, &mut readable, &mut writable, &mut response) {
+            Ok(request) => request,
+            Err(refusal) => {
+                let written = match refusal {
+                    NoRequest::Unanswerable => 0,
+                    NoRequest::Refused(code) => response::refuse(code, 0, &response),
+                };
+                self.push(head, written);
+                common.give_back_all([readable, writable, response]);
+                return 0;
+            }
+        };
+        let mut buffers = request::data(readable, writable);
+        let buffer_bytes = buffers.data_in.bytes().saturating_add(buffers.data_out.bytes());
+        let address = Address::decode(&request.lun);
+        match target::execute(map, address, request.attribute, &request.cdb, &mut buffers) {
+            Decision::Answer(answer) => {
+                let written = response::answer(&answer, &response);
+                self.push(head, written);
+                common.give_back_all([buffers.data_in, buffers.data_out, response]);
+                answer.data_in_bytes
+            }
+            Decision::NoTarget => {
+                let written = response::refuse(ResponseCode::BadTarget, 0, &response);
+                self.push(head, written);
+                common.give_back_all([buffers.data_in, buffers.data_out, response]);
+                0
+            }
+            Decision::Io(plan) => {
+                let (buffer, other) = match plan.kind {
+                    IoKind::Read => (buffers.data_in, buffers.data_out),
+                    IoKind::Write { .. } => (buffers.data_out, buffers.data_in),
+                    IoKind::Flush => (IoBuf::new(), buffers.data_in),
+                };
+                common.give_back(other);
+                let name = self.name(address, request.tag, plan.store.id);
+                let number = common.tasks_begun;
+                common.tasks_begun += 1;
+                let answer = plan.answer;
+                let task = Task { head, name, number, answer, response, buffer_bytes, ends_as: None };
+                self.begin(index, task, &plan, buffer, common, submitter)
+            }
+        }
+    }
+
+    fn name(&self, address: Address, tag: u64, store: u64) -> TaskName {
+        let (target, lun) = match address {
+            Address::Unit { target, lun } => (target, lun.get()),
+            // Neither of these leads to I/O.
+            Address::ReportLunsWellKnown { .. } | Address::Invalid => (0, 0),
+        };
+        TaskName { client: self.client, port: self.port.id, target, lun, tag, store }
+    }
+
+    /// Begins the I/O of a task.  Returns the bytes that were moved before this returned.
+    fn begin(
+        &mut self,
+        index: u32,
+        task: Task,
+        plan: &IoPlan<'_>,
+        buffer: IoBuf,
+        common: &mut Common,
+        submitter: &mut Submitter,
+    ) -> u64 {
+        let bytes = buffer.bytes();
+        let key = self.tasks.insert(task);
+        let token = Token::new(token_number(index, key));
+        let io = Io { kind: plan.kind, offset: plan.offset, buffer };
+        let channel = common.channels.of(plan.store);
+        match common.channels.submit(channel, submitter, io, token) {
+            Submitted::Queued => 0,
+            Submitted::Done(completed) => {
+                self.finish(completed, common);
+                bytes
+            }
+        }
+    }
+
+    /// Answers the task whose I/O has ended.
+    pub(crate) fn finish(&mut self, completed: Completed, common: &mut Common) {
+        let Completed { token, buffer, result } = completed;
+        let (_, key) = token_parts(token.redeem());
+        common.give_back(buffer);
+        // The token is the only way here, and it comes once.
+        let task = self.tasks.remove(key);
+        let written = match (task.ends_as, result) {
+            (Some(code), _) => response::refuse(code, task.buffer_bytes, &task.response),
+            (None, Ok(())) => response::answer(&task.answer, &task.response),
+            (None, Err(error)) => {
+                response::answer(&target::io_failed(error, task.buffer_bytes), &task.response)
+            }
+        };
+        self.push(task.head, written);
+        common.give_back(task.response);
+    }
+
+    /// Marks the tasks of a scope that are to end in another way than by their own result.
+    pub(crate) fn mark(&mut self, scope: &Scope, code: ResponseCode) {
+        for (_, task) in &mut self.tasks {
+            if scope.contains(&task.name) {
+                task.ends_as = Some(code);
+            }
+        }
+    }
+
+    /// Whether a task of a scope that began before the `before`th is under way.
+    pub(crate) fn has_task(&self, scope: &Scope, before: u64) -> bool {
+        self.tasks.iter().any(|(_, task)| task.number < before && scope.contains(&task.name))
+    }
+}
+
+fn token_number(queue: u32, task: usize) -> u64 {
+    u64::from(queue) << 32 | u64::from(u32::try_from(task).unwrap_or(u32::MAX))
+}
+
+/// The queue and the task of a token's number.
+pub(crate) fn token_parts(number: u64) -> (usize, usize) {
+    let [a, b, c, d, rest @ ..] = number.to_le_bytes();
+    (u32::from_le_bytes(rest) as usize, u32::from_le_bytes([a, b, c, d]) as usize)
+}
+
+/// The queue of a completion.
+pub(crate) fn queue_of(completed: Completed) -> (usize, Completed) {
+    let number = completed.token.redeem();
+    (token_parts(number).0, Completed { token: Token::new(number), ..completed })
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Waiting for what is in flight: one mechanism for aborts, resets, and taking a unit away.
+//!
+//! Above: `control`, and `lunard` when it unmaps.
+//! Below: `worker`, which knows its tasks.
+//! Never here: what is done once all is quiet.
+//!
+//! A quiescence is asked of every worker.  Each answers when no task in the scope that it had at that moment
+//! is left, and after the answers of those tasks are visible to their guests.  Tasks that come later are not
+//! waited for, so a guest that keeps sending cannot hold it up.
+
+use crate::response::ResponseCode;
+
+/// Which tasks.  A field that is `None` excludes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Those of one connection.
+    pub client: Option<u64>,
+    /// Those of one target, by the number of its port.
+    pub port: Option<u64>,
+    /// Those to one SCSI target id.
+    pub target: Option<u8>,
+    /// Those to one LUN.
+    pub lun: Option<u16>,
+    /// Those with one tag.
+    pub tag: Option<u64>,
+    /// Those on one backstore.
+    pub store: Option<u64>,
+}
+
+/// What a task is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TaskName {
+    pub(crate) client: u64,
+    pub(crate) port: u64,
+    pub(crate) target: u8,
+    pub(crate) lun: u16,
+    pub(crate) tag: u64,
+    pub(crate) store: u64,
+}
+
+impl Scope {
+    pub(crate) fn contains(&self, task: &TaskName) -> bool {
+        fn agrees<T: PartialEq>(wanted: Option<T>, is: T) -> bool {
+            wanted.is_none_or(|wanted| wanted == is)
+        }
+        agrees(self.client, task.client)
+            && agrees(self.port, task.port)
+            && agrees(self.target, task.target)
+            && agrees(self.lun, task.lun)
+            && agrees(self.tag, task.tag)
+            && agrees(self.store, task.store)
+    }
+}
+
+/// A quiescence asked of one worker.
+pub(crate) struct Quiesce {
+    pub(crate) scope: Scope,
+    /// How the tasks are to end, instead of by their own result.
+    pub(crate) ends_as: Option<ResponseCode>,
+    /// Backstore whose channel is to be closed when all is quiet.
+    pub(crate) close: Option<u64>,
+    /// Called once.
+    pub(crate) done: Box<dyn FnOnce() + Send>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Scope, TaskName};
+
+    const TASK: TaskName = TaskName { client: 1, port: 2, target: 3, lun: 4, tag: 5, store: 6 };
+
+    #[test]
+    fn an_empty_scope_is_everything() {
+        assert!(Scope::default().contains(&TASK));
+    }
+
+    #[test]
+    fn every_field_excludes_what_differs_in_it() {
+        let none = Scope::default();
+        for (scope, inside) in [
+            (Scope { client: Some(1), ..none }, true),
+            (Scope { client: Some(9), ..none }, false),
+            (Scope { port: Some(9), ..none }, false),
+            (Scope { target: Some(9), ..none }, false),
+            (Scope { lun: Some(9), ..none }, false),
+            (Scope { tag: Some(9), ..none }, false),
+            (Scope { store: Some(9), ..none }, false),
+            (Scope { client: Some(1), target: Some(3), lun: Some(4), tag: Some(5), ..none }, true),
+        ] {
+            assert_eq!(scope.contains(&TASK), inside, "{scope:?}");
+        }
+    }
+}

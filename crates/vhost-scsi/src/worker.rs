@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! All queues of one reactor.
+//!
+//! Above: `connection` and `control` send it mail; `lunard` asks it to be quiet.
+//! Below: `queue`, `channels`.
+//! Never here: a lock, a wait, a system call of its own but for the last notification of a queue that ends.
+
+use crate::queue::{BATCH_MAX, Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
+use crate::quiesce::{Quiesce, Scope};
+use backstore::Submitter;
+use memory::{GuestMemory, View};
+use reactor::{Event, Handle, KickTag, Post, StartError, Work};
+use slab::Slab;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::time::{Duration, Instant};
+use virtqueue::{QUEUE_ENTRIES_MAX, RingError};
+
+/// How often a ring without a kick descriptor is looked at while its reactor sleeps.
+const POLLED_RING_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Passes that take everything a full ring can offer; a guest that goes on offering is not waited for.
+const PASSES_A_RING_MAX: usize = QUEUE_ENTRIES_MAX as usize / BATCH_MAX;
+
+/// Which queue of a worker: a place, and a count that tells it from its earlier holders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueKey(KickTag);
+
+/// What may be asked of a worker.
+pub enum Mail {
+    #[doc(hidden)]
+    Private(Letter),
+}
+
+/// The letters behind [`Mail`].
+pub struct Letter(LetterKind);
+
+pub(crate) enum LetterKind {
+    Start { parts: Box<QueueParts>, key: mpsc::Sender<QueueKey> },
+    Stop { key: QueueKey, stopped: mpsc::Sender<Stopped> },
+    Enable { key: QueueKey, enabled: bool },
+    SetCall { key: QueueKey, call: Option<OwnedFd> },
+    SetKick { key: QueueKey, kick: Option<OwnedFd> },
+    Remap { key: QueueKey, memory: Arc<GuestMemory>, done: mpsc::Sender<Result<(), RingError>> },
+    Quiesce(Quiesce),
+    ManagementQuiet { key: QueueKey, request: usize },
+}
+
+/// All queues of one reactor.
+pub struct Worker {
+    post: Post<Worker>,
+    peers: Arc<OnceLock<Vec<Post<Worker>>>>,
+    queues: Slab<Queue>,
+    generation: u32,
+    /// Queues that are looked at in every round.
+    active: Vec<u32>,
+    /// Queues without a kick descriptor.
+    polled: Vec<u32>,
+    next_poll: Option<Instant>,
+    /// Queues that have answers to publish.
+    dirty: Vec<u32>,
+    ending: Vec<u32>,
+    common: Common,
+    quiesces: Vec<(Quiesce, u64)>,
+    /// Descriptors that an entry handed over in this round may still name.
+    retired: Vec<OwnedFd>,
+}
+
+impl Worker {
+    fn new(post: Post<Worker>, peers: Arc<OnceLock<Vec<Post<Worker>>>>) -> Self {
+        Self {
+            post,
+            peers,
+            queues: Slab::new(),
+            generation: 0,
+            active: Vec::new(),
+            polled: Vec::new(),
+            next_poll: None,
+            dirty: Vec::new(),
+            ending: Vec::new(),
+            common: Common::default(),
+            quiesces: Vec::new(),
+            retired: Vec::new(),
+        }
+    }
+
+    fn queue(&mut self, key: QueueKey) -> Option<&mut Queue> {
+        self.queues.get_mut(key.0.key as usize).filter(|queue| queue.tag == key.0)
+    }
+
+    fn activate(&mut self, index: u32) {
+        let Some(queue) = self.queues.get_mut(index as usize) else { return };
+        if !queue.active {
+            queue.active = true;
+            queue.ring.disarm();
+            self.active.push(index);
+        }
+    }
+
+    fn start(&mut self, submitter: &mut Submitter, parts: QueueParts) -> QueueKey {
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.queues.vacant_entry();
+        let index = u32::try_from(entry.key()).unwrap_or(u32::MAX);
+        let tag = KickTag { key: index, generation: self.generation };
+        entry.insert(Queue::new(parts, tag));
+        self.watch(submitter, index);
+        // The guest may have kicked long ago.
+        self.activate(index);
+        QueueKey(tag)
+    }
+
+    fn watch(&mut self, submitter: &mut Submitter, index: u32) {
+        let Some(queue) = self.queues.get(index as usize) else { return };
+        match &queue.kick {
+            // SAFETY: the queue keeps the descriptor open, or `retired` does until the end of the round.
+            Some(kick) => unsafe { submitter.watch(kick.as_fd(), queue.tag) },
+            None => self.poll_by_time(index),
+        }
+    }
+
+    fn poll_by_time(&mut self, index: u32) {
+        self.polled.push(index);
+        self.next_poll = Some(Instant::now() + POLLED_RING_INTERVAL);
+    }
+
+    fn set_kick(&mut self, submitter: &mut Submitter, key: QueueKey, kick: Option<OwnedFd>) {
+        let index = key.0.key;
+        let Some(queue) = self.queue(key) else { return };
+        let old = std::mem::replace(&mut queue.kick, kick);
+        if old.is_some() {
+            submitter.unwatch(key.0);
+        }
+        self.retired.extend(old);
+        self.forget_polled(index);
+        self.watch(submitter, index);
+        self.activate(index);
+    }
+
+    fn forget_polled(&mut self, index: u32) {
+        self.polled.retain(|&polled| polled != index);
+        if self.polled.is_empty() {
+            self.next_poll = None;
+        }
+    }
+
+    fn remap(&mut self, key: QueueKey, memory: Arc<GuestMemory>) -> Result<(), RingError> {
+        let Some(queue) = self.queue(key) else { return Ok(()) };
+        queue.ring.remap(Arc::clone(&memory))?;
+        queue.view = View::new(memory);
+        Ok(())
+    }
+
+    fn stop(&mut self, key: QueueKey, stopped: mpsc::Sender<Stopped>) {
+        let Some(queue) = self.queue(key) else { return };
+        queue.life = Life::Ends(stopped);
+        self.ending.push(key.0.key);
+        // What was taken and not looked at is still to be done.
+        self.activate(key.0.key);
+    }
+
+    fn quiesce(&mut self, submitter: &mut Submitter, quiesce: Quiesce) {
+        if let Some(code) = quiesce.ends_as {
+            self.take_offered(submitter, &quiesce.scope);
+            for (_, queue) in &mut self.queues {
+                queue.mark(&quiesce.scope, code);
+            }
+        }
+        self.quiesces.push((quiesce, self.common.tasks_begun));
+    }
+
+    /// Begins what the guest offered before it asked for an abort.  It may take the memory of those commands
+    /// back as soon as the abort is answered, so none of them may still wait in a ring then.
+    fn take_offered(&mut self, submitter: &mut Submitter, scope: &Scope) {
+        for index in 0..u32::try_from(self.queues.capacity()).unwrap_or(u32::MAX) {
+            let Some(queue) = self.queues.get_mut(index as usize) else { continue };
+            if queue.kind != QueueKind::Request || scope.client.is_some_and(|client| client != queue.client) {
+                continue;
+            }
+            for _ in 0..PASSES_A_RING_MAX {
+                if !queue.pass(index, &mut self.common, submitter) {
+                    break;
+                }
+            }
+            self.note_dirty(index);
+        }
+    }
+
+    /// Asks every worker to make the scopes quiet that a control queue wants quiet.
+    fn send_wanted(&mut self, index: u32) {
+        let Some(queue) = self.queues.get_mut(index as usize) else { return };
+        let Some(peers) = self.peers.get() else { return };
+        let key = QueueKey(queue.tag);
+        for (request, scope, ends_as) in std::mem::take(&mut queue.management.wanted) {
+            queue.management.asked(request, peers.len());
+            for peer in peers {
+                let back = self.post.clone();
+                let done = Box::new(move || {
+                    send(&back, LetterKind::ManagementQuiet { key, request });
+                });
+                let quiesce = Quiesce { scope, ends_as: Some(ends_as), close: None, done };
+                send(peer, LetterKind::Quiesce(quiesce));
+            }
+        }
+    }
+
+    fn publish_queue(&mut self, submitter: &mut Submitter, index: u32) {
+        let Some(queue) = self.queues.get_mut(index as usize) else { return };
+        queue.dirty = false;
+        if queue.ring.publish()
+            && let Some(call) = &queue.call
+        {
+            // SAFETY: the queue keeps the descriptor open; a descriptor that is replaced stays in `retired`
+            // until what was queued with it has been handed over.
+            unsafe { submitter.notify(call.as_fd()) }
+        }
+    }
+
+    /// Ends the queues that were told to and have nothing left to answer.
+    fn end_quiet_queues(&mut self, submitter: &mut Submitter) {
+        let mut ending = std::mem::take(&mut self.ending);
+        ending.retain(|&index| {
+            let Some(queue) = self.queues.get(index as usize) else { return false };
+            if !queue.is_quiet() {
+                return true;
+            }
+            self.end_queue(submitter, index);
+            false
+        });
+        self.ending = ending;
+    }
+
+    fn end_queue(&mut self, submitter: &mut Submitter, index: u32) {
+        self.active.retain(|&active| active != index);
+        self.forget_polled(index);
+        let mut queue = self.queues.remove(index as usize);
+        queue.ring.publish();
+        if let Some(call) = &queue.call {
+            // Now, and not with the round: when this is answered the front end may be told nothing more.
+            let _ = rustix::io::write(call, &1_u64.to_ne_bytes());
+        }
+        if queue.kick.is_some() {
+            submitter.unwatch(queue.tag);
+        }
+        self.retired.extend(queue.kick.take());
+        self.retired.extend(queue.call.take());
+        if let Life::Ends(stopped) = queue.life {
+            let _ = stopped.send(Stopped { next_avail: queue.ring.next_avail() });
+        }
+    }
+
+    fn answer_quiesces(&mut self) {
+        if self.quiesces.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.quiesces);
+        for (quiesce, before) in waiting {
+            if self.queues.iter().any(|(_, queue)| queue.has_task(&quiesce.scope, before)) {
+                self.quiesces.push((quiesce, before));
+                continue;
+            }
+            if let Some(store) = quiesce.close {
+                self.common.channels.close(store);
+            }
+            (quiesce.done)();
+        }
+    }
+}
+
+impl Work for Worker {
+    type Mail = Mail;
+
+    fn mail(&mut self, submitter: &mut Submitter, mail: Mail) {
+        let Mail::Private(Letter(letter)) = mail;
+        match letter {
+            LetterKind::Start { parts, key } => {
+                let _ = key.send(self.start(submitter, *parts));
+            }
+            LetterKind::Stop { key, stopped } => self.stop(key, stopped),
+            LetterKind::Enable { key, enabled } => {
+                if let Some(queue) = self.queue(key) {
+                    queue.enabled = enabled;
+                    self.activate(key.0.key);
+                }
+            }
+            LetterKind::SetCall { key, call } => {
+                if let Some(queue) = self.queue(key) {
+                    let old = std::mem::replace(&mut queue.call, call);
+                    self.retired.extend(old);
+                }
+            }
+            LetterKind::SetKick { key, kick } => self.set_kick(submitter, key, kick),
+            LetterKind::Remap { key, memory, done } => {
+                let _ = done.send(self.remap(key, memory));
+            }
+            LetterKind::Quiesce(quiesce) => self.quiesce(submitter, quiesce),
+            LetterKind::ManagementQuiet { key, request } => {
+                if let Some(queue) = self.queue(key) {
+                    queue.management_quiet(request);
+                    self.note_dirty(key.0.key);
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self, submitter: &mut Submitter) -> bool {
+        let mut busy = false;
+        for at in 0..self.active.len() {
+            let Some(&index) = self.active.get(at) else { break };
+            let Some(queue) = self.queues.get_mut(index as usize) else { continue };
+            busy |= queue.pass(index, &mut self.common, submitter);
+            let wanted = !queue.management.wanted.is_empty();
+            self.note_dirty(index);
+            if wanted {
+                self.send_wanted(index);
+            }
+        }
+        busy
+    }
+
+    fn event(&mut self, submitter: &mut Submitter, event: Event) {
+        match event {
+            Event::Kicked(tag) => {
+                if self.queue(QueueKey(tag)).is_some() {
+                    self.activate(tag.key);
+                }
+            }
+            Event::KickEnded(tag) => {
+                if self.queue(QueueKey(tag)).is_some_and(|queue| queue.kick.is_some()) {
+                    // Not a descriptor that can be watched.  The guest is served all the same.
+                    self.forget_polled(tag.key);
+                    self.poll_by_time(tag.key);
+                    self.activate(tag.key);
+                }
+            }
+            Event::Io(tag, result) => {
+                let Some(completed) = self.common.channels.completed(submitter, tag, result) else { return };
+                let (index, completed) = queue_of(completed);
+                // A queue stays until its tasks have ended.
+                self.queues[index].finish(completed, &mut self.common);
+                self.note_dirty(u32::try_from(index).unwrap_or(u32::MAX));
+            }
+        }
+    }
+
+    fn publish(&mut self, submitter: &mut Submitter) {
+        // Everything that was queued before this round's mail has been handed over.
+        self.retired.clear();
+        for index in std::mem::take(&mut self.dirty) {
+            self.publish_queue(submitter, index);
+        }
+        self.answer_quiesces();
+        if !self.ending.is_empty() {
+            self.end_quiet_queues(submitter);
+        }
+    }
+
+    fn arm(&mut self) -> bool {
+        let mut found = false;
+        let queues = &mut self.queues;
+        self.active.retain(|&index| {
+            let Some(queue) = queues.get_mut(index as usize) else { return false };
+            if queue.arm() {
+                queue.ring.disarm();
+                found = true;
+                return true;
+            }
+            queue.active = false;
+            false
+        });
+        found
+    }
+
+    fn disarm(&mut self) {}
+
+    fn deadline(&self) -> Option<Instant> {
+        self.next_poll
+    }
+
+    fn expired(&mut self, _: &mut Submitter, now: Instant) {
+        for at in 0..self.polled.len() {
+            let Some(&index) = self.polled.get(at) else { break };
+            if self.queues.get(index as usize).is_some_and(Queue::has_work) {
+                self.activate(index);
+            }
+        }
+        self.next_poll = (!self.polled.is_empty()).then(|| now + POLLED_RING_INTERVAL);
+    }
+}
+
+impl Worker {
+    fn note_dirty(&mut self, index: u32) {
+        let Some(queue) = self.queues.get(index as usize) else { return };
+        if queue.dirty && !self.dirty.contains(&index) {
+            self.dirty.push(index);
+        }
+    }
+}
+
+/// Sends a letter to a worker.
+///
+/// # Panics
+/// When the worker's mailbox is full: it has stopped, and a process without one of its reactors must end, so
+/// that its supervisor starts a new one.
+pub(crate) fn send(post: &Post<Worker>, letter: LetterKind) {
+    assert!(post.send(Mail::Private(Letter(letter))).is_ok(), "a reactor has stopped taking its mail");
+}
+
+/// All reactors of the process.
+pub struct Reactors {
+    handles: Vec<Handle<Worker>>,
+    next: AtomicUsize,
+}
+
+impl Reactors {
+    /// Starts `count` reactors, at least one.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(count: usize) -> Result<Arc<Self>, StartError> {
+        let peers = Arc::new(OnceLock::new());
+        let mut handles = Vec::new();
+        for index in 0..count.max(1) {
+            let peers = Arc::clone(&peers);
+            handles.push(reactor::spawn(format!("reactor-{index}"), move |post| Worker::new(post, peers))?);
+        }
+        let posts = handles.iter().map(|handle| handle.post().clone()).collect();
+        assert!(peers.set(posts).is_ok(), "set once, here");
+        Ok(Arc::new(Self { handles, next: AtomicUsize::new(0) }))
+    }
+
+    /// A reactor for the next queue.
+    pub(crate) fn next(&self) -> &Post<Worker> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        self.handles[turn % self.handles.len()].post()
+    }
+
+    /// Returns when nothing in `scope` that was in flight at the call is left, on any reactor, and its answers
+    /// are visible.  With `close` every reactor then closes its channel into that backstore, which must be in
+    /// no map any more.  Blocks as long as the backstore does.
+    pub fn quiesce(&self, scope: Scope, close: Option<u64>) {
+        let (sender, quiet) = mpsc::channel();
+        for handle in &self.handles {
+            let sender = sender.clone();
+            let done = Box::new(move || {
+                let _ = sender.send(());
+            });
+            send(handle.post(), LetterKind::Quiesce(Quiesce { scope, ends_as: None, close, done }));
+        }
+        drop(sender);
+        for _ in &self.handles {
+            let _ = quiet.recv();
+        }
+    }
+}

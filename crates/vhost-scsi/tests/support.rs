@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A target with units of the test's choice, served on a real socket.
+//!
+//! Above: the tests of this crate.  Below: `vhost-scsi`, `target`, `backstore`.
+//! Never here: what a test claims.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use backstore::{Backstore, FileOptions, FileStore, NewFile, Ramdisk};
+use initiator::{Guest, Options};
+use scsi::Lun;
+use scsi::inquiry::Identity;
+use scsi::mode::UaInterlock;
+use scsi::vpd::Port;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use target::{Group, LogicalUnit, LunMap, Mapping, Store, UnitFlags};
+use vhost_scsi::{Bound, Endpoint, Reactors, TargetPort};
+
+/// A target being served.
+pub(crate) struct Rig {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) reactors: Arc<Reactors>,
+    pub(crate) directory: tempfile::TempDir,
+}
+
+/// A unit of a test, on one backstore.
+pub(crate) struct Unit {
+    pub(crate) store: Store,
+    pub(crate) block_bytes: u32,
+    pub(crate) flags: UnitFlags,
+}
+
+pub(crate) const FLAGS: UnitFlags = UnitFlags {
+    write_cache: false,
+    fua_write: true,
+    solid_state: false,
+    read_only: false,
+    tas: true,
+    ua_interlock: UaInterlock::Clear,
+    report_supported_operation_codes: true,
+};
+
+impl Unit {
+    pub(crate) fn new(backstore: impl Backstore + 'static) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let write_cache = backstore.geometry().write_cache;
+        Self {
+            store: Store { id: NEXT.fetch_add(1, Ordering::Relaxed), backstore: Arc::new(backstore) },
+            block_bytes: 512,
+            flags: UnitFlags { write_cache, ..FLAGS },
+        }
+    }
+
+    pub(crate) fn ramdisk(bytes: u64) -> Self {
+        Self::new(Ramdisk::new(bytes, false).unwrap())
+    }
+
+    pub(crate) fn file(path: &Path, bytes: u64, write_back: bool) -> Self {
+        let create = Some(NewFile { bytes, sparse: true });
+        Self::new(FileStore::open(&FileOptions { path: path.into(), create, write_back }).unwrap())
+    }
+
+    pub(crate) fn logical_unit(&self, name: &str) -> Arc<LogicalUnit> {
+        let identity = Identity {
+            vendor: Identity::ascii_field("LIO-ORG"),
+            product: Identity::ascii_field(name),
+            revision: Identity::ascii_field("4.0"),
+            unit_serial: "3f9e2c5a-7d41-4f0e-9b7a-000000000004".into(),
+            company_id: 0x00_1405,
+        };
+        Arc::new(LogicalUnit::new(self.store.clone(), identity, self.block_bytes, self.flags))
+    }
+}
+
+/// A map with `units` as LUN 0, 1, … of target 1.
+pub(crate) fn map(units: &[Unit]) -> LunMap {
+    let mappings = units.iter().enumerate().map(|(lun, unit)| {
+        let mapping = Mapping { unit: unit.logical_unit("disk0"), write_protect: false };
+        (Lun::new(u16::try_from(lun).unwrap()).unwrap(), mapping)
+    });
+    let mut map = LunMap::default();
+    map.insert(1, Group::new(port(), mappings));
+    map
+}
+
+pub(crate) fn port() -> Port {
+    Port {
+        target_wwn: "naa.5001405000000001".into(),
+        tpg_tag: 1,
+        relative_port: 1,
+        tg_pt_group: None,
+        lu_group: None,
+    }
+}
+
+impl Rig {
+    /// Serves `units` as LUN 0, 1, … of target 1.
+    pub(crate) fn new(units: &[Unit]) -> Self {
+        Self::with_map(map(units))
+    }
+
+    pub(crate) fn with_map(map: LunMap) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let reactors = Reactors::start(2).unwrap();
+        let port = Arc::new(TargetPort::new("naa.5001405000000001".into(), map));
+        let bound = Bound::bind(&directory.path().join("sock"), None).unwrap();
+        let endpoint = bound.serve(port, Arc::clone(&reactors));
+        Self { endpoint, reactors, directory }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.endpoint.path().to_path_buf()
+    }
+
+    pub(crate) fn boot(&self, options: Options) -> Guest {
+        Guest::boot(self.path(), options).unwrap()
+    }
+}

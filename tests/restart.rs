@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What was answered survives the daemon, whatever ends it.
+
+use anyhow::Result;
+use stories::daemon::Daemon;
+use stories::stage::Stage;
+
+const WWN: &str = "naa.500140568720f76f";
+
+/// Two kinds of backstore, two groups, three LUNs, and an attribute that is not what it was.
+fn configure(stage: &Stage) -> Result<()> {
+    stage.create_fileio("disk0", 16 << 20)?;
+    stage.create_fileio("disk1", 1 << 20)?;
+    stage.shell.well("/backstores/ramdisk create r0 8M")?;
+    stage.shell.well("/backstores/fileio/disk1 set attribute emulate_write_cache=0")?;
+    stage.shell.well(&format!("/vhost create {WWN}"))?;
+    stage.shell.well(&format!("/vhost/{WWN} create 7"))?;
+    stage.map(WWN, 1, 0, "fileio/disk0")?;
+    stage.map(WWN, 1, 300, "fileio/disk1")?;
+    stage.map(WWN, 7, 0, "ramdisk/r0")
+}
+
+#[test]
+fn a_configuration_survives_kill_and_stop() -> Result<()> {
+    let mut stage = Stage::set()?;
+    configure(&stage)?;
+    let tree = stage.shell.well("ls /")?;
+    let info = stage.shell.well("/backstores/fileio/disk0 info")?;
+    assert!(tree.contains("lun300") && tree.contains("tpg7"), "{tree}");
+
+    stage.daemon.kill()?;
+    assert_eq!(stage.shell.run(&["ls", "/"])?.status, 1);
+    stage.daemon.restart()?;
+    assert_eq!(stage.shell.well("ls /")?, tree);
+
+    let ended = stage.daemon.terminate()?;
+    assert_eq!(ended.code(), Some(0));
+    stage.daemon.restart()?;
+    assert_eq!(stage.shell.well("ls /")?, tree);
+    assert_eq!(stage.shell.well("/backstores/fileio/disk0 info")?, info);
+    assert!(stage.daemon.socket(WWN).exists());
+    Ok(())
+}
+
+#[test]
+fn every_change_is_on_disk_when_it_is_answered() -> Result<()> {
+    let mut stage = Stage::set()?;
+    for round in 0..5 {
+        stage.create_fileio(&format!("disk{round}"), 1 << 20)?;
+        stage.daemon.kill()?;
+        stage.daemon.restart()?;
+        let listed = stage.shell.well("ls /backstores/fileio")?;
+        assert!(listed.contains(&format!("[Storage Objects: {}]", round + 1)), "{listed}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_backstore_whose_file_is_gone_is_missing_and_all_else_serves() -> Result<()> {
+    let mut stage = Stage::set()?;
+    configure(&stage)?;
+    let daemon: &mut Daemon = &mut stage.daemon;
+    daemon.kill()?;
+    std::fs::remove_file(stage.scratch.join("disk1"))?;
+    daemon.restart()?;
+    let listed = stage.shell.well("ls /backstores/fileio")?;
+    let line = |name: &str| listed.lines().find(|line| line.contains(name)).unwrap_or_default().to_owned();
+    assert!(line("o- disk1 ").contains("issing") || line("o- disk1 ").contains("MISSING"), "{listed}");
+    assert!(line("o- disk0 ").contains("(16.0MiB) write-back activated"), "{listed}");
+    assert!(stage.daemon.socket(WWN).exists());
+    Ok(())
+}

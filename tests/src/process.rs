@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Processes that cannot outlive who started them, and what the kernel tells about them.
+//!
+//! Above: `daemon`, `guest`, `shell`.  Below: `setpriv`, pidfds, `/proc`.
+
+use crate::deadline::Deadline;
+use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A command that the kernel ends when the thread that starts it ends, whatever way that goes.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end; one that is not done in time is killed, and the error has what it wrote.
+///
+/// Standard output and standard error come back whole.  The exit status is for the caller to judge.
+pub fn run(command: &mut Command, limit: Duration) -> Result<Output> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = Process::spawn(command)?;
+    let stdout = collect(process.child.stdout.take());
+    let stderr = collect(process.child.stderr.take());
+    let status = process.wait(Deadline::after(limit))?;
+    if status.is_none() {
+        process.kill()?;
+    }
+    let (stdout, stderr) = (gathered(stdout), gathered(stderr));
+    match status {
+        Some(status) => Ok(Output { status, stdout, stderr }),
+        None => bail!(
+            "{command:?} is not done after {limit:?}; it wrote:\n{}{}",
+            String::from_utf8_lossy(&stdout),
+            String::from_utf8_lossy(&stderr)
+        ),
+    }
+}
+
+/// Runs a command that must succeed and returns its standard output.
+pub fn run_well(command: &mut Command, limit: Duration) -> Result<Vec<u8>> {
+    let output = run(command, limit)?;
+    if !output.status.success() {
+        bail!(
+            "{command:?} failed, {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        );
+    }
+    Ok(output.stdout)
+}
+
+fn collect(stream: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut stream) = stream {
+            // What was read before a failure is what there is to show.
+            let _ = stream.read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
+
+fn gathered(collector: JoinHandle<Vec<u8>>) -> Vec<u8> {
+    collector.join().unwrap_or_default()
+}
+
+/// One running child; killed and reaped on drop.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    pid: Pid,
+    pidfd: OwnedFd,
+    ended: Option<ExitStatus>,
+}
+
+impl Process {
+    /// Starts it.  The command says where its streams go.
+    pub fn spawn(command: &mut Command) -> Result<Self> {
+        let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        let pid = Pid::from_child(&child);
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => Ok(Self { child, pid, pidfd, ended: None }),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error).context("no pidfd for a child")
+            }
+        }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it ends or the deadline passes.
+    pub fn wait(&mut self, deadline: Deadline) -> Result<Option<ExitStatus>> {
+        if self.ended.is_none() {
+            let left = Timespec::try_from(deadline.remaining()).context("a deadline in reach")?;
+            let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
+            if poll(&mut ended, Some(&left)).context("cannot wait for a child")? > 0 {
+                self.ended = Some(self.child.wait().context("cannot reap a child")?);
+            }
+        }
+        Ok(self.ended)
+    }
+
+    /// Whether it has ended, and how.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.wait(Deadline::after(Duration::ZERO))
+    }
+
+    /// Sends it a signal; one that has ended gets none.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        if self.ended.is_none() {
+            kill_process(self.pid, signal).context("cannot send a signal")?;
+        }
+        Ok(())
+    }
+
+    /// Ends it with SIGKILL and waits for that.
+    pub fn kill(&mut self) -> Result<ExitStatus> {
+        if let Some(status) = self.ended {
+            return Ok(status);
+        }
+        self.child.kill().context("cannot kill a child")?;
+        let status = self.child.wait().context("cannot reap a child")?;
+        self.ended = Some(status);
+        Ok(status)
+    }
+
+    /// Bytes of anonymous memory it has resident: `RssAnon`, which leaves out what it shares with a guest.
+    pub fn rss_anon_bytes(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.id());
+        let status = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        rss_anon_of(&status).with_context(|| format!("no RssAnon in {path}"))
+    }
+
+    /// Clock ticks (10 ms each) of CPU time it has used, user and system, all its threads.
+    pub fn cpu_ticks(&self) -> Result<u64> {
+        let path = format!("/proc/{}/stat", self.id());
+        let stat = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        cpu_ticks_of(&stat).with_context(|| format!("cannot understand {path}"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+fn rss_anon_of(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim_end().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+fn cpu_ticks_of(stat: &str) -> Option<u64> {
+    // The second field is the program's name in parentheses and may hold anything: count from its end.
+    // proc(5): utime is field 14 and stime 15, so 11 and 12 of those that follow the name.
+    let after_name = stat.rsplit_once(')')?.1;
+    let mut fields = after_name.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    user.checked_add(system)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_returns_both_streams_and_the_status() -> Result<()> {
+        let mut script = command("sh");
+        script.args(["-c", "echo out; echo err >&2; exit 3"]);
+        let output = run(&mut script, Duration::from_secs(10))?;
+        assert_eq!(output.stdout, b"out\n");
+        assert_eq!(output.stderr, b"err\n");
+        assert_eq!(output.status.code(), Some(3));
+        Ok(())
+    }
+
+    #[test]
+    fn run_kills_what_is_not_done_and_shows_what_it_wrote() {
+        let mut script = command("sh");
+        script.args(["-c", "echo begun; exec sleep 1000"]);
+        let error = run(&mut script, Duration::from_millis(300)).unwrap_err().to_string();
+        assert!(error.ends_with("is not done after 300ms; it wrote:\nbegun\n"), "{error}");
+    }
+
+    #[test]
+    fn a_process_ends_with_its_value() -> Result<()> {
+        let process = Process::spawn(command("sleep").arg("1000"))?;
+        let proc = format!("/proc/{}", process.id());
+        assert!(std::path::Path::new(&proc).exists());
+        drop(process);
+        assert!(!std::path::Path::new(&proc).exists());
+        Ok(())
+    }
+
+    #[test]
+    fn rss_anon_is_read_in_bytes() {
+        assert_eq!(
+            rss_anon_of("VmRSS:\t  9000 kB\nRssAnon:\t    1204 kB\nRssFile:\t 1 kB\n"),
+            Some(1_232_896)
+        );
+        assert_eq!(rss_anon_of("VmRSS:\t  9000 kB\n"), None);
+    }
+
+    #[test]
+    fn cpu_ticks_survive_a_name_with_parentheses() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 100 0 0 0 30 12 0 0 20 0 1 0 100 1000 10\n";
+        assert_eq!(cpu_ticks_of(stat), Some(42));
+    }
+}
