@@ -49,8 +49,10 @@ pub enum ClientError {
     PermissionDenied {
         /// Where it listens.
         socket: PathBuf,
-        /// Who may.
-        owner: Option<Owner>,
+        /// Who may: the owner of the socket, or of the directory that hides it.
+        user: Option<String>,
+        /// Whose members may too, if the socket says so.
+        group: Option<String>,
     },
     /// The socket's path does not fit its address.
     #[error(
@@ -89,11 +91,11 @@ impl ClientError {
                  --runtime-dir"
                     .to_owned(),
             ),
-            Self::PermissionDenied { owner: Some(owner), .. } => Some(format!(
-                "become user {} or a member of group {}, or ask for it to be done",
-                owner.user, owner.group
-            )),
-            Self::PermissionDenied { owner: None, .. } => Some("become root".to_owned()),
+            Self::PermissionDenied { user, group, .. } => {
+                let user = user.as_deref().unwrap_or("root");
+                let group = group.as_ref().map(|group| format!(" or a member of group {group}"));
+                Some(format!("become user {user}{}", group.unwrap_or_default()))
+            }
             Self::PathTooLong { .. } => Some("choose a shorter --runtime-dir".to_owned()),
             Self::Problem { problem, .. } => problem.hint.clone(),
             Self::NoAnswer { .. } => Some("its log on standard error says why, if it ended".to_owned()),
@@ -243,14 +245,49 @@ impl Client {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
                 ClientError::NoDaemon { socket }
             }
-            io::ErrorKind::PermissionDenied => {
-                ClientError::PermissionDenied { owner: Owner::of_nearest(&self.socket), socket }
-            }
+            io::ErrorKind::PermissionDenied => permission_denied(socket),
             _ => ClientError::NoAnswer { socket, what: err.to_string() },
         })
     }
 
     fn no_answer(&self, what: &dyn std::fmt::Display) -> ClientError {
         ClientError::NoAnswer { socket: self.socket.clone(), what: what.to_string() }
+    }
+}
+
+/// The bit that lets members of a socket's group connect.
+const GROUP_WRITE: u32 = 0o020;
+
+fn permission_denied(socket: PathBuf) -> ClientError {
+    // Where a directory hides the socket, its group may pass, but who knows whether that is enough.
+    let group =
+        Owner::of(&socket).ok().filter(|owner| owner.mode & GROUP_WRITE != 0).map(|owner| owner.group);
+    let user = Owner::of_nearest(&socket).map(|owner| owner.user);
+    ClientError::PermissionDenied { socket, user, group }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn who_may_not_connect_is_told_who_may() {
+        let scratch = tempfile::tempdir().unwrap();
+        let socket = scratch.path().join("api.sock");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let owner = Owner::of(&socket).unwrap();
+        for (mode, hint) in [
+            (0o660, format!("become user {} or a member of group {}", owner.user, owner.group)),
+            (0o600, format!("become user {}", owner.user)),
+        ] {
+            std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(mode)).unwrap();
+            let err = permission_denied(socket.clone());
+            assert_eq!(
+                err.to_string(),
+                format!("permission denied to talk to lunard at {}", socket.display())
+            );
+            assert_eq!(err.hint(), Some(hint));
+        }
     }
 }

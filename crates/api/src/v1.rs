@@ -15,6 +15,9 @@
 //!
 //! Beside them `GET /openapi.json` describes all this for programs, and `GET /metrics` is for Prometheus.
 //!
+//! What a request says and this version does not know is refused; what an answer says and a client does not
+//! know it must skip, because later versions of `lunard` may say more.
+//!
 //! A request that is refused changes nothing and is answered with status 4xx (the caller's fault) or
 //! 5xx (the host's) and a [`Problem`].
 
@@ -184,6 +187,7 @@ pub struct Lun {
 
 /// One transaction: all of it happens, or none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Changes {
     /// In order.  At most [`CHANGES_MAX`].
     pub changes: Vec<Change>,
@@ -258,7 +262,7 @@ pub struct AttributeInfo {
 
 /// Everything that may be asked to change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "change", rename_all = "snake_case")]
+#[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Change {
     /// Makes a backstore; a file that does not exist is created.
     CreateBackstore(CreateBackstore),
@@ -335,7 +339,7 @@ pub enum Change {
 
 /// A backstore that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum CreateBackstore {
     /// A block device.
     Block {

@@ -11,6 +11,8 @@
 
 mod aligned;
 mod block;
+#[cfg(feature = "test-utils")]
+pub mod decorate;
 mod error;
 mod file;
 mod kernel_io;

@@ -277,12 +277,17 @@ impl Connection {
         self.call("SET_VRING_ERR", false, |frontend| frontend.set_vring_err(queue.into(), error.event()))
     }
 
-    /// Sends SET_VRING_ENABLE.
+    /// Sends SET_VRING_ENABLE.  Where it matters and acknowledgements were not agreed on, GET_FEATURES follows, whose
+    /// reply shows that the ring is enabled: a kick may otherwise overtake the message.  QEMU does the same.
     ///
     /// # Errors
     /// As [`Connection::features`].
     pub fn enable_ring(&mut self, queue: u16, enabled: bool) -> Result<(), Error> {
-        self.call("SET_VRING_ENABLE", true, |frontend| frontend.set_vring_enable(queue.into(), enabled))
+        self.call("SET_VRING_ENABLE", true, |frontend| frontend.set_vring_enable(queue.into(), enabled))?;
+        if self.acks == Acks::Some && self.protocol_features & protocol::REPLY_ACK == 0 {
+            self.features()?;
+        }
+        Ok(())
     }
 
     /// Sends RESET_DEVICE.
@@ -344,6 +349,12 @@ impl Connection {
         self.raw.wait_closed(patience)
     }
 
+    /// Returns whether the back end has closed the connection, as far as can be told without reading from it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.raw.is_closed()
+    }
+
     fn without_descriptor(&self, request: u32, queue: u16) -> Result<(), Error> {
         let payload = NO_DESCRIPTOR | u64::from(queue & 0xff);
         self.raw.send(request, FLAG_VERSION, &payload.to_ne_bytes(), &[])
@@ -396,5 +407,63 @@ fn describe(memory: &Memory, region: &Region) -> VhostUserMemoryRegionInfo {
         userspace_addr: region.user,
         mmap_offset: region.file_offset,
         mmap_handle: file.as_raw_fd(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raw_channel::FLAG_NEED_REPLY;
+
+    fn pair(acks: Acks) -> (Connection, RawChannel) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let patience = Duration::from_secs(2);
+        let connection = Connection::over(ours, acks, patience).expect("a connection");
+        (connection, RawChannel::new(theirs, patience).expect("a channel"))
+    }
+
+    #[test]
+    fn status_is_asked_for_and_set_by_hand() {
+        let (mut connection, back_end) = pair(Acks::Some);
+        let answering = std::thread::spawn(move || {
+            let question = back_end.receive().expect("a question");
+            back_end.send(40, FLAG_VERSION | FLAG_REPLY, &11_u64.to_ne_bytes(), &[]).expect("sent");
+            let told = back_end.receive().expect("a statement");
+            (question.request, question.payload.len(), told.request, told.as_u64())
+        });
+        assert_eq!(connection.status().expect("a status"), 11);
+        connection.set_status(15).expect("sent");
+        assert_eq!(answering.join().expect("the back end"), (40, 0, 39, Some(15)));
+    }
+
+    #[test]
+    fn a_ring_without_a_descriptor_says_so_in_bit_8() {
+        let (mut connection, back_end) = pair(Acks::Some);
+        connection.set_ring_kick(2, None).expect("sent");
+        let message = back_end.receive().expect("there");
+        assert_eq!((message.request, message.as_u64(), message.fds.len()), (12, Some(0x102), 0));
+    }
+
+    #[test]
+    fn acknowledgements_are_asked_for_as_the_dialect_does() {
+        for (acks, plain, important) in [(Acks::Never, 1, 1), (Acks::Some, 1, 9), (Acks::Always, 9, 9)] {
+            let (mut connection, back_end) = pair(acks);
+            connection.protocol_features = protocol::REPLY_ACK;
+            let answering = std::thread::spawn(move || {
+                let mut flags = Vec::new();
+                for _ in 0..2 {
+                    let message = back_end.receive().expect("there");
+                    flags.push(message.flags);
+                    if message.flags & FLAG_NEED_REPLY != 0 {
+                        let reply = FLAG_VERSION | FLAG_REPLY;
+                        back_end.send(message.request, reply, &0_u64.to_ne_bytes(), &[]).expect("sent");
+                    }
+                }
+                flags
+            });
+            connection.set_ring_base(2, 0).expect("sent");
+            connection.call("SET_VRING_NUM", true, |frontend| frontend.set_vring_num(2, 1)).expect("sent");
+            assert_eq!(answering.join().expect("the back end"), [plain, important]);
+        }
     }
 }

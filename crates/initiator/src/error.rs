@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Why a step of the guest did not succeed.
 ///
-/// The variants from [`Error::NotAnswered`] to [`Error::Late`] are accusations: the device broke a rule of virtio.
+/// The variants from [`Error::NotAnswered`] to [`Error::ShortResponse`] are accusations: the device broke a rule of virtio.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The socket did not accept us in time.

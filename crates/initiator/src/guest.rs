@@ -121,6 +121,20 @@ impl Guest {
         Ok(())
     }
 
+    /// Makes the indices of a queue that was never started begin at `index`, with SET_VRING_BASE to match.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchQueue`]; [`Error::Invalid`] with chains in flight.
+    pub fn start_at(&mut self, queue: u16, index: u16) -> Result<(), Error> {
+        let ring = self.ring_mut(queue)?;
+        if ring.in_flight() > 0 {
+            return Err(Error::Invalid { detail: "the indices of a ring in use stay as they are" });
+        }
+        ring.set_indices(index);
+        self.bases[usize::from(queue)] = index;
+        Ok(())
+    }
+
     /// Stops all rings, as for a migration or before a reset; returns the bases the back end gave, by queue.
     ///
     /// # Errors
@@ -193,20 +207,37 @@ impl Guest {
     /// # Errors
     /// As [`RequestQueue::execute`].
     pub fn execute(&mut self, command: &Command) -> Result<Answer, Error> {
-        self.request_queue(0)?.execute(command)
+        let outcome = self.request_queue(0)?.execute(command);
+        outcome.map_err(|error| self.explain(error))
     }
 
-    /// Returns the number of blocks of a unit and their length in bytes, by READ CAPACITY (10).
+    /// Turns "no answer" into "the connection is gone" where that is why.
+    #[must_use]
+    pub fn explain(&self, error: Error) -> Error {
+        let gone = || self.connection.as_ref().is_none_or(|connection| connection.is_closed());
+        match error {
+            Error::NotAnswered { .. } if gone() => Error::Closed { message: "a command in flight" },
+            error => error,
+        }
+    }
+
+    /// Returns the number of blocks of a unit and their length in bytes, by READ CAPACITY (10) or, where
+    /// that does not reach, (16).
     ///
     /// # Errors
     /// As [`Guest::execute`]; [`Error::Command`] if the command fails.
     pub fn capacity(&mut self, address: LunAddress) -> Result<(u64, u32), Error> {
         let answer = self.execute(&commands::read_capacity_10(address))?.good("READ CAPACITY (10)")?;
-        let Some([a, b, c, d, e, f, g, h]) = answer.data_in.first_chunk().copied() else {
-            return Err(Error::Invalid { detail: "READ CAPACITY (10) returned less than 8 bytes" });
-        };
+        let short = Error::Invalid { detail: "READ CAPACITY returned less than a capacity" };
+        let Some([a, b, c, d, e, f, g, h]) = answer.data_in.first_chunk().copied() else { return Err(short) };
         let last = u32::from_be_bytes([a, b, c, d]);
-        Ok((u64::from(last) + 1, u32::from_be_bytes([e, f, g, h])))
+        if last < u32::MAX {
+            return Ok((u64::from(last) + 1, u32::from_be_bytes([e, f, g, h])));
+        }
+        let answer = self.execute(&commands::read_capacity_16(address, 32))?.good("READ CAPACITY (16)")?;
+        let Some((last, rest)) = answer.data_in.split_first_chunk() else { return Err(short) };
+        let Some(block_bytes) = rest.first_chunk() else { return Err(short) };
+        Ok((u64::from_be_bytes(*last).saturating_add(1), u32::from_be_bytes(*block_bytes)))
     }
 
     /// Returns the control queue.

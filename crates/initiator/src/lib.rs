@@ -38,6 +38,8 @@ mod watchdog;
 pub mod connection;
 pub mod dialect;
 pub mod guest;
+pub mod hostile;
+pub mod load;
 pub mod raw_channel;
 
 pub use dialect::Dialect;

@@ -166,6 +166,16 @@ impl RawChannel {
         }
     }
 
+    /// Returns whether the other end has closed the connection, with nothing left to read before that.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(&self.socket, &mut [0_u8; 1], flags) {
+            Ok((_, bytes)) => bytes == 0,
+            Err(errno) => errno == Errno::CONNRESET,
+        }
+    }
+
     fn receive_exactly(
         &self,
         out: &mut [u8],
@@ -196,5 +206,51 @@ impl RawChannel {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+
+    fn pair() -> (RawChannel, RawChannel) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        let channel = |socket| RawChannel::new(socket, Duration::from_millis(50)).expect("a channel");
+        (channel(ours), channel(theirs))
+    }
+
+    #[test]
+    fn a_message_is_its_header_its_payload_and_its_descriptors() {
+        let (ours, theirs) = pair();
+        ours.send(39, FLAG_VERSION, &[15, 0, 0, 0, 0, 0, 0, 0], &[ours.socket().as_fd()]).expect("sent");
+        let mut bytes = [0; 20];
+        let mut fds = Vec::new();
+        let deadline = Deadline::after(Duration::from_secs(1));
+        theirs.receive_exactly(&mut bytes, &mut fds, &deadline).expect("there");
+        assert_eq!(bytes, [39, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 15, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(fds.len(), 1);
+    }
+
+    #[test]
+    fn what_was_sent_is_received() {
+        let (ours, theirs) = pair();
+        ours.send(40, FLAG_VERSION | FLAG_REPLY, &7_u64.to_ne_bytes(), &[]).expect("sent");
+        let message = theirs.receive().expect("there");
+        assert_eq!((message.request, message.flags, message.as_u64()), (40, 5, Some(7)));
+        assert!(message.fds.is_empty());
+    }
+
+    #[test]
+    fn silence_an_end_and_nonsense_have_names() {
+        let (ours, theirs) = pair();
+        assert!(matches!(theirs.receive(), Err(Error::NoReply { .. })));
+        assert!(!theirs.is_closed() && !theirs.wait_closed(Duration::from_millis(10)).expect("poll"));
+        ours.socket().write_all(&[1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 2, 0]).expect("sent");
+        assert!(matches!(theirs.receive(), Err(Error::MalformedReply { .. })));
+        drop(ours);
+        assert!(theirs.is_closed() && theirs.wait_closed(Duration::ZERO).expect("poll"));
+        assert!(matches!(theirs.receive(), Err(Error::Closed { .. })));
     }
 }

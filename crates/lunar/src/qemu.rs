@@ -93,3 +93,59 @@ fn of_the_kernel(wanted: &DeviceOptions) -> Result<Vec<String>, Failure> {
 fn queues(wanted: &DeviceOptions) -> String {
     wanted.queues.map(|count| format!(",num_queues={count}")).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{Options, Tool};
+    use clap::Parser;
+
+    fn device(arguments: &[&str]) -> DeviceOptions {
+        let line = ["lunar", "qemu", "naa.500140568720f76f"].iter().chain(arguments);
+        match Options::try_parse_from(line).map(|options| options.tool) {
+            Ok(Some(Tool::Qemu(wanted))) => wanted.device,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn served(socket: &str, boot_tpgt: Option<u16>) -> Served {
+        Served { wwn: "naa.500140568720f76f".to_owned(), socket: socket.to_owned(), boot_tpgt }
+    }
+
+    #[test]
+    fn a_comma_in_the_path_is_doubled() {
+        let [chardev, _] = chardev_and_device(&served("/run/a,b.sock", None), &device(&[]));
+        assert_eq!(chardev, "socket,id=lunar-naa.500140568720f76f,path=/run/a,,b.sock,reconnect-ms=1000");
+    }
+
+    #[test]
+    fn white_space_in_the_path_is_refused() {
+        let failure = of_lunard(&served("/run/a b.sock", None), &device(&[])).expect_err("it would be split");
+        assert_eq!(failure.message, "the path of the socket has white space in it: /run/a b.sock");
+    }
+
+    #[test]
+    fn firmware_boots_where_there_is_a_lun_0() {
+        let of = |boot| chardev_and_device(&served("/s", boot), &device(&["--pci", "addr=0x5"]))[1].clone();
+        assert_eq!(
+            of(Some(0)),
+            "vhost-user-scsi-pci,id=scsi-naa.500140568720f76f,chardev=lunar-naa.500140568720f76f,boot_tpgt=0,addr=0x5"
+        );
+        assert_eq!(
+            of(None),
+            "vhost-user-scsi-pci,id=scsi-naa.500140568720f76f,chardev=lunar-naa.500140568720f76f,addr=0x5"
+        );
+    }
+
+    #[test]
+    fn memory_is_whole_megabytes() {
+        for (typed, size) in
+            [(None, "1G"), (Some("4G"), "4G"), (Some("1536M"), "1536M"), (Some("1T"), "1024G")]
+        {
+            assert_eq!(memory(typed).expect("a size")[2], format!("-m {size}"));
+        }
+        for typed in ["0", "512", "1000k", "x"] {
+            assert!(memory(Some(typed)).is_err(), "{typed}");
+        }
+    }
+}

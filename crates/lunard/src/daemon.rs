@@ -8,7 +8,7 @@
 //! machine, and only then listen.  The order of an end: stop taking changes, stop listening, stop the
 //! machine, let go of the database and the directories.
 
-use crate::directories::{self, RuntimeDir};
+use crate::directories::{self, RuntimeDir, StateDir};
 use crate::machine::{Machine, Occasion};
 use crate::options::Options;
 use crate::saveconfig::SaveConfig;
@@ -40,6 +40,9 @@ pub struct Host<'a> {
 /// How long a thread of the control plane that has done its work waits for more.
 const IDLE_THREAD: Duration = Duration::from_secs(1);
 
+/// How long the last answers may take to leave once the daemon ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
 /// Runs a daemon until it is told to end by SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -48,12 +51,12 @@ pub fn run<M: Machine>(
     options: &Options,
     make_machine: impl FnOnce(Host<'_>) -> Result<M, StartError>,
 ) -> Result<(), StartError> {
-    directories::keep_new_files_private();
     raise_open_files();
     let (state_dir, runtime_dir) = (options.state_dir()?, options.runtime_dir()?);
-    directories::prepare_state_dir(&state_dir)?;
-    let store = Store::open(&state_dir)?;
+    let state_dir = StateDir::claim(&state_dir)?;
     let runtime_dir = RuntimeDir::claim(&runtime_dir, options.socket_group.as_deref())?;
+    directories::keep_new_files_private();
+    let store = Store::open(&state_dir)?;
     let model = store.load()?;
     let machine = Arc::new(make_machine(Host {
         runtime_dir: runtime_dir.path(),
@@ -67,9 +70,10 @@ pub fn run<M: Machine>(
     let started =
         state_driver::start(model, store, Arc::clone(&machine), Box::new(HostChance), own_path.clone());
     let (handle, running) = started.map_err(|source| StartError::Host { source })?;
-    let service = Service::new(handle, SaveConfig::new(&state_dir));
+    let service = Service::new(handle, SaveConfig::new(state_dir.path()));
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_io()
+        .enable_time()
         .thread_keep_alive(IDLE_THREAD)
         .build()
         .map_err(|source| StartError::Host { source })?;
@@ -124,11 +128,8 @@ async fn serve(
     // From here on every change that waits is answered; the connections end as their answers leave.
     running.stop();
     service.stop();
-    tokio::select! {
-        () = &mut serving => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    // A request that its sender never ends gets no answer.
+    let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
     let _ = std::fs::remove_file(directories::api_socket(runtime_dir));
     Ok(())
 }

@@ -58,7 +58,7 @@ impl RuntimeDir {
         let made = !path.exists();
         std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(fault)?;
         let lock = File::open(path).map_err(fault)?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|err| match err {
+        lock_directory(&lock).map_err(|err| match err {
             Errno::WOULDBLOCK => StartError::RuntimeDirInUse { path: path.to_owned() },
             err => fault(err.into()),
         })?;
@@ -134,24 +134,45 @@ fn make_directory(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Makes the state directory, private to us, and checks that it can be written.
-///
-/// # Errors
-/// [`StartError::StateDir`].
-pub fn prepare_state_dir(path: &Path) -> Result<(), StartError> {
-    let fault =
-        |source| StartError::StateDir { path: path.to_owned(), owner: Owner::of_nearest(path), source };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
-    // Asked of the kernel by doing it: root, read-only mounts and access lists all answer truthfully.
-    let probe = path.join(format!(".probe-{}", std::process::id()));
-    std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&probe)
-        .map_err(fault)?;
-    std::fs::remove_file(&probe).map_err(fault)
+/// A state directory that is ours as long as this lives.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    /// Holds the lock.
+    _lock: File,
+}
+
+impl StateDir {
+    /// Makes the directory, private to us, claims it and checks that it can be written.
+    ///
+    /// # Errors
+    /// [`StartError::StateDir`] or [`StartError::StateDirInUse`].
+    pub fn claim(path: &Path) -> Result<Self, StartError> {
+        let fault =
+            |source| StartError::StateDir { path: path.to_owned(), owner: Owner::of_nearest(path), source };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
+        let lock = File::open(path).map_err(fault)?;
+        lock_directory(&lock).map_err(|err| match err {
+            Errno::WOULDBLOCK => StartError::StateDirInUse { path: path.to_owned() },
+            err => fault(err.into()),
+        })?;
+        // Asked of the kernel by doing it: root, read-only mounts and access lists all answer truthfully.
+        let probe = path.join(".probe");
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600).open(&probe).map_err(fault)?;
+        std::fs::remove_file(&probe).map_err(fault)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn lock_directory(directory: &File) -> Result<(), Errno> {
+    rustix::fs::flock(directory, FlockOperation::NonBlockingLockExclusive)
 }
 
 /// Makes what was created, renamed or removed in a directory durable.
@@ -218,6 +239,6 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("file");
         std::fs::write(&path, "").unwrap();
-        assert!(matches!(prepare_state_dir(&path), Err(StartError::StateDir { .. })));
+        assert!(matches!(StateDir::claim(&path), Err(StartError::StateDir { .. })));
     }
 }

@@ -24,6 +24,9 @@ pub trait Machine: Send + Sync + 'static {
     /// at once, for transactions of which none knows of the others, and their results come to `commit`
     /// in any order or not at all.
     ///
+    /// What a guest stands in the way of, such as removing the target it is connected to, is a fault of
+    /// the caller's here.  A guest that connects only afterwards loses its connection in `commit`.
+    ///
     /// # Errors
     /// The [`Fault`] that names the thing and the way out; then nothing has changed.
     fn prepare(&self, steps: &[Step], occasion: Occasion) -> Result<Self::Prepared, Fault>;

@@ -282,3 +282,24 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let year = era * 400 + year + u64::from(month <= 2);
     (year, month, day)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn times_are_utc_in_the_gregorian_calendar() {
+        for (seconds, text) in [
+            (0, "19700101-00:00:00"),
+            (951_782_399, "20000228-23:59:59"),
+            (951_782_400, "20000229-00:00:00"),
+            (1_415_973_720, "20141114-14:02:00"),
+            (1_709_164_800, "20240229-00:00:00"),
+            (1_735_689_599, "20241231-23:59:59"),
+            (4_107_542_400, "21000301-00:00:00"),
+        ] {
+            assert_eq!(timestamp(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+        }
+    }
+}

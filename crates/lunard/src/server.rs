@@ -312,7 +312,10 @@ impl From<Failure> for Answer {
                 }
                 FaultKind::Host => Self::new(StatusCode::INTERNAL_SERVER_ERROR, codes::HOST, message, hint),
             },
-            Failure::Save(_) => Self::host(message),
+            Failure::Save(_) => {
+                let hint = "nothing was changed; see to the file system of the state directory".to_owned();
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, codes::HOST, message, Some(hint))
+            }
             Failure::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, codes::BUSY, message, None),
             Failure::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, codes::STOPPING, message, None),
         }

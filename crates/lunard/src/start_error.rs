@@ -5,8 +5,9 @@
 //! Never here: a fault of a running daemon.
 
 use api::{Owner, SOCKET_PATH_BYTES_MAX};
+use std::fmt::Display;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Why a daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -85,12 +86,7 @@ fn may_be_used_by(owner: Option<&Owner>, option: &str) -> String {
 
 /// An error of the host without `(os error 13)`, which says nothing more.
 #[must_use]
-pub fn plain(err: &io::Error) -> String {
+pub fn plain(err: &dyn Display) -> String {
     let text = err.to_string();
     text.split(" (os error ").next().unwrap_or_default().to_owned()
-}
-
-/// The name of a file as a message has it.
-pub(crate) fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

@@ -19,7 +19,7 @@ use crate::store::{SaveError, Store};
 use crate::view::View;
 use crate::wish::{Chance, Draft, Made};
 use api::v1;
-use model::{Model, Refusal, Step, plan};
+use model::{Change, Model, Refusal, Step, plan};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -295,7 +295,7 @@ impl<M: Machine> StateDriver<M> {
 
     /// Persists, commits, answers.
     fn conclude(&mut self, draft: Draft, prepared: M::Prepared, reply: Reply) {
-        let Draft { mut model, changes: _, mut made } = draft;
+        let Draft { mut model, changes, mut made } = draft;
         for found in self.machine.found(&prepared) {
             if let Some(bytes) = found.size_bytes {
                 model.learn_size(&found.backstore, bytes);
@@ -308,6 +308,7 @@ impl<M: Machine> StateDriver<M> {
         self.machine.commit(prepared);
         self.model = Arc::new(model);
         *self.shared.model.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.model);
+        info!("{}", summary(&changes));
         let live = self.machine.live();
         let view = View::new(&self.model, &live, &self.shared.runtime_dir);
         let results = made.into_iter().map(|made| view.outcome(made)).collect();
@@ -332,6 +333,18 @@ impl<M: Machine> StateDriver<M> {
     }
 }
 
+/// The most changes that a line of the log names.
+const NAMED_MAX: usize = 4;
+
+/// A transaction in one line.
+fn summary(changes: &[Change]) -> String {
+    let mut named: Vec<String> = changes.iter().take(NAMED_MAX).map(Change::to_string).collect();
+    if let Some(more) = changes.len().checked_sub(NAMED_MAX).filter(|more| *more != 0) {
+        named.push(format!("and {more} more changes"));
+    }
+    named.join(", ")
+}
+
 /// Puts what the machine noticed where the backstore is told of.
 fn tell(made: &mut [Made], id: &model::BackstoreId, notes: &[String]) {
     for made in made {
@@ -340,5 +353,20 @@ fn tell(made: &mut [Made], id: &model::BackstoreId, notes: &[String]) {
         {
             own.extend_from_slice(notes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Wwn;
+
+    #[test]
+    fn a_transaction_is_one_bounded_line() {
+        let changes: Vec<Change> = (1..=4).map(|n| Change::DeleteTarget(Wwn::made_up(n))).collect();
+        assert_eq!(summary(&changes[..1]), "delete target naa.5001405000000001");
+        assert!(summary(&changes).ends_with("delete target naa.5001405000000004"));
+        let many: Vec<Change> = changes.iter().cycle().take(4096).cloned().collect();
+        assert!(summary(&many).ends_with("naa.5001405000000004, and 4092 more changes"));
     }
 }

@@ -9,22 +9,27 @@
 //! |---|---|---|
 //! | `meta` | `layout` | [`LAYOUT`] |
 //! | `backstores` | (kind, name) | JSON, `record::Backstore` |
-//! | `targets` | WWN | nothing |
+//! | `targets` | WWN | `{}` |
 //! | `tpgs` | (WWN, tag) | JSON, `record::Tpg` |
 //! | `luns` | (WWN, tag, LUN) | JSON, `record::Lun` |
 
 mod record; // what a row holds
 
-use crate::directories::sync_directory;
-use crate::start_error::{StartError, shown};
+use crate::directories::{StateDir, sync_directory};
+use crate::start_error::{StartError, plain};
 use model::Model;
 use record::Rows;
-use redb::{Builder, Database, DatabaseError, Key, ReadableDatabase, StorageError, TableDefinition, Value};
+use redb::{Builder, Database, DatabaseError, Key, ReadableDatabase, StorageError, TableDefinition};
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The name of the file in the state directory.
 pub const FILE_NAME: &str = "lunar.redb";
+
+/// What it is called while it is made.
+const UNFINISHED_NAME: &str = "lunar.redb.new";
 
 /// The version of the tables above.  A daemon refuses a higher one than its own.
 const LAYOUT: u64 = 1;
@@ -41,7 +46,8 @@ const LUNS: TableDefinition<(&str, u8, u16), &[u8]> = TableDefinition::new("luns
 /// The configuration on disk.  While it lives no other daemon can have it.
 #[derive(Debug)]
 pub struct Store {
-    database: Database,
+    /// `None` only after a failed write from which we could not recover yet.
+    database: Option<Database>,
     path: PathBuf,
 }
 
@@ -57,20 +63,32 @@ impl Store {
     /// Opens the database of a state directory, making an empty one where there is none.
     ///
     /// # Errors
-    /// [`StartError::StateDirInUse`], [`StartError::Damaged`], [`StartError::Newer`] or
-    /// [`StartError::Database`].
-    pub fn open(state_dir: &Path) -> Result<Self, StartError> {
-        let path = state_dir.join(FILE_NAME);
-        let new = !path.exists();
-        let mut builder = Builder::new();
-        // Every page is checked once, here, so that damage is found before a guest depends on it.
-        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-        let database = builder.create(&path).map_err(|err| open_fault(state_dir, &path, &err))?;
-        let store = Self { database, path };
-        if new {
-            store.write_layout().map_err(|err| store.fault(&err))?;
-            sync_directory(state_dir).map_err(|err| store.fault(&err))?;
+    /// [`StartError::StateDirInUse`], [`StartError::Damaged`] or [`StartError::Database`].
+    pub fn open(state_dir: &StateDir) -> Result<Self, StartError> {
+        let path = state_dir.path().join(FILE_NAME);
+        let there = path.try_exists().map_err(|err| fault(&path, &plain(&err)))?;
+        if there { Self::open_file(path) } else { Self::create(state_dir, path) }
+    }
+
+    fn open_file(path: PathBuf) -> Result<Self, StartError> {
+        Ok(Self { database: Some(open_whole(&path)?), path })
+    }
+
+    /// Makes the database under another name and moves it to its own once it is whole, so that whatever
+    /// has that name and is not whole is damaged.
+    fn create(state_dir: &StateDir, path: PathBuf) -> Result<Self, StartError> {
+        let unfinished = state_dir.path().join(UNFINISHED_NAME);
+        match std::fs::remove_file(&unfinished) {
+            Err(err) if err.kind() != ErrorKind::NotFound => return Err(fault(&unfinished, &plain(&err))),
+            Ok(()) | Err(_) => {}
         }
+        let database = Builder::new().set_cache_size(CACHE_BYTES).create(&unfinished);
+        let database = database.map_err(|err| open_fault(&unfinished, &err))?;
+        write_layout(&database).map_err(|err| fault(&unfinished, &err))?;
+        let store = Self { database: Some(database), path };
+        std::fs::rename(&unfinished, &store.path)
+            .and_then(|()| sync_directory(state_dir.path()))
+            .map_err(|err| fault(&store.path, &plain(&err)))?;
         Ok(store)
     }
 
@@ -79,116 +97,161 @@ impl Store {
     /// # Errors
     /// [`StartError::Newer`] or [`StartError::Damaged`].
     pub fn load(&self) -> Result<Model, StartError> {
-        let damaged = |what: String| StartError::Damaged { path: self.path.clone(), what };
-        let rows = self.read_rows().map_err(|err| damaged(err.to_string()))?;
-        match rows.layout {
-            Some(LAYOUT) => {}
-            Some(version) if LAYOUT < version => {
-                return Err(StartError::Newer { path: self.path.clone(), version });
-            }
-            Some(version) => return Err(damaged(format!("there is no version {version} of its layout"))),
-            None => return Err(damaged("it is not a database of lunard".to_owned())),
+        match &self.database {
+            Some(database) => load(database, &self.path),
+            None => Err(fault(&self.path, &"it could not be opened again after a failed write")),
         }
-        rows.into_model().map_err(damaged)
     }
 
     /// Makes the change from `old`, which is what is on disk, to `new`.  When this returns it is durable.
     ///
     /// # Errors
-    /// [`SaveError`]; then a restart finds either.
-    pub fn save(&self, old: &Model, new: &Model) -> Result<(), SaveError> {
-        self.write(old, new).map_err(|err| SaveError { path: self.path.clone(), what: err.to_string() })
-    }
-
-    fn write(&self, old: &Model, new: &Model) -> Result<(), redb::Error> {
-        let mut transaction = self.database.begin_write()?;
-        // The last of two commits must never be replaced by the first in silence: a damaged one is damage.
-        transaction.set_two_phase_commit(true);
-        let (old, new) = (Rows::of(old), Rows::of(new));
-        {
-            let mut table = transaction.open_table(BACKSTORES)?;
-            let key = |key: &(String, String)| (key.0.clone(), key.1.clone());
-            for (id, row) in differences(&old.backstores, &new.backstores) {
-                let (kind, name) = key(id);
-                put(&mut table, (kind.as_str(), name.as_str()), row)?;
+    /// [`SaveError`]; then `old` is what counts, here and after a restart, unless the host failed so
+    /// badly that `old` could not be seen to on the spot: then the next save or restart finds out first.
+    pub fn save(&mut self, old: &Model, new: &Model) -> Result<(), SaveError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => self.recover(old).map_err(|err| self.save_error(&err))?,
+        };
+        match write(&database, old, new) {
+            Ok(()) => {
+                self.database = Some(database);
+                Ok(())
             }
-            let mut table = transaction.open_table(TARGETS)?;
-            for (wwn, row) in differences(&old.targets, &new.targets) {
-                put(&mut table, wwn.as_str(), row)?;
-            }
-            let mut table = transaction.open_table(TPGS)?;
-            for ((wwn, tag), row) in differences(&old.tpgs, &new.tpgs) {
-                put(&mut table, (wwn.as_str(), *tag), row)?;
-            }
-            let mut table = transaction.open_table(LUNS)?;
-            for ((wwn, tag, lun), row) in differences(&old.luns, &new.luns) {
-                put(&mut table, (wwn.as_str(), *tag, *lun), row)?;
+            Err(err) => {
+                // After a failed write a database takes no more, and whether `new` is on disk is unknown.
+                drop(database);
+                self.database = self.recover(old).ok();
+                Err(self.save_error(&err))
             }
         }
-        transaction.commit()?;
-        Ok(())
     }
 
-    fn write_layout(&self) -> Result<(), redb::Error> {
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_two_phase_commit(true);
-        {
-            transaction.open_table(META)?.insert("layout", LAYOUT)?;
-            transaction.open_table(BACKSTORES)?;
-            transaction.open_table(TARGETS)?;
-            transaction.open_table(TPGS)?;
-            transaction.open_table(LUNS)?;
+    /// Opens the database again and makes sure that it holds `old`.
+    fn recover(&self, old: &Model) -> Result<Database, StartError> {
+        let database = open_whole(&self.path)?;
+        let found = load(&database, &self.path)?;
+        if found != *old {
+            write(&database, &found, old).map_err(|err| fault(&self.path, &err))?;
         }
-        transaction.commit()?;
-        Ok(())
+        Ok(database)
     }
 
-    fn read_rows(&self) -> Result<Rows, redb::Error> {
-        let transaction = self.database.begin_read()?;
-        let mut rows = Rows::default();
-        match transaction.open_table(META) {
-            Ok(meta) => rows.layout = meta.get("layout")?.map(|value| value.value()),
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(rows),
-            Err(err) => return Err(err.into()),
-        }
-        if rows.layout != Some(LAYOUT) {
-            return Ok(rows);
-        }
-        for row in transaction.open_table(BACKSTORES)?.range::<(&str, &str)>(..)? {
-            let (key, value) = row?;
-            let (kind, name) = key.value();
-            rows.backstores.insert((kind.to_owned(), name.to_owned()), value.value().to_vec());
-        }
-        for row in transaction.open_table(TARGETS)?.range::<&str>(..)? {
-            let (key, value) = row?;
-            rows.targets.insert(key.value().to_owned(), value.value().to_vec());
-        }
-        for row in transaction.open_table(TPGS)?.range::<(&str, u8)>(..)? {
-            let (key, value) = row?;
-            let (wwn, tag) = key.value();
-            rows.tpgs.insert((wwn.to_owned(), tag), value.value().to_vec());
-        }
-        for row in transaction.open_table(LUNS)?.range::<(&str, u8, u16)>(..)? {
-            let (key, value) = row?;
-            let (wwn, tag, lun) = key.value();
-            rows.luns.insert((wwn.to_owned(), tag, lun), value.value().to_vec());
-        }
-        Ok(rows)
+    fn save_error(&self, err: &dyn Display) -> SaveError {
+        SaveError { path: self.path.clone(), what: plain(err) }
     }
+}
 
-    fn fault(&self, err: &dyn std::fmt::Display) -> StartError {
-        StartError::Database { path: self.path.clone(), what: err.to_string() }
+fn open_whole(path: &Path) -> Result<Database, StartError> {
+    // An empty file would become an empty database: a configuration lost without a word.
+    if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {
+        return Err(StartError::Damaged { path: path.to_owned(), what: "it is empty".to_owned() });
     }
+    let mut builder = Builder::new();
+    // Every page is checked once, here, so that damage is found before a guest depends on it.
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder.open(path).map_err(|err| open_fault(path, &err))
+}
+
+fn load(database: &Database, path: &Path) -> Result<Model, StartError> {
+    let damaged = |what: String| StartError::Damaged { path: path.to_owned(), what };
+    let rows = read_rows(database).map_err(|err| damaged(err.to_string()))?;
+    match rows.layout {
+        Some(LAYOUT) => {}
+        Some(version) if LAYOUT < version => {
+            return Err(StartError::Newer { path: path.to_owned(), version });
+        }
+        Some(version) => return Err(damaged(format!("there is no version {version} of its layout"))),
+        None => return Err(damaged("it is not a database of lunard".to_owned())),
+    }
+    rows.into_model().map_err(damaged)
+}
+
+fn write(database: &Database, old: &Model, new: &Model) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    // The last of two commits must never be replaced by the first in silence: a damaged one is damage.
+    transaction.set_two_phase_commit(true);
+    let (old, new) = (Rows::of(old), Rows::of(new));
+    {
+        let mut table = transaction.open_table(BACKSTORES)?;
+        let key = |key: &(String, String)| (key.0.clone(), key.1.clone());
+        for (id, row) in differences(&old.backstores, &new.backstores) {
+            let (kind, name) = key(id);
+            put(&mut table, (kind.as_str(), name.as_str()), row)?;
+        }
+        let mut table = transaction.open_table(TARGETS)?;
+        for (wwn, row) in differences(&old.targets, &new.targets) {
+            put(&mut table, wwn.as_str(), row)?;
+        }
+        let mut table = transaction.open_table(TPGS)?;
+        for ((wwn, tag), row) in differences(&old.tpgs, &new.tpgs) {
+            put(&mut table, (wwn.as_str(), *tag), row)?;
+        }
+        let mut table = transaction.open_table(LUNS)?;
+        for ((wwn, tag, lun), row) in differences(&old.luns, &new.luns) {
+            put(&mut table, (wwn.as_str(), *tag, *lun), row)?;
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn write_layout(database: &Database) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_two_phase_commit(true);
+    {
+        transaction.open_table(META)?.insert("layout", LAYOUT)?;
+        transaction.open_table(BACKSTORES)?;
+        transaction.open_table(TARGETS)?;
+        transaction.open_table(TPGS)?;
+        transaction.open_table(LUNS)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn read_rows(database: &Database) -> Result<Rows, redb::Error> {
+    let transaction = database.begin_read()?;
+    let mut rows = Rows::default();
+    match transaction.open_table(META) {
+        Ok(meta) => rows.layout = meta.get("layout")?.map(|value| value.value()),
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(rows),
+        Err(err) => return Err(err.into()),
+    }
+    if rows.layout != Some(LAYOUT) {
+        return Ok(rows);
+    }
+    for row in transaction.open_table(BACKSTORES)?.range::<(&str, &str)>(..)? {
+        let (key, value) = row?;
+        let (kind, name) = key.value();
+        rows.backstores.insert((kind.to_owned(), name.to_owned()), value.value().to_vec());
+    }
+    for row in transaction.open_table(TARGETS)?.range::<&str>(..)? {
+        let (key, value) = row?;
+        rows.targets.insert(key.value().to_owned(), value.value().to_vec());
+    }
+    for row in transaction.open_table(TPGS)?.range::<(&str, u8)>(..)? {
+        let (key, value) = row?;
+        let (wwn, tag) = key.value();
+        rows.tpgs.insert((wwn.to_owned(), tag), value.value().to_vec());
+    }
+    for row in transaction.open_table(LUNS)?.range::<(&str, u8, u16)>(..)? {
+        let (key, value) = row?;
+        let (wwn, tag, lun) = key.value();
+        rows.luns.insert((wwn.to_owned(), tag, lun), value.value().to_vec());
+    }
+    Ok(rows)
+}
+
+fn fault(path: &Path, what: &dyn Display) -> StartError {
+    StartError::Database { path: path.to_owned(), what: what.to_string() }
 }
 
 fn put<'a, K: Key + 'static>(
     table: &mut redb::Table<'_, K, &'static [u8]>,
     key: K::SelfType<'a>,
     row: Option<&Vec<u8>>,
-) -> Result<(), StorageError>
-where
-    K: Value,
-{
+) -> Result<(), StorageError> {
     match row {
         Some(row) => table.insert(key, row.as_slice())?,
         None => table.remove(key)?,
@@ -206,11 +269,11 @@ fn differences<'a, K: Ord>(
     gone.chain(changed.map(|(key, row)| (key, Some(row))))
 }
 
-fn open_fault(state_dir: &Path, path: &Path, err: &DatabaseError) -> StartError {
+fn open_fault(path: &Path, err: &DatabaseError) -> StartError {
     let path = path.to_owned();
     match err {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            StartError::StateDirInUse { path: state_dir.to_owned() }
+            StartError::StateDirInUse { path: path.parent().unwrap_or(&path).to_owned() }
         }
         DatabaseError::UpgradeRequired(version) => {
             StartError::Damaged { path, what: format!("it has the file format {version}") }
@@ -219,14 +282,11 @@ fn open_fault(state_dir: &Path, path: &Path, err: &DatabaseError) -> StartError 
             StartError::Damaged { path, what: what.clone() }
         }
         DatabaseError::Storage(StorageError::Io(err)) => match err.kind() {
-            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => {
+            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
                 StartError::Damaged { path, what: "it is not a database".to_owned() }
             }
-            _ => {
-                let what = crate::start_error::plain(err);
-                StartError::Database { path, what }
-            }
+            _ => fault(&path, &plain(err)),
         },
-        other => StartError::Database { what: other.to_string(), path: PathBuf::from(shown(&path)) },
+        other => fault(&path, other),
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Copies between guest memory and memory of our own: the only CPU access to guest bytes in this crate.
+//! Copies between guest memory and memory of our own. With `between`, the only CPU access to guest bytes here.
 //!
 //! Above: `io_buf`.
 //! Below: nothing.

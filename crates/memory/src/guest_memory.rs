@@ -247,3 +247,6 @@ fn overlap(first: u64, first_bytes: u64, second: u64, second_bytes: u64) -> bool
 fn in_order<T: Ord>(one: T, other: T) -> (T, T) {
     if one <= other { (one, other) } else { (other, one) }
 }
+
+#[cfg(test)]
+mod tests;

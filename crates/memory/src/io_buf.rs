@@ -303,3 +303,6 @@ fn shrink_front(segment: &mut libc::iovec, bytes: u64) {
 fn shrink_back(segment: &mut libc::iovec, bytes: u64) {
     segment.iov_len -= usize::try_from(bytes).unwrap_or(usize::MAX).min(segment.iov_len);
 }
+
+#[cfg(test)]
+mod tests;

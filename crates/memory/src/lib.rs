@@ -25,7 +25,7 @@
 
 mod address; // the two ways to name a guest byte
 mod between; // copies from list to list
-mod copy; // the only CPU access to guest bytes
+mod copy; // CPU access to guest bytes; `between` has the rest
 mod error; // what can be wrong with a memory table
 mod guest_memory; // all regions: address -> host
 mod io_buf; // scatter lists

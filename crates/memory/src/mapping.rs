@@ -161,3 +161,6 @@ fn map_shared(file: BorrowedFd<'_>, offset: u64, bytes: usize) -> Result<NonNull
 fn os(call: &'static str, errno: rustix::io::Errno) -> MappingError {
     MappingError::Os { call, source: io::Error::from(errno) }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

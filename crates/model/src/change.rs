@@ -4,8 +4,10 @@
 //! Above: the doors, which make these.  Below: `apply`, which makes them happen.
 //! Never here: a door's own words.
 
+use crate::name::shown;
 use crate::{Backstore, BackstoreId, Lun, LunMapping, Place, Tpg, TpgTag, Wwn};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Everything that may happen to the configuration.
 ///
@@ -63,4 +65,28 @@ pub enum Change {
     },
     /// Takes a LUN away from a guest.
     UnmapLun(Place),
+}
+
+/// In a few words, for a log.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateBackstore(backstore) => write!(f, "create storage object {}", backstore.id()),
+            Self::DeleteBackstore(id) => write!(f, "delete storage object {id}"),
+            Self::SetAttribute { backstore, attribute, value } => {
+                // What was typed has passed the attribute's rule only if the change was made.
+                let (attribute, value) = (shown(attribute), shown(value));
+                write!(f, "set {attribute}={value} on storage object {backstore}")
+            }
+            Self::CreateTarget { wwn, tpgs: _ } => write!(f, "create target {wwn}"),
+            Self::DeleteTarget(wwn) => write!(f, "delete target {wwn}"),
+            Self::CreateTpg { wwn, tag, tpg: _ } => write!(f, "create TPG {wwn}/tpg{tag}"),
+            Self::DeleteTpg { wwn, tag } => write!(f, "delete TPG {wwn}/tpg{tag}"),
+            Self::MapLun { wwn, tag, lun, mapping } => {
+                let place = Place { wwn: wwn.clone(), tag: *tag, lun: *lun };
+                write!(f, "map {} to LUN {place}", mapping.backstore)
+            }
+            Self::UnmapLun(place) => write!(f, "unmap LUN {place}"),
+        }
+    }
 }

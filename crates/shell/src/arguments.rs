@@ -109,11 +109,9 @@ pub(crate) fn bind(command: &'static Command, typed: &[Argument]) -> Result<Argu
         return Err(Failure::new(format!("Duplicate parameter {name}.")));
     }
     if !too_much.is_empty() {
-        return Err(too_many(command, positional_count).hint(format!(
-            "{} is too much; {}",
-            quoted(&too_much),
-            usage()
-        )));
+        let verb = if too_much.len() == 1 { "is" } else { "are" };
+        let hint = format!("{} {verb} too much; {}", quoted(&too_much), usage());
+        return Err(too_many(command, positional_count).hint(hint));
     }
     Ok(bound)
 }

@@ -11,6 +11,9 @@
 //! - `summary`: what `ls` shows in brackets, perhaps empty;
 //! - `healthy`: true, false, or null where that has no meaning;
 //! - `info`: what `info` shows, with numbers and truth values as such; empty where there is no `info`;
+//! - `details`: what programs want to know besides; empty where there is nothing.  A storage object has
+//!   `size_bytes`, `block_bytes`, `read_only`, `write_cache` (whether guests must flush) and `missing`; a target
+//!   `socket`, where QEMU connects, and `connected`; a target port group `nexus`; a LUN `write_protect`;
 //! - `children`: an array of such objects, in the order of `ls`.
 //!
 //! Names may be added to these; none changes its meaning.
@@ -21,8 +24,6 @@ use serde_json::{Map, Value, json};
 
 /// The object of `node`, down to `depth` levels below it.
 pub(crate) fn value(node: &Node, path: &NodePath, depth: Option<usize>) -> Value {
-    let info: Map<String, Value> =
-        node.facts.iter().map(|(key, fact)| ((*key).to_owned(), fact_value(fact))).collect();
     let children: Vec<Value> = match depth {
         Some(0) => Vec::new(),
         _ => node
@@ -37,9 +38,14 @@ pub(crate) fn value(node: &Node, path: &NodePath, depth: Option<usize>) -> Value
         "kind": kind(node.subject.place()),
         "summary": node.summary,
         "healthy": node.healthy,
-        "info": info,
+        "info": object(&node.facts),
+        "details": object(&node.details),
         "children": children,
     })
+}
+
+fn object(facts: &[(&'static str, Fact)]) -> Map<String, Value> {
+    facts.iter().map(|(key, fact)| ((*key).to_owned(), fact_value(fact))).collect()
 }
 
 fn fact_value(fact: &Fact) -> Value {

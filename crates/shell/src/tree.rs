@@ -118,6 +118,8 @@ pub struct Node {
     pub healthy: Option<bool>,
     /// What `info` shows, in its order; empty where there is no `info`.
     pub facts: Vec<(&'static str, Fact)>,
+    /// What programs are told besides.
+    pub details: Vec<(&'static str, Fact)>,
     /// Sorted as `ls` shows them.
     pub children: Vec<Node>,
 }
@@ -206,6 +208,7 @@ fn container(name: &str, place: Place, summary: impl Into<String>) -> Node {
         summary: summary.into(),
         healthy: None,
         facts: Vec::new(),
+        details: Vec::new(),
         children: Vec::new(),
     }
 }
@@ -233,6 +236,13 @@ fn storage_object(backstore: &v1::Backstore) -> Node {
         summary: storage_object_summary(backstore),
         healthy: Some(backstore.state != v1::BackstoreState::Missing),
         facts: storage_object_facts(backstore),
+        details: vec![
+            ("size_bytes", Fact::Number(backstore.size_bytes)),
+            ("block_bytes", Fact::Number(backstore.block_bytes.into())),
+            ("read_only", Fact::Truth(backstore.read_only)),
+            ("write_cache", Fact::Truth(backstore.write_back)),
+            ("missing", Fact::Truth(backstore.state == v1::BackstoreState::Missing)),
+        ],
         subject: Subject::Backstore(Box::new(backstore.clone())),
         children: vec![groups],
     }
@@ -241,7 +251,7 @@ fn storage_object(backstore: &v1::Backstore) -> Node {
 fn storage_object_summary(backstore: &v1::Backstore) -> String {
     let size = human(backstore.size_bytes);
     let path = backstore.path.as_deref().unwrap_or_default();
-    let cache = if backstore.write_back { "write-back" } else { "write-thru" };
+    let cache = if writes_back(backstore) { "write-back" } else { "write-thru" };
     let state = match backstore.state {
         v1::BackstoreState::Activated => "activated",
         v1::BackstoreState::Deactivated => "deactivated",
@@ -255,13 +265,19 @@ fn storage_object_summary(backstore: &v1::Backstore) -> String {
     }
 }
 
+/// What targetcli calls write-back: the attribute, which stays 0 on a block device whatever cache that has.
+fn writes_back(backstore: &v1::Backstore) -> bool {
+    let attribute = backstore.attributes.get("emulate_write_cache");
+    attribute.map_or(backstore.write_back, |value| value != "0")
+}
+
 fn storage_object_facts(backstore: &v1::Backstore) -> Vec<(&'static str, Fact)> {
     let path = Fact::Text(backstore.path.clone().unwrap_or_default());
     let name = Fact::Text(backstore.id.name.clone());
     let plugin = Fact::Text(kind_name(backstore.id.kind).to_owned());
     let serial = Fact::Text(backstore.unit_serial.clone());
     let size = Fact::Number(backstore.size_bytes);
-    let write_back = Fact::Truth(backstore.write_back);
+    let write_back = Fact::Truth(writes_back(backstore));
     match backstore.id.kind {
         v1::Kind::Block => vec![
             ("dev", path),
@@ -312,6 +328,10 @@ fn target(config: &v1::Config, target: &v1::Target) -> Node {
         summary: format!("TPGs: {}", target.tpgs.len()),
         healthy: None,
         facts: vec![("fabric", Fact::Text("vhost".to_owned())), ("wwn", Fact::Text(wwn.clone()))],
+        details: vec![
+            ("socket", Fact::Text(target.socket.clone())),
+            ("connected", Fact::Truth(target.connected)),
+        ],
         subject: Subject::Target { wwn },
         children: Vec::new(),
     };
@@ -326,6 +346,7 @@ fn tpg(config: &v1::Config, wwn: &str, tpg: &v1::Tpg) -> Node {
         summary: format!("LUNs: {}", tpg.luns.len()),
         healthy: None,
         facts: Vec::new(),
+        details: Vec::new(),
         children: Vec::new(),
     };
     let luns = luns.with_children(tpg.luns.iter().map(|unit| lun(config, wwn, tag, unit)).collect());
@@ -336,6 +357,7 @@ fn tpg(config: &v1::Config, wwn: &str, tpg: &v1::Tpg) -> Node {
         healthy: Some(true),
         // A target port group of vhost is enabled from the start to the end: LIO's has no switch either.
         facts: vec![("enable", Fact::Truth(true)), ("tag", Fact::Number(tag.into()))],
+        details: vec![("nexus", Fact::Text(tpg.nexus.clone()))],
         children: vec![container("acls", Place::Acls, "ACLs: 0"), luns],
     }
 }
@@ -360,6 +382,7 @@ fn lun(config: &v1::Config, wwn: &str, tag: u16, lun: &v1::Lun) -> Node {
             ("index", Fact::Number(lun.lun.into())),
             ("storage_object", Fact::Text(format!("/backstores/{name}"))),
         ],
+        details: vec![("write_protect", Fact::Truth(lun.write_protect))],
         children: Vec::new(),
     }
 }

@@ -44,7 +44,7 @@ impl Session {
     pub(crate) fn on(screen: Screen) -> Self {
         let (fake, memory) = (Fake::default(), Memory::default());
         let environment = Environment {
-            directory: PathBuf::from("/srv/work"),
+            directory: PathBuf::from("/srv/here"),
             home: Some(PathBuf::from("/home/admin")),
             version: "1.2.3".to_owned(),
         };

@@ -51,7 +51,7 @@ Created fileio f2 with size 1073741824
         asked_last(&session),
         Change::CreateBackstore(CreateBackstore::Fileio {
             name: "f2".to_owned(),
-            path: "/srv/work/images/f2.img".to_owned(),
+            path: "/srv/here/images/f2.img".to_owned(),
             size_bytes: Some(1_073_741_824),
             write_back: Some(false),
             sparse: Some(false),
@@ -113,7 +113,7 @@ fn parameters_are_counted_as_targetcli_counts_them() {
 ! Duplicate parameter name.
 /> /backstores/ramdisk create r0 1M false abc d e
 ! Got 6 positionnal parameters, expected at most 4.
-! hint: 'd', 'e' is too much; the command is: create name size [nullio] [wwn]
+! hint: 'd', 'e' are too much; the command is: create name size [nullio] [wwn]
 ",
     );
 }
@@ -136,7 +136,7 @@ Created TPG 1.
 ! hint: 'foo'; a WWN is naa. and 16 digits
 /> /vhost create naa.5001405000000042 create naa.5001405000000043
 ! Got 3 positionnal parameters, expected at most 1.
-! hint: 'create', 'naa.5001405000000043' is too much; the command is: create [wwn]
+! hint: 'create', 'naa.5001405000000043' are too much; the command is: create [wwn]
 ",
     );
 }
@@ -209,7 +209,7 @@ fn a_lun_wants_a_backstore() {
 ! hint: the command is: create storage_object [lun] [add_mapped_luns] [write_protect=...]
 /vhost/naa.50...76f/tpg1/luns> create a b c d e
 ! Got 5 positionnal parameters, expected at most 3.
-! hint: 'd', 'e' is too much; the command is: create storage_object [lun] [add_mapped_luns] [write_protect=...]
+! hint: 'd', 'e' are too much; the command is: create storage_object [lun] [add_mapped_luns] [write_protect=...]
 /vhost/naa.50...76f/tpg1/luns> create /backstores/fileio/nosuch
 ! storage object or path not valid
 ! hint: /backstores/fileio/nosuch is neither a backstore nor a file or device of the host

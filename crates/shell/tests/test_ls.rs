@@ -26,6 +26,8 @@ fn the_tree_is_drawn_as_targetcli_draws_it() {
     {
         let config = &mut session.fake.0.borrow_mut().config;
         config.backstores[0].size_bytes = 64 << 20;
+        // The guest is told of the device's own cache; targetcli shows the attribute, which is 0.
+        config.backstores[0].write_back = true;
         config.targets[0].tpgs[0].nexus = "naa.5001405147d17c1e".to_owned();
         config.targets[1].tpgs[0].nexus = "naa.50014054fe4839c2".to_owned();
     }
@@ -122,6 +124,9 @@ fn json_has_the_whole_tree_for_programs() {
   "children": [
     {
       "children": [],
+      "details": {
+        "write_protect": false
+      },
       "healthy": true,
       "info": {
         "alias": "a7975b902c",
@@ -135,6 +140,7 @@ fn json_has_the_whole_tree_for_programs() {
       "summary": "fileio/disk1 (/srv/disk1.img) (default_tg_pt_gp)"
     }
   ],
+  "details": {},
   "healthy": null,
   "info": {},
   "kind": "luns",
@@ -144,5 +150,11 @@ fn json_has_the_whole_tree_for_programs() {
 }
 "#
     );
+    let target = &tree["children"][1]["children"][0];
+    let details = serde_json::json!({
+        "socket": "/run/lunar/vhost/naa.500140568720f76f.sock",
+        "connected": false,
+    });
+    assert_eq!(target["details"], details);
     assert_eq!(session.run("/backstores ls --json depth=1").out.matches("\"kind\"").count(), 4);
 }

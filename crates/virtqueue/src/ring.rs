@@ -21,7 +21,7 @@ use memory::{GuestMemory, IoBuf, RegionHint, UserAddress, View};
 
 use crate::chain::{self, Buffers};
 use crate::error::{ChainError, RingError};
-use crate::heads::HeadSet;
+use crate::heads::{Heads, State};
 use crate::inflight::{InflightQueue, Resumption};
 use crate::layout::{NO_INTERRUPT, NO_NOTIFY, RingMemory};
 
@@ -74,11 +74,9 @@ pub struct SplitRing {
     next_used: u16,
     /// Our index as the driver sees it.
     published: u16,
-    in_flight: HeadSet,
+    heads: Heads,
     /// Heads pushed and not yet published, in order; room for every entry.
     pending: Vec<u16>,
-    /// The same heads.
-    answered: HeadSet,
     /// Heads that another process took and did not answer, last one first.
     resubmissions: Vec<u16>,
     inflight: Option<InflightQueue>,
@@ -115,9 +113,8 @@ impl SplitRing {
             next_avail: config.next_avail,
             next_used: used_index,
             published: used_index,
-            in_flight: HeadSet::new(entries),
+            heads: Heads::new(entries),
             pending: Vec::with_capacity(usize::from(entries)),
-            answered: HeadSet::new(entries),
             resubmissions: Vec::new(),
             inflight,
             origin: Origin::Base,
@@ -199,8 +196,8 @@ impl SplitRing {
     /// If the head is not in flight, or was pushed before: a command would be answered twice.
     #[inline]
     pub fn push_used(&mut self, head: u16, bytes_written: u32) {
-        assert!(self.in_flight.contains(head), "head {head} is not in flight");
-        assert!(self.answered.insert(head), "head {head} was answered twice");
+        let is_ours = self.heads.advance(head, State::Taken, State::Answered);
+        assert!(is_ours, "head {head} is not in flight, or was answered before");
         self.ring.write_used(self.next_used, head, bytes_written);
         self.next_used = self.next_used.wrapping_add(1);
         if let Some(inflight) = &mut self.inflight {
@@ -221,8 +218,7 @@ impl SplitRing {
         self.published = self.next_used;
         for &head in &self.pending {
             // The driver may offer it again from now on.
-            self.in_flight.remove(head);
-            self.answered.remove(head);
+            self.heads.advance(head, State::Answered, State::Free);
         }
         if let Some(inflight) = &mut self.inflight {
             inflight.commit(&self.pending, self.published);
@@ -259,7 +255,7 @@ impl SplitRing {
 
     /// Heads that the driver waits for: taken, or to be resubmitted, and not published.
     pub fn in_flight(&self) -> u16 {
-        self.in_flight.count()
+        self.heads.in_flight()
     }
 
     /// Index of the next chain to take, for the answer to `GET_VRING_BASE`.
@@ -317,7 +313,7 @@ impl SplitRing {
                 self.next_avail = used_index.wrapping_add(taken);
                 self.origin = Origin::Resumed { heads: taken };
                 for &head in &heads {
-                    self.in_flight.insert(head);
+                    self.heads.advance(head, State::Free, State::Taken);
                 }
                 heads.reverse();
                 self.resubmissions = heads;
@@ -343,7 +339,7 @@ impl SplitRing {
         if head >= entries {
             return Err(RingError::HeadOutOfRange { head, entries });
         }
-        if !self.in_flight.insert(head) {
+        if !self.heads.advance(head, State::Free, State::Taken) {
             return Err(RingError::HeadInFlight { head });
         }
         if let Some(inflight) = &mut self.inflight {

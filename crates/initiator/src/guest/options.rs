@@ -4,7 +4,7 @@
 //! Above: tests, benches.  Below: nothing.
 //! Never here: state.
 
-use crate::dialect::{Dialect, FEATURE_EVENT_IDX, FEATURE_INDIRECT, LINUX_DRIVER};
+use crate::dialect::{Dialect, FEATURE_EVENT_IDX, FEATURE_INDIRECT, LEGACY_FIRMWARE, LINUX_DRIVER};
 use crate::memory::Plan;
 use crate::ring::Wait;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub struct Options {
     pub entries: u16,
     /// How its driver waits for request and control queues.
     pub wait: Wait,
+    /// Whether only request queues are set up, as firmware does; all are enabled nevertheless.
+    pub only_request_queues: bool,
     /// Whether kicks have a descriptor; if not, the back end has to poll.
     pub kick_descriptor: bool,
     /// Buffers posted on the event queue.
@@ -52,6 +54,7 @@ impl Default for Options {
             request_queues: 1,
             entries: 128,
             wait: Wait::Sleep,
+            only_request_queues: false,
             kick_descriptor: true,
             event_buffers: 8,
             patience: PATIENCE,
@@ -100,6 +103,13 @@ impl Options {
     #[must_use]
     pub fn driver_features(self, driver_features: u64) -> Self {
         Self { driver_features, ..self }
+    }
+
+    /// Is firmware on a transitional device: legacy virtio, polling, one request queue and nothing else set up.
+    #[must_use]
+    pub fn firmware(self) -> Self {
+        let driver_features = LEGACY_FIRMWARE;
+        Self { driver_features, wait: Wait::Poll, request_queues: 1, only_request_queues: true, ..self }
     }
 
     /// Has a driver without EVENT_IDX.

@@ -4,7 +4,7 @@
 //! Above: `guest`.  Below: `connection`.
 //! Never here: which steps, and in which order.
 
-use super::Guest;
+use super::{FIRST_REQUEST_QUEUE, Guest};
 use crate::connection::CONFIG_BYTES;
 use crate::dialect::{FEATURE_PROTOCOL, RingStep, Step, protocol};
 use crate::error::Error;
@@ -52,9 +52,12 @@ impl Guest {
             Step::Inflight if self.agreed(protocol::INFLIGHT_SHMFD) => self.share_inflight(),
             Step::MemorySlotsOrTable if self.agreed(protocol::CONFIGURE_MEM_SLOTS) => self.send_new_regions(),
             Step::MemorySlotsOrTable | Step::MemoryTable => self.send_memory_table(),
-            Step::Rings(steps) => self.run_for_rings(steps),
-            Step::EnableAll => self.run_for_rings(&[RingStep::Enable]),
-            Step::DisableAll => self.run_for_rings(&[RingStep::Disable]),
+            Step::Rings(steps) => {
+                let first = if self.options.only_request_queues { FIRST_REQUEST_QUEUE } else { 0 };
+                self.run_for_rings(first, steps)
+            }
+            Step::EnableAll => self.run_for_rings(0, &[RingStep::Enable]),
+            Step::DisableAll => self.run_for_rings(0, &[RingStep::Disable]),
             // The feature each of these depends on was not agreed on.
             Step::MemorySlots
             | Step::BackendChannel
@@ -156,8 +159,8 @@ impl Guest {
         connection.set_memory_table(&self.memory)
     }
 
-    fn run_for_rings(&mut self, steps: &[RingStep]) -> Result<(), Error> {
-        for queue in 0..self.queue_count() {
+    fn run_for_rings(&mut self, first: u16, steps: &[RingStep]) -> Result<(), Error> {
+        for queue in first..self.queue_count() {
             for &step in steps {
                 self.ring_step(queue, step)?;
             }

@@ -31,10 +31,10 @@ impl Ring {
         }
     }
 
-    /// Offers any head, with claimed descriptors or none behind it, even one beyond the ring.  The device may say it
-    /// wrote anything; the descriptors stay claimed.
-    pub fn offer_head(&mut self, head: u16) {
-        self.take_off(head, Flight { descriptors: 0, writable_bytes: u64::MAX });
+    /// Offers any head, with claimed descriptors or none behind it, even one beyond the ring.  The descriptors stay
+    /// claimed.  A device that says it wrote more than `writable_bytes` is accused; `u64::MAX` lets it say anything.
+    pub fn offer_head(&mut self, head: u16, writable_bytes: u64) {
+        self.take_off(head, Flight { descriptors: 0, writable_bytes });
     }
 
     /// Writes a slot of the available ring.

@@ -211,11 +211,11 @@ impl Machine for FakeMachine {
             state.committed.push(step.clone());
         }
         for found in &prepared.found {
-            if let (Some(open), Some(bytes)) = (state.open.get_mut(&found.backstore), found.size_bytes) {
-                if let Medium::Block { size_bytes, .. } | Medium::Fileio { size_bytes, .. } = &mut open.medium
-                {
-                    *size_bytes = Some(bytes);
-                }
+            let open = state.open.get_mut(&found.backstore).map(|open| &mut open.medium);
+            if let (Some(Medium::Block { size_bytes, .. } | Medium::Fileio { size_bytes, .. }), Some(bytes)) =
+                (open, found.size_bytes)
+            {
+                *size_bytes = Some(bytes);
             }
         }
     }

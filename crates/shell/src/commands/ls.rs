@@ -20,7 +20,8 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     ],
     summary: "Show the tree below a node",
     details: "With --json the tree is one JSON object. Each node has name, path, kind, summary, healthy (true, \
-false or null), info (what `info` shows) and children.",
+false or null), info (what `info` shows), details (such as the socket of a target) and children. docs/manual/shell.md \
+describes all of it.",
     needs: Needs::Node,
     run,
 }];

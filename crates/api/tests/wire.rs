@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The wire, byte for byte: what strangers send and read must not change by accident.
+
+use api::v1::{
+    Applied, Backstore, BackstoreId, BackstoreState, Backups, BlockDevice, Change, Changes, Config,
+    CreateBackstore, Kind, Lun, Outcome, Problem, Saved, Target, Tpg,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+/// `value` is written as `json`, and `json` is read as `value`.
+fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, json: &str) {
+    assert_eq!(serde_json::to_string(value).unwrap(), json);
+    assert_eq!(&serde_json::from_str::<T>(json).unwrap(), value);
+}
+
+/// `json` is not a change, and `what` says why.
+fn check_refused(json: &str, what: &str) {
+    let err = serde_json::from_str::<Change>(json).unwrap_err().to_string();
+    assert!(err.contains(what), "{err}");
+}
+
+fn disk0() -> BackstoreId {
+    BackstoreId { kind: Kind::Block, name: "disk0".to_owned() }
+}
+
+#[test]
+fn changes_of_backstores() {
+    check(
+        &Change::CreateBackstore(CreateBackstore::Block {
+            name: "disk0".to_owned(),
+            path: "/dev/sda".to_owned(),
+            read_only: None,
+            unit_serial: None,
+        }),
+        r#"{"change":"create_backstore","kind":"block","name":"disk0","path":"/dev/sda"}"#,
+    );
+    check(
+        &Change::CreateBackstore(CreateBackstore::Fileio {
+            name: "f0".to_owned(),
+            path: "/srv/f0.img".to_owned(),
+            size_bytes: Some(1_048_576),
+            write_back: Some(false),
+            sparse: Some(true),
+            unit_serial: Some("b9311139-ff05-4ffd-a5cc-8b35be14d722".to_owned()),
+        }),
+        r#"{"change":"create_backstore","kind":"fileio","name":"f0","path":"/srv/f0.img","size_bytes":1048576,"write_back":false,"sparse":true,"unit_serial":"b9311139-ff05-4ffd-a5cc-8b35be14d722"}"#,
+    );
+    check(
+        &Change::CreateBackstore(CreateBackstore::Ramdisk {
+            name: "r0".to_owned(),
+            size_bytes: 4096,
+            nullio: true,
+            unit_serial: None,
+        }),
+        r#"{"change":"create_backstore","kind":"ramdisk","name":"r0","size_bytes":4096,"nullio":true}"#,
+    );
+    check(
+        &Change::DeleteBackstore { id: disk0() },
+        r#"{"change":"delete_backstore","kind":"block","name":"disk0"}"#,
+    );
+    check(
+        &Change::SetAttribute {
+            id: disk0(),
+            attribute: "emulate_fua_write".to_owned(),
+            value: "0".to_owned(),
+        },
+        r#"{"change":"set_attribute","kind":"block","name":"disk0","attribute":"emulate_fua_write","value":"0"}"#,
+    );
+}
+
+#[test]
+fn changes_of_targets() {
+    let wwn = || "naa.500140568720f76f".to_owned();
+    check(
+        &Change::CreateTarget { wwn: Some(wwn()), tpgs: vec![1] },
+        r#"{"change":"create_target","wwn":"naa.500140568720f76f","tpgs":[1]}"#,
+    );
+    check(&Change::CreateTarget { wwn: None, tpgs: vec![] }, r#"{"change":"create_target","tpgs":[]}"#);
+    check(&Change::DeleteTarget { wwn: wwn() }, r#"{"change":"delete_target","wwn":"naa.500140568720f76f"}"#);
+    check(
+        &Change::CreateTpg { wwn: wwn(), tag: None },
+        r#"{"change":"create_tpg","wwn":"naa.500140568720f76f"}"#,
+    );
+    check(
+        &Change::DeleteTpg { wwn: wwn(), tag: 2 },
+        r#"{"change":"delete_tpg","wwn":"naa.500140568720f76f","tag":2}"#,
+    );
+    check(
+        &Change::MapLun { wwn: wwn(), tag: 1, lun: Some(300), backstore: disk0(), write_protect: true },
+        r#"{"change":"map_lun","wwn":"naa.500140568720f76f","tag":1,"lun":300,"backstore":{"kind":"block","name":"disk0"},"write_protect":true}"#,
+    );
+    check(
+        &Change::UnmapLun { wwn: wwn(), tag: 1, lun: 0 },
+        r#"{"change":"unmap_lun","wwn":"naa.500140568720f76f","tag":1,"lun":0}"#,
+    );
+}
+
+#[test]
+fn what_may_be_left_out_may_be_left_out() {
+    let read = |json: &str| serde_json::from_str::<Change>(json).unwrap();
+    assert_eq!(read(r#"{"change":"create_target"}"#), Change::CreateTarget { wwn: None, tpgs: vec![] });
+    assert_eq!(
+        read(r#"{"change":"map_lun","wwn":"w","tag":1,"backstore":{"kind":"block","name":"disk0"}}"#),
+        Change::MapLun { wwn: "w".to_owned(), tag: 1, lun: None, backstore: disk0(), write_protect: false }
+    );
+}
+
+#[test]
+fn a_field_that_is_not_known_is_refused() {
+    // Else a misspelt `write_protect` would be a LUN that can be written.
+    check_refused(
+        r#"{"change":"map_lun","wwn":"w","tag":1,"backstore":{"kind":"block","name":"d"},"writeprotect":true}"#,
+        "writeprotect",
+    );
+    check_refused(
+        r#"{"change":"create_backstore","kind":"block","name":"d","path":"/d","readonly":true}"#,
+        "readonly",
+    );
+    check_refused(r#"{"change":"delete_backstore","kind":"block","name":"d","force":true}"#, "force");
+    check_refused(r#"{"change":"create_backstore","kind":"pscsi","name":"d","path":"/d"}"#, "pscsi");
+    check_refused(r#"{"change":"format_host"}"#, "format_host");
+    check_refused(r#"{"change":"unmap_lun","wwn":"w","tag":1,"lun":65536}"#, "65536");
+    check_refused(r#"{"change":"unmap_lun","wwn":"w","tag":-1,"lun":0}"#, "-1");
+    let err = serde_json::from_str::<Changes>(r#"{"changes":[],"dry_run":true}"#).unwrap_err();
+    assert!(err.to_string().contains("dry_run"), "{err}");
+}
+
+#[test]
+fn the_configuration() {
+    let backstore = Backstore {
+        id: disk0(),
+        path: Some("/dev/disk/by-id/dm-0".to_owned()),
+        unit_serial: "s".to_owned(),
+        size_bytes: 15_032_385_536,
+        block_bytes: 512,
+        read_only: false,
+        write_back: true,
+        nullio: false,
+        state: BackstoreState::Activated,
+        attributes: BTreeMap::from([("block_size".to_owned(), "512".to_owned())]),
+        device: Some(BlockDevice { name: "dm-0".to_owned(), major: 252, minor: 0 }),
+    };
+    let lun = Lun { lun: 0, backstore: disk0(), alias: "a08824829b".to_owned(), write_protect: false };
+    let target = Target {
+        wwn: "naa.500140568720f76f".to_owned(),
+        socket: "/run/lunar/vhost/naa.500140568720f76f.sock".to_owned(),
+        connected: true,
+        tpgs: vec![Tpg { tag: 1, nexus: "naa.5001405aaaaaaaaa".to_owned(), luns: vec![lun] }],
+    };
+    check(
+        &Config { backstores: vec![backstore], targets: vec![target] },
+        concat!(
+            r#"{"backstores":[{"kind":"block","name":"disk0","path":"/dev/disk/by-id/dm-0","unit_serial":"s","#,
+            r#""size_bytes":15032385536,"block_bytes":512,"read_only":false,"write_back":true,"nullio":false,"#,
+            r#""state":"activated","attributes":{"block_size":"512"},"device":{"name":"dm-0","major":252,"minor":0}}],"#,
+            r#""targets":[{"wwn":"naa.500140568720f76f","socket":"/run/lunar/vhost/naa.500140568720f76f.sock","#,
+            r#""connected":true,"tpgs":[{"tag":1,"nexus":"naa.5001405aaaaaaaaa","luns":[{"lun":0,"#,
+            r#""backstore":{"kind":"block","name":"disk0"},"alias":"a08824829b","write_protect":false}]}]}]}"#
+        ),
+    );
+}
+
+#[test]
+fn answers() {
+    check(
+        &Applied {
+            results: vec![
+                Outcome::TpgCreated { tag: 1 },
+                Outcome::LunMapped { lun: 0 },
+                Outcome::AttributeSet { value: "1".to_owned() },
+                Outcome::Done,
+            ],
+        },
+        r#"{"results":[{"result":"tpg_created","tag":1},{"result":"lun_mapped","lun":0},{"result":"attribute_set","value":"1"},{"result":"done"}]}"#,
+    );
+    check(
+        &Problem { code: "target_exists".to_owned(), message: "m".to_owned(), hint: Some("h".to_owned()) },
+        r#"{"code":"target_exists","message":"m","hint":"h"}"#,
+    );
+    check(
+        &Saved {
+            path: "/var/lib/lunar/saveconfig.json".to_owned(),
+            backups: Some(Backups { kept: 10, directory: "/var/lib/lunar/backup/".to_owned() }),
+        },
+        r#"{"path":"/var/lib/lunar/saveconfig.json","backups":{"kept":10,"directory":"/var/lib/lunar/backup/"}}"#,
+    );
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A backstore that fails, delays or hangs on cue.
+//!
+//! Above: tests of whoever must bear it.  Below: any backstore.
+//! Never here: a surprise.  What happens to an operation is what the test said.
+//!
+//! An operation that has to wait is kept back, with a timer in the reactor's own ring, and goes on to the
+//! backstore below when its time has come.
+
+use crate::{
+    Backstore, BackstoreError, Channel, Completed, Geometry, Io, IoKind, Submitted, Submitter, Token,
+};
+use reactor::{IoTag, opcode, types};
+use slab::Slab;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How often an operation that hangs looks whether it may go on.
+const HANG_LOOK: Duration = Duration::from_millis(1);
+/// Tells the decorator's own operations from those below.
+const OWN: u32 = 1 << 31;
+
+/// What is to become of an operation.
+#[derive(Clone, Debug)]
+pub enum Fate {
+    /// It goes on as if nothing were.
+    Pass,
+    /// It fails without touching the backstore.
+    Fail(BackstoreError),
+    /// It goes on later.
+    Delay(Duration),
+    /// It goes on once the switch is off.
+    Hang(Arc<AtomicBool>),
+}
+
+/// Decides an operation's fate by its kind and its offset in bytes.
+pub type Judge = Arc<dyn Fn(IoKind, u64) -> Fate + Send + Sync>;
+
+/// A backstore whose operations are judged first.
+pub struct Judged<B> {
+    inner: B,
+    judge: Judge,
+}
+
+impl<B: Backstore> Judged<B> {
+    /// Puts `judge` before `inner`.
+    pub fn new(inner: B, judge: impl Fn(IoKind, u64) -> Fate + Send + Sync + 'static) -> Self {
+        Self { inner, judge: Arc::new(judge) }
+    }
+}
+
+impl<B: Backstore> Backstore for Judged<B> {
+    fn geometry(&self) -> &Geometry {
+        self.inner.geometry()
+    }
+
+    fn channel(&self, key: u32) -> Box<dyn Channel> {
+        Box::new(JudgedChannel {
+            inner: self.inner.channel(key),
+            judge: Arc::clone(&self.judge),
+            key,
+            kept: Slab::new(),
+        })
+    }
+}
+
+struct JudgedChannel {
+    inner: Box<dyn Channel>,
+    judge: Judge,
+    key: u32,
+    kept: Slab<Kept>,
+}
+
+/// An operation that waits.
+struct Kept {
+    io: Io,
+    token: Token,
+    until: Option<Arc<AtomicBool>>,
+    /// What the kernel reads the time from; it must not move.
+    time: Box<types::Timespec>,
+}
+
+impl JudgedChannel {
+    fn keep(&mut self, submitter: &mut Submitter, kept: Kept) {
+        let index = self.kept.insert(kept);
+        self.set_timer(submitter, index);
+    }
+
+    fn set_timer(&mut self, submitter: &mut Submitter, index: usize) {
+        let Some(kept) = self.kept.get(index) else { return };
+        let entry = opcode::Timeout::new(&raw const *kept.time).build();
+        let tag = IoTag { channel: self.key, operation: OWN | u32::try_from(index).unwrap_or(0) };
+        // SAFETY: the time is boxed, and its box stays in the slab until the timer has ended.
+        unsafe { submitter.push_io(entry, tag) }
+    }
+}
+
+impl Channel for JudgedChannel {
+    fn submit(&mut self, submitter: &mut Submitter, io: Io, token: Token) -> Submitted {
+        let (wait, until) = match (self.judge)(io.kind, io.offset) {
+            Fate::Pass => return self.inner.submit(submitter, io, token),
+            Fate::Fail(error) => {
+                return Submitted::Done(Completed { token, buffer: io.buffer, result: Err(error) });
+            }
+            Fate::Delay(wait) => (wait, None),
+            Fate::Hang(until) => (HANG_LOOK, Some(until)),
+        };
+        self.keep(submitter, Kept { io, token, until, time: Box::new(types::Timespec::from(wait)) });
+        Submitted::Queued
+    }
+
+    fn completed(&mut self, submitter: &mut Submitter, operation: u32, result: i32) -> Option<Completed> {
+        if operation & OWN == 0 {
+            return self.inner.completed(submitter, operation, result);
+        }
+        let index = usize::try_from(operation & !OWN).ok()?;
+        let hangs = self.kept.get(index)?.until.as_ref().is_some_and(|until| until.load(Ordering::SeqCst));
+        if hangs {
+            self.set_timer(submitter, index);
+            return None;
+        }
+        let Kept { io, token, .. } = self.kept.remove(index);
+        match self.inner.submit(submitter, io, token) {
+            Submitted::Done(completed) => Some(completed),
+            Submitted::Queued => None,
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.kept.len() + self.inner.in_flight()
+    }
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Short words for wishes, and a control plane over the fake machine.
+//!
+//! Above: the tests beside this file.  Below: the library.
+//! Never here: a claim.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use api::v1;
+use lunard::directories::StateDir;
+use lunard::machine::fake::FakeMachine;
+use lunard::state_driver::{Failure, Handle, Running, start};
+use lunard::store::Store;
+use lunard::wish::{Chance, Draft};
+use model::Model;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Counts instead of being random.
+#[derive(Debug, Default)]
+pub(crate) struct Counting(u64);
+
+impl Chance for Counting {
+    fn bits(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+
+    fn uuid(&mut self) -> String {
+        self.0 += 1;
+        format!("00000000-0000-4000-8000-{:012x}", self.0)
+    }
+}
+
+/// A control plane without sockets.
+pub(crate) struct Plane {
+    pub(crate) handle: Handle,
+    pub(crate) machine: Arc<FakeMachine>,
+    running: Option<Running>,
+    tokio: tokio::runtime::Runtime,
+    _state_dir: StateDir,
+}
+
+impl Plane {
+    /// One that starts with nothing on the machine, whatever is in the directory.
+    pub(crate) fn start(directory: &Path) -> Self {
+        let state_dir = StateDir::claim(directory).unwrap();
+        let store = Store::open(&state_dir).unwrap();
+        let model = store.load().unwrap();
+        let machine = Arc::new(FakeMachine::new("/run/lunar"));
+        let (handle, running) =
+            start(model, store, Arc::clone(&machine), Box::<Counting>::default(), "/run/lunar".into())
+                .unwrap();
+        let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        Self { handle, machine, running: Some(running), tokio, _state_dir: state_dir }
+    }
+
+    pub(crate) fn apply(&self, wishes: impl IntoIterator<Item = v1::Change>) -> Result<v1::Applied, Failure> {
+        self.tokio.block_on(self.handle.apply(wishes.into_iter().collect()))
+    }
+
+    /// The results, or the words of the failure.
+    pub(crate) fn outcomes(
+        &self,
+        wishes: impl IntoIterator<Item = v1::Change>,
+    ) -> Result<Vec<v1::Outcome>, String> {
+        self.apply(wishes).map(|applied| applied.results).map_err(|failure| failure.to_string())
+    }
+
+    /// The model that these wishes make of nothing.
+    pub(crate) fn drafted(wishes: impl IntoIterator<Item = v1::Change>) -> Model {
+        let wishes: Vec<_> = wishes.into_iter().collect();
+        Draft::new(&Model::default(), &wishes, &mut Counting::default()).unwrap().model
+    }
+
+    pub(crate) fn model(&self) -> Arc<Model> {
+        self.handle.model()
+    }
+
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.tokio.block_on(future)
+    }
+
+    pub(crate) fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop();
+        }
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+pub(crate) fn ramdisk(name: &str) -> v1::Change {
+    v1::Change::CreateBackstore(v1::CreateBackstore::Ramdisk {
+        name: name.to_owned(),
+        size_bytes: 1 << 20,
+        nullio: false,
+        unit_serial: None,
+    })
+}
+
+pub(crate) fn fileio(name: &str, path: &str, size_bytes: Option<u64>) -> v1::Change {
+    v1::Change::CreateBackstore(v1::CreateBackstore::Fileio {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        size_bytes,
+        write_back: None,
+        sparse: None,
+        unit_serial: None,
+    })
+}
+
+pub(crate) fn block(name: &str, path: &str) -> v1::Change {
+    v1::Change::CreateBackstore(v1::CreateBackstore::Block {
+        name: name.to_owned(),
+        path: path.to_owned(),
+        read_only: None,
+        unit_serial: None,
+    })
+}
+
+pub(crate) fn target(wwn: &str) -> v1::Change {
+    v1::Change::CreateTarget { wwn: Some(wwn.to_owned()), tpgs: vec![1] }
+}
+
+pub(crate) fn id(kind: v1::Kind, name: &str) -> v1::BackstoreId {
+    v1::BackstoreId { kind, name: name.to_owned() }
+}
+
+pub(crate) fn map(wwn: &str, lun: Option<u16>, kind: v1::Kind, name: &str) -> v1::Change {
+    v1::Change::MapLun { wwn: wwn.to_owned(), tag: 1, lun, backstore: id(kind, name), write_protect: false }
+}

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A whole daemon in a process of its own: start, end, crash, and every way not to start.
+
+use api::v1::{Change, CreateBackstore};
+use api::{Client, ClientError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+/// A user that owns nothing.
+const NOBODY: u32 = 65534;
+
+fn lunard(scratch: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lunard"));
+    command.env_clear().arg("--state-dir").arg(scratch.join("state"));
+    command.arg("--runtime-dir").arg(scratch.join("run"));
+    command
+}
+
+/// A daemon that has said it is ready.
+struct Daemon {
+    child: Child,
+    notify: UnixDatagram,
+    scratch: PathBuf,
+}
+
+impl Daemon {
+    fn start(scratch: &Path) -> Self {
+        Self::start_command(scratch, lunard(scratch))
+    }
+
+    fn start_command(scratch: &Path, mut command: Command) -> Self {
+        let path = scratch.join("notify.sock");
+        let _ = std::fs::remove_file(&path);
+        let notify = UnixDatagram::bind(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        notify.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let child = command.env("NOTIFY_SOCKET", &path).stderr(Stdio::piped()).spawn().unwrap();
+        let daemon = Self { child, notify, scratch: scratch.to_owned() };
+        assert_eq!(daemon.notified(), "READY=1");
+        daemon
+    }
+
+    fn notified(&self) -> String {
+        let mut text = [0; 256];
+        let bytes = self.notify.recv(&mut text).expect("the daemon notifies its service manager");
+        String::from_utf8(text[..bytes].to_vec()).unwrap().trim().to_owned()
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(&self.scratch.join("run")).unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Ends it; returns the exit status and its log.
+    fn end(mut self, signal: &str) -> (Option<i32>, String) {
+        self.signal(signal);
+        let status = self.child.wait().unwrap();
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (status.code(), log)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ramdisk(name: &str) -> Change {
+    Change::CreateBackstore(CreateBackstore::Ramdisk {
+        name: name.to_owned(),
+        size_bytes: 4096,
+        nullio: false,
+        unit_serial: None,
+    })
+}
+
+/// It does not start, says `line` and nothing else, and exits with 1.
+fn check_refused(mut command: Command, line: &str) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert_eq!(String::from_utf8(stderr).unwrap(), format!("lunard: {line}\n"));
+    assert_eq!(String::from_utf8(stdout).unwrap(), "");
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn a_daemon_starts_answers_and_ends() {
+    let scratch = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(scratch.path());
+    daemon.client().apply(vec![ramdisk("a")]).unwrap();
+    daemon.signal("TERM");
+    assert_eq!(daemon.notified(), "STOPPING=1");
+    let (status, log) = daemon.end("TERM");
+    assert_eq!(status, Some(0), "{log}");
+    assert!(!scratch.path().join("run/api.sock").exists());
+    let err = Client::connect(&scratch.path().join("run")).unwrap_err();
+    assert!(matches!(err, ClientError::NoDaemon { .. }), "{err:?}");
+}
+
+#[test]
+fn a_request_that_never_ends_does_not_keep_it_from_ending() {
+    let scratch = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(scratch.path());
+    let mut half = UnixStream::connect(scratch.path().join("run/api.sock")).unwrap();
+    half.write_all(b"POST /v1/changes HTTP/1.1\r\nhost: l\r\ncontent-length: 100\r\n\r\n{").unwrap();
+    assert!(daemon.client().version().is_ok(), "it has read the half by now");
+    assert_eq!(daemon.end("TERM").0, Some(0));
+}
+
+#[test]
+fn an_interrupt_ends_it_too() {
+    let scratch = tempfile::tempdir().unwrap();
+    assert_eq!(Daemon::start(scratch.path()).end("INT").0, Some(0));
+}
+
+#[test]
+fn what_was_answered_survives_a_kill() {
+    let scratch = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(scratch.path());
+    for name in ["a", "b", "c"] {
+        daemon
+            .client()
+            .apply(vec![ramdisk(name), Change::CreateTarget { wwn: None, tpgs: vec![1] }])
+            .unwrap();
+    }
+    let before = daemon.client().config().unwrap();
+    assert_eq!(daemon.end("KILL").0, None);
+    let daemon = Daemon::start(scratch.path());
+    assert_eq!(daemon.client().config().unwrap(), before);
+    let (_, log) = daemon.end("TERM");
+    assert!(log.contains("restored 3 storage objects and 3 targets"), "{log}");
+}
+
+#[test]
+fn the_log_is_one_line_an_event() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (_, log) = Daemon::start(scratch.path()).end("TERM");
+    let words = |line: &str| line.split_once(" INFO ").map(|(_, words)| words.trim().to_owned());
+    let mut events = log.lines().map(|line| words(line).expect("time, level, words"));
+    let serving = format!("serving {}/run/api.sock", scratch.path().display());
+    for expected in ["restored 0 storage objects and 0 targets", &serving, "stopping", "stopped"] {
+        assert!(events.any(|event| event == expected), "{expected} is not, or not in order, in\n{log}");
+    }
+}
+
+#[test]
+fn files_are_private_and_directories_let_the_group_through() {
+    let scratch = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(scratch.path());
+    daemon.client().saveconfig().unwrap();
+    for (path, mode) in [
+        ("state", 0o700),
+        ("state/lunar.redb", 0o600),
+        ("state/saveconfig.json", 0o600),
+        ("run", 0o710),
+        ("run/vhost", 0o710),
+        ("run/api.sock", 0o660),
+    ] {
+        let found = std::fs::metadata(scratch.path().join(path)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(found, mode, "{path}: {found:o}");
+    }
+}
+
+#[test]
+fn an_idle_daemon_does_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(scratch.path());
+    daemon.client().apply(vec![ramdisk("a"), Change::CreateTarget { wwn: None, tpgs: vec![1] }]).unwrap();
+    // Whatever follows the answer, such as a thread that ends, is over when two looks agree.
+    let mut before = switches(daemon.child.id());
+    let settled = std::iter::repeat_with(|| {
+        std::thread::sleep(Duration::from_millis(200));
+        std::mem::replace(&mut before, switches(daemon.child.id())) == before
+    });
+    assert!(settled.take(25).any(|same| same), "it never comes to rest");
+    let before = switches(daemon.child.id());
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(switches(daemon.child.id()), before, "times that a thread was put on a processor");
+}
+
+/// How often the threads of a process were put on a processor.
+fn switches(pid: u32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let of_thread = |path: PathBuf| {
+        let status = std::fs::read_to_string(path.join("status")).unwrap_or_default();
+        let counts = status.lines().filter(|line| line.contains("ctxt_switches"));
+        counts.map(|line| line.split_whitespace().last().unwrap().parse::<u64>().unwrap()).sum::<u64>()
+    };
+    threads.map(|thread| of_thread(thread.unwrap().path())).sum()
+}
+
+#[test]
+fn a_full_disk_refuses_changes_loses_nothing_and_is_over_when_there_is_room() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut limited = Command::new("sh");
+    // The limit is in blocks of 512 bytes: little more than the database has from its beginning.
+    limited.args(["-c", "trap '' XFSZ; ulimit -S -f 2100; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_lunard")]);
+    limited
+        .arg("--state-dir")
+        .arg(scratch.path().join("state"))
+        .arg("--runtime-dir")
+        .arg(scratch.path().join("run"));
+    let daemon = Daemon::start_command(scratch.path(), limited);
+    let client = daemon.client();
+    let mut fits = 0;
+    let refused = loop {
+        let changes = (0..500).map(|n| ramdisk(&format!("r{fits}-{n}"))).collect();
+        match client.apply(changes) {
+            Ok(_) => fits += 1,
+            Err(err) => break err,
+        }
+        assert!(fits < 100, "the limit is never met");
+    };
+    let ClientError::Problem { status: 500, problem } = &refused else { panic!("{refused:?}") };
+    assert_eq!(problem.code, "host");
+    let database = scratch.path().join("state/lunar.redb");
+    assert_eq!(problem.message, format!("cannot write {}: I/O error: File too large", database.display()));
+    assert_eq!(client.config().unwrap().backstores.len(), 500 * fits);
+
+    let pid = daemon.child.id().to_string();
+    assert!(Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited:"]).status().unwrap().success());
+    client.apply(vec![ramdisk("fits-again")]).unwrap();
+    let shown = client.config().unwrap();
+    assert_eq!(shown.backstores.len(), 500 * fits + 1);
+    daemon.end("KILL");
+    let restarted = Daemon::start(scratch.path());
+    assert_eq!(restarted.client().config().unwrap(), shown);
+}
+
+#[test]
+fn one_state_directory_has_one_daemon() {
+    let scratch = tempfile::tempdir().unwrap();
+    let _first = Daemon::start(scratch.path());
+    let mut second = Command::new(env!("CARGO_BIN_EXE_lunard"));
+    second.env_clear().arg("--state-dir").arg(scratch.path().join("state"));
+    second.arg("--runtime-dir").arg(scratch.path().join("other"));
+    let state = scratch.path().join("state");
+    check_refused(
+        second,
+        &format!(
+            "the state directory {} is in use by another lunard; stop it, or give this one another --state-dir",
+            state.display()
+        ),
+    );
+}
+
+#[test]
+fn one_runtime_directory_has_one_daemon() {
+    let scratch = tempfile::tempdir().unwrap();
+    let first = Daemon::start(scratch.path());
+    let mut second = Command::new(env!("CARGO_BIN_EXE_lunard"));
+    second.env_clear().env("LUNAR_STATE_DIR", scratch.path().join("other"));
+    second.env("LUNAR_RUNTIME_DIR", scratch.path().join("run"));
+    let run = scratch.path().join("run");
+    check_refused(
+        second,
+        &format!(
+            "the runtime directory {} is in use by another lunard; stop it, or give this one another --runtime-dir",
+            run.display()
+        ),
+    );
+    assert!(first.client().version().is_ok(), "the first is still there");
+}
+
+#[test]
+fn a_damaged_database_is_named_and_left_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let state = scratch.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    let database = state.join("lunar.redb");
+    std::fs::write(&database, "not a database").unwrap();
+    check_refused(
+        lunard(scratch.path()),
+        &format!(
+            "the database {0} is damaged: it is not a database; move it away ({0}) to start empty, or put a copy \
+             back; {1}/saveconfig.json may have the configuration",
+            database.display(),
+            state.display()
+        ),
+    );
+    assert_eq!(std::fs::read_to_string(&database).unwrap(), "not a database");
+}
+
+#[test]
+fn a_socket_path_too_long_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let run = format!("{}/{}", scratch.path().display(), "r".repeat(100));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lunard"));
+    command.env_clear().arg("--state-dir").arg(scratch.path().join("state")).args(["--runtime-dir", &run]);
+    let longest = format!("{run}/vhost/naa.5001405000000000.sock");
+    check_refused(
+        command,
+        &format!(
+            "the path of a socket would be too long: {longest} has {} bytes, 107 are possible; choose a \
+             --runtime-dir of at most 75 bytes",
+            longest.len()
+        ),
+    );
+    assert!(!Path::new(&run).exists());
+}
+
+#[test]
+fn a_runtime_directory_that_cannot_be_made_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::write(scratch.path().join("run"), "in the way").unwrap();
+    let Output { status, stderr, .. } = lunard(scratch.path()).output().unwrap();
+    let line = String::from_utf8(stderr).unwrap();
+    let start =
+        format!("lunard: cannot use the runtime directory {}/run: File exists; ", scratch.path().display());
+    assert!(line.starts_with(&start), "{line}");
+    assert_eq!((line.lines().count(), status.code()), (1, Some(1)));
+}
+
+#[test]
+fn a_state_directory_of_somebody_else_names_the_user_who_would_do() {
+    if !is_root() {
+        eprintln!("skipped: only root can become somebody else");
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let state = scratch.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    let mut command = as_nobody(scratch.path());
+    command.arg("--state-dir").arg(&state).arg("--runtime-dir").arg(scratch.path().join("run"));
+    check_refused(
+        command,
+        &format!(
+            "cannot write to the state directory {}: Permission denied; it is of user root, group root, mode 0755: \
+             run as that user, or choose another --state-dir",
+            state.display()
+        ),
+    );
+}
+
+#[test]
+fn a_daemon_needs_no_root() {
+    if !is_root() {
+        eprintln!("skipped: only root can become somebody else");
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for directory in ["state", "run"] {
+        let path = scratch.path().join(directory);
+        std::fs::create_dir(&path).unwrap();
+        chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut command = as_nobody(scratch.path());
+    command.arg("--state-dir").arg(scratch.path().join("state"));
+    command.arg("--runtime-dir").arg(scratch.path().join("run"));
+    // Nobody has to reach the socket of the service manager, which this test makes as root.
+    std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let daemon = Daemon::start_command(scratch.path(), command);
+    assert!(daemon.client().version().is_ok());
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// The program, run by nobody, who may not enter the directory where it was built.
+fn as_nobody(scratch: &Path) -> Command {
+    let program = scratch.join("lunard");
+    std::fs::copy(env!("CARGO_BIN_EXE_lunard"), &program).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(program);
+    command.env_clear().uid(NOBODY).gid(NOBODY);
+    command
+}

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The API over a real socket, on the fake machine: what the client sees, and what strangers get.
+
+mod common;
+
+use api::v1::{Change, Kind, Outcome, Version};
+use api::{Client, ClientError};
+use common::{Plane, block, fileio, id, map, ramdisk, target};
+use lunard::machine::fake::FakeMachine;
+use lunard::saveconfig::SaveConfig;
+use lunard::server::{self, BODY_BYTES_MAX, CONNECTIONS_MAX, Service};
+use lunard::state_driver::Handle;
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+
+const WWN: &str = "naa.500140568720f76f";
+
+/// A daemon without a process.
+struct Daemon {
+    scratch: tempfile::TempDir,
+    plane: Plane,
+    service: Service,
+    metrics: std::net::SocketAddr,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Daemon {
+    fn start() -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let state = scratch.path().join("state");
+        let plane = Plane::start(&state);
+        let service = Service::new(plane.handle.clone(), SaveConfig::new(&state));
+        let (ready, started) = channel();
+        let (served, runtime_dir) = (service.clone(), scratch.path().to_owned());
+        let thread = std::thread::spawn(move || {
+            let tokio = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+            tokio.block_on(async {
+                let api = server::listen(&runtime_dir).unwrap();
+                let metrics = server::listen_for_metrics("127.0.0.1:0".parse().unwrap()).await.unwrap();
+                ready.send(metrics.local_addr().unwrap()).unwrap();
+                server::serve(&served, api, Some(metrics)).await;
+            });
+        });
+        let metrics = started.recv().unwrap();
+        Self { scratch, plane, service, metrics, thread: Some(thread) }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(self.scratch.path()).unwrap()
+    }
+
+    fn machine(&self) -> &Arc<FakeMachine> {
+        &self.plane.machine
+    }
+
+    fn handle(&self) -> &Handle {
+        &self.plane.handle
+    }
+
+    fn socket(&self) -> std::path::PathBuf {
+        self.scratch.path().join("api.sock")
+    }
+
+    /// Sends a request as it stands and returns the whole answer.
+    fn raw(&self, request: &[u8]) -> String {
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        // The daemon may answer and close before it has read all.
+        let _ = stream.write_all(request);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8(answer).unwrap()
+    }
+
+    fn request(&self, method: &str, path: &str, body: &str) -> String {
+        let length = body.len();
+        self.raw(
+            format!("{method} {path} HTTP/1.1\r\nhost: l\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+                .as_bytes(),
+        )
+    }
+
+    /// Status and body.
+    fn answer(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let answer = self.request(method, path, body);
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.plane.stop();
+        self.service.stop();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn problem(result: Result<api::v1::Applied, ClientError>) -> (u16, String, String) {
+    match result.unwrap_err() {
+        ClientError::Problem { status, problem } => (status, problem.code, problem.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_client_does_the_walkthrough() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    assert_eq!(client.version().unwrap(), Version { version: "0.1.0".to_owned() });
+    client.apply(vec![block("disk0", "/dev/sda")]).unwrap();
+    client.apply(vec![target(WWN)]).unwrap();
+    let mapped = client.apply(vec![map(WWN, None, Kind::Block, "disk0")]).unwrap();
+    assert_eq!(mapped.results, [Outcome::LunMapped { lun: 0 }]);
+    let config = client.config().unwrap();
+    assert_eq!(config, daemon.handle().config());
+    assert_eq!(config.targets[0].tpgs[0].luns[0].backstore, id(Kind::Block, "disk0"));
+}
+
+#[test]
+fn the_socket_is_for_the_owner_and_the_group() {
+    let daemon = Daemon::start();
+    assert_eq!(std::fs::metadata(daemon.socket()).unwrap().permissions().mode() & 0o7777, 0o660);
+}
+
+#[test]
+fn a_refusal_says_whose_fault_it_is() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    daemon.machine().remove_path("/dev/gone");
+    client.apply(vec![ramdisk("a")]).unwrap();
+    for (wish, status, code) in [
+        (ramdisk("a b"), 400, "name_characters"),
+        (Change::DeleteBackstore { id: id(Kind::Block, "a") }, 404, "no_such_backstore"),
+        (ramdisk("a"), 409, "backstore_exists"),
+        (block("disk0", "/dev/gone"), 422, "cannot_prepare"),
+        (fileio("f0", "/srv/new", None), 422, "cannot_prepare"),
+    ] {
+        let (answered, word, message) = problem(client.apply(vec![wish]));
+        assert_eq!((answered, word.as_str()), (status, code), "{message}");
+    }
+    let hint = client.apply(vec![ramdisk("a")]).unwrap_err().hint();
+    assert_eq!(hint.as_deref(), Some("choose another name, or delete it: `/backstores/ramdisk delete a`"));
+}
+
+#[test]
+fn a_daemon_that_stops_says_so() {
+    let mut daemon = Daemon::start();
+    daemon.plane.stop();
+    let (status, code, message) = problem(daemon.client().apply(vec![ramdisk("a")]));
+    assert_eq!((status, code.as_str(), message.as_str()), (503, "stopping", "lunard is stopping"));
+}
+
+#[test]
+fn a_hung_disk_does_not_keep_anybody_from_looking() {
+    let daemon = Daemon::start();
+    daemon.machine().hang("/dev/hung");
+    let client = daemon.client();
+    let slow = std::thread::spawn(move || client.apply(vec![block("slow", "/dev/hung")]).map(|_| ()));
+    daemon.machine().wait_until_hung(1);
+    let client = daemon.client();
+    assert_eq!(client.config().unwrap().backstores, []);
+    client.apply(vec![ramdisk("quick")]).unwrap();
+    assert_eq!(client.config().unwrap().backstores.len(), 1);
+    daemon.machine().release("/dev/hung");
+    slow.join().unwrap().unwrap();
+    assert_eq!(client.config().unwrap().backstores.len(), 2);
+}
+
+#[test]
+fn a_caller_who_hangs_up_takes_the_change_back() {
+    let daemon = Daemon::start();
+    daemon.machine().hang("/dev/hung");
+    let body =
+        r#"{"changes":[{"change":"create_backstore","kind":"block","name":"slow","path":"/dev/hung"}]}"#;
+    let mut stream = UnixStream::connect(daemon.socket()).unwrap();
+    write!(stream, "POST /v1/changes HTTP/1.1\r\nhost: l\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        .unwrap();
+    daemon.machine().wait_until_hung(1);
+    drop(stream);
+    // The daemon sees the end of the connection before it accepts and answers the next one.
+    assert_eq!(daemon.client().config().unwrap().backstores, []);
+    daemon.machine().release("/dev/hung");
+    daemon.machine().wait_until_undone(1);
+    assert_eq!(daemon.client().config().unwrap().backstores, []);
+}
+
+#[test]
+fn strangers_get_problems_in_json() {
+    let daemon = Daemon::start();
+    for (method, path, body, status, message) in [
+        ("GET", "/", "", 404, "there is nothing at /"),
+        ("GET", "/v1/nothing", "", 404, "there is nothing at /v1/nothing"),
+        ("DELETE", "/v1/config", "", 405, "/v1/config does not take DELETE"),
+        ("POST", "/v1/changes", "", 400, "the body is not a list of changes: EOF while parsing a value"),
+        ("POST", "/v1/changes", "[]", 400, "the body is not a list of changes: invalid length 0"),
+        ("POST", "/v1/changes", r#"{"changes":[{"change":"x"}]}"#, 400, "unknown variant `x`"),
+        ("POST", "/v1/changes", "\u{0}\u{1}", 400, "the body is not a list of changes: expected value"),
+    ] {
+        let (answered, text) = daemon.answer(method, path, body);
+        assert_eq!(answered, status, "{method} {path}: {text}");
+        let problem: api::v1::Problem = serde_json::from_str(&text).unwrap();
+        assert!(problem.message.contains(message), "{}", problem.message);
+        assert_eq!(problem.code, "bad_request");
+    }
+}
+
+#[test]
+fn what_is_too_much_is_refused_and_changes_nothing() {
+    let daemon = Daemon::start();
+    let many = |count: usize| {
+        let change = r#"{"change":"create_target"}"#;
+        format!(r#"{{"changes":[{}]}}"#, vec![change; count].join(","))
+    };
+    let (status, text) = daemon.answer("POST", "/v1/changes", &many(4097));
+    assert_eq!(status, 400);
+    assert!(text.contains("4097 changes are too many for one transaction of 4096"), "{text}");
+    assert!(daemon.handle().model().targets().is_empty());
+    let (status, _) = daemon.answer("POST", "/v1/changes", &many(4096));
+    assert_eq!(status, 200);
+    assert_eq!(daemon.handle().model().targets().len(), 4096);
+
+    let answer = daemon.request("POST", "/v1/changes", &" ".repeat(BODY_BYTES_MAX + 1));
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains(r#""code":"too_large""#), "{answer}");
+}
+
+#[test]
+fn deep_nesting_is_refused_and_not_followed() {
+    let daemon = Daemon::start();
+    let (status, text) = daemon.answer("POST", "/v1/changes", &"[".repeat(1_000_000));
+    assert_eq!(status, 400, "{text}");
+}
+
+#[test]
+fn connections_beyond_the_room_wait_for_a_place() {
+    let daemon = Daemon::start();
+    let mut idle: Vec<UnixStream> =
+        (0..CONNECTIONS_MAX).map(|_| UnixStream::connect(daemon.socket()).unwrap()).collect();
+    // An answer on the last of them shows that all were accepted, in order.
+    let last = idle.last_mut().unwrap();
+    last.write_all(b"GET /v1/version HTTP/1.1\r\nhost: l\r\n\r\n").unwrap();
+    assert_ne!(last.read(&mut [0; 16]).unwrap(), 0);
+    let socket = daemon.socket();
+    let (answered, answer) = channel();
+    let waiting = std::thread::spawn(move || {
+        let client = Client::connect(socket.parent().unwrap()).unwrap();
+        answered.send(client.version().unwrap()).unwrap();
+    });
+    // Both of its connections (one to look, one to ask) need a place.
+    assert!(answer.try_recv().is_err());
+    idle.truncate(CONNECTIONS_MAX - 1);
+    assert_eq!(answer.recv().unwrap().version, "0.1.0");
+    waiting.join().unwrap();
+}
+
+#[test]
+fn the_description_names_every_path_and_nothing_dangles() {
+    let daemon = Daemon::start();
+    let (status, text) = daemon.answer("GET", "/openapi.json", "");
+    assert_eq!(status, 200);
+    let description: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let paths = description["paths"].as_object().unwrap();
+    let described: BTreeSet<String> = paths
+        .iter()
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(move |method| format!("{method} {path}"))
+        })
+        .collect();
+    let served = [
+        "get /v1/attributes",
+        "get /v1/config",
+        "get /v1/saveconfig",
+        "get /v1/version",
+        "post /v1/changes",
+        "post /v1/saveconfig",
+    ];
+    assert_eq!(described.iter().map(String::as_str).collect::<Vec<_>>(), served);
+    for path in described {
+        let (method, path) = path.split_once(' ').unwrap();
+        let (status, _) = daemon.answer(&method.to_uppercase(), path, r#"{"changes":[]}"#);
+        assert_eq!(status, 200, "{method} {path}");
+    }
+    let schemas = description["components"]["schemas"].as_object().unwrap();
+    for reference in text.split("#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(schemas.contains_key(name), "{name} is referred to and not there");
+    }
+    for name in ["Change", "Config", "Problem", "Outcome", "Backstore", "AttributeTable", "Saved"] {
+        assert!(schemas.contains_key(name), "{name}");
+    }
+}
+
+#[test]
+fn attributes_are_explained() {
+    let daemon = Daemon::start();
+    let attributes = daemon.client().attributes().unwrap().attributes;
+    let names: Vec<&str> = attributes.iter().map(|attribute| attribute.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "block_size",
+            "emulate_dpo",
+            "emulate_fua_read",
+            "emulate_fua_write",
+            "emulate_model_alias",
+            "emulate_tas",
+            "emulate_ua_intlck_ctrl",
+            "emulate_write_cache",
+            "hw_block_size",
+            "hw_max_sectors",
+            "hw_queue_depth",
+            "is_nonrot",
+            "optimal_sectors",
+            "queue_depth",
+        ]
+    );
+    let cache = &attributes[7];
+    assert_eq!(cache.values, "0 or 1");
+    assert_eq!(cache.settable_on, [Kind::Fileio, Kind::Ramdisk]);
+    assert!(!cache.frozen_while_exported);
+    assert_eq!(attributes[8].settable_on, []);
+    // The same names that every backstore shows.
+    daemon.client().apply(vec![ramdisk("a")]).unwrap();
+    let shown = daemon.client().config().unwrap().backstores.remove(0).attributes;
+    assert_eq!(shown.keys().map(String::as_str).collect::<Vec<_>>(), names);
+}
+
+#[test]
+fn the_saved_file_is_what_is_shown() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    client.apply(vec![ramdisk("a"), target(WWN), map(WWN, None, Kind::Ramdisk, "a")]).unwrap();
+    let saved = client.saveconfig().unwrap();
+    assert!(saved.path.ends_with("/state/saveconfig.json"), "{}", saved.path);
+    assert_eq!(std::fs::read_to_string(&saved.path).unwrap(), client.saveconfig_text().unwrap());
+    let backup = daemon.scratch.path().join("state/backup");
+    std::fs::write(&backup, "in the way").unwrap();
+    let err = client.saveconfig().unwrap_err();
+    assert!(matches!(err, ClientError::Problem { status: 500, .. }), "{err:?}");
+    assert!(err.to_string().starts_with(&format!("cannot write {}", backup.display())), "{err}");
+}
+
+#[test]
+fn metrics_tell_what_is() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    client.apply(vec![ramdisk("a"), target(WWN), map(WWN, None, Kind::Ramdisk, "a")]).unwrap();
+    let _ = client.apply(vec![ramdisk("a")]);
+    let (status, text) = daemon.answer("GET", "/metrics", "");
+    assert_eq!(status, 200);
+    for line in [
+        "lunar_build_info{version=\"0.1.0\"} 1",
+        "lunar_storage_objects{kind=\"ramdisk\"} 1",
+        "lunar_storage_objects{kind=\"block\"} 0",
+        "lunar_targets 1",
+        "lunar_tpgs 1",
+        "lunar_luns 1",
+        "lunar_changes_done_total 1",
+        "lunar_changes_refused_total 1",
+        "lunar_changes_failed_total 0",
+        "lunar_storage_object_size_bytes{kind=\"ramdisk\",name=\"a\"} 1048576",
+        "lunar_storage_object_missing{kind=\"ramdisk\",name=\"a\"} 0",
+        "lunar_target_connected{wwn=\"naa.500140568720f76f\"} 0",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn the_network_gets_metrics_alone() {
+    let daemon = Daemon::start();
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(daemon.metrics).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: l\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(get("/metrics").starts_with("HTTP/1.1 200 "));
+    for path in ["/v1/config", "/v1/changes", "/v1/version", "/openapi.json", "/"] {
+        assert!(get(path).starts_with("HTTP/1.1 404 "), "{path}");
+    }
+}
+
+#[test]
+fn a_socket_that_was_left_behind_is_replaced() {
+    let scratch = tempfile::tempdir().unwrap();
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let listen = |directory: &Path| tokio.block_on(async { server::listen(directory).map(drop) });
+    listen(scratch.path()).unwrap();
+    listen(scratch.path()).unwrap();
+    let err = listen(&scratch.path().join("nowhere")).unwrap_err();
+    let expected =
+        format!("cannot listen on {}/nowhere/api.sock: No such file or directory", scratch.path().display());
+    assert_eq!(err.to_string(), expected);
+}

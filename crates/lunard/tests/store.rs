@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The configuration on disk: what was saved is there, and what is damaged is never taken for whole.
+
+mod common;
+
+use common::{Plane, block, fileio, map, ramdisk, target};
+use lunard::directories::StateDir;
+use lunard::start_error::StartError;
+use lunard::store::{FILE_NAME, Store};
+use model::{Key, Model};
+use redb::{Database, TableDefinition};
+use std::path::Path;
+
+const WWN: &str = "naa.500140568720f76f";
+
+/// Something of everything.
+fn furnished() -> Model {
+    let set = |name: &str, attribute: &str, value: &str| api::v1::Change::SetAttribute {
+        id: common::id(api::v1::Kind::Ramdisk, name),
+        attribute: attribute.to_owned(),
+        value: value.to_owned(),
+    };
+    let wishes = [
+        ramdisk("r0"),
+        set("r0", "block_size", "4096"),
+        set("r0", "optimal_sectors", "2048"),
+        set("r0", "emulate_tas", "0"),
+        ramdisk("a-name-of-more-than-fifteen"),
+        fileio("f0", "/srv/f0.img", Some(1 << 30)),
+        block("disk0", "/dev/disk/by-id/dm-uuid-mpath-36005076306ffc7630000000000002000"),
+        target(WWN),
+        map(WWN, None, api::v1::Kind::Block, "disk0"),
+        map(WWN, Some(300), api::v1::Kind::Ramdisk, "r0"),
+        target("naa.5001405000000001"),
+    ];
+    Plane::drafted(wishes)
+}
+
+fn reopen(directory: &Path) -> Result<Model, StartError> {
+    let state_dir = StateDir::claim(directory)?;
+    Store::open(&state_dir)?.load()
+}
+
+/// Saves `model` in a new database.
+fn save(directory: &Path, model: &Model) {
+    let state_dir = StateDir::claim(directory).unwrap();
+    Store::open(&state_dir).unwrap().save(&Model::default(), model).unwrap();
+}
+
+#[test]
+fn a_new_database_is_empty() {
+    let scratch = tempfile::tempdir().unwrap();
+    assert_eq!(reopen(scratch.path()).unwrap(), Model::default());
+    assert_eq!(reopen(scratch.path()).unwrap(), Model::default());
+}
+
+#[test]
+fn what_was_saved_is_loaded_in_every_word() {
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &furnished());
+    let loaded = reopen(scratch.path()).unwrap();
+    assert_eq!(loaded, furnished());
+    let r0 = loaded.backstores().values().find(|backstore| backstore.name.as_str() == "r0").unwrap();
+    assert_eq!(r0.attribute(Key::OptimalSectors), Some(2048));
+}
+
+#[test]
+fn a_save_takes_away_what_is_no_more() {
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &furnished());
+    {
+        let state_dir = StateDir::claim(scratch.path()).unwrap();
+        let mut store = Store::open(&state_dir).unwrap();
+        store.save(&furnished(), &Model::default()).unwrap();
+    }
+    assert_eq!(reopen(scratch.path()).unwrap(), Model::default());
+}
+
+#[test]
+fn a_second_daemon_is_kept_out() {
+    let scratch = tempfile::tempdir().unwrap();
+    let state_dir = StateDir::claim(scratch.path()).unwrap();
+    let _store = Store::open(&state_dir).unwrap();
+    let err = reopen(scratch.path()).unwrap_err();
+    assert!(matches!(err, StartError::StateDirInUse { .. }), "{err:?}");
+    let message = format!("the state directory {} is in use by another lunard", scratch.path().display());
+    assert_eq!(err.to_string(), message);
+}
+
+#[test]
+fn the_databases_own_lock_keeps_a_second_daemon_out_too() {
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &furnished());
+    let _other = Database::open(scratch.path().join(FILE_NAME)).unwrap();
+    assert!(matches!(reopen(scratch.path()), Err(StartError::StateDirInUse { .. })));
+}
+
+#[test]
+fn a_crash_between_persist_and_commit_leaves_the_new_configuration() {
+    let scratch = tempfile::tempdir().unwrap();
+    let crashed = tempfile::tempdir().unwrap();
+    let plane = Plane::start(scratch.path());
+    plane.apply([ramdisk("r0")]).unwrap();
+    // What the disk holds at this moment is what a crash leaves: nothing was closed in an orderly way.
+    std::fs::copy(scratch.path().join(FILE_NAME), crashed.path().join(FILE_NAME)).unwrap();
+    assert_eq!(reopen(crashed.path()).unwrap(), *plane.model());
+    assert_eq!(plane.model().backstores().len(), 1);
+}
+
+#[test]
+fn a_crash_while_the_database_is_made_is_no_damage() {
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::write(scratch.path().join("lunar.redb.new"), b"half").unwrap();
+    assert_eq!(reopen(scratch.path()).unwrap(), Model::default());
+}
+
+#[test]
+fn what_is_no_database_is_named() {
+    for (bytes, what) in [
+        (b"".as_slice(), "it is empty"),
+        (b"{\"targets\": []}", "it is not a database"),
+        ([0; 8192].as_slice(), "it is not a database"),
+    ] {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join(FILE_NAME);
+        std::fs::write(&path, bytes).unwrap();
+        let err = reopen(scratch.path()).unwrap_err();
+        assert!(matches!(err, StartError::Damaged { .. }), "{err:?}");
+        assert_eq!(err.to_string(), format!("the database {} is damaged: {what}", path.display()));
+        let hint = err.hint().unwrap();
+        assert!(hint.starts_with(&format!("move it away ({})", path.display())), "{hint}");
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "nothing was written to it");
+    }
+}
+
+#[test]
+fn a_database_of_somebody_else_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let database = Database::create(scratch.path().join(FILE_NAME)).unwrap();
+    let table: TableDefinition<u8, u8> = TableDefinition::new("other");
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(table).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let err = reopen(scratch.path()).unwrap_err();
+    assert!(err.to_string().ends_with("is damaged: it is not a database of lunard"), "{err}");
+}
+
+#[test]
+fn a_newer_layout_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &furnished());
+    let path = scratch.path().join(FILE_NAME);
+    edit(&path, |transaction| {
+        let meta: TableDefinition<&str, u64> = TableDefinition::new("meta");
+        transaction.open_table(meta).unwrap().insert("layout", 2).unwrap();
+    });
+    let err = reopen(scratch.path()).unwrap_err();
+    assert_eq!(
+        err.to_string(),
+        format!("the database {} was written by a newer lunard (version 2 of its layout)", path.display())
+    );
+}
+
+#[test]
+fn rows_that_break_a_rule_are_damage_and_the_row_is_named() {
+    for (kind, name, row, what) in [
+        ("ramdisk", "r1", "}", "backstore ramdisk/r1: expected value at line 1 column 1"),
+        ("ramdisk", "a b", RAMDISK, "backstore ramdisk/a b: A storage object's name cannot contain"),
+        ("fileio", "r1", RAMDISK, "backstore fileio/r1: it is a ramdisk"),
+        ("floppy", "r1", RAMDISK, "backstore floppy/r1: there is no kind floppy"),
+    ] {
+        let scratch = tempfile::tempdir().unwrap();
+        save(scratch.path(), &furnished());
+        edit(&scratch.path().join(FILE_NAME), |transaction| {
+            let table: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("backstores");
+            transaction.open_table(table).unwrap().insert((kind, name), row.as_bytes()).unwrap();
+        });
+        let err = reopen(scratch.path()).unwrap_err().to_string();
+        assert!(err.contains(&format!("is damaged: {what}")), "{err}");
+    }
+}
+
+const RAMDISK: &str =
+    r#"{"unit_serial":"s","medium":{"kind":"ramdisk","size_bytes":4096,"nullio":false},"attributes":{}}"#;
+
+#[test]
+fn a_lun_without_its_backstore_is_damage() {
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &furnished());
+    edit(&scratch.path().join(FILE_NAME), |transaction| {
+        let table: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("backstores");
+        transaction.open_table(table).unwrap().remove(("block", "disk0")).unwrap();
+    });
+    let err = reopen(scratch.path()).unwrap_err().to_string();
+    assert!(
+        err.ends_with("LUN 0 of naa.500140568720f76f/tpg1: No storage object named block/disk0"),
+        "{err}"
+    );
+}
+
+fn edit(path: &Path, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = Database::open(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    change(&transaction);
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_flipped_byte_is_found_or_does_no_harm() {
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &furnished());
+    check_flipped_bytes(&std::fs::read(scratch.path().join(FILE_NAME)).unwrap());
+}
+
+#[test]
+fn a_flipped_byte_after_a_crash_is_found_or_does_no_harm() {
+    let scratch = tempfile::tempdir().unwrap();
+    let state_dir = StateDir::claim(scratch.path()).unwrap();
+    let mut store = Store::open(&state_dir).unwrap();
+    // Two commits, so that there is an earlier state to fall back to by mistake.
+    store.save(&Model::default(), &Plane::drafted([ramdisk("r0")])).unwrap();
+    store.save(&Plane::drafted([ramdisk("r0")]), &furnished()).unwrap();
+    check_flipped_bytes(&std::fs::read(scratch.path().join(FILE_NAME)).unwrap());
+}
+
+fn check_flipped_bytes(whole: &[u8]) {
+    let scratch = tempfile::tempdir().unwrap();
+    // Every 16th byte of the header, and of each page that holds anything the first bytes and some inside.
+    let header = (0..512).step_by(16);
+    let pages =
+        (1..whole.len() / 4096).filter(|page| whole[page * 4096..][..4096].iter().any(|byte| *byte != 0));
+    let inside = pages.flat_map(|page| [0, 5, 64, 500, 1500, 4000].map(|offset| page * 4096 + offset));
+    let mut found = 0;
+    for offset in header.chain(inside) {
+        let mut damaged = whole.to_owned();
+        damaged[offset] ^= 0x41;
+        std::fs::write(scratch.path().join(FILE_NAME), &damaged).unwrap();
+        match reopen(scratch.path()) {
+            Ok(model) => assert_eq!(model, furnished(), "a byte at {offset} made another configuration"),
+            Err(StartError::Damaged { .. }) => found += 1,
+            Err(err) => panic!("a byte at {offset}: {err:?}"),
+        }
+    }
+    assert!(10 < found, "{found}");
+}
+
+#[test]
+fn a_database_that_was_cut_short_is_damaged() {
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &furnished());
+    let path = scratch.path().join(FILE_NAME);
+    let whole = std::fs::read(&path).unwrap();
+    for bytes in [1, 100, 4096, 8192, 16384, whole.len() / 2] {
+        std::fs::write(&path, &whole[..bytes]).unwrap();
+        let err = reopen(scratch.path()).unwrap_err();
+        assert!(matches!(err, StartError::Damaged { .. }), "{bytes} bytes: {err:?}");
+    }
+}
