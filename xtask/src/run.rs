@@ -15,7 +15,10 @@ pub(crate) fn visibly(command: &mut Command, limit: Duration) -> Result<()> {
     match process.wait(Deadline::after(limit))? {
         Some(status) if status.success() => Ok(()),
         Some(status) => bail!("{} failed, {status}", describe(command)),
-        None => bail!("{} is not done after {} s", describe(command), limit.as_secs()),
+        None => {
+            process.kill_all()?;
+            bail!("{} is not done after {} s", describe(command), limit.as_secs())
+        }
     }
 }
 

@@ -95,7 +95,8 @@ pub(crate) fn serve(
     };
     port.connected();
     let closed = connection.run();
-    port.leave(connection.client);
+    // Whoever comes next may find the rings still draining, and sees by the socket that they will stop.
+    let _ = connection.socket.shutdown(std::net::Shutdown::Both);
     connection.stop_all();
     port.release(connection.client);
     port.disconnected();
@@ -303,7 +304,7 @@ impl Connection {
 
     fn try_start_ring(&mut self, start: RingStart) -> Result<(), String> {
         let RingStart { index, entries, addresses, base, kick, features } = start;
-        if !self.port.claim(self.client) {
+        if !self.port.claim(self.client, &self.socket).map_err(|error| error.to_string())? {
             return Err("another front end is running this target's rings".into());
         }
         if self.share_check.is_hole(addresses.avail) {

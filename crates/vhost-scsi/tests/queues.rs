@@ -186,5 +186,8 @@ fn a_call_descriptor_that_is_replaced_while_a_completion_is_told_loses_nothing()
     let (open, opened) = &*gate;
     *open.lock().unwrap() = true;
     opened.notify_all();
-    assert!(real.wait(&Deadline::after(Duration::from_secs(10))).unwrap(), "the completion was told to nobody");
+    assert!(
+        real.wait(&Deadline::after(Duration::from_secs(10))).unwrap(),
+        "the completion was told to nobody"
+    );
 }
