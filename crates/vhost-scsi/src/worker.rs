@@ -7,7 +7,6 @@
 
 use crate::queue::{BATCH_MAX, Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
 use crate::quiesce::{Quiesce, Scope};
-use backstore::Submitter;
 use memory::{GuestMemory, View};
 use reactor::{Event, Handle, KickTag, Post, StartError, Work};
 use slab::Slab;
@@ -15,6 +14,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
+use target::io::Submitter;
 use virtqueue::{QUEUE_ENTRIES_MAX, RingError};
 
 /// How often a ring without a kick descriptor is looked at while its reactor sleeps.
