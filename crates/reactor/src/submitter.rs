@@ -98,21 +98,22 @@ impl Submitter {
     /// Writes 1 to an eventfd that is open for non-blocking writes.
     ///
     /// # Safety
-    /// The descriptor stays open until the end of this round.
+    /// The descriptor stays open until the next [`Work::publish`](crate::Work::publish) begins: by then what was
+    /// queued before has been handed over, and the kernel holds the open file itself.
     pub unsafe fn notify(&mut self, eventfd: BorrowedFd<'_>) {
         let entry = opcode::Write::new(types::Fd(eventfd.as_raw_fd()), (&raw const ONE).cast(), 8)
             .build()
             .flags(squeue::Flags::SKIP_SUCCESS)
             .user_data(KIND_NOTIFIED << KIND_SHIFT);
-        // SAFETY: `ONE` is a static; the descriptor is the caller's promise, and the kernel takes its own
-        // reference when the entry is handed over at the end of the round.
+        // SAFETY: `ONE` is a static; the descriptor is the caller's promise.
         unsafe { self.push(entry) }
     }
 
     /// Watches a kick descriptor until [`Submitter::unwatch`]; every write to it is one event or fewer.
     ///
     /// # Safety
-    /// The descriptor stays open until the end of this round.
+    /// The descriptor stays open until the next [`Work::publish`](crate::Work::publish) begins: by then what was
+    /// queued before has been handed over, and the kernel holds the open file itself.
     pub unsafe fn watch(&mut self, eventfd: BorrowedFd<'_>, tag: KickTag) {
         // SAFETY: as above; after the hand-over the poll holds the open file itself.
         unsafe { self.watch_as(eventfd, kick_data(tag)) }
@@ -121,12 +122,14 @@ impl Submitter {
     /// Watches the eventfd of the mailbox.
     ///
     /// # Safety
-    /// The descriptor stays open until the end of this round.
+    /// As for [`Submitter::watch`].
     pub(crate) unsafe fn watch_mail(&mut self, eventfd: BorrowedFd<'_>) {
         // SAFETY: the caller's contract is this call's.
         unsafe { self.watch_as(eventfd, KIND_MAIL << KIND_SHIFT) }
     }
 
+    /// # Safety
+    /// As for [`Submitter::watch`].
     unsafe fn watch_as(&mut self, eventfd: BorrowedFd<'_>, data: u64) {
         let readable = u32::from(rustix::event::PollFlags::IN.bits());
         let entry = opcode::PollAdd::new(types::Fd(eventfd.as_raw_fd()), readable)
@@ -144,6 +147,8 @@ impl Submitter {
         unsafe { self.push(entry) }
     }
 
+    /// # Safety
+    /// What the entry points at stays valid until the kernel needs it no more: its completion, at the latest.
     unsafe fn push(&mut self, entry: squeue::Entry) {
         // SAFETY: the caller's contract is that of `SubmissionQueue::push`.
         while unsafe { self.ring.submission().push(&entry) }.is_err() {

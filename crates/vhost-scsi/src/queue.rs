@@ -13,7 +13,6 @@ use crate::port::TargetPort;
 use crate::quiesce::{Scope, TaskName};
 use crate::request::{self, NoRequest};
 use crate::response::{self, ResponseCode};
-use backstore::{Completed, Io, IoKind, Submitted, Submitter, Token};
 use exec::snapshot::Cached;
 use memory::{IoBuf, View};
 use reactor::KickTag;
@@ -22,6 +21,7 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
+use target::io::{Completed, Io, IoKind, Submitted, Submitter, Token};
 use target::{Answer, Decision, IoPlan, LunMap};
 use virtqueue::{RingError, SplitRing};
 

@@ -7,7 +7,7 @@
 
 use crate::queue::{BATCH_MAX, Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
 use crate::quiesce::{Quiesce, Scope};
-use backstore::Submitter;
+use exec::timer::Timers;
 use memory::{GuestMemory, View};
 use reactor::{Event, Handle, KickTag, Post, StartError, Work};
 use slab::Slab;
@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
+use target::io::Submitter;
 use virtqueue::{QUEUE_ENTRIES_MAX, RingError};
 
 /// How often a ring without a kick descriptor is looked at while its reactor sleeps.
@@ -48,6 +49,12 @@ pub(crate) enum LetterKind {
     ManagementQuiet { key: QueueKey, request: usize },
 }
 
+/// What a worker has a timer for.
+enum Due {
+    /// To look at the rings without a kick descriptor.
+    PolledRings,
+}
+
 /// All queues of one reactor.
 pub struct Worker {
     post: Post<Worker>,
@@ -58,7 +65,7 @@ pub struct Worker {
     active: Vec<u32>,
     /// Queues without a kick descriptor.
     polled: Vec<u32>,
-    next_poll: Option<Instant>,
+    timers: Timers<Due>,
     /// Queues that have answers to publish.
     dirty: Vec<u32>,
     ending: Vec<u32>,
@@ -77,7 +84,7 @@ impl Worker {
             generation: 0,
             active: Vec::new(),
             polled: Vec::new(),
-            next_poll: None,
+            timers: Timers::default(),
             dirty: Vec::new(),
             ending: Vec::new(),
             common: Common::default(),
@@ -121,8 +128,10 @@ impl Worker {
     }
 
     fn poll_by_time(&mut self, index: u32) {
+        if self.timers.next().is_none() {
+            self.timers.set(Instant::now() + POLLED_RING_INTERVAL, Due::PolledRings);
+        }
         self.polled.push(index);
-        self.next_poll = Some(Instant::now() + POLLED_RING_INTERVAL);
     }
 
     fn set_kick(&mut self, submitter: &mut Submitter, key: QueueKey, kick: Option<OwnedFd>) {
@@ -140,9 +149,6 @@ impl Worker {
 
     fn forget_polled(&mut self, index: u32) {
         self.polled.retain(|&polled| polled != index);
-        if self.polled.is_empty() {
-            self.next_poll = None;
-        }
     }
 
     fn remap(&mut self, key: QueueKey, memory: Arc<GuestMemory>) -> Result<(), RingError> {
@@ -384,17 +390,21 @@ impl Work for Worker {
     fn disarm(&mut self) {}
 
     fn deadline(&self) -> Option<Instant> {
-        self.next_poll
+        self.timers.next()
     }
 
     fn expired(&mut self, _: &mut Submitter, now: Instant) {
-        for at in 0..self.polled.len() {
-            let Some(&index) = self.polled.get(at) else { break };
-            if self.queues.get(index as usize).is_some_and(Queue::has_work) {
-                self.activate(index);
+        while let Some(Due::PolledRings) = self.timers.take_due(now) {
+            for at in 0..self.polled.len() {
+                let Some(&index) = self.polled.get(at) else { break };
+                if self.queues.get(index as usize).is_some_and(Queue::has_work) {
+                    self.activate(index);
+                }
+            }
+            if !self.polled.is_empty() {
+                self.timers.set(now + POLLED_RING_INTERVAL, Due::PolledRings);
             }
         }
-        self.next_poll = (!self.polled.is_empty()).then(|| now + POLLED_RING_INTERVAL);
     }
 }
 

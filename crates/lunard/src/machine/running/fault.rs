@@ -33,12 +33,6 @@ pub(super) fn not_whole_blocks(path: &str, bytes: u64, block_bytes: u32) -> Faul
     )
 }
 
-/// The fault of a ramdisk for which there is no memory.
-pub(super) fn no_memory(bytes: u64, error: &OpenError) -> Fault {
-    let message = format!("Could not get {bytes} bytes of memory for a ramdisk: {error}");
-    Fault { message, hint: None, kind: FaultKind::Host }
-}
-
 /// The fault of a file or device that does not open.
 pub(super) fn open_fault(kind: Kind, error: OpenError) -> Fault {
     match error {
@@ -72,6 +66,9 @@ pub(super) fn open_fault(kind: Kind, error: OpenError) -> Fault {
             Some("create the storage object with readonly=true".into()),
         ),
         error @ OpenError::TooSmall { .. } => caller(error.to_string(), None),
+        error @ OpenError::NoSpace { .. } if kind == Kind::Ramdisk => {
+            Fault { message: format!("Could not get the memory: {error}"), hint: None, kind: FaultKind::Host }
+        }
         OpenError::NoSpace { path, bytes, errno } => {
             caller(format!("Could not expand {} to {bytes} bytes: {errno}", path.display()), None)
         }

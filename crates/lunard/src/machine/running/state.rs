@@ -134,12 +134,37 @@ impl State {
         };
         unit.backstore = backstore.clone();
         unit.logical_unit = logical_unit(backstore, &unit.opened);
+        self.mark_shown(&id);
+        last
+    }
+
+    /// Marks the targets that show a backstore.
+    fn mark_shown(&mut self, id: &BackstoreId) {
         for (wwn, target) in &self.targets {
-            if target.tpgs.values().any(|tpg| tpg.luns.values().any(|(shown, _)| *shown == id)) {
+            if target.tpgs.values().any(|tpg| tpg.luns.values().any(|(shown, _)| shown == id)) {
                 self.changed.insert(wwn.clone());
             }
         }
-        last
+    }
+
+    /// The backstores whose file or device is not there.
+    pub(super) fn missing(&self) -> Vec<Backstore> {
+        let missing = self.units.values().filter(|unit| unit.opened.store.is_none());
+        missing.map(|unit| unit.backstore.clone()).collect()
+    }
+
+    /// Serves a backstore that was missing and has been opened.  Returns whether it was still wanted so.
+    pub(super) fn appear(&mut self, backstore: &Backstore, opened: Opened) -> bool {
+        let id = backstore.id();
+        let Some(unit) = self.units.get_mut(&id) else { return false };
+        if unit.opened.store.is_some() || unit.backstore != *backstore {
+            return false;
+        }
+        unit.logical_unit = logical_unit(backstore, &opened);
+        unit.opened = opened;
+        self.mark_shown(&id);
+        self.publish();
+        true
     }
 
     /// Shows guests what the steps made.
