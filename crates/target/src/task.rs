@@ -8,7 +8,7 @@
 use memory::IoBuf;
 use scsi::{Sense, Status};
 
-/// TASK ATTRIBUTE.  SAM-5 8.9.
+/// TASK ATTRIBUTE.  SAM-5, task attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskAttribute {
     /// Any order.

@@ -50,7 +50,7 @@ impl Drop for SocketName {
 }
 
 impl Bound {
-    /// Binds a socket, for `group` where there is one.  A name that a daemon left behind is taken over.
+    /// Binds a socket, for `group` where there is one and the process may give things to it.  A name that a daemon left behind is taken over.
     ///
     /// # Errors
     /// What the system says; `AddrInUse` when someone listens there; `InvalidInput` when the path is longer
@@ -69,7 +69,11 @@ impl Bound {
         let name = SocketName(path.to_path_buf());
         rustix::fs::chmod(path, SOCKET_MODE)?;
         if let Some(group) = group {
-            rustix::fs::chown(path, None, Some(Gid::from_raw(group)))?;
+            match rustix::fs::chown(path, None, Some(Gid::from_raw(group))) {
+                // A user who is not of the group: then his own guests alone may connect.
+                Ok(()) | Err(Errno::PERM) => {}
+                Err(errno) => return Err(errno.into()),
+            }
         }
         let (begin, begun) = mpsc::channel();
         let accepting = listener.try_clone()?;

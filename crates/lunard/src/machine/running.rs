@@ -156,6 +156,7 @@ impl Machine for RunningMachine {
                         kind: FaultKind::Caller,
                     });
                 }
+                Step::UpdateBackstore(backstore) => self.state().must_hold_blocks_of(backstore)?,
                 _ => {}
             }
         }

@@ -6,7 +6,7 @@
 
 use crate::machine::{Fault, FaultKind};
 use backstore::OpenError;
-use model::Kind;
+use model::{BackstoreId, Kind};
 use nix::unistd::{Gid, Group, Uid, User};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -30,6 +30,14 @@ pub(super) fn not_whole_blocks(path: &str, bytes: u64, block_bytes: u32) -> Faul
     caller(
         format!("{path} cannot have {bytes} bytes, which is not a whole number of {block_bytes}-byte blocks"),
         Some(format!("the next smaller size is {}", bytes - bytes % u64::from(block_bytes))),
+    )
+}
+
+/// The fault of a logical block smaller than what the medium reads and writes at once.
+pub(super) fn block_within_sector(id: &BackstoreId, block_bytes: u32, sector_bytes: u32) -> Fault {
+    caller(
+        format!("{id} cannot have blocks of {block_bytes} bytes: its sectors have {sector_bytes}"),
+        Some(format!("set block_size to {sector_bytes}, or to a multiple of it")),
     )
 }
 

@@ -6,8 +6,9 @@
 //! Never here: opening, or waiting.
 
 use super::Farewell;
+use super::fault::block_within_sector;
 use super::medium::Opened;
-use crate::machine::{Live, LiveBackstore, LiveTarget};
+use crate::machine::{Fault, Live, LiveBackstore, LiveTarget};
 use model::{Backstore, BackstoreId, Key, Kind, Lun, RelativePort, Step, TpgTag, Wwn};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
@@ -55,6 +56,18 @@ struct Tpg {
 impl State {
     pub(super) fn is_connected(&self, wwn: &Wwn) -> bool {
         self.targets.get(wwn).is_some_and(|target| target.port.connections() > 0)
+    }
+
+    /// Refuses a logical block that the open medium cannot read or write by itself.
+    pub(super) fn must_hold_blocks_of(&self, backstore: &Backstore) -> Result<(), Fault> {
+        let unit = self.units.get(&backstore.id());
+        let store = unit.and_then(|unit| unit.opened.store.as_ref());
+        match (store.map(|store| store.backstore.geometry().block_bytes), backstore.block_bytes()) {
+            (Some(sector), Some(block)) if !block.is_multiple_of(sector) => {
+                Err(block_within_sector(&backstore.id(), block, sector))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes over one step; nothing is visible to guests before [`State::publish`].
