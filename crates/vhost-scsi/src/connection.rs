@@ -342,6 +342,7 @@ impl Connection {
             call,
             err,
             kick,
+            enabled: true,
         });
         let post = self.reactors.next().clone();
         let (key, answer) = mpsc::channel();
