@@ -8,6 +8,7 @@ mod support;
 
 use backstore::decorate::{Fate, Judged};
 use backstore::{FileOptions, FileStore, IoKind, Ramdisk};
+use initiator::deadline::Deadline;
 use initiator::notifier::Notifier;
 use initiator::ring::Buffer;
 use initiator::{Guest, LunAddress, Options, commands};
@@ -80,6 +81,38 @@ fn a_backstore_that_was_taken_away_is_closed_though_its_guest_is_idle() {
 }
 
 #[test]
+fn an_abort_that_a_dead_process_took_is_answered_after_the_command_it_took() {
+    let directory = tempfile::tempdir().unwrap();
+    let hangs = Arc::new(AtomicBool::new(true));
+    let hanging = || {
+        let switch = Arc::clone(&hangs);
+        Unit::new(Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| match kind {
+            IoKind::Write { .. } => Fate::Hang(Arc::clone(&switch)),
+            _ => Fate::Pass,
+        }))
+    };
+    // Two processes as far as the guest can tell: nothing is shared but its memory.  The first is stuck
+    // for ever, which is all that a killed one does.
+    let first = serve(directory.path(), "first", hanging(), &Reactors::start(1).unwrap());
+    let second = serve(directory.path(), "second", hanging(), &Reactors::start(1).unwrap());
+    let name = directory.path().join("sock");
+    std::os::unix::fs::symlink(first.path(), &name).unwrap();
+    let mut guest = Guest::boot(&name, Options::default()).unwrap();
+    let write = commands::write_10(lun_0(), 0, 1, &[1; 512]).tag(77);
+    guest.request_queue(0).unwrap().start(&write).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let abort = guest.control().start_task_management(0, lun_0(), 77).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    std::fs::remove_file(&name).unwrap();
+    std::os::unix::fs::symlink(second.path(), &name).unwrap();
+    guest.reconnect().unwrap();
+    let answered = guest.control().exchange.wait_for(abort, &Deadline::after(Duration::from_millis(500)));
+    let command_ended = guest.request_queue(0).unwrap().exchange.ring.has_used();
+    hangs.store(false, Ordering::SeqCst);
+    assert!(answered.is_err() || command_ended, "the abort was answered while its command can still write");
+}
+
+#[test]
 fn a_front_end_that_died_in_a_stop_does_not_keep_its_successor_out() {
     let hangs = Arc::new(AtomicBool::new(true));
     let switch = Arc::clone(&hangs);
@@ -101,6 +134,26 @@ fn a_front_end_that_died_in_a_stop_does_not_keep_its_successor_out() {
     let answer = second.and_then(|mut guest| guest.execute(&commands::inquiry(lun_0(), 36)));
     recovery.join().unwrap();
     assert!(answer.is_ok(), "{answer:?}");
+}
+
+#[test]
+fn memory_that_a_ring_lies_in_stays_when_its_removal_is_refused() {
+    let rig = Rig::new(&[Unit::ramdisk(MIB)]);
+    let mut guest = rig.boot(Options::default());
+    let memory = Arc::clone(guest.memory());
+    let refused: Vec<bool> = memory
+        .regions()
+        .iter()
+        .map(|region| guest.connection().unwrap().remove_region(&memory, region).is_err())
+        .collect();
+    assert!(refused.contains(&true), "{refused:?}");
+    // Nothing has changed where it was refused; the rest comes back.
+    for (region, _) in memory.regions().iter().zip(&refused).filter(|(_, refused)| !**refused) {
+        guest.connection().unwrap().add_region(&memory, region).unwrap();
+    }
+    guest.stop().unwrap();
+    guest.start().unwrap();
+    assert!(guest.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good());
 }
 
 /// Offers a read of nearly 64 MiB, all of it into the same 64 KiB, without a kick.
