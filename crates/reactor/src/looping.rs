@@ -245,6 +245,7 @@ mod tests {
     enum Mail {
         Watch(Arc<OwnedFd>, KickTag),
         Unwatch(KickTag),
+        KickAndUnwatch(Arc<OwnedFd>, KickTag),
         Nop(IoTag),
         Notify(Arc<OwnedFd>),
         Timer(Duration),
@@ -267,6 +268,10 @@ mod tests {
                     self.report.send("watching".into()).unwrap();
                 },
                 Mail::Unwatch(tag) => submitter.unwatch(tag),
+                Mail::KickAndUnwatch(fd, tag) => {
+                    rustix::io::write(&*fd, &1_u64.to_ne_bytes()).unwrap();
+                    submitter.unwatch(tag);
+                }
                 // SAFETY: a no-op points at nothing.
                 Mail::Nop(tag) => unsafe { submitter.push_io(opcode::Nop::new().build(), tag) },
                 // SAFETY: `kept` keeps the descriptor open.
@@ -333,6 +338,34 @@ mod tests {
         }
         reactor.post().send(Mail::Unwatch(KickTag { key: 5, generation: 9 })).ok().unwrap();
         assert_eq!(reports.recv_timeout(PATIENCE).unwrap(), "KickEnded(KickTag { key: 5, generation: 9 })");
+    }
+
+    #[test]
+    fn a_kick_at_the_moment_of_the_end_does_not_keep_the_watch() {
+        let (reactor, reports) = start();
+        let kick = an_eventfd();
+        let tag = KickTag { key: 5, generation: 9 };
+        reactor.post().send(Mail::Watch(Arc::clone(&kick), tag)).ok().unwrap();
+        assert_eq!(reports.recv_timeout(PATIENCE).unwrap(), "watching");
+        reactor.post().send(Mail::KickAndUnwatch(kick, tag)).ok().unwrap();
+        while !reports.recv_timeout(PATIENCE).unwrap().starts_with("KickEnded") {}
+    }
+
+    #[test]
+    fn a_notification_that_cannot_be_taken_is_not_kept() {
+        let (reactor, _reports) = start();
+        let call = an_eventfd();
+        rustix::io::write(&*call, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+        reactor.post().send(Mail::Notify(Arc::clone(&call))).ok().unwrap();
+        let end = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < end {
+            std::thread::yield_now();
+        }
+        let mut count = [0; 8];
+        rustix::io::read(&*call, &mut count).unwrap();
+        let mut poll = [rustix::event::PollFd::new(&*call, rustix::event::PollFlags::IN)];
+        let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: 300_000_000 };
+        assert_eq!(rustix::event::poll(&mut poll, Some(&timeout)).unwrap(), 0, "it was written later");
     }
 
     #[test]

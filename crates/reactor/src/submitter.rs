@@ -95,13 +95,15 @@ impl Submitter {
         unsafe { self.push(entry.user_data(data)) }
     }
 
-    /// Writes 1 to an eventfd that is open for non-blocking writes.
+    /// Writes 1 to an eventfd, or leaves it where that would wait: a full counter is a notification already, and
+    /// a request that waits would be one more for each round, for as long as its owner likes.
     ///
     /// # Safety
     /// The descriptor stays open until the next [`Work::publish`](crate::Work::publish) begins: by then what was
     /// queued before has been handed over, and the kernel holds the open file itself.
     pub unsafe fn notify(&mut self, eventfd: BorrowedFd<'_>) {
         let entry = opcode::Write::new(types::Fd(eventfd.as_raw_fd()), (&raw const ONE).cast(), 8)
+            .rw_flags(libc::RWF_NOWAIT)
             .build()
             .flags(squeue::Flags::SKIP_SUCCESS)
             .user_data(KIND_NOTIFIED << KIND_SHIFT);
@@ -142,7 +144,8 @@ impl Submitter {
 
     /// Ends [`Submitter::watch`]; [`Event::KickEnded`] follows.
     pub fn unwatch(&mut self, tag: KickTag) {
-        let entry = opcode::PollRemove::new(kick_data(tag)).build().user_data(KIND_CANCELLED << KIND_SHIFT);
+        // Not a poll removal, which fails with EALREADY where a kick has come and its event has not.
+        let entry = opcode::AsyncCancel::new(kick_data(tag)).build().user_data(KIND_CANCELLED << KIND_SHIFT);
         // SAFETY: the entry points at nothing.
         unsafe { self.push(entry) }
     }

@@ -29,6 +29,8 @@ use virtqueue::{InflightRegion, QUEUE_ENTRIES_MAX, RingConfig, SplitRing};
 
 /// Queues of a device: control, event, and as many request queues as a guest may have processors.
 const QUEUES: u16 = 256;
+/// The control queue.
+const CONTROL: u16 = 0;
 /// Memory regions of a guest.
 const MEMORY_SLOTS: u16 = 509;
 /// VIRTIO_SCSI_F_HOTPLUG and VIRTIO_SCSI_F_CHANGE (virtio 1.2, 5.6.3).
@@ -64,6 +66,8 @@ struct Connection {
 #[derive(Default)]
 struct RingSlot {
     running: Option<Running>,
+    /// Whether the front end has disabled it since it was started.
+    parked: bool,
     call: Option<OwnedFd>,
     err: Option<OwnedFd>,
 }
@@ -71,6 +75,7 @@ struct RingSlot {
 struct Running {
     post: Post<Worker>,
     key: QueueKey,
+    config: RingConfig,
 }
 
 /// Serves one front end until it goes.
@@ -184,7 +189,7 @@ impl Connection {
             Effect::DisableRing { index } => self.enable_ring(index, false),
             Effect::EnableRing { index } => self.enable_ring(index, true),
             Effect::SetKick { index, kick } => {
-                if let Some(Running { post, key }) = self.running(index) {
+                if let Some(Running { post, key, .. }) = self.running(index) {
                     send(post, LetterKind::SetKick { key: *key, kick });
                 }
             }
@@ -267,6 +272,12 @@ impl Connection {
     /// away what the old map had and the new one has not.
     fn use_memory(&mut self, memory: GuestMemory) -> Result<(), Closed> {
         let memory = Arc::new(memory);
+        // All rings or none: what is refused has changed nothing.
+        for running in self.rings.iter().filter_map(|ring| ring.running.as_ref()) {
+            if let Err(error) = running.config.check(&memory) {
+                return self.refuse_memory(&format!("a running ring is not in it: {error}"));
+            }
+        }
         for running in self.rings.iter().filter_map(|ring| ring.running.as_ref()) {
             let (done, answer) = mpsc::channel();
             send(&running.post, LetterKind::Remap { key: running.key, memory: Arc::clone(&memory), done });
@@ -324,10 +335,12 @@ impl Connection {
             next_avail: base,
         };
         let tracked = self.inflight.as_ref().and_then(|region| region.queue(index));
-        let mut ring =
-            SplitRing::start(config, Arc::clone(&self.memory), tracked).map_err(|error| error.to_string())?;
+        let mut ring = SplitRing::start(config.clone(), Arc::clone(&self.memory), tracked)
+            .map_err(|error| error.to_string())?;
         ring.set_notify_on_empty(features & features::NOTIFY_ON_EMPTY != 0);
+        let enabled = !(index == CONTROL && self.control_waits());
         let slot = self.rings.get_mut(usize::from(index)).ok_or("there is no such ring")?;
+        slot.parked = false;
         let copy = |descriptor: &Option<OwnedFd>| {
             descriptor.as_ref().map(OwnedFd::try_clone).transpose().map_err(|error| error.to_string())
         };
@@ -342,12 +355,16 @@ impl Connection {
             call,
             err,
             kick,
+            enabled,
         });
         let post = self.reactors.next().clone();
         let (key, answer) = mpsc::channel();
         send(&post, LetterKind::Start { parts, key });
         let key = answer.recv().map_err(|error| error.to_string())?;
-        slot.running = Some(Running { post, key });
+        slot.running = Some(Running { post, key, config });
+        if index != CONTROL && !self.control_waits() {
+            self.let_control_go();
+        }
         Ok(())
     }
 
@@ -358,10 +375,26 @@ impl Connection {
     /// Drains and stops a ring; returns where it stands.
     fn stop_ring(&mut self, index: u16) -> u16 {
         let slot = self.rings.get_mut(usize::from(index));
-        let Some(Running { post, key }) = slot.and_then(|slot| slot.running.take()) else { return 0 };
+        let Some(Running { post, key, .. }) = slot.and_then(|slot| slot.running.take()) else { return 0 };
         let (stopped, answer) = mpsc::channel();
         send(&post, LetterKind::Stop { key, stopped });
         answer.recv().map_or(0, |stopped| stopped.next_avail)
+    }
+
+    fn let_control_go(&self) {
+        let parked = self.rings.first().is_some_and(|slot| slot.parked);
+        if let (Some(Running { post, key, .. }), false) = (self.running(CONTROL), parked) {
+            send(post, LetterKind::Enable { key: *key, enabled: true });
+        }
+    }
+
+    /// Whether a command that a dead process took still waits for its ring.  The control queue is not looked at
+    /// then: an abort would find nothing, be answered, and the command would run all the same.
+    fn control_waits(&self) -> bool {
+        let Some(region) = &self.inflight else { return false };
+        (CONTROL + 2..QUEUES).any(|index| {
+            self.running(index).is_none() && region.queue(index).is_some_and(|part| part.is_used())
+        })
     }
 
     fn stop_all(&mut self) {
@@ -370,8 +403,12 @@ impl Connection {
         }
     }
 
-    fn enable_ring(&self, index: u16, enabled: bool) {
-        if let Some(Running { post, key }) = self.running(index) {
+    fn enable_ring(&mut self, index: u16, enabled: bool) {
+        if let Some(slot) = self.rings.get_mut(usize::from(index)) {
+            slot.parked = !enabled;
+        }
+        let enabled = enabled && !(index == CONTROL && self.control_waits());
+        if let Some(Running { post, key, .. }) = self.running(index) {
             send(post, LetterKind::Enable { key: *key, enabled });
         }
     }
@@ -383,7 +420,7 @@ impl Connection {
         }
         // A completion may have been told to the descriptor before this one, which nobody reads; so the new
         // one is written to once it is in force.  A ring that does not run notifies when it starts.
-        if let Some(Running { post, key }) = &slot.running {
+        if let Some(Running { post, key, .. }) = &slot.running {
             let copy = call.as_ref().map(OwnedFd::try_clone).transpose()?;
             send(post, LetterKind::SetCall { key: *key, call: copy });
         } else if let Some(call) = &call {
@@ -398,7 +435,7 @@ impl Connection {
         if let Some(err) = &err {
             never_wait(err)?;
         }
-        if let Some(Running { post, key }) = &slot.running {
+        if let Some(Running { post, key, .. }) = &slot.running {
             let copy = err.as_ref().map(OwnedFd::try_clone).transpose()?;
             send(post, LetterKind::SetErr { key: *key, err: copy });
         }

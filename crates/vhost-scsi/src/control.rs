@@ -20,6 +20,8 @@ const TASK_MANAGEMENT_BYTES: usize = 24;
 const NOTIFICATION_BYTES: usize = 16;
 const ABORT_TASK: u32 = 0;
 const LOGICAL_UNIT_RESET: u32 = 5;
+/// Requests of one queue that may wait before it is left alone until one is answered.
+const WAITING_MAX: usize = 16;
 
 /// What a task management request is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,11 @@ struct Waiting {
 impl Management {
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether no more requests are taken for now: each costs every worker a look at all its tasks in a round.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.len() >= WAITING_MAX
     }
 
     /// Sets how many workers were asked for a request.

@@ -19,7 +19,7 @@ use reactor::KickTag;
 use scsi::Address;
 use slab::Slab;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 use target::io::{Completed, Io, IoKind, Submitted, Submitter, Token};
 use target::{Answer, Decision, IoPlan, LunMap};
@@ -121,6 +121,8 @@ pub(crate) struct Queue {
     pub(crate) err: Option<OwnedFd>,
     pub(crate) kick: Option<OwnedFd>,
     pub(crate) tag: KickTag,
+    /// What the present kick descriptor is watched as.
+    pub(crate) kick_tag: KickTag,
     pub(crate) enabled: bool,
     pub(crate) life: Life,
     /// Whether the worker looks at it in every round.
@@ -131,6 +133,8 @@ pub(crate) struct Queue {
     map: Cached<LunMap>,
     /// Taken from the ring and not yet looked at.
     taken: VecDeque<u16>,
+    /// Heads that were looked at since the start.
+    looked_at: u64,
     tasks: Slab<Task>,
 }
 
@@ -145,15 +149,17 @@ pub(crate) struct QueueParts {
     pub(crate) call: Option<OwnedFd>,
     pub(crate) err: Option<OwnedFd>,
     pub(crate) kick: Option<OwnedFd>,
+    pub(crate) enabled: bool,
 }
 
 impl Queue {
     pub(crate) fn new(parts: QueueParts, tag: KickTag) -> Self {
-        let QueueParts { kind, ring, memory, client, port, features, call, err, kick } = parts;
+        let QueueParts { kind, ring, memory, client, port, features, call, err, kick, enabled } = parts;
         Self {
             map: Cached::new(port.map()),
             view: View::new(memory),
             taken: VecDeque::with_capacity(BATCH_MAX),
+            looked_at: 0,
             tasks: Slab::new(),
             management: Management::default(),
             kind,
@@ -165,7 +171,8 @@ impl Queue {
             err,
             kick,
             tag,
-            enabled: true,
+            kick_tag: tag,
+            enabled,
             life: Life::Runs,
             active: false,
             dirty: false,
@@ -179,7 +186,19 @@ impl Queue {
 
     /// Whether chains are taken from the ring now.
     fn takes(&self) -> bool {
-        self.enabled && self.kind != QueueKind::Event && matches!(self.life, Life::Runs)
+        let may = self.kind != QueueKind::Event && !self.management.is_full();
+        self.enabled && may && matches!(self.life, Life::Runs)
+    }
+
+    /// What [`Queue::has_looked_at`] is to reach until all that the guest has offered by now is begun.
+    pub(crate) fn offered(&self) -> u64 {
+        let waiting = if self.takes() { self.ring.waiting() } else { 0 };
+        self.looked_at + (self.taken.len() + waiting) as u64
+    }
+
+    /// Whether that many heads have been looked at, or no more will be.
+    pub(crate) fn has_looked_at(&self, heads: u64) -> bool {
+        self.looked_at >= heads || (self.taken.is_empty() && !self.takes())
     }
 
     /// Whether nothing that was taken waits for an answer.
@@ -195,24 +214,30 @@ impl Queue {
         self.takes() && self.ring.arm()
     }
 
+    /// Brings the map up to date.
+    pub(crate) fn refresh_map(&mut self) {
+        self.map.refresh(self.port.map());
+    }
+
     /// Looks at the ring once; returns whether there was anything to do.
     pub(crate) fn pass(&mut self, index: u32, common: &mut Common, submitter: &mut Submitter) -> bool {
         if self.taken.is_empty() && self.takes() {
             let mut heads = [0; BATCH_MAX];
             match self.ring.pop_batch(&mut heads) {
                 Ok(count) => self.taken.extend(heads.iter().take(count)),
-                Err(error) => self.break_off(error),
+                Err(error) => self.break_off(error, submitter),
             }
         }
         if self.taken.is_empty() {
             return false;
         }
-        self.map.refresh(self.port.map());
+        self.refresh_map();
         let map = Arc::clone(self.map.get());
         let mut bytes_left = BYTES_A_PASS;
         while bytes_left > 0
             && let Some(head) = self.taken.pop_front()
         {
+            self.looked_at += 1;
             let bytes = match self.kind {
                 QueueKind::Control => self.take_management(head, &map),
                 _ => self.take_request(index, head, &map, common, submitter),
@@ -222,12 +247,13 @@ impl Queue {
         true
     }
 
-    fn break_off(&mut self, error: RingError) {
+    fn break_off(&mut self, error: RingError, submitter: &mut Submitter) {
         // Once a ring: it is not looked at again.
         tracing::warn!(target = self.port.wwn(), kind = ?self.kind, %error, "the guest broke a ring; it is stopped");
         self.life = Life::Broken;
         if let Some(err) = &self.err {
-            let _ = rustix::io::write(err, &1_u64.to_ne_bytes());
+            // SAFETY: the queue keeps the descriptor open, and the worker's `retired` after it.
+            unsafe { submitter.notify(err.as_fd()) }
         }
     }
 

@@ -3,9 +3,9 @@
 //!
 //! Above: `connection` and `control` send it mail; `lunard` asks it to be quiet.
 //! Below: `queue`, `channels`.
-//! Never here: a lock, a wait, a system call of its own but for the last notification of a queue that ends.
+//! Never here: a lock, a wait, a system call of its own.
 
-use crate::queue::{BATCH_MAX, Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
+use crate::queue::{Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
 use crate::quiesce::{Quiesce, Scope};
 use exec::timer::Timers;
 use memory::{GuestMemory, View};
@@ -16,13 +16,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 use target::io::Submitter;
-use virtqueue::{QUEUE_ENTRIES_MAX, RingError};
+use virtqueue::RingError;
 
 /// How often a ring without a kick descriptor is looked at while its reactor sleeps.
 const POLLED_RING_INTERVAL: Duration = Duration::from_millis(1);
-
-/// Passes that take everything a full ring can offer; a guest that goes on offering is not waited for.
-const PASSES_A_RING_MAX: usize = QUEUE_ENTRIES_MAX as usize / BATCH_MAX;
 
 /// Which queue of a worker: a place, and a count that tells it from its earlier holders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +52,29 @@ enum Due {
     PolledRings,
 }
 
+/// A quiescence that is under way.
+struct WaitingQuiesce {
+    quiesce: Quiesce,
+    /// Queues that have not begun all that their guest offered before it asked for an abort, and how many heads
+    /// each is to look at.  The guest may take the memory of those commands back as soon as the abort is
+    /// answered, so none of them may still wait in a ring then.
+    offered: Vec<(QueueKey, u64)>,
+    /// Tasks that began before this many are waited for.
+    before: u64,
+}
+
+impl WaitingQuiesce {
+    /// Takes note of the tasks under way: as long as there are more to come, and then for the last time.
+    fn begin(&mut self, queues: &mut Slab<Queue>, common: &Common) {
+        self.before = common.tasks_begun;
+        if let Some(code) = self.quiesce.ends_as {
+            for (_, queue) in queues {
+                queue.mark(&self.quiesce.scope, code);
+            }
+        }
+    }
+}
+
 /// All queues of one reactor.
 pub struct Worker {
     post: Post<Worker>,
@@ -69,8 +89,10 @@ pub struct Worker {
     /// Queues that have answers to publish.
     dirty: Vec<u32>,
     ending: Vec<u32>,
+    /// Queues that have ended and whose last notification is handed over with the next round.
+    ended: Vec<(mpsc::Sender<Stopped>, Stopped)>,
     common: Common,
-    quiesces: Vec<(Quiesce, u64)>,
+    quiesces: Vec<WaitingQuiesce>,
     /// Descriptors that an entry handed over in this round may still name.
     retired: Vec<OwnedFd>,
 }
@@ -87,6 +109,7 @@ impl Worker {
             timers: Timers::default(),
             dirty: Vec::new(),
             ending: Vec::new(),
+            ended: Vec::new(),
             common: Common::default(),
             quiesces: Vec::new(),
             retired: Vec::new(),
@@ -95,6 +118,11 @@ impl Worker {
 
     fn queue(&mut self, key: QueueKey) -> Option<&mut Queue> {
         self.queues.get_mut(key.0.key as usize).filter(|queue| queue.tag == key.0)
+    }
+
+    /// The queue that watches a kick descriptor under `tag`.
+    fn kicked(&self, tag: KickTag) -> Option<&Queue> {
+        self.queues.get(tag.key as usize).filter(|queue| queue.kick_tag == tag)
     }
 
     fn activate(&mut self, index: u32) {
@@ -122,7 +150,7 @@ impl Worker {
         let Some(queue) = self.queues.get(index as usize) else { return };
         match &queue.kick {
             // SAFETY: the queue keeps the descriptor open, or `retired` does until the end of the round.
-            Some(kick) => unsafe { submitter.watch(kick.as_fd(), queue.tag) },
+            Some(kick) => unsafe { submitter.watch(kick.as_fd(), queue.kick_tag) },
             None => self.poll_by_time(index),
         }
     }
@@ -136,10 +164,14 @@ impl Worker {
 
     fn set_kick(&mut self, submitter: &mut Submitter, key: QueueKey, kick: Option<OwnedFd>) {
         let index = key.0.key;
+        // The end of the old watch must not be taken for that of the new one.
+        self.generation = self.generation.wrapping_add(1);
+        let kick_tag = KickTag { key: index, generation: self.generation };
         let Some(queue) = self.queue(key) else { return };
+        let old_tag = std::mem::replace(&mut queue.kick_tag, kick_tag);
         let old = std::mem::replace(&mut queue.kick, kick);
         if old.is_some() {
-            submitter.unwatch(key.0);
+            submitter.unwatch(old_tag);
         }
         self.retired.extend(old);
         self.forget_polled(index);
@@ -166,31 +198,22 @@ impl Worker {
         self.activate(key.0.key);
     }
 
-    fn quiesce(&mut self, submitter: &mut Submitter, quiesce: Quiesce) {
-        if let Some(code) = quiesce.ends_as {
-            self.take_offered(submitter, &quiesce.scope);
-            for (_, queue) in &mut self.queues {
-                queue.mark(&quiesce.scope, code);
+    fn quiesce(&mut self, quiesce: Quiesce) {
+        let mut offered = Vec::new();
+        for (_, queue) in &mut self.queues {
+            // A queue that has nothing to do would keep the last map, and with it what is to be closed.
+            queue.refresh_map();
+            let is_meant = quiesce.scope.client.is_none_or(|client| client == queue.client);
+            if quiesce.ends_as.is_some() && is_meant && queue.kind == QueueKind::Request {
+                offered.push((QueueKey(queue.tag), queue.offered()));
             }
         }
-        self.quiesces.push((quiesce, self.common.tasks_begun));
-    }
-
-    /// Begins what the guest offered before it asked for an abort.  It may take the memory of those commands
-    /// back as soon as the abort is answered, so none of them may still wait in a ring then.
-    fn take_offered(&mut self, submitter: &mut Submitter, scope: &Scope) {
-        for index in 0..u32::try_from(self.queues.capacity()).unwrap_or(u32::MAX) {
-            let Some(queue) = self.queues.get_mut(index as usize) else { continue };
-            if queue.kind != QueueKind::Request || scope.client.is_some_and(|client| client != queue.client) {
-                continue;
-            }
-            for _ in 0..PASSES_A_RING_MAX {
-                if !queue.pass(index, &mut self.common, submitter) {
-                    break;
-                }
-            }
-            self.note_dirty(index);
+        for &(key, _) in &offered {
+            self.activate(key.0.key);
         }
+        let mut waiting = WaitingQuiesce { quiesce, offered, before: 0 };
+        waiting.begin(&mut self.queues, &self.common);
+        self.quiesces.push(waiting);
     }
 
     /// Asks every worker to make the scopes quiet that a control queue wants quiet.
@@ -243,16 +266,18 @@ impl Worker {
         let mut queue = self.queues.remove(index as usize);
         queue.ring.publish();
         if let Some(call) = &queue.call {
-            // Now, and not with the round: when this is answered the front end may be told nothing more.
-            let _ = rustix::io::write(call, &1_u64.to_ne_bytes());
+            // Never by a write of our own: the front end decides whether its descriptor blocks.
+            // SAFETY: `retired` keeps the descriptor open until the next round has handed this over.
+            unsafe { submitter.notify(call.as_fd()) }
         }
         if queue.kick.is_some() {
-            submitter.unwatch(queue.tag);
+            submitter.unwatch(queue.kick_tag);
         }
         self.retired.extend(queue.kick.take());
         self.retired.extend(queue.call.take());
+        self.retired.extend(queue.err.take());
         if let Life::Ends(stopped) = queue.life {
-            let _ = stopped.send(Stopped { next_avail: queue.ring.next_avail() });
+            self.ended.push((stopped, Stopped { next_avail: queue.ring.next_avail() }));
         }
     }
 
@@ -260,12 +285,22 @@ impl Worker {
         if self.quiesces.is_empty() {
             return;
         }
-        let waiting = std::mem::take(&mut self.quiesces);
-        for (quiesce, before) in waiting {
-            if self.queues.iter().any(|(_, queue)| queue.has_task(&quiesce.scope, before)) {
-                self.quiesces.push((quiesce, before));
+        for mut waiting in std::mem::take(&mut self.quiesces) {
+            if !waiting.offered.is_empty() {
+                let queues = &self.queues;
+                waiting.offered.retain(|&(QueueKey(tag), heads)| {
+                    let queue = queues.get(tag.key as usize).filter(|queue| queue.tag == tag);
+                    queue.is_some_and(|queue| !queue.has_looked_at(heads))
+                });
+                waiting.begin(&mut self.queues, &self.common);
+            }
+            let WaitingQuiesce { quiesce, offered, before } = &waiting;
+            let has_task = |queue: &Queue| queue.has_task(&quiesce.scope, *before);
+            if !offered.is_empty() || self.queues.iter().any(|(_, queue)| has_task(queue)) {
+                self.quiesces.push(waiting);
                 continue;
             }
+            let quiesce = waiting.quiesce;
             if let Some(store) = quiesce.close {
                 self.common.channels.close(store);
             }
@@ -295,25 +330,28 @@ impl Work for Worker {
                     let old = std::mem::replace(&mut queue.call, call);
                     if let Some(call) = &queue.call {
                         // What went to the old descriptor may have been told to nobody.
-                        let _ = rustix::io::write(call, &1_u64.to_ne_bytes());
+                        // SAFETY: the queue keeps the descriptor open, and `retired` after it.
+                        unsafe { submitter.notify(call.as_fd()) }
                     }
                     self.retired.extend(old);
                 }
             }
             LetterKind::SetErr { key, err } => {
                 if let Some(queue) = self.queue(key) {
-                    queue.err = err;
+                    let old = std::mem::replace(&mut queue.err, err);
+                    self.retired.extend(old);
                 }
             }
             LetterKind::SetKick { key, kick } => self.set_kick(submitter, key, kick),
             LetterKind::Remap { key, memory, done } => {
                 let _ = done.send(self.remap(key, memory));
             }
-            LetterKind::Quiesce(quiesce) => self.quiesce(submitter, quiesce),
+            LetterKind::Quiesce(quiesce) => self.quiesce(quiesce),
             LetterKind::ManagementQuiet { key, request } => {
                 if let Some(queue) = self.queue(key) {
                     queue.management_quiet(request);
                     self.note_dirty(key.0.key);
+                    self.activate(key.0.key);
                 }
             }
         }
@@ -337,12 +375,12 @@ impl Work for Worker {
     fn event(&mut self, submitter: &mut Submitter, event: Event) {
         match event {
             Event::Kicked(tag) => {
-                if self.queue(QueueKey(tag)).is_some() {
+                if self.kicked(tag).is_some() {
                     self.activate(tag.key);
                 }
             }
             Event::KickEnded(tag) => {
-                if self.queue(QueueKey(tag)).is_some_and(|queue| queue.kick.is_some()) {
+                if self.kicked(tag).is_some_and(|queue| queue.kick.is_some()) {
                     // Not a descriptor that can be watched.  The guest is served all the same.
                     self.forget_polled(tag.key);
                     self.poll_by_time(tag.key);
@@ -362,6 +400,9 @@ impl Work for Worker {
     fn publish(&mut self, submitter: &mut Submitter) {
         // Everything that was queued before this round's mail has been handed over.
         self.retired.clear();
+        for (sender, stopped) in self.ended.drain(..) {
+            let _ = sender.send(stopped);
+        }
         for index in std::mem::take(&mut self.dirty) {
             self.publish_queue(submitter, index);
         }
@@ -372,7 +413,8 @@ impl Work for Worker {
     }
 
     fn arm(&mut self) -> bool {
-        let mut found = false;
+        // Who waits for the end of a queue is told in the next round.
+        let mut found = !self.ended.is_empty();
         let queues = &mut self.queues;
         self.active.retain(|&index| {
             let Some(queue) = queues.get_mut(index as usize) else { return false };

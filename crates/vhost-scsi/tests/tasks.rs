@@ -168,3 +168,20 @@ fn every_failure_below_becomes_its_own_sense() {
         assert_eq!((answer.check_condition(), answer.residual), (Some(sense), 512), "{error:?}");
     }
 }
+
+#[test]
+fn more_resets_than_may_wait_are_all_answered_in_the_end() {
+    let (_rig, mut guest, hangs) = hanging();
+    let write = commands::write_10(lun(0), 0, 1, &[1; 512]).tag(77);
+    let command = guest.request_queue(0).unwrap().start(&write).unwrap();
+    let start =
+        |guest: &mut Guest| guest.control().start_task_management(LOGICAL_UNIT_RESET, lun(0), 0).unwrap();
+    let first = start(&mut guest);
+    let rest: Vec<_> = (0..60).map(|_| start(&mut guest)).collect();
+    assert!(!is_answered_within(&mut guest, first, Duration::from_millis(100)));
+    hangs.store(false, Ordering::SeqCst);
+    for token in rest {
+        assert_eq!(guest.control().wait_for(token).unwrap().response, 0);
+    }
+    assert_eq!(guest.request_queue(0).unwrap().wait_for(command).unwrap().response, 4);
+}

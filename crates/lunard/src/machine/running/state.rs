@@ -93,6 +93,8 @@ impl State {
             }
             Step::RemoveTarget(wwn) => {
                 let target = self.targets.remove(wwn)?;
+                // A front end that came in the meantime may still run rings: they must find nothing any more.
+                target.port.map().publish(LunMap::default());
                 Some(Farewell {
                     scope: Scope { port: Some(target.port.id()), ..Scope::default() },
                     close: None,
