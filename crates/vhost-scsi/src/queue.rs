@@ -10,7 +10,7 @@
 use crate::channels::Channels;
 use crate::control::Management;
 use crate::port::TargetPort;
-use crate::quiesce::{Scope, TaskName};
+use crate::quiesce::{Ending, Scope, TaskName};
 use crate::request::{self, NoRequest};
 use crate::response::{self, ResponseCode};
 use exec::snapshot::Cached;
@@ -106,7 +106,7 @@ struct Task {
     answer: Answer,
     response: IoBuf,
     buffer_bytes: u64,
-    ends_as: Option<ResponseCode>,
+    ends_as: Option<Ending>,
 }
 
 /// A queue on its worker.
@@ -365,7 +365,10 @@ impl Queue {
         // The token is the only way here, and it comes once.
         let task = self.tasks.remove(key);
         let written = match (task.ends_as, result) {
-            (Some(code), _) => response::refuse(code, task.buffer_bytes, &task.response),
+            (Some(ending), _) if ending.others_task_aborted && ending.by != task.name.client => {
+                response::answer(&Answer::task_aborted(task.buffer_bytes), &task.response)
+            }
+            (Some(ending), _) => response::refuse(ending.own, task.buffer_bytes, &task.response),
             (None, Ok(())) => response::answer(&task.answer, &task.response),
             (None, Err(error)) => {
                 response::answer(&target::io_failed(error, task.buffer_bytes), &task.response)
@@ -376,10 +379,10 @@ impl Queue {
     }
 
     /// Marks the tasks of a scope that are to end in another way than by their own result.
-    pub(crate) fn mark(&mut self, scope: &Scope, code: ResponseCode) {
+    pub(crate) fn mark(&mut self, scope: &Scope, ending: Ending) {
         for (_, task) in &mut self.tasks {
             if scope.contains(&task.name) {
-                task.ends_as = Some(code);
+                task.ends_as = Some(ending);
             }
         }
     }

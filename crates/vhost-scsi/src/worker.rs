@@ -67,9 +67,9 @@ impl WaitingQuiesce {
     /// Takes note of the tasks under way: as long as there are more to come, and then for the last time.
     fn begin(&mut self, queues: &mut Slab<Queue>, common: &Common) {
         self.before = common.tasks_begun;
-        if let Some(code) = self.quiesce.ends_as {
+        if let Some(ending) = self.quiesce.ends_as {
             for (_, queue) in queues {
-                queue.mark(&self.quiesce.scope, code);
+                queue.mark(&self.quiesce.scope, ending);
             }
         }
     }
