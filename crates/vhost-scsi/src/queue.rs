@@ -21,6 +21,7 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 use target::io::{Completed, Io, IoKind, Submitted, Submitter, Token};
 use target::{Answer, Decision, IoPlan, LunMap};
 use virtqueue::{RingError, SplitRing};
@@ -248,8 +249,10 @@ impl Queue {
     }
 
     fn break_off(&mut self, error: RingError, submitter: &mut Submitter) {
-        // Once a ring: it is not looked at again.
-        tracing::warn!(target = self.port.wwn(), kind = ?self.kind, %error, "the guest broke a ring; it is stopped");
+        if let Some(suppressed) = self.port.log.spend(Instant::now()) {
+            let (target, kind) = (self.port.wwn(), self.kind);
+            tracing::warn!(target, ?kind, suppressed, %error, "the guest broke a ring; it is stopped");
+        }
         self.life = Life::Broken;
         if let Some(err) = &self.err {
             // SAFETY: the queue keeps the descriptor open, and the worker's `retired` after it.
