@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Lunar's chores: `cargo xtask demo`, `test`, `tidy`, `setup`.
+//! Lunar's chores: `cargo xtask demo`, `test`, `bench`, `tidy`, `setup`.
 //!
 //! Above: developers, users who try Lunar, and continuous integration.
 //! Below: cargo, apt, and the harness of the stories.
@@ -11,6 +11,7 @@ mod run;
 mod setup;
 mod tidy;
 
+mod bench;
 mod demo;
 mod levels;
 
@@ -32,6 +33,12 @@ enum Chore {
     Demo,
     /// Install what is missing and run every level of tests that fits this machine
     Test,
+    /// Measure Lunar beside a peer and fio, or another figure (`speed`, `inflight`, `guest`, `lines`)
+    Bench {
+        /// The figure and its options, as the program `bench` takes them; `speed` if nothing is said
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FIGURE")]
+        words: Vec<String>,
+    },
     /// Check format, lints, the arrows between the crates and the house rules for files
     Tidy,
     /// Install what demo and test need
@@ -53,6 +60,7 @@ fn perform(chore: &Chore) -> Result<()> {
     match chore {
         Chore::Demo => demo::show(),
         Chore::Test => levels::run(),
+        Chore::Bench { words } => bench::run(words),
         Chore::Tidy => tidy::check(),
         Chore::Setup => setup::prepare(setup::For::Test),
     }

@@ -24,6 +24,8 @@ const SUBMISSIONS_MAX: u32 = 256;
 const COMPLETIONS_MAX: u32 = 4096;
 /// Completions taken in one round, so that a busy disk cannot keep the rings waiting.
 const COMPLETIONS_A_ROUND: usize = 256;
+/// Messages taken in one round, so that a front end that never stops talking cannot either.
+const MAIL_A_ROUND: usize = 64;
 /// The stack of a reactor thread in bytes.  The loop is flat.
 const STACK_BYTES: usize = 512 * 1024;
 
@@ -152,17 +154,19 @@ impl<W: Work> Loop<W> {
     /// One round; returns whether there was anything to do.
     fn round(&mut self) -> bool {
         let mut busy = false;
-        while let Some(mail) = self.receiver.take() {
+        for _ in 0..MAIL_A_ROUND {
+            let Some(mail) = self.receiver.take() else { break };
             self.work.mail(&mut self.submitter, mail);
             busy = true;
         }
         busy |= self.work.poll(&mut self.submitter);
-        if self.submitter.is_pending() || self.submitter.ring.submission().taskrun() {
-            self.enter(0, None);
-        }
         busy |= self.take_completions();
         self.run_timers();
         self.work.publish(&mut self.submitter);
+        // Last, so that the notifications of this round leave with it.
+        if self.submitter.is_pending() || self.submitter.ring.submission().taskrun() {
+            self.enter(0, None);
+        }
         busy
     }
 
@@ -337,7 +341,10 @@ mod tests {
             assert_eq!(reports.recv_timeout(PATIENCE).unwrap(), "Kicked(KickTag { key: 5, generation: 9 })");
         }
         reactor.post().send(Mail::Unwatch(KickTag { key: 5, generation: 9 })).ok().unwrap();
-        assert_eq!(reports.recv_timeout(PATIENCE).unwrap(), "KickEnded(KickTag { key: 5, generation: 9 })");
+        assert_eq!(
+            reports.recv_timeout(PATIENCE).unwrap(),
+            "KickEnded(KickTag { key: 5, generation: 9 }, -125)"
+        );
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl Answer {
         Self { ended: Ended::Status(Status::Good, None), data_in_bytes: 0, residual: 0 }
     }
 
+    /// TASK ABORTED, with nothing said of what was transferred of `buffer_bytes` (SAM-5, TASK ABORTED status).
+    pub fn task_aborted(buffer_bytes: u64) -> Self {
+        Self { ended: Ended::Status(Status::TaskAborted, None), data_in_bytes: 0, residual: buffer_bytes }
+    }
+
     /// CHECK CONDITION, with nothing transferred of `buffer_bytes`.
     pub(crate) fn check_condition(sense: Sense, buffer_bytes: u64) -> Self {
         Self {

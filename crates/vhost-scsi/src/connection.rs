@@ -7,7 +7,6 @@
 //! on nothing that another guest needs.
 
 use crate::config_space::config_space;
-use crate::log_budget::LogBudget;
 use crate::port::TargetPort;
 use crate::queue::{QueueKind, QueueParts};
 use crate::share_check::ShareCheck;
@@ -16,7 +15,7 @@ use crate::worker::{LetterKind, QueueKey, Reactors, Worker, send};
 use memory::{GuestAddress, GuestMemory, RegionSpec, UserAddress};
 use reactor::Post;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -54,7 +53,6 @@ struct Connection {
     session: Session,
     port: Arc<TargetPort>,
     reactors: Arc<Reactors>,
-    log: Arc<LogBudget>,
     client: u64,
     memory: Arc<GuestMemory>,
     share_check: ShareCheck,
@@ -79,19 +77,13 @@ struct Running {
 }
 
 /// Serves one front end until it goes.
-pub(crate) fn serve(
-    socket: UnixStream,
-    port: &Arc<TargetPort>,
-    reactors: &Arc<Reactors>,
-    log: &Arc<LogBudget>,
-) -> Closed {
+pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<Reactors>) -> Closed {
     static NEXT_CLIENT: AtomicU64 = AtomicU64::new(1);
     let mut connection = Connection {
         socket,
         session: Session::new(offer()),
         port: Arc::clone(port),
         reactors: Arc::clone(reactors),
-        log: Arc::clone(log),
         client: NEXT_CLIENT.fetch_add(1, Ordering::Relaxed),
         memory: Arc::new(GuestMemory::empty()),
         share_check: ShareCheck::default(),
@@ -179,9 +171,7 @@ impl Connection {
             Effect::StartRing(start) => self.start_ring(start),
             Effect::StopRing { index } => {
                 let next_avail = self.stop_ring(index);
-                if self.rings.iter().all(|ring| ring.running.is_none()) {
-                    self.port.release(self.client);
-                }
+                self.release_if_nothing_runs();
                 if let Some(reply) = self.session.ring_stopped(index, next_avail) {
                     self.send(&reply)?;
                 }
@@ -189,6 +179,9 @@ impl Connection {
             Effect::DisableRing { index } => self.enable_ring(index, false),
             Effect::EnableRing { index } => self.enable_ring(index, true),
             Effect::SetKick { index, kick } => {
+                if let Some(kick) = &kick {
+                    must_be_eventfd(kick)?;
+                }
                 if let Some(Running { post, key, .. }) = self.running(index) {
                     send(post, LetterKind::SetKick { key: *key, kick });
                 }
@@ -214,7 +207,7 @@ impl Connection {
     }
 
     fn warn(&self, what: &str) {
-        if let Some(suppressed) = self.log.spend(Instant::now()) {
+        if let Some(suppressed) = self.port.log.spend(Instant::now()) {
             tracing::warn!(target = self.port.wwn(), suppressed, "{what}");
         }
     }
@@ -310,11 +303,15 @@ impl Connection {
         if let Err(what) = outcome {
             self.warn(&format!("ring {index} was not started: {what}"));
             self.session.start_failed(index);
+            self.release_if_nothing_runs();
         }
     }
 
     fn try_start_ring(&mut self, start: RingStart) -> Result<(), String> {
         let RingStart { index, entries, addresses, base, kick, features } = start;
+        if let Some(kick) = &kick {
+            must_be_eventfd(kick).map_err(|error| error.to_string())?;
+        }
         if !self.port.claim(self.client, &self.socket).map_err(|error| error.to_string())? {
             return Err("another front end is running this target's rings".into());
         }
@@ -381,10 +378,16 @@ impl Connection {
         answer.recv().map_or(0, |stopped| stopped.next_avail)
     }
 
+    fn release_if_nothing_runs(&self) {
+        if self.rings.iter().all(|ring| ring.running.is_none()) {
+            self.port.release(self.client);
+        }
+    }
+
     fn let_control_go(&self) {
         let parked = self.rings.first().is_some_and(|slot| slot.parked);
         if let (Some(Running { post, key, .. }), false) = (self.running(CONTROL), parked) {
-            send(post, LetterKind::Enable { key: *key, enabled: true });
+            enable(post, *key, true);
         }
     }
 
@@ -409,14 +412,14 @@ impl Connection {
         }
         let enabled = enabled && !(index == CONTROL && self.control_waits());
         if let Some(Running { post, key, .. }) = self.running(index) {
-            send(post, LetterKind::Enable { key: *key, enabled });
+            enable(post, *key, enabled);
         }
     }
 
     fn set_call(&mut self, index: u16, call: Option<OwnedFd>) -> Result<(), Closed> {
         let Some(slot) = self.rings.get_mut(usize::from(index)) else { return Ok(()) };
         if let Some(call) = &call {
-            never_wait(call)?;
+            must_be_eventfd(call)?;
         }
         // A completion may have been told to the descriptor before this one, which nobody reads; so the new
         // one is written to once it is in force.  A ring that does not run notifies when it starts.
@@ -433,7 +436,7 @@ impl Connection {
     fn set_err(&mut self, index: u16, err: Option<OwnedFd>) -> Result<(), Closed> {
         let Some(slot) = self.rings.get_mut(usize::from(index)) else { return Ok(()) };
         if let Some(err) = &err {
-            never_wait(err)?;
+            must_be_eventfd(err)?;
         }
         if let Some(Running { post, key, .. }) = &slot.running {
             let copy = err.as_ref().map(OwnedFd::try_clone).transpose()?;
@@ -444,8 +447,24 @@ impl Connection {
     }
 }
 
-/// Makes writes to a front end's descriptor return at once, whatever it is.
-fn never_wait(descriptor: &OwnedFd) -> io::Result<()> {
+/// Enables or disables a queue and returns when it is so: a disabled one has answered all it took, because a
+/// front end may reset its guest by no more than this.
+fn enable(post: &Post<Worker>, key: QueueKey, enabled: bool) {
+    let (done, answer) = mpsc::channel();
+    send(post, LetterKind::Enable { key, enabled, done });
+    let _ = answer.recv();
+}
+
+/// Refuses what is no eventfd: a descriptor of another kind may block whoever touches it, and a reactor does.
+/// Writes to it return at once from then on.
+fn must_be_eventfd(descriptor: &OwnedFd) -> io::Result<()> {
+    let name = std::fs::read_link(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))?;
+    if name.as_os_str() != "anon_inode:[eventfd]" {
+        return Err(io::Error::other(format!(
+            "a descriptor for notifications is {}, not an eventfd",
+            name.display()
+        )));
+    }
     let flags = rustix::fs::fcntl_getfl(descriptor)?;
     Ok(rustix::fs::fcntl_setfl(descriptor, flags | rustix::fs::OFlags::NONBLOCK)?)
 }

@@ -6,7 +6,7 @@
 //! Never here: cancelling.  The kernel seldom can, so an abort waits for what is in flight to end.
 
 use crate::queue::Queue;
-use crate::quiesce::Scope;
+use crate::quiesce::{Ending, Scope};
 use crate::response::ResponseCode;
 use memory::IoBuf;
 use scsi::Address;
@@ -38,7 +38,7 @@ enum Function {
 pub(crate) struct Management {
     waiting: Slab<Waiting>,
     /// Scopes that are to be made quiet, with the request that waits; the worker asks everyone.
-    pub(crate) wanted: Vec<(usize, Scope, ResponseCode)>,
+    pub(crate) wanted: Vec<(usize, Scope, Ending)>,
 }
 
 struct Waiting {
@@ -102,7 +102,7 @@ impl Queue {
         let Some(mapping) = group.unit(lun) else {
             return self.answer_management(head, Function::IncorrectLun, &response);
         };
-        let (scope, ends_as) = match function {
+        let (scope, own) = match function {
             ABORT_TASK => {
                 let client = Some(self.client);
                 let scope = Scope {
@@ -121,8 +121,10 @@ impl Queue {
             },
             _ => return self.answer_management(head, Function::Rejected, &response),
         };
+        let others_task_aborted = mapping.unit.flags.tas;
+        let ending = Ending { by: self.client, own, others_task_aborted };
         let key = self.management.waiting.insert(Waiting { head, response, workers: 0 });
-        self.management.wanted.push((key, scope, ends_as));
+        self.management.wanted.push((key, scope, ending));
     }
 
     /// One worker has nothing left in the scope of a waiting request.

@@ -6,7 +6,6 @@
 //! Never here: what a front end says.
 
 use crate::connection;
-use crate::log_budget::LogBudget;
 use crate::port::TargetPort;
 use crate::worker::Reactors;
 use rustix::fs::{Gid, Mode};
@@ -93,7 +92,6 @@ impl Bound {
         let shared = Arc::new(Shared {
             port,
             reactors,
-            log: Arc::new(LogBudget::new(Instant::now())),
             open: Mutex::new(HashMap::new()),
             closing: AtomicBool::new(false),
         });
@@ -113,7 +111,6 @@ pub struct Endpoint {
 struct Shared {
     port: Arc<TargetPort>,
     reactors: Arc<Reactors>,
-    log: Arc<LogBudget>,
     /// The connections, so that they can be ended from outside.
     open: Mutex<HashMap<u64, UnixStream>>,
     closing: AtomicBool,
@@ -173,7 +170,7 @@ fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
 
 fn begin(socket: UnixStream, number: u64, shared: &Arc<Shared>) {
     let log = |what: &str| {
-        if let Some(suppressed) = shared.log.spend(Instant::now()) {
+        if let Some(suppressed) = shared.port.log.spend(Instant::now()) {
             tracing::info!(target = shared.port.wwn(), suppressed, "{what}");
         }
     };
@@ -189,9 +186,9 @@ fn begin(socket: UnixStream, number: u64, shared: &Arc<Shared>) {
     log("a front end connected");
     let serving = Arc::clone(shared);
     let spawned = thread::Builder::new().name("connection".into()).stack_size(STACK_BYTES).spawn(move || {
-        let closed = connection::serve(socket, &serving.port, &serving.reactors, &serving.log);
+        let closed = connection::serve(socket, &serving.port, &serving.reactors);
         serving.open().remove(&number);
-        if let Some(suppressed) = serving.log.spend(Instant::now()) {
+        if let Some(suppressed) = serving.port.log.spend(Instant::now()) {
             tracing::info!(target = serving.port.wwn(), suppressed, "{closed}");
         }
     });

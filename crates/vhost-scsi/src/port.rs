@@ -5,12 +5,14 @@
 //! Below: `exec`'s snapshots.
 //! Never here: sockets.
 
+use crate::log_budget::LogBudget;
 use exec::snapshot::Published;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
 use target::LunMap;
 
 /// A target as its connections see it.
@@ -22,6 +24,8 @@ pub struct TargetPort {
     connections: AtomicUsize,
     claim: Mutex<Claim>,
     released: Condvar,
+    /// What the target's front ends and guests can have logged.
+    pub(crate) log: LogBudget,
 }
 
 /// Who may run rings: one connection at a time, because the rings of two guests know nothing of each other.
@@ -52,6 +56,7 @@ impl TargetPort {
             connections: AtomicUsize::new(0),
             claim: Mutex::new(Claim::default()),
             released: Condvar::new(),
+            log: LogBudget::new(Instant::now()),
         }
     }
 

@@ -10,7 +10,7 @@
 use crate::channels::Channels;
 use crate::control::Management;
 use crate::port::TargetPort;
-use crate::quiesce::{Scope, TaskName};
+use crate::quiesce::{Ending, Scope, TaskName};
 use crate::request::{self, NoRequest};
 use crate::response::{self, ResponseCode};
 use exec::snapshot::Cached;
@@ -21,6 +21,7 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 use target::io::{Completed, Io, IoKind, Submitted, Submitter, Token};
 use target::{Answer, Decision, IoPlan, LunMap};
 use virtqueue::{RingError, SplitRing};
@@ -106,7 +107,7 @@ struct Task {
     answer: Answer,
     response: IoBuf,
     buffer_bytes: u64,
-    ends_as: Option<ResponseCode>,
+    ends_as: Option<Ending>,
 }
 
 /// A queue on its worker.
@@ -248,8 +249,10 @@ impl Queue {
     }
 
     fn break_off(&mut self, error: RingError, submitter: &mut Submitter) {
-        // Once a ring: it is not looked at again.
-        tracing::warn!(target = self.port.wwn(), kind = ?self.kind, %error, "the guest broke a ring; it is stopped");
+        if let Some(suppressed) = self.port.log.spend(Instant::now()) {
+            let (target, kind) = (self.port.wwn(), self.kind);
+            tracing::warn!(target, ?kind, suppressed, %error, "the guest broke a ring; it is stopped");
+        }
         self.life = Life::Broken;
         if let Some(err) = &self.err {
             // SAFETY: the queue keeps the descriptor open, and the worker's `retired` after it.
@@ -365,7 +368,10 @@ impl Queue {
         // The token is the only way here, and it comes once.
         let task = self.tasks.remove(key);
         let written = match (task.ends_as, result) {
-            (Some(code), _) => response::refuse(code, task.buffer_bytes, &task.response),
+            (Some(ending), _) if ending.others_task_aborted && ending.by != task.name.client => {
+                response::answer(&Answer::task_aborted(task.buffer_bytes), &task.response)
+            }
+            (Some(ending), _) => response::refuse(ending.own, task.buffer_bytes, &task.response),
             (None, Ok(())) => response::answer(&task.answer, &task.response),
             (None, Err(error)) => {
                 response::answer(&target::io_failed(error, task.buffer_bytes), &task.response)
@@ -376,10 +382,10 @@ impl Queue {
     }
 
     /// Marks the tasks of a scope that are to end in another way than by their own result.
-    pub(crate) fn mark(&mut self, scope: &Scope, code: ResponseCode) {
+    pub(crate) fn mark(&mut self, scope: &Scope, ending: Ending) {
         for (_, task) in &mut self.tasks {
             if scope.contains(&task.name) {
-                task.ends_as = Some(code);
+                task.ends_as = Some(ending);
             }
         }
     }

@@ -35,15 +35,42 @@ pub enum Mail {
 pub struct Letter(LetterKind);
 
 pub(crate) enum LetterKind {
-    Start { parts: Box<QueueParts>, key: mpsc::Sender<QueueKey> },
-    Stop { key: QueueKey, stopped: mpsc::Sender<Stopped> },
-    Enable { key: QueueKey, enabled: bool },
-    SetCall { key: QueueKey, call: Option<OwnedFd> },
-    SetErr { key: QueueKey, err: Option<OwnedFd> },
-    SetKick { key: QueueKey, kick: Option<OwnedFd> },
-    Remap { key: QueueKey, memory: Arc<GuestMemory>, done: mpsc::Sender<Result<(), RingError>> },
+    Start {
+        parts: Box<QueueParts>,
+        key: mpsc::Sender<QueueKey>,
+    },
+    Stop {
+        key: QueueKey,
+        stopped: mpsc::Sender<Stopped>,
+    },
+    /// `done` is told when it is so; of a queue that is disabled, when all that it took is answered too.
+    Enable {
+        key: QueueKey,
+        enabled: bool,
+        done: mpsc::Sender<()>,
+    },
+    SetCall {
+        key: QueueKey,
+        call: Option<OwnedFd>,
+    },
+    SetErr {
+        key: QueueKey,
+        err: Option<OwnedFd>,
+    },
+    SetKick {
+        key: QueueKey,
+        kick: Option<OwnedFd>,
+    },
+    Remap {
+        key: QueueKey,
+        memory: Arc<GuestMemory>,
+        done: mpsc::Sender<Result<(), RingError>>,
+    },
     Quiesce(Quiesce),
-    ManagementQuiet { key: QueueKey, request: usize },
+    ManagementQuiet {
+        key: QueueKey,
+        request: usize,
+    },
 }
 
 /// What a worker has a timer for.
@@ -67,9 +94,9 @@ impl WaitingQuiesce {
     /// Takes note of the tasks under way: as long as there are more to come, and then for the last time.
     fn begin(&mut self, queues: &mut Slab<Queue>, common: &Common) {
         self.before = common.tasks_begun;
-        if let Some(code) = self.quiesce.ends_as {
+        if let Some(ending) = self.quiesce.ends_as {
             for (_, queue) in queues {
-                queue.mark(&self.quiesce.scope, code);
+                queue.mark(&self.quiesce.scope, ending);
             }
         }
     }
@@ -89,12 +116,15 @@ pub struct Worker {
     /// Queues that have answers to publish.
     dirty: Vec<u32>,
     ending: Vec<u32>,
+    /// Queues that were disabled and still have something under way.
+    parking: Vec<(QueueKey, mpsc::Sender<()>)>,
     /// Queues that have ended and whose last notification is handed over with the next round.
     ended: Vec<(mpsc::Sender<Stopped>, Stopped)>,
     common: Common,
     quiesces: Vec<WaitingQuiesce>,
-    /// Descriptors that an entry handed over in this round may still name.
-    retired: Vec<OwnedFd>,
+    /// Descriptors that an entry which was not handed over yet may still name, with the count of hand-overs
+    /// when they were given up.
+    retired: Vec<(u64, OwnedFd)>,
 }
 
 impl Worker {
@@ -109,6 +139,7 @@ impl Worker {
             timers: Timers::default(),
             dirty: Vec::new(),
             ending: Vec::new(),
+            parking: Vec::new(),
             ended: Vec::new(),
             common: Common::default(),
             quiesces: Vec::new(),
@@ -173,7 +204,7 @@ impl Worker {
         if old.is_some() {
             submitter.unwatch(old_tag);
         }
-        self.retired.extend(old);
+        self.retire(submitter, old);
         self.forget_polled(index);
         self.watch(submitter, index);
         self.activate(index);
@@ -246,6 +277,35 @@ impl Worker {
         }
     }
 
+    fn enable(&mut self, key: QueueKey, enabled: bool, done: mpsc::Sender<()>) {
+        let Some(queue) = self.queue(key) else { return };
+        queue.enabled = enabled;
+        self.activate(key.0.key);
+        if enabled {
+            let _ = done.send(());
+        } else {
+            self.parking.push((key, done));
+        }
+    }
+
+    /// Tells who disabled a queue that nothing which it took is under way any more.
+    fn tell_parked(&mut self) {
+        let queues = &self.queues;
+        self.parking.retain(|(QueueKey(tag), done)| {
+            let queue = queues.get(tag.key as usize).filter(|queue| queue.tag == *tag);
+            if queue.is_some_and(|queue| !queue.is_quiet()) {
+                return true;
+            }
+            let _ = done.send(());
+            false
+        });
+    }
+
+    /// Keeps a descriptor that is given up until no entry names it any more.
+    fn retire(&mut self, submitter: &Submitter, descriptor: Option<OwnedFd>) {
+        self.retired.extend(descriptor.map(|descriptor| (submitter.hand_overs(), descriptor)));
+    }
+
     /// Ends the queues that were told to and have nothing left to answer.
     fn end_quiet_queues(&mut self, submitter: &mut Submitter) {
         let mut ending = std::mem::take(&mut self.ending);
@@ -273,9 +333,9 @@ impl Worker {
         if queue.kick.is_some() {
             submitter.unwatch(queue.kick_tag);
         }
-        self.retired.extend(queue.kick.take());
-        self.retired.extend(queue.call.take());
-        self.retired.extend(queue.err.take());
+        for descriptor in [queue.kick.take(), queue.call.take(), queue.err.take()] {
+            self.retire(submitter, descriptor);
+        }
         if let Life::Ends(stopped) = queue.life {
             self.ended.push((stopped, Stopped { next_avail: queue.ring.next_avail() }));
         }
@@ -319,12 +379,7 @@ impl Work for Worker {
                 let _ = key.send(self.start(submitter, *parts));
             }
             LetterKind::Stop { key, stopped } => self.stop(key, stopped),
-            LetterKind::Enable { key, enabled } => {
-                if let Some(queue) = self.queue(key) {
-                    queue.enabled = enabled;
-                    self.activate(key.0.key);
-                }
-            }
+            LetterKind::Enable { key, enabled, done } => self.enable(key, enabled, done),
             LetterKind::SetCall { key, call } => {
                 if let Some(queue) = self.queue(key) {
                     let old = std::mem::replace(&mut queue.call, call);
@@ -333,13 +388,13 @@ impl Work for Worker {
                         // SAFETY: the queue keeps the descriptor open, and `retired` after it.
                         unsafe { submitter.notify(call.as_fd()) }
                     }
-                    self.retired.extend(old);
+                    self.retire(submitter, old);
                 }
             }
             LetterKind::SetErr { key, err } => {
                 if let Some(queue) = self.queue(key) {
                     let old = std::mem::replace(&mut queue.err, err);
-                    self.retired.extend(old);
+                    self.retire(submitter, old);
                 }
             }
             LetterKind::SetKick { key, kick } => self.set_kick(submitter, key, kick),
@@ -379,13 +434,18 @@ impl Work for Worker {
                     self.activate(tag.key);
                 }
             }
-            Event::KickEnded(tag) => {
-                if self.kicked(tag).is_some_and(|queue| queue.kick.is_some()) {
+            Event::KickEnded(tag, result) => {
+                if self.kicked(tag).is_none_or(|queue| queue.kick.is_none()) {
+                    return;
+                }
+                if result >= 0 {
+                    self.watch(submitter, tag.key);
+                } else {
                     // Not a descriptor that can be watched.  The guest is served all the same.
                     self.forget_polled(tag.key);
                     self.poll_by_time(tag.key);
-                    self.activate(tag.key);
                 }
+                self.activate(tag.key);
             }
             Event::Io(tag, result) => {
                 let Some(completed) = self.common.channels.completed(submitter, tag, result) else { return };
@@ -398,8 +458,8 @@ impl Work for Worker {
     }
 
     fn publish(&mut self, submitter: &mut Submitter) {
-        // Everything that was queued before this round's mail has been handed over.
-        self.retired.clear();
+        let hand_overs = submitter.hand_overs();
+        self.retired.retain(|&(retired_at, _)| retired_at >= hand_overs);
         for (sender, stopped) in self.ended.drain(..) {
             let _ = sender.send(stopped);
         }
@@ -407,6 +467,9 @@ impl Work for Worker {
             self.publish_queue(submitter, index);
         }
         self.answer_quiesces();
+        if !self.parking.is_empty() {
+            self.tell_parked();
+        }
         if !self.ending.is_empty() {
             self.end_quiet_queues(submitter);
         }

@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lunard", LUNARD),
     ("lunar", &["shell", "api", "initiator"]),
     ("stories", &[]),
+    ("benches", &["initiator", "stories"]),
     ("xtask", &["stories"]),
 ];
 

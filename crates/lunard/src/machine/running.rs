@@ -126,6 +126,9 @@ impl RunningMachine {
         let wait = move || {
             for Farewell { scope, close, last } in farewells {
                 reactors.quiesce(scope, close);
+                if let Some(error) = last.as_ref().and_then(Opened::settle) {
+                    tracing::error!("{error}");
+                }
                 drop(last);
             }
             let _ = done.send(());

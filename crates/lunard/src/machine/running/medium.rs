@@ -70,6 +70,14 @@ impl Opened {
         }
     }
 
+    /// Brings a file's cached writes to the disk, before its cache is given up or it is closed.  Returns what is
+    /// to be said if that fails.
+    pub(super) fn settle(&self) -> Option<String> {
+        let file = self.file.as_ref().filter(|file| file.geometry().write_cache)?;
+        let error = file.sync().err()?;
+        Some(format!("writes that were answered may not be on the disk of a storage object: {error}"))
+    }
+
     /// The same file with or without a write cache, under a number of its own.
     pub(super) fn with_write_back(&self, write_back: bool) -> Self {
         let file = self.file.as_ref().map(|file| Arc::new(file.with_write_back(write_back)));
