@@ -9,9 +9,10 @@
 use crate::config_space::config_space;
 use crate::port::TargetPort;
 use crate::queue::{QueueKind, QueueParts};
-use crate::share_check::ShareCheck;
+use crate::reactors::Reactors;
+use crate::signs_of_life::SignsOfLife;
 use crate::socket;
-use crate::worker::{LetterKind, QueueKey, Reactors, Worker, send};
+use crate::worker::{LetterKind, QueueKey, Worker, send};
 use memory::{GuestAddress, GuestMemory, RegionSpec, UserAddress};
 use reactor::Post;
 use std::io;
@@ -55,7 +56,7 @@ struct Connection {
     reactors: Arc<Reactors>,
     client: u64,
     memory: Arc<GuestMemory>,
-    share_check: ShareCheck,
+    signs: Arc<SignsOfLife>,
     inflight: Option<InflightRegion>,
     rings: Vec<RingSlot>,
 }
@@ -86,7 +87,7 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
         reactors: Arc::clone(reactors),
         client: NEXT_CLIENT.fetch_add(1, Ordering::Relaxed),
         memory: Arc::new(GuestMemory::empty()),
-        share_check: ShareCheck::default(),
+        signs: Arc::default(),
         inflight: None,
         rings: (0..QUEUES).map(|_| RingSlot::default()).collect(),
     };
@@ -229,10 +230,6 @@ impl Connection {
     }
 
     fn map_memory(&mut self, regions: Vec<Region>) -> Result<(), Closed> {
-        self.share_check.clear();
-        for region in &regions {
-            let _ = self.share_check.add(region);
-        }
         let specs = regions.into_iter().map(spec).collect();
         match GuestMemory::from_regions(specs) {
             Ok(memory) => self.use_memory(memory),
@@ -241,7 +238,6 @@ impl Connection {
     }
 
     fn add_region(&mut self, region: Region) -> Result<(), Closed> {
-        let _ = self.share_check.add(&region);
         match self.memory.with_region(spec(region)) {
             Ok(memory) => self.use_memory(memory),
             Err(error) => self.refuse_memory(&error.to_string()),
@@ -249,7 +245,6 @@ impl Connection {
     }
 
     fn remove_region(&mut self, guest: u64, user: u64, bytes: u64) -> Result<(), Closed> {
-        self.share_check.remove(user);
         match self.memory.without_region(GuestAddress(guest), UserAddress(user), bytes) {
             Some(memory) => self.use_memory(memory),
             None => self.refuse_memory("there is no such region"),
@@ -315,12 +310,6 @@ impl Connection {
         if !self.port.claim(self.client, &self.socket).map_err(|error| error.to_string())? {
             return Err("another front end is running this target's rings".into());
         }
-        if self.share_check.is_hole(addresses.avail) {
-            self.warn(
-                "the guest's memory looks private to the front end; start QEMU with a memory backend that \
-                 has share=on",
-            );
-        }
         let config = RingConfig {
             entries,
             desc: UserAddress(addresses.desc),
@@ -348,6 +337,7 @@ impl Connection {
             memory: Arc::clone(&self.memory),
             client: self.client,
             port: Arc::clone(&self.port),
+            signs: Arc::clone(&self.signs),
             features,
             call,
             err,

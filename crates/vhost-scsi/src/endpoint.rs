@@ -7,7 +7,7 @@
 
 use crate::connection;
 use crate::port::TargetPort;
-use crate::worker::Reactors;
+use crate::reactors::Reactors;
 use rustix::fs::{Gid, Mode};
 use rustix::io::Errno;
 use rustix::net::Shutdown;

@@ -13,6 +13,7 @@ use crate::port::TargetPort;
 use crate::quiesce::{Ending, Scope, TaskName};
 use crate::request::{self, NoRequest};
 use crate::response::{self, ResponseCode};
+use crate::signs_of_life::SignsOfLife;
 use exec::snapshot::Cached;
 use memory::{IoBuf, View};
 use reactor::KickTag;
@@ -117,6 +118,7 @@ pub(crate) struct Queue {
     pub(crate) view: View,
     pub(crate) client: u64,
     pub(crate) port: Arc<TargetPort>,
+    pub(crate) signs: Arc<SignsOfLife>,
     pub(crate) features: u64,
     pub(crate) call: Option<OwnedFd>,
     pub(crate) err: Option<OwnedFd>,
@@ -146,6 +148,7 @@ pub(crate) struct QueueParts {
     pub(crate) memory: Arc<memory::GuestMemory>,
     pub(crate) client: u64,
     pub(crate) port: Arc<TargetPort>,
+    pub(crate) signs: Arc<SignsOfLife>,
     pub(crate) features: u64,
     pub(crate) call: Option<OwnedFd>,
     pub(crate) err: Option<OwnedFd>,
@@ -155,7 +158,8 @@ pub(crate) struct QueueParts {
 
 impl Queue {
     pub(crate) fn new(parts: QueueParts, tag: KickTag) -> Self {
-        let QueueParts { kind, ring, memory, client, port, features, call, err, kick, enabled } = parts;
+        let QueueParts { kind, ring, memory, client, port, signs, features, call, err, kick, enabled } =
+            parts;
         Self {
             map: Cached::new(port.map()),
             view: View::new(memory),
@@ -167,6 +171,7 @@ impl Queue {
             ring,
             client,
             port,
+            signs,
             features,
             call,
             err,
@@ -177,6 +182,21 @@ impl Queue {
             life: Life::Runs,
             active: false,
             dirty: false,
+        }
+    }
+
+    /// Says so, once, when a guest that kicked has never offered anything.
+    pub(crate) fn look_for_sign(&self) {
+        self.signs.note_if(self.ring.has_work());
+        if self.signs.must_tell()
+            && let Some(suppressed) = self.port.log.spend(Instant::now())
+        {
+            tracing::warn!(
+                target = self.port.wwn(),
+                suppressed,
+                "the guest kicks and its rings stay empty, so its memory is probably private to the front end; \
+                 start QEMU with a memory backend that has share=on"
+            );
         }
     }
 
@@ -225,7 +245,10 @@ impl Queue {
         if self.taken.is_empty() && self.takes() {
             let mut heads = [0; BATCH_MAX];
             match self.ring.pop_batch(&mut heads) {
-                Ok(count) => self.taken.extend(heads.iter().take(count)),
+                Ok(count) => {
+                    self.taken.extend(heads.iter().take(count));
+                    self.signs.note_if(count > 0);
+                }
                 Err(error) => self.break_off(error, submitter),
             }
         }

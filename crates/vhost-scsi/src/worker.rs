@@ -6,13 +6,13 @@
 //! Never here: a lock, a wait, a system call of its own.
 
 use crate::queue::{Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
-use crate::quiesce::{Quiesce, Scope};
+use crate::quiesce::Quiesce;
+use crate::signs_of_life;
 use exec::timer::Timers;
 use memory::{GuestMemory, View};
-use reactor::{Event, Handle, KickTag, Post, StartError, Work};
+use reactor::{Event, KickTag, Post, Work};
 use slab::Slab;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 use target::io::Submitter;
@@ -20,6 +20,9 @@ use virtqueue::RingError;
 
 /// How often a ring without a kick descriptor is looked at while its reactor sleeps.
 const POLLED_RING_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Kicks of silent guests that are followed up at one time: a guest may kick as often as it likes.
+const WAITING_FOR_SIGNS_MAX: usize = 64;
 
 /// Which queue of a worker: a place, and a count that tells it from its earlier holders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +80,8 @@ pub(crate) enum LetterKind {
 enum Due {
     /// To look at the rings without a kick descriptor.
     PolledRings,
+    /// To see whether a guest that kicked has offered anything.
+    SignOfLife(QueueKey),
 }
 
 /// A quiescence that is under way.
@@ -112,7 +117,11 @@ pub struct Worker {
     active: Vec<u32>,
     /// Queues without a kick descriptor.
     polled: Vec<u32>,
+    /// Whether a timer is set for them.
+    polls_by_time: bool,
     timers: Timers<Due>,
+    /// Timers that wait for a sign of life.
+    waiting_for_signs: usize,
     /// Queues that have answers to publish.
     dirty: Vec<u32>,
     ending: Vec<u32>,
@@ -128,7 +137,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    fn new(post: Post<Worker>, peers: Arc<OnceLock<Vec<Post<Worker>>>>) -> Self {
+    pub(crate) fn new(post: Post<Worker>, peers: Arc<OnceLock<Vec<Post<Worker>>>>) -> Self {
         Self {
             post,
             peers,
@@ -136,7 +145,9 @@ impl Worker {
             generation: 0,
             active: Vec::new(),
             polled: Vec::new(),
+            polls_by_time: false,
             timers: Timers::default(),
+            waiting_for_signs: 0,
             dirty: Vec::new(),
             ending: Vec::new(),
             parking: Vec::new(),
@@ -187,7 +198,7 @@ impl Worker {
     }
 
     fn poll_by_time(&mut self, index: u32) {
-        if self.timers.next().is_none() {
+        if !std::mem::replace(&mut self.polls_by_time, true) {
             self.timers.set(Instant::now() + POLLED_RING_INTERVAL, Due::PolledRings);
         }
         self.polled.push(index);
@@ -274,6 +285,27 @@ impl Worker {
             // SAFETY: the queue keeps the descriptor open; a descriptor that is replaced stays in `retired`
             // until what was queued with it has been handed over.
             unsafe { submitter.notify(call.as_fd()) }
+        }
+    }
+
+    fn look_at_polled_rings(&mut self, now: Instant) {
+        for at in 0..self.polled.len() {
+            let Some(&index) = self.polled.get(at) else { break };
+            if self.queues.get(index as usize).is_some_and(Queue::has_work) {
+                self.activate(index);
+            }
+        }
+        self.polls_by_time = !self.polled.is_empty();
+        if self.polls_by_time {
+            self.timers.set(now + POLLED_RING_INTERVAL, Due::PolledRings);
+        }
+    }
+
+    /// Looks in a while whether the guest of a queue has offered anything yet.
+    fn wait_for_sign(&mut self, key: QueueKey) {
+        if self.waiting_for_signs < WAITING_FOR_SIGNS_MAX {
+            self.waiting_for_signs += 1;
+            self.timers.set(Instant::now() + signs_of_life::PATIENCE, Due::SignOfLife(key));
         }
     }
 
@@ -430,9 +462,14 @@ impl Work for Worker {
     fn event(&mut self, submitter: &mut Submitter, event: Event) {
         match event {
             Event::Kicked(tag) => {
-                if self.kicked(tag).is_some() {
-                    self.activate(tag.key);
+                let Some(queue) = self.kicked(tag) else { return };
+                let key = QueueKey(queue.tag);
+                let is_sign = queue.ring.has_work();
+                queue.signs.note_if(is_sign);
+                if !queue.signs.seen() {
+                    self.wait_for_sign(key);
                 }
+                self.activate(tag.key);
             }
             Event::KickEnded(tag, result) => {
                 if self.kicked(tag).is_none_or(|queue| queue.kick.is_none()) {
@@ -499,15 +536,15 @@ impl Work for Worker {
     }
 
     fn expired(&mut self, _: &mut Submitter, now: Instant) {
-        while let Some(Due::PolledRings) = self.timers.take_due(now) {
-            for at in 0..self.polled.len() {
-                let Some(&index) = self.polled.get(at) else { break };
-                if self.queues.get(index as usize).is_some_and(Queue::has_work) {
-                    self.activate(index);
+        while let Some(due) = self.timers.take_due(now) {
+            match due {
+                Due::PolledRings => self.look_at_polled_rings(now),
+                Due::SignOfLife(key) => {
+                    self.waiting_for_signs = self.waiting_for_signs.saturating_sub(1);
+                    if let Some(queue) = self.queue(key) {
+                        queue.look_for_sign();
+                    }
                 }
-            }
-            if !self.polled.is_empty() {
-                self.timers.set(now + POLLED_RING_INTERVAL, Due::PolledRings);
             }
         }
     }
@@ -529,52 +566,4 @@ impl Worker {
 /// that its supervisor starts a new one.
 pub(crate) fn send(post: &Post<Worker>, letter: LetterKind) {
     assert!(post.send(Mail::Private(Letter(letter))).is_ok(), "a reactor has stopped taking its mail");
-}
-
-/// All reactors of the process.
-pub struct Reactors {
-    handles: Vec<Handle<Worker>>,
-    next: AtomicUsize,
-}
-
-impl Reactors {
-    /// Starts `count` reactors, at least one.
-    ///
-    /// # Errors
-    /// [`StartError`].
-    pub fn start(count: usize) -> Result<Arc<Self>, StartError> {
-        let peers = Arc::new(OnceLock::new());
-        let mut handles = Vec::new();
-        for index in 0..count.max(1) {
-            let peers = Arc::clone(&peers);
-            handles.push(reactor::spawn(format!("reactor-{index}"), move |post| Worker::new(post, peers))?);
-        }
-        let posts = handles.iter().map(|handle| handle.post().clone()).collect();
-        assert!(peers.set(posts).is_ok(), "set once, here");
-        Ok(Arc::new(Self { handles, next: AtomicUsize::new(0) }))
-    }
-
-    /// A reactor for the next queue.
-    pub(crate) fn next(&self) -> &Post<Worker> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.handles[turn % self.handles.len()].post()
-    }
-
-    /// Returns when nothing in `scope` that was in flight at the call is left, on any reactor, and its answers
-    /// are visible.  With `close` every reactor then closes its channel into that backstore, which must be in
-    /// no map any more.  Blocks as long as the backstore does.
-    pub fn quiesce(&self, scope: Scope, close: Option<u64>) {
-        let (sender, quiet) = mpsc::channel();
-        for handle in &self.handles {
-            let sender = sender.clone();
-            let done = Box::new(move || {
-                let _ = sender.send(());
-            });
-            send(handle.post(), LetterKind::Quiesce(Quiesce { scope, ends_as: None, close, done }));
-        }
-        drop(sender);
-        for _ in &self.handles {
-            let _ = quiet.recv();
-        }
-    }
 }
