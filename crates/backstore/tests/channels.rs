@@ -122,6 +122,15 @@ impl Rig {
     }
 }
 
+/// Loop devices and mounts take root.  Says what is left out where the tests run without.
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("left out: this test needs root, for a loop device or a mount");
+    }
+    root
+}
+
 fn pattern(bytes: usize, seed: u8) -> Vec<u8> {
     (0..bytes).map(|i| u8::try_from((i * 7 + i / 251) % 256).unwrap() ^ seed).collect()
 }
@@ -226,6 +235,9 @@ fn a_file_that_was_cut_fails_the_read_and_not_the_process() {
 
 #[test]
 fn a_full_device_is_no_space() {
+    if !is_root() {
+        return;
+    }
     let rig = Rig::new(BlockLikeFull::open());
     assert_eq!(rig.run(IoKind::Write { durable: false }, 0, &[(0, 4096)]), Err(BackstoreError::NoSpace));
 }
@@ -348,6 +360,9 @@ impl Drop for Loop {
 
 #[test]
 fn a_block_device_keeps_what_is_written_wherever_the_buffers_lie() {
+    if !is_root() {
+        return;
+    }
     let device = Loop::new(1 << 20, &[]);
     let store = BlockDevice::open(&device.options()).unwrap();
     assert_eq!((store.geometry().bytes, store.geometry().block_bytes), (1 << 20, 512));
@@ -358,6 +373,9 @@ fn a_block_device_keeps_what_is_written_wherever_the_buffers_lie() {
 
 #[test]
 fn a_large_misaligned_transfer_goes_through_the_bounce_buffer_in_pieces() {
+    if !is_root() {
+        return;
+    }
     let device = Loop::new(4 << 20, &[]);
     let rig = Rig::new(BlockDevice::open(&device.options()).unwrap());
     let data = pattern(3 << 20, 9);
@@ -370,6 +388,9 @@ fn a_large_misaligned_transfer_goes_through_the_bounce_buffer_in_pieces() {
 
 #[test]
 fn a_claimed_device_is_busy_for_the_next_opener() {
+    if !is_root() {
+        return;
+    }
     let device = Loop::new(1 << 20, &[]);
     let _first = BlockDevice::open(&device.options()).unwrap();
     let error = BlockDevice::open(&device.options()).err().unwrap();
@@ -378,6 +399,9 @@ fn a_claimed_device_is_busy_for_the_next_opener() {
 
 #[test]
 fn a_read_only_device_is_seen_and_kept_read_only() {
+    if !is_root() {
+        return;
+    }
     let device = Loop::new(1 << 20, &["--read-only"]);
     let options = device.options();
     assert!(BlockDevice::open(&options).unwrap().geometry().read_only);
@@ -393,6 +417,9 @@ fn a_read_only_device_is_seen_and_kept_read_only() {
 
 #[test]
 fn real_sector_sizes_are_seen() {
+    if !is_root() {
+        return;
+    }
     let device = Loop::new(1 << 20, &["--sector-size", "4096"]);
     let store = BlockDevice::open(&device.options()).unwrap();
     assert_eq!((store.geometry().block_bytes, store.geometry().physical_block_bytes), (4096, 4096));

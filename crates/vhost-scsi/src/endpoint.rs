@@ -158,7 +158,9 @@ fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
                     return;
                 }
                 // Out of descriptors or memory: it may pass, and until then there is nothing to be done.
-                tracing::warn!(target = shared.port.wwn(), %error, "cannot accept a front end");
+                if let Some(suppressed) = shared.port.log.spend(Instant::now()) {
+                    tracing::warn!(target = shared.port.wwn(), suppressed, %error, "cannot accept a front end");
+                }
                 thread::sleep(std::time::Duration::from_secs(1));
                 continue;
             }
