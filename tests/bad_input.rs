@@ -88,7 +88,7 @@ fn names_and_numbers_that_are_wrong_or_taken_are_refused() -> Result<()> {
             (format!("/backstores/fileio create disk2 {file} 1.5G"), &["Cannot interpret size", "1.5G"]),
             (format!("/backstores/fileio create disk2 {file} lots"), &["Cannot interpret size", "lots"]),
             ("/backstores/ramdisk create r0 -1M".into(), &["-1M"]),
-            (format!("/backstores/fileio create disk2 {file} 1M junk more of it"), &["junk"]),
+            (format!("/backstores/fileio create disk2 {file} 1M true true serial junk"), &["junk"]),
             ("/nosuch ls".into(), &["No such path /nosuch"]),
             ("frobnicate".into(), &["frobnicate"]),
         ],
@@ -109,7 +109,7 @@ fn files_and_devices_that_cannot_serve_are_refused() -> Result<()> {
             (format!("/backstores/block create d {here}"), &["directory"]),
             (format!("/backstores/block create d {here}/disk0"), &["/disk0"]),
             ("/backstores/block create d /dev/null".into(), &["/dev/null"]),
-            (format!("/backstores/fileio create f {here} 1M"), &["directory"]),
+            (format!("/backstores/fileio create f {here} 1M"), &["exists but is not a file"]),
             (format!("/backstores/fileio create f {here}/new 1000"), &["/new", "1000"]),
             (format!("/backstores/fileio create f {here}/new"), &["size"]),
             (format!("/backstores/fileio create f {here}/nosuch/new 1M"), &["/nosuch/new"]),
@@ -178,7 +178,7 @@ fn a_path_that_the_daemon_may_not_open_names_user_and_group() -> Result<()> {
 fn without_a_daemon_the_shell_says_how_to_start_it() -> Result<()> {
     let scratch = Scratch::new()?;
     let answer = Places::in_scratch(&scratch).shell()?.run(&["/vhost", "create"])?;
-    assert_one_clear_line("/vhost create", &answer, &["lunard is not running", "start"]);
+    assert_one_clear_line("/vhost create", &answer, &["no lunard is running", "start it"]);
     Ok(())
 }
 

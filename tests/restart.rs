@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use stories::daemon::Daemon;
+use stories::deadline::Deadline;
 use stories::stage::Stage;
 
 const WWN: &str = "naa.500140568720f76f";
@@ -68,5 +69,35 @@ fn a_backstore_whose_file_is_gone_is_missing_and_all_else_serves() -> Result<()>
     assert!(line("o- disk1 ").contains("issing") || line("o- disk1 ").contains("MISSING"), "{listed}");
     assert!(line("o- disk0 ").contains("(16.0MiB) write-back activated"), "{listed}");
     assert!(stage.daemon.socket(WWN).exists());
+    Ok(())
+}
+
+#[test]
+fn a_missing_file_is_served_when_it_appears_and_is_whole() -> Result<()> {
+    let mut stage = Stage::set()?;
+    configure(&stage)?;
+    let path = stage.scratch.join("disk1");
+    let bytes = std::fs::metadata(&path)?.len();
+    stage.daemon.kill()?;
+    std::fs::remove_file(&path)?;
+    stage.daemon.restart()?;
+    let is_missing = || -> Result<bool> {
+        let listed = stage.shell.well("ls /backstores/fileio")?;
+        let line = listed.lines().find(|line| line.contains("o- disk1 ")).unwrap_or_default();
+        Ok(line.to_lowercase().contains("missing"))
+    };
+    assert!(is_missing()?);
+    let file = std::fs::File::create(&path)?;
+    file.set_len(bytes / 2)?;
+    // Long enough for a look that takes half a file for the whole.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(is_missing()?, "half a file was served");
+    file.set_len(bytes)?;
+    Deadline::seconds(30).until("the file to be served", || Ok((!is_missing()?).then_some(())))?;
+    assert!(
+        stage.daemon.log().contains("storage object fileio/disk1 has appeared"),
+        "{}",
+        stage.daemon.log()
+    );
     Ok(())
 }

@@ -6,8 +6,8 @@
 use anyhow::{Result, bail};
 use initiator::load::{self, Load, Report};
 use initiator::{Guest, LunAddress};
-use stories::process::Process;
 use std::time::Duration;
+use stories::process::Process;
 
 /// Microseconds of one clock tick of the kernel's accounts (USER_HZ, 100 on every architecture we run on).
 const TICK_US: u64 = 10_000;

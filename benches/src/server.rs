@@ -157,16 +157,19 @@ pub(crate) fn linux() -> Options {
 pub(crate) fn boot(socket: &Path, options: &Options) -> Result<Guest> {
     let mut refused = None;
     // The file of a socket may exist a moment before anyone listens.
-    let booted = Deadline::seconds(10).until("a guest to boot", || match Guest::boot(socket, options.clone()) {
-        Ok(guest) => Ok(Some(guest)),
-        Err(error) => {
-            refused = Some(error);
-            Ok(None)
-        }
-    });
+    let booted =
+        Deadline::seconds(10).until("a guest to boot", || match Guest::boot(socket, options.clone()) {
+            Ok(guest) => Ok(Some(guest)),
+            Err(error) => {
+                refused = Some(error);
+                Ok(None)
+            }
+        });
     match (booted, refused) {
         (Ok(guest), _) => Ok(guest),
-        (Err(_), Some(error)) => Err(error).with_context(|| format!("no guest boots on {}", socket.display())),
+        (Err(_), Some(error)) => {
+            Err(error).with_context(|| format!("no guest boots on {}", socket.display()))
+        }
         (Err(error), None) => Err(error),
     }
 }

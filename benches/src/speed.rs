@@ -84,7 +84,12 @@ pub(crate) fn measure(peer: Option<&Path>, turns: Turns, only: &str) -> Result<(
             println!("{}", row.text(case.name, disk.name));
         }
     }
-    println!("\nmedians of {} turns of {} s; load at the end {}", turns.rounds, turns.seconds, machine::load());
+    println!(
+        "\nmedians of {} turns of {} s; load at the end {}",
+        turns.rounds,
+        turns.seconds,
+        machine::load()
+    );
     Ok(())
 }
 
@@ -122,13 +127,7 @@ fn boot_peer(program: &Path, scratch: &Scratch, name: &str, disk: &Path) -> Resu
     Ok((peer, guest))
 }
 
-fn by_turns(
-    case: &Case,
-    disk: &mut Disk<'_>,
-    lunar: &mut Lunar,
-    disks: &Disks,
-    turns: Turns,
-) -> Result<Row> {
+fn by_turns(case: &Case, disk: &mut Disk<'_>, lunar: &mut Lunar, disks: &Disks, turns: Turns) -> Result<Row> {
     let load = Load {
         queue_depth: case.queue_depth,
         duration: turns.duration(),

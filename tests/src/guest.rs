@@ -11,7 +11,7 @@ use crate::daemon::read_lossy;
 use crate::deadline::Deadline;
 use crate::initramfs;
 use crate::kernel::Kernel;
-use crate::process::{Process, command};
+use crate::process::{Process, command, run_well};
 use crate::programs::host_program;
 use crate::scratch::Scratch;
 use anyhow::{Context, Result, bail};
@@ -291,6 +291,19 @@ pub fn memory_options(options: &[String], mebibytes: u32) -> Vec<String> {
     own
 }
 
+/// Major and minor release of the QEMU that runs guests.
+pub fn qemu_version() -> Result<(u32, u32)> {
+    let said = run_well(command(host_program(QEMU)?).arg("--version"), Duration::from_secs(30))?;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    version_in(&said).with_context(|| format!("{QEMU} names no version: {said}"))
+}
+
+/// The first `N.N` after the word `version`.
+fn version_in(said: &str) -> Option<(u32, u32)> {
+    let mut numbers = said.split_once("version ")?.1.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
 fn refs(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
 }
@@ -317,6 +330,12 @@ mod tests {
     fn a_tail_starts_with_a_line() {
         assert_eq!(tail("one\ntwo\nthree\n", 8), "three\n");
         assert_eq!(tail("one\ntwo\n", 100), "one\ntwo\n");
+    }
+
+    #[test]
+    fn versions_are_read_from_what_qemu_says() {
+        assert_eq!(version_in("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)\n"), Some((10, 0)));
+        assert_eq!(version_in("QEMU emulator"), None);
     }
 
     #[test]

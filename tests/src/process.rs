@@ -137,6 +137,18 @@ impl Process {
         Ok(status)
     }
 
+    /// Ends it and all that it started, directly or not, with SIGKILL.
+    pub fn kill_all(&mut self) -> Result<ExitStatus> {
+        // Those that are started meanwhile escape; what starts them is killed first.
+        let all = descendants(self.id());
+        let status = self.kill()?;
+        for pid in all.into_iter().filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+            // It may have ended by itself.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        Ok(status)
+    }
+
     /// Bytes of anonymous memory it has resident: `RssAnon`, which leaves out what it shares with a guest.
     pub fn rss_anon_bytes(&self) -> Result<u64> {
         let path = format!("/proc/{}/status", self.id());
@@ -156,6 +168,27 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.kill();
     }
+}
+
+/// The processes that one started and that these started, the older before the younger.
+fn descendants(id: u32) -> Vec<u32> {
+    let numbers = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let pairs: Vec<(u32, u32)> = ids.filter_map(|id| Some((id, parent_of(id)?))).collect();
+    let mut found = vec![id];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        found.extend(pairs.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
+        next += 1;
+    }
+    found.remove(0);
+    found
+}
+
+fn parent_of(id: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // proc(5): the parent is the second field after the name.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 fn rss_anon_of(status: &str) -> Option<u64> {
@@ -205,6 +238,21 @@ mod tests {
         drop(process);
         assert!(!std::path::Path::new(&proc).exists());
         Ok(())
+    }
+
+    #[test]
+    fn kill_all_ends_what_a_process_started() -> Result<()> {
+        let mut shell = Process::spawn(command("sh").args(["-c", "sh -c 'sleep 1000; true'; true"]))?;
+        let sleep = Deadline::seconds(10).until("two descendants", || {
+            let found = descendants(shell.id());
+            Ok((found.len() == 2).then(|| found[1]))
+        })?;
+        shell.kill_all()?;
+        Deadline::seconds(10).until("the end of the last", || {
+            // Whoever inherits it may not have reaped it yet: a zombie has ended.
+            let stat = std::fs::read_to_string(format!("/proc/{sleep}/stat")).unwrap_or_default();
+            Ok((stat.is_empty() || stat.contains(") Z ")).then_some(()))
+        })
     }
 
     #[test]

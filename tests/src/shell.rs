@@ -3,6 +3,7 @@
 //!
 //! Above: the stories and `cargo xtask demo`.  Below: the program `lunar`.
 
+use crate::guest::qemu_version;
 use crate::process::{command, run};
 use crate::programs::built;
 use anyhow::{Result, bail};
@@ -13,6 +14,9 @@ use std::time::Duration;
 
 /// How long one invocation may take.
 const SHELL_LIMIT: Duration = Duration::from_secs(60);
+
+/// The first QEMU that counts the time until it connects again in milliseconds.
+const RECONNECTS_IN_MILLISECONDS: (u32, u32) = (9, 2);
 
 /// What one invocation of `lunar` answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +69,12 @@ impl Shell {
     pub fn qemu(&self, wwn: &str, options: &[&str]) -> Result<Vec<String>> {
         let mut words = vec!["qemu", wwn];
         words.extend(options);
+        // Said only where it matters, so that the stories type what users do.
+        let (major, minor) = qemu_version()?;
+        let version = format!("{major}.{minor}");
+        if (major, minor) < RECONNECTS_IN_MILLISECONDS {
+            words.extend(["--qemu-version", &version]);
+        }
         let answer = self.run(&words)?;
         if answer.status != 0 {
             bail!("`lunar qemu {wwn}` ended with {}: {}", answer.status, answer.stderr);

@@ -15,7 +15,10 @@ pub(crate) fn visibly(command: &mut Command, limit: Duration) -> Result<()> {
     match process.wait(Deadline::after(limit))? {
         Some(status) if status.success() => Ok(()),
         Some(status) => bail!("{} failed, {status}", describe(command)),
-        None => bail!("{} is not done after {} s", describe(command), limit.as_secs()),
+        None => {
+            process.kill_all()?;
+            bail!("{} is not done after {} s", describe(command), limit.as_secs())
+        }
     }
 }
 
@@ -29,6 +32,11 @@ pub(crate) fn describe(command: &Command) -> String {
     {
         words.drain(..4);
     }
+    if let Some(program) = words.first_mut()
+        && let Some((_, name)) = program.rsplit_once('/')
+    {
+        *program = name.to_owned();
+    }
     words.join(" ")
 }
 
@@ -39,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_command_as_typed() {
-        let error = visibly(command("sh").args(["-c", "exit 7"]), Duration::from_secs(10)).unwrap_err();
+        let error = visibly(command("/bin/sh").args(["-c", "exit 7"]), Duration::from_secs(10)).unwrap_err();
         assert_eq!(error.to_string(), "sh -c exit 7 failed, exit status: 7");
     }
 

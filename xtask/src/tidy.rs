@@ -8,11 +8,13 @@
 //! finds what breaks them.
 
 mod crates;
+mod deviations;
 mod files;
 
 use crate::cargo::{cargo, metadata};
 use crate::run::visibly;
 use anyhow::{Result, bail};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 use stories::process::{command, run_well};
@@ -50,12 +52,20 @@ fn lints() -> Result<()> {
 
 fn house_rules() -> Result<()> {
     let mut faults = crates::check(&metadata()?.packages);
+    let (mut functions, mut deviations) = (BTreeSet::new(), String::new());
     for path in tracked()? {
         // What is no text is nobody's to read, and what was deleted but not yet committed is gone.
         if let Ok(text) = std::fs::read_to_string(workspace().join(&path)) {
             faults.extend(files::check(Path::new(&path), &text));
+            if path.ends_with(".rs") {
+                deviations::gather_functions(&text, &mut functions);
+            }
+            if path == deviations::FILE {
+                deviations = text;
+            }
         }
     }
+    faults.extend(deviations::check(&deviations, &functions));
     match faults.as_slice() {
         [] => Ok(()),
         faults => bail!("{} faults\n{}", faults.len(), faults.join("\n")),

@@ -87,7 +87,7 @@ impl ClientError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoDaemon { .. } => Some(
-                "start it with `lunard` or `systemctl start lunard`; if it runs elsewhere, name its \
+                "start it with `lunard`; if it runs elsewhere, name its \
                  --runtime-dir"
                     .to_owned(),
             ),

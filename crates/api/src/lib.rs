@@ -13,4 +13,4 @@ mod places; // where to ask
 
 pub use client::{Client, ClientError, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 pub use owner::{Owner, group_name, user_name};
-pub use places::{default_runtime_dir, default_state_dir};
+pub use places::{absolute, default_runtime_dir, default_state_dir};

@@ -23,6 +23,12 @@ pub fn default_state_dir() -> Option<PathBuf> {
     default_dir("/var/lib/lunar", "XDG_STATE_HOME", Some(".local/state"))
 }
 
+/// A directory as it is for everybody: a relative one is that below the working directory.
+#[must_use]
+pub fn absolute(directory: PathBuf) -> PathBuf {
+    std::path::absolute(&directory).unwrap_or(directory)
+}
+
 fn default_dir(of_root: &str, variable: &str, below_home: Option<&str>) -> Option<PathBuf> {
     if nix::unistd::geteuid().is_root() {
         return Some(PathBuf::from(of_root));

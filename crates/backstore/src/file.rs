@@ -89,6 +89,14 @@ impl FileStore {
         Self { file: Arc::clone(&self.file), geometry, write_back, created: None }
     }
 
+    /// Brings everything that was written to stable storage.  Waits for it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&self) -> std::io::Result<()> {
+        self.file.sync_data()
+    }
+
     /// The path of the file, when [`FileStore::open`] made it.
     pub fn created(&self) -> Option<&Path> {
         self.created.as_deref()

@@ -90,7 +90,7 @@ fn with_shell(
 }
 
 fn runtime_dir(options: &Options) -> Result<PathBuf, Failure> {
-    options.runtime_dir.clone().or_else(api::default_runtime_dir).ok_or_else(|| {
+    options.runtime_dir.clone().or_else(api::default_runtime_dir).map(api::absolute).ok_or_else(|| {
         Failure::new("XDG_RUNTIME_DIR is not set, so that nobody knows where lunard listens")
             .hint("give --runtime-dir, or set LUNAR_RUNTIME_DIR")
     })

@@ -98,8 +98,8 @@ pub(crate) struct DeviceOptions {
     #[arg(long, value_enum, default_value_t = Transport::VhostUser)]
     pub(crate) transport: Transport,
 
-    /// How many request queues the adapter has, 1 to 1022; one for each CPU of the guest if left out
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1022))]
+    /// How many request queues the adapter has, 1 to 254; one for each CPU of the guest if left out
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=254))]
     pub(crate) queues: Option<u16>,
 
     /// Which QEMU reads the options, such as 8.2; one from 9.2 on if left out

@@ -54,7 +54,7 @@ fn no_daemon_is_one_line_and_how_to_start_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let at = directory.path().display();
     let err = format!(
-        "no lunard is running at {at}/api.sock\nhint: start it with `lunard` or `systemctl start lunard`; if it runs \
+        "no lunard is running at {at}/api.sock\nhint: start it with `lunard`; if it runs \
          elsewhere, name its --runtime-dir\n"
     );
     let at = at.to_string();

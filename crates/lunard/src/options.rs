@@ -47,7 +47,7 @@ impl Options {
     /// [`StartError::NoDirectory`].
     pub fn state_dir(&self) -> Result<PathBuf, StartError> {
         let given = self.state_dir.clone().or_else(api::default_state_dir);
-        given.ok_or(StartError::NoDirectory { what: "state" })
+        given.map(api::absolute).ok_or(StartError::NoDirectory { what: "state" })
     }
 
     /// The runtime directory.
@@ -56,7 +56,7 @@ impl Options {
     /// [`StartError::NoDirectory`].
     pub fn runtime_dir(&self) -> Result<PathBuf, StartError> {
         let given = self.runtime_dir.clone().or_else(api::default_runtime_dir);
-        given.ok_or(StartError::NoDirectory { what: "runtime" })
+        given.map(api::absolute).ok_or(StartError::NoDirectory { what: "runtime" })
     }
 
     /// How many threads move guests' data.

@@ -200,6 +200,31 @@ fn a_number_that_was_taken_meanwhile_is_chosen_again() {
 }
 
 #[test]
+fn steps_that_are_no_longer_right_are_prepared_again() {
+    let scratch = tempfile::tempdir().unwrap();
+    let plane = Plane::start(scratch.path());
+    plane.apply([ramdisk("a")]).unwrap();
+    let set = |attribute: &str| Change::SetAttribute {
+        id: id(Kind::Ramdisk, "a"),
+        attribute: attribute.to_owned(),
+        value: "0".to_owned(),
+    };
+    plane.machine.hang("/dev/hung");
+    let answer = submit(&plane, [block("slow", "/dev/hung"), set("emulate_tas")]);
+    plane.machine.wait_until_hung(1);
+    plane.apply([set("emulate_fua_write")]).unwrap();
+    plane.machine.release("/dev/hung");
+    plane.block_on(answer).unwrap();
+    // What was prepared first would have taken the other change back.
+    let last = plane.machine.committed().into_iter().rev().find_map(|step| match step {
+        Step::UpdateBackstore(backstore) => Some(backstore),
+        _ => None,
+    });
+    assert_eq!(last.as_ref(), plane.model().backstores().values().find(|b| b.name.as_str() == "a"));
+    assert_eq!(plane.machine.undone(), 1);
+}
+
+#[test]
 fn a_name_that_was_taken_meanwhile_is_refused() {
     let scratch = tempfile::tempdir().unwrap();
     let plane = Plane::start(scratch.path());

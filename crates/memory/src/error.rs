@@ -35,6 +35,10 @@ pub enum MappingError {
     /// The descriptor is a socket, a pipe, a directory: nothing that holds memory.
     #[error("the descriptor is neither a file nor a memory device")]
     NotAFile,
+    /// A touch of the memory could wait for another process or another host, and so could every guest that
+    /// shares a thread with this one.
+    #[error("the file is on a file system that another process or host serves")]
+    Remote,
     /// A system call failed; `EACCES` means that the descriptor is read-only.
     #[error("{call} failed")]
     Os {

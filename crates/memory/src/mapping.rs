@@ -117,15 +117,26 @@ impl Drop for Mapping {
     }
 }
 
+/// File systems whose pages come from another process or another host: FUSE, NFS, CIFS, SMB2, 9P, Ceph, AFS.
+const REMOTE_MAGICS: [u32; 7] =
+    [0x6573_5546, 0x6969, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x00c3_6400, 0x5346_414f];
+
 /// The unit in which `file` can be mapped: a page, on hugetlbfs a huge page.
 fn page_bytes(file: BorrowedFd<'_>) -> Result<u64, MappingError> {
     let page = rustix::param::page_size() as u64;
     let fs = rustix::fs::fstatfs(file).map_err(|errno| os("fstatfs", errno))?;
+    if is_remote(i128::from(fs.f_type)) {
+        return Err(MappingError::Remote);
+    }
     if fs.f_type != HUGETLBFS_MAGIC {
         return Ok(page);
     }
     let huge_page = u64::try_from(fs.f_bsize).unwrap_or(page);
     Ok(if huge_page.is_power_of_two() { huge_page.max(page) } else { page })
+}
+
+fn is_remote(file_system_magic: i128) -> bool {
+    REMOTE_MAGICS.iter().any(|&magic| i128::from(magic) == file_system_magic)
 }
 
 fn check_length(file: BorrowedFd<'_>, needed_bytes: u64) -> Result<(), MappingError> {

@@ -23,7 +23,7 @@ impl BackstoreName {
 
     /// The longest name that `emulate_model_alias` shows to guests, in bytes.
     ///
-    /// The field of INQUIRY (SPC-4 6.6.2, PRODUCT IDENTIFICATION) has 16; LIO keeps one for a terminator,
+    /// The field of INQUIRY (SPC-4, PRODUCT IDENTIFICATION) has 16; LIO keeps one for a terminator,
     /// and a disk that moves between the two must not change its name on the way.
     pub const PRODUCT_BYTES_MAX: usize = 15;
 
@@ -109,7 +109,7 @@ impl UnitSerial {
     /// The longest serial number, in bytes: LIO's.
     pub const BYTES_MAX: usize = 253;
 
-    /// Takes a serial number as typed: printable ASCII (SPC-4 7.8.18), without a space at either end.
+    /// Takes a serial number as typed: printable ASCII (SPC-4, Unit Serial Number page), without a space at either end.
     ///
     /// # Errors
     /// [`Refusal::UnitSerialInvalid`].

@@ -42,7 +42,7 @@ impl TpgTag {
 pub struct Lun(u16);
 
 impl Lun {
-    /// The highest number: 14 bits of flat space addressing (SAM-5 4.7.7.3), all that virtio-scsi carries.
+    /// The highest number: 14 bits of flat space addressing (SAM-5), all that virtio-scsi carries.
     pub const MAX: u16 = 16383;
 
     /// Takes a number from outside.
@@ -60,7 +60,7 @@ impl Lun {
     }
 }
 
-/// A relative target port identifier, 1 to 65535 (SPC-4 7.8.6.6): unique among all target port groups.
+/// A relative target port identifier, 1 to 65535 (SPC-4, relative target port designator): unique among all target port groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelativePort(NonZeroU16);
 

@@ -24,6 +24,8 @@ const SUBMISSIONS_MAX: u32 = 256;
 const COMPLETIONS_MAX: u32 = 4096;
 /// Completions taken in one round, so that a busy disk cannot keep the rings waiting.
 const COMPLETIONS_A_ROUND: usize = 256;
+/// Messages taken in one round, so that a front end that never stops talking cannot either.
+const MAIL_A_ROUND: usize = 64;
 /// The stack of a reactor thread in bytes.  The loop is flat.
 const STACK_BYTES: usize = 512 * 1024;
 
@@ -152,17 +154,19 @@ impl<W: Work> Loop<W> {
     /// One round; returns whether there was anything to do.
     fn round(&mut self) -> bool {
         let mut busy = false;
-        while let Some(mail) = self.receiver.take() {
+        for _ in 0..MAIL_A_ROUND {
+            let Some(mail) = self.receiver.take() else { break };
             self.work.mail(&mut self.submitter, mail);
             busy = true;
         }
         busy |= self.work.poll(&mut self.submitter);
-        if self.submitter.is_pending() || self.submitter.ring.submission().taskrun() {
-            self.enter(0, None);
-        }
         busy |= self.take_completions();
         self.run_timers();
         self.work.publish(&mut self.submitter);
+        // Last, so that the notifications of this round leave with it.
+        if self.submitter.is_pending() || self.submitter.ring.submission().taskrun() {
+            self.enter(0, None);
+        }
         busy
     }
 
@@ -245,6 +249,7 @@ mod tests {
     enum Mail {
         Watch(Arc<OwnedFd>, KickTag),
         Unwatch(KickTag),
+        KickAndUnwatch(Arc<OwnedFd>, KickTag),
         Nop(IoTag),
         Notify(Arc<OwnedFd>),
         Timer(Duration),
@@ -267,6 +272,10 @@ mod tests {
                     self.report.send("watching".into()).unwrap();
                 },
                 Mail::Unwatch(tag) => submitter.unwatch(tag),
+                Mail::KickAndUnwatch(fd, tag) => {
+                    rustix::io::write(&*fd, &1_u64.to_ne_bytes()).unwrap();
+                    submitter.unwatch(tag);
+                }
                 // SAFETY: a no-op points at nothing.
                 Mail::Nop(tag) => unsafe { submitter.push_io(opcode::Nop::new().build(), tag) },
                 // SAFETY: `kept` keeps the descriptor open.
@@ -332,7 +341,38 @@ mod tests {
             assert_eq!(reports.recv_timeout(PATIENCE).unwrap(), "Kicked(KickTag { key: 5, generation: 9 })");
         }
         reactor.post().send(Mail::Unwatch(KickTag { key: 5, generation: 9 })).ok().unwrap();
-        assert_eq!(reports.recv_timeout(PATIENCE).unwrap(), "KickEnded(KickTag { key: 5, generation: 9 })");
+        assert_eq!(
+            reports.recv_timeout(PATIENCE).unwrap(),
+            "KickEnded(KickTag { key: 5, generation: 9 }, -125)"
+        );
+    }
+
+    #[test]
+    fn a_kick_at_the_moment_of_the_end_does_not_keep_the_watch() {
+        let (reactor, reports) = start();
+        let kick = an_eventfd();
+        let tag = KickTag { key: 5, generation: 9 };
+        reactor.post().send(Mail::Watch(Arc::clone(&kick), tag)).ok().unwrap();
+        assert_eq!(reports.recv_timeout(PATIENCE).unwrap(), "watching");
+        reactor.post().send(Mail::KickAndUnwatch(kick, tag)).ok().unwrap();
+        while !reports.recv_timeout(PATIENCE).unwrap().starts_with("KickEnded") {}
+    }
+
+    #[test]
+    fn a_notification_that_cannot_be_taken_is_not_kept() {
+        let (reactor, _reports) = start();
+        let call = an_eventfd();
+        rustix::io::write(&*call, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+        reactor.post().send(Mail::Notify(Arc::clone(&call))).ok().unwrap();
+        let end = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < end {
+            std::thread::yield_now();
+        }
+        let mut count = [0; 8];
+        rustix::io::read(&*call, &mut count).unwrap();
+        let mut poll = [rustix::event::PollFd::new(&*call, rustix::event::PollFlags::IN)];
+        let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: 300_000_000 };
+        assert_eq!(rustix::event::poll(&mut poll, Some(&timeout)).unwrap(), 0, "it was written later");
     }
 
     #[test]

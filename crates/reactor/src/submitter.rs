@@ -44,8 +44,9 @@ pub struct IoTag {
 pub enum Event {
     /// A kick descriptor was written to.
     Kicked(KickTag),
-    /// A kick descriptor will not be watched any more: it was cancelled, or it cannot be polled.
-    KickEnded(KickTag),
+    /// A kick descriptor is not watched any more.  A negative errno says why: it was cancelled (ECANCELED), or
+    /// it cannot be polled; anything else, that the kernel ran short and it may be watched again.
+    KickEnded(KickTag, i32),
     /// An operation ended: bytes, or a negative errno.
     Io(IoTag, i32),
 }
@@ -61,12 +62,13 @@ pub(crate) enum Arrival {
 pub struct Submitter {
     pub(crate) ring: IoUring,
     queued: usize,
+    hand_overs: u64,
     failed_notifications: u64,
 }
 
 impl Submitter {
     pub(crate) fn new(ring: IoUring) -> Self {
-        Self { ring, queued: 0, failed_notifications: 0 }
+        Self { ring, queued: 0, hand_overs: 0, failed_notifications: 0 }
     }
 
     /// Whether something waits to be handed over.
@@ -74,8 +76,18 @@ impl Submitter {
         self.queued > 0
     }
 
+    /// Takes note that the kernel was given what is queued, if it took all of it.
     pub(crate) fn handed_over(&mut self) {
-        self.queued = 0;
+        if self.ring.submission().is_empty() {
+            self.queued = 0;
+            self.hand_overs += 1;
+        }
+    }
+
+    /// How often everything that was queued has been handed over.  What was queued at one count no longer needs
+    /// its descriptors at a higher one: the kernel holds the open files itself by then.
+    pub fn hand_overs(&self) -> u64 {
+        self.hand_overs
     }
 
     /// Notifications that a front end's descriptor did not take.
@@ -95,24 +107,25 @@ impl Submitter {
         unsafe { self.push(entry.user_data(data)) }
     }
 
-    /// Writes 1 to an eventfd that is open for non-blocking writes.
+    /// Writes 1 to an eventfd, or leaves it where that would wait: a full counter is a notification already, and
+    /// a request that waits would be one more for each round, for as long as its owner likes.
     ///
     /// # Safety
-    /// The descriptor stays open until the end of this round.
+    /// The descriptor stays open until [`Submitter::hand_overs`] has grown.
     pub unsafe fn notify(&mut self, eventfd: BorrowedFd<'_>) {
         let entry = opcode::Write::new(types::Fd(eventfd.as_raw_fd()), (&raw const ONE).cast(), 8)
+            .rw_flags(libc::RWF_NOWAIT)
             .build()
             .flags(squeue::Flags::SKIP_SUCCESS)
             .user_data(KIND_NOTIFIED << KIND_SHIFT);
-        // SAFETY: `ONE` is a static; the descriptor is the caller's promise, and the kernel takes its own
-        // reference when the entry is handed over at the end of the round.
+        // SAFETY: `ONE` is a static; the descriptor is the caller's promise.
         unsafe { self.push(entry) }
     }
 
     /// Watches a kick descriptor until [`Submitter::unwatch`]; every write to it is one event or fewer.
     ///
     /// # Safety
-    /// The descriptor stays open until the end of this round.
+    /// The descriptor stays open until [`Submitter::hand_overs`] has grown.
     pub unsafe fn watch(&mut self, eventfd: BorrowedFd<'_>, tag: KickTag) {
         // SAFETY: as above; after the hand-over the poll holds the open file itself.
         unsafe { self.watch_as(eventfd, kick_data(tag)) }
@@ -121,12 +134,14 @@ impl Submitter {
     /// Watches the eventfd of the mailbox.
     ///
     /// # Safety
-    /// The descriptor stays open until the end of this round.
+    /// As for [`Submitter::watch`].
     pub(crate) unsafe fn watch_mail(&mut self, eventfd: BorrowedFd<'_>) {
         // SAFETY: the caller's contract is this call's.
         unsafe { self.watch_as(eventfd, KIND_MAIL << KIND_SHIFT) }
     }
 
+    /// # Safety
+    /// As for [`Submitter::watch`].
     unsafe fn watch_as(&mut self, eventfd: BorrowedFd<'_>, data: u64) {
         let readable = u32::from(rustix::event::PollFlags::IN.bits());
         let entry = opcode::PollAdd::new(types::Fd(eventfd.as_raw_fd()), readable)
@@ -139,18 +154,21 @@ impl Submitter {
 
     /// Ends [`Submitter::watch`]; [`Event::KickEnded`] follows.
     pub fn unwatch(&mut self, tag: KickTag) {
-        let entry = opcode::PollRemove::new(kick_data(tag)).build().user_data(KIND_CANCELLED << KIND_SHIFT);
+        // Not a poll removal, which fails with EALREADY where a kick has come and its event has not.
+        let entry = opcode::AsyncCancel::new(kick_data(tag)).build().user_data(KIND_CANCELLED << KIND_SHIFT);
         // SAFETY: the entry points at nothing.
         unsafe { self.push(entry) }
     }
 
+    /// # Safety
+    /// What the entry points at stays valid until the kernel needs it no more: its completion, at the latest.
     unsafe fn push(&mut self, entry: squeue::Entry) {
         // SAFETY: the caller's contract is that of `SubmissionQueue::push`.
         while unsafe { self.ring.submission().push(&entry) }.is_err() {
             // Full: hand over what is there.  The kernel takes all of it (IORING_SETUP_SUBMIT_ALL) unless it
             // is short of memory, and then there is nothing better to do than to try again.
             let _ = self.ring.submit();
-            self.queued = 0;
+            self.handed_over();
         }
         self.queued += 1;
     }
@@ -160,7 +178,7 @@ impl Submitter {
         match data >> KIND_SHIFT {
             KIND_IO => Arrival::ForWork(Event::Io(io_tag(data), result)),
             KIND_KICK if more => Arrival::ForWork(Event::Kicked(kick_tag(data))),
-            KIND_KICK => Arrival::ForWork(Event::KickEnded(kick_tag(data))),
+            KIND_KICK => Arrival::ForWork(Event::KickEnded(kick_tag(data), result)),
             KIND_MAIL => Arrival::Mail { again: !more },
             KIND_NOTIFIED => {
                 self.failed_notifications += 1;

@@ -126,7 +126,7 @@ fn done<'a>(buffers: &Buffers) -> Decision<'a> {
 }
 
 /// Gives `data` as the answer, cut to the allocation length and to the buffers.  The allocation length is a
-/// maximum (SPC-4 4.2.5.6), so an answer that is longer is cut and is GOOD.
+/// maximum (SPC-4, ALLOCATION LENGTH), so an answer that is longer is cut and is GOOD.
 fn give<'a>(data: &[u8], allocation_bytes: u64, buffers: &Buffers) -> Decision<'a> {
     let allowed = usize::try_from(allocation_bytes).unwrap_or(usize::MAX).min(data.len());
     let given = buffers.data_in.copy_from(0, &data[..allowed]) as u64;

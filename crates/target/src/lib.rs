@@ -16,6 +16,11 @@ mod logical_unit; // what a unit is                                           SA
 mod lun_map; // address -> logical unit                                       SAM, SPC (REPORT LUNS)
 mod task; // one command, from arrival to answer                              SAM
 
+/// What it takes to carry out an [`IoPlan`]: the fabric moves bytes through these and knows no backstore.
+pub mod io {
+    pub use backstore::{Channel, Completed, Io, IoKind, Submitted, Submitter, Token};
+}
+
 pub use execute::{Decision, IoPlan, execute, io_failed};
 pub use logical_unit::{LogicalUnit, Store, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping};

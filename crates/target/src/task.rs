@@ -8,7 +8,7 @@
 use memory::IoBuf;
 use scsi::{Sense, Status};
 
-/// TASK ATTRIBUTE.  SAM-5 8.9.
+/// TASK ATTRIBUTE.  SAM-5, task attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskAttribute {
     /// Any order.
@@ -54,6 +54,11 @@ impl Answer {
     /// GOOD, with all of the buffers used.
     pub(crate) fn good() -> Self {
         Self { ended: Ended::Status(Status::Good, None), data_in_bytes: 0, residual: 0 }
+    }
+
+    /// TASK ABORTED, with nothing said of what was transferred of `buffer_bytes` (SAM-5, TASK ABORTED status).
+    pub fn task_aborted(buffer_bytes: u64) -> Self {
+        Self { ended: Ended::Status(Status::TaskAborted, None), data_in_bytes: 0, residual: buffer_bytes }
     }
 
     /// CHECK CONDITION, with nothing transferred of `buffer_bytes`.

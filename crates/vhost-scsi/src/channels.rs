@@ -4,10 +4,10 @@
 //! Above: `worker`, `queue`.  Below: `backstore`.
 //! Never here: which commands use them.
 
-use backstore::{Channel, Completed, Io, Submitted, Submitter, Token};
 use slab::Slab;
 use std::collections::HashMap;
 use target::Store;
+use target::io::{Channel, Completed, Io, Submitted, Submitter, Token};
 
 #[derive(Default)]
 pub(crate) struct Channels {

@@ -7,16 +7,16 @@
 //! on nothing that another guest needs.
 
 use crate::config_space::config_space;
-use crate::log_budget::LogBudget;
 use crate::port::TargetPort;
 use crate::queue::{QueueKind, QueueParts};
-use crate::share_check::ShareCheck;
+use crate::reactors::Reactors;
+use crate::signs_of_life::SignsOfLife;
 use crate::socket;
-use crate::worker::{LetterKind, QueueKey, Reactors, Worker, send};
+use crate::worker::{LetterKind, QueueKey, Worker, send};
 use memory::{GuestAddress, GuestMemory, RegionSpec, UserAddress};
 use reactor::Post;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -29,6 +29,8 @@ use virtqueue::{InflightRegion, QUEUE_ENTRIES_MAX, RingConfig, SplitRing};
 
 /// Queues of a device: control, event, and as many request queues as a guest may have processors.
 const QUEUES: u16 = 256;
+/// The control queue.
+const CONTROL: u16 = 0;
 /// Memory regions of a guest.
 const MEMORY_SLOTS: u16 = 509;
 /// VIRTIO_SCSI_F_HOTPLUG and VIRTIO_SCSI_F_CHANGE (virtio 1.2, 5.6.3).
@@ -52,10 +54,9 @@ struct Connection {
     session: Session,
     port: Arc<TargetPort>,
     reactors: Arc<Reactors>,
-    log: Arc<LogBudget>,
     client: u64,
     memory: Arc<GuestMemory>,
-    share_check: ShareCheck,
+    signs: Arc<SignsOfLife>,
     inflight: Option<InflightRegion>,
     rings: Vec<RingSlot>,
 }
@@ -64,37 +65,36 @@ struct Connection {
 #[derive(Default)]
 struct RingSlot {
     running: Option<Running>,
+    /// Whether the front end has disabled it since it was started.
+    parked: bool,
     call: Option<OwnedFd>,
+    err: Option<OwnedFd>,
 }
 
 struct Running {
     post: Post<Worker>,
     key: QueueKey,
+    config: RingConfig,
 }
 
 /// Serves one front end until it goes.
-pub(crate) fn serve(
-    socket: UnixStream,
-    port: &Arc<TargetPort>,
-    reactors: &Arc<Reactors>,
-    log: &Arc<LogBudget>,
-) -> Closed {
+pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<Reactors>) -> Closed {
     static NEXT_CLIENT: AtomicU64 = AtomicU64::new(1);
     let mut connection = Connection {
         socket,
         session: Session::new(offer()),
         port: Arc::clone(port),
         reactors: Arc::clone(reactors),
-        log: Arc::clone(log),
         client: NEXT_CLIENT.fetch_add(1, Ordering::Relaxed),
         memory: Arc::new(GuestMemory::empty()),
-        share_check: ShareCheck::default(),
+        signs: Arc::default(),
         inflight: None,
         rings: (0..QUEUES).map(|_| RingSlot::default()).collect(),
     };
     port.connected();
     let closed = connection.run();
-    port.leave(connection.client);
+    // Whoever comes next may find the rings still draining, and sees by the socket that they will stop.
+    let _ = connection.socket.shutdown(std::net::Shutdown::Both);
     connection.stop_all();
     port.release(connection.client);
     port.disconnected();
@@ -172,9 +172,7 @@ impl Connection {
             Effect::StartRing(start) => self.start_ring(start),
             Effect::StopRing { index } => {
                 let next_avail = self.stop_ring(index);
-                if self.rings.iter().all(|ring| ring.running.is_none()) {
-                    self.port.release(self.client);
-                }
+                self.release_if_nothing_runs();
                 if let Some(reply) = self.session.ring_stopped(index, next_avail) {
                     self.send(&reply)?;
                 }
@@ -182,15 +180,18 @@ impl Connection {
             Effect::DisableRing { index } => self.enable_ring(index, false),
             Effect::EnableRing { index } => self.enable_ring(index, true),
             Effect::SetKick { index, kick } => {
-                if let Some(Running { post, key }) = self.running(index) {
+                if let Some(kick) = &kick {
+                    must_be_eventfd(kick)?;
+                }
+                if let Some(Running { post, key, .. }) = self.running(index) {
                     send(post, LetterKind::SetKick { key: *key, kick });
                 }
             }
             Effect::SetCall { index, call } => self.set_call(index, call)?,
-            // Nothing here is done for: the features are looked at when a ring starts; errors of a ring are
-            // logged; there is no dirty log to keep and no message of our own to send.
+            Effect::SetErr { index, err } => self.set_err(index, err)?,
+            // Nothing here is done for: the features are looked at when a ring starts; there is no dirty log
+            // to keep and no message of our own to send.
             Effect::Features { .. }
-            | Effect::SetErr { .. }
             | Effect::LogRing { .. }
             | Effect::SetLogBase(_)
             | Effect::SetLogFd(_)
@@ -207,7 +208,7 @@ impl Connection {
     }
 
     fn warn(&self, what: &str) {
-        if let Some(suppressed) = self.log.spend(Instant::now()) {
+        if let Some(suppressed) = self.port.log.spend(Instant::now()) {
             tracing::warn!(target = self.port.wwn(), suppressed, "{what}");
         }
     }
@@ -229,10 +230,6 @@ impl Connection {
     }
 
     fn map_memory(&mut self, regions: Vec<Region>) -> Result<(), Closed> {
-        self.share_check.clear();
-        for region in &regions {
-            let _ = self.share_check.add(region);
-        }
         let specs = regions.into_iter().map(spec).collect();
         match GuestMemory::from_regions(specs) {
             Ok(memory) => self.use_memory(memory),
@@ -241,7 +238,6 @@ impl Connection {
     }
 
     fn add_region(&mut self, region: Region) -> Result<(), Closed> {
-        let _ = self.share_check.add(&region);
         match self.memory.with_region(spec(region)) {
             Ok(memory) => self.use_memory(memory),
             Err(error) => self.refuse_memory(&error.to_string()),
@@ -249,7 +245,6 @@ impl Connection {
     }
 
     fn remove_region(&mut self, guest: u64, user: u64, bytes: u64) -> Result<(), Closed> {
-        self.share_check.remove(user);
         match self.memory.without_region(GuestAddress(guest), UserAddress(user), bytes) {
             Some(memory) => self.use_memory(memory),
             None => self.refuse_memory("there is no such region"),
@@ -265,6 +260,12 @@ impl Connection {
     /// away what the old map had and the new one has not.
     fn use_memory(&mut self, memory: GuestMemory) -> Result<(), Closed> {
         let memory = Arc::new(memory);
+        // All rings or none: what is refused has changed nothing.
+        for running in self.rings.iter().filter_map(|ring| ring.running.as_ref()) {
+            if let Err(error) = running.config.check(&memory) {
+                return self.refuse_memory(&format!("a running ring is not in it: {error}"));
+            }
+        }
         for running in self.rings.iter().filter_map(|ring| ring.running.as_ref()) {
             let (done, answer) = mpsc::channel();
             send(&running.post, LetterKind::Remap { key: running.key, memory: Arc::clone(&memory), done });
@@ -297,19 +298,17 @@ impl Connection {
         if let Err(what) = outcome {
             self.warn(&format!("ring {index} was not started: {what}"));
             self.session.start_failed(index);
+            self.release_if_nothing_runs();
         }
     }
 
     fn try_start_ring(&mut self, start: RingStart) -> Result<(), String> {
         let RingStart { index, entries, addresses, base, kick, features } = start;
-        if !self.port.claim(self.client) {
-            return Err("another front end is running this target's rings".into());
+        if let Some(kick) = &kick {
+            must_be_eventfd(kick).map_err(|error| error.to_string())?;
         }
-        if self.share_check.is_hole(addresses.avail) {
-            self.warn(
-                "the guest's memory looks private to the front end; start QEMU with a memory backend that \
-                 has share=on",
-            );
+        if !self.port.claim(self.client, &self.socket).map_err(|error| error.to_string())? {
+            return Err("another front end is running this target's rings".into());
         }
         let config = RingConfig {
             entries,
@@ -322,29 +321,37 @@ impl Connection {
             next_avail: base,
         };
         let tracked = self.inflight.as_ref().and_then(|region| region.queue(index));
-        let mut ring =
-            SplitRing::start(config, Arc::clone(&self.memory), tracked).map_err(|error| error.to_string())?;
+        let mut ring = SplitRing::start(config.clone(), Arc::clone(&self.memory), tracked)
+            .map_err(|error| error.to_string())?;
         ring.set_notify_on_empty(features & features::NOTIFY_ON_EMPTY != 0);
+        let enabled = !(index == CONTROL && self.control_waits());
         let slot = self.rings.get_mut(usize::from(index)).ok_or("there is no such ring")?;
-        let call = match &slot.call {
-            Some(call) => Some(call.try_clone().map_err(|error| error.to_string())?),
-            None => None,
+        slot.parked = false;
+        let copy = |descriptor: &Option<OwnedFd>| {
+            descriptor.as_ref().map(OwnedFd::try_clone).transpose().map_err(|error| error.to_string())
         };
+        let (call, err) = (copy(&slot.call)?, copy(&slot.err)?);
         let parts = Box::new(QueueParts {
             kind: QueueKind::of_index(index),
             ring,
             memory: Arc::clone(&self.memory),
             client: self.client,
             port: Arc::clone(&self.port),
+            signs: Arc::clone(&self.signs),
             features,
             call,
+            err,
             kick,
+            enabled,
         });
         let post = self.reactors.next().clone();
         let (key, answer) = mpsc::channel();
         send(&post, LetterKind::Start { parts, key });
         let key = answer.recv().map_err(|error| error.to_string())?;
-        slot.running = Some(Running { post, key });
+        slot.running = Some(Running { post, key, config });
+        if index != CONTROL && !self.control_waits() {
+            self.let_control_go();
+        }
         Ok(())
     }
 
@@ -355,10 +362,32 @@ impl Connection {
     /// Drains and stops a ring; returns where it stands.
     fn stop_ring(&mut self, index: u16) -> u16 {
         let slot = self.rings.get_mut(usize::from(index));
-        let Some(Running { post, key }) = slot.and_then(|slot| slot.running.take()) else { return 0 };
+        let Some(Running { post, key, .. }) = slot.and_then(|slot| slot.running.take()) else { return 0 };
         let (stopped, answer) = mpsc::channel();
         send(&post, LetterKind::Stop { key, stopped });
         answer.recv().map_or(0, |stopped| stopped.next_avail)
+    }
+
+    fn release_if_nothing_runs(&self) {
+        if self.rings.iter().all(|ring| ring.running.is_none()) {
+            self.port.release(self.client);
+        }
+    }
+
+    fn let_control_go(&self) {
+        let parked = self.rings.first().is_some_and(|slot| slot.parked);
+        if let (Some(Running { post, key, .. }), false) = (self.running(CONTROL), parked) {
+            enable(post, *key, true);
+        }
+    }
+
+    /// Whether a command that a dead process took still waits for its ring.  The control queue is not looked at
+    /// then: an abort would find nothing, be answered, and the command would run all the same.
+    fn control_waits(&self) -> bool {
+        let Some(region) = &self.inflight else { return false };
+        (CONTROL + 2..QUEUES).any(|index| {
+            self.running(index).is_none() && region.queue(index).is_some_and(|part| part.is_used())
+        })
     }
 
     fn stop_all(&mut self) {
@@ -367,28 +396,67 @@ impl Connection {
         }
     }
 
-    fn enable_ring(&self, index: u16, enabled: bool) {
-        if let Some(Running { post, key }) = self.running(index) {
-            send(post, LetterKind::Enable { key: *key, enabled });
+    fn enable_ring(&mut self, index: u16, enabled: bool) {
+        if let Some(slot) = self.rings.get_mut(usize::from(index)) {
+            slot.parked = !enabled;
+        }
+        let enabled = enabled && !(index == CONTROL && self.control_waits());
+        if let Some(Running { post, key, .. }) = self.running(index) {
+            enable(post, *key, enabled);
         }
     }
 
     fn set_call(&mut self, index: u16, call: Option<OwnedFd>) -> Result<(), Closed> {
-        if let Some(call) = &call {
-            // A notification may never wait, whatever descriptor the front end sent.
-            let flags = rustix::fs::fcntl_getfl(call).map_err(io::Error::from)?;
-            rustix::fs::fcntl_setfl(call, flags | rustix::fs::OFlags::NONBLOCK).map_err(io::Error::from)?;
-            // A completion may have been told to the descriptor before this one, which nobody reads.
-            let _ = rustix::io::write(call, &1_u64.to_ne_bytes());
-        }
         let Some(slot) = self.rings.get_mut(usize::from(index)) else { return Ok(()) };
-        if let Some(Running { post, key }) = &slot.running {
+        if let Some(call) = &call {
+            must_be_eventfd(call)?;
+        }
+        // A completion may have been told to the descriptor before this one, which nobody reads; so the new
+        // one is written to once it is in force.  A ring that does not run notifies when it starts.
+        if let Some(Running { post, key, .. }) = &slot.running {
             let copy = call.as_ref().map(OwnedFd::try_clone).transpose()?;
             send(post, LetterKind::SetCall { key: *key, call: copy });
+        } else if let Some(call) = &call {
+            let _ = rustix::io::write(call, &1_u64.to_ne_bytes());
         }
         slot.call = call;
         Ok(())
     }
+
+    fn set_err(&mut self, index: u16, err: Option<OwnedFd>) -> Result<(), Closed> {
+        let Some(slot) = self.rings.get_mut(usize::from(index)) else { return Ok(()) };
+        if let Some(err) = &err {
+            must_be_eventfd(err)?;
+        }
+        if let Some(Running { post, key, .. }) = &slot.running {
+            let copy = err.as_ref().map(OwnedFd::try_clone).transpose()?;
+            send(post, LetterKind::SetErr { key: *key, err: copy });
+        }
+        slot.err = err;
+        Ok(())
+    }
+}
+
+/// Enables or disables a queue and returns when it is so: a disabled one has answered all it took, because a
+/// front end may reset its guest by no more than this.
+fn enable(post: &Post<Worker>, key: QueueKey, enabled: bool) {
+    let (done, answer) = mpsc::channel();
+    send(post, LetterKind::Enable { key, enabled, done });
+    let _ = answer.recv();
+}
+
+/// Refuses what is no eventfd: a descriptor of another kind may block whoever touches it, and a reactor does.
+/// Writes to it return at once from then on.
+fn must_be_eventfd(descriptor: &OwnedFd) -> io::Result<()> {
+    let name = std::fs::read_link(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))?;
+    if name.as_os_str() != "anon_inode:[eventfd]" {
+        return Err(io::Error::other(format!(
+            "a descriptor for notifications is {}, not an eventfd",
+            name.display()
+        )));
+    }
+    let flags = rustix::fs::fcntl_getfl(descriptor)?;
+    Ok(rustix::fs::fcntl_setfl(descriptor, flags | rustix::fs::OFlags::NONBLOCK)?)
 }
 
 fn spec(region: Region) -> RegionSpec {

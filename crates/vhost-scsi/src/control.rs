@@ -6,7 +6,7 @@
 //! Never here: cancelling.  The kernel seldom can, so an abort waits for what is in flight to end.
 
 use crate::queue::Queue;
-use crate::quiesce::Scope;
+use crate::quiesce::{Ending, Scope};
 use crate::response::ResponseCode;
 use memory::IoBuf;
 use scsi::Address;
@@ -20,6 +20,8 @@ const TASK_MANAGEMENT_BYTES: usize = 24;
 const NOTIFICATION_BYTES: usize = 16;
 const ABORT_TASK: u32 = 0;
 const LOGICAL_UNIT_RESET: u32 = 5;
+/// Requests of one queue that may wait before it is left alone until one is answered.
+const WAITING_MAX: usize = 16;
 
 /// What a task management request is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ enum Function {
 pub(crate) struct Management {
     waiting: Slab<Waiting>,
     /// Scopes that are to be made quiet, with the request that waits; the worker asks everyone.
-    pub(crate) wanted: Vec<(usize, Scope, ResponseCode)>,
+    pub(crate) wanted: Vec<(usize, Scope, Ending)>,
 }
 
 struct Waiting {
@@ -49,6 +51,11 @@ struct Waiting {
 impl Management {
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether no more requests are taken for now: each costs every worker a look at all its tasks in a round.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.len() >= WAITING_MAX
     }
 
     /// Sets how many workers were asked for a request.
@@ -95,7 +102,7 @@ impl Queue {
         let Some(mapping) = group.unit(lun) else {
             return self.answer_management(head, Function::IncorrectLun, &response);
         };
-        let (scope, ends_as) = match function {
+        let (scope, own) = match function {
             ABORT_TASK => {
                 let client = Some(self.client);
                 let scope = Scope {
@@ -114,8 +121,10 @@ impl Queue {
             },
             _ => return self.answer_management(head, Function::Rejected, &response),
         };
+        let others_task_aborted = mapping.unit.flags.tas;
+        let ending = Ending { by: self.client, own, others_task_aborted };
         let key = self.management.waiting.insert(Waiting { head, response, workers: 0 });
-        self.management.wanted.push((key, scope, ends_as));
+        self.management.wanted.push((key, scope, ending));
     }
 
     /// One worker has nothing left in the scope of a waiting request.

@@ -6,9 +6,8 @@
 //! Never here: what a front end says.
 
 use crate::connection;
-use crate::log_budget::LogBudget;
 use crate::port::TargetPort;
-use crate::worker::Reactors;
+use crate::reactors::Reactors;
 use rustix::fs::{Gid, Mode};
 use rustix::io::Errno;
 use rustix::net::Shutdown;
@@ -50,7 +49,7 @@ impl Drop for SocketName {
 }
 
 impl Bound {
-    /// Binds a socket, for `group` where there is one.  A name that a daemon left behind is taken over.
+    /// Binds a socket, for `group` where there is one and the process may give things to it.  A name that a daemon left behind is taken over.
     ///
     /// # Errors
     /// What the system says; `AddrInUse` when someone listens there; `InvalidInput` when the path is longer
@@ -69,7 +68,11 @@ impl Bound {
         let name = SocketName(path.to_path_buf());
         rustix::fs::chmod(path, SOCKET_MODE)?;
         if let Some(group) = group {
-            rustix::fs::chown(path, None, Some(Gid::from_raw(group)))?;
+            match rustix::fs::chown(path, None, Some(Gid::from_raw(group))) {
+                // A user who is not of the group: then his own guests alone may connect.
+                Ok(()) | Err(Errno::PERM) => {}
+                Err(errno) => return Err(errno.into()),
+            }
         }
         let (begin, begun) = mpsc::channel();
         let accepting = listener.try_clone()?;
@@ -89,7 +92,6 @@ impl Bound {
         let shared = Arc::new(Shared {
             port,
             reactors,
-            log: Arc::new(LogBudget::new(Instant::now())),
             open: Mutex::new(HashMap::new()),
             closing: AtomicBool::new(false),
         });
@@ -109,7 +111,6 @@ pub struct Endpoint {
 struct Shared {
     port: Arc<TargetPort>,
     reactors: Arc<Reactors>,
-    log: Arc<LogBudget>,
     /// The connections, so that they can be ended from outside.
     open: Mutex<HashMap<u64, UnixStream>>,
     closing: AtomicBool,
@@ -169,7 +170,7 @@ fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
 
 fn begin(socket: UnixStream, number: u64, shared: &Arc<Shared>) {
     let log = |what: &str| {
-        if let Some(suppressed) = shared.log.spend(Instant::now()) {
+        if let Some(suppressed) = shared.port.log.spend(Instant::now()) {
             tracing::info!(target = shared.port.wwn(), suppressed, "{what}");
         }
     };
@@ -185,9 +186,9 @@ fn begin(socket: UnixStream, number: u64, shared: &Arc<Shared>) {
     log("a front end connected");
     let serving = Arc::clone(shared);
     let spawned = thread::Builder::new().name("connection".into()).stack_size(STACK_BYTES).spawn(move || {
-        let closed = connection::serve(socket, &serving.port, &serving.reactors, &serving.log);
+        let closed = connection::serve(socket, &serving.port, &serving.reactors);
         serving.open().remove(&number);
-        if let Some(suppressed) = serving.log.spend(Instant::now()) {
+        if let Some(suppressed) = serving.port.log.spend(Instant::now()) {
             tracing::info!(target = serving.port.wwn(), suppressed, "{closed}");
         }
     });

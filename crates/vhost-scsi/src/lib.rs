@@ -22,13 +22,15 @@ mod log_budget; // a bound on what a front end can have logged
 mod port; // what a target's connections share
 mod queue; // one request queue: chain -> answer
 mod quiesce; // waiting for what is in flight
+mod reactors; // all of them
 mod request; // chain -> request
 mod response; // answer -> chain
-mod share_check; // memory that the front end forgot to share
+mod signs_of_life; // memory that the front end forgot to share
 mod socket; // bytes and descriptors
 mod worker; // all queues of one reactor
 
 pub use endpoint::{Bound, Endpoint, SOCKET_PATH_BYTES_MAX};
 pub use port::TargetPort;
 pub use quiesce::Scope;
-pub use worker::{Reactors, Worker};
+pub use reactors::Reactors;
+pub use worker::Worker;

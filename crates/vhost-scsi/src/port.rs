@@ -5,9 +5,14 @@
 //! Below: `exec`'s snapshots.
 //! Never here: sockets.
 
+use crate::log_budget::LogBudget;
 use exec::snapshot::Published;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
 use target::LunMap;
 
 /// A target as its connections see it.
@@ -19,14 +24,25 @@ pub struct TargetPort {
     connections: AtomicUsize,
     claim: Mutex<Claim>,
     released: Condvar,
+    /// What the target's front ends and guests can have logged.
+    pub(crate) log: LogBudget,
 }
 
 /// Who may run rings: one connection at a time, because the rings of two guests know nothing of each other.
-#[derive(Default)]
-struct Claim {
-    holder: Option<u64>,
-    /// The holder's front end has gone and its rings are draining.
-    leaving: bool,
+type Claim = Option<Holder>;
+
+struct Holder {
+    client: u64,
+    socket: UnixStream,
+}
+
+impl Holder {
+    /// Whether the holder's front end has gone, so that its rings will stop.
+    fn is_leaving(&self) -> bool {
+        let mut polled = [PollFd::new(&self.socket, PollFlags::RDHUP)];
+        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+        poll(&mut polled, Some(&Timespec::default())).is_ok() && polled[0].revents().intersects(gone)
+    }
 }
 
 impl TargetPort {
@@ -40,6 +56,7 @@ impl TargetPort {
             connections: AtomicUsize::new(0),
             claim: Mutex::new(Claim::default()),
             released: Condvar::new(),
+            log: LogBudget::new(Instant::now()),
         }
     }
 
@@ -71,39 +88,32 @@ impl TargetPort {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Claims the right to run rings for `client`.  Waits for a holder that is leaving; returns `false` when
-    /// there is one that stays.
-    pub(crate) fn claim(&self, client: u64) -> bool {
+    /// Claims the right to run rings for `client`, whose front end is at `socket`.  Waits for a holder whose
+    /// front end has gone; returns `false` when there is one that stays.
+    pub(crate) fn claim(&self, client: u64, socket: &UnixStream) -> io::Result<bool> {
         let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            match claim.holder {
+            match &*claim {
                 None => {
-                    *claim = Claim { holder: Some(client), leaving: false };
-                    return true;
+                    *claim = Some(Holder { client, socket: socket.try_clone()? });
+                    return Ok(true);
                 }
-                Some(holder) if holder == client => return true,
-                Some(_) if claim.leaving => {
+                Some(holder) if holder.client == client => return Ok(true),
+                // Asked of the socket itself: a virtual machine that starts again at once may be here before
+                // the end of the old one has been noticed.
+                Some(holder) if holder.is_leaving() => {
                     claim = self.released.wait(claim).unwrap_or_else(PoisonError::into_inner);
                 }
-                Some(_) => return false,
+                Some(_) => return Ok(false),
             }
-        }
-    }
-
-    /// The front end of `client` has gone; whoever comes next may wait for its rings.
-    pub(crate) fn leave(&self, client: u64) {
-        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
-        if claim.holder == Some(client) {
-            claim.leaving = true;
-            self.released.notify_all();
         }
     }
 
     /// All rings of `client` have stopped.
     pub(crate) fn release(&self, client: u64) {
         let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
-        if claim.holder == Some(client) {
-            *claim = Claim::default();
+        if claim.as_ref().is_some_and(|holder| holder.client == client) {
+            *claim = None;
             self.released.notify_all();
         }
     }
@@ -112,6 +122,7 @@ impl TargetPort {
 #[cfg(test)]
 mod tests {
     use super::TargetPort;
+    use std::os::unix::net::UnixStream;
     use std::sync::Arc;
     use target::LunMap;
 
@@ -122,26 +133,29 @@ mod tests {
     #[test]
     fn one_client_runs_rings_at_a_time() {
         let port = port();
-        assert!(port.claim(1));
-        assert!(port.claim(1));
-        assert!(!port.claim(2));
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        assert!(port.claim(1, &ours).unwrap());
+        assert!(port.claim(1, &ours).unwrap());
+        assert!(!port.claim(2, &ours).unwrap());
         port.release(2);
-        assert!(!port.claim(2));
+        assert!(!port.claim(2, &ours).unwrap());
         port.release(1);
-        assert!(port.claim(2));
+        assert!(port.claim(2, &ours).unwrap());
     }
 
     #[test]
-    fn a_newcomer_waits_for_a_client_that_is_leaving() {
+    fn a_newcomer_waits_for_a_client_whose_front_end_has_gone() {
         let port = port();
-        assert!(port.claim(1));
-        port.leave(1);
+        let (first, first_front_end) = UnixStream::pair().unwrap();
+        let (second, _second_front_end) = UnixStream::pair().unwrap();
+        assert!(port.claim(1, &first).unwrap());
+        drop(first_front_end);
         let waiting = std::thread::spawn({
             let port = Arc::clone(&port);
-            move || port.claim(2)
+            move || port.claim(2, &second).unwrap()
         });
         port.release(1);
         assert!(waiting.join().unwrap());
-        assert!(!port.claim(3));
+        assert!(!port.claim(3, &first).unwrap());
     }
 }

@@ -10,18 +10,20 @@
 use crate::channels::Channels;
 use crate::control::Management;
 use crate::port::TargetPort;
-use crate::quiesce::{Scope, TaskName};
+use crate::quiesce::{Ending, Scope, TaskName};
 use crate::request::{self, NoRequest};
 use crate::response::{self, ResponseCode};
-use backstore::{Completed, Io, IoKind, Submitted, Submitter, Token};
+use crate::signs_of_life::SignsOfLife;
 use exec::snapshot::Cached;
 use memory::{IoBuf, View};
 use reactor::KickTag;
 use scsi::Address;
 use slab::Slab;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
+use target::io::{Completed, Io, IoKind, Submitted, Submitter, Token};
 use target::{Answer, Decision, IoPlan, LunMap};
 use virtqueue::{RingError, SplitRing};
 
@@ -106,7 +108,7 @@ struct Task {
     answer: Answer,
     response: IoBuf,
     buffer_bytes: u64,
-    ends_as: Option<ResponseCode>,
+    ends_as: Option<Ending>,
 }
 
 /// A queue on its worker.
@@ -116,10 +118,14 @@ pub(crate) struct Queue {
     pub(crate) view: View,
     pub(crate) client: u64,
     pub(crate) port: Arc<TargetPort>,
+    pub(crate) signs: Arc<SignsOfLife>,
     pub(crate) features: u64,
     pub(crate) call: Option<OwnedFd>,
+    pub(crate) err: Option<OwnedFd>,
     pub(crate) kick: Option<OwnedFd>,
     pub(crate) tag: KickTag,
+    /// What the present kick descriptor is watched as.
+    pub(crate) kick_tag: KickTag,
     pub(crate) enabled: bool,
     pub(crate) life: Life,
     /// Whether the worker looks at it in every round.
@@ -130,6 +136,8 @@ pub(crate) struct Queue {
     map: Cached<LunMap>,
     /// Taken from the ring and not yet looked at.
     taken: VecDeque<u16>,
+    /// Heads that were looked at since the start.
+    looked_at: u64,
     tasks: Slab<Task>,
 }
 
@@ -140,32 +148,55 @@ pub(crate) struct QueueParts {
     pub(crate) memory: Arc<memory::GuestMemory>,
     pub(crate) client: u64,
     pub(crate) port: Arc<TargetPort>,
+    pub(crate) signs: Arc<SignsOfLife>,
     pub(crate) features: u64,
     pub(crate) call: Option<OwnedFd>,
+    pub(crate) err: Option<OwnedFd>,
     pub(crate) kick: Option<OwnedFd>,
+    pub(crate) enabled: bool,
 }
 
 impl Queue {
     pub(crate) fn new(parts: QueueParts, tag: KickTag) -> Self {
-        let QueueParts { kind, ring, memory, client, port, features, call, kick } = parts;
+        let QueueParts { kind, ring, memory, client, port, signs, features, call, err, kick, enabled } =
+            parts;
         Self {
             map: Cached::new(port.map()),
             view: View::new(memory),
             taken: VecDeque::with_capacity(BATCH_MAX),
+            looked_at: 0,
             tasks: Slab::new(),
             management: Management::default(),
             kind,
             ring,
             client,
             port,
+            signs,
             features,
             call,
+            err,
             kick,
             tag,
-            enabled: true,
+            kick_tag: tag,
+            enabled,
             life: Life::Runs,
             active: false,
             dirty: false,
+        }
+    }
+
+    /// Says so, once, when a guest that kicked has never offered anything.
+    pub(crate) fn look_for_sign(&self) {
+        self.signs.note_if(self.ring.has_work());
+        if self.signs.must_tell()
+            && let Some(suppressed) = self.port.log.spend(Instant::now())
+        {
+            tracing::warn!(
+                target = self.port.wwn(),
+                suppressed,
+                "the guest kicks and its rings stay empty, so its memory is probably private to the front end; \
+                 start QEMU with a memory backend that has share=on"
+            );
         }
     }
 
@@ -176,7 +207,19 @@ impl Queue {
 
     /// Whether chains are taken from the ring now.
     fn takes(&self) -> bool {
-        self.enabled && self.kind != QueueKind::Event && matches!(self.life, Life::Runs)
+        let may = self.kind != QueueKind::Event && !self.management.is_full();
+        self.enabled && may && matches!(self.life, Life::Runs)
+    }
+
+    /// What [`Queue::has_looked_at`] is to reach until all that the guest has offered by now is begun.
+    pub(crate) fn offered(&self) -> u64 {
+        let waiting = if self.takes() { self.ring.waiting() } else { 0 };
+        self.looked_at + (self.taken.len() + waiting) as u64
+    }
+
+    /// Whether that many heads have been looked at, or no more will be.
+    pub(crate) fn has_looked_at(&self, heads: u64) -> bool {
+        self.looked_at >= heads || (self.taken.is_empty() && !self.takes())
     }
 
     /// Whether nothing that was taken waits for an answer.
@@ -192,24 +235,33 @@ impl Queue {
         self.takes() && self.ring.arm()
     }
 
+    /// Brings the map up to date.
+    pub(crate) fn refresh_map(&mut self) {
+        self.map.refresh(self.port.map());
+    }
+
     /// Looks at the ring once; returns whether there was anything to do.
     pub(crate) fn pass(&mut self, index: u32, common: &mut Common, submitter: &mut Submitter) -> bool {
         if self.taken.is_empty() && self.takes() {
             let mut heads = [0; BATCH_MAX];
             match self.ring.pop_batch(&mut heads) {
-                Ok(count) => self.taken.extend(heads.iter().take(count)),
-                Err(error) => self.break_off(error),
+                Ok(count) => {
+                    self.taken.extend(heads.iter().take(count));
+                    self.signs.note_if(count > 0);
+                }
+                Err(error) => self.break_off(error, submitter),
             }
         }
         if self.taken.is_empty() {
             return false;
         }
-        self.map.refresh(self.port.map());
+        self.refresh_map();
         let map = Arc::clone(self.map.get());
         let mut bytes_left = BYTES_A_PASS;
         while bytes_left > 0
             && let Some(head) = self.taken.pop_front()
         {
+            self.looked_at += 1;
             let bytes = match self.kind {
                 QueueKind::Control => self.take_management(head, &map),
                 _ => self.take_request(index, head, &map, common, submitter),
@@ -219,10 +271,16 @@ impl Queue {
         true
     }
 
-    fn break_off(&mut self, error: RingError) {
-        // Once a ring: it is not looked at again.
-        tracing::warn!(target = self.port.wwn(), kind = ?self.kind, %error, "the guest broke a ring; it is stopped");
+    fn break_off(&mut self, error: RingError, submitter: &mut Submitter) {
+        if let Some(suppressed) = self.port.log.spend(Instant::now()) {
+            let (target, kind) = (self.port.wwn(), self.kind);
+            tracing::warn!(target, ?kind, suppressed, %error, "the guest broke a ring; it is stopped");
+        }
         self.life = Life::Broken;
+        if let Some(err) = &self.err {
+            // SAFETY: the queue keeps the descriptor open, and the worker's `retired` after it.
+            unsafe { submitter.notify(err.as_fd()) }
+        }
     }
 
     /// Gives a head back.
@@ -333,7 +391,10 @@ impl Queue {
         // The token is the only way here, and it comes once.
         let task = self.tasks.remove(key);
         let written = match (task.ends_as, result) {
-            (Some(code), _) => response::refuse(code, task.buffer_bytes, &task.response),
+            (Some(ending), _) if ending.others_task_aborted && ending.by != task.name.client => {
+                response::answer(&Answer::task_aborted(task.buffer_bytes), &task.response)
+            }
+            (Some(ending), _) => response::refuse(ending.own, task.buffer_bytes, &task.response),
             (None, Ok(())) => response::answer(&task.answer, &task.response),
             (None, Err(error)) => {
                 response::answer(&target::io_failed(error, task.buffer_bytes), &task.response)
@@ -344,10 +405,10 @@ impl Queue {
     }
 
     /// Marks the tasks of a scope that are to end in another way than by their own result.
-    pub(crate) fn mark(&mut self, scope: &Scope, code: ResponseCode) {
+    pub(crate) fn mark(&mut self, scope: &Scope, ending: Ending) {
         for (_, task) in &mut self.tasks {
             if scope.contains(&task.name) {
-                task.ends_as = Some(code);
+                task.ends_as = Some(ending);
             }
         }
     }

@@ -53,11 +53,22 @@ impl Scope {
     }
 }
 
+/// How the tasks of a scope end when a guest asked for their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    /// The connection that asked.
+    pub(crate) by: u64,
+    /// What its own tasks are answered with.
+    pub(crate) own: ResponseCode,
+    /// Whether those of others end with the status TASK ABORTED (TAS of the Control mode page); if not, as its own.
+    pub(crate) others_task_aborted: bool,
+}
+
 /// A quiescence asked of one worker.
 pub(crate) struct Quiesce {
     pub(crate) scope: Scope,
     /// How the tasks are to end, instead of by their own result.
-    pub(crate) ends_as: Option<ResponseCode>,
+    pub(crate) ends_as: Option<Ending>,
     /// Backstore whose channel is to be closed when all is quiet.
     pub(crate) close: Option<u64>,
     /// Called once.

@@ -3,25 +3,26 @@
 //!
 //! Above: `connection` and `control` send it mail; `lunard` asks it to be quiet.
 //! Below: `queue`, `channels`.
-//! Never here: a lock, a wait, a system call of its own but for the last notification of a queue that ends.
+//! Never here: a lock, a wait, a system call of its own.
 
-use crate::queue::{BATCH_MAX, Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
-use crate::quiesce::{Quiesce, Scope};
-use backstore::Submitter;
+use crate::queue::{Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
+use crate::quiesce::Quiesce;
+use crate::signs_of_life;
+use exec::timer::Timers;
 use memory::{GuestMemory, View};
-use reactor::{Event, Handle, KickTag, Post, StartError, Work};
+use reactor::{Event, KickTag, Post, Work};
 use slab::Slab;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
-use virtqueue::{QUEUE_ENTRIES_MAX, RingError};
+use target::io::Submitter;
+use virtqueue::RingError;
 
 /// How often a ring without a kick descriptor is looked at while its reactor sleeps.
 const POLLED_RING_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Passes that take everything a full ring can offer; a guest that goes on offering is not waited for.
-const PASSES_A_RING_MAX: usize = QUEUE_ENTRIES_MAX as usize / BATCH_MAX;
+/// Kicks of silent guests that are followed up at one time: a guest may kick as often as it likes.
+const WAITING_FOR_SIGNS_MAX: usize = 64;
 
 /// Which queue of a worker: a place, and a count that tells it from its earlier holders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +38,73 @@ pub enum Mail {
 pub struct Letter(LetterKind);
 
 pub(crate) enum LetterKind {
-    Start { parts: Box<QueueParts>, key: mpsc::Sender<QueueKey> },
-    Stop { key: QueueKey, stopped: mpsc::Sender<Stopped> },
-    Enable { key: QueueKey, enabled: bool },
-    SetCall { key: QueueKey, call: Option<OwnedFd> },
-    SetKick { key: QueueKey, kick: Option<OwnedFd> },
-    Remap { key: QueueKey, memory: Arc<GuestMemory>, done: mpsc::Sender<Result<(), RingError>> },
+    Start {
+        parts: Box<QueueParts>,
+        key: mpsc::Sender<QueueKey>,
+    },
+    Stop {
+        key: QueueKey,
+        stopped: mpsc::Sender<Stopped>,
+    },
+    /// `done` is told when it is so; of a queue that is disabled, when all that it took is answered too.
+    Enable {
+        key: QueueKey,
+        enabled: bool,
+        done: mpsc::Sender<()>,
+    },
+    SetCall {
+        key: QueueKey,
+        call: Option<OwnedFd>,
+    },
+    SetErr {
+        key: QueueKey,
+        err: Option<OwnedFd>,
+    },
+    SetKick {
+        key: QueueKey,
+        kick: Option<OwnedFd>,
+    },
+    Remap {
+        key: QueueKey,
+        memory: Arc<GuestMemory>,
+        done: mpsc::Sender<Result<(), RingError>>,
+    },
     Quiesce(Quiesce),
-    ManagementQuiet { key: QueueKey, request: usize },
+    ManagementQuiet {
+        key: QueueKey,
+        request: usize,
+    },
+}
+
+/// What a worker has a timer for.
+enum Due {
+    /// To look at the rings without a kick descriptor.
+    PolledRings,
+    /// To see whether a guest that kicked has offered anything.
+    SignOfLife(QueueKey),
+}
+
+/// A quiescence that is under way.
+struct WaitingQuiesce {
+    quiesce: Quiesce,
+    /// Queues that have not begun all that their guest offered before it asked for an abort, and how many heads
+    /// each is to look at.  The guest may take the memory of those commands back as soon as the abort is
+    /// answered, so none of them may still wait in a ring then.
+    offered: Vec<(QueueKey, u64)>,
+    /// Tasks that began before this many are waited for.
+    before: u64,
+}
+
+impl WaitingQuiesce {
+    /// Takes note of the tasks under way: as long as there are more to come, and then for the last time.
+    fn begin(&mut self, queues: &mut Slab<Queue>, common: &Common) {
+        self.before = common.tasks_begun;
+        if let Some(ending) = self.quiesce.ends_as {
+            for (_, queue) in queues {
+                queue.mark(&self.quiesce.scope, ending);
+            }
+        }
+    }
 }
 
 /// All queues of one reactor.
@@ -57,18 +117,27 @@ pub struct Worker {
     active: Vec<u32>,
     /// Queues without a kick descriptor.
     polled: Vec<u32>,
-    next_poll: Option<Instant>,
+    /// Whether a timer is set for them.
+    polls_by_time: bool,
+    timers: Timers<Due>,
+    /// Timers that wait for a sign of life.
+    waiting_for_signs: usize,
     /// Queues that have answers to publish.
     dirty: Vec<u32>,
     ending: Vec<u32>,
+    /// Queues that were disabled and still have something under way.
+    parking: Vec<(QueueKey, mpsc::Sender<()>)>,
+    /// Queues that have ended and whose last notification is handed over with the next round.
+    ended: Vec<(mpsc::Sender<Stopped>, Stopped)>,
     common: Common,
-    quiesces: Vec<(Quiesce, u64)>,
-    /// Descriptors that an entry handed over in this round may still name.
-    retired: Vec<OwnedFd>,
+    quiesces: Vec<WaitingQuiesce>,
+    /// Descriptors that an entry which was not handed over yet may still name, with the count of hand-overs
+    /// when they were given up.
+    retired: Vec<(u64, OwnedFd)>,
 }
 
 impl Worker {
-    fn new(post: Post<Worker>, peers: Arc<OnceLock<Vec<Post<Worker>>>>) -> Self {
+    pub(crate) fn new(post: Post<Worker>, peers: Arc<OnceLock<Vec<Post<Worker>>>>) -> Self {
         Self {
             post,
             peers,
@@ -76,9 +145,13 @@ impl Worker {
             generation: 0,
             active: Vec::new(),
             polled: Vec::new(),
-            next_poll: None,
+            polls_by_time: false,
+            timers: Timers::default(),
+            waiting_for_signs: 0,
             dirty: Vec::new(),
             ending: Vec::new(),
+            parking: Vec::new(),
+            ended: Vec::new(),
             common: Common::default(),
             quiesces: Vec::new(),
             retired: Vec::new(),
@@ -87,6 +160,11 @@ impl Worker {
 
     fn queue(&mut self, key: QueueKey) -> Option<&mut Queue> {
         self.queues.get_mut(key.0.key as usize).filter(|queue| queue.tag == key.0)
+    }
+
+    /// The queue that watches a kick descriptor under `tag`.
+    fn kicked(&self, tag: KickTag) -> Option<&Queue> {
+        self.queues.get(tag.key as usize).filter(|queue| queue.kick_tag == tag)
     }
 
     fn activate(&mut self, index: u32) {
@@ -114,24 +192,30 @@ impl Worker {
         let Some(queue) = self.queues.get(index as usize) else { return };
         match &queue.kick {
             // SAFETY: the queue keeps the descriptor open, or `retired` does until the end of the round.
-            Some(kick) => unsafe { submitter.watch(kick.as_fd(), queue.tag) },
+            Some(kick) => unsafe { submitter.watch(kick.as_fd(), queue.kick_tag) },
             None => self.poll_by_time(index),
         }
     }
 
     fn poll_by_time(&mut self, index: u32) {
+        if !std::mem::replace(&mut self.polls_by_time, true) {
+            self.timers.set(Instant::now() + POLLED_RING_INTERVAL, Due::PolledRings);
+        }
         self.polled.push(index);
-        self.next_poll = Some(Instant::now() + POLLED_RING_INTERVAL);
     }
 
     fn set_kick(&mut self, submitter: &mut Submitter, key: QueueKey, kick: Option<OwnedFd>) {
         let index = key.0.key;
+        // The end of the old watch must not be taken for that of the new one.
+        self.generation = self.generation.wrapping_add(1);
+        let kick_tag = KickTag { key: index, generation: self.generation };
         let Some(queue) = self.queue(key) else { return };
+        let old_tag = std::mem::replace(&mut queue.kick_tag, kick_tag);
         let old = std::mem::replace(&mut queue.kick, kick);
         if old.is_some() {
-            submitter.unwatch(key.0);
+            submitter.unwatch(old_tag);
         }
-        self.retired.extend(old);
+        self.retire(submitter, old);
         self.forget_polled(index);
         self.watch(submitter, index);
         self.activate(index);
@@ -139,9 +223,6 @@ impl Worker {
 
     fn forget_polled(&mut self, index: u32) {
         self.polled.retain(|&polled| polled != index);
-        if self.polled.is_empty() {
-            self.next_poll = None;
-        }
     }
 
     fn remap(&mut self, key: QueueKey, memory: Arc<GuestMemory>) -> Result<(), RingError> {
@@ -159,31 +240,22 @@ impl Worker {
         self.activate(key.0.key);
     }
 
-    fn quiesce(&mut self, submitter: &mut Submitter, quiesce: Quiesce) {
-        if let Some(code) = quiesce.ends_as {
-            self.take_offered(submitter, &quiesce.scope);
-            for (_, queue) in &mut self.queues {
-                queue.mark(&quiesce.scope, code);
+    fn quiesce(&mut self, quiesce: Quiesce) {
+        let mut offered = Vec::new();
+        for (_, queue) in &mut self.queues {
+            // A queue that has nothing to do would keep the last map, and with it what is to be closed.
+            queue.refresh_map();
+            let is_meant = quiesce.scope.client.is_none_or(|client| client == queue.client);
+            if quiesce.ends_as.is_some() && is_meant && queue.kind == QueueKind::Request {
+                offered.push((QueueKey(queue.tag), queue.offered()));
             }
         }
-        self.quiesces.push((quiesce, self.common.tasks_begun));
-    }
-
-    /// Begins what the guest offered before it asked for an abort.  It may take the memory of those commands
-    /// back as soon as the abort is answered, so none of them may still wait in a ring then.
-    fn take_offered(&mut self, submitter: &mut Submitter, scope: &Scope) {
-        for index in 0..u32::try_from(self.queues.capacity()).unwrap_or(u32::MAX) {
-            let Some(queue) = self.queues.get_mut(index as usize) else { continue };
-            if queue.kind != QueueKind::Request || scope.client.is_some_and(|client| client != queue.client) {
-                continue;
-            }
-            for _ in 0..PASSES_A_RING_MAX {
-                if !queue.pass(index, &mut self.common, submitter) {
-                    break;
-                }
-            }
-            self.note_dirty(index);
+        for &(key, _) in &offered {
+            self.activate(key.0.key);
         }
+        let mut waiting = WaitingQuiesce { quiesce, offered, before: 0 };
+        waiting.begin(&mut self.queues, &self.common);
+        self.quiesces.push(waiting);
     }
 
     /// Asks every worker to make the scopes quiet that a control queue wants quiet.
@@ -216,6 +288,56 @@ impl Worker {
         }
     }
 
+    fn look_at_polled_rings(&mut self, now: Instant) {
+        for at in 0..self.polled.len() {
+            let Some(&index) = self.polled.get(at) else { break };
+            if self.queues.get(index as usize).is_some_and(Queue::has_work) {
+                self.activate(index);
+            }
+        }
+        self.polls_by_time = !self.polled.is_empty();
+        if self.polls_by_time {
+            self.timers.set(now + POLLED_RING_INTERVAL, Due::PolledRings);
+        }
+    }
+
+    /// Looks in a while whether the guest of a queue has offered anything yet.
+    fn wait_for_sign(&mut self, key: QueueKey) {
+        if self.waiting_for_signs < WAITING_FOR_SIGNS_MAX {
+            self.waiting_for_signs += 1;
+            self.timers.set(Instant::now() + signs_of_life::PATIENCE, Due::SignOfLife(key));
+        }
+    }
+
+    fn enable(&mut self, key: QueueKey, enabled: bool, done: mpsc::Sender<()>) {
+        let Some(queue) = self.queue(key) else { return };
+        queue.enabled = enabled;
+        self.activate(key.0.key);
+        if enabled {
+            let _ = done.send(());
+        } else {
+            self.parking.push((key, done));
+        }
+    }
+
+    /// Tells who disabled a queue that nothing which it took is under way any more.
+    fn tell_parked(&mut self) {
+        let queues = &self.queues;
+        self.parking.retain(|(QueueKey(tag), done)| {
+            let queue = queues.get(tag.key as usize).filter(|queue| queue.tag == *tag);
+            if queue.is_some_and(|queue| !queue.is_quiet()) {
+                return true;
+            }
+            let _ = done.send(());
+            false
+        });
+    }
+
+    /// Keeps a descriptor that is given up until no entry names it any more.
+    fn retire(&mut self, submitter: &Submitter, descriptor: Option<OwnedFd>) {
+        self.retired.extend(descriptor.map(|descriptor| (submitter.hand_overs(), descriptor)));
+    }
+
     /// Ends the queues that were told to and have nothing left to answer.
     fn end_quiet_queues(&mut self, submitter: &mut Submitter) {
         let mut ending = std::mem::take(&mut self.ending);
@@ -236,16 +358,18 @@ impl Worker {
         let mut queue = self.queues.remove(index as usize);
         queue.ring.publish();
         if let Some(call) = &queue.call {
-            // Now, and not with the round: when this is answered the front end may be told nothing more.
-            let _ = rustix::io::write(call, &1_u64.to_ne_bytes());
+            // Never by a write of our own: the front end decides whether its descriptor blocks.
+            // SAFETY: `retired` keeps the descriptor open until the next round has handed this over.
+            unsafe { submitter.notify(call.as_fd()) }
         }
         if queue.kick.is_some() {
-            submitter.unwatch(queue.tag);
+            submitter.unwatch(queue.kick_tag);
         }
-        self.retired.extend(queue.kick.take());
-        self.retired.extend(queue.call.take());
+        for descriptor in [queue.kick.take(), queue.call.take(), queue.err.take()] {
+            self.retire(submitter, descriptor);
+        }
         if let Life::Ends(stopped) = queue.life {
-            let _ = stopped.send(Stopped { next_avail: queue.ring.next_avail() });
+            self.ended.push((stopped, Stopped { next_avail: queue.ring.next_avail() }));
         }
     }
 
@@ -253,12 +377,22 @@ impl Worker {
         if self.quiesces.is_empty() {
             return;
         }
-        let waiting = std::mem::take(&mut self.quiesces);
-        for (quiesce, before) in waiting {
-            if self.queues.iter().any(|(_, queue)| queue.has_task(&quiesce.scope, before)) {
-                self.quiesces.push((quiesce, before));
+        for mut waiting in std::mem::take(&mut self.quiesces) {
+            if !waiting.offered.is_empty() {
+                let queues = &self.queues;
+                waiting.offered.retain(|&(QueueKey(tag), heads)| {
+                    let queue = queues.get(tag.key as usize).filter(|queue| queue.tag == tag);
+                    queue.is_some_and(|queue| !queue.has_looked_at(heads))
+                });
+                waiting.begin(&mut self.queues, &self.common);
+            }
+            let WaitingQuiesce { quiesce, offered, before } = &waiting;
+            let has_task = |queue: &Queue| queue.has_task(&quiesce.scope, *before);
+            if !offered.is_empty() || self.queues.iter().any(|(_, queue)| has_task(queue)) {
+                self.quiesces.push(waiting);
                 continue;
             }
+            let quiesce = waiting.quiesce;
             if let Some(store) = quiesce.close {
                 self.common.channels.close(store);
             }
@@ -277,27 +411,34 @@ impl Work for Worker {
                 let _ = key.send(self.start(submitter, *parts));
             }
             LetterKind::Stop { key, stopped } => self.stop(key, stopped),
-            LetterKind::Enable { key, enabled } => {
-                if let Some(queue) = self.queue(key) {
-                    queue.enabled = enabled;
-                    self.activate(key.0.key);
-                }
-            }
+            LetterKind::Enable { key, enabled, done } => self.enable(key, enabled, done),
             LetterKind::SetCall { key, call } => {
                 if let Some(queue) = self.queue(key) {
                     let old = std::mem::replace(&mut queue.call, call);
-                    self.retired.extend(old);
+                    if let Some(call) = &queue.call {
+                        // What went to the old descriptor may have been told to nobody.
+                        // SAFETY: the queue keeps the descriptor open, and `retired` after it.
+                        unsafe { submitter.notify(call.as_fd()) }
+                    }
+                    self.retire(submitter, old);
+                }
+            }
+            LetterKind::SetErr { key, err } => {
+                if let Some(queue) = self.queue(key) {
+                    let old = std::mem::replace(&mut queue.err, err);
+                    self.retire(submitter, old);
                 }
             }
             LetterKind::SetKick { key, kick } => self.set_kick(submitter, key, kick),
             LetterKind::Remap { key, memory, done } => {
                 let _ = done.send(self.remap(key, memory));
             }
-            LetterKind::Quiesce(quiesce) => self.quiesce(submitter, quiesce),
+            LetterKind::Quiesce(quiesce) => self.quiesce(quiesce),
             LetterKind::ManagementQuiet { key, request } => {
                 if let Some(queue) = self.queue(key) {
                     queue.management_quiet(request);
                     self.note_dirty(key.0.key);
+                    self.activate(key.0.key);
                 }
             }
         }
@@ -321,17 +462,27 @@ impl Work for Worker {
     fn event(&mut self, submitter: &mut Submitter, event: Event) {
         match event {
             Event::Kicked(tag) => {
-                if self.queue(QueueKey(tag)).is_some() {
-                    self.activate(tag.key);
+                let Some(queue) = self.kicked(tag) else { return };
+                let key = QueueKey(queue.tag);
+                let is_sign = queue.ring.has_work();
+                queue.signs.note_if(is_sign);
+                if !queue.signs.seen() {
+                    self.wait_for_sign(key);
                 }
+                self.activate(tag.key);
             }
-            Event::KickEnded(tag) => {
-                if self.queue(QueueKey(tag)).is_some_and(|queue| queue.kick.is_some()) {
+            Event::KickEnded(tag, result) => {
+                if self.kicked(tag).is_none_or(|queue| queue.kick.is_none()) {
+                    return;
+                }
+                if result >= 0 {
+                    self.watch(submitter, tag.key);
+                } else {
                     // Not a descriptor that can be watched.  The guest is served all the same.
                     self.forget_polled(tag.key);
                     self.poll_by_time(tag.key);
-                    self.activate(tag.key);
                 }
+                self.activate(tag.key);
             }
             Event::Io(tag, result) => {
                 let Some(completed) = self.common.channels.completed(submitter, tag, result) else { return };
@@ -344,19 +495,26 @@ impl Work for Worker {
     }
 
     fn publish(&mut self, submitter: &mut Submitter) {
-        // Everything that was queued before this round's mail has been handed over.
-        self.retired.clear();
+        let hand_overs = submitter.hand_overs();
+        self.retired.retain(|&(retired_at, _)| retired_at >= hand_overs);
+        for (sender, stopped) in self.ended.drain(..) {
+            let _ = sender.send(stopped);
+        }
         for index in std::mem::take(&mut self.dirty) {
             self.publish_queue(submitter, index);
         }
         self.answer_quiesces();
+        if !self.parking.is_empty() {
+            self.tell_parked();
+        }
         if !self.ending.is_empty() {
             self.end_quiet_queues(submitter);
         }
     }
 
     fn arm(&mut self) -> bool {
-        let mut found = false;
+        // Who waits for the end of a queue is told in the next round.
+        let mut found = !self.ended.is_empty();
         let queues = &mut self.queues;
         self.active.retain(|&index| {
             let Some(queue) = queues.get_mut(index as usize) else { return false };
@@ -374,17 +532,21 @@ impl Work for Worker {
     fn disarm(&mut self) {}
 
     fn deadline(&self) -> Option<Instant> {
-        self.next_poll
+        self.timers.next()
     }
 
     fn expired(&mut self, _: &mut Submitter, now: Instant) {
-        for at in 0..self.polled.len() {
-            let Some(&index) = self.polled.get(at) else { break };
-            if self.queues.get(index as usize).is_some_and(Queue::has_work) {
-                self.activate(index);
+        while let Some(due) = self.timers.take_due(now) {
+            match due {
+                Due::PolledRings => self.look_at_polled_rings(now),
+                Due::SignOfLife(key) => {
+                    self.waiting_for_signs = self.waiting_for_signs.saturating_sub(1);
+                    if let Some(queue) = self.queue(key) {
+                        queue.look_for_sign();
+                    }
+                }
             }
         }
-        self.next_poll = (!self.polled.is_empty()).then(|| now + POLLED_RING_INTERVAL);
     }
 }
 
@@ -404,52 +566,4 @@ impl Worker {
 /// that its supervisor starts a new one.
 pub(crate) fn send(post: &Post<Worker>, letter: LetterKind) {
     assert!(post.send(Mail::Private(Letter(letter))).is_ok(), "a reactor has stopped taking its mail");
-}
-
-/// All reactors of the process.
-pub struct Reactors {
-    handles: Vec<Handle<Worker>>,
-    next: AtomicUsize,
-}
-
-impl Reactors {
-    /// Starts `count` reactors, at least one.
-    ///
-    /// # Errors
-    /// [`StartError`].
-    pub fn start(count: usize) -> Result<Arc<Self>, StartError> {
-        let peers = Arc::new(OnceLock::new());
-        let mut handles = Vec::new();
-        for index in 0..count.max(1) {
-            let peers = Arc::clone(&peers);
-            handles.push(reactor::spawn(format!("reactor-{index}"), move |post| Worker::new(post, peers))?);
-        }
-        let posts = handles.iter().map(|handle| handle.post().clone()).collect();
-        assert!(peers.set(posts).is_ok(), "set once, here");
-        Ok(Arc::new(Self { handles, next: AtomicUsize::new(0) }))
-    }
-
-    /// A reactor for the next queue.
-    pub(crate) fn next(&self) -> &Post<Worker> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.handles[turn % self.handles.len()].post()
-    }
-
-    /// Returns when nothing in `scope` that was in flight at the call is left, on any reactor, and its answers
-    /// are visible.  With `close` every reactor then closes its channel into that backstore, which must be in
-    /// no map any more.  Blocks as long as the backstore does.
-    pub fn quiesce(&self, scope: Scope, close: Option<u64>) {
-        let (sender, quiet) = mpsc::channel();
-        for handle in &self.handles {
-            let sender = sender.clone();
-            let done = Box::new(move || {
-                let _ = sender.send(());
-            });
-            send(handle.post(), LetterKind::Quiesce(Quiesce { scope, ends_as: None, close, done }));
-        }
-        drop(sender);
-        for _ in &self.handles {
-            let _ = quiet.recv();
-        }
-    }
 }

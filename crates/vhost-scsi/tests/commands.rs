@@ -343,3 +343,33 @@ fn headers_and_data_may_be_cut_anywhere() {
         assert!(read.is_good() && read.data_in == data, "{read:?}");
     }
 }
+
+#[test]
+fn a_write_smaller_than_its_buffer_takes_its_part_and_says_what_is_left() {
+    let (_rig, mut guest) = on_a_ramdisk();
+    let answer = run(&mut guest, &commands::write_10(lun_0(), 0, 1, &[7; 1024]));
+    assert_eq!((answer.is_good(), answer.residual, answer.used_len), (true, 512, 108));
+    let read = run(&mut guest, &commands::read_10(lun_0(), 0, 2, 1024));
+    assert_eq!((&read.data_in[..512], &read.data_in[512..]), (&[7; 512][..], &[0; 512][..]));
+}
+
+#[test]
+fn extended_inquiry_claims_simple_tasks_and_the_cache_that_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let rig = Rig::new(&[Unit::ramdisk(MIB), Unit::file(&directory.path().join("disk"), MIB, true)]);
+    let mut guest = rig.boot(Options::default());
+    let page = |lun| commands::inquiry_page(LunAddress::unit(1, lun), 0x86, 64);
+    assert_eq!(run(&mut guest, &page(0)).data_in[..7], [0, 0x86, 0, 0x3c, 0, 0x01, 0x00]);
+    assert_eq!(run(&mut guest, &page(1)).data_in[..7], [0, 0x86, 0, 0x3c, 0, 0x01, 0x01]);
+}
+
+#[test]
+fn a_transfer_above_what_a_reactor_may_be_kept_busy_with_is_refused() {
+    let (_rig, mut guest) = {
+        let rig = Rig::new(&[Unit::new(backstore::Ramdisk::new(256 * MIB, true).unwrap())]);
+        let guest = rig.boot(Options::default());
+        (rig, guest)
+    };
+    let answer = run(&mut guest, &commands::read_16(lun_0(), 0, 0x2_0001, 512));
+    assert_eq!(answer.check_condition(), Some([0x05, 0x24, 0x00]));
+}

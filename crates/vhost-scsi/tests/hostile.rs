@@ -8,6 +8,7 @@ mod support;
 
 use initiator::deadline::Deadline;
 use initiator::exchange::Returned;
+use initiator::hostile::Malformed;
 use initiator::{Command, Guest, Layout, LunAddress, Options, commands};
 use std::time::Duration;
 use support::{Rig, Unit};
@@ -92,4 +93,33 @@ fn every_opcode_with_any_buffer_is_answered_once() {
         }
     }
     still_served(&mut guest);
+}
+
+#[test]
+fn a_broken_ring_is_told_of_and_the_others_go_on() {
+    let rig = Rig::new(&[Unit::ramdisk(MIB)]);
+    let mut guest = rig.boot(Options::default().request_queues(2));
+    let ring = guest.ring_mut(2).unwrap();
+    ring.set_available_index(40_000);
+    ring.kick_anyway().unwrap();
+    assert!(ring.errors.wait(&Deadline::after(Duration::from_secs(10))).unwrap(), "nobody told");
+    let queue = guest.request_queue(1).unwrap();
+    assert!(queue.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good());
+}
+
+#[test]
+fn every_malformed_chain_is_survived_and_after_a_reset_all_is_well() {
+    let rig = Rig::new(&[Unit::ramdisk(MIB)]);
+    let mut guest = rig.boot(Options::default().request_queues(2));
+    for &malformed in Malformed::ALL {
+        let held = malformed.send(&mut guest, 2, lun_0()).unwrap();
+        // The other queue is not disturbed, whatever became of this one.
+        let other = guest.request_queue(1).unwrap();
+        assert!(other.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good(), "{malformed:?}");
+        guest.reset().unwrap();
+        guest.forget_all();
+        drop(held);
+        guest.start().unwrap();
+        still_served(&mut guest);
+    }
 }

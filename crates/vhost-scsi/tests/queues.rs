@@ -6,8 +6,13 @@
 
 mod support;
 
+use backstore::Ramdisk;
+use backstore::decorate::{Fate, Judged};
+use initiator::deadline::Deadline;
 use initiator::load::{self, Access, Load};
+use initiator::notifier::Notifier;
 use initiator::{Guest, LunAddress, Options, Wait, commands};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use support::{Rig, Unit};
 
@@ -125,7 +130,7 @@ fn two_targets_serve_two_guests_at_once() {
     let port =
         vhost_scsi::TargetPort::new("naa.5001405000000002".into(), support::map(&[Unit::ramdisk(16 * MIB)]));
     let bound = vhost_scsi::Bound::bind(&one.directory.path().join("second"), None).unwrap();
-    let two = bound.serve(std::sync::Arc::new(port), std::sync::Arc::clone(&one.reactors));
+    let two = bound.serve(Arc::new(port), Arc::clone(&one.reactors));
     let mut first = one.boot(Options::default().request_queues(2));
     let mut second = Guest::boot(two.path(), Options::default().request_queues(2)).unwrap();
     std::thread::scope(|scope| {
@@ -159,4 +164,30 @@ fn the_event_queue_keeps_its_buffers() {
     assert!(guest.events().next_event(Duration::from_millis(50)).unwrap().is_none());
     assert_eq!(guest.events().exchange.in_flight(), 8);
     assert_eq!(guest.stop().unwrap()[1], 0, "the buffers were never taken");
+}
+
+#[test]
+fn a_call_descriptor_that_is_replaced_while_a_completion_is_told_loses_nothing() {
+    // The backstore holds the reactor itself, so that the new descriptor comes while the old one is in use.
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let judge_gate = Arc::clone(&gate);
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |_, _| {
+        let (open, opened) = &*judge_gate;
+        drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+        Fate::Pass
+    });
+    let rig = Rig::new(&[Unit::new(store)]);
+    let mut guest = rig.boot(Options::default());
+    guest.request_queue(0).unwrap().start(&commands::read_10(lun_0(), 0, 1, 512)).unwrap();
+    let real = Notifier::new().unwrap();
+    guest.connection().unwrap().set_ring_call(2, Some(&real)).unwrap();
+    // Whatever was told so far, the driver has taken note of it and sleeps.
+    real.take().unwrap();
+    let (open, opened) = &*gate;
+    *open.lock().unwrap() = true;
+    opened.notify_all();
+    assert!(
+        real.wait(&Deadline::after(Duration::from_secs(10))).unwrap(),
+        "the completion was told to nobody"
+    );
 }

@@ -94,10 +94,18 @@ fn an_abort_leaves_other_tasks_and_units_alone() {
 
 #[test]
 fn a_reset_by_one_guest_waits_for_the_commands_of_another() {
+    // Response and status of the other guest's command where TAS is 0, and where it is 1.
+    for (tas, ended) in [(false, (4, 0x00)), (true, (0, 0x40))] {
+        reset_beside_another_guest(tas, ended);
+    }
+}
+
+fn reset_beside_another_guest(tas: bool, ended: (u8, u8)) {
     let hangs = Arc::new(AtomicBool::new(true));
     let switch = Arc::clone(&hangs);
     let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |_, _| Fate::Hang(Arc::clone(&switch)));
     let unit = Unit::new(store);
+    let unit = Unit { flags: target::UnitFlags { tas, ..unit.flags }, ..unit };
     let first = Rig::new(std::slice::from_ref(&unit));
     let port = Arc::new(vhost_scsi::TargetPort::new("naa.5001405000000002".into(), support::map(&[unit])));
     let bound = vhost_scsi::Bound::bind(&first.directory.path().join("second"), None).unwrap();
@@ -112,7 +120,8 @@ fn a_reset_by_one_guest_waits_for_the_commands_of_another() {
     assert!(!is_answered_within(&mut one, reset, Duration::from_millis(200)));
     hangs.store(false, Ordering::SeqCst);
     assert_eq!(one.control().wait_for(reset).unwrap().response, 0);
-    assert_eq!(two.request_queue(0).unwrap().wait_for(read).unwrap().response, 4);
+    let read = two.request_queue(0).unwrap().wait_for(read).unwrap();
+    assert_eq!((read.response, read.status), ended, "TAS {tas}");
 }
 
 #[test]
@@ -167,4 +176,21 @@ fn every_failure_below_becomes_its_own_sense() {
         let answer = guest.execute(&commands::read_10(lun(0), 0, 1, 512)).unwrap();
         assert_eq!((answer.check_condition(), answer.residual), (Some(sense), 512), "{error:?}");
     }
+}
+
+#[test]
+fn more_resets_than_may_wait_are_all_answered_in_the_end() {
+    let (_rig, mut guest, hangs) = hanging();
+    let write = commands::write_10(lun(0), 0, 1, &[1; 512]).tag(77);
+    let command = guest.request_queue(0).unwrap().start(&write).unwrap();
+    let start =
+        |guest: &mut Guest| guest.control().start_task_management(LOGICAL_UNIT_RESET, lun(0), 0).unwrap();
+    let first = start(&mut guest);
+    let rest: Vec<_> = (0..60).map(|_| start(&mut guest)).collect();
+    assert!(!is_answered_within(&mut guest, first, Duration::from_millis(100)));
+    hangs.store(false, Ordering::SeqCst);
+    for token in rest {
+        assert_eq!(guest.control().wait_for(token).unwrap().response, 0);
+    }
+    assert_eq!(guest.request_queue(0).unwrap().wait_for(command).unwrap().response, 4);
 }

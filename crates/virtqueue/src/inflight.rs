@@ -146,6 +146,13 @@ impl InflightQueue {
         self.entries
     }
 
+    /// Whether a process that died may have left heads here that nobody has answered.
+    pub fn is_used(&self) -> bool {
+        let version = u16::from_le(self.u16_at(VERSION_OFFSET).load(Ordering::Acquire));
+        let taken = |head| self.u8_at(self.entry(head) + INFLIGHT_OFFSET).load(Ordering::Relaxed) != 0;
+        version != 0 && (0..self.entries).any(taken)
+    }
+
     /// Takes up the work of whoever wrote here before, for a ring of `entries` entries whose used index is
     /// `used_index`, and whose driver has offered `offered` chains beyond it.
     pub(crate) fn resume(

@@ -51,6 +51,16 @@ pub struct RingConfig {
     pub next_avail: u16,
 }
 
+impl RingConfig {
+    /// Checks that a ring so described would find its parts in `memory`.
+    ///
+    /// # Errors
+    /// As [`SplitRing::remap`].
+    pub fn check(&self, memory: &Arc<GuestMemory>) -> Result<(), RingError> {
+        RingMemory::resolve(self, Arc::clone(memory)).map(drop)
+    }
+}
+
 /// Where a ring's position came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -251,6 +261,12 @@ impl SplitRing {
     /// Whether [`pop_batch`](Self::pop_batch) has something to say.
     pub fn has_work(&self) -> bool {
         !self.resubmissions.is_empty() || self.ring.available_index() != self.next_avail
+    }
+
+    /// Heads that [`pop_batch`](Self::pop_batch) would return if the driver offered no more.
+    pub fn waiting(&self) -> usize {
+        let offered = self.ring.available_index().wrapping_sub(self.next_avail);
+        self.resubmissions.len() + usize::from(offered.min(self.ring.entries()))
     }
 
     /// Heads that the driver waits for: taken, or to be resubmitted, and not published.

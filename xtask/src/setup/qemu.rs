@@ -10,9 +10,8 @@ use super::{INSTALL_LIMIT, UPDATE_LIMIT, apt, apt_install};
 use crate::run::visibly;
 use anyhow::{Context, Result, bail};
 use std::time::Duration;
-use stories::guest::QEMU;
+use stories::guest::qemu_version;
 use stories::process::{command, run_well};
-use stories::programs::find_in_path;
 
 /// The oldest release whose vhost-user-scsi comes back after its daemon was away.
 pub(super) const WANTED: Version = Version(8, 2);
@@ -31,7 +30,7 @@ impl std::fmt::Display for Version {
 }
 
 impl Version {
-    /// The first `N.N` in a text such as `1:10.0.2+ds` or `QEMU emulator version 8.2.1`.
+    /// The first `N.N` in a package's version such as `1:10.0.2+ds`.
     fn find(text: &str) -> Option<Self> {
         let text = text.split_once(':').map_or(text, |(_epoch, version)| version);
         let start = text.find(|c: char| c.is_ascii_digit())?;
@@ -49,9 +48,7 @@ pub(super) fn describe() -> String {
 }
 
 fn installed() -> Option<Version> {
-    let qemu = find_in_path(QEMU)?;
-    let said = run_well(command(qemu).arg("--version"), ASK_LIMIT).ok()?;
-    Version::find(&String::from_utf8_lossy(&said))
+    qemu_version().ok().map(|(major, minor)| Version(major, minor))
 }
 
 /// Installs it from the release where that has a recent one, else from the release's backports.

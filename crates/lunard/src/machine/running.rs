@@ -19,6 +19,7 @@ use model::{BackstoreId, Step, Wwn};
 use state::State;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 use vhost_scsi::{Bound, Reactors, Scope};
@@ -27,12 +28,16 @@ use vhost_scsi::{Bound, Reactors, Scope};
 /// comes back; until then its file stays open.
 const QUIET_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often it is looked for files and devices that are missing.
+const SEEK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The machine that serves guests.
 pub struct RunningMachine {
     reactors: Arc<Reactors>,
     runtime_dir: PathBuf,
     socket_group: Option<u32>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    seeking: Arc<AtomicBool>,
 }
 
 /// What [`RunningMachine`] has prepared.  Dropped, what was created for it goes again.
@@ -51,6 +56,10 @@ pub(super) struct Farewell {
     last: Option<Opened>,
 }
 
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl RunningMachine {
     /// A machine that serves nothing yet.
     ///
@@ -63,12 +72,43 @@ impl RunningMachine {
             reactors,
             runtime_dir: host.runtime_dir.to_owned(),
             socket_group: host.socket_group,
-            state: Mutex::default(),
+            state: Arc::default(),
+            seeking: Arc::default(),
         })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
+    }
+
+    /// Looks for what is missing, as long as something is.
+    fn seek_missing(&self) {
+        if self.state().missing().is_empty() || self.seeking.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (state, seeking) = (Arc::clone(&self.state), Arc::clone(&self.seeking));
+        let spawned = std::thread::Builder::new().name("seek".into()).spawn(move || {
+            loop {
+                std::thread::sleep(SEEK_INTERVAL);
+                let missing = lock(&state).missing();
+                for backstore in &missing {
+                    if let Some(opened) = medium::open_if_there(backstore)
+                        && lock(&state).appear(backstore, opened)
+                    {
+                        tracing::info!("storage object {} has appeared and is served", backstore.id());
+                    }
+                }
+                let state = lock(&state);
+                if state.missing().is_empty() {
+                    // Under the lock, so that whoever finds something missing after this starts anew.
+                    seeking.store(false, Ordering::SeqCst);
+                    return;
+                }
+            }
+        });
+        if spawned.is_err() {
+            self.seeking.store(false, Ordering::SeqCst);
+        }
     }
 
     fn bind(&self, wwn: &Wwn) -> Result<Bound, Fault> {
@@ -86,6 +126,9 @@ impl RunningMachine {
         let wait = move || {
             for Farewell { scope, close, last } in farewells {
                 reactors.quiesce(scope, close);
+                if let Some(error) = last.as_ref().and_then(Opened::settle) {
+                    tracing::error!("{error}");
+                }
                 drop(last);
             }
             let _ = done.send(());
@@ -116,6 +159,7 @@ impl Machine for RunningMachine {
                         kind: FaultKind::Caller,
                     });
                 }
+                Step::UpdateBackstore(backstore) => self.state().must_hold_blocks_of(backstore)?,
                 _ => {}
             }
         }
@@ -139,6 +183,7 @@ impl Machine for RunningMachine {
         state.publish();
         state.serve(&mut sockets, &self.reactors);
         drop(state);
+        self.seek_missing();
         self.say_farewell(farewells);
     }
 

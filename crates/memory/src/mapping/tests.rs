@@ -137,3 +137,18 @@ fn huge_pages_map_from_any_offset() {
         Err(error) => panic!("{error}"),
     }
 }
+
+#[test]
+fn memory_that_another_process_or_host_serves_is_told_from_ours() {
+    for (magic, remote) in [
+        (0x6573_5546, true),  // FUSE
+        (0x6969, true),       // NFS
+        (0x0102_1997, true),  // 9P
+        (0x0102_1994, false), // tmpfs, and memfd
+        (0x9584_58f6, false), // hugetlbfs
+        (0xef53, false),      // ext4
+        (0x5846_5342, false), // XFS
+    ] {
+        assert_eq!(super::is_remote(magic), remote, "{magic:#x}");
+    }
+}

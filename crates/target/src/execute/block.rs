@@ -16,7 +16,7 @@ use scsi::{BlockCount, Lba, Read, Sense, SynchronizeCache, Verify, Write};
 /// firmware that does not ask is served too; this bounds what one command may keep a reactor busy with.
 const TRANSFER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// READ.  SBC-3 5.10 to 5.13.
+/// READ (6), (10), (12) and (16).  SBC-3.
 pub(super) fn read<'a>(
     unit: &'a LogicalUnit,
     read: &Read,
@@ -30,7 +30,7 @@ pub(super) fn read<'a>(
     Ok(Decision::Io(IoPlan { store, kind: IoKind::Read, offset, answer }))
 }
 
-/// WRITE.  SBC-3 5.32 to 5.35.
+/// WRITE (6), (10), (12) and (16).  SBC-3.
 pub(super) fn write<'a>(
     unit: &'a LogicalUnit,
     write: &Write,
@@ -44,7 +44,7 @@ pub(super) fn write<'a>(
     Ok(Decision::Io(IoPlan { store, kind: IoKind::Write { durable: write.fua }, offset, answer }))
 }
 
-/// VERIFY.  SBC-3 5.29 to 5.31.
+/// VERIFY (10), (12) and (16).  SBC-3.
 ///
 /// The range is checked.  The medium is not read, as LIO does not; comparing with data (BYTCHK) is refused
 /// rather than claimed.
@@ -61,7 +61,7 @@ pub(super) fn verify<'a>(
     Ok(done(buffers))
 }
 
-/// SYNCHRONIZE CACHE.  SBC-3 5.26 and 5.27.
+/// SYNCHRONIZE CACHE (10) and (16).  SBC-3.
 ///
 /// The whole unit is flushed, whatever the range.  IMMED is allowed to be answered late, so that GOOD is
 /// always true.
@@ -82,7 +82,7 @@ pub(super) fn ready(unit: &LogicalUnit) -> Result<&Store, Sense> {
 }
 
 /// Where a transfer lies in the backstore: offset and length in bytes.  `None` where it is empty, which is
-/// no error (SBC-3 5.11).
+/// no error (SBC-3, READ (10), TRANSFER LENGTH).
 fn transfer(
     unit: &LogicalUnit,
     first: Lba,

@@ -44,7 +44,8 @@ pub(super) fn answer<'a>(
         }
         Command::RequestSense(request) => {
             let format = if request.descriptor { SenseFormat::Descriptor } else { SenseFormat::Fixed };
-            let sense = Sense::NO_SENSE.encode(format);
+            let pending = if unit.store.is_some() { Sense::NO_SENSE } else { Sense::LOGICAL_UNIT_NOT_READY };
+            let sense = pending.encode(format);
             Ok(give(&sense, u64::from(request.allocation_bytes), buffers))
         }
         Command::Inquiry(command) => {
@@ -75,7 +76,7 @@ pub(super) fn answer<'a>(
     }
 }
 
-/// Answers for an address of a target that leads to no unit.  SPC-4 table 26: INQUIRY, REPORT LUNS and
+/// Answers for an address of a target that leads to no unit.  SPC-4, incorrect logical unit selection: INQUIRY, REPORT LUNS and
 /// REQUEST SENSE are answered all the same, so that a guest can look around.
 pub(super) fn of_absent<'a>(
     group: &Group,
@@ -100,7 +101,7 @@ pub(super) fn of_absent<'a>(
     }
 }
 
-/// Answers for the REPORT LUNS well-known unit.  SPC-4 8.2.
+/// Answers for the REPORT LUNS well-known unit.  SPC-4, REPORT LUNS well known logical unit.
 pub(super) fn of_well_known<'a>(
     group: Option<&Group>,
     cdb: &[u8; CDB_BYTES_MAX],

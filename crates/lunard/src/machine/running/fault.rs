@@ -6,7 +6,7 @@
 
 use crate::machine::{Fault, FaultKind};
 use backstore::OpenError;
-use model::Kind;
+use model::{BackstoreId, Kind};
 use nix::unistd::{Gid, Group, Uid, User};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -33,10 +33,12 @@ pub(super) fn not_whole_blocks(path: &str, bytes: u64, block_bytes: u32) -> Faul
     )
 }
 
-/// The fault of a ramdisk for which there is no memory.
-pub(super) fn no_memory(bytes: u64, error: &OpenError) -> Fault {
-    let message = format!("Could not get {bytes} bytes of memory for a ramdisk: {error}");
-    Fault { message, hint: None, kind: FaultKind::Host }
+/// The fault of a logical block smaller than what the medium reads and writes at once.
+pub(super) fn block_within_sector(id: &BackstoreId, block_bytes: u32, sector_bytes: u32) -> Fault {
+    caller(
+        format!("{id} cannot have blocks of {block_bytes} bytes: its sectors have {sector_bytes}"),
+        Some(format!("set block_size to {sector_bytes}, or to a multiple of it")),
+    )
 }
 
 /// The fault of a file or device that does not open.
@@ -72,6 +74,9 @@ pub(super) fn open_fault(kind: Kind, error: OpenError) -> Fault {
             Some("create the storage object with readonly=true".into()),
         ),
         error @ OpenError::TooSmall { .. } => caller(error.to_string(), None),
+        error @ OpenError::NoSpace { .. } if kind == Kind::Ramdisk => {
+            Fault { message: format!("Could not get the memory: {error}"), hint: None, kind: FaultKind::Host }
+        }
         OpenError::NoSpace { path, bytes, errno } => {
             caller(format!("Could not expand {} to {bytes} bytes: {errno}", path.display()), None)
         }

@@ -5,7 +5,7 @@
 //! Below: `backstore`.
 //! Never here: guests.
 
-use super::fault::{needs_size, no_memory, not_whole_blocks, open_fault};
+use super::fault::{needs_size, not_whole_blocks, open_fault};
 use crate::machine::{Fault, Found, LiveDevice, Occasion};
 use backstore::{
     Backstore as _, BlockDevice, BlockOptions, FileOptions, FileStore, NewFile, OpenError, Ramdisk,
@@ -57,6 +57,27 @@ impl Opened {
         Found { backstore: id.clone(), size_bytes, notes: self.notes.clone() }
     }
 
+    /// Notes what an administrator who asked for a file should know of the one that was there.
+    fn note_what_differs(&mut self, backstore: &Backstore, wanted_size: bool) {
+        let (Medium::Fileio { path, .. }, Some(file)) = (&backstore.medium, &self.file) else { return };
+        let bytes = file.geometry().bytes;
+        if wanted_size && self.created.is_none() {
+            self.notes.push(format!("{path} exists, using its size ({bytes} bytes) instead"));
+        }
+        let tail = bytes % u64::from(FILE_BLOCK_BYTES);
+        if tail != 0 {
+            self.notes.push(format!("{path} ends within a block: its last {tail} bytes are not used"));
+        }
+    }
+
+    /// Brings a file's cached writes to the disk, before its cache is given up or it is closed.  Returns what is
+    /// to be said if that fails.
+    pub(super) fn settle(&self) -> Option<String> {
+        let file = self.file.as_ref().filter(|file| file.geometry().write_cache)?;
+        let error = file.sync().err()?;
+        Some(format!("writes that were answered may not be on the disk of a storage object: {error}"))
+    }
+
     /// The same file with or without a write cache, under a number of its own.
     pub(super) fn with_write_back(&self, write_back: bool) -> Self {
         let file = self.file.as_ref().map(|file| Arc::new(file.with_write_back(write_back)));
@@ -72,20 +93,57 @@ fn store(backstore: Arc<dyn backstore::Backstore>) -> Store {
 
 /// Opens the medium of `backstore`.
 pub(super) fn open(backstore: &Backstore, occasion: Occasion) -> Result<Opened, Fault> {
-    let opened = match &backstore.medium {
+    let create = new_file(backstore, occasion)?;
+    let wanted_size = create.is_some();
+    let mut opened = match try_open(backstore, create) {
+        Ok(opened) => opened,
+        Err(OpenError::Missing(_)) if needs_a_size(backstore, occasion) => return Err(needs_size()),
+        Err(error) => return missing_or_fault(backstore.kind(), error, occasion),
+    };
+    if occasion == Occasion::Change {
+        opened.note_what_differs(backstore, wanted_size);
+    }
+    Ok(opened)
+}
+
+/// Opens what was missing, if it is there now, and whole: a file that is still being copied back is shorter
+/// than it was.
+pub(super) fn open_if_there(backstore: &Backstore) -> Option<Opened> {
+    let opened = try_open(backstore, None).ok()?;
+    let bytes = opened.store.as_ref()?.backstore.geometry().bytes;
+    (bytes >= backstore.medium.size_bytes().unwrap_or(0)).then_some(opened)
+}
+
+fn try_open(backstore: &Backstore, create: Option<NewFile>) -> Result<Opened, OpenError> {
+    match &backstore.medium {
         Medium::Block { path, read_only, .. } => open_block(path.as_str(), *read_only),
-        Medium::Fileio { path, size_bytes, sparse } => {
+        Medium::Fileio { path, .. } => {
             let write_back = backstore.is_on(Key::EmulateWriteCache);
-            let wanted = size_bytes.map(|bytes| NewFile { bytes, sparse: *sparse });
-            return open_file(path.as_str(), wanted, write_back, occasion);
+            open_file(&FileOptions { path: path.as_str().into(), create, write_back })
         }
         Medium::Ramdisk { size_bytes, nullio } => {
-            let disk = Ramdisk::new(size_bytes.get(), *nullio)
-                .map_err(|error| no_memory(size_bytes.get(), &error))?;
+            let disk = Ramdisk::new(size_bytes.get(), *nullio)?;
             Ok(Opened { store: Some(store(Arc::new(disk))), ..Opened::missing() })
         }
+    }
+}
+
+/// The file that is to be made where there is none: never at a restart.
+fn new_file(backstore: &Backstore, occasion: Occasion) -> Result<Option<NewFile>, Fault> {
+    let (Medium::Fileio { path, size_bytes: Some(bytes), sparse }, Occasion::Change) =
+        (&backstore.medium, occasion)
+    else {
+        return Ok(None);
     };
-    opened.or_else(|error| missing_or_fault(backstore.kind(), error, occasion))
+    let exists = std::fs::symlink_metadata(path.as_str()).is_ok();
+    if !exists && !bytes.is_multiple_of(u64::from(FILE_BLOCK_BYTES)) {
+        return Err(not_whole_blocks(path.as_str(), *bytes, FILE_BLOCK_BYTES));
+    }
+    Ok(Some(NewFile { bytes: *bytes, sparse: *sparse }))
+}
+
+fn needs_a_size(backstore: &Backstore, occasion: Occasion) -> bool {
+    occasion == Occasion::Change && matches!(backstore.medium, Medium::Fileio { size_bytes: None, .. })
 }
 
 /// At a restart nothing that is wrong with one medium may keep the others from being served.
@@ -112,40 +170,10 @@ fn open_block(path: &str, read_only: Option<bool>) -> Result<Opened, OpenError> 
     Ok(Opened { store: Some(store(Arc::new(device))), device: Some(live), ..Opened::missing() })
 }
 
-fn open_file(
-    path: &str,
-    wanted: Option<NewFile>,
-    write_back: bool,
-    occasion: Occasion,
-) -> Result<Opened, Fault> {
-    let create = match occasion {
-        Occasion::Change => wanted,
-        Occasion::Restore => None,
-    };
-    let exists = std::fs::symlink_metadata(path).is_ok();
-    if let (Some(new), false) = (create, exists)
-        && !new.bytes.is_multiple_of(u64::from(FILE_BLOCK_BYTES))
-    {
-        return Err(not_whole_blocks(path, new.bytes, FILE_BLOCK_BYTES));
-    }
-    let file = match FileStore::open(&FileOptions { path: path.into(), create, write_back }) {
-        Ok(file) => file,
-        Err(OpenError::Missing(_)) if occasion == Occasion::Change && wanted.is_none() => {
-            return Err(needs_size());
-        }
-        Err(error) => return missing_or_fault(Kind::Fileio, error, occasion),
-    };
-    let bytes = file.geometry().bytes;
-    let mut notes = Vec::new();
-    if occasion == Occasion::Change && wanted.is_some() && file.created().is_none() {
-        notes.push(format!("{path} exists, using its size ({bytes} bytes) instead"));
-    }
-    let tail = bytes % u64::from(FILE_BLOCK_BYTES);
-    if tail != 0 {
-        notes.push(format!("{path} ends within a block: its last {tail} bytes are not used"));
-    }
+fn open_file(options: &FileOptions) -> Result<Opened, OpenError> {
+    let file = FileStore::open(options)?;
     let created = file.created().map(|path| Created(Some(path.to_path_buf())));
     let file = Arc::new(file);
     let store = store(Arc::clone(&file) as Arc<dyn backstore::Backstore>);
-    Ok(Opened { store: Some(store), device: None, file: Some(file), created, notes })
+    Ok(Opened { store: Some(store), device: None, file: Some(file), created, notes: Vec::new() })
 }

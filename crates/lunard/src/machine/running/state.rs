@@ -6,8 +6,9 @@
 //! Never here: opening, or waiting.
 
 use super::Farewell;
+use super::fault::block_within_sector;
 use super::medium::Opened;
-use crate::machine::{Live, LiveBackstore, LiveTarget};
+use crate::machine::{Fault, Live, LiveBackstore, LiveTarget};
 use model::{Backstore, BackstoreId, Key, Kind, Lun, RelativePort, Step, TpgTag, Wwn};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
@@ -57,6 +58,18 @@ impl State {
         self.targets.get(wwn).is_some_and(|target| target.port.connections() > 0)
     }
 
+    /// Refuses a logical block that the open medium cannot read or write by itself.
+    pub(super) fn must_hold_blocks_of(&self, backstore: &Backstore) -> Result<(), Fault> {
+        let unit = self.units.get(&backstore.id());
+        let store = unit.and_then(|unit| unit.opened.store.as_ref());
+        match (store.map(|store| store.backstore.geometry().block_bytes), backstore.block_bytes()) {
+            (Some(sector), Some(block)) if !block.is_multiple_of(sector) => {
+                Err(block_within_sector(&backstore.id(), block, sector))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes over one step; nothing is visible to guests before [`State::publish`].
     pub(super) fn take_step(
         &mut self,
@@ -80,6 +93,8 @@ impl State {
             }
             Step::RemoveTarget(wwn) => {
                 let target = self.targets.remove(wwn)?;
+                // A front end that came in the meantime may still run rings: they must find nothing any more.
+                target.port.map().publish(LunMap::default());
                 Some(Farewell {
                     scope: Scope { port: Some(target.port.id()), ..Scope::default() },
                     close: None,
@@ -134,12 +149,37 @@ impl State {
         };
         unit.backstore = backstore.clone();
         unit.logical_unit = logical_unit(backstore, &unit.opened);
+        self.mark_shown(&id);
+        last
+    }
+
+    /// Marks the targets that show a backstore.
+    fn mark_shown(&mut self, id: &BackstoreId) {
         for (wwn, target) in &self.targets {
-            if target.tpgs.values().any(|tpg| tpg.luns.values().any(|(shown, _)| *shown == id)) {
+            if target.tpgs.values().any(|tpg| tpg.luns.values().any(|(shown, _)| shown == id)) {
                 self.changed.insert(wwn.clone());
             }
         }
-        last
+    }
+
+    /// The backstores whose file or device is not there.
+    pub(super) fn missing(&self) -> Vec<Backstore> {
+        let missing = self.units.values().filter(|unit| unit.opened.store.is_none());
+        missing.map(|unit| unit.backstore.clone()).collect()
+    }
+
+    /// Serves a backstore that was missing and has been opened.  Returns whether it was still wanted so.
+    pub(super) fn appear(&mut self, backstore: &Backstore, opened: Opened) -> bool {
+        let id = backstore.id();
+        let Some(unit) = self.units.get_mut(&id) else { return false };
+        if unit.opened.store.is_some() || unit.backstore != *backstore {
+            return false;
+        }
+        unit.logical_unit = logical_unit(backstore, &opened);
+        unit.opened = opened;
+        self.mark_shown(&id);
+        self.publish();
+        true
     }
 
     /// Shows guests what the steps made.

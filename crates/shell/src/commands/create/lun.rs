@@ -28,7 +28,7 @@ pub(super) const COMMAND: Command = Command {
         keyword("write_protect", Values::Truth, "whether the guest may only read; false if left out"),
     ],
     summary: "Show a backstore to the guest",
-    details: "A guest whose driver takes part in hotplug sees the disk at once, any other at its next rescan.",
+    details: "A guest that runs sees the disk at its next rescan.",
     needs: Needs::Node,
     run,
 };

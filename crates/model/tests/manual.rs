@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The manual's table of attributes is the table of attributes.
+//!
+//! Above: nothing.  Below: `docs/manual/backstores.md`.
+
+use model::{ATTRIBUTES, Attribute, Kind, Values};
+
+const MANUAL: &str = include_str!("../../../docs/manual/backstores.md");
+
+/// A row as the manual has it.
+fn row(attribute: &Attribute) -> String {
+    let unsaid = if attribute.values == Values::Transfer { "8 MiB" } else { "device's" };
+    let default =
+        |kind| attribute.default_of(kind).map_or_else(|| unsaid.to_owned(), |value| value.to_string());
+    let [block, fileio, ramdisk] = Kind::ALL.map(|kind| match default(kind) {
+        default if attribute.is_settable_on(kind) => default,
+        default => format!("{default}, fixed"),
+    });
+    let frozen = if attribute.frozen_while_exported { "unmapped" } else { "" };
+    let (name, values, help) = (attribute.name, attribute.values_in_words(512), attribute.help);
+    format!("| `{name}` | {values} | {block} | {fileio} | {ramdisk} | {frozen} | {help} |")
+}
+
+#[test]
+fn the_manual_has_every_attribute_as_it_is() {
+    let (_, table) = MANUAL.split_once("\n| attribute |").expect("there is a table");
+    let in_manual: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    let listed: Vec<String> = ATTRIBUTES.iter().filter(|row| row.is_listed()).map(row).collect();
+    assert_eq!(in_manual, listed, "the manual's table should read:\n{}", listed.join("\n"));
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! All reactors of the process, each with its worker.
+//!
+//! Above: `lunard` starts them and asks them to be quiet; `connection` spreads its queues over them.
+//! Below: `worker`.
+//! Never here: a queue.
+
+use crate::quiesce::{Quiesce, Scope};
+use crate::worker::{LetterKind, Worker, send};
+use reactor::{Handle, Post, StartError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+
+/// All reactors of the process.
+pub struct Reactors {
+    handles: Vec<Handle<Worker>>,
+    next: AtomicUsize,
+}
+
+impl Reactors {
+    /// Starts `count` reactors, at least one.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(count: usize) -> Result<Arc<Self>, StartError> {
+        let peers = Arc::new(OnceLock::new());
+        let mut handles = Vec::new();
+        for index in 0..count.max(1) {
+            let peers = Arc::clone(&peers);
+            handles.push(reactor::spawn(format!("reactor-{index}"), move |post| Worker::new(post, peers))?);
+        }
+        let posts = handles.iter().map(|handle| handle.post().clone()).collect();
+        assert!(peers.set(posts).is_ok(), "set once, here");
+        Ok(Arc::new(Self { handles, next: AtomicUsize::new(0) }))
+    }
+
+    /// A reactor for the next queue.
+    pub(crate) fn next(&self) -> &Post<Worker> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        self.handles[turn % self.handles.len()].post()
+    }
+
+    /// Returns when nothing in `scope` that was in flight at the call is left, on any reactor, and its answers
+    /// are visible.  With `close` every reactor then closes its channel into that backstore, which must be in
+    /// no map any more.  Blocks as long as the backstore does.
+    pub fn quiesce(&self, scope: Scope, close: Option<u64>) {
+        let (sender, quiet) = mpsc::channel();
+        for handle in &self.handles {
+            let sender = sender.clone();
+            let done = Box::new(move || {
+                let _ = sender.send(());
+            });
+            send(handle.post(), LetterKind::Quiesce(Quiesce { scope, ends_as: None, close, done }));
+        }
+        drop(sender);
+        for _ in &self.handles {
+            let _ = quiet.recv();
+        }
+    }
+}

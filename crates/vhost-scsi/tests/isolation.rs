@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What one front end does is no other's affair, and what is refused or over leaves nothing behind.
+//!
+//! Above: nothing.  Below: `initiator`, `vhost-scsi`.
+//! Never here: what the other tests claim already.
+
+mod support;
+
+use backstore::decorate::{Fate, Judged};
+use backstore::{FileOptions, FileStore, IoKind, Ramdisk};
+use initiator::deadline::Deadline;
+use initiator::notifier::Notifier;
+use initiator::ring::Buffer;
+use initiator::{Guest, LunAddress, Options, commands};
+use rustix::fs::OFlags;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use support::{Rig, Unit};
+use target::LunMap;
+use vhost_scsi::{Bound, Endpoint, Reactors, Scope, TargetPort};
+
+const MIB: u64 = 1 << 20;
+
+fn lun_0() -> LunAddress {
+    LunAddress::unit(1, 0)
+}
+
+fn serve(directory: &std::path::Path, name: &str, unit: Unit, reactors: &Arc<Reactors>) -> Endpoint {
+    let port = Arc::new(TargetPort::new("naa.5001405000000002".into(), support::map(&[unit])));
+    Bound::bind(&directory.join(name), None).unwrap().serve(port, Arc::clone(reactors))
+}
+
+/// Takes O_NONBLOCK from an eventfd, as its other owner may at any time, and fills it.
+fn make_it_block(call: &Notifier) {
+    let flags = rustix::fs::fcntl_getfl(call).unwrap();
+    let _ = call.take().unwrap();
+    rustix::io::write(call, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+    rustix::fs::fcntl_setfl(call, flags - OFlags::NONBLOCK).unwrap();
+}
+
+/// Two guests on one reactor.
+fn neighbours() -> (tempfile::TempDir, Endpoint, Endpoint) {
+    let directory = tempfile::tempdir().unwrap();
+    let reactors = Reactors::start(1).unwrap();
+    let one = serve(directory.path(), "one", Unit::ramdisk(16 * MIB), &reactors);
+    let two = serve(directory.path(), "two", Unit::ramdisk(16 * MIB), &reactors);
+    (directory, one, two)
+}
+
+#[test]
+fn a_call_descriptor_that_blocks_stops_nobody_else() {
+    let (_directory, one, two) = neighbours();
+    let mut hostile = Guest::boot(one.path(), Options::default()).unwrap();
+    let patient = Options::default().patience(Duration::from_secs(3));
+    let mut neighbour = Guest::boot(two.path(), patient).unwrap();
+    let call = Notifier::new().unwrap();
+    hostile.connection().unwrap().set_ring_call(2, Some(&call)).unwrap();
+    hostile.connection().unwrap().features().unwrap();
+    make_it_block(&call);
+    hostile.lose();
+    std::thread::sleep(Duration::from_millis(300));
+    let answer = neighbour.execute(&commands::inquiry(lun_0(), 36));
+    let _ = call.take(); // Lets the reactor go, so that the test ends.
+    assert!(answer.is_ok(), "{answer:?}");
+}
+
+#[test]
+fn a_backstore_that_was_taken_away_is_closed_though_its_guest_is_idle() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk");
+    let unit = Unit::file(&path, MIB, true);
+    let id = unit.store.id;
+    let rig = Rig::new(&[unit]);
+    let mut guest = rig.boot(Options::default());
+    assert!(guest.execute(&commands::read_10(lun_0(), 0, 1, 512)).unwrap().is_good());
+    rig.endpoint.port().map().publish(LunMap::default());
+    rig.reactors.quiesce(Scope { store: Some(id), ..Scope::default() }, Some(id));
+    let again = FileStore::open(&FileOptions { path, create: None, write_back: true });
+    assert!(again.is_ok(), "{:?}", again.err());
+}
+
+#[test]
+fn an_abort_that_a_dead_process_took_is_answered_after_the_command_it_took() {
+    let directory = tempfile::tempdir().unwrap();
+    let hangs = Arc::new(AtomicBool::new(true));
+    let hanging = || {
+        let switch = Arc::clone(&hangs);
+        Unit::new(Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| match kind {
+            IoKind::Write { .. } => Fate::Hang(Arc::clone(&switch)),
+            _ => Fate::Pass,
+        }))
+    };
+    // Two processes as far as the guest can tell: nothing is shared but its memory.  The first is stuck
+    // for ever, which is all that a killed one does.
+    let first = serve(directory.path(), "first", hanging(), &Reactors::start(1).unwrap());
+    let second = serve(directory.path(), "second", hanging(), &Reactors::start(1).unwrap());
+    let name = directory.path().join("sock");
+    std::os::unix::fs::symlink(first.path(), &name).unwrap();
+    let mut guest = Guest::boot(&name, Options::default()).unwrap();
+    let write = commands::write_10(lun_0(), 0, 1, &[1; 512]).tag(77);
+    guest.request_queue(0).unwrap().start(&write).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let abort = guest.control().start_task_management(0, lun_0(), 77).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    std::fs::remove_file(&name).unwrap();
+    std::os::unix::fs::symlink(second.path(), &name).unwrap();
+    guest.reconnect().unwrap();
+    let answered = guest.control().exchange.wait_for(abort, &Deadline::after(Duration::from_millis(500)));
+    let command_ended = guest.request_queue(0).unwrap().exchange.ring.has_used();
+    hangs.store(false, Ordering::SeqCst);
+    assert!(answered.is_err() || command_ended, "the abort was answered while its command can still write");
+}
+
+#[test]
+fn a_front_end_that_died_in_a_stop_does_not_keep_its_successor_out() {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&hangs);
+    let unit = Unit::new(Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| match kind {
+        IoKind::Write { .. } => Fate::Hang(Arc::clone(&switch)),
+        _ => Fate::Pass,
+    }));
+    let rig = Rig::new(&[unit]);
+    let mut first = rig.boot(Options::default().patience(Duration::from_millis(300)));
+    first.request_queue(0).unwrap().start(&commands::write_10(lun_0(), 0, 1, &[1; 512])).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(first.stop().is_err(), "the disk hangs");
+    drop(first);
+    let recovery = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(700));
+        hangs.store(false, Ordering::SeqCst);
+    });
+    let second = Guest::boot(rig.path(), Options::default().patience(Duration::from_secs(5)));
+    let answer = second.and_then(|mut guest| guest.execute(&commands::inquiry(lun_0(), 36)));
+    recovery.join().unwrap();
+    assert!(answer.is_ok(), "{answer:?}");
+}
+
+#[test]
+fn memory_that_a_ring_lies_in_stays_when_its_removal_is_refused() {
+    let rig = Rig::new(&[Unit::ramdisk(MIB)]);
+    let mut guest = rig.boot(Options::default());
+    let memory = Arc::clone(guest.memory());
+    let refused: Vec<bool> = memory
+        .regions()
+        .iter()
+        .map(|region| guest.connection().unwrap().remove_region(&memory, region).is_err())
+        .collect();
+    assert!(refused.contains(&true), "{refused:?}");
+    // Nothing has changed where it was refused; the rest comes back.
+    for (region, _) in memory.regions().iter().zip(&refused).filter(|(_, refused)| !**refused) {
+        guest.connection().unwrap().add_region(&memory, region).unwrap();
+    }
+    guest.stop().unwrap();
+    guest.start().unwrap();
+    assert!(guest.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good());
+}
+
+/// Offers a read of nearly 64 MiB, all of it into the same 64 KiB, without a kick.
+fn offer_large_read(guest: &mut Guest) {
+    let memory = Arc::clone(guest.memory());
+    let header = memory.allocate(51, 16).unwrap();
+    header.write(0, &commands::read_16(lun_0(), 0, 127_000, 0).readable(1)).unwrap();
+    let (response, data) = (memory.allocate(108, 16).unwrap(), memory.allocate(65_536, 4096).unwrap());
+    let table = memory.allocate(16 * 1026, 16).unwrap();
+    let mut buffers = vec![
+        Buffer { address: header.address(), bytes: 51, writable: false },
+        Buffer { address: response.address(), bytes: 108, writable: true },
+    ];
+    buffers.extend((0..1000).map(|_| Buffer { address: data.address(), bytes: 65_536, writable: true }));
+    guest.request_queue(0).unwrap().exchange.ring.offer_indirect(&buffers, &table).unwrap();
+    std::mem::forget((header, response, data, table));
+}
+
+#[test]
+fn a_reset_over_a_full_ring_of_large_reads_holds_up_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let reactors = Reactors::start(1).unwrap();
+    let one = serve(directory.path(), "one", Unit::ramdisk(64 * MIB), &reactors);
+    let two = serve(directory.path(), "two", Unit::ramdisk(MIB), &reactors);
+    let mut hostile = Guest::boot(one.path(), Options::default()).unwrap();
+    let patient = Options::default().patience(Duration::from_secs(60));
+    let mut neighbour = Guest::boot(two.path(), patient).unwrap();
+    for _ in 0..100 {
+        offer_large_read(&mut hostile);
+    }
+    hostile.control().start_task_management(5, lun_0(), 0).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    let begin = Instant::now();
+    assert!(neighbour.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good());
+    let waited = begin.elapsed();
+    println!("waited {waited:?}");
+    assert!(waited < Duration::from_secs(5), "{waited:?}"); // Unoptimized: 0.2 s a command.
+}
