@@ -29,8 +29,8 @@ pub(crate) fn take(file: &Path, load: &Load) -> Result<Sample> {
     // One command at a time needs no ring.  Neither do writes: io_uring gives those to threads of the kernel, whose
     // time fio does not count.
     let is_plain = load.queue_depth == 1 || load.read_percent == 0;
-    let engine = if is_plain { "psync" } else { "io_uring" };
-    fio.args([format!("--ioengine={engine}"), format!("--iodepth={}", load.queue_depth)]);
+    let (engine, depth) = if is_plain { ("psync", 1) } else { ("io_uring", load.queue_depth) };
+    fio.args([format!("--ioengine={engine}"), format!("--iodepth={depth}")]);
     fio.args([format!("--rw={}", name_of(load)), format!("--bs={}", load.io_bytes)]);
     fio.arg(format!("--runtime={}ms", load.duration.as_millis()));
     let told = run_well(&mut fio, load.duration + SLACK)?;

@@ -49,7 +49,7 @@ impl Disks {
 }
 
 fn write_file(path: &Path, bytes: u64) -> Result<()> {
-    const PIECE: [u8; 1 << 16] = [0x5a; 1 << 16];
+    static PIECE: [u8; 1 << 16] = [0x5a; 1 << 16];
     let mut file = File::create_new(path)?;
     for _ in 0..bytes / PIECE.len() as u64 {
         file.write_all(&PIECE)?;
