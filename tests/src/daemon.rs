@@ -64,7 +64,10 @@ impl Places {
     /// A copy of a program where every user finds it, which may not be so for the folder it was built in.
     fn copied(&self, name: &str) -> Result<PathBuf> {
         let copy = self.log.with_file_name(name);
-        std::fs::copy(built(name)?, &copy).with_context(|| format!("cannot make {}", copy.display()))?;
+        // By another process: a child started meanwhile would inherit our descriptor for writing, and a program
+        // that is open for writing cannot be run (ETXTBSY).
+        let copied = Command::new("cp").arg(built(name)?).arg(&copy).status()?;
+        anyhow::ensure!(copied.success(), "cannot make {}", copy.display());
         Ok(copy)
     }
 

@@ -373,7 +373,10 @@ fn is_root() -> bool {
 /// The program, run by nobody, who may not enter the directory where it was built.
 fn as_nobody(scratch: &Path) -> Command {
     let program = scratch.join("lunard");
-    std::fs::copy(env!("CARGO_BIN_EXE_lunard"), &program).unwrap();
+    // By another process: a child that another test starts at this moment would inherit our descriptor for
+    // writing, and a program that is open for writing cannot be run (ETXTBSY).
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_lunard")).arg(&program).status().unwrap();
+    assert!(copied.success());
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new(program);
     command.env_clear().uid(NOBODY).gid(NOBODY);

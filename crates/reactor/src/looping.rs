@@ -146,7 +146,7 @@ impl<W: Work> Loop<W> {
                 std::hint::spin_loop();
                 continue;
             }
-            self.sleep();
+            self.sleep(last_work);
             last_work = Instant::now();
         }
     }
@@ -193,7 +193,8 @@ impl<W: Work> Loop<W> {
         }
     }
 
-    fn sleep(&mut self) {
+    /// Sleeps until there is something to do; there has been nothing since `idle_since`.
+    fn sleep(&mut self, idle_since: Instant) {
         if !self.receiver.park() {
             return;
         }
@@ -207,7 +208,7 @@ impl<W: Work> Loop<W> {
         self.enter(1, timeout);
         self.receiver.unpark();
         self.work.disarm();
-        self.budget.slept(start.elapsed());
+        self.budget.waited(idle_since.elapsed());
     }
 
     /// Hands over what is queued, lets the kernel run what it deferred, and waits for `want` completions.

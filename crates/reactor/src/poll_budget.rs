@@ -4,8 +4,8 @@
 //! Above: the loop.  Below: nothing.  Never here: a clock.
 //!
 //! Polling pays when the next event comes sooner than a sleep and a wake-up cost.  The budget doubles when a
-//! sleep turned out so short that a longer poll would have caught its end, and halves when it was long, so an
-//! idle ring soon costs nothing.
+//! wait, the poll before the sleep included, turned out so short that a longer poll would have caught its end,
+//! and halves when it was long, so an idle ring soon costs nothing.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const BUDGET_MIN: Duration = Duration::from_micros(4);
 /// The longest poll: about what a sleep, an interrupt and a wake-up cost.
 const BUDGET_MAX: Duration = Duration::from_micros(32);
 
-/// The time to poll for, adapted by what the sleeps were like.
+/// The time to poll for, adapted by what the waits were like.
 #[derive(Debug, Default)]
 pub(crate) struct PollBudget {
     budget: Duration,
@@ -25,8 +25,8 @@ impl PollBudget {
         self.budget
     }
 
-    /// Learns from one sleep.
-    pub(crate) fn slept(&mut self, duration: Duration) {
+    /// Learns from one wait that ended in a sleep.
+    pub(crate) fn waited(&mut self, duration: Duration) {
         if duration <= self.budget {
             return;
         }
@@ -44,16 +44,16 @@ mod tests {
     use super::PollBudget;
     use std::time::Duration;
 
-    fn after(sleeps_us: &[u64]) -> u128 {
+    fn after(waits_us: &[u64]) -> u128 {
         let mut budget = PollBudget::default();
-        for &us in sleeps_us {
-            budget.slept(Duration::from_micros(us));
+        for &us in waits_us {
+            budget.waited(Duration::from_micros(us));
         }
         budget.get().as_micros()
     }
 
     #[test]
-    fn short_sleeps_make_it_grow_up_to_the_bound() {
+    fn short_waits_make_it_grow_up_to_the_bound() {
         assert_eq!(after(&[]), 0);
         assert_eq!(after(&[10]), 4);
         assert_eq!(after(&[10, 10]), 8);
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn long_sleeps_make_it_vanish() {
+    fn long_waits_make_it_vanish() {
         assert_eq!(after(&[30, 30, 30, 30, 1000]), 16);
         assert_eq!(after(&[30, 30, 30, 30, 1000, 1000, 1000, 1000]), 0);
     }
