@@ -308,9 +308,13 @@ mod tests {
     }
 
     fn start() -> (super::Handle<Recorder>, mpsc::Receiver<String>) {
+        start_as("test")
+    }
+
+    fn start_as(name: &str) -> (super::Handle<Recorder>, mpsc::Receiver<String>) {
         let (report, reports) = mpsc::channel();
         let make = move |_: Post<Recorder>| Recorder { report, kept: Vec::new(), timer: None };
-        (spawn("test".into(), make).unwrap(), reports)
+        (spawn(name.into(), make).unwrap(), reports)
     }
 
     fn an_eventfd() -> Arc<OwnedFd> {
@@ -409,7 +413,7 @@ mod tests {
 
     #[test]
     fn an_idle_reactor_uses_no_cpu() {
-        let (reactor, reports) = start();
+        let (reactor, reports) = start_as("at-rest");
         reactor.post().send(Mail::Nop(IoTag { channel: 0, operation: 0 })).ok().unwrap();
         reports.recv_timeout(PATIENCE).unwrap();
         let fd = types::Fd(an_eventfd().as_raw_fd());
@@ -420,12 +424,12 @@ mod tests {
         assert!(busy_ticks() - before <= 2, "ticks: {}", busy_ticks() - before);
     }
 
-    /// User and system time of the threads called `test` that exist now, in clock ticks.
+    /// User and system time of the thread called `at-rest`, in clock ticks.
     fn busy_ticks() -> u64 {
         let mut ticks = 0;
         for task in std::fs::read_dir("/proc/self/task").unwrap() {
             let Ok(stat) = std::fs::read_to_string(task.unwrap().path().join("stat")) else { continue };
-            let Some((_, after)) = stat.split_once("(test) ") else { continue };
+            let Some((_, after)) = stat.split_once("(at-rest) ") else { continue };
             let fields: Vec<&str> = after.split(' ').collect();
             ticks += fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
         }
