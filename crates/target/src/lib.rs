@@ -18,7 +18,7 @@ mod task; // one command, from arrival to answer                              SA
 
 /// What it takes to carry out an [`IoPlan`]: the fabric moves bytes through these and knows no backstore.
 pub mod io {
-    pub use backstore::{Channel, Completed, Io, IoKind, Submitted, Submitter, Token};
+    pub use backstore::{BackstoreError, Channel, Completed, Io, IoKind, Submitted, Submitter, Token};
 }
 
 pub use execute::{Decision, IoPlan, execute, io_failed};

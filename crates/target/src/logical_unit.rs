@@ -10,6 +10,7 @@ use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use scsi::{BlockCount, Geometry};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// An open backstore with the number that reactors know its channels by.
 #[derive(Clone)]
@@ -18,6 +19,15 @@ pub struct Store {
     pub id: u64,
     /// Where the blocks live.
     pub backstore: Arc<dyn Backstore>,
+    /// How often writes were lost: a flush failed, or a write that had to be durable took such news.
+    pub losses: Arc<AtomicU64>,
+}
+
+impl Store {
+    /// An open backstore that has lost nothing.
+    pub fn new(id: u64, backstore: Arc<dyn Backstore>) -> Self {
+        Self { id, backstore, losses: Arc::default() }
+    }
 }
 
 /// What the administrator set, as far as commands depend on it.

@@ -7,6 +7,7 @@
 //! on nothing that another guest needs.
 
 use crate::config_space::config_space;
+use crate::losses::Losses;
 use crate::port::TargetPort;
 use crate::queue::{QueueKind, QueueParts};
 use crate::reactors::Reactors;
@@ -57,6 +58,7 @@ struct Connection {
     client: u64,
     memory: Arc<GuestMemory>,
     signs: Arc<SignsOfLife>,
+    losses: Arc<Losses>,
     inflight: Option<InflightRegion>,
     rings: Vec<RingSlot>,
 }
@@ -88,6 +90,7 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
         client: NEXT_CLIENT.fetch_add(1, Ordering::Relaxed),
         memory: Arc::new(GuestMemory::empty()),
         signs: Arc::default(),
+        losses: Arc::default(),
         inflight: None,
         rings: (0..QUEUES).map(|_| RingSlot::default()).collect(),
     };
@@ -338,6 +341,7 @@ impl Connection {
             client: self.client,
             port: Arc::clone(&self.port),
             signs: Arc::clone(&self.signs),
+            losses: Arc::clone(&self.losses),
             features,
             call,
             err,

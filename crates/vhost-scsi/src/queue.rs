@@ -9,6 +9,7 @@
 
 use crate::channels::Channels;
 use crate::control::Management;
+use crate::losses::Losses;
 use crate::port::TargetPort;
 use crate::quiesce::{Ending, Scope, TaskName};
 use crate::request::{self, NoRequest};
@@ -21,9 +22,10 @@ use scsi::Address;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
-use target::io::{Completed, Io, IoKind, Submitted, Submitter, Token};
+use target::io::{BackstoreError, Completed, Io, IoKind, Submitted, Submitter, Token};
 use target::{Answer, Decision, IoPlan, LunMap};
 use virtqueue::{RingError, SplitRing};
 
@@ -109,6 +111,9 @@ struct Task {
     response: IoBuf,
     buffer_bytes: u64,
     ends_as: Option<Ending>,
+    /// Of a flush, or a write that must be durable: where losses are counted.
+    losses: Option<Arc<AtomicU64>>,
+    is_flush: bool,
 }
 
 /// A queue on its worker.
@@ -119,6 +124,7 @@ pub(crate) struct Queue {
     pub(crate) client: u64,
     pub(crate) port: Arc<TargetPort>,
     pub(crate) signs: Arc<SignsOfLife>,
+    pub(crate) losses: Arc<Losses>,
     pub(crate) features: u64,
     pub(crate) call: Option<OwnedFd>,
     pub(crate) err: Option<OwnedFd>,
@@ -149,6 +155,7 @@ pub(crate) struct QueueParts {
     pub(crate) client: u64,
     pub(crate) port: Arc<TargetPort>,
     pub(crate) signs: Arc<SignsOfLife>,
+    pub(crate) losses: Arc<Losses>,
     pub(crate) features: u64,
     pub(crate) call: Option<OwnedFd>,
     pub(crate) err: Option<OwnedFd>,
@@ -158,10 +165,24 @@ pub(crate) struct QueueParts {
 
 impl Queue {
     pub(crate) fn new(parts: QueueParts, tag: KickTag) -> Self {
-        let QueueParts { kind, ring, memory, client, port, signs, features, call, err, kick, enabled } =
-            parts;
+        let QueueParts {
+            kind,
+            ring,
+            memory,
+            client,
+            port,
+            signs,
+            losses,
+            features,
+            call,
+            err,
+            kick,
+            enabled,
+        } = parts;
+        let map = Cached::new(port.map());
+        losses.note_stores(map.get());
         Self {
-            map: Cached::new(port.map()),
+            map,
             view: View::new(memory),
             taken: VecDeque::with_capacity(BATCH_MAX),
             looked_at: 0,
@@ -172,6 +193,7 @@ impl Queue {
             client,
             port,
             signs,
+            losses,
             features,
             call,
             err,
@@ -237,7 +259,9 @@ impl Queue {
 
     /// Brings the map up to date.
     pub(crate) fn refresh_map(&mut self) {
-        self.map.refresh(self.port.map());
+        if self.map.refresh(self.port.map()) {
+            self.losses.note_stores(self.map.get());
+        }
     }
 
     /// Looks at the ring once; returns whether there was anything to do.
@@ -344,7 +368,20 @@ impl Queue {
                 let number = common.tasks_begun;
                 common.tasks_begun += 1;
                 let answer = plan.answer;
-                let task = Task { head, name, number, answer, response, buffer_bytes, ends_as: None };
+                let is_flush = plan.kind == IoKind::Flush;
+                let syncs = matches!(plan.kind, IoKind::Flush | IoKind::Write { durable: true });
+                let losses = syncs.then(|| Arc::clone(&plan.store.losses));
+                let task = Task {
+                    head,
+                    name,
+                    number,
+                    answer,
+                    response,
+                    buffer_bytes,
+                    ends_as: None,
+                    losses,
+                    is_flush,
+                };
                 self.begin(index, task, &plan, buffer, common, submitter)
             }
         }
@@ -390,6 +427,13 @@ impl Queue {
         common.give_back(buffer);
         // The token is the only way here, and it comes once.
         let task = self.tasks.remove(key);
+        let result = match &task.losses {
+            // A write that must be durable tells of itself; but EIO may be the news of another's write.
+            Some(losses) if task.is_flush || result == Err(BackstoreError::WriteFailed) => {
+                self.losses.hear(task.name.store, losses, result)
+            }
+            _ => result,
+        };
         let written = match (task.ends_as, result) {
             (Some(ending), _) if ending.others_task_aborted && ending.by != task.name.client => {
                 response::answer(&Answer::task_aborted(task.buffer_bytes), &task.response)

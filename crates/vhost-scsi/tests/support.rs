@@ -47,7 +47,7 @@ impl Unit {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let write_cache = backstore.geometry().write_cache;
         Self {
-            store: Store { id: NEXT.fetch_add(1, Ordering::Relaxed), backstore: Arc::new(backstore) },
+            store: Store::new(NEXT.fetch_add(1, Ordering::Relaxed), Arc::new(backstore)),
             block_bytes: 512,
             flags: UnitFlags { write_cache, ..FLAGS },
         }

@@ -194,3 +194,28 @@ fn more_resets_than_may_wait_are_all_answered_in_the_end() {
     }
     assert_eq!(guest.request_queue(0).unwrap().wait_for(command).unwrap().response, 4);
 }
+
+#[test]
+fn lost_writes_are_told_to_every_guest_that_shares_the_disk_and_once() {
+    let fails = Arc::new(AtomicBool::new(true));
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| match kind {
+        // As the kernel does it: the first flush takes the news.
+        IoKind::Flush if fails.swap(false, Ordering::SeqCst) => Fate::Fail(BackstoreError::WriteFailed),
+        _ => Fate::Pass,
+    });
+    let unit = Unit::new(store);
+    let first = Rig::new(std::slice::from_ref(&unit));
+    let port = vhost_scsi::TargetPort::new("naa.5001405000000002".into(), support::map(&[unit]));
+    let bound = vhost_scsi::Bound::bind(&first.directory.path().join("second"), None).unwrap();
+    let endpoint = bound.serve(Arc::new(port), Arc::clone(&first.reactors));
+    let mut one = first.boot(Options::default().request_queues(2));
+    let mut two = Guest::boot(endpoint.path(), Options::default()).unwrap();
+    let flush = commands::synchronize_cache_10(lun(0), 0, 0);
+    assert_eq!(one.execute(&flush).unwrap().check_condition(), Some([0x03, 0x0c, 0x00]));
+    assert_eq!(two.execute(&flush).unwrap().check_condition(), Some([0x03, 0x0c, 0x00]));
+    for guest in [&mut one, &mut two] {
+        assert!(guest.execute(&flush).unwrap().is_good());
+    }
+    // Its other queue belongs to the guest that has been told.
+    assert!(one.request_queue(1).unwrap().execute(&flush).unwrap().is_good());
+}

@@ -88,7 +88,7 @@ impl Opened {
 
 fn store(backstore: Arc<dyn backstore::Backstore>) -> Store {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    Store { id: NEXT.fetch_add(1, Ordering::Relaxed), backstore }
+    Store::new(NEXT.fetch_add(1, Ordering::Relaxed), backstore)
 }
 
 /// Opens the medium of `backstore`.
