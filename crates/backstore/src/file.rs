@@ -89,6 +89,11 @@ impl FileStore {
         Self { file: Arc::clone(&self.file), geometry, write_back, created: None }
     }
 
+    /// Whether it is the file that has these numbers, whatever its path.
+    pub fn is_at(&self, device: u64, inode: u64) -> bool {
+        fs::fstat(&*self.file).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (device, inode))
+    }
+
     /// Brings everything that was written to stable storage.  Waits for it.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A whole daemon in a process of its own: start, end, crash, and every way not to start.
 
-use api::v1::{Change, CreateBackstore};
+use api::v1::{BackstoreId, Change, CreateBackstore, Kind};
 use api::{Client, ClientError};
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -381,4 +381,32 @@ fn as_nobody(scratch: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().uid(NOBODY).gid(NOBODY);
     command
+}
+
+#[test]
+fn a_file_passes_from_one_backstore_to_another_in_one_transaction() {
+    let scratch = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(scratch.path());
+    let fileio = |name: &str| {
+        Change::CreateBackstore(CreateBackstore::Fileio {
+            name: name.to_owned(),
+            path: scratch.path().join("disk").display().to_string(),
+            size_bytes: Some(1 << 20),
+            write_back: None,
+            sparse: None,
+            unit_serial: None,
+        })
+    };
+    let delete = |name: &str| Change::DeleteBackstore {
+        id: BackstoreId { kind: Kind::Fileio, name: name.to_owned() },
+    };
+    let client = daemon.client();
+    client.apply(vec![fileio("first")]).unwrap();
+    client.apply(vec![delete("first"), fileio("second")]).unwrap();
+    let names: Vec<String> = client.config().unwrap().backstores.into_iter().map(|it| it.id.name).collect();
+    assert_eq!(names, ["second"]);
+    // And it is let go of with its last owner.
+    client.apply(vec![delete("second")]).unwrap();
+    client.apply(vec![fileio("third")]).unwrap();
+    assert_eq!(client.config().unwrap().backstores[0].size_bytes, 1 << 20);
 }

@@ -147,7 +147,9 @@ impl Machine for RunningMachine {
         for step in steps {
             match step {
                 Step::OpenBackstore(backstore) => {
-                    ready.opened.insert(backstore.id(), medium::open(backstore, occasion)?);
+                    let handed_over = self.state().hand_over(steps, backstore);
+                    let opened = handed_over.map_or_else(|| medium::open(backstore, occasion), Ok)?;
+                    ready.opened.insert(backstore.id(), opened);
                 }
                 Step::CreateTarget(wwn) => {
                     ready.sockets.insert(wwn.clone(), self.bind(wwn)?);

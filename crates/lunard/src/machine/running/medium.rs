@@ -11,6 +11,8 @@ use backstore::{
     Backstore as _, BlockDevice, BlockOptions, FileOptions, FileStore, NewFile, OpenError, Ramdisk,
 };
 use model::{Backstore, BackstoreId, Key, Kind, Medium};
+use rustix::fs::{major, minor};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,6 +78,26 @@ impl Opened {
         let file = self.file.as_ref().filter(|file| file.geometry().write_cache)?;
         let error = file.sync().err()?;
         Some(format!("writes that were answered may not be on the disk of a storage object: {error}"))
+    }
+
+    /// The same medium for another backstore, if that is kept in it.
+    pub(super) fn handed_over(&self, from: &Backstore, to: &Backstore) -> Option<Self> {
+        match (&from.medium, &to.medium) {
+            (Medium::Fileio { .. }, Medium::Fileio { path, .. }) => {
+                let there = std::fs::metadata(path.as_str()).ok()?;
+                let is_same = self.file.as_ref()?.is_at(there.dev(), there.ino());
+                is_same.then(|| self.with_write_back(to.is_on(Key::EmulateWriteCache)))
+            }
+            (Medium::Block { read_only: was, .. }, Medium::Block { path, read_only, .. }) => {
+                let device = self.device.as_ref()?;
+                let there = std::fs::metadata(path.as_str()).ok()?.rdev();
+                let is_same =
+                    (major(there), minor(there)) == (device.major, device.minor) && was == read_only;
+                let store = store(Arc::clone(&self.store.as_ref()?.backstore));
+                is_same.then(|| Self { store: Some(store), device: self.device.clone(), ..Self::missing() })
+            }
+            _ => None,
+        }
     }
 
     /// The same file with or without a write cache, under a number of its own.

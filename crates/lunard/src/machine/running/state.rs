@@ -70,6 +70,16 @@ impl State {
         }
     }
 
+    /// The open medium of a backstore that these steps close, for one that they open on the same file or
+    /// device: it is locked by ourselves until they are committed, and cannot be opened a second time.
+    pub(super) fn hand_over(&self, steps: &[Step], wanted: &Backstore) -> Option<Opened> {
+        let closed = steps.iter().filter_map(|step| match step {
+            Step::CloseBackstore(id) => self.units.get(id),
+            _ => None,
+        });
+        closed.into_iter().find_map(|unit| unit.opened.handed_over(&unit.backstore, wanted))
+    }
+
     /// Takes over one step; nothing is visible to guests before [`State::publish`].
     pub(super) fn take_step(
         &mut self,
