@@ -45,7 +45,12 @@ pub(crate) struct BouncePool {
 }
 
 impl BouncePool {
-    /// A buffer, unless all are taken.
+    /// Whether none is lent: then nobody will give one back, and who did not get one must not wait for it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.free.len() == self.made
+    }
+
+    /// A buffer, unless all are taken or the host has no memory for one.
     pub(crate) fn take(&mut self) -> Option<Bounce> {
         if let Some(buffer) = self.free.pop() {
             return Some(buffer);
@@ -72,10 +77,12 @@ mod tests {
         let mut pool = BouncePool::default();
         let mut taken: Vec<_> = std::iter::from_fn(|| pool.take()).collect();
         assert_eq!(taken.len(), 8);
+        assert!(!pool.is_whole());
         assert_eq!(taken[0].bytes().len(), 262_144);
         assert_eq!(taken[0].bytes().as_ptr().addr() % 4096, 0);
         pool.give_back(taken.pop().unwrap());
         assert!(pool.take().is_some());
         assert!(pool.take().is_none());
+        assert!(BouncePool::default().is_whole());
     }
 }

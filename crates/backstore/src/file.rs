@@ -68,7 +68,9 @@ impl FileStore {
             (Err(Errno::NOENT), Some(new)) => (make(path, new)?, Some(path.clone())),
             (Err(errno), _) => return Err(OpenError::from_errno(path, errno)),
         };
-        let opened = lock(path, &fd).and_then(|()| geometry_of(path, &fd, options.write_back));
+        let opened = let_it_wait(path, &fd)
+            .and_then(|()| lock(path, &fd))
+            .and_then(|()| geometry_of(path, &fd, options.write_back));
         match opened {
             Ok(geometry) => {
                 Ok(Self { file: Arc::new(fd.into()), geometry, write_back: options.write_back, created })
@@ -131,6 +133,13 @@ fn sync_directory_of(path: &Path) -> Result<(), Errno> {
     fs::fsync(fs::open(parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// Ends what kept the open itself from waiting, for a pipe's other end.  I/O may wait: where a file system
+/// cannot do it at once, io_uring takes a thread for it, but on a non-blocking file it answers EAGAIN for ever.
+fn let_it_wait(path: &Path, fd: &OwnedFd) -> Result<(), OpenError> {
+    let flags = fs::fcntl_getfl(fd).and_then(|flags| fs::fcntl_setfl(fd, flags - OFlags::NONBLOCK));
+    flags.map_err(|errno| OpenError::from_errno(path, errno))
+}
+
 fn lock(path: &Path, fd: &OwnedFd) -> Result<(), OpenError> {
     let start = Instant::now();
     loop {
@@ -177,5 +186,23 @@ impl Backstore for FileStore {
     fn channel(&self, key: u32) -> Box<dyn Channel> {
         let manner = Manner { direct_alignment: None, always_durable: !self.write_back };
         Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FileOptions, FileStore, NewFile, OFlags};
+
+    #[test]
+    fn io_on_an_open_file_may_wait_for_its_file_system() {
+        let directory = tempfile::tempdir().unwrap();
+        let create = Some(NewFile { bytes: 4096, sparse: true });
+        let options = FileOptions { path: directory.path().join("disk"), create, write_back: true };
+        for made in [true, false] {
+            let store = FileStore::open(&options).unwrap();
+            assert_eq!(store.created().is_some(), made);
+            let flags = rustix::fs::fcntl_getfl(&*store.file).unwrap();
+            assert!(!flags.contains(OFlags::NONBLOCK), "{flags:?}");
+        }
     }
 }

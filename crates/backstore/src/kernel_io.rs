@@ -245,6 +245,10 @@ impl Channel for FileChannel {
             return Submitted::Done(Completed { token, buffer: io.buffer, result: Ok(()) });
         }
         let path = self.path_for(&io);
+        if matches!(path, Path::WaitsForBounce) && self.bounces.is_whole() {
+            let result = Err(BackstoreError::Internal);
+            return Submitted::Done(Completed { token, buffer: io.buffer, result });
+        }
         let Io { kind, offset, buffer } = io;
         let index = self.operations.insert(Operation { token, kind, offset, rest: buffer, path });
         self.push(submitter, index);
