@@ -176,7 +176,7 @@ impl<W: Work> Loop<W> {
             // One at a time, because what it leads to may queue more and needs the ring for that.
             let Some(entry) = self.submitter.ring.completion().next() else { break };
             busy = true;
-            match self.submitter.arrival(entry.user_data(), entry.result(), entry.flags()) {
+            match Submitter::arrival(entry.user_data(), entry.result(), entry.flags()) {
                 Arrival::ForWork(event) => self.work.event(&mut self.submitter, event),
                 Arrival::Mail { again: true } => self.watch_mail(),
                 Arrival::Mail { again: false } | Arrival::Nothing => {}

@@ -63,12 +63,11 @@ pub struct Submitter {
     pub(crate) ring: IoUring,
     queued: usize,
     hand_overs: u64,
-    failed_notifications: u64,
 }
 
 impl Submitter {
     pub(crate) fn new(ring: IoUring) -> Self {
-        Self { ring, queued: 0, hand_overs: 0, failed_notifications: 0 }
+        Self { ring, queued: 0, hand_overs: 0 }
     }
 
     /// Whether something waits to be handed over.
@@ -88,11 +87,6 @@ impl Submitter {
     /// its descriptors at a higher one: the kernel holds the open files itself by then.
     pub fn hand_overs(&self) -> u64 {
         self.hand_overs
-    }
-
-    /// Notifications that a front end's descriptor did not take.
-    pub fn failed_notifications(&self) -> u64 {
-        self.failed_notifications
     }
 
     /// Queues an I/O.
@@ -173,17 +167,14 @@ impl Submitter {
         self.queued += 1;
     }
 
-    pub(crate) fn arrival(&mut self, data: u64, result: i32, flags: u32) -> Arrival {
+    pub(crate) fn arrival(data: u64, result: i32, flags: u32) -> Arrival {
         let more = io_uring::cqueue::more(flags);
         match data >> KIND_SHIFT {
             KIND_IO => Arrival::ForWork(Event::Io(io_tag(data), result)),
             KIND_KICK if more => Arrival::ForWork(Event::Kicked(kick_tag(data))),
             KIND_KICK => Arrival::ForWork(Event::KickEnded(kick_tag(data), result)),
             KIND_MAIL => Arrival::Mail { again: !more },
-            KIND_NOTIFIED => {
-                self.failed_notifications += 1;
-                Arrival::Nothing
-            }
+            // A notification that the descriptor did not take: its counter is full, which is one already.
             _ => Arrival::Nothing,
         }
     }
