@@ -54,9 +54,22 @@ pub struct Session {
     protocol_features: ProtocolFeatures,
     rings: Vec<Ring>,
     regions: Vec<RegionKey>,
+    owner: Owner,
     status: u8,
     pending: Pending,
     remarked: Remarked,
+}
+
+/// Whose memory the map is.
+#[derive(Debug, PartialEq, Eq)]
+enum Owner {
+    /// Nobody has claimed the device.
+    Nobody,
+    /// Whoever claimed it.
+    Present,
+    /// A former owner's.  QEMU keeps the connection when a device is unplugged, and says nothing of its memory; the
+    /// device that is plugged in next claims the connection anew and describes its memory from nothing.
+    Former,
 }
 
 /// The message whose effects are being carried out.
@@ -114,6 +127,7 @@ impl Session {
             protocol_features: ProtocolFeatures::empty(),
             rings,
             regions: Vec::new(),
+            owner: Owner::Nobody,
             status: 0,
             pending: Pending::new(Request(0)),
             remarked: Remarked::default(),
@@ -254,7 +268,11 @@ impl Session {
 
     fn effects(&mut self, body: Body) -> Result<Vec<Effect>, Refusal> {
         match body {
-            Body::SetOwner | Body::ResetOwner => Ok(Vec::new()),
+            Body::SetOwner => {
+                self.owner = if self.owner == Owner::Nobody { Owner::Present } else { Owner::Former };
+                Ok(Vec::new())
+            }
+            Body::ResetOwner => Ok(Vec::new()),
             Body::GetFeatures => Ok(self.reply(|session, reply| reply.u64(session.offer.features))),
             Body::SetFeatures(acked) => self.set_features(acked),
             Body::GetProtocolFeatures => {

@@ -5,7 +5,7 @@
 //! Below: nothing.
 //! Never here: mapping.  This file only counts what was promised.
 
-use super::{Awaits, Refusal, Session, Undo};
+use super::{Awaits, Owner, Refusal, Session, Undo};
 use crate::message::{InflightArea, Region, Request};
 use crate::{Effect, InflightRequest, Reply};
 use std::os::fd::OwnedFd;
@@ -28,11 +28,15 @@ impl Session {
     pub(super) fn set_mem_table(&mut self, regions: Vec<Region>) -> Result<Vec<Effect>, Refusal> {
         self.check_slots(regions.len())?;
         let keys = regions.iter().map(RegionKey::of).collect();
+        self.owner = Owner::Present;
         self.replace_regions(keys);
         Ok(vec![Effect::MapMemory(regions)])
     }
 
     pub(super) fn add_region(&mut self, region: Region) -> Result<Vec<Effect>, Refusal> {
+        if self.owner == Owner::Former && !self.rings.iter().any(crate::ring::Ring::is_live) {
+            return self.set_mem_table(vec![region]);
+        }
         self.check_slots(self.regions.len().saturating_add(1))?;
         let mut keys = self.regions.clone();
         keys.push(RegionKey::of(&region));

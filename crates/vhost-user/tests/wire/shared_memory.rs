@@ -78,6 +78,19 @@ fn region_comes_and_goes() {
 }
 
 #[test]
+fn first_region_after_another_claim_replaces_the_memory_of_the_former_owner() {
+    let mut caller = Caller::with_acks();
+    caller.expect(&message(3, &[]), 0, &[]);
+    caller.expect(&one_region(37, 0, 0x2000, 0x3000, 0), 1, &["add 0x0 0x3000 +0x2000@0x0", ADDED]);
+    caller.expect(&one_region(37, 0x8000, 0x2000, 0x8000, 0), 1, &["add 0x8000 0x8000 +0x2000@0x0", ADDED]);
+    // The device was unplugged, and another one comes on the same connection.
+    caller.expect(&message(3, &[]), 0, &[]);
+    caller.expect(&one_region(37, 0, 0x1000, 0x5000, 0), 1, &["map 0x0 0x5000 +0x1000@0x0", ADDED]);
+    caller.expect(&one_region(37, 0x8000, 0x2000, 0x8000, 0), 1, &["add 0x8000 0x8000 +0x2000@0x0", ADDED]);
+    caller.expect(&one_region(38, 0, 0x1000, 0x5000, 0), 0, &["remove 0x0 0x5000 +0x1000", REMOVED]);
+}
+
+#[test]
 fn region_is_removed_only_if_all_three_numbers_match() {
     let mut caller = Caller::with_acks();
     caller.expect(&one_region(37, 0x1000, 0x2000, 0x3000, 0), 1, &["add 0x1000 0x3000 +0x2000@0x0", ADDED]);
