@@ -5,8 +5,9 @@
 //! Never here: how any of it works.
 //!
 //! The order of a start: claim the directories, open and read the database, restore everything on the
-//! machine, and only then listen.  The order of an end: stop taking changes, stop listening, stop the
-//! machine, let go of the database and the directories.
+//! machine, and only then listen.  The order of an end: stop taking changes, stop listening, have the machine
+//! finish what guests have in flight, let go of the database and the directories.  An end takes no longer than
+//! [`END`], whatever hangs.
 
 use crate::directories::{self, RuntimeDir, StateDir};
 use crate::machine::{Machine, Occasion};
@@ -14,17 +15,20 @@ use crate::options::Options;
 use crate::saveconfig::SaveConfig;
 use crate::server::{self, Service};
 use crate::start_error::StartError;
-use crate::state_driver;
 use crate::store::Store;
+use crate::watchdog::{Probe, Watchdog};
 use crate::wish::HostChance;
+use crate::{service_manager, state_driver, watchdog};
 use model::{Model, plan};
 use rustix::process::{Resource, Rlimit};
-use sd_notify::NotifyState;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::{info, warn};
+use vhost_scsi::LAST_COMMANDS;
 
 /// What a machine is made for.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +44,24 @@ pub struct Host<'a> {
 /// How long a thread of the control plane that has done its work waits for more.
 const IDLE_THREAD: Duration = Duration::from_secs(1);
 
-/// How long the last answers may take to leave once the daemon ends.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// How long an end may take in all.  The service manager must be more patient than that: `TimeoutStopSec=` of the
+/// unit.
+pub const END: Duration = Duration::from_secs(10);
+
+/// How long the last changes may take once the daemon ends: as long as one waits for what it took away.
+const LAST_CHANGES: Duration = Duration::from_secs(6);
+
+/// How long the last answers may take to leave.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// What is left of [`END`] when the machine is to have ended, for closing.
+const LAST_SECOND: Duration = Duration::from_secs(1);
+
+const _: () = assert!(
+    LAST_CHANGES.as_secs() + LAST_ANSWERS.as_secs() + LAST_COMMANDS.as_secs() + LAST_SECOND.as_secs()
+        <= END.as_secs(),
+    "there is time left for what guests have in flight"
+);
 
 /// Runs a daemon until it is told to end by SIGTERM or SIGINT.
 ///
@@ -70,6 +90,7 @@ pub fn run<M: Machine>(
     let started =
         state_driver::start(model, store, Arc::clone(&machine), Box::new(HostChance), own_path.clone());
     let (handle, running) = started.map_err(|source| StartError::Host { source })?;
+    let owner = handle.probe();
     let service = Service::new(handle, SaveConfig::new(state_dir.path()));
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -77,10 +98,32 @@ pub fn run<M: Machine>(
         .thread_keep_alive(IDLE_THREAD)
         .build()
         .map_err(|source| StartError::Host { source })?;
-    let served = tokio.block_on(serve(&service, &own_path, options, running));
+    let served = tokio.block_on(async {
+        let mut signals = Signals::new()?;
+        let api = server::listen(&own_path)?;
+        let metrics = match options.metrics {
+            Some(at) => Some(server::listen_for_metrics(at).await?),
+            None => None,
+        };
+        info!("serving {}", directories::api_socket(&own_path).display());
+        service_manager::ready(&machine.live());
+        let _watchdog = watch(&*machine, owner);
+        let serving = server::serve(&service, api, metrics);
+        tokio::pin!(serving);
+        tokio::select! {
+            () = &mut serving => {}
+            () = signals.recv() => {}
+        }
+        service_manager::stopping();
+        info!("stopping");
+        tokio::select! {
+            () = end(&service, running, &mut serving, &own_path, &machine) => info!("stopped"),
+            () = signals.recv() => warn!("told again to end: what guests have in flight is left for the next lunard"),
+        }
+        Ok(())
+    });
+    // Threads that hang on a disk do not keep the process.
     tokio.shutdown_background();
-    machine.stop();
-    info!("stopped");
     served
 }
 
@@ -100,44 +143,68 @@ fn restore<M: Machine>(machine: &M, mut model: Model) -> Result<Model, StartErro
     Ok(model)
 }
 
-async fn serve(
+/// The order of an end, within [`END`].
+async fn end<M: Machine>(
     service: &Service,
-    runtime_dir: &Path,
-    options: &Options,
     running: state_driver::Running,
-) -> Result<(), StartError> {
-    let signals = |kind| signal(kind).map_err(|source| StartError::Host { source });
-    let (mut terminate, mut interrupt) =
-        (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
-    let api = server::listen(runtime_dir)?;
-    let metrics = match options.metrics {
-        Some(at) => Some(server::listen_for_metrics(at).await?),
-        None => None,
-    };
-    info!("serving {}", directories::api_socket(runtime_dir).display());
-    notify(NotifyState::Ready);
-    let serving = server::serve(service, api, metrics);
-    tokio::pin!(serving);
-    tokio::select! {
-        () = &mut serving => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    serving: impl Future<Output = ()>,
+    runtime_dir: &Path,
+    machine: &Arc<M>,
+) {
+    let deadline = Instant::now() + END;
+    // Every change that waits is answered; the connections end as their answers leave.
+    let changes = spawn_blocking(move || running.stop());
+    if timeout(LAST_CHANGES, changes).await.is_err() {
+        warn!("a change is under way and hangs: it is not waited for any longer");
     }
-    notify(NotifyState::Stopping);
-    info!("stopping");
-    // From here on every change that waits is answered; the connections end as their answers leave.
-    running.stop();
     service.stop();
     // A request that its sender never ends gets no answer.
-    let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
+    let _ = timeout(LAST_ANSWERS, serving).await;
     let _ = std::fs::remove_file(directories::api_socket(runtime_dir));
-    Ok(())
+    let machine = Arc::clone(machine);
+    let stopped = spawn_blocking(move || machine.stop(deadline - LAST_SECOND));
+    match timeout(deadline.saturating_duration_since(Instant::now()), stopped).await {
+        Ok(Ok(None)) => {}
+        Ok(Ok(Some(left))) => {
+            warn!("{left}");
+            service_manager::left(&left);
+        }
+        Ok(Err(_)) | Err(_) => warn!("what guests have in flight is left for the next lunard"),
+    }
 }
 
-fn notify(state: NotifyState<'_>) {
-    if let Err(err) = sd_notify::notify(&[state]) {
-        warn!("cannot notify the service manager: {err}");
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, StartError> {
+        let signals = |kind| signal(kind).map_err(|source| StartError::Host { source });
+        Ok(Self { terminate: signals(SignalKind::terminate())?, interrupt: signals(SignalKind::interrupt())? })
     }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Begins to tell the service manager that the daemon lives, where it wants to hear it.
+fn watch<M: Machine>(machine: &M, owner: Probe) -> Option<Watchdog> {
+    let timeout = sd_notify::watchdog_enabled()?;
+    let tokio = tokio::runtime::Handle::current();
+    let api = Probe::new("api", move |answer| {
+        tokio.spawn(async move {
+            let _ = answer.send(());
+        });
+    });
+    let probes = machine.probes().into_iter().chain([owner, api]).collect();
+    let started = watchdog::start(timeout, probes, service_manager::alive);
+    started.map_err(|err| warn!("there is no thread for the watchdog: {err}")).ok()
 }
 
 /// A target has a handful of descriptors, so the soft limit of 1024 is soon too low.

@@ -8,9 +8,11 @@
 pub mod fake; // a machine without guests, for tests
 pub mod running; // the machine that serves guests
 
+use crate::watchdog::Probe;
 use model::{BackstoreId, Step, Wwn};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// What serves guests.
 pub trait Machine: Send + Sync + 'static {
@@ -44,8 +46,16 @@ pub trait Machine: Send + Sync + 'static {
     /// What the running target knows.  Never waits for a disk or a guest.
     fn live(&self) -> Live;
 
-    /// Ends serving: whatever guests still have in flight is for the next daemon.  Called once, last.
-    fn stop(&self) {}
+    /// The threads that serve guests, for who wants to know whether they live.
+    fn probes(&self) -> Vec<Probe> {
+        Vec::new()
+    }
+
+    /// Ends serving, by `deadline` at the latest.  What was begun for guests is finished; what a disk does not give
+    /// back in time is for the next daemon, and is returned in one line.  Called once, last.
+    fn stop(&self, _deadline: Instant) -> Option<String> {
+        None
+    }
 }
 
 /// Why steps are prepared.

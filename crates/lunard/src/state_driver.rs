@@ -15,15 +15,17 @@
 //! if not, what was prepared is dropped and it starts over.
 
 use crate::machine::{Fault, FaultKind, Live, Machine, Occasion};
+use crate::service_manager;
 use crate::store::{SaveError, Store};
 use crate::view::View;
+use crate::watchdog::Probe;
 use crate::wish::{Chance, Draft, Made};
 use api::v1;
 use model::{Change, Model, Refusal, Step, plan};
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
 use tokio::sync::oneshot;
@@ -61,6 +63,8 @@ type Reply = oneshot::Sender<Result<v1::Applied, Failure>>;
 enum Message<P> {
     Wish { wishes: Vec<v1::Change>, reply: Reply },
     Ready { ticket: Ticket, prepared: Result<P, Fault> },
+    /// Answered at once, by an owner that goes on.
+    Alive(Sender<()>),
     Stop,
 }
 
@@ -87,6 +91,9 @@ pub struct Counts {
 #[derive(Clone)]
 pub struct Handle {
     submit: Arc<dyn Fn(Vec<v1::Change>, Reply) + Send + Sync>,
+    ask_alive: Arc<dyn Fn(Sender<()>) + Send + Sync>,
+    /// Whether the owner waits for the disk of the database.
+    saving: Arc<AtomicBool>,
     live: Arc<dyn Fn() -> Live + Send + Sync>,
     model: Arc<RwLock<Arc<Model>>>,
     counts: Arc<Counts>,
@@ -128,6 +135,14 @@ impl Handle {
     pub fn config(&self) -> v1::Config {
         let (model, live) = (self.model(), self.live());
         View::new(&model, &live, &self.runtime_dir).config()
+    }
+
+    /// The owner, for who wants to know whether it lives.  While it waits for the disk of the database it is not
+    /// stuck: guests are served, and a new daemon would wait for the same disk.
+    #[must_use]
+    pub fn probe(&self) -> Probe {
+        let (ask, saving) = (Arc::clone(&self.ask_alive), Arc::clone(&self.saving));
+        Probe::new("state", move |answer| ask(answer)).excused(move || saving.load(Ordering::Relaxed))
     }
 
     /// How many transactions ended how.
@@ -188,12 +203,20 @@ pub fn start<M: Machine>(
     let (to_self, messages) = channel();
     let model = Arc::new(model);
     let submit = to_self.clone();
+    let ask = to_self.clone();
     let live = Arc::clone(&machine);
     let shared = Handle {
         submit: Arc::new(move |wishes, reply| {
             // Without an owner the reply is dropped, which is an answer.
             let _ = submit.send(Message::Wish { wishes, reply });
         }),
+        ask_alive: Arc::new(move |answer| {
+            // An owner that has ended did so because it was told to.
+            if let Err(SendError(Message::Alive(answer))) = ask.send(Message::Alive(answer)) {
+                let _ = answer.send(());
+            }
+        }),
+        saving: Arc::default(),
         live: Arc::new(move || live.live()),
         model: Arc::new(RwLock::new(Arc::clone(&model))),
         counts: Arc::default(),
@@ -227,6 +250,9 @@ impl<M: Machine> StateDriver<M> {
                     self.preparing -= 1;
                     self.finish(ticket, prepared);
                     self.start_waiting();
+                }
+                Message::Alive(answer) => {
+                    let _ = answer.send(());
                 }
                 Message::Stop => return,
             }
@@ -302,7 +328,10 @@ impl<M: Machine> StateDriver<M> {
             }
             tell(&mut made, &found.backstore, &found.notes);
         }
-        if let Err(err) = self.store.save(&self.model, &model) {
+        self.shared.saving.store(true, Ordering::Relaxed);
+        let saved = self.store.save(&self.model, &model);
+        self.shared.saving.store(false, Ordering::Relaxed);
+        if let Err(err) = saved {
             return self.answer(reply, Err(err.into()));
         }
         self.machine.commit(prepared);
@@ -310,6 +339,7 @@ impl<M: Machine> StateDriver<M> {
         *self.shared.model.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.model);
         info!("{}", summary(&changes));
         let live = self.machine.live();
+        service_manager::serves(&live);
         let view = View::new(&self.model, &live, &self.shared.runtime_dir);
         let results = made.into_iter().map(|made| view.outcome(made)).collect();
         self.answer(reply, Ok(v1::Applied { results }));

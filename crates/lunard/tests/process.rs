@@ -45,10 +45,17 @@ impl Daemon {
         daemon
     }
 
+    /// The next state that it notifies of; lines of status are for people.
     fn notified(&self) -> String {
         let mut text = [0; 256];
-        let bytes = self.notify.recv(&mut text).expect("the daemon notifies its service manager");
-        String::from_utf8(text[..bytes].to_vec()).unwrap().trim().to_owned()
+        loop {
+            let bytes = self.notify.recv(&mut text).expect("the daemon notifies its service manager");
+            let text = String::from_utf8(text[..bytes].to_vec()).unwrap();
+            let is_state = |line: &&str| !line.starts_with("STATUS=") && !line.starts_with("EXTEND_");
+            if let Some(state) = text.lines().find(is_state) {
+                return state.to_owned();
+            }
+        }
     }
 
     fn client(&self) -> Client {
@@ -61,8 +68,13 @@ impl Daemon {
     }
 
     /// Ends it; returns the exit status and its log.
-    fn end(mut self, signal: &str) -> (Option<i32>, String) {
+    fn end(self, signal: &str) -> (Option<i32>, String) {
         self.signal(signal);
+        self.ended()
+    }
+
+    /// Waits for its end; returns the exit status and its log.
+    fn ended(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().unwrap();
         let mut log = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
@@ -101,7 +113,7 @@ fn a_daemon_starts_answers_and_ends() {
     daemon.client().apply(vec![ramdisk("a")]).unwrap();
     daemon.signal("TERM");
     assert_eq!(daemon.notified(), "STOPPING=1");
-    let (status, log) = daemon.end("TERM");
+    let (status, log) = daemon.ended();
     assert_eq!(status, Some(0), "{log}");
     assert!(!scratch.path().join("run/api.sock").exists());
     let err = Client::connect(&scratch.path().join("run")).unwrap_err();

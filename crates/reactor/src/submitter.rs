@@ -71,7 +71,7 @@ impl Submitter {
     }
 
     /// Whether something waits to be handed over.
-    pub(crate) fn is_pending(&self) -> bool {
+    pub fn is_pending(&self) -> bool {
         self.queued > 0
     }
 

@@ -132,13 +132,18 @@ impl Endpoint {
     pub fn path(&self) -> &Path {
         &self.name.0
     }
+
+    /// Turns away all who connect from now on.  Who is connected stays.
+    pub fn stop_accepting(&self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        // A listening socket that is shut down wakes whoever waits in accept.
+        let _ = rustix::net::shutdown(&self.listener, Shutdown::Both);
+    }
 }
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        self.shared.closing.store(true, Ordering::SeqCst);
-        // A listening socket that is shut down wakes whoever waits in accept.
-        let _ = rustix::net::shutdown(&self.listener, Shutdown::Both);
+        self.stop_accepting();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -190,6 +195,10 @@ fn begin(socket: UnixStream, number: u64, shared: &Arc<Shared>) {
     let spawned = thread::Builder::new().name("connection".into()).stack_size(STACK_BYTES).spawn(move || {
         let closed = connection::serve(socket, &serving.port, &serving.reactors);
         serving.open().remove(&number);
+        // At the end of all service it is we who closed it.
+        if serving.closing.load(Ordering::SeqCst) {
+            return;
+        }
         if let Some(suppressed) = serving.port.log.spend(Instant::now()) {
             tracing::info!(target = serving.port.wwn(), suppressed, "{closed}");
         }

@@ -17,6 +17,7 @@ mod channels; // a worker's ways into the backstores
 mod config_space; // what a front end may ask instead of knowing
 mod connection; // one socket, one guest
 mod control; // task management
+mod drain; // the end of all service
 mod endpoint; // one target's socket
 mod log_budget; // a bound on what a front end can have logged
 mod losses; // lost writes, told to everyone concerned
@@ -30,6 +31,7 @@ mod signs_of_life; // memory that the front end forgot to share
 mod socket; // bytes and descriptors
 mod worker; // all queues of one reactor
 
+pub use drain::{LAST_COMMANDS, Undrained};
 pub use endpoint::{Bound, Endpoint, SOCKET_PATH_BYTES_MAX};
 pub use port::TargetPort;
 pub use quiesce::Scope;

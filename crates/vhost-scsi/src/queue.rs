@@ -20,7 +20,7 @@ use memory::{IoBuf, View};
 use reactor::KickTag;
 use scsi::Address;
 use slab::Slab;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
@@ -65,6 +65,8 @@ pub(crate) enum Life {
     Runs,
     /// The driver broke the ring: nothing more is taken from it.
     Broken,
+    /// The process ends: nothing more is taken, once that many heads have been looked at.
+    Drains { heads: u64 },
     /// Nothing more is taken; when what was taken is answered the queue ends.
     Ends(mpsc::Sender<Stopped>),
 }
@@ -230,7 +232,36 @@ impl Queue {
     /// Whether chains are taken from the ring now.
     fn takes(&self) -> bool {
         let may = self.kind != QueueKind::Event && !self.management.is_full();
-        self.enabled && may && matches!(self.life, Life::Runs)
+        self.enabled && may && self.lives()
+    }
+
+    fn lives(&self) -> bool {
+        match self.life {
+            Life::Runs => true,
+            Life::Drains { heads } => self.looked_at + (self.taken.len() as u64) < heads,
+            Life::Broken | Life::Ends(_) => false,
+        }
+    }
+
+    /// Takes nothing more from now on, but what brings it to `heads` that it has looked at.
+    pub(crate) fn drain(&mut self, heads: u64) {
+        if matches!(self.life, Life::Runs) {
+            self.life = Life::Drains { heads };
+        }
+    }
+
+    /// Whether all that it took is answered, but for commands on these backstores and who waits for their end.
+    pub(crate) fn is_quiet_without(&self, hanging: &[u64]) -> bool {
+        let waits = |(_, task): (usize, &Task)| hanging.contains(&task.name.store);
+        let management_may_wait = self.management.is_empty() || !hanging.is_empty();
+        !self.has_work() && !self.dirty && management_may_wait && self.tasks.iter().all(waits)
+    }
+
+    /// Counts the tasks that began before the `before`th, by their backstore.
+    pub(crate) fn count_tasks(&self, before: u64, counts: &mut BTreeMap<u64, usize>) {
+        for (_, task) in self.tasks.iter().filter(|(_, task)| task.number < before) {
+            *counts.entry(task.name.store).or_default() += 1;
+        }
     }
 
     /// What [`Queue::has_looked_at`] is to reach until all that the guest has offered by now is begun.

@@ -11,6 +11,10 @@ use reactor::{Handle, Post, StartError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 
+fn reactor_name(index: usize) -> String {
+    format!("reactor-{index}")
+}
+
 /// All reactors of the process.
 pub struct Reactors {
     handles: Vec<Handle<Worker>>,
@@ -27,7 +31,8 @@ impl Reactors {
         let mut handles = Vec::new();
         for index in 0..count.max(1) {
             let peers = Arc::clone(&peers);
-            handles.push(reactor::spawn(format!("reactor-{index}"), move |post| Worker::new(post, peers))?);
+            let make = move |post| Worker::new(post, index, peers);
+            handles.push(reactor::spawn(reactor_name(index), make)?);
         }
         let posts = handles.iter().map(|handle| handle.post().clone()).collect();
         assert!(peers.set(posts).is_ok(), "set once, here");
@@ -38,6 +43,24 @@ impl Reactors {
     pub(crate) fn next(&self) -> &Post<Worker> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         self.handles[turn % self.handles.len()].post()
+    }
+
+    /// How to reach each.
+    pub(crate) fn posts(&self) -> impl ExactSizeIterator<Item = &Post<Worker>> {
+        self.handles.iter().map(Handle::post)
+    }
+
+    /// The names of the reactors' threads.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        (0..self.handles.len()).map(reactor_name)
+    }
+
+    /// Has one reactor, by its place in [`Reactors::names`], answer from its loop.  A disk that hangs does not keep
+    /// it from that.
+    pub fn ask_alive(&self, index: usize, answer: mpsc::Sender<()>) {
+        if let Some(handle) = self.handles.get(index) {
+            send(handle.post(), LetterKind::Alive { answer });
+        }
     }
 
     /// Returns when nothing in `scope` that was in flight at the call is left, on any reactor, and its answers

@@ -5,9 +5,13 @@
 //! Below: `queue`, `channels`.
 //! Never here: a lock, a wait, a system call of its own.
 
+mod draining; // a worker's part of the end
+
+use crate::drain::Drain;
 use crate::queue::{Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
 use crate::quiesce::Quiesce;
 use crate::signs_of_life;
+use draining::Draining;
 use exec::timer::Timers;
 use memory::{GuestMemory, View};
 use reactor::{Event, KickTag, Post, Work};
@@ -70,6 +74,11 @@ pub(crate) enum LetterKind {
         done: mpsc::Sender<Result<(), RingError>>,
     },
     Quiesce(Quiesce),
+    Drain(Drain),
+    /// Answered from the loop, by one that goes round.
+    Alive {
+        answer: mpsc::Sender<()>,
+    },
     ManagementQuiet {
         key: QueueKey,
         request: usize,
@@ -110,6 +119,8 @@ impl WaitingQuiesce {
 /// All queues of one reactor.
 pub struct Worker {
     post: Post<Worker>,
+    /// Which of the reactors it is on.
+    number: usize,
     peers: Arc<OnceLock<Vec<Post<Worker>>>>,
     queues: Slab<Queue>,
     generation: u32,
@@ -131,15 +142,17 @@ pub struct Worker {
     ended: Vec<(mpsc::Sender<Stopped>, Stopped)>,
     common: Common,
     quiesces: Vec<WaitingQuiesce>,
+    draining: Draining,
     /// Descriptors that an entry which was not handed over yet may still name, with the count of hand-overs
     /// when they were given up.
     retired: Vec<(u64, OwnedFd)>,
 }
 
 impl Worker {
-    pub(crate) fn new(post: Post<Worker>, peers: Arc<OnceLock<Vec<Post<Worker>>>>) -> Self {
+    pub(crate) fn new(post: Post<Worker>, number: usize, peers: Arc<OnceLock<Vec<Post<Worker>>>>) -> Self {
         Self {
             post,
+            number,
             peers,
             queues: Slab::new(),
             generation: 0,
@@ -154,6 +167,7 @@ impl Worker {
             ended: Vec::new(),
             common: Common::default(),
             quiesces: Vec::new(),
+            draining: Draining::default(),
             retired: Vec::new(),
         }
     }
@@ -181,7 +195,9 @@ impl Worker {
         let entry = self.queues.vacant_entry();
         let index = u32::try_from(entry.key()).unwrap_or(u32::MAX);
         let tag = KickTag { key: index, generation: self.generation };
-        entry.insert(Queue::new(parts, tag));
+        let mut queue = Queue::new(parts, tag);
+        self.draining.check_in(&mut queue);
+        entry.insert(queue);
         self.watch(submitter, index);
         // The guest may have kicked long ago.
         self.activate(index);
@@ -434,6 +450,10 @@ impl Work for Worker {
                 let _ = done.send(self.remap(key, memory));
             }
             LetterKind::Quiesce(quiesce) => self.quiesce(quiesce),
+            LetterKind::Drain(drain) => self.drain(drain),
+            LetterKind::Alive { answer } => {
+                let _ = answer.send(());
+            }
             LetterKind::ManagementQuiet { key, request } => {
                 if let Some(queue) = self.queue(key) {
                     queue.management_quiet(request);
@@ -510,11 +530,12 @@ impl Work for Worker {
         if !self.ending.is_empty() {
             self.end_quiet_queues(submitter);
         }
+        self.answer_drains(submitter);
     }
 
     fn arm(&mut self) -> bool {
         // Who waits for the end of a queue is told in the next round.
-        let mut found = !self.ended.is_empty();
+        let mut found = !self.ended.is_empty() || self.draining.is_telling();
         let queues = &mut self.queues;
         self.active.retain(|&index| {
             let Some(queue) = queues.get_mut(index as usize) else { return false };

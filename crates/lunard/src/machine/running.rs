@@ -12,7 +12,9 @@ mod state; // what runs now
 use super::{Fault, FaultKind, Found, Live, Machine, Occasion};
 use crate::daemon::Host;
 use crate::directories::guest_socket;
+use crate::service_manager;
 use crate::start_error::StartError;
+use crate::watchdog::Probe;
 use fault::socket_fault;
 use medium::Opened;
 use model::{BackstoreId, Step, Wwn};
@@ -21,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vhost_scsi::{Bound, Reactors, Scope};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
@@ -91,14 +93,19 @@ impl RunningMachine {
             loop {
                 std::thread::sleep(SEEK_INTERVAL);
                 let missing = lock(&state).missing();
+                let mut appeared = false;
                 for backstore in &missing {
                     if let Some(opened) = medium::open_if_there(backstore)
                         && lock(&state).appear(backstore, opened)
                     {
                         tracing::info!("storage object {} has appeared and is served", backstore.id());
+                        appeared = true;
                     }
                 }
                 let state = lock(&state);
+                if appeared {
+                    service_manager::serves(&state.live(|_| PathBuf::new()));
+                }
                 if state.missing().is_empty() {
                     // Under the lock, so that whoever finds something missing after this starts anew.
                     seeking.store(false, Ordering::SeqCst);
@@ -144,10 +151,16 @@ impl Machine for RunningMachine {
 
     fn prepare(&self, steps: &[Step], occasion: Occasion) -> Result<Ready, Fault> {
         let mut ready = Ready { steps: steps.to_vec(), opened: BTreeMap::new(), sockets: BTreeMap::new() };
-        for step in steps {
+        for (done, step) in steps.iter().enumerate() {
+            if occasion == Occasion::Restore {
+                service_manager::restoring(done, steps.len());
+            }
             match step {
                 Step::OpenBackstore(backstore) => {
-                    let handed_over = self.state().hand_over(steps, backstore);
+                    // Looked at before the lock is taken: the path may hang.
+                    let there = medium::where_it_leads(backstore, steps);
+                    let handed_over =
+                        there.and_then(|there| self.state().hand_over(steps, backstore, &there));
                     let opened = handed_over.map_or_else(|| medium::open(backstore, occasion), Ok)?;
                     ready.opened.insert(backstore.id(), opened);
                 }
@@ -191,5 +204,23 @@ impl Machine for RunningMachine {
 
     fn live(&self) -> Live {
         self.state().live(|wwn| guest_socket(&self.runtime_dir, wwn))
+    }
+
+    fn probes(&self) -> Vec<Probe> {
+        let names = self.reactors.names().enumerate();
+        let probe = |(index, name)| {
+            let reactors = Arc::clone(&self.reactors);
+            Probe::new(name, move |answer| reactors.ask_alive(index, answer))
+        };
+        names.map(probe).collect()
+    }
+
+    fn stop(&self, deadline: Instant) -> Option<String> {
+        self.state().stop_accepting();
+        let undrained = self.reactors.drain(deadline);
+        // The front ends see the end of their connections only now.
+        let endpoints = self.state().take_endpoints();
+        drop(endpoints);
+        self.state().what_is_left(&undrained)
     }
 }

@@ -10,8 +10,9 @@ use crate::machine::{Fault, Found, LiveDevice, Occasion};
 use backstore::{
     Backstore as _, BlockDevice, BlockOptions, FileOptions, FileStore, NewFile, OpenError, Ramdisk,
 };
-use model::{Backstore, BackstoreId, Key, Kind, Medium};
+use model::{Backstore, BackstoreId, Key, Kind, Medium, Step};
 use rustix::fs::{major, minor};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -81,16 +82,15 @@ impl Opened {
     }
 
     /// The same medium for another backstore, if that is kept in it.
-    pub(super) fn handed_over(&self, from: &Backstore, to: &Backstore) -> Option<Self> {
+    pub(super) fn handed_over(&self, from: &Backstore, to: &Backstore, there: &Metadata) -> Option<Self> {
         match (&from.medium, &to.medium) {
-            (Medium::Fileio { .. }, Medium::Fileio { path, .. }) => {
-                let there = std::fs::metadata(path.as_str()).ok()?;
+            (Medium::Fileio { .. }, Medium::Fileio { .. }) => {
                 let is_same = self.file.as_ref()?.is_at(there.dev(), there.ino());
                 is_same.then(|| self.with_write_back(to.is_on(Key::EmulateWriteCache)))
             }
-            (Medium::Block { read_only: was, .. }, Medium::Block { path, read_only, .. }) => {
+            (Medium::Block { read_only: was, .. }, Medium::Block { read_only, .. }) => {
                 let device = self.device.as_ref()?;
-                let there = std::fs::metadata(path.as_str()).ok()?.rdev();
+                let there = there.rdev();
                 let is_same =
                     (major(there), minor(there)) == (device.major, device.minor) && was == read_only;
                 let store = store(Arc::clone(&self.store.as_ref()?.backstore));
@@ -111,6 +111,16 @@ impl Opened {
 fn store(backstore: Arc<dyn backstore::Backstore>) -> Store {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     Store::new(NEXT.fetch_add(1, Ordering::Relaxed), backstore)
+}
+
+/// What the path of a backstore leads to, where these steps may pass it on from another backstore.
+pub(super) fn where_it_leads(backstore: &Backstore, steps: &[Step]) -> Option<Metadata> {
+    let path = match &backstore.medium {
+        Medium::Fileio { path, .. } | Medium::Block { path, .. } => path,
+        Medium::Ramdisk { .. } => return None,
+    };
+    let closes = steps.iter().any(|step| matches!(step, Step::CloseBackstore(_)));
+    closes.then(|| std::fs::metadata(path.as_str()).ok()).flatten()
 }
 
 /// Opens the medium of `backstore`.

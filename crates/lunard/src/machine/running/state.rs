@@ -14,10 +14,11 @@ use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use scsi::vpd::Port;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{Group, LogicalUnit, LunMap, Mapping, UnitFlags};
-use vhost_scsi::{Bound, Endpoint, Reactors, Scope, TargetPort};
+use vhost_scsi::{Bound, Endpoint, Reactors, Scope, TargetPort, Undrained};
 
 /// Who LIO's disks say made them.
 const VENDOR: &str = "LIO-ORG";
@@ -72,12 +73,13 @@ impl State {
 
     /// The open medium of a backstore that these steps close, for one that they open on the same file or
     /// device: it is locked by ourselves until they are committed, and cannot be opened a second time.
-    pub(super) fn hand_over(&self, steps: &[Step], wanted: &Backstore) -> Option<Opened> {
+    /// `there` is what the path of the wanted one leads to.
+    pub(super) fn hand_over(&self, steps: &[Step], wanted: &Backstore, there: &Metadata) -> Option<Opened> {
         let closed = steps.iter().filter_map(|step| match step {
             Step::CloseBackstore(id) => self.units.get(id),
             _ => None,
         });
-        closed.into_iter().find_map(|unit| unit.opened.handed_over(&unit.backstore, wanted))
+        closed.into_iter().find_map(|unit| unit.opened.handed_over(&unit.backstore, wanted, there))
     }
 
     /// Takes over one step; nothing is visible to guests before [`State::publish`].
@@ -229,6 +231,30 @@ impl State {
                 target.endpoint = Some(bound.serve(Arc::clone(&target.port), Arc::clone(reactors)));
             }
         }
+    }
+
+    /// Turns away every front end that comes now.
+    pub(super) fn stop_accepting(&self) {
+        self.targets.values().filter_map(|target| target.endpoint.as_ref()).for_each(Endpoint::stop_accepting);
+    }
+
+    /// The sockets, which close when they are dropped.
+    pub(super) fn take_endpoints(&mut self) -> Vec<Endpoint> {
+        self.targets.values_mut().filter_map(|target| target.endpoint.take()).collect()
+    }
+
+    /// What was under way at the end, in one line.
+    pub(super) fn what_is_left(&self, undrained: &Undrained) -> Option<String> {
+        let Undrained { commands, silent } = undrained;
+        let name = |store: u64| {
+            let is_it = |unit: &Unit| unit.opened.store.as_ref().is_some_and(|open| open.id == store);
+            let found = self.units.iter().find(|(_, unit)| is_it(unit));
+            found.map_or_else(|| "a storage object that was deleted".to_owned(), |(id, _)| id.to_string())
+        };
+        let mut left: Vec<String> =
+            commands.iter().map(|(&store, count)| format!("{count} on {}", name(store))).collect();
+        left.extend(silent.iter().map(|number| format!("what reactor-{number} has, which does not answer")));
+        (!left.is_empty()).then(|| format!("commands were left for the next lunard: {}", left.join(", ")))
     }
 
     pub(super) fn live(&self, socket: impl Fn(&Wwn) -> PathBuf) -> Live {
