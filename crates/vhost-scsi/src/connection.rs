@@ -353,6 +353,9 @@ impl Connection {
         send(&post, LetterKind::Start { parts, key });
         let key = answer.recv().map_err(|error| error.to_string())?;
         slot.running = Some(Running { post, key, config });
+        // Says whether a driver speaks legacy virtio, which no other place shows.
+        let target = self.port.wwn();
+        tracing::debug!(target, ring = index, entries, "a ring runs with features {features:#x}");
         if index != CONTROL && !self.control_waits() {
             self.let_control_go();
         }
