@@ -14,6 +14,8 @@
 mod looping;
 mod poll_budget;
 mod submitter;
+#[cfg(feature = "test-utils")]
+pub mod testing; // a submitter without its loop
 
 pub use io_uring::{opcode, squeue, types};
 pub use looping::{Handle, StartError, spawn};

@@ -108,7 +108,7 @@ pub fn spawn<W: Work>(
     }
 }
 
-fn build_ring() -> Result<IoUring, StartError> {
+pub(crate) fn build_ring() -> Result<IoUring, StartError> {
     IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()

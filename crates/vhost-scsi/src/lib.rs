@@ -29,6 +29,8 @@ mod request; // chain -> request
 mod response; // answer -> chain
 mod signs_of_life; // memory that the front end forgot to share
 mod socket; // bytes and descriptors
+#[cfg(feature = "test-utils")]
+pub mod testing; // a worker on the thread of a test
 mod worker; // all queues of one reactor
 
 pub use drain::{LAST_COMMANDS, Undrained};

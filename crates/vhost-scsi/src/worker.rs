@@ -172,7 +172,7 @@ impl Worker {
         }
     }
 
-    fn queue(&mut self, key: QueueKey) -> Option<&mut Queue> {
+    pub(crate) fn queue(&mut self, key: QueueKey) -> Option<&mut Queue> {
         self.queues.get_mut(key.0.key as usize).filter(|queue| queue.tag == key.0)
     }
 
