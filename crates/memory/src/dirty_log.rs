@@ -104,7 +104,8 @@ impl DirtyLog {
             if at >= self.head && at < self.words_end {
                 let word = at - (at - self.head) % WORD_BYTES;
                 let from = (at - word) as u64 * 8 + first_bit;
-                let to = if last_byte - word < WORD_BYTES { (last_byte - word) as u64 * 8 + last_bit } else { 63 };
+                let to =
+                    if last_byte - word < WORD_BYTES { (last_byte - word) as u64 * 8 + last_bit } else { 63 };
                 self.word(word).fetch_or(bits(from, to).to_le(), Ordering::Release);
                 at = word + WORD_BYTES;
             } else {

@@ -40,7 +40,8 @@ fn a_range_marks_every_page_that_it_touches() {
     assert_eq!(bytes_of(&file, 0), [0x0c, 0, 0, 0]);
     // Pages 60 to 131, across two borders of words.
     log.mark(GuestAddress(0x3_c800), 0x4_7800);
-    let expected = [0x0c, 0, 0, 0, 0, 0, 0, 0xf0, 255, 255, 255, 255, 255, 255, 255, 255, 0x0f, 0, 0, 0, 0, 0, 0, 0];
+    let expected =
+        [0x0c, 0, 0, 0, 0, 0, 0, 0xf0, 255, 255, 255, 255, 255, 255, 255, 255, 0x0f, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(bytes_of(&file, 0), expected);
 }
 
@@ -120,13 +121,14 @@ fn threads_that_share_a_word_lose_no_bit() {
 /// Two regions that are not in the order of their addresses in the file: pages 1 to 4 and 16 to 17.
 fn view() -> View {
     let file = memfd(0x6000);
-    let specs = [(0x1000, 0x4000, 0x2000), (0x1_0000, 0x2000, 0)].map(|(guest, bytes, file_offset)| RegionSpec {
-        guest: GuestAddress(guest),
-        user: UserAddress(guest),
-        bytes,
-        file_offset,
-        file: file.try_clone().unwrap().into(),
-    });
+    let specs =
+        [(0x1000, 0x4000, 0x2000), (0x1_0000, 0x2000, 0)].map(|(guest, bytes, file_offset)| RegionSpec {
+            guest: GuestAddress(guest),
+            user: UserAddress(guest),
+            bytes,
+            file_offset,
+            file: file.try_clone().unwrap().into(),
+        });
     View::new(Arc::new(GuestMemory::from_regions(specs.into()).unwrap()))
 }
 
