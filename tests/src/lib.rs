@@ -25,4 +25,6 @@ pub mod firmware;
 pub mod guest;
 pub mod initramfs;
 pub mod kernel;
+pub mod migrant;
 pub mod modules;
+pub mod qmp;
