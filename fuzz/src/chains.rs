@@ -43,8 +43,8 @@ const INDIRECT: u16 = 4;
 
 /// Opcodes that lead somewhere; any other comes by chance.
 const OPCODES: [u8; 28] = [
-    0x00, 0x03, 0x12, 0x15, 0x1a, 0x1b, 0x1d, 0x25, 0x28, 0x2a, 0x2e, 0x2f, 0x35, 0x41, 0x42, 0x4d, 0x55, 0x5a,
-    0x5f, 0x88, 0x8a, 0x8f, 0x91, 0x93, 0x9e, 0xa0, 0xa3, 0x9f,
+    0x00, 0x03, 0x12, 0x15, 0x1a, 0x1b, 0x1d, 0x25, 0x28, 0x2a, 0x2e, 0x2f, 0x35, 0x41, 0x42, 0x4d, 0x55,
+    0x5a, 0x5f, 0x88, 0x8a, 0x8f, 0x91, 0x93, 0x9e, 0xa0, 0xa3, 0x9f,
 ];
 
 thread_local! {
@@ -201,7 +201,8 @@ impl<'a, 'b> Story<'a, 'b> {
                 self.offer(at, head);
             }
             13 => {
-                let index = self.queues[at].available.wrapping_add(self.input.pick(&[1, 0xffff, 2, 65, 0x8000]));
+                let index =
+                    self.queues[at].available.wrapping_add(self.input.pick(&[1, 0xffff, 2, 65, 0x8000]));
                 self.queues[at].available = index;
                 self.guest.write(self.queues[at].parts[1].wrapping_add(2), &index.to_le_bytes());
             }
@@ -398,7 +399,8 @@ impl<'a, 'b> Story<'a, 'b> {
     fn spoil(&mut self, place: u64) {
         let input = &mut *self.input;
         let (address, bytes) = (address(input), length(input));
-        let flags = input.pick(&[NEXT, NEXT | WRITE, WRITE, INDIRECT, 0, INDIRECT | NEXT, INDIRECT | WRITE, 0xffff]);
+        let flags =
+            input.pick(&[NEXT, NEXT | WRITE, WRITE, INDIRECT, 0, INDIRECT | NEXT, INDIRECT | WRITE, 0xffff]);
         let next = if input.rarely(4) { input.u16() } else { input.below(64).into() };
         self.guest.write(place, &encode(address, bytes, flags, next));
     }
@@ -413,7 +415,8 @@ impl<'a, 'b> Story<'a, 'b> {
 }
 
 fn encode(address: u64, bytes: u32, flags: u16, next: u16) -> [u8; 16] {
-    let word = u128::from(address) | u128::from(bytes) << 64 | u128::from(flags) << 96 | u128::from(next) << 112;
+    let word =
+        u128::from(address) | u128::from(bytes) << 64 | u128::from(flags) << 96 | u128::from(next) << 112;
     word.to_le_bytes()
 }
 

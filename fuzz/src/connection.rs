@@ -14,9 +14,7 @@ use crate::messages::{Kind, Piece, message, protocol_features};
 use initiator::{Guest, LunAddress, Options, commands};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::net::{
-    RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg,
-};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -68,7 +66,16 @@ impl World {
         let write = commands::write_10(LunAddress::unit(1, 0), 0, BLOCKS, &pattern);
         assert!(beside.execute(&write).expect("an answer").is_good());
         let sockets = [socket, other_socket];
-        Self { hostile, path, beside, pattern, inputs: 0, descriptors: None, _sockets: sockets, _other: other }
+        Self {
+            hostile,
+            path,
+            beside,
+            pattern,
+            inputs: 0,
+            descriptors: None,
+            _sockets: sockets,
+            _other: other,
+        }
     }
 
     fn check(&mut self) {
@@ -109,7 +116,8 @@ fn open_descriptors() -> usize {
 /// Runs one input.
 pub fn run(data: &[u8]) {
     static WORLD: OnceLock<Mutex<World>> = OnceLock::new();
-    let mut world = WORLD.get_or_init(|| Mutex::new(World::new())).lock().unwrap_or_else(PoisonError::into_inner);
+    let mut world =
+        WORLD.get_or_init(|| Mutex::new(World::new())).lock().unwrap_or_else(PoisonError::into_inner);
     let memory = Memory::new();
     FrontEnd::connect(&world.path, &memory, &mut Input::new(data)).run();
     memory.check();
@@ -204,7 +212,8 @@ impl<'a, 'b> FrontEnd<'a, 'b> {
 
     /// Sends what the socket takes; a connection that was closed takes nothing.
     fn send(&self, piece: &Piece) {
-        let descriptors: Vec<OwnedFd> = piece.kinds.iter().filter_map(|&kind| self.descriptor(kind).ok()).collect();
+        let descriptors: Vec<OwnedFd> =
+            piece.kinds.iter().filter_map(|&kind| self.descriptor(kind).ok()).collect();
         let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
         let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
         let mut ancillary = SendAncillaryBuffer::new(&mut room);
@@ -246,7 +255,8 @@ impl<'a, 'b> FrontEnd<'a, 'b> {
         let data = (0x8000, data_bytes, if writes { 0 } else { 2_u16 });
         let response = (0x7000, 108, 2);
         self.memory.write(0x6000, &header);
-        let buffers = if writes { [(0x6000, 51, 0), data, response] } else { [(0x6000, 51, 0), response, data] };
+        let buffers =
+            if writes { [(0x6000, 51, 0), data, response] } else { [(0x6000, 51, 0), response, data] };
         for (at, (address, bytes, flags)) in (0_u64..).zip(buffers) {
             let last = at == 2;
             let flags = if last { flags } else { flags | 1 };

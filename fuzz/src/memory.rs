@@ -81,7 +81,8 @@ impl Guest {
         for &(guest, length, file_offset, _) in &REGIONS {
             let Some(offset) = address.checked_sub(guest).filter(|offset| *offset < length) else { continue };
             let room = usize::try_from(length - offset).expect("small").min(bytes.len());
-            let own: Vec<u8> = bytes[..room].iter().map(|&byte| if byte == FOREIGN { 0 } else { byte }).collect();
+            let own: Vec<u8> =
+                bytes[..room].iter().map(|&byte| if byte == FOREIGN { 0 } else { byte }).collect();
             let _ = self.file.write_at(&own, file_offset + offset);
         }
     }
@@ -95,7 +96,9 @@ impl Guest {
     pub(crate) fn u16(&self, address: u64) -> u16 {
         let mut bytes = [0; 2];
         for &(guest, length, file_offset, _) in &REGIONS {
-            if let Some(offset) = address.checked_sub(guest).filter(|offset| offset.saturating_add(2) <= length) {
+            if let Some(offset) =
+                address.checked_sub(guest).filter(|offset| offset.saturating_add(2) <= length)
+            {
                 let _ = self.file.read_at(&mut bytes, file_offset + offset);
             }
         }

@@ -138,12 +138,20 @@ fn body(input: &mut Input<'_>) -> (u32, Vec<u8>, Vec<Kind>) {
         19 => {
             let request = input.pick(&[37_u32, 38]);
             let at = input.below(3);
-            (request, longs(&[0]).into_iter().chain(described(input, at)).collect(), vec![mostly(input, Kind::Memory)])
+            (
+                request,
+                longs(&[0]).into_iter().chain(described(input, at)).collect(),
+                vec![mostly(input, Kind::Memory)],
+            )
         }
         20..23 => inflight(input),
         23 => {
             let length = usize::from(input.below(48));
-            let mut payload = words(&[u32::from(input.below(48)), u32::try_from(length).unwrap_or(0), input.below(3).into()]);
+            let mut payload = words(&[
+                u32::from(input.below(48)),
+                u32::try_from(length).unwrap_or(0),
+                input.below(3).into(),
+            ]);
             payload.resize(12 + length, input.u8());
             (input.pick(&[24, 25]), payload, vec![])
         }
@@ -152,7 +160,8 @@ fn body(input: &mut Input<'_>) -> (u32, Vec<u8>, Vec<Kind>) {
         26 => (39, longs(&[if input.rarely(8) { input.u64() } else { input.u8().into() }]), vec![]),
         27 => (34, vec![], vec![]),
         _ => {
-            let request = if input.rarely(2) { input.u8().into() } else { input.pick(&[1, 3, 4, 15, 17, 36, 40]) };
+            let request =
+                if input.rarely(2) { input.u8().into() } else { input.pick(&[1, 3, 4, 15, 17, 36, 40]) };
             (request, vec![], vec![])
         }
     }

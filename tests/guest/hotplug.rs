@@ -5,10 +5,10 @@ use anyhow::Result;
 use serde_json::json;
 use std::time::Duration;
 use stories::guest::Guest;
-use stories::monitor::{self, Monitor};
+use stories::qmp::Qmp;
 use stories::stage::Stage;
 
-const EVENT_LIMIT: Duration = Duration::from_secs(60);
+const MONITOR: &str = "qmp";
 
 /// What every script here begins with: memory that is added is used at once, for what can be moved away again.
 const FIO: &str = "fio --name=verify --filename=/dev/sda --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite \
@@ -17,7 +17,7 @@ const FIO: &str = "fio --name=verify --filename=/dev/sda --direct=1 --ioengine=l
 fn boots(stage: &Stage, wwn: &str, script: &str) -> Result<Guest> {
     let mut options = stage.shell.qemu(wwn, &["--memory", "512M"])?;
     options.extend(["-m".to_owned(), "size=512M,slots=2,maxmem=2G".to_owned()]);
-    options.extend(monitor::options(&stage.scratch, "guest"));
+    options.extend(Qmp::options(&stage.scratch.join(MONITOR)));
     let plan = Guest::plan(script).programs(&["fio"]).cpus(2).options(&options);
     plan.limit(Duration::from_secs(240)).boot(&stage.scratch)
 }
@@ -51,15 +51,15 @@ fn memory_comes_and_goes_under_a_busy_disk() -> Result<()> {
     stage.create_fileio("disk0", 128 << 20)?;
     let wwn = stage.serve("fileio/disk0")?;
     let mut guest = boots(&stage, &wwn, &script)?;
-    let mut monitor = Monitor::connect(&stage.scratch, "guest")?;
+    let mut qemu = Qmp::connect(&stage.scratch.join(MONITOR))?;
     guest.wait_for("go")?;
     let more = json!({ "qom-type": "memory-backend-memfd", "id": "more", "size": 256 << 20, "share": true });
-    monitor.execute("object-add", more)?;
-    monitor.execute("device_add", json!({ "driver": "pc-dimm", "id": "dimm", "memdev": "more" }))?;
+    qemu.run("object-add", more)?;
+    qemu.run("device_add", json!({ "driver": "pc-dimm", "id": "dimm", "memdev": "more" }))?;
     guest.wait_for("used")?;
-    monitor.execute("device_del", json!({ "id": "dimm" }))?;
-    monitor.wait_for("DEVICE_DELETED", EVENT_LIMIT)?;
-    monitor.execute("object-del", json!({ "id": "more" }))?;
+    qemu.run("device_del", json!({ "id": "dimm" }))?;
+    qemu.wait_for("DEVICE_DELETED")?;
+    qemu.run("object-del", json!({ "id": "more" }))?;
     guest.tell("gone", "gone\n")?;
     assert_eq!(guest.finish()?.out, "alike\nsound\nno complaint\n");
     assert!(!stage.daemon.log().contains("WARN"), "{}", stage.daemon.log());
@@ -86,25 +86,22 @@ fn an_adapter_comes_and_goes_and_a_machine_pauses_under_a_busy_disk() -> Result<
     stage.create_fileio("disk0", 128 << 20)?;
     let wwn = stage.serve("fileio/disk0")?;
     let mut guest = boots(&stage, &wwn, &script)?;
-    let mut monitor = Monitor::connect(&stage.scratch, "guest")?;
+    let mut qemu = Qmp::connect(&stage.scratch.join(MONITOR))?;
     guest.wait_for("go")?;
     for _ in 0..4 {
         // The length of the pause is what is tried.
         std::thread::sleep(Duration::from_millis(500));
-        monitor.execute("stop", json!({}))?;
+        qemu.run("stop", json!({}))?;
         std::thread::sleep(Duration::from_millis(300));
-        monitor.execute("cont", json!({}))?;
+        qemu.run("cont", json!({}))?;
     }
     guest.wait_for("unplug")?;
     let (device, chardev) = (format!("scsi-{wwn}"), format!("lunar-{wwn}"));
-    monitor.execute("device_del", json!({ "id": device }))?;
-    monitor.wait_for("DEVICE_DELETED", EVENT_LIMIT)?;
+    qemu.run("device_del", json!({ "id": device }))?;
+    qemu.wait_for("DEVICE_DELETED")?;
     guest.tell("gone", "gone\n")?;
     guest.wait_for("plug")?;
-    monitor.execute(
-        "device_add",
-        json!({ "driver": "vhost-user-scsi-pci", "id": device, "chardev": chardev }),
-    )?;
+    qemu.run("device_add", json!({ "driver": "vhost-user-scsi-pci", "id": device, "chardev": chardev }))?;
     assert_eq!(guest.finish()?.out, "paused and sound\nsound again\n");
     // QEMU keeps the connection of an adapter that is gone for the next one on the same chardev.
     let log = stage.daemon.log();

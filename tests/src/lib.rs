@@ -25,5 +25,6 @@ pub mod firmware;
 pub mod guest;
 pub mod initramfs;
 pub mod kernel;
+pub mod migrant;
 pub mod modules;
-pub mod monitor;
+pub mod qmp;

@@ -61,6 +61,16 @@ pub struct HostRange {
 pub struct GuestMemory {
     /// By guest address, rising.
     regions: Vec<Region>,
+    /// The same by address in this process, rising: the way back.
+    by_host: Vec<HostSpan>,
+}
+
+/// Where a region lies in this process, and what the guest calls it.
+#[derive(Clone, Copy, Debug)]
+struct HostSpan {
+    start: usize,
+    bytes: u64,
+    guest: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -125,6 +135,7 @@ impl GuestMemory {
         let at = self.regions.iter().position(is_meant)?;
         let mut memory = self.clone();
         memory.regions.remove(at);
+        memory.sort_by_host();
         Some(memory)
     }
 
@@ -142,6 +153,20 @@ impl GuestMemory {
     /// computed with such memory must not be given.
     pub fn is_broken(&self) -> bool {
         self.regions.iter().any(|region| region.mapping.is_broken())
+    }
+
+    /// The end of the highest region: the first address that no region reaches.  0 where there is no memory.
+    pub fn end(&self) -> u64 {
+        // Does not overflow: `MapError::GuestOverflow`.
+        self.regions.last().map_or(0, |region| region.guest + region.bytes)
+    }
+
+    /// What the guest calls a byte that this map has at `host` in this process.  Slower than the way there.
+    pub(crate) fn guest_of_host(&self, host: *const u8) -> Option<GuestAddress> {
+        let after = self.by_host.partition_point(|span| span.start <= host.addr());
+        let span = self.by_host.get(after.checked_sub(1)?)?;
+        let offset = (host.addr() - span.start) as u64;
+        (offset < span.bytes).then(|| GuestAddress(span.guest + offset))
     }
 
     /// Finds `bytes` bytes at an address of the front end. `None` unless all lie in one region; rings do.
@@ -187,7 +212,18 @@ impl GuestMemory {
         let host = mapping.start();
         self.regions
             .insert(at, Region { guest: guest.0, bytes, host, user: user.0, mapping: Arc::new(mapping) });
+        self.sort_by_host();
         Ok(self)
+    }
+
+    fn sort_by_host(&mut self) {
+        let span = |region: &Region| HostSpan {
+            start: region.host.addr().get(),
+            bytes: region.bytes,
+            guest: region.guest,
+        };
+        self.by_host = self.regions.iter().map(span).collect();
+        self.by_host.sort_unstable_by_key(|span| span.start);
     }
 
     /// Checks a new region against itself and the others. Returns its place in the order.

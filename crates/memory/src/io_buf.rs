@@ -24,13 +24,21 @@ pub struct Unmapped {
 /// It holds the memory map while it is not empty, so the ranges stay mapped however long an I/O takes, whatever the
 /// front end does to its table meanwhile. Made to be reused: [`clear`](Self::clear) keeps the allocation.
 ///
-/// Invariant: every segment lies inside one mapping of `view`, none is empty, and their lengths add up to `bytes`.
+/// What [`advance`](Self::advance) drops is remembered: an I/O eats its list, and whoever logs what it wrote asks
+/// afterwards what the list was ([`DirtyLog::mark_list`](crate::DirtyLog::mark_list)).
+///
+/// Invariant: every segment lies inside one mapping of `view`, none is empty, and the lengths of those from `front` on
+/// add up to `bytes`.
 #[derive(Debug, Default)]
 pub struct IoBuf {
     view: Option<View>,
     segments: Vec<libc::iovec>,
     /// Segments before this one were dropped by `advance`.
     front: usize,
+    /// Bytes that `advance` dropped from the segment at `front`.
+    cut: u64,
+    /// Segments before this one were given away by `take_front`.
+    begin: usize,
     bytes: u64,
     /// The region of the latest push: where the next one most likely lies.
     region: usize,
@@ -54,6 +62,8 @@ impl IoBuf {
     pub fn clear(&mut self) {
         self.segments.clear();
         self.front = 0;
+        self.cut = 0;
+        self.begin = 0;
         self.bytes = 0;
         self.can_merge = false;
         self.view = None;
@@ -73,7 +83,11 @@ impl IoBuf {
             return Ok(());
         }
         match &self.view {
-            Some(held) => assert!(held.is_same(view), "one request has one map"),
+            Some(held) if self.bytes != 0 => assert!(held.is_same(view), "one request has one map"),
+            Some(_) => {
+                self.clear();
+                self.view = Some(view.clone());
+            }
             None => self.view = Some(view.clone()),
         }
         let memory = view.memory();
@@ -148,19 +162,24 @@ impl IoBuf {
 
     /// Drops the first `bytes` bytes, or all if there are fewer.
     pub fn advance(&mut self, bytes: u64) {
-        if bytes >= self.bytes {
-            return self.clear();
-        }
-        self.bytes -= bytes;
-        let mut left = bytes;
-        for segment in &mut self.segments[self.front..] {
+        let mut left = bytes.min(self.bytes);
+        self.bytes -= left;
+        while left > 0
+            && let Some(segment) = self.segments.get_mut(self.front)
+        {
             let length = segment.iov_len as u64;
             if left < length {
                 shrink_front(segment, left);
+                self.cut += left;
                 break;
             }
             left -= length;
+            extend_front(segment, self.cut);
+            self.cut = 0;
             self.front += 1;
+        }
+        if self.bytes == 0 {
+            self.can_merge = false;
         }
     }
 
@@ -211,12 +230,33 @@ impl IoBuf {
         }
         into.bytes = bytes;
         self.advance(bytes);
+        // The other list answers for them now.
+        (self.begin, self.cut) = (self.front, 0);
+        if self.bytes == 0 {
+            self.clear();
+        }
     }
 
     /// Whether every range begins and ends at a multiple of `mask + 1` (a power of two), as direct I/O wants it. The
     /// address is that of this process, which is what the kernel looks at.
     pub fn is_aligned(&self, mask: usize) -> bool {
         self.iovecs().iter().all(|segment| (segment.iov_base.addr() | segment.iov_len) & mask == 0)
+    }
+
+    /// Calls `visit` with the guest's address and the length of each range of the list, bytes that `advance` dropped
+    /// included.
+    pub(crate) fn for_each_guest_range(&self, mut visit: impl FnMut(GuestAddress, u64)) {
+        let Some(view) = &self.view else { return };
+        for (at, segment) in self.segments.iter().enumerate().skip(self.begin) {
+            let mut segment = *segment;
+            if at == self.front {
+                extend_front(&mut segment, self.cut);
+            }
+            // Never `None`: every segment lies in the map, in one region.
+            if let Some(guest) = view.memory().guest_of_host(segment.iov_base.cast()) {
+                visit(guest, segment.iov_len as u64);
+            }
+        }
     }
 
     /// The slow way of `push`: the range spans regions, or is not all there.
@@ -297,6 +337,13 @@ fn shrink_front(segment: &mut libc::iovec, bytes: u64) {
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(segment.iov_len);
     segment.iov_base = segment.iov_base.wrapping_byte_add(bytes);
     segment.iov_len -= bytes;
+}
+
+/// Takes back the `bytes` bytes that were dropped before a range.
+fn extend_front(segment: &mut libc::iovec, bytes: u64) {
+    let bytes = usize::try_from(bytes).unwrap_or(0);
+    segment.iov_base = segment.iov_base.wrapping_byte_sub(bytes);
+    segment.iov_len += bytes;
 }
 
 /// Drops the last `bytes` bytes of a range that has more.

@@ -26,6 +26,7 @@
 mod address; // the two ways to name a guest byte
 mod between; // copies from list to list
 mod copy; // CPU access to guest bytes; `between` has the rest
+mod dirty_log; // which pages were written to, for a migration
 mod error; // what can be wrong with a memory table
 mod guest_memory; // all regions: address -> host
 mod io_buf; // scatter lists
@@ -34,6 +35,7 @@ mod sigbus;
 mod view; // the map as one thread holds it // a front end that cuts its file short
 
 pub use address::{GuestAddress, UserAddress};
+pub use dirty_log::{DirtyLog, LOG_BYTES_MAX, LogError};
 pub use error::{MapError, MappingError};
 pub use guest_memory::{GuestMemory, HostRange, REGIONS_MAX, RegionHint, RegionInfo, RegionSpec};
 pub use io_buf::{IoBuf, Unmapped};

@@ -25,8 +25,7 @@ pub fn exchange(submitter: &mut Submitter) -> Vec<Event> {
     }
     let mut events = Vec::new();
     for entry in submitter.ring.completion() {
-        if let Arrival::ForWork(event) =
-            Submitter::arrival(entry.user_data(), entry.result(), entry.flags())
+        if let Arrival::ForWork(event) = Submitter::arrival(entry.user_data(), entry.result(), entry.flags())
         {
             events.push(event);
         }

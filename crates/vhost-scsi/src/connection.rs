@@ -6,7 +6,10 @@
 //! Never here: a ring that runs.  It lives on its worker; this thread starts it, waits for it, and may block
 //! on nothing that another guest needs.
 
+mod dirty_log; // which pages were written to, for a migration
+
 use crate::config_space::config_space;
+use crate::logging::Line;
 use crate::losses::Losses;
 use crate::port::TargetPort;
 use crate::queue::{QueueKind, QueueParts};
@@ -14,6 +17,7 @@ use crate::reactors::Reactors;
 use crate::signs_of_life::SignsOfLife;
 use crate::socket;
 use crate::worker::{LetterKind, QueueKey, Worker, send};
+use dirty_log::FrontEndLog;
 use memory::{GuestAddress, GuestMemory, RegionSpec, UserAddress};
 use reactor::Post;
 use std::io;
@@ -42,6 +46,8 @@ const SCSI_FEATURES: u64 = 1 << 1 | 1 << 2;
 pub(crate) enum Closed {
     #[error("the front end closed the connection")]
     ByFrontEnd,
+    #[error("the front end cut its dirty log short, so the connection was closed")]
+    LogCut,
     #[error("the front end sent what is no message: {0}")]
     Wire(#[from] WireError),
     #[error("{0}")]
@@ -60,6 +66,8 @@ struct Connection {
     signs: Arc<SignsOfLife>,
     losses: Arc<Losses>,
     inflight: Option<InflightRegion>,
+    dirty: FrontEndLog,
+    line: Arc<Line>,
     rings: Vec<RingSlot>,
 }
 
@@ -77,11 +85,17 @@ struct Running {
     post: Post<Worker>,
     key: QueueKey,
     config: RingConfig,
+    /// The guest's address of the used ring, if writes to it are to be logged.
+    used_log: Option<u64>,
 }
 
 /// Serves one front end until it goes.
 pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<Reactors>) -> Closed {
     static NEXT_CLIENT: AtomicU64 = AtomicU64::new(1);
+    let line = match Line::new(&socket) {
+        Ok(line) => Arc::new(line),
+        Err(error) => return Closed::Socket(error),
+    };
     let mut connection = Connection {
         socket,
         session: Session::new(offer()),
@@ -92,6 +106,8 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
         signs: Arc::default(),
         losses: Arc::default(),
         inflight: None,
+        dirty: FrontEndLog::default(),
+        line,
         rings: (0..QUEUES).map(|_| RingSlot::default()).collect(),
     };
     port.connected();
@@ -111,8 +127,10 @@ fn offer() -> Offer {
             | features::ANY_LAYOUT
             | features::INDIRECT_DESC
             | features::EVENT_IDX
+            | features::LOG_ALL
             | features::VERSION_1,
         protocol_features: ProtocolFeatures::MQ
+            | ProtocolFeatures::LOG_SHMFD
             | ProtocolFeatures::REPLY_ACK
             | ProtocolFeatures::CONFIG
             | ProtocolFeatures::INFLIGHT_SHMFD
@@ -139,7 +157,7 @@ impl Connection {
     fn step(&mut self, receiver: &mut Receiver) -> Result<(), Closed> {
         let (bytes, descriptors) = socket::receive(&self.socket, receiver.space())?;
         if bytes == 0 {
-            return Err(Closed::ByFrontEnd);
+            return Err(if self.line.is_cut() { Closed::LogCut } else { Closed::ByFrontEnd });
         }
         let effects = match receiver.received(bytes, descriptors)? {
             Received::Partial => return Ok(()),
@@ -192,13 +210,13 @@ impl Connection {
             }
             Effect::SetCall { index, call } => self.set_call(index, call)?,
             Effect::SetErr { index, err } => self.set_err(index, err)?,
-            // Nothing here is done for: the features are looked at when a ring starts; there is no dirty log
-            // to keep and no message of our own to send.
-            Effect::Features { .. }
-            | Effect::LogRing { .. }
-            | Effect::SetLogBase(_)
-            | Effect::SetLogFd(_)
-            | Effect::ResetDevice
+            Effect::Features { acked } => self.features_acknowledged(acked)?,
+            Effect::LogRing { index, log } => self.log_ring(index, log)?,
+            Effect::SetLogBase(area) => self.set_log_base(area)?,
+            Effect::SetLogFd(signal) => self.set_log_fd(signal)?,
+            // Nothing here is done for: there is no state of the device beside that of its rings, and no message
+            // of our own to send.
+            Effect::ResetDevice
             | Effect::SetStatus(_)
             | Effect::BackendChannel(_)
             | Effect::WriteConfig(_) => {}
@@ -263,6 +281,9 @@ impl Connection {
     /// away what the old map had and the new one has not.
     fn use_memory(&mut self, memory: GuestMemory) -> Result<(), Closed> {
         let memory = Arc::new(memory);
+        if let Err(what) = self.check_memory_is_logged(&memory) {
+            return self.refuse_memory(&what);
+        }
         // All rings or none: what is refused has changed nothing.
         for running in self.rings.iter().filter_map(|ring| ring.running.as_ref()) {
             if let Err(error) = running.config.check(&memory) {
@@ -327,6 +348,7 @@ impl Connection {
         let mut ring = SplitRing::start(config.clone(), Arc::clone(&self.memory), tracked)
             .map_err(|error| error.to_string())?;
         ring.set_notify_on_empty(features & features::NOTIFY_ON_EMPTY != 0);
+        let logging = self.logging_of_new_ring(index, addresses.log, config.used_bytes())?;
         let enabled = !(index == CONTROL && self.control_waits());
         let slot = self.rings.get_mut(usize::from(index)).ok_or("there is no such ring")?;
         slot.parked = false;
@@ -347,12 +369,13 @@ impl Connection {
             err,
             kick,
             enabled,
+            logging,
         });
         let post = self.reactors.next().clone();
         let (key, answer) = mpsc::channel();
         send(&post, LetterKind::Start { parts, key });
         let key = answer.recv().map_err(|error| error.to_string())?;
-        slot.running = Some(Running { post, key, config });
+        slot.running = Some(Running { post, key, config, used_log: addresses.log });
         // Says whether a driver speaks legacy virtio, which no other place shows.
         let target = self.port.wwn();
         tracing::debug!(target, ring = index, entries, "a ring runs with features {features:#x}");

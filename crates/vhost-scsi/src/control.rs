@@ -72,7 +72,7 @@ impl Queue {
         let (mut readable, mut writable) = (IoBuf::new(), IoBuf::new());
         let mut bytes = [0; TASK_MANAGEMENT_BYTES];
         if self.ring.chain(head, &self.view, &mut readable, &mut writable).is_err() {
-            self.push(head, 0);
+            self.push(head, 0, &[]);
             return 0;
         }
         let length = readable.copy_to(0, &mut bytes);
@@ -83,7 +83,7 @@ impl Queue {
                 self.notification(head, &request, map, &writable);
             }
             // An answer's form depends on the type, so an unknown one is given back as it came.
-            _ => self.push(head, 0),
+            _ => self.push(head, 0, &[]),
         }
         0
     }
@@ -139,7 +139,7 @@ impl Queue {
 
     fn answer_management(&mut self, head: u16, function: Function, response: &IoBuf) {
         let written = response.copy_from(0, &[function as u8]);
-        self.push(head, u32::try_from(written).unwrap_or(0));
+        self.push(head, u32::try_from(written).unwrap_or(0), &[response]);
     }
 
     /// Asynchronous notifications: none is ever raised, so every query says so.
@@ -151,10 +151,10 @@ impl Queue {
             });
         let code = if known { Function::Complete } else { Function::BadTarget };
         if response.bytes() < 5 {
-            return self.push(head, 0);
+            return self.push(head, 0, &[]);
         }
         let written = response.copy_from(0, &[0, 0, 0, 0, code as u8]);
-        self.push(head, u32::try_from(written).unwrap_or(0));
+        self.push(head, u32::try_from(written).unwrap_or(0), &[response]);
     }
 }
 

@@ -20,6 +20,7 @@ mod control; // task management
 mod drain; // the end of all service
 mod endpoint; // one target's socket
 mod log_budget; // a bound on what a front end can have logged
+mod logging; // what a queue writes, for a migration
 mod losses; // lost writes, told to everyone concerned
 mod port; // what a target's connections share
 mod queue; // one request queue: chain -> answer

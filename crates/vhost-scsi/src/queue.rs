@@ -9,6 +9,7 @@
 
 use crate::channels::Channels;
 use crate::control::Management;
+use crate::logging::Logging;
 use crate::losses::Losses;
 use crate::port::TargetPort;
 use crate::quiesce::{Ending, Scope, TaskName};
@@ -66,7 +67,9 @@ pub(crate) enum Life {
     /// The driver broke the ring: nothing more is taken from it.
     Broken,
     /// The process ends: nothing more is taken, once that many heads have been looked at.
-    Drains { heads: u64 },
+    Drains {
+        heads: u64,
+    },
     /// Nothing more is taken; when what was taken is answered the queue ends.
     Ends(mpsc::Sender<Stopped>),
 }
@@ -116,6 +119,7 @@ struct Task {
     /// Of a flush, or a write that must be durable: where losses are counted.
     losses: Option<Arc<AtomicU64>>,
     is_flush: bool,
+    is_read: bool,
 }
 
 /// A queue on its worker.
@@ -141,6 +145,8 @@ pub(crate) struct Queue {
     /// Whether answers wait to be published.
     pub(crate) dirty: bool,
     pub(crate) management: Management,
+    /// While a migration is under way.
+    pub(crate) logging: Option<Logging>,
     map: Cached<LunMap>,
     /// Taken from the ring and not yet looked at.
     taken: VecDeque<u16>,
@@ -163,6 +169,7 @@ pub(crate) struct QueueParts {
     pub(crate) err: Option<OwnedFd>,
     pub(crate) kick: Option<OwnedFd>,
     pub(crate) enabled: bool,
+    pub(crate) logging: Option<Logging>,
 }
 
 impl Queue {
@@ -180,10 +187,11 @@ impl Queue {
             err,
             kick,
             enabled,
+            logging,
         } = parts;
         let map = Cached::new(port.map());
         losses.note_stores(map.get());
-        Self {
+        let mut queue = Self {
             map,
             view: View::new(memory),
             taken: VecDeque::with_capacity(BATCH_MAX),
@@ -206,7 +214,35 @@ impl Queue {
             life: Life::Runs,
             active: false,
             dirty: false,
+            logging: None,
+        };
+        queue.set_logging(logging);
+        queue
+    }
+
+    /// Logs what is written from now on, or logs nothing more.  Returns what was in force.
+    pub(crate) fn set_logging(&mut self, logging: Option<Logging>) -> Option<Logging> {
+        let used = |logging: &Logging| Some((Arc::clone(&logging.log), logging.used?));
+        self.ring.set_log(logging.as_ref().and_then(used));
+        std::mem::replace(&mut self.logging, logging)
+    }
+
+    /// Whether the front end wants to be told of marks.
+    pub(crate) fn signals_marks(&self) -> bool {
+        self.logging.as_ref().is_some_and(|logging| logging.signal.is_some())
+    }
+
+    /// Whether the log has been cut short.  Then marks have gone astray: nothing more may be shown to the guest, and
+    /// the connection ends.
+    pub(crate) fn has_lost_its_log(&mut self) -> bool {
+        let Some(logging) = self.logging.as_ref().filter(|logging| logging.log.is_broken()) else {
+            return false;
+        };
+        logging.line.cut();
+        if matches!(self.life, Life::Runs) {
+            self.life = Life::Broken;
         }
+        true
     }
 
     /// Says so, once, when a guest that kicked has never offered anything.
@@ -338,8 +374,12 @@ impl Queue {
         }
     }
 
-    /// Gives a head back.
-    pub(crate) fn push(&mut self, head: u16, bytes: u32) {
+    /// Gives a head back, of whose buffers `bytes` bytes have been written, and none outside of the lists `written`.
+    pub(crate) fn push(&mut self, head: u16, bytes: u32, written: &[&IoBuf]) {
+        if let Some(logging) = &self.logging {
+            // The whole lists, because a read that failed or fell short may have written anywhere in them.
+            written.iter().for_each(|list| logging.log.mark_list(list));
+        }
         self.ring.push_used(head, bytes);
         self.dirty = true;
     }
@@ -356,7 +396,7 @@ impl Queue {
         let (mut readable, mut writable, mut response) = (common.list(), common.list(), common.list());
         if self.ring.chain(head, &self.view, &mut readable, &mut writable).is_err() {
             // A chain that is no request has no place for an answer.
-            self.push(head, 0);
+            self.push(head, 0, &[]);
             common.give_back_all([readable, writable, response]);
             return 0;
         }
@@ -367,7 +407,7 @@ impl Queue {
                     NoRequest::Unanswerable => 0,
                     NoRequest::Refused(code) => response::refuse(code, 0, &response),
                 };
-                self.push(head, written);
+                self.push(head, written, &[&response]);
                 common.give_back_all([readable, writable, response]);
                 return 0;
             }
@@ -378,13 +418,13 @@ impl Queue {
         match target::execute(map, address, request.attribute, &request.cdb, &mut buffers) {
             Decision::Answer(answer) => {
                 let written = response::answer(&answer, &response);
-                self.push(head, written);
+                self.push(head, written, &[&buffers.data_in, &response]);
                 common.give_back_all([buffers.data_in, buffers.data_out, response]);
                 answer.data_in_bytes
             }
             Decision::NoTarget => {
                 let written = response::refuse(ResponseCode::BadTarget, 0, &response);
-                self.push(head, written);
+                self.push(head, written, &[&response]);
                 common.give_back_all([buffers.data_in, buffers.data_out, response]);
                 0
             }
@@ -399,7 +439,7 @@ impl Queue {
                 let number = common.tasks_begun;
                 common.tasks_begun += 1;
                 let answer = plan.answer;
-                let is_flush = plan.kind == IoKind::Flush;
+                let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
                 let syncs = matches!(plan.kind, IoKind::Flush | IoKind::Write { durable: true });
                 let losses = syncs.then(|| Arc::clone(&plan.store.losses));
                 let task = Task {
@@ -412,6 +452,7 @@ impl Queue {
                     ends_as: None,
                     losses,
                     is_flush,
+                    is_read,
                 };
                 self.begin(index, task, &plan, buffer, common, submitter)
             }
@@ -455,7 +496,6 @@ impl Queue {
     pub(crate) fn finish(&mut self, completed: Completed, common: &mut Common) {
         let Completed { token, buffer, result } = completed;
         let (_, key) = token_parts(token.redeem());
-        common.give_back(buffer);
         // The token is the only way here, and it comes once.
         let task = self.tasks.remove(key);
         let result = match &task.losses {
@@ -475,8 +515,10 @@ impl Queue {
                 response::answer(&target::io_failed(error, task.buffer_bytes), &task.response)
             }
         };
-        self.push(task.head, written);
-        common.give_back(task.response);
+        let lists = [&task.response, &buffer];
+        // What a write reads from has not changed.
+        self.push(task.head, written, if task.is_read { &lists } else { &lists[..1] });
+        common.give_back_all([buffer, task.response]);
     }
 
     /// Marks the tasks of a scope that are to end in another way than by their own result.

@@ -44,7 +44,7 @@ impl Bench {
         let (post, mail) = mailbox(Box::new(Awake));
         let peers = Arc::new(OnceLock::new());
         assert!(peers.set(vec![post.clone()]).is_ok(), "set once, here");
-        let worker = Worker::new(post.clone(), peers);
+        let worker = Worker::new(post.clone(), 0, peers);
         Self { worker, post, mail, port, signs: Arc::default(), losses: Arc::default() }
     }
 
@@ -71,6 +71,7 @@ impl Bench {
             err: None,
             kick: None,
             enabled: true,
+            logging: None,
         });
         let (key, started) = mpsc::channel();
         send(&self.post, LetterKind::Start { parts, key });
@@ -96,12 +97,7 @@ impl Bench {
     }
 
     /// Puts a queue on another map; returns whether its ring is in it.
-    pub fn remap(
-        &mut self,
-        submitter: &mut Submitter,
-        queue: BenchQueue,
-        memory: Arc<GuestMemory>,
-    ) -> bool {
+    pub fn remap(&mut self, submitter: &mut Submitter, queue: BenchQueue, memory: Arc<GuestMemory>) -> bool {
         let (done, answer) = mpsc::channel();
         send(&self.post, LetterKind::Remap { key: queue.0, memory, done });
         self.take_mail(submitter);

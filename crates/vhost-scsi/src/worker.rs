@@ -6,8 +6,10 @@
 //! Never here: a lock, a wait, a system call of its own.
 
 mod draining; // a worker's part of the end
+mod marking; // dirty logs
 
 use crate::drain::Drain;
+use crate::logging::Logging;
 use crate::queue::{Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
 use crate::quiesce::Quiesce;
 use crate::signs_of_life;
@@ -73,6 +75,12 @@ pub(crate) enum LetterKind {
         memory: Arc<GuestMemory>,
         done: mpsc::Sender<Result<(), RingError>>,
     },
+    /// `done` is told when it is so: what is written to the guest from then on is logged so, also by what began before.
+    SetLogging {
+        key: QueueKey,
+        logging: Option<Box<Logging>>,
+        done: mpsc::Sender<()>,
+    },
     Quiesce(Quiesce),
     Drain(Drain),
     /// Answered from the loop, by one that goes round.
@@ -135,6 +143,8 @@ pub struct Worker {
     waiting_for_signs: usize,
     /// Queues that have answers to publish.
     dirty: Vec<u32>,
+    /// Queues whose front end is to be told of marks in its dirty log.
+    marked: Vec<u32>,
     ending: Vec<u32>,
     /// Queues that were disabled and still have something under way.
     parking: Vec<(QueueKey, mpsc::Sender<()>)>,
@@ -162,6 +172,7 @@ impl Worker {
             timers: Timers::default(),
             waiting_for_signs: 0,
             dirty: Vec::new(),
+            marked: Vec::new(),
             ending: Vec::new(),
             parking: Vec::new(),
             ended: Vec::new(),
@@ -187,6 +198,7 @@ impl Worker {
             queue.active = true;
             queue.ring.disarm();
             self.active.push(index);
+            self.note_marks(index);
         }
     }
 
@@ -295,7 +307,8 @@ impl Worker {
     fn publish_queue(&mut self, submitter: &mut Submitter, index: u32) {
         let Some(queue) = self.queues.get_mut(index as usize) else { return };
         queue.dirty = false;
-        if queue.ring.publish()
+        if !queue.has_lost_its_log()
+            && queue.ring.publish()
             && let Some(call) = &queue.call
         {
             // SAFETY: the queue keeps the descriptor open; a descriptor that is replaced stays in `retired`
@@ -372,7 +385,9 @@ impl Worker {
         self.active.retain(|&active| active != index);
         self.forget_polled(index);
         let mut queue = self.queues.remove(index as usize);
-        queue.ring.publish();
+        if !queue.has_lost_its_log() {
+            queue.ring.publish();
+        }
         if let Some(call) = &queue.call {
             // Never by a write of our own: the front end decides whether its descriptor blocks.
             // SAFETY: `retired` keeps the descriptor open until the next round has handed this over.
@@ -381,7 +396,12 @@ impl Worker {
         if queue.kick.is_some() {
             submitter.unwatch(queue.kick_tag);
         }
-        for descriptor in [queue.kick.take(), queue.call.take(), queue.err.take()] {
+        let signal = queue.logging.take().and_then(|logging| logging.signal);
+        if let Some(signal) = &signal {
+            // SAFETY: as above.
+            unsafe { submitter.notify(signal.as_fd()) }
+        }
+        for descriptor in [queue.kick.take(), queue.call.take(), queue.err.take(), signal] {
             self.retire(submitter, descriptor);
         }
         if let Life::Ends(stopped) = queue.life {
@@ -448,6 +468,10 @@ impl Work for Worker {
             LetterKind::SetKick { key, kick } => self.set_kick(submitter, key, kick),
             LetterKind::Remap { key, memory, done } => {
                 let _ = done.send(self.remap(key, memory));
+            }
+            LetterKind::SetLogging { key, logging, done } => {
+                self.set_logging(submitter, key, logging.map(|logging| *logging));
+                let _ = done.send(());
             }
             LetterKind::Quiesce(quiesce) => self.quiesce(quiesce),
             LetterKind::Drain(drain) => self.drain(drain),
@@ -523,6 +547,7 @@ impl Work for Worker {
         for index in std::mem::take(&mut self.dirty) {
             self.publish_queue(submitter, index);
         }
+        self.signal_marks(submitter);
         self.answer_quiesces();
         if !self.parking.is_empty() {
             self.tell_parked();
@@ -536,7 +561,7 @@ impl Work for Worker {
     fn arm(&mut self) -> bool {
         // Who waits for the end of a queue is told in the next round.
         let mut found = !self.ended.is_empty() || self.draining.is_telling();
-        let queues = &mut self.queues;
+        let (queues, marked) = (&mut self.queues, &mut self.marked);
         self.active.retain(|&index| {
             let Some(queue) = queues.get_mut(index as usize) else { return false };
             if queue.arm() {
@@ -545,6 +570,11 @@ impl Work for Worker {
                 return true;
             }
             queue.active = false;
+            if queue.signals_marks() {
+                // Of the wish for kicks, in one more round.
+                marked.push(index);
+                found = true;
+            }
             false
         });
         found
@@ -567,15 +597,6 @@ impl Work for Worker {
                     }
                 }
             }
-        }
-    }
-}
-
-impl Worker {
-    fn note_dirty(&mut self, index: u32) {
-        let Some(queue) = self.queues.get(index as usize) else { return };
-        if queue.dirty && !self.dirty.contains(&index) {
-            self.dirty.push(index);
         }
     }
 }

@@ -22,7 +22,8 @@ pub enum Effect {
     Acknowledge,
     /// Something an administrator should read, at most once a connection for each kind.
     Remark(Remark),
-    /// These virtio features are in force.  Cheap: it comes twice in one start of QEMU, and again while rings run.
+    /// These virtio features are in force.  Cheap: it comes twice in one start of QEMU, and again while rings run, when
+    /// LOG_ALL comes or goes.  Can fail; the features before stay then.
     Features {
         /// What the front end asked for, bits that were never offered included.
         acked: u64,
@@ -88,7 +89,7 @@ pub enum Effect {
         /// The eventfd, if there is one.
         err: Option<OwnedFd>,
     },
-    /// Log writes to the used ring of a started ring, or log them no more.
+    /// Log writes to the used ring of a started ring, or log them no more.  Can fail; what was logged before stays then.
     LogRing {
         /// Index of the ring.
         index: u16,

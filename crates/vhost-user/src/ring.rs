@@ -94,6 +94,16 @@ impl Ring {
         Ok(stop.or_else(|| self.start_if_ready(features)))
     }
 
+    /// The addresses, if they are known.
+    pub(crate) fn addresses(&self) -> Option<RingAddresses> {
+        self.addresses
+    }
+
+    /// Takes back a change of what is logged.
+    pub(crate) fn restore_addresses(&mut self, addresses: RingAddresses) {
+        self.addresses = Some(addresses);
+    }
+
     /// Sets the available index to go on from.
     pub(crate) fn set_base(&mut self, base: u16) -> Result<Option<Effect>, Refusal> {
         let stop = self.unsettle()?;

@@ -15,7 +15,7 @@ mod rings; // messages about one ring
 
 use crate::codec::Malformed;
 use crate::features;
-use crate::message::{Body, LogArea, Message, Request};
+use crate::message::{Body, LogArea, Message, Request, RingAddresses};
 use crate::ring::Ring;
 use crate::{Effect, ProtocolFeatures, Remark, Reply};
 use memory::RegionKey;
@@ -88,7 +88,9 @@ struct Pending {
 #[derive(Debug)]
 enum Undo {
     Nothing,
+    Features(u64),
     Regions(Vec<RegionKey>),
+    RingAddresses { index: u16, addresses: RingAddresses },
     Config(Vec<u8>),
 }
 
@@ -190,7 +192,13 @@ impl Session {
     pub fn failed(&mut self) -> Result<(), ProtocolError> {
         match std::mem::replace(&mut self.pending.undo, Undo::Nothing) {
             Undo::Nothing => {}
+            Undo::Features(features) => self.features = features,
             Undo::Regions(regions) => self.regions = regions,
+            Undo::RingAddresses { index, addresses } => {
+                if let Some(ring) = self.rings.get_mut(usize::from(index)) {
+                    ring.restore_addresses(addresses);
+                }
+            }
             Undo::Config(config) => self.offer.config = config,
         }
         self.pending.failed = true;

@@ -20,7 +20,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use memory::{GuestAddress, GuestMemory, HostRange, IoBuf, RegionHint, UserAddress, View};
+use memory::{DirtyLog, GuestAddress, GuestMemory, HostRange, IoBuf, RegionHint, UserAddress, View};
 
 use crate::error::{RingError, RingPart};
 use crate::ring::{QUEUE_ENTRIES_MAX, RingConfig};
@@ -85,6 +85,16 @@ pub(crate) struct RingMemory {
     mask: u16,
     /// Keeps the areas mapped.
     memory: Arc<GuestMemory>,
+    /// Where writes to the used ring are logged, if they are.
+    log: Option<UsedLog>,
+}
+
+/// The dirty log of a used ring.
+#[derive(Clone, Debug)]
+pub(crate) struct UsedLog {
+    pub(crate) log: Arc<DirtyLog>,
+    /// The guest's address of the used ring.
+    pub(crate) used: GuestAddress,
 }
 
 // SAFETY: the pointers lie in mappings that `memory` keeps, which are good on any thread; one thread at a time has
@@ -113,9 +123,29 @@ impl RingMemory {
         let count = u64::from(entries);
         let descriptors = find(RingPart::Descriptors, config.desc, 16 * count, 16)?;
         let available = find(RingPart::Available, config.avail, 6 + 2 * count, 2)?;
-        let used = find(RingPart::Used, config.used, 6 + 8 * count, 4)?;
+        let used = find(RingPart::Used, config.used, used_bytes(entries) as u64, 4)?;
         let mask = if entries.is_power_of_two() { entries - 1 } else { 0 };
-        Ok(Self { descriptors, available, used, entries, mask, memory })
+        Ok(Self { descriptors, available, used, entries, mask, memory, log: None })
+    }
+
+    /// Logs writes to the used ring from now on, or logs them no more.
+    pub(crate) fn set_log(&mut self, log: Option<UsedLog>) {
+        self.log = log;
+        // All of it: a process that died may have written what it did not live to mark.
+        self.mark(0, used_bytes(self.entries));
+    }
+
+    /// Where writes to the used ring are logged.
+    pub(crate) fn log(&self) -> Option<&UsedLog> {
+        self.log.as_ref()
+    }
+
+    /// Logs a write to the used ring, after it was done.
+    #[inline]
+    fn mark(&self, offset: usize, bytes: usize) {
+        if let Some(log) = &self.log {
+            log.mark(offset, bytes);
+        }
     }
 
     pub(crate) fn entries(&self) -> u16 {
@@ -178,17 +208,20 @@ impl RingMemory {
             element.write_volatile(u32::from(head).to_le());
             element.add(1).write_volatile(bytes.to_le());
         }
+        self.mark(offset, USED_ELEMENT_BYTES);
     }
 
     /// Moves our index; everything written before it is seen by a driver that sees it (2.7.14).
     #[inline]
     pub(crate) fn store_used_index(&mut self, index: u16) {
         self.used_word(INDEX_OFFSET).store(index.to_le(), Ordering::Release);
+        self.mark(INDEX_OFFSET, 2);
     }
 
     /// Sets our flags.
     pub(crate) fn store_used_flags(&mut self, flags: u16) {
         self.used_word(FLAGS_OFFSET).store(flags.to_le(), Ordering::Relaxed);
+        self.mark(FLAGS_OFFSET, 2);
     }
 
     /// Sets `avail_event` (2.7.10): we want a kick when the driver's index passes it.
@@ -196,6 +229,7 @@ impl RingMemory {
     pub(crate) fn store_available_event(&mut self, index: u16) {
         let offset = ELEMENTS_OFFSET + USED_ELEMENT_BYTES * usize::from(self.entries);
         self.used_word(offset).store(index.to_le(), Ordering::Relaxed);
+        self.mark(offset, 2);
     }
 
     /// The place of a free-running index. Where `entries` does not divide 65536 (only QEMU has such rings, and
@@ -220,6 +254,19 @@ impl RingMemory {
         // SAFETY: as in `available_word`.
         unsafe { AtomicU16::from_ptr(self.used.as_ptr().add(offset).cast()) }
     }
+}
+
+impl UsedLog {
+    #[cold]
+    fn mark(&self, offset: usize, bytes: usize) {
+        // Does not wrap: whoever set the log saw that it covers the whole used ring.
+        self.log.mark(GuestAddress(self.used.0.saturating_add(offset as u64)), bytes as u64);
+    }
+}
+
+/// Length of a used ring, its event included.
+pub(crate) fn used_bytes(entries: u16) -> usize {
+    RING_WORDS_BYTES + USED_ELEMENT_BYTES * usize::from(entries)
 }
 
 /// An indirect table (2.7.5.3): copies a descriptor out, `None` past the last one.

@@ -17,13 +17,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use memory::{GuestMemory, IoBuf, RegionHint, UserAddress, View};
+use memory::{DirtyLog, GuestAddress, GuestMemory, IoBuf, RegionHint, UserAddress, View};
 
 use crate::chain::{self, Buffers};
 use crate::error::{ChainError, RingError};
 use crate::heads::{Heads, State};
 use crate::inflight::{InflightQueue, Resumption};
-use crate::layout::{NO_INTERRUPT, NO_NOTIFY, RingMemory};
+use crate::layout::{self, NO_INTERRUPT, NO_NOTIFY, RingMemory, UsedLog};
 
 /// Entries of a ring, at most (virtio 1.2, 2.7).
 pub const QUEUE_ENTRIES_MAX: u16 = 32768;
@@ -58,6 +58,11 @@ impl RingConfig {
     /// As [`SplitRing::remap`].
     pub fn check(&self, memory: &Arc<GuestMemory>) -> Result<(), RingError> {
         RingMemory::resolve(self, Arc::clone(memory)).map(drop)
+    }
+
+    /// Length of the used ring in bytes: what a dirty log is to cover from its guest address on.
+    pub fn used_bytes(&self) -> u64 {
+        layout::used_bytes(self.entries) as u64
     }
 }
 
@@ -294,9 +299,17 @@ impl SplitRing {
     /// # Errors
     /// The ring is not in the new map; it stays on the old one.
     pub fn remap(&mut self, memory: Arc<GuestMemory>) -> Result<(), RingError> {
+        let log = self.ring.log().cloned();
         self.ring = RingMemory::resolve(&self.config, memory)?;
+        self.ring.set_log(log);
         self.broken_seen = 0; // Not seen whole yet.
         Ok(())
+    }
+
+    /// Marks in `log` what is written to the used ring from now on, whose guest address is `used`, and all of it at
+    /// once; or marks nothing more.  The log covers the whole used ring.
+    pub fn set_log(&mut self, log: Option<(Arc<DirtyLog>, GuestAddress)>) {
+        self.ring.set_log(log.map(|(log, used)| UsedLog { log, used }));
     }
 
     /// Follows a change of VIRTIO_F_EVENT_IDX; features may be set again while rings run.

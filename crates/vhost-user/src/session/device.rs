@@ -24,7 +24,7 @@ impl Session {
             self.remarked.features |= news;
             effects.push(Effect::Remark(Remark::FeaturesNeverOffered { bits: news }));
         }
-        self.features = acked;
+        self.pending.undo = Undo::Features(std::mem::replace(&mut self.features, acked));
         effects.push(Effect::Features { acked });
         if acked & features::PROTOCOL_FEATURES == 0 {
             effects.extend(self.enable_all_rings());

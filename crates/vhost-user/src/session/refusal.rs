@@ -128,5 +128,5 @@ fn without(bits: u64) -> &'static str {
     if bits & features::IN_ORDER != 0 {
         return "set in_order=off on the guest's device";
     }
-    "this device cannot be migrated yet"
+    "the guest cannot be migrated"
 }

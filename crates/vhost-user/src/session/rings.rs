@@ -5,7 +5,7 @@
 //! Below: `ring`, which has the life cycle.
 //! Never here: rules of one ring that `ring` can know by itself.
 
-use super::{Awaits, Refusal, Session};
+use super::{Awaits, Refusal, Session, Undo};
 use crate::message::{Request, RingAddresses};
 use crate::ring::Ring;
 use crate::{Effect, Remark, Reply};
@@ -44,7 +44,12 @@ impl Session {
         addresses: RingAddresses,
     ) -> Result<Vec<Effect>, Refusal> {
         let features = self.features;
-        let effect = self.ring(index)?.set_addresses(addresses, features)?;
+        let ring = self.ring(index)?;
+        let before = ring.addresses();
+        let effect = ring.set_addresses(addresses, features)?;
+        if let (Some(Effect::LogRing { index, .. }), Some(addresses)) = (&effect, before) {
+            self.pending.undo = Undo::RingAddresses { index: *index, addresses };
+        }
         let mut effects = Vec::new();
         if self.regions.is_empty() && !self.remarked.no_memory {
             self.remarked.no_memory = true;

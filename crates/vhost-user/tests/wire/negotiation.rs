@@ -74,7 +74,7 @@ fn features_that_change_what_memory_means_are_refused_unless_offered() {
         ),
         (
             0x4400_0000,
-            "features 0x4000000 were not offered and cannot be ignored: this device cannot be migrated yet",
+            "features 0x4000000 were not offered and cannot be ignored: the guest cannot be migrated",
         ),
     ] {
         let mut caller = Caller::with_acks();
