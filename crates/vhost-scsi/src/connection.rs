@@ -6,7 +6,7 @@
 //! Never here: a ring that runs.  It lives on its worker; this thread starts it, waits for it, and may block
 //! on nothing that another guest needs.
 
-use crate::config_space::config_space;
+use crate::config_space::{DeviceOffer, QUEUES_MAX};
 use crate::losses::Losses;
 use crate::port::TargetPort;
 use crate::queue::{QueueKind, QueueParts};
@@ -26,10 +26,8 @@ use vhost_user::{
     Effect, InflightArea, Offer, ProtocolError, ProtocolFeatures, Received, Receiver, Region, Remark, Reply,
     RingStart, Session, WireError, features,
 };
-use virtqueue::{InflightRegion, QUEUE_ENTRIES_MAX, RingConfig, SplitRing};
+use virtqueue::{InflightRegion, RingConfig, SplitRing};
 
-/// Queues of a device: control, event, and as many request queues as a guest may have processors.
-const QUEUES: u16 = 256;
 /// The control queue.
 const CONTROL: u16 = 0;
 /// Memory regions of a guest.
@@ -84,7 +82,7 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
     static NEXT_CLIENT: AtomicU64 = AtomicU64::new(1);
     let mut connection = Connection {
         socket,
-        session: Session::new(offer()),
+        session: Session::new(offer(&port.device())),
         port: Arc::clone(port),
         reactors: Arc::clone(reactors),
         client: NEXT_CLIENT.fetch_add(1, Ordering::Relaxed),
@@ -92,7 +90,7 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
         signs: Arc::default(),
         losses: Arc::default(),
         inflight: None,
-        rings: (0..QUEUES).map(|_| RingSlot::default()).collect(),
+        rings: (0..QUEUES_MAX).map(|_| RingSlot::default()).collect(),
     };
     port.connected();
     let closed = connection.run();
@@ -104,7 +102,7 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
     closed
 }
 
-fn offer() -> Offer {
+fn offer(device: &DeviceOffer) -> Offer {
     Offer {
         features: SCSI_FEATURES
             | features::NOTIFY_ON_EMPTY
@@ -119,10 +117,10 @@ fn offer() -> Offer {
             | ProtocolFeatures::RESET_DEVICE
             | ProtocolFeatures::CONFIGURE_MEM_SLOTS
             | ProtocolFeatures::STATUS,
-        queues: QUEUES,
-        queue_entries_max: QUEUE_ENTRIES_MAX,
+        queues: device.queues(),
+        queue_entries_max: device.queue_entries_max,
         memory_slots: MEMORY_SLOTS,
-        config: config_space(),
+        config: device.config_space(),
     }
 }
 
@@ -389,13 +387,13 @@ impl Connection {
     /// then: an abort would find nothing, be answered, and the command would run all the same.
     fn control_waits(&self) -> bool {
         let Some(region) = &self.inflight else { return false };
-        (CONTROL + 2..QUEUES).any(|index| {
+        (CONTROL + 2..QUEUES_MAX).any(|index| {
             self.running(index).is_none() && region.queue(index).is_some_and(|part| part.is_used())
         })
     }
 
     fn stop_all(&mut self) {
-        for index in 0..QUEUES {
+        for index in 0..QUEUES_MAX {
             self.stop_ring(index);
         }
     }

@@ -14,7 +14,7 @@
 //! on the drain of its own rings; a worker never does.
 
 mod channels; // a worker's ways into the backstores
-mod config_space; // what a front end may ask instead of knowing
+mod config_space; // what a target's device is to a front end
 mod connection; // one socket, one guest
 mod control; // task management
 mod endpoint; // one target's socket
@@ -30,6 +30,7 @@ mod signs_of_life; // memory that the front end forgot to share
 mod socket; // bytes and descriptors
 mod worker; // all queues of one reactor
 
+pub use config_space::DeviceOffer;
 pub use endpoint::{Bound, Endpoint, SOCKET_PATH_BYTES_MAX};
 pub use port::TargetPort;
 pub use quiesce::Scope;
