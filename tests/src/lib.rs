@@ -26,3 +26,4 @@ pub mod guest;
 pub mod initramfs;
 pub mod kernel;
 pub mod modules;
+pub mod older_qemu;
