@@ -11,6 +11,7 @@ use crate::daemon::read_lossy;
 use crate::deadline::Deadline;
 use crate::initramfs;
 use crate::kernel::Kernel;
+use crate::older_qemu::OlderQemu;
 use crate::process::{Process, command, run_well};
 use crate::programs::host_program;
 use crate::scratch::Scratch;
@@ -47,6 +48,7 @@ pub struct Plan {
     limit: Duration,
     may_reset: bool,
     quiet: bool,
+    older: Option<OlderQemu>,
 }
 
 /// A running guest; it ends with this value.
@@ -84,6 +86,7 @@ impl Guest {
             limit: LIMIT,
             may_reset: false,
             quiet: false,
+            older: None,
         }
     }
 
@@ -233,6 +236,12 @@ impl Plan {
         self
     }
 
+    /// Runs in this QEMU and not in the one that is installed.
+    pub fn in_older_qemu(mut self, older: &OlderQemu) -> Self {
+        self.older = Some(older.clone());
+        self
+    }
+
     /// Starts it.
     pub fn boot(&self, scratch: &Scratch) -> Result<Guest> {
         let accel = self.accel.map_or_else(Accel::detect, Ok)?;
@@ -244,7 +253,9 @@ impl Plan {
         let console = scratch.join(&format!("{}.console", self.name));
         let complaints = scratch.join(&format!("{}.stderr", self.name));
 
-        let mut qemu = machine(accel)?;
+        let program = self.older.as_ref().map_or_else(|| host_program(QEMU), |older| Ok(older.program()))?;
+        let mut qemu = machine_of(program, accel);
+        qemu.args(self.older.iter().flat_map(OlderQemu::options));
         qemu.args(["-name", &self.name, "-smp", &self.cpus.to_string()]);
         qemu.arg("-kernel").arg(kernel.vmlinux()?).arg("-initrd").arg(&initramfs);
         qemu.args(["-append", COMMAND_LINE, "-serial", &format!("file:{}", console.display())]);
@@ -270,10 +281,14 @@ impl Plan {
 
 /// QEMU with a bare machine: nothing but what the options add.  Its PCI bus is `pci.0`, as on the page.
 pub fn machine(accel: Accel) -> Result<std::process::Command> {
-    let mut qemu = command(host_program(QEMU)?);
+    Ok(machine_of(host_program(QEMU)?, accel))
+}
+
+fn machine_of(program: PathBuf, accel: Accel) -> std::process::Command {
+    let mut qemu = command(program);
     qemu.args(["-machine", "pc", "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]);
     qemu.args(accel.options());
-    Ok(qemu)
+    qemu
 }
 
 /// Shared memory of a size in MiB, as far as `options` do not bring memory of their own.
@@ -293,9 +308,14 @@ pub fn memory_options(options: &[String], mebibytes: u32) -> Vec<String> {
 
 /// Major and minor release of the QEMU that runs guests.
 pub fn qemu_version() -> Result<(u32, u32)> {
-    let said = run_well(command(host_program(QEMU)?).arg("--version"), Duration::from_secs(30))?;
+    version_of(&host_program(QEMU)?)
+}
+
+/// Major and minor release of a QEMU.
+pub fn version_of(program: &Path) -> Result<(u32, u32)> {
+    let said = run_well(command(program).arg("--version"), Duration::from_secs(30))?;
     let said = String::from_utf8_lossy(&said).into_owned();
-    version_in(&said).with_context(|| format!("{QEMU} names no version: {said}"))
+    version_in(&said).with_context(|| format!("{} names no version: {said}", program.display()))
 }
 
 /// The first `N.N` after the word `version`.

@@ -27,4 +27,5 @@ pub mod initramfs;
 pub mod kernel;
 pub mod migrant;
 pub mod modules;
+pub mod older_qemu;
 pub mod qmp;

@@ -67,10 +67,19 @@ impl Shell {
 
     /// The options of QEMU that `lunar qemu` prints for a target, as the host's shell would split them.
     pub fn qemu(&self, wwn: &str, options: &[&str]) -> Result<Vec<String>> {
+        self.qemu_of_version(wwn, qemu_version()?, options)
+    }
+
+    /// The same for a QEMU that is not the one installed.
+    pub fn qemu_of_version(
+        &self,
+        wwn: &str,
+        (major, minor): (u32, u32),
+        options: &[&str],
+    ) -> Result<Vec<String>> {
         let mut words = vec!["qemu", wwn];
         words.extend(options);
         // Said only where it matters, so that the stories type what users do.
-        let (major, minor) = qemu_version()?;
         let version = format!("{major}.{minor}");
         if (major, minor) < RECONNECTS_IN_MILLISECONDS {
             words.extend(["--qemu-version", &version]);

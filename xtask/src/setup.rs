@@ -2,12 +2,13 @@
 //! Installs what `demo` and `test` need, says what it installs, and does nothing where all is there.
 //!
 //! Above: `demo`, `levels`, `cargo xtask setup`.  Below: apt, and `setup/` for the two things that take more
-//! than a name: a recent QEMU and a kernel for guests.
+//! than a name: a recent QEMU, an older one beside it, and a kernel for guests.
 //! Never here: the address of a mirror.  The machine knows its own.
 //!
 //! What counts is whether the program runs, not whether a package is registered: in containers the two differ.
 
 mod kernel;
+mod older_qemu;
 mod qemu;
 mod sources;
 
@@ -69,6 +70,14 @@ struct Missing {
 
 /// Makes sure that everything is there.
 pub(crate) fn prepare(who: For) -> Result<()> {
+    install_what_is_missing(who)?;
+    if who == For::Test {
+        older_qemu::prepare();
+    }
+    Ok(())
+}
+
+fn install_what_is_missing(who: For) -> Result<()> {
     let missing = look(who, |program| find_in_path(program).is_some());
     if missing.is_nothing() {
         println!("setup: nothing is missing ({}, {})", qemu::describe(), kernel::describe());

@@ -161,6 +161,14 @@ impl Client {
         self.get("/attributes")
     }
 
+    /// `GET /v1/options`.
+    ///
+    /// # Errors
+    /// Every [`ClientError`].
+    pub fn options(&self) -> Result<v1::OptionTable, ClientError> {
+        self.get("/options")
+    }
+
     /// `POST /v1/changes`: all of `changes` happen, or none.
     ///
     /// # Errors

@@ -12,6 +12,7 @@
 //! | `POST /v1/saveconfig` | | [`Saved`] |
 //! | `GET /v1/saveconfig` | | LIO's saveconfig.json, as `POST` would write it |
 //! | `GET /v1/attributes` | | [`AttributeTable`] |
+//! | `GET /v1/options` | | [`OptionTable`] |
 //!
 //! Beside them `GET /openapi.json` describes all this for programs, and `GET /metrics` is for Prometheus.
 //!
@@ -157,6 +158,9 @@ pub struct Target {
     pub socket: String,
     /// Whether a front end is connected now.
     pub connected: bool,
+    /// Every option of its device with its value, a number.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
     /// Ordered by tag.
     pub tpgs: Vec<Tpg>,
 }
@@ -234,6 +238,11 @@ pub enum Outcome {
         /// The value.
         value: String,
     },
+    /// The option's value, read back.
+    OptionSet {
+        /// The value.
+        value: String,
+    },
     /// Nothing is left to say.
     Done,
 }
@@ -258,6 +267,26 @@ pub struct AttributeInfo {
     pub settable_on: Vec<Kind>,
     /// Whether it can change only while no LUN shows the backstore.
     pub frozen_while_exported: bool,
+}
+
+/// What is known of every option of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OptionTable {
+    /// Ordered by name.
+    pub options: Vec<OptionInfo>,
+}
+
+/// What is known of one option.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OptionInfo {
+    /// Its name, such as `num_queues`.
+    pub name: String,
+    /// One or two lines for the administrator, without a full stop at the end.
+    pub help: String,
+    /// The values that it takes, in words, such as `0 to 254`.
+    pub values: String,
+    /// Its value where nobody set one.
+    pub default: String,
 }
 
 /// Everything that may be asked to change.
@@ -290,6 +319,15 @@ pub enum Change {
         /// The tags of the target port groups made with it.
         #[serde(default)]
         tpgs: Vec<u16>,
+    },
+    /// Sets one option of a target's device.  Refused while a front end is connected.
+    SetOption {
+        /// The target.
+        wwn: String,
+        /// The option's name, such as `num_queues`.
+        option: String,
+        /// The value as typed.
+        value: String,
     },
     /// Removes a target, its target port groups and LUNs.  Refused while a guest is connected.
     DeleteTarget {

@@ -79,6 +79,10 @@ fn changes_of_targets() {
         r#"{"change":"create_target","wwn":"naa.500140568720f76f","tpgs":[1]}"#,
     );
     check(&Change::CreateTarget { wwn: None, tpgs: vec![] }, r#"{"change":"create_target","tpgs":[]}"#);
+    check(
+        &Change::SetOption { wwn: wwn(), option: "num_queues".to_owned(), value: "4".to_owned() },
+        r#"{"change":"set_option","wwn":"naa.500140568720f76f","option":"num_queues","value":"4"}"#,
+    );
     check(&Change::DeleteTarget { wwn: wwn() }, r#"{"change":"delete_target","wwn":"naa.500140568720f76f"}"#);
     check(
         &Change::CreateTpg { wwn: wwn(), tag: None },
@@ -148,6 +152,7 @@ fn the_configuration() {
         wwn: "naa.500140568720f76f".to_owned(),
         socket: "/run/lunar/vhost/naa.500140568720f76f.sock".to_owned(),
         connected: true,
+        options: BTreeMap::from([("num_queues".to_owned(), "4".to_owned())]),
         tpgs: vec![Tpg { tag: 1, nexus: "naa.5001405aaaaaaaaa".to_owned(), luns: vec![lun] }],
     };
     check(
@@ -157,7 +162,7 @@ fn the_configuration() {
             r#""size_bytes":15032385536,"block_bytes":512,"read_only":false,"write_back":true,"nullio":false,"#,
             r#""state":"activated","attributes":{"block_size":"512"},"device":{"name":"dm-0","major":252,"minor":0}}],"#,
             r#""targets":[{"wwn":"naa.500140568720f76f","socket":"/run/lunar/vhost/naa.500140568720f76f.sock","#,
-            r#""connected":true,"tpgs":[{"tag":1,"nexus":"naa.5001405aaaaaaaaa","luns":[{"lun":0,"#,
+            r#""connected":true,"options":{"num_queues":"4"},"tpgs":[{"tag":1,"nexus":"naa.5001405aaaaaaaaa","luns":[{"lun":0,"#,
             r#""backstore":{"kind":"block","name":"disk0"},"alias":"a08824829b","write_protect":false}]}]}]}"#
         ),
     );
@@ -171,10 +176,11 @@ fn answers() {
                 Outcome::TpgCreated { tag: 1 },
                 Outcome::LunMapped { lun: 0 },
                 Outcome::AttributeSet { value: "1".to_owned() },
+                Outcome::OptionSet { value: "4".to_owned() },
                 Outcome::Done,
             ],
         },
-        r#"{"results":[{"result":"tpg_created","tag":1},{"result":"lun_mapped","lun":0},{"result":"attribute_set","value":"1"},{"result":"done"}]}"#,
+        r#"{"results":[{"result":"tpg_created","tag":1},{"result":"lun_mapped","lun":0},{"result":"attribute_set","value":"1"},{"result":"option_set","value":"4"},{"result":"done"}]}"#,
     );
     check(
         &Problem { code: "target_exists".to_owned(), message: "m".to_owned(), hint: Some("h".to_owned()) },

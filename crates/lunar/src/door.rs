@@ -53,4 +53,8 @@ impl Api for Door {
     fn attributes(&self) -> Result<v1::AttributeTable, ApiError> {
         Api::attributes(self.client()?)
     }
+
+    fn options(&self) -> Result<v1::OptionTable, ApiError> {
+        Api::options(self.client()?)
+    }
 }

@@ -7,6 +7,7 @@
 use crate::options::DeviceOptions;
 use clap::ValueEnum;
 use shell::{Api, Failure, wwn};
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 /// Who serves a target.
@@ -26,6 +27,8 @@ pub(crate) struct Served {
     pub(crate) socket: String,
     /// The lowest tag of those that have a LUN 0, which is the one unit firmware boots from.
     pub(crate) boot_tpgt: Option<u16>,
+    /// The options of its device, by name.
+    pub(crate) options: BTreeMap<String, String>,
 }
 
 /// The names as typed, in the one form that everybody knows.
@@ -58,6 +61,7 @@ pub(crate) fn served(wanted: &DeviceOptions, api: &dyn Api) -> Result<Vec<Served
         Ok(Served {
             wwn: name,
             socket: target.socket.clone(),
+            options: target.options.clone(),
             boot_tpgt: target.tpgs.iter().filter(has_lun_0).map(|tpg| tpg.tag).min(),
         })
     };

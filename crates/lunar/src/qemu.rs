@@ -57,6 +57,12 @@ fn of_lunard(target: &Served, wanted: &DeviceOptions) -> Result<[String; 2], Fai
         return Err(Failure::new(format!("the path of the socket has white space in it: {}", target.socket))
             .hint("start lunard with another --runtime-dir, since the options are split at white space"));
     }
+    if let (Some(typed), Some(most)) = (wanted.queues, request_queues(target))
+        && typed > most
+    {
+        return Err(Failure::new(format!("target {} has {most} request queues, not {typed}", target.wwn))
+            .hint(format!("`lunar /vhost/{} set option num_queues={typed}` gives it more", target.wwn)));
+    }
     let [chardev, device] = chardev_and_device(target, wanted);
     Ok([format!("-chardev {chardev}"), format!("-device {device}")])
 }
@@ -68,12 +74,37 @@ pub(crate) fn chardev_and_device(target: &Served, wanted: &DeviceOptions) -> [St
     let path = target.socket.replace(',', ",,");
     let reconnect = guest::reconnect(wanted.qemu_version);
     let boot = target.boot_tpgt.map(|tag| format!(",boot_tpgt={tag}")).unwrap_or_default();
-    let queues = queues(wanted);
+    let queues = match (wanted.queues, request_queues(target)) {
+        (None, Some(count)) => format!(",num_queues={count}"),
+        _ => queues(wanted),
+    };
+    let options = options_of(target);
     let pci = wanted.pci.as_ref().map(|pci| pci.of_qemu()).unwrap_or_default();
     [
         format!("socket,id=lunar-{wwn},path={path}{reconnect}"),
-        format!("vhost-user-scsi-pci,id=scsi-{wwn},chardev=lunar-{wwn}{boot}{queues}{pci}"),
+        format!("vhost-user-scsi-pci,id=scsi-{wwn},chardev=lunar-{wwn}{boot}{queues}{options}{pci}"),
     ]
+}
+
+/// The request queues of a target where their number is set.
+fn request_queues(target: &Served) -> Option<u16> {
+    target.options.get("num_queues")?.parse().ok().filter(|count| *count != 0)
+}
+
+/// The longest queue of a device of QEMU, in entries; it ends at once when asked for a longer one.
+const QEMU_QUEUE_ENTRIES_MAX: u32 = 1024;
+
+/// What a target's options are called in QEMU, and the value at which there is nothing to say.  `seg_max` is missing
+/// because a vhost-user device of QEMU always tells its guest 126.
+const PROPERTIES: &[(&str, u32)] = &[("virtqueue_size", 32768), ("max_sectors", 65535), ("cmd_per_lun", 128)];
+
+fn options_of(target: &Served) -> String {
+    let property = |&(name, unsaid): &(&str, u32)| {
+        let set: u32 = target.options.get(name)?.parse().ok().filter(|set| *set != unsaid)?;
+        let value = if name == "virtqueue_size" { set.min(QEMU_QUEUE_ENTRIES_MAX) } else { set };
+        Some(format!(",{name}={value}"))
+    };
+    PROPERTIES.iter().filter_map(property).collect()
 }
 
 fn of_the_kernel(wanted: &DeviceOptions) -> Result<Vec<String>, Failure> {
@@ -109,7 +140,55 @@ mod tests {
     }
 
     fn served(socket: &str, boot_tpgt: Option<u16>) -> Served {
-        Served { wwn: "naa.500140568720f76f".to_owned(), socket: socket.to_owned(), boot_tpgt }
+        let options = [
+            ("cmd_per_lun", "128"),
+            ("max_sectors", "65535"),
+            ("num_queues", "0"),
+            ("seg_max", "126"),
+            ("virtqueue_size", "32768"),
+        ];
+        Served {
+            wwn: "naa.500140568720f76f".to_owned(),
+            socket: socket.to_owned(),
+            boot_tpgt,
+            options: options.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        }
+    }
+
+    fn set(target: &mut Served, name: &str, value: &str) {
+        target.options.insert(name.to_owned(), value.to_owned());
+    }
+
+    #[test]
+    fn options_of_the_target_are_properties_of_the_device() {
+        let mut target = served("/s", None);
+        let of = |target: &Served, typed: &[&str]| chardev_and_device(target, &device(typed))[1].clone();
+        let plain = of(&target, &[]);
+        for (name, value, added) in [
+            ("num_queues", "4", ",num_queues=4"),
+            ("virtqueue_size", "256", ",num_queues=4,virtqueue_size=256"),
+            ("virtqueue_size", "4096", ",num_queues=4,virtqueue_size=1024"),
+            ("cmd_per_lun", "64", ",num_queues=4,virtqueue_size=1024,cmd_per_lun=64"),
+            ("max_sectors", "2048", ",num_queues=4,virtqueue_size=1024,max_sectors=2048,cmd_per_lun=64"),
+            ("seg_max", "64", ",num_queues=4,virtqueue_size=1024,max_sectors=2048,cmd_per_lun=64"),
+        ] {
+            set(&mut target, name, value);
+            assert_eq!(of(&target, &[]), format!("{plain}{added}"));
+        }
+    }
+
+    #[test]
+    fn more_queues_than_the_target_has_are_refused() {
+        let mut target = served("/s", None);
+        set(&mut target, "num_queues", "4");
+        let typed = of_lunard(&target, &device(&["--queues", "2"])).expect("fewer are fine");
+        assert!(typed[1].contains(",num_queues=2"), "{}", typed[1]);
+        let failure = of_lunard(&target, &device(&["--queues", "8"])).expect_err("QEMU would not start");
+        assert_eq!(failure.message, "target naa.500140568720f76f has 4 request queues, not 8");
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some("`lunar /vhost/naa.500140568720f76f set option num_queues=8` gives it more")
+        );
     }
 
     #[test]

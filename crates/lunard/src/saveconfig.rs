@@ -4,8 +4,9 @@
 //! Above: `server`.  Below: `model`, [`Live`], the file system.
 //! Never here: the configuration that counts; that is the database's.
 //!
-//! The keys are those of targetcli 2.1.53 on Linux 6.1, in its order (sorted, indented by two), with one
-//! addition that its tools skip: `write_protect` on a LUN that refuses writes.
+//! The keys are those of targetcli 2.1.53 on Linux 6.1, in its order (sorted, indented by two), with two
+//! additions that its tools skip: `write_protect` on a LUN that refuses writes, and `options` on a target with
+//! some that were set.
 
 use crate::directories::sync_directory;
 use crate::machine::{Live, LiveBackstore};
@@ -14,7 +15,9 @@ use api::v1;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use model::{ATTRIBUTES, Access, Attribute, Backstore, Key, LunMapping, Medium, Model, Target, Tpg};
+use model::{
+    ATTRIBUTES, Access, Attribute, Backstore, Key, LunMapping, Medium, Model, Target, TargetOption, Tpg,
+};
 use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -114,14 +117,20 @@ fn default_alua_group() -> Value {
 const DEFAULT_ALUA_GROUP: &str = "default_tg_pt_gp";
 
 fn target(wwn: &str, target: &Target) -> Value {
-    let Target { tpgs } = target;
+    let Target { tpgs, options } = target;
     let groups = tpgs.iter().map(|(tag, group)| tpg(tag.get(), group));
-    json!({
+    let mut whole = json!({
         "fabric": "vhost",
         "parameters": { "cmd_completion_affinity": "-1" },
         "tpgs": groups.collect::<Vec<_>>(),
         "wwn": wwn,
-    })
+    });
+    let options: Map<String, Value> =
+        options.iter().map(|(key, value)| (TargetOption::of(key).name.to_owned(), json!(value))).collect();
+    if !options.is_empty() {
+        whole["options"] = Value::Object(options);
+    }
+    whole
 }
 
 fn tpg(tag: u8, group: &Tpg) -> Value {

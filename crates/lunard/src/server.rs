@@ -128,7 +128,7 @@ where
         description = "The control interface of lunard.",
         license(name = "Apache-2.0 OR MIT")
     ),
-    paths(version, config, changes, saveconfig, saveconfig_now, attributes)
+    paths(version, config, changes, saveconfig, saveconfig_now, attributes, options)
 )]
 pub struct Description;
 
@@ -140,6 +140,7 @@ pub fn routes(service: Service) -> Router {
         .route("/v1/changes", post(changes))
         .route("/v1/saveconfig", get(saveconfig).post(saveconfig_now))
         .route("/v1/attributes", get(attributes))
+        .route("/v1/options", get(options))
         .route("/openapi.json", get(openapi))
         .route("/metrics", get(prometheus))
         .fallback(unknown)
@@ -233,6 +234,17 @@ async fn attributes() -> Json<v1::AttributeTable> {
 fn settable_on(row: &model::Attribute) -> Vec<v1::Kind> {
     let kinds = model::Kind::ALL.into_iter().filter(|kind| row.is_settable_on(*kind));
     kinds.map(view::wire_kind).collect()
+}
+
+#[utoipa::path(get, path = "/v1/options", responses((status = 200, body = v1::OptionTable)))]
+async fn options() -> Json<v1::OptionTable> {
+    let info = |row: &model::TargetOption| v1::OptionInfo {
+        name: row.name.to_owned(),
+        help: row.help.to_owned(),
+        values: row.values_in_words(),
+        default: row.default.to_string(),
+    };
+    Json(v1::OptionTable { options: model::TARGET_OPTIONS.iter().map(info).collect() })
 }
 
 async fn openapi() -> Json<utoipa::openapi::OpenApi> {

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `meta` | `layout` | [`LAYOUT`] |
 //! | `backstores` | (kind, name) | JSON, `record::Backstore` |
-//! | `targets` | WWN | `{}` |
+//! | `targets` | WWN | JSON, `record::Target` |
 //! | `tpgs` | (WWN, tag) | JSON, `record::Tpg` |
 //! | `luns` | (WWN, tag, LUN) | JSON, `record::Lun` |
 

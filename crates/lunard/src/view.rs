@@ -9,7 +9,8 @@ use crate::machine::{Live, LiveBackstore, LiveDevice};
 use crate::wish::Made;
 use api::v1;
 use model::{
-    ATTRIBUTES, Attribute, Backstore, BackstoreId, Key, Kind, LunMapping, Medium, Model, Target, Tpg, Wwn,
+    ATTRIBUTES, Attribute, Backstore, BackstoreId, Key, Kind, LunMapping, Medium, Model, TARGET_OPTIONS,
+    Target, TargetOptions, Tpg, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -58,6 +59,7 @@ impl<'a> View<'a> {
             Made::Tpg(tag) => v1::Outcome::TpgCreated { tag: tag.get().into() },
             Made::Lun(lun) => v1::Outcome::LunMapped { lun: lun.get() },
             Made::Attribute(value) => v1::Outcome::AttributeSet { value: value.to_string() },
+            Made::Option(value) => v1::Outcome::OptionSet { value: value.to_string() },
             Made::Nothing => v1::Outcome::Done,
         }
     }
@@ -99,11 +101,12 @@ impl<'a> View<'a> {
         let live = self.live.targets.get(wwn);
         let socket =
             live.map_or_else(|| directories::guest_socket(self.runtime_dir, wwn), |live| live.socket.clone());
-        let Target { tpgs } = target;
+        let Target { tpgs, options } = target;
         v1::Target {
             wwn: wwn.as_str().to_owned(),
             socket: socket.to_string_lossy().into_owned(),
             connected: live.is_some_and(|live| live.connected),
+            options: self::options(options),
             tpgs: tpgs.iter().map(|(tag, group)| tpg(tag.get().into(), group)).collect(),
         }
     }
@@ -137,6 +140,10 @@ pub(crate) fn attribute(backstore: &Backstore, live: Option<&LiveBackstore>, row
 fn attributes(backstore: &Backstore, live: Option<&LiveBackstore>) -> BTreeMap<String, String> {
     let listed = ATTRIBUTES.iter().filter(|row| row.is_listed());
     listed.map(|row| (row.name.to_owned(), attribute(backstore, live, row).to_string())).collect()
+}
+
+fn options(options: &TargetOptions) -> BTreeMap<String, String> {
+    TARGET_OPTIONS.iter().map(|row| (row.name.to_owned(), options.get(row.key).to_string())).collect()
 }
 
 fn device(device: &LiveDevice) -> v1::BlockDevice {

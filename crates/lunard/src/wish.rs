@@ -57,6 +57,8 @@ pub enum Made {
     Lun(Lun),
     /// An attribute's value, as it reads back.
     Attribute(u32),
+    /// An option's value, as it reads back.
+    Option(u32),
     /// Nothing that has a name.
     Nothing,
 }
@@ -91,6 +93,11 @@ impl Draft {
 
     /// The value of an attribute that was just set: some take a value and keep another.
     fn read_back(&self, made: Made, wish: &v1::Change) -> Made {
+        if let v1::Change::SetOption { wwn, option, .. } = wish {
+            let target = Wwn::parse(wwn).ok().and_then(|wwn| self.model.targets().get(&wwn));
+            let row = model::TargetOption::named(option);
+            return target.zip(row).map_or(made, |(target, row)| Made::Option(target.options.get(row.key)));
+        }
         let v1::Change::SetAttribute { id, attribute, .. } = wish else { return made };
         let backstore = backstore_id(id).ok().and_then(|id| self.model.backstores().get(&id));
         let row = model::Attribute::named(attribute);
@@ -112,6 +119,10 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             (Change::SetAttribute { backstore: backstore_id(id)?, attribute, value }, Made::Nothing)
         }
         v1::Change::CreateTarget { wwn, tpgs } => create_target(model, wwn.as_deref(), tpgs, chance)?,
+        v1::Change::SetOption { wwn, option, value } => {
+            let (option, value) = (option.clone(), value.clone());
+            (Change::SetOption { wwn: Wwn::parse(wwn)?, option, value }, Made::Nothing)
+        }
         v1::Change::DeleteTarget { wwn } => (Change::DeleteTarget(Wwn::parse(wwn)?), Made::Nothing),
         v1::Change::CreateTpg { wwn, tag } => {
             let wwn = Wwn::parse(wwn)?;

@@ -126,6 +126,10 @@ pub(crate) fn target(wwn: &str) -> v1::Change {
     v1::Change::CreateTarget { wwn: Some(wwn.to_owned()), tpgs: vec![1] }
 }
 
+pub(crate) fn set_option(wwn: &str, option: &str, value: &str) -> v1::Change {
+    v1::Change::SetOption { wwn: wwn.to_owned(), option: option.to_owned(), value: value.to_owned() }
+}
+
 pub(crate) fn id(kind: v1::Kind, name: &str) -> v1::BackstoreId {
     v1::BackstoreId { kind, name: name.to_owned() }
 }

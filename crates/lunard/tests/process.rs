@@ -184,6 +184,52 @@ fn files_are_private_and_directories_let_the_group_through() {
     }
 }
 
+/// Sends a message without payload and returns the 8 bytes of its answer.
+fn ask(front_end: &mut UnixStream, request: u32) -> u64 {
+    front_end.write_all(&[request, 1, 0].map(u32::to_ne_bytes).concat()).unwrap();
+    let mut answer = [0; 20];
+    front_end.read_exact(&mut answer).unwrap();
+    u64::from_ne_bytes(answer[12..].try_into().unwrap())
+}
+
+#[test]
+fn options_change_while_no_front_end_is_connected_and_outlive_the_daemon() {
+    const GET_QUEUE_NUM: u32 = 17;
+    const WWN: &str = "naa.5001405000000001";
+    let scratch = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(scratch.path());
+    let socket = scratch.path().join("run/vhost").join(format!("{WWN}.sock"));
+    let set = |value: &str| Change::SetOption {
+        wwn: WWN.to_owned(),
+        option: "num_queues".to_owned(),
+        value: value.to_owned(),
+    };
+    daemon.client().apply(vec![Change::CreateTarget { wwn: Some(WWN.to_owned()), tpgs: vec![1] }]).unwrap();
+    let mut front_end = UnixStream::connect(&socket).unwrap();
+    assert_eq!(ask(&mut front_end, GET_QUEUE_NUM), 256);
+    let err = daemon.client().apply(vec![set("4")]).unwrap_err();
+    let ClientError::Problem { status, problem } = err else { panic!("{err:?}") };
+    assert_eq!((status, problem.code.as_str()), (422, "cannot_prepare"));
+    assert_eq!(
+        problem.message,
+        "the options of target naa.5001405000000001 cannot change while a front end is connected"
+    );
+    assert_eq!(problem.hint.as_deref(), Some("shut the guest down or unplug the device first"));
+    // To say what is so already changes nothing.
+    daemon.client().apply(vec![set("0")]).unwrap();
+    front_end.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(front_end.read(&mut [0; 1]).unwrap(), 0, "the daemon has let go of the connection");
+    while daemon.client().config().unwrap().targets[0].connected {
+        std::thread::yield_now();
+    }
+    daemon.client().apply(vec![set("4")]).unwrap();
+    assert_eq!(ask(&mut UnixStream::connect(&socket).unwrap(), GET_QUEUE_NUM), 6);
+    assert_eq!(daemon.end("KILL").0, None);
+    let daemon = Daemon::start(scratch.path());
+    assert_eq!(ask(&mut UnixStream::connect(&socket).unwrap(), GET_QUEUE_NUM), 6);
+    assert_eq!(daemon.client().config().unwrap().targets[0].options["num_queues"], "4");
+}
+
 #[test]
 fn an_idle_daemon_does_nothing() {
     let scratch = tempfile::tempdir().unwrap();

@@ -103,6 +103,21 @@ fn a_lun_that_refuses_writes_says_so_where_lio_does_not_mind() {
 }
 
 #[test]
+fn options_of_a_target_are_written_where_lio_does_not_mind() {
+    let wwn = Wwn::parse("naa.50014051768b3758").unwrap();
+    let set = Change::SetOption { wwn, option: "num_queues".to_owned(), value: "4".to_owned() };
+    let model = same_as_golden(false).apply(set).unwrap();
+    let text = saveconfig::text(&model, &Live::default());
+    let mut value: Value = serde_json::from_str(&text).unwrap();
+    let target = value["targets"][0].as_object_mut().unwrap();
+    assert_eq!(target.remove("options"), Some(json!({"num_queues": 4})));
+    // Nothing else is different from what LIO would write.
+    let without: Value =
+        serde_json::from_str(&saveconfig::text(&same_as_golden(false), &Live::default())).unwrap();
+    assert_eq!(value, without);
+}
+
+#[test]
 fn ramdisks_and_switches_are_in_targetclis_words() {
     let change = backstore("r0", "s", Medium::ramdisk(8_388_608, true).unwrap());
     let model = Model::default().apply(change).unwrap();

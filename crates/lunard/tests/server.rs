@@ -277,6 +277,7 @@ fn the_description_names_every_path_and_nothing_dangles() {
     let served = [
         "get /v1/attributes",
         "get /v1/config",
+        "get /v1/options",
         "get /v1/saveconfig",
         "get /v1/version",
         "post /v1/changes",
@@ -293,8 +294,44 @@ fn the_description_names_every_path_and_nothing_dangles() {
         let name = reference.split('"').next().unwrap();
         assert!(schemas.contains_key(name), "{name} is referred to and not there");
     }
-    for name in ["Change", "Config", "Problem", "Outcome", "Backstore", "AttributeTable", "Saved"] {
+    for name in
+        ["Change", "Config", "Problem", "Outcome", "Backstore", "AttributeTable", "OptionTable", "Saved"]
+    {
         assert!(schemas.contains_key(name), "{name}");
+    }
+}
+
+#[test]
+fn options_are_explained_set_and_read_back() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    let table = client.options().unwrap().options;
+    let shown: Vec<(&str, &str, &str)> =
+        table.iter().map(|row| (row.name.as_str(), row.values.as_str(), row.default.as_str())).collect();
+    assert_eq!(
+        shown,
+        [
+            ("cmd_per_lun", "1 to 32768", "128"),
+            ("max_sectors", "8 to 65535", "65535"),
+            ("num_queues", "0 to 254", "0"),
+            ("seg_max", "1 to 1024", "126"),
+            ("virtqueue_size", "3 to 32768", "32768"),
+        ]
+    );
+    let wwn = "naa.500140568720f76f";
+    let applied = client.apply(vec![common::target(wwn), common::set_option(wwn, "num_queues", "0x4")]);
+    assert_eq!(applied.unwrap().results[1], api::v1::Outcome::OptionSet { value: "4".to_owned() });
+    let options = client.config().unwrap().targets[0].options.clone();
+    // The same names that the table explains.
+    let names: Vec<&String> = options.keys().collect();
+    assert_eq!(names, table.iter().map(|row| &row.name).collect::<Vec<_>>());
+    assert_eq!((options["num_queues"].as_str(), options["seg_max"].as_str()), ("4", "126"));
+    for (option, value, status, code) in
+        [("num_queues", "255", 400, "option_value"), ("queues", "1", 404, "no_such_option")]
+    {
+        let err = client.apply(vec![common::set_option(wwn, option, value)]).unwrap_err();
+        let api::ClientError::Problem { status: answered, problem } = err else { panic!("{err:?}") };
+        assert_eq!((answered, problem.code.as_str()), (status, code));
     }
 }
 

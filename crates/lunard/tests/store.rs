@@ -3,12 +3,12 @@
 
 mod common;
 
-use common::{Plane, block, fileio, map, ramdisk, target};
+use common::{Plane, block, fileio, map, ramdisk, set_option, target};
 use lunard::directories::StateDir;
 use lunard::start_error::StartError;
 use lunard::store::{FILE_NAME, Store};
 use model::{Key, Model};
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadableDatabase, TableDefinition};
 use std::path::Path;
 
 const WWN: &str = "naa.500140568720f76f";
@@ -29,6 +29,8 @@ fn furnished() -> Model {
         fileio("f0", "/srv/f0.img", Some(1 << 30)),
         block("disk0", "/dev/disk/by-id/dm-uuid-mpath-36005076306ffc7630000000000002000"),
         target(WWN),
+        set_option(WWN, "num_queues", "4"),
+        set_option(WWN, "virtqueue_size", "256"),
         map(WWN, None, api::v1::Kind::Block, "disk0"),
         map(WWN, Some(300), api::v1::Kind::Ramdisk, "r0"),
         target("naa.5001405000000001"),
@@ -62,6 +64,35 @@ fn what_was_saved_is_loaded_in_every_word() {
     assert_eq!(loaded, furnished());
     let r0 = loaded.backstores().values().find(|backstore| backstore.name.as_str() == "r0").unwrap();
     assert_eq!(r0.attribute(Key::OptimalSectors), Some(2048));
+}
+
+#[test]
+fn a_target_without_options_is_written_as_the_first_version_wrote_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &furnished());
+    let database = Database::open(scratch.path().join(FILE_NAME)).unwrap();
+    let targets: TableDefinition<&str, &[u8]> = TableDefinition::new("targets");
+    let table = database.begin_read().unwrap().open_table(targets).unwrap();
+    let row = |wwn: &str| String::from_utf8(table.get(wwn).unwrap().unwrap().value().to_vec()).unwrap();
+    assert_eq!(row("naa.5001405000000001"), "{}");
+    assert_eq!(row(WWN), r#"{"options":{"num_queues":4,"virtqueue_size":256}}"#);
+}
+
+#[test]
+fn an_option_that_cannot_be_is_damage_and_the_target_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &furnished());
+    for (row, what) in [
+        (r#"{"options":{"num_queues":255}}"#, "option num_queues of naa.500140568720f76f cannot be '255'"),
+        (r#"{"options":{"queues":1}}"#, "No option 'queues' on target naa.500140568720f76f"),
+    ] {
+        edit(&scratch.path().join(FILE_NAME), |transaction| {
+            let targets: TableDefinition<&str, &[u8]> = TableDefinition::new("targets");
+            transaction.open_table(targets).unwrap().insert(WWN, row.as_bytes()).unwrap();
+        });
+        let err = reopen(scratch.path()).unwrap_err().to_string();
+        assert!(err.contains(&format!("target {WWN}: {what}")), "{err}");
+    }
 }
 
 #[test]

@@ -4,9 +4,10 @@
 //! Above: the owner of the model.  Below: `model`, which answers what is there.
 //! Never here: the rules of a single name or number; their types have them.
 
+use crate::name::shown;
 use crate::{
     Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Lun, LunMapping, Model, Place, Refusal,
-    Target, Tpg, TpgTag, Wwn,
+    Target, TargetOption, Tpg, TpgTag, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ impl Model {
                 self.set_attribute(&backstore, &attribute, &value)
             }
             Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
+            Change::SetOption { wwn, option, value } => self.set_option(&wwn, &option, &value),
             Change::DeleteTarget(wwn) => self.delete_target(&wwn),
             Change::CreateTpg { wwn, tag, tpg } => self.create_tpg(&wwn, tag, tpg),
             Change::DeleteTpg { wwn, tag } => self.delete_tpg(&wwn, tag),
@@ -95,6 +97,21 @@ impl Model {
                 return Err(refusal);
             }
         }
+        Ok(())
+    }
+
+    fn set_option(&mut self, wwn: &Wwn, name: &str, value: &str) -> Result<(), Refusal> {
+        self.target(wwn)?;
+        let refused = |row: &TargetOption| Refusal::OptionValue {
+            wwn: wwn.clone(),
+            option: row.name,
+            value: shown(value),
+            values: row.values_in_words(),
+        };
+        let unknown = || Refusal::NoSuchOption { wwn: wwn.clone(), option: shown(name) };
+        let row = TargetOption::named(name).ok_or_else(unknown)?;
+        let number = row.parse(value).ok_or_else(|| refused(row))?;
+        self.target_mut(wwn)?.options.set(row, number);
         Ok(())
     }
 

@@ -185,7 +185,7 @@ pub(crate) fn transfer_blocks_max(block_bytes: u32) -> u32 {
     TRANSFER_BYTES_MAX / block_bytes.max(1)
 }
 
-fn parse_number(text: &str) -> Option<u32> {
+pub(crate) fn parse_number(text: &str) -> Option<u32> {
     let (digits, radix) = match text.as_bytes() {
         [b'0', b'x' | b'X', ..] => (text.get(2..)?, 16),
         [b'0', _, ..] => (text.get(1..)?, 8),

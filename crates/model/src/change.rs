@@ -34,6 +34,15 @@ pub enum Change {
         /// By tag.  None has LUNs yet: those are changes of their own.
         tpgs: BTreeMap<TpgTag, Tpg>,
     },
+    /// Sets an option of a target.
+    SetOption {
+        /// Of which target.
+        wwn: Wwn,
+        /// Its name.
+        option: String,
+        /// The value as typed.
+        value: String,
+    },
     /// Removes a target with its target port groups and LUNs.
     DeleteTarget(Wwn),
     /// Adds a target port group.
@@ -79,6 +88,10 @@ impl fmt::Display for Change {
                 write!(f, "set {attribute}={value} on storage object {backstore}")
             }
             Self::CreateTarget { wwn, tpgs: _ } => write!(f, "create target {wwn}"),
+            Self::SetOption { wwn, option, value } => {
+                let (option, value) = (shown(option), shown(value));
+                write!(f, "set {option}={value} on target {wwn}")
+            }
             Self::DeleteTarget(wwn) => write!(f, "delete target {wwn}"),
             Self::CreateTpg { wwn, tag, tpg: _ } => write!(f, "create TPG {wwn}/tpg{tag}"),
             Self::DeleteTpg { wwn, tag } => write!(f, "delete TPG {wwn}/tpg{tag}"),

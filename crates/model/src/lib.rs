@@ -20,9 +20,10 @@ mod change; // THE list of what may happen to it
 mod model; // all of it
 mod name; // what things are called
 mod number; // what things are numbered by
-mod plan;
+mod plan; // from one model to another, in steps
 mod refusal; // why it did not happen
-mod target; // what a guest connects to, as wanted // from one model to another, in steps
+mod target; // what a guest connects to, as wanted
+mod target_option; // THE table of a target's options
 
 pub use attribute::{ATTRIBUTES, Access, Attribute, Attributes, Key, TRANSFER_BYTES_MAX, Values};
 pub use backstore::{Backstore, BackstoreId, Kind, Medium, PAGE_BYTES, SIZE_BYTES_MAX};
@@ -33,3 +34,4 @@ pub use number::{Lun, RelativePort, TpgTag};
 pub use plan::{Step, plan};
 pub use refusal::Refusal;
 pub use target::{LunMapping, Place, Target, Tpg};
+pub use target_option::{OptionKey, REQUEST_QUEUES_MAX, TARGET_OPTIONS, TargetOption, TargetOptions};

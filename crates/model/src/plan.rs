@@ -12,7 +12,9 @@
 //! thing: no step.  Serial numbers and nexuses are made up anew each time, so this takes an
 //! administrator who repeats a serial number by hand.
 
-use crate::{Backstore, BackstoreId, Lun, LunMapping, Model, RelativePort, Target, Tpg, TpgTag, Wwn};
+use crate::{
+    Backstore, BackstoreId, Lun, LunMapping, Model, RelativePort, Target, TargetOptions, Tpg, TpgTag, Wwn,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One thing to do on the running target.
@@ -44,6 +46,13 @@ pub enum Step {
     UpdateBackstore(Backstore),
     /// Make a target without target port groups, and its socket.
     CreateTarget(Wwn),
+    /// Take over the options of a target, for front ends that connect from now on.
+    SetOptions {
+        /// Of which target.
+        wwn: Wwn,
+        /// All of them.
+        options: TargetOptions,
+    },
     /// Make a target port group without LUNs.
     CreateTpg {
         /// In which target.
@@ -137,6 +146,10 @@ fn additions(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps:
         if !old.targets.contains_key(wwn) {
             steps.push(Step::CreateTarget(wwn.clone()));
         }
+        let before = old.targets.get(wwn).map(|was| was.options.clone()).unwrap_or_default();
+        if before != target.options {
+            steps.push(Step::SetOptions { wwn: wwn.clone(), options: target.options.clone() });
+        }
         for (tag, tpg) in &target.tpgs {
             let kept = kept_tpg(old, wwn, *tag, tpg);
             if kept.is_none() {
@@ -165,7 +178,7 @@ fn additions(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps:
 
 /// The target port group in the other model that is the same one.
 fn kept_tpg<'a>(other: &'a Model, wwn: &Wwn, tag: TpgTag, tpg: &Tpg) -> Option<&'a Tpg> {
-    let tpgs: &BTreeMap<TpgTag, Tpg> = other.targets.get(wwn).map(|Target { tpgs }| tpgs)?;
+    let tpgs: &BTreeMap<TpgTag, Tpg> = other.targets.get(wwn).map(|Target { tpgs, .. }| tpgs)?;
     tpgs.get(&tag).filter(|same| same.nexus == tpg.nexus && same.relative_port == tpg.relative_port)
 }
 

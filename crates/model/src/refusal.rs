@@ -91,6 +91,12 @@ pub enum Refusal {
     AttributeUnbuilt { backstore: BackstoreId, attribute: &'static str, value: u32, only: u32 },
     #[error("attribute {attribute} of {backstore} cannot change while LUN {place} shows it")]
     AttributeFrozen { backstore: BackstoreId, attribute: &'static str, place: Place },
+    // Options.
+    #[error("No option '{option}' on target {wwn}")]
+    NoSuchOption { wwn: Wwn, option: String },
+    #[error("option {option} of {wwn} cannot be '{value}': it takes {values}")]
+    OptionValue { wwn: Wwn, option: &'static str, value: String, values: String },
+
     #[error("the name of {backstore} is too long to be the product that guests see")]
     NameTooLongForProduct { backstore: BackstoreId },
 }
@@ -165,6 +171,10 @@ impl Refusal {
             | Self::AttributeUnbuilt { attribute, .. } => {
                 crate::Attribute::named(attribute).map_or_else(String::new, |row| row.help.to_owned())
             }
+            Self::NoSuchOption { .. } => "`get option` shows what is there".to_owned(),
+            Self::OptionValue { option, .. } => {
+                crate::TargetOption::named(option).map_or_else(String::new, |row| row.help.to_owned())
+            }
             Self::NameTooLongForProduct { .. } => {
                 format!("only names of at most {} characters can be", BackstoreName::PRODUCT_BYTES_MAX)
             }
@@ -209,6 +219,8 @@ impl Refusal {
             Self::AttributeOfDevice { .. } => "attribute_of_device",
             Self::AttributeUnbuilt { .. } => "attribute_unbuilt",
             Self::AttributeFrozen { .. } => "attribute_frozen",
+            Self::NoSuchOption { .. } => "no_such_option",
+            Self::OptionValue { .. } => "option_value",
             Self::NameTooLongForProduct { .. } => "name_too_long_for_product",
         }
     }
@@ -223,6 +235,7 @@ impl Refusal {
                 | Self::NoSuchTpg { .. }
                 | Self::NoSuchLun { .. }
                 | Self::NoSuchAttribute { .. }
+                | Self::NoSuchOption { .. }
         )
     }
 

@@ -4,7 +4,7 @@
 //! Above: `model`, `apply`, `plan`.  Below: names and numbers.
 //! Never here: a socket or a session.
 
-use crate::{BackstoreId, Lun, LunAlias, Refusal, RelativePort, TpgTag, Wwn};
+use crate::{BackstoreId, Lun, LunAlias, Refusal, RelativePort, TargetOptions, TpgTag, Wwn};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -13,6 +13,8 @@ use std::fmt;
 pub struct Target {
     /// Its target port groups.
     pub tpgs: BTreeMap<TpgTag, Tpg>,
+    /// What its device is to a front end.
+    pub options: TargetOptions,
 }
 
 /// One target port group: a SCSI target as the guest sees it.

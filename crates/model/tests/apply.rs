@@ -5,9 +5,10 @@
 mod common;
 
 use common::{
-    backstore_id, block, check_refused, create_target, fileio, lun, make, map, place, ramdisk, tag, tpg, wwn,
+    backstore_id, block, check_refused, create_target, fileio, lun, make, map, place, ramdisk, set_option,
+    tag, tpg, wwn,
 };
-use model::{Change, Key, Model, Refusal};
+use model::{Change, Key, Model, OptionKey, Refusal};
 use std::collections::BTreeMap;
 
 fn set(kind_and_name: &str, attribute: &str, value: &str) -> Change {
@@ -157,6 +158,44 @@ fn a_target_with_a_relative_port_in_use_is_not_made_at_all() {
         "delete a TPG first",
     );
     assert!(model.apply(create_target(2, [(1, 7), (2, 8)])).is_ok());
+}
+
+#[test]
+fn options_of_a_target_are_set_and_read_back() {
+    let model = furnished().apply(set_option(1, "num_queues", "4")).unwrap();
+    let options = &model.targets()[&wwn(1)].options;
+    assert_eq!(options.get(OptionKey::NumQueues), 4);
+    assert_eq!(options.get(OptionKey::VirtqueueSize), 32768);
+    assert_eq!(options.iter().count(), 1);
+}
+
+#[test]
+fn options_are_refused_in_words() {
+    let model = furnished();
+    check_refused(
+        &model,
+        set_option(1, "num_queues", "255"),
+        "option num_queues of naa.5001405000000001 cannot be '255': it takes 0 to 254",
+        "The request queues that a front end is told of, and the most that it may have; 0: it is told of 1 and may have 254",
+    );
+    check_refused(
+        &model,
+        set_option(1, "virtqueue_size", "2\n"),
+        "option virtqueue_size of naa.5001405000000001 cannot be '2\\n': it takes 3 to 32768",
+        "The most entries that a queue of a front end may have",
+    );
+    check_refused(
+        &model,
+        set_option(1, "fabric_prot_type", "0"),
+        "No option 'fabric_prot_type' on target naa.5001405000000001",
+        "`get option` shows what is there",
+    );
+    check_refused(
+        &model,
+        set_option(2, "num_queues", "1"),
+        "No such Target: naa.5001405000000002",
+        "`ls /vhost` shows what is there",
+    );
 }
 
 #[test]
@@ -351,11 +390,13 @@ fn every_refusal_has_its_own_code_and_a_hint() {
             only: 0,
         },
         Refusal::AttributeFrozen { backstore: backstore.clone(), attribute: "block_size", place: at() },
+        Refusal::NoSuchOption { wwn: wwn(1), option: String::new() },
+        Refusal::OptionValue { wwn: wwn(1), option: "seg_max", value: String::new(), values: String::new() },
         Refusal::NameTooLongForProduct { backstore },
     ];
     let codes: BTreeMap<&str, String> =
         refusals.iter().map(|refusal| (refusal.code(), refusal.hint())).collect();
-    assert_eq!(codes.len(), 34);
+    assert_eq!(codes.len(), 36);
     for refusal in &refusals {
         let (message, hint) = (refusal.to_string(), refusal.hint());
         assert!(!hint.is_empty() && !hint.ends_with('.') && !hint.contains('\n'), "{refusal:?}: {hint}");

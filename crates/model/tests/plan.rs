@@ -4,10 +4,10 @@
 
 mod common;
 
-use common::{backstore_id, block, create_target, lun, make, map, place, ramdisk, tag, tpg, wwn};
+use common::{backstore_id, block, create_target, lun, make, map, place, ramdisk, set_option, tag, tpg, wwn};
 use model::{
-    Backstore, BackstoreId, Change, Lun, LunAlias, LunMapping, Medium, Model, RelativePort, Step, TpgTag,
-    Wwn, plan,
+    Backstore, BackstoreId, Change, Lun, LunAlias, LunMapping, Medium, Model, RelativePort, Step,
+    TargetOptions, TpgTag, Wwn, plan,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -138,11 +138,23 @@ fn a_device_moves_from_one_name_to_another_closed_first() {
     assert_eq!(plan(&old, &new), [Step::CloseBackstore(backstore_id("block/b0")), open(&new, "block/b1")]);
 }
 
+#[test]
+fn an_option_that_changed_is_one_step_and_one_that_did_not_is_none() {
+    let model = after(&furnished(), [set_option(1, "num_queues", "4")]);
+    let options = model.targets()[&wwn(1)].options.clone();
+    assert_eq!(plan(&furnished(), &model), [Step::SetOptions { wwn: wwn(1), options: options.clone() }]);
+    assert_eq!(plan(&furnished(), &after(&furnished(), [set_option(1, "seg_max", "126")])), []);
+    let back = Step::SetOptions { wwn: wwn(1), options: TargetOptions::default() };
+    assert_eq!(plan(&model, &furnished()), [back]);
+    let new = plan(&Model::default(), &model);
+    assert_eq!(new[1..3], [Step::CreateTarget(wwn(1)), Step::SetOptions { wwn: wwn(1), options }]);
+}
+
 /// A target that knows nothing but its steps.
 #[derive(Debug, Default, PartialEq)]
 struct Toy {
     open: BTreeMap<BackstoreId, Backstore>,
-    targets: BTreeSet<Wwn>,
+    targets: BTreeMap<Wwn, TargetOptions>,
     tpgs: BTreeMap<(Wwn, TpgTag), (Wwn, RelativePort)>,
     luns: BTreeMap<(Wwn, TpgTag, Lun), (BackstoreId, bool)>,
 }
@@ -161,13 +173,18 @@ impl Toy {
                 assert!(self.luns.values().all(|(shown, _)| *shown != id));
                 assert!(self.open.remove(&id).is_some());
             }
-            Step::CreateTarget(wwn) => assert!(self.targets.insert(wwn)),
+            Step::CreateTarget(wwn) => {
+                assert!(self.targets.insert(wwn, TargetOptions::default()).is_none());
+            }
+            Step::SetOptions { wwn, options } => {
+                assert_ne!(self.targets.insert(wwn, options.clone()).unwrap(), options);
+            }
             Step::RemoveTarget(wwn) => {
                 assert!(self.tpgs.keys().all(|(of, _)| *of != wwn));
-                assert!(self.targets.remove(&wwn));
+                assert!(self.targets.remove(&wwn).is_some());
             }
             Step::CreateTpg { wwn, tag, nexus, relative_port } => {
-                assert!(self.targets.contains(&wwn));
+                assert!(self.targets.contains_key(&wwn));
                 assert!(self.tpgs.values().all(|(_, port)| *port != relative_port));
                 assert!(self.tpgs.insert((wwn, tag), (nexus, relative_port)).is_none());
             }
@@ -187,7 +204,7 @@ impl Toy {
     fn of(model: &Model) -> Self {
         let mut toy = Self { open: model.backstores().clone(), ..Self::default() };
         for (wwn, target) in model.targets() {
-            toy.targets.insert(wwn.clone());
+            toy.targets.insert(wwn.clone(), target.options.clone());
             for (tag, tpg) in &target.tpgs {
                 toy.tpgs.insert((wwn.clone(), *tag), (tpg.nexus.clone(), tpg.relative_port));
                 for (lun, mapping) in &tpg.luns {
@@ -245,6 +262,8 @@ fn any_change() -> impl Strategy<Value = Change> {
         (1..3_u64, proptest::collection::btree_map(0..3_u8, 1..6_u16, 0..3))
             .prop_map(|(target, tpgs)| create_target(target, tpgs)),
         (1..3_u64).prop_map(|target| Change::DeleteTarget(wwn(target))),
+        (1..3_u64, prop_oneof![Just("num_queues"), Just("seg_max")], 0..3_u32)
+            .prop_map(|(target, option, value)| set_option(target, option, &value.to_string())),
         (group(), 1..6_u16).prop_map(|((target, group), port)| Change::CreateTpg {
             wwn: wwn(target),
             tag: tag(group),

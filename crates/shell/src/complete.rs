@@ -191,6 +191,7 @@ impl Cursor<'_> {
             (Some("attribute"), Subject::Backstore(backstore)) => {
                 backstore.attributes.keys().map(String::as_str).collect()
             }
+            (Some("option"), Subject::Target { options, .. }) => options.keys().map(String::as_str).collect(),
             _ => Vec::new(),
         };
         let offer = |name: &str| match need {

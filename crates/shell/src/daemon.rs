@@ -23,6 +23,8 @@ pub trait Api {
     fn saveconfig(&self) -> Result<String, ApiError>;
     /// What is known of the attributes beside their values.
     fn attributes(&self) -> Result<v1::AttributeTable, ApiError>;
+    /// What is known of the options of targets beside their values.
+    fn options(&self) -> Result<v1::OptionTable, ApiError>;
 }
 
 /// Why a request came to nothing.
@@ -77,6 +79,10 @@ impl Api for Client {
 
     fn attributes(&self) -> Result<v1::AttributeTable, ApiError> {
         Ok(Client::attributes(self)?)
+    }
+
+    fn options(&self) -> Result<v1::OptionTable, ApiError> {
+        Ok(Client::options(self)?)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::path::NodePath;
 use crate::size::human;
 use api::v1;
+use std::collections::BTreeMap;
 
 /// Which sort of node it is: the key of the table of commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +54,8 @@ pub enum Subject {
     Target {
         /// Its name.
         wwn: String,
+        /// The options of its device, by name.
+        options: BTreeMap<String, String>,
     },
     /// A target port group.
     Tpg {
@@ -332,7 +335,7 @@ fn target(config: &v1::Config, target: &v1::Target) -> Node {
             ("socket", Fact::Text(target.socket.clone())),
             ("connected", Fact::Truth(target.connected)),
         ],
-        subject: Subject::Target { wwn },
+        subject: Subject::Target { wwn, options: target.options.clone() },
         children: Vec::new(),
     };
     node.with_children(target.tpgs.iter().map(|group| tpg(config, &target.wwn, group)).collect())

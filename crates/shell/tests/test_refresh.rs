@@ -16,6 +16,7 @@ fn every_line_sees_what_others_changed() {
         wwn: "naa.500140568720f76f".to_owned(),
         socket: String::new(),
         connected: false,
+        options: std::collections::BTreeMap::new(),
         tpgs: Vec::new(),
     });
     session.transcript("/> /vhost status\nStatus for /vhost: Targets: 1\n");

@@ -20,6 +20,41 @@ emulate_tpu=1
 }
 
 #[test]
+fn options_of_a_target_are_set_together_and_read_back() {
+    let mut session = furnished();
+    session.transcript(
+        "
+/> /vhost/naa.500140568720f76f set option num_queues=4 virtqueue_size=128
+Parameter num_queues is now '4'.
+Parameter virtqueue_size is now '128'.
+/> /vhost/naa.500140568720f76f get option num_queues
+num_queues=4 
+/> /vhost/naa.500140568720f76f set option num_queues=1 virtqueue_size=327680
+! option virtqueue_size of naa.500140568720f76f cannot be '327680': it takes 0 to 254
+! hint: it is a number
+/> /vhost/naa.500140568720f76f get option
+OPTION CONFIG GROUP
+===================
+num_queues=4
+------------
+How many request queues there are.
+
+virtqueue_size=128
+------------------
+How long a queue may be.
+
+/> /vhost/naa.500140568720f76f set option nosuch=1
+! Unknown parameter nosuch in group 'option'.
+/> /vhost/naa.500140568720f76f set option num_queues=many
+! Not setting num_queues! Syntax error, 'many' is not a NUMBER.
+",
+    );
+    let asked = session.fake.0.borrow().asked.clone();
+    // The five lines that furnish it, and two that got as far as the daemon, a transaction each.
+    assert_eq!(asked.iter().skip(5).map(Vec::len).collect::<Vec<_>>(), [2, 2]);
+}
+
+#[test]
 fn of_several_attributes_all_are_set_or_none() {
     furnished().transcript(
         "

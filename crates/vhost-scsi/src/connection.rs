@@ -8,7 +8,7 @@
 
 mod dirty_log; // which pages were written to, for a migration
 
-use crate::config_space::config_space;
+use crate::config_space::{DeviceOffer, QUEUES_MAX};
 use crate::logging::Line;
 use crate::losses::Losses;
 use crate::port::TargetPort;
@@ -30,10 +30,8 @@ use vhost_user::{
     Effect, InflightArea, Offer, ProtocolError, ProtocolFeatures, Received, Receiver, Region, Remark, Reply,
     RingStart, Session, WireError, features,
 };
-use virtqueue::{InflightRegion, QUEUE_ENTRIES_MAX, RingConfig, SplitRing};
+use virtqueue::{InflightRegion, RingConfig, SplitRing};
 
-/// Queues of a device: control, event, and as many request queues as a guest may have processors.
-const QUEUES: u16 = 256;
 /// The control queue.
 const CONTROL: u16 = 0;
 /// Memory regions of a guest.
@@ -98,7 +96,7 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
     };
     let mut connection = Connection {
         socket,
-        session: Session::new(offer()),
+        session: Session::new(offer(&port.device())),
         port: Arc::clone(port),
         reactors: Arc::clone(reactors),
         client: NEXT_CLIENT.fetch_add(1, Ordering::Relaxed),
@@ -108,7 +106,7 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
         inflight: None,
         dirty: FrontEndLog::default(),
         line,
-        rings: (0..QUEUES).map(|_| RingSlot::default()).collect(),
+        rings: (0..QUEUES_MAX).map(|_| RingSlot::default()).collect(),
     };
     port.connected();
     let closed = connection.run();
@@ -120,7 +118,7 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
     closed
 }
 
-fn offer() -> Offer {
+fn offer(device: &DeviceOffer) -> Offer {
     Offer {
         features: SCSI_FEATURES
             | features::NOTIFY_ON_EMPTY
@@ -137,10 +135,10 @@ fn offer() -> Offer {
             | ProtocolFeatures::RESET_DEVICE
             | ProtocolFeatures::CONFIGURE_MEM_SLOTS
             | ProtocolFeatures::STATUS,
-        queues: QUEUES,
-        queue_entries_max: QUEUE_ENTRIES_MAX,
+        queues: device.queues(),
+        queue_entries_max: device.queue_entries_max,
         memory_slots: MEMORY_SLOTS,
-        config: config_space(),
+        config: device.config_space(),
     }
 }
 
@@ -415,13 +413,13 @@ impl Connection {
     /// then: an abort would find nothing, be answered, and the command would run all the same.
     fn control_waits(&self) -> bool {
         let Some(region) = &self.inflight else { return false };
-        (CONTROL + 2..QUEUES).any(|index| {
+        (CONTROL + 2..QUEUES_MAX).any(|index| {
             self.running(index).is_none() && region.queue(index).is_some_and(|part| part.is_used())
         })
     }
 
     fn stop_all(&mut self) {
-        for index in 0..QUEUES {
+        for index in 0..QUEUES_MAX {
             self.stop_ring(index);
         }
     }

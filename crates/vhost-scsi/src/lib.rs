@@ -14,7 +14,7 @@
 //! on the drain of its own rings; a worker never does.
 
 mod channels; // a worker's ways into the backstores
-mod config_space; // what a front end may ask instead of knowing
+mod config_space; // what a target's device is to a front end
 mod connection; // one socket, one guest
 mod control; // task management
 mod drain; // the end of all service
@@ -34,6 +34,7 @@ mod socket; // bytes and descriptors
 pub mod testing; // a worker on the thread of a test
 mod worker; // all queues of one reactor
 
+pub use config_space::DeviceOffer;
 pub use drain::{LAST_COMMANDS, Undrained};
 pub use endpoint::{Bound, Endpoint, SOCKET_PATH_BYTES_MAX};
 pub use port::TargetPort;

@@ -5,6 +5,7 @@
 //! Below: `exec`'s snapshots.
 //! Never here: sockets.
 
+use crate::config_space::DeviceOffer;
 use crate::log_budget::LogBudget;
 use exec::snapshot::Published;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,6 +24,7 @@ pub struct TargetPort {
     map: Published<LunMap>,
     connections: AtomicUsize,
     claim: Mutex<Claim>,
+    device: Mutex<DeviceOffer>,
     released: Condvar,
     /// What the target's front ends and guests can have logged.
     pub(crate) log: LogBudget,
@@ -55,6 +57,7 @@ impl TargetPort {
             map: Published::new(map),
             connections: AtomicUsize::new(0),
             claim: Mutex::new(Claim::default()),
+            device: Mutex::new(DeviceOffer::default()),
             released: Condvar::new(),
             log: LogBudget::new(Instant::now()),
         }
@@ -73,6 +76,16 @@ impl TargetPort {
     /// The LUNs, as they are published.
     pub fn map(&self) -> &Published<LunMap> {
         &self.map
+    }
+
+    /// Offers this to front ends that connect from now on.
+    pub fn offer(&self, device: DeviceOffer) {
+        *self.device.lock().unwrap_or_else(PoisonError::into_inner) = device;
+    }
+
+    /// What a front end that connects now is offered.
+    pub(crate) fn device(&self) -> DeviceOffer {
+        self.device.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Front ends connected now.

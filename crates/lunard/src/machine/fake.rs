@@ -203,7 +203,8 @@ impl Machine for FakeMachine {
                 Step::RemoveTarget(wwn) => {
                     state.targets.remove(wwn);
                 }
-                Step::CreateTpg { .. }
+                Step::SetOptions { .. }
+                | Step::CreateTpg { .. }
                 | Step::RemoveTpg { .. }
                 | Step::MapLun { .. }
                 | Step::UnmapLun { .. } => {}

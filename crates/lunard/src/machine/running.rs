@@ -174,6 +174,16 @@ impl Machine for RunningMachine {
                         kind: FaultKind::Caller,
                     });
                 }
+                // What a guest was told it relies on, beyond a reconnect too.
+                Step::SetOptions { wwn, .. } if self.state().is_connected(wwn) => {
+                    return Err(Fault {
+                        message: format!(
+                            "the options of target {wwn} cannot change while a front end is connected"
+                        ),
+                        hint: Some("shut the guest down or unplug the device first".into()),
+                        kind: FaultKind::Caller,
+                    });
+                }
                 Step::UpdateBackstore(backstore) => self.state().must_hold_blocks_of(backstore)?,
                 _ => {}
             }

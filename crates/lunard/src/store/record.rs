@@ -8,7 +8,7 @@
 
 use model::{
     AbsolutePath, Attribute, BackstoreId, BackstoreName, Change, Kind, LunAlias, LunMapping, Medium, Model,
-    Place, RelativePort, TpgTag, UnitSerial, Wwn,
+    Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,6 +39,14 @@ enum Record {
     Ramdisk { size_bytes: u64, nullio: bool },
 }
 
+/// Rows of the first versions are `{}`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Target {
+    /// By name; what has its default is absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    options: BTreeMap<String, u32>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Tpg {
     nexus: String,
@@ -61,9 +69,10 @@ impl Rows {
             let key = (kind.as_str().to_owned(), name.as_str().to_owned());
             rows.backstores.insert(key, json(&Backstore::of(backstore)));
         }
-        for (wwn, model::Target { tpgs }) in model.targets() {
+        for (wwn, model::Target { tpgs, options }) in model.targets() {
             let wwn = wwn.as_str();
-            rows.targets.insert(wwn.to_owned(), json(&BTreeMap::<&str, u8>::new()));
+            let options = options.iter().map(|(key, value)| (TargetOption::of(key).name.to_owned(), value));
+            rows.targets.insert(wwn.to_owned(), json(&Target { options: options.collect() }));
             for (tag, model::Tpg { nexus, relative_port, luns }) in tpgs {
                 let tpg = Tpg { nexus: nexus.as_str().to_owned(), relative_port: relative_port.get() };
                 rows.tpgs.insert((wwn.to_owned(), tag.get()), json(&tpg));
@@ -86,9 +95,15 @@ impl Rows {
         for ((kind, name), row) in self.backstores {
             make(&format!("backstore {kind}/{name}"), backstore_change(&kind, &name, &row))?;
         }
-        for wwn in self.targets.keys() {
-            let change = parse_wwn(wwn).map(|wwn| Change::CreateTarget { wwn, tpgs: BTreeMap::new() });
-            make(&format!("target {wwn}"), change)?;
+        for (wwn, row) in self.targets {
+            let what = format!("target {wwn}");
+            let wwn = parse_wwn(&wwn).map_err(|err| format!("{what}: {err}"))?;
+            make(&what, Ok(Change::CreateTarget { wwn: wwn.clone(), tpgs: BTreeMap::new() }))?;
+            let Target { options } = parse(&row).map_err(|err| format!("{what}: {err}"))?;
+            for (option, value) in options {
+                let value = value.to_string();
+                make(&what, Ok(Change::SetOption { wwn: wwn.clone(), option, value }))?;
+            }
         }
         for ((wwn, tag), row) in self.tpgs {
             make(&format!("TPG {tag} of {wwn}"), tpg_change(&wwn, tag, &row))?;

@@ -84,7 +84,7 @@ fn target(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 fn tpg(call: &mut Call<'_>) -> Result<(), Failure> {
-    let Subject::Target { wwn } = &call.node.subject else { return Ok(()) };
+    let Subject::Target { wwn, .. } = &call.node.subject else { return Ok(()) };
     let typed = call.arguments.required("tag")?;
     let tag = number_after("tpg", typed)
         .ok_or_else(|| unknown(call, "Tag argument must be a number.".to_owned()))?;

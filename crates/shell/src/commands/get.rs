@@ -10,6 +10,7 @@ use crate::session::Call;
 use crate::settings::SETTINGS;
 use crate::tree::{Place, Subject};
 use api::v1;
+use std::collections::BTreeMap;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "get",
@@ -18,7 +19,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, or attribute at a backstore; all groups are named if left out",
+            "global, attribute at a backstore, or option at a target; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -71,7 +72,11 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
 
 /// The groups that the node has, by name.
 pub(crate) fn groups(place: Place) -> &'static [&'static str] {
-    if place == Place::StorageObject { &["attribute", "global"] } else { &["global"] }
+    match place {
+        Place::StorageObject => &["attribute", "global"],
+        Place::Target => &["global", "option"],
+        _ => &["global"],
+    }
 }
 
 pub(super) fn list_groups(call: &mut Call<'_>) {
@@ -88,6 +93,7 @@ pub(super) fn entries(call: &Call<'_>, group: &str) -> Result<Vec<Entry>, Failur
     }
     match (group, &call.node.subject) {
         ("attribute", Subject::Backstore(backstore)) => Ok(attributes(backstore, &call.api().attributes()?)),
+        ("option", Subject::Target { options, .. }) => Ok(target_options(options, &call.api().options()?)),
         _ => Ok(globals(call)),
     }
 }
@@ -115,6 +121,20 @@ fn attributes(backstore: &v1::Backstore, table: &v1::AttributeTable) -> Vec<Entr
         }
     };
     backstore.attributes.iter().map(entry).collect()
+}
+
+fn target_options(options: &BTreeMap<String, String>, table: &v1::OptionTable) -> Vec<Entry> {
+    let entry = |(name, value): (&String, &String)| {
+        let info = table.options.iter().find(|info| info.name == *name);
+        Entry {
+            name: name.clone(),
+            value: value.clone(),
+            writable: info.is_some(),
+            kind: "number",
+            about: info.map(|info| format!("{}.", info.help)).unwrap_or_default(),
+        }
+    };
+    options.iter().map(entry).collect()
 }
 
 /// A heading, and each parameter with its description.

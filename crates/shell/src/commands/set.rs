@@ -20,7 +20,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, or attribute at a backstore; all groups are named if left out",
+            "global, attribute at a backstore, or option at a target; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -54,6 +54,10 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         Subject::Backstore(backstore) if group == "attribute" => {
             let id = backstore.id.clone();
             set_attributes(call, &id, &wanted)?
+        }
+        Subject::Target { wwn, .. } if group == "option" => {
+            let wwn = wwn.clone();
+            set_options(call, &wwn, &wanted)?
         }
         _ => set_globals(call, &wanted)?,
     };
@@ -90,6 +94,20 @@ fn set_attributes(
     let outcomes = call.apply_all(wanted.iter().map(change).collect())?;
     let read_back = outcomes.into_iter().zip(wanted).map(|(outcome, (_, typed))| match outcome {
         Outcome::AttributeSet { value } => value,
+        _ => typed.clone(),
+    });
+    Ok(read_back.collect())
+}
+
+fn set_options(call: &mut Call<'_>, wwn: &str, wanted: &[(String, String)]) -> Result<Vec<String>, Failure> {
+    let change = |(option, value): &(String, String)| Change::SetOption {
+        wwn: wwn.to_owned(),
+        option: option.clone(),
+        value: value.clone(),
+    };
+    let outcomes = call.apply_all(wanted.iter().map(change).collect())?;
+    let read_back = outcomes.into_iter().zip(wanted).map(|(outcome, (_, typed))| match outcome {
+        Outcome::OptionSet { value } => value,
         _ => typed.clone(),
     });
     Ok(read_back.collect())

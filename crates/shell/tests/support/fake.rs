@@ -6,7 +6,7 @@
 
 use api::v1::{
     Applied, AttributeInfo, AttributeTable, Backstore, BackstoreId, BackstoreState, Change, Changes, Config,
-    CreateBackstore, Kind, Lun, Outcome, Problem, Saved, Target, Tpg, Version,
+    CreateBackstore, Kind, Lun, OptionInfo, OptionTable, Outcome, Problem, Saved, Target, Tpg, Version,
 };
 use shell::{Api, ApiError};
 use std::cell::RefCell;
@@ -101,6 +101,28 @@ impl Api for Fake {
             ],
         })
     }
+
+    fn options(&self) -> Result<OptionTable, ApiError> {
+        self.up()?;
+        let info = |name: &str, help: &str, values: &str, default: &str| OptionInfo {
+            name: name.to_owned(),
+            help: help.to_owned(),
+            values: values.to_owned(),
+            default: default.to_owned(),
+        };
+        Ok(OptionTable {
+            options: vec![
+                info("num_queues", "How many request queues there are", "0 to 254", "0"),
+                info("virtqueue_size", "How long a queue may be", "3 to 32768", "32768"),
+            ],
+        })
+    }
+}
+
+fn options() -> BTreeMap<String, String> {
+    [("num_queues", "0"), ("virtqueue_size", "32768")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
 }
 
 fn problem(code: &str, message: String, hint: &str) -> Problem {
@@ -129,6 +151,14 @@ impl State {
                 Ok(Outcome::AttributeSet { value })
             }
             Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
+            Change::SetOption { wwn, option, value } => {
+                if value.len() > 5 {
+                    let message = format!("option {option} of {wwn} cannot be '{value}': it takes 0 to 254");
+                    return Err(problem("option_value", message, "it is a number"));
+                }
+                self.target(&wwn).options.insert(option, value.clone());
+                Ok(Outcome::OptionSet { value })
+            }
             Change::DeleteTarget { wwn } => {
                 self.config.targets.retain(|target| target.wwn != wwn);
                 Ok(Outcome::Done)
@@ -232,7 +262,7 @@ impl State {
         }
         let socket = format!("/run/lunar/vhost/{wwn}.sock");
         let tpgs = tpgs.into_iter().map(tpg).collect();
-        let target = Target { wwn, socket, connected: false, tpgs };
+        let target = Target { wwn, socket, connected: false, options: options(), tpgs };
         self.config.targets.push(target.clone());
         self.config.targets.sort_by(|a, b| a.wwn.cmp(&b.wwn));
         Ok(Outcome::TargetCreated { target })

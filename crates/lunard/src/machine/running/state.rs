@@ -9,16 +9,19 @@ use super::Farewell;
 use super::fault::block_within_sector;
 use super::medium::Opened;
 use crate::machine::{Fault, Live, LiveBackstore, LiveTarget};
-use model::{Backstore, BackstoreId, Key, Kind, Lun, RelativePort, Step, TpgTag, Wwn};
+use model::{
+    Backstore, BackstoreId, Key, Kind, Lun, OptionKey, RelativePort, Step, TargetOptions, TpgTag, Wwn,
+};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use scsi::vpd::Port;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{Group, LogicalUnit, LunMap, Mapping, UnitFlags};
-use vhost_scsi::{Bound, Endpoint, Reactors, Scope, TargetPort, Undrained};
+use vhost_scsi::{Bound, DeviceOffer, Endpoint, Reactors, Scope, TargetPort, Undrained};
 
 /// Who LIO's disks say made them.
 const VENDOR: &str = "LIO-ORG";
@@ -101,6 +104,10 @@ impl State {
             Step::CreateTarget(wwn) => {
                 let port = Arc::new(TargetPort::new(wwn.to_string(), LunMap::default()));
                 self.targets.insert(wwn.clone(), Target { port, endpoint: None, tpgs: BTreeMap::new() });
+                None
+            }
+            Step::SetOptions { wwn, options } => {
+                self.targets.get(wwn)?.port.offer(offer(options));
                 None
             }
             Step::RemoveTarget(wwn) => {
@@ -283,6 +290,20 @@ impl Unit {
             missing: open.is_none(),
             device: self.opened.device.clone(),
         }
+    }
+}
+
+/// What a front end is offered and told.
+fn offer(options: &TargetOptions) -> DeviceOffer {
+    let number = |key| options.get(key);
+    let default = DeviceOffer::default();
+    DeviceOffer {
+        request_queues: u16::try_from(number(OptionKey::NumQueues)).ok().and_then(NonZeroU16::new),
+        queue_entries_max: u16::try_from(number(OptionKey::VirtqueueSize))
+            .unwrap_or(default.queue_entries_max),
+        segments_max: number(OptionKey::SegMax),
+        sectors_max: number(OptionKey::MaxSectors),
+        commands_per_lun: number(OptionKey::CmdPerLun),
     }
 }
 

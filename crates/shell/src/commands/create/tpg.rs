@@ -26,7 +26,7 @@ pub(super) const COMMAND: Command = Command {
 };
 
 fn run(call: &mut Call<'_>) -> Result<(), Failure> {
-    let Subject::Target { wwn } = &call.node.subject else { return Ok(()) };
+    let Subject::Target { wwn, .. } = &call.node.subject else { return Ok(()) };
     let number = |text: &str| {
         number_after("tpg", text).ok_or_else(|| {
             Failure::new("Tag argument must be a number.").hint(format!("{text} should be 0 to 255"))
