@@ -7,6 +7,7 @@
 //! on nothing that another guest needs.
 
 use crate::config_space::config_space;
+use crate::fence::{Awaited, Fence};
 use crate::losses::Losses;
 use crate::port::TargetPort;
 use crate::queue::{QueueKind, QueueParts};
@@ -60,6 +61,7 @@ struct Connection {
     signs: Arc<SignsOfLife>,
     losses: Arc<Losses>,
     inflight: Option<InflightRegion>,
+    fence: Fence,
     rings: Vec<RingSlot>,
 }
 
@@ -92,6 +94,7 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
         signs: Arc::default(),
         losses: Arc::default(),
         inflight: None,
+        fence: Fence::default(),
         rings: (0..QUEUES).map(|_| RingSlot::default()).collect(),
     };
     port.connected();
@@ -137,6 +140,9 @@ impl Connection {
     }
 
     fn step(&mut self, receiver: &mut Receiver) -> Result<(), Closed> {
+        if self.fence.is_shut() && self.fence.wait(&self.port, &self.socket) == Awaited::Locks {
+            self.let_rings_go();
+        }
         let (bytes, descriptors) = socket::receive(&self.socket, receiver.space())?;
         if bytes == 0 {
             return Err(Closed::ByFrontEnd);
@@ -174,13 +180,17 @@ impl Connection {
             Effect::AdoptInflight(area) => self.adopt_inflight(area)?,
             Effect::StartRing(start) => self.start_ring(start),
             Effect::StopRing { index } => {
+                self.pass_fence(index)?;
                 let next_avail = self.stop_ring(index);
                 self.release_if_nothing_runs();
                 if let Some(reply) = self.session.ring_stopped(index, next_avail) {
                     self.send(&reply)?;
                 }
             }
-            Effect::DisableRing { index } => self.enable_ring(index, false),
+            Effect::DisableRing { index } => {
+                self.pass_fence(index)?;
+                self.enable_ring(index, false);
+            }
             Effect::EnableRing { index } => self.enable_ring(index, true),
             Effect::SetKick { index, kick } => {
                 if let Some(kick) = &kick {
@@ -313,6 +323,7 @@ impl Connection {
         if !self.port.claim(self.client, &self.socket).map_err(|error| error.to_string())? {
             return Err("another front end is running this target's rings".into());
         }
+        let held_back = !self.fence.try_open(&self.port);
         let config = RingConfig {
             entries,
             desc: UserAddress(addresses.desc),
@@ -347,6 +358,7 @@ impl Connection {
             err,
             kick,
             enabled,
+            held_back,
         });
         let post = self.reactors.next().clone();
         let (key, answer) = mpsc::channel();
@@ -372,9 +384,34 @@ impl Connection {
         answer.recv().map_or(0, |stopped| stopped.next_avail)
     }
 
-    fn release_if_nothing_runs(&self) {
+    fn release_if_nothing_runs(&mut self) {
         if self.rings.iter().all(|ring| ring.running.is_none()) {
             self.port.release(self.client);
+            self.fence = Fence::default();
+        }
+    }
+
+    /// A front end that stops or disables a ring may give its memory to other uses as soon as it is told that it
+    /// is so.  What a dead process began there must have ended by then, and be answered.
+    fn pass_fence(&mut self, index: u16) -> Result<(), Closed> {
+        if !self.fence.is_shut() || self.running(index).is_none() {
+            return Ok(());
+        }
+        if !self.fence.wait_for_locks(&self.port, &self.socket) {
+            return Err(Closed::ByFrontEnd);
+        }
+        self.let_rings_go();
+        Ok(())
+    }
+
+    /// Lets the rings run that were held back, the control queue last: an abort must find what it is to abort.
+    fn let_rings_go(&self) {
+        for index in (0..QUEUES).rev() {
+            if let Some(Running { post, key, .. }) = self.running(index) {
+                let (done, answer) = mpsc::channel();
+                send(post, LetterKind::LetGo { key: *key, done });
+                let _ = answer.recv();
+            }
         }
     }
 

@@ -18,6 +18,8 @@ mod config_space; // what a front end may ask instead of knowing
 mod connection; // one socket, one guest
 mod control; // task management
 mod endpoint; // one target's socket
+mod fence; // what rings wait for before they run
+mod holds; // the locks of what a target shows
 mod log_budget; // a bound on what a front end can have logged
 mod losses; // lost writes, told to everyone concerned
 mod port; // what a target's connections share
@@ -31,6 +33,7 @@ mod socket; // bytes and descriptors
 mod worker; // all queues of one reactor
 
 pub use endpoint::{Bound, Endpoint, SOCKET_PATH_BYTES_MAX};
+pub use holds::{Left, MapChange};
 pub use port::TargetPort;
 pub use quiesce::Scope;
 pub use reactors::Reactors;

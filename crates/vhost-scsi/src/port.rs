@@ -5,6 +5,7 @@
 //! Below: `exec`'s snapshots.
 //! Never here: sockets.
 
+use crate::holds::Holds;
 use crate::log_budget::LogBudget;
 use exec::snapshot::Published;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -24,6 +25,8 @@ pub struct TargetPort {
     connections: AtomicUsize,
     claim: Mutex<Claim>,
     released: Condvar,
+    /// What is locked while its rings run.
+    pub(crate) holds: Holds,
     /// What the target's front ends and guests can have logged.
     pub(crate) log: LogBudget,
 }
@@ -56,6 +59,7 @@ impl TargetPort {
             connections: AtomicUsize::new(0),
             claim: Mutex::new(Claim::default()),
             released: Condvar::new(),
+            holds: Holds::default(),
             log: LogBudget::new(Instant::now()),
         }
     }
@@ -113,6 +117,8 @@ impl TargetPort {
     pub(crate) fn release(&self, client: u64) {
         let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
         if claim.as_ref().is_some_and(|holder| holder.client == client) {
+            // Before anyone else may run rings here, who then takes locks of his own.
+            self.holds.let_go();
             *claim = None;
             self.released.notify_all();
         }

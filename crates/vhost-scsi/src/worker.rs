@@ -52,6 +52,11 @@ pub(crate) enum LetterKind {
         enabled: bool,
         done: mpsc::Sender<()>,
     },
+    /// Lets a queue that was held back take from its ring; `done` is told when it is so.
+    LetGo {
+        key: QueueKey,
+        done: mpsc::Sender<()>,
+    },
     SetCall {
         key: QueueKey,
         call: Option<OwnedFd>,
@@ -412,6 +417,13 @@ impl Work for Worker {
             }
             LetterKind::Stop { key, stopped } => self.stop(key, stopped),
             LetterKind::Enable { key, enabled, done } => self.enable(key, enabled, done),
+            LetterKind::LetGo { key, done } => {
+                if let Some(queue) = self.queue(key) {
+                    queue.held_back = false;
+                    self.activate(key.0.key);
+                }
+                let _ = done.send(());
+            }
             LetterKind::SetCall { key, call } => {
                 if let Some(queue) = self.queue(key) {
                     let old = std::mem::replace(&mut queue.call, call);
