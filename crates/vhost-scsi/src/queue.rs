@@ -27,6 +27,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 use target::io::{BackstoreError, Completed, Io, IoKind, Submitted, Submitter, Token};
 use target::{Answer, Decision, IoPlan, LunMap};
+use virtqueue::crash::{self, Point};
 use virtqueue::{RingError, SplitRing};
 
 /// Chains taken from one ring in one pass.
@@ -350,6 +351,7 @@ impl Queue {
 
     /// Gives a head back.
     pub(crate) fn push(&mut self, head: u16, bytes: u32) {
+        crash::pass(Point::Answered);
         self.ring.push_used(head, bytes);
         self.dirty = true;
     }
@@ -460,7 +462,10 @@ impl Queue {
         let token = Token::new(token_number(index, key));
         let io = Io { kind: plan.kind, offset: plan.offset, buffer };
         let channel = common.channels.of(plan.store);
-        match common.channels.submit(channel, submitter, io, token) {
+        crash::pass(Point::Submitting);
+        let submitted = common.channels.submit(channel, submitter, io, token);
+        crash::pass(Point::Submitted);
+        match submitted {
             Submitted::Queued => 0,
             Submitted::Done(completed) => {
                 self.finish(completed, common);
@@ -471,6 +476,7 @@ impl Queue {
 
     /// Answers the task whose I/O has ended.
     pub(crate) fn finish(&mut self, completed: Completed, common: &mut Common) {
+        crash::pass(Point::Completed);
         let Completed { token, buffer, result } = completed;
         let (_, key) = token_parts(token.redeem());
         common.give_back(buffer);

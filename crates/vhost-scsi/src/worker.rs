@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 use target::io::Submitter;
 use virtqueue::RingError;
+use virtqueue::crash::{self, Point};
 
 /// How often a ring without a kick descriptor is looked at while its reactor sleeps.
 const POLLED_RING_INTERVAL: Duration = Duration::from_millis(1);
@@ -287,6 +288,7 @@ impl Worker {
         if queue.ring.publish()
             && let Some(call) = &queue.call
         {
+            crash::pass(Point::Silent);
             // SAFETY: the queue keeps the descriptor open; a descriptor that is replaced stays in `retired`
             // until what was queued with it has been handed over.
             unsafe { submitter.notify(call.as_fd()) }
