@@ -5,19 +5,22 @@
 //! Below: `kernel_io`, `sysfs`.
 //! Never here: device-mapper, paths, or anything else a device is made of.
 //!
-//! The device is claimed (O_EXCL), so that nothing mounts it and no other daemon takes it.  Whether it has a
-//! volatile write cache is the device's own word.
+//! The device is claimed (O_EXCL) for as long as it is open, so that nothing mounts it.  The claim has a descriptor
+//! of its own, and ends with the process that made it; the lock has that of the I/O, and lasts until the last
+//! request of a process that was killed has ended.  Whether a device has a volatile write cache is its own word.
 
+use crate::host_lock::{HostLock, Medium};
 use crate::kernel_io::{FileChannel, Manner};
 use crate::{Backstore, Channel, Geometry, OpenError, sysfs};
 use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long to wait for a claim that a process killed a moment ago may still hold.
+/// How long to wait for the claim of a store of our own that is about to close.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(2);
 const CLAIM_RETRY: Duration = Duration::from_millis(10);
 
@@ -46,6 +49,8 @@ pub struct BlockDevice {
     file: Arc<File>,
     geometry: Geometry,
     device: Device,
+    lock: Arc<HostLock>,
+    _claim: File,
 }
 
 impl BlockDevice {
@@ -70,12 +75,21 @@ impl BlockDevice {
             return Err(OpenError::ReadOnly(path.clone()));
         }
         geometry.read_only |= options.read_only == Some(true);
-        let file = claim(path, geometry.read_only)?;
-        let now = fs::fstat(&file).map_err(|errno| OpenError::from_errno(path, errno))?;
-        if now.st_rdev != stat.st_rdev {
-            return Err(OpenError::Busy(path.clone()));
+        let claim = claim(path)?;
+        let access = if geometry.read_only { OFlags::RDONLY } else { OFlags::RDWR };
+        let file = fs::open(path, access | OFlags::DIRECT | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| OpenError::from_errno(path, errno))?;
+        for fd in [claim.as_fd(), file.as_fd()] {
+            let now = fs::fstat(fd).map_err(|errno| OpenError::from_errno(path, errno))?;
+            if now.st_rdev != stat.st_rdev {
+                return Err(OpenError::Busy(path.clone()));
+            }
         }
-        Ok(Self { file: Arc::new(file), geometry, device: Device { kernel_name, major, minor } })
+        let file = Arc::new(File::from(file));
+        let medium = Medium::Device { device: stat.st_rdev };
+        let lock = HostLock::new(path, Arc::clone(&file), medium, geometry.read_only)?;
+        let device = Device { kernel_name, major, minor };
+        Ok(Self { file, geometry, device, lock, _claim: claim })
     }
 
     /// Which device it is.
@@ -84,9 +98,8 @@ impl BlockDevice {
     }
 }
 
-fn claim(path: &Path, read_only: bool) -> Result<File, OpenError> {
-    let access = if read_only { OFlags::RDONLY } else { OFlags::RDWR };
-    let flags = access | OFlags::DIRECT | OFlags::EXCL | OFlags::CLOEXEC;
+fn claim(path: &Path) -> Result<File, OpenError> {
+    let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC;
     let start = Instant::now();
     loop {
         match fs::open(path, flags, Mode::empty()) {
@@ -107,5 +120,9 @@ impl Backstore for BlockDevice {
         let alignment = usize::try_from(self.geometry.block_bytes).unwrap_or(4096);
         let manner = Manner { direct_alignment: Some(alignment), always_durable: false };
         Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
+    }
+
+    fn host_lock(&self) -> Option<&Arc<HostLock>> {
+        Some(&self.lock)
     }
 }

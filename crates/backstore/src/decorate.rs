@@ -8,7 +8,8 @@
 //! backstore below when its time has come.
 
 use crate::{
-    Backstore, BackstoreError, Channel, Completed, Geometry, Io, IoKind, Submitted, Submitter, Token,
+    Backstore, BackstoreError, Channel, Completed, Geometry, HostLock, Io, IoKind, Submitted, Submitter,
+    Token,
 };
 use reactor::{IoTag, opcode, types};
 use slab::Slab;
@@ -62,6 +63,10 @@ impl<B: Backstore> Backstore for Judged<B> {
             key,
             kept: Slab::new(),
         })
+    }
+
+    fn host_lock(&self) -> Option<&Arc<HostLock>> {
+        self.inner.host_lock()
     }
 }
 

@@ -8,9 +8,10 @@
 //! With `write_back` the page cache is a volatile write cache, and the guest is told so (WCE).  Without it
 //! every write is durable before it is answered.
 
+use crate::host_lock::{HostLock, Medium};
 use crate::kernel_io::{FileChannel, Manner};
 use crate::{Backstore, Channel, Geometry, OpenError, sysfs};
-use rustix::fs::{self, FallocateFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{self, FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -22,10 +23,9 @@ use std::time::{Duration, Instant};
 const FILE_BLOCK_BYTES: u32 = 512;
 /// What LIO's fileio tells guests to prefer, in bytes: one command's worth.
 const FILE_IO_OPT_BYTES: u32 = 8 * 1024 * 1024;
-/// How long to wait for a lock that a process killed a moment ago may still hold: the kernel ends its
-/// outstanding I/O before it lets go.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-const LOCK_RETRY: Duration = Duration::from_millis(10);
+/// How long to wait for a store of our own on the same file that is about to close.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+const CLOSE_RETRY: Duration = Duration::from_millis(10);
 
 /// How to open a file.
 #[derive(Clone, Debug)]
@@ -53,10 +53,11 @@ pub struct FileStore {
     geometry: Geometry,
     write_back: bool,
     created: Option<PathBuf>,
+    lock: Arc<HostLock>,
 }
 
 impl FileStore {
-    /// Opens a file, or a block device as if it were one, and locks it against other processes that do.
+    /// Opens a file, or a block device as if it were one.  It is not locked: see [`Backstore::host_lock`].
     ///
     /// # Errors
     /// [`OpenError`]; a file that was made for this is removed again.
@@ -68,12 +69,13 @@ impl FileStore {
             (Err(Errno::NOENT), Some(new)) => (make(path, new)?, Some(path.clone())),
             (Err(errno), _) => return Err(OpenError::from_errno(path, errno)),
         };
-        let opened = let_it_wait(path, &fd)
-            .and_then(|()| lock(path, &fd))
-            .and_then(|()| geometry_of(path, &fd, options.write_back));
+        let file = Arc::new(File::from(fd));
+        let opened = let_it_wait(path, &file)
+            .and_then(|()| geometry_of(path, &file, options.write_back))
+            .and_then(|geometry| Ok((geometry, lock_of(path, &file)?)));
         match opened {
-            Ok(geometry) => {
-                Ok(Self { file: Arc::new(fd.into()), geometry, write_back: options.write_back, created })
+            Ok((geometry, lock)) => {
+                Ok(Self { file, geometry, write_back: options.write_back, created, lock })
             }
             Err(error) => {
                 if let Some(path) = created {
@@ -88,7 +90,8 @@ impl FileStore {
     #[must_use]
     pub fn with_write_back(&self, write_back: bool) -> Self {
         let geometry = Geometry { write_cache: write_back, ..self.geometry.clone() };
-        Self { file: Arc::clone(&self.file), geometry, write_back, created: None }
+        let (file, lock) = (Arc::clone(&self.file), Arc::clone(&self.lock));
+        Self { file, geometry, write_back, created: None, lock }
     }
 
     /// Whether it is the file that has these numbers, whatever its path.
@@ -135,23 +138,27 @@ fn sync_directory_of(path: &Path) -> Result<(), Errno> {
 
 /// Ends what kept the open itself from waiting, for a pipe's other end.  I/O may wait: where a file system
 /// cannot do it at once, io_uring takes a thread for it, but on a non-blocking file it answers EAGAIN for ever.
-fn let_it_wait(path: &Path, fd: &OwnedFd) -> Result<(), OpenError> {
+fn let_it_wait(path: &Path, fd: &File) -> Result<(), OpenError> {
     let flags = fs::fcntl_getfl(fd).and_then(|flags| fs::fcntl_setfl(fd, flags - OFlags::NONBLOCK));
     flags.map_err(|errno| OpenError::from_errno(path, errno))
 }
 
-fn lock(path: &Path, fd: &OwnedFd) -> Result<(), OpenError> {
+fn lock_of(path: &Path, file: &Arc<File>) -> Result<Arc<HostLock>, OpenError> {
+    let stat = fs::fstat(file).map_err(|errno| OpenError::from_errno(path, errno))?;
+    let medium = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::BlockDevice => Medium::Device { device: stat.st_rdev },
+        _ => Medium::File { device: stat.st_dev, inode: stat.st_ino },
+    };
     let start = Instant::now();
     loop {
-        match fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(()),
-            Err(Errno::WOULDBLOCK) if start.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_RETRY),
-            Err(errno) => return Err(OpenError::from_errno(path, errno)),
+        match HostLock::new(path, Arc::clone(file), medium, false) {
+            Err(OpenError::Busy(_)) if start.elapsed() < CLOSE_PATIENCE => std::thread::sleep(CLOSE_RETRY),
+            made => return made,
         }
     }
 }
 
-fn geometry_of(path: &Path, fd: &OwnedFd, write_back: bool) -> Result<Geometry, OpenError> {
+fn geometry_of(path: &Path, fd: &File, write_back: bool) -> Result<Geometry, OpenError> {
     let stat = fs::fstat(fd).map_err(|errno| OpenError::from_errno(path, errno))?;
     let geometry = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Geometry {
@@ -186,6 +193,10 @@ impl Backstore for FileStore {
     fn channel(&self, key: u32) -> Box<dyn Channel> {
         let manner = Manner { direct_alignment: None, always_durable: !self.write_back };
         Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
+    }
+
+    fn host_lock(&self) -> Option<&Arc<HostLock>> {
+        Some(&self.lock)
     }
 }
 

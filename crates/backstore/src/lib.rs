@@ -15,6 +15,7 @@ mod block;
 pub mod decorate;
 mod error;
 mod file;
+mod host_lock;
 mod kernel_io;
 mod ramdisk;
 mod sysfs;
@@ -23,11 +24,13 @@ mod token;
 pub use block::{BlockDevice, BlockOptions, Device};
 pub use error::{BackstoreError, OpenError};
 pub use file::{FileOptions, FileStore, NewFile};
+pub use host_lock::{Hold, HostLock};
 pub use ramdisk::{RAMDISK_BYTES_MAX, Ramdisk};
 pub use reactor::Submitter;
 pub use token::Token;
 
 use memory::IoBuf;
+use std::sync::Arc;
 
 /// What is known of a backstore from the moment it is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +63,11 @@ pub trait Backstore: Send + Sync {
     /// Opens this reactor's way in.  Called on the reactor's own thread; `key` is the number that the
     /// channel's operations carry through the kernel.
     fn channel(&self, key: u32) -> Box<dyn Channel>;
+
+    /// The lock that must be held while guests use it, where other processes can reach what it is kept in.
+    fn host_lock(&self) -> Option<&Arc<HostLock>> {
+        None
+    }
 }
 
 /// One reactor's way in.  Never blocks.

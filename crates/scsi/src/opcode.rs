@@ -10,6 +10,7 @@
 
 use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, primary};
 use crate::{Sense, field};
+use Repeat::Harmless;
 
 /// A command, or one service action of a command.
 pub struct Opcode {
@@ -26,7 +27,19 @@ pub struct Opcode {
     pub dpofua_bits: u8,
     /// Bits of byte 1 (RDPROTECT and its kin) that are refused unless the unit has protection information.
     pub protect_bits: u8,
+    /// Whether the command may be executed again when nobody knows whether it was.
+    pub repeat: Repeat,
     parse: fn(Cdb<'_>) -> Result<Command, Sense>,
+}
+
+/// What becomes of a command that a process took and died with: the one that follows has to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// It is executed again.  It changes nothing, or leaves the same behind however often it is done, wholly or in
+    /// part: its initiator waits for it, so that nothing which depends on it has been done.
+    Harmless,
+    /// It is not, and ends without a status: what it does depends on what is there, and it may be done already.
+    Never,
 }
 
 /// An attribute that makes commands exist.
@@ -84,9 +97,11 @@ impl Opcode {
     const fn new(
         name: &'static str,
         usage: &'static [u8],
+        repeat: Repeat,
         parse: fn(Cdb<'_>) -> Result<Command, Sense>,
     ) -> Self {
-        Self { name, usage, service_action: None, feature: None, dpofua_bits: 0, protect_bits: 0, parse }
+        let (service_action, feature) = (None, None);
+        Self { name, usage, service_action, feature, dpofua_bits: 0, protect_bits: 0, repeat, parse }
     }
 
     const fn service_action(self, service_action: u16) -> Self {
@@ -140,37 +155,37 @@ impl Opcode {
 /// Every command that there is, ordered by operation code, then by service action.
 #[rustfmt::skip]
 pub const OPCODES: &[Opcode] = &[
-    Opcode::new("TEST UNIT READY", &[0x00, 0, 0, 0, 0, 0x04], primary::test_unit_ready),
-    Opcode::new("REQUEST SENSE", &[0x03, 0x01, 0, 0, 0xff, 0x04], primary::request_sense),
-    Opcode::new("READ (6)", &[0x08, 0x1f, 0xff, 0xff, 0xff, 0x04], block::read_6),
-    Opcode::new("WRITE (6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04], block::write_6),
-    Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], primary::inquiry),
-    Opcode::new("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], primary::mode_sense_6),
-    Opcode::new("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf3, 0x04], primary::start_stop_unit),
-    Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], primary::read_capacity_10),
-    Opcode::new("READ (10)", &[0x28, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], block::read_10).media(),
-    Opcode::new("WRITE (10)", &[0x2a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], block::write_10).media(),
-    Opcode::new("VERIFY (10)", &[0x2f, 0xf6, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], block::verify_10)
+    Opcode::new("TEST UNIT READY", &[0x00, 0, 0, 0, 0, 0x04], Harmless, primary::test_unit_ready),
+    Opcode::new("REQUEST SENSE", &[0x03, 0x01, 0, 0, 0xff, 0x04], Harmless, primary::request_sense),
+    Opcode::new("READ (6)", &[0x08, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::read_6),
+    Opcode::new("WRITE (6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::write_6),
+    Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, primary::inquiry),
+    Opcode::new("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_6),
+    Opcode::new("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf3, 0x04], Harmless, primary::start_stop_unit),
+    Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10),
+    Opcode::new("READ (10)", &[0x28, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::read_10).media(),
+    Opcode::new("WRITE (10)", &[0x2a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::write_10).media(),
+    Opcode::new("VERIFY (10)", &[0x2f, 0xf6, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::verify_10)
         .media_without_fua(),
-    Opcode::new("SYNCHRONIZE CACHE (10)", &[0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04],
+    Opcode::new("SYNCHRONIZE CACHE (10)", &[0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless,
         block::synchronize_cache_10),
-    Opcode::new("MODE SENSE (10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], primary::mode_sense_10),
-    Opcode::new("READ (16)", &[0x88, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04],
+    Opcode::new("MODE SENSE (10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_10),
+    Opcode::new("READ (16)", &[0x88, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::read_16).media(),
-    Opcode::new("WRITE (16)", &[0x8a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04],
+    Opcode::new("WRITE (16)", &[0x8a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::write_16).media(),
-    Opcode::new("VERIFY (16)", &[0x8f, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04],
+    Opcode::new("VERIFY (16)", &[0x8f, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::verify_16).media_without_fua(),
-    Opcode::new("SYNCHRONIZE CACHE (16)", &[0x91, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04],
+    Opcode::new("SYNCHRONIZE CACHE (16)", &[0x91, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::synchronize_cache_16),
-    Opcode::new("READ CAPACITY (16)", &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04],
+    Opcode::new("READ CAPACITY (16)", &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         primary::read_capacity_16).service_action(0x10),
-    Opcode::new("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], primary::report_luns),
-    Opcode::new("REPORT SUPPORTED OPERATION CODES", &[0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04],
+    Opcode::new("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, primary::report_luns),
+    Opcode::new("REPORT SUPPORTED OPERATION CODES", &[0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         primary::report_supported_operation_codes).service_action(0x0c).feature(Feature::ReportSupportedOperationCodes),
-    Opcode::new("READ (12)", &[0xa8, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], block::read_12).media(),
-    Opcode::new("WRITE (12)", &[0xaa, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], block::write_12).media(),
-    Opcode::new("VERIFY (12)", &[0xaf, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], block::verify_12)
+    Opcode::new("READ (12)", &[0xa8, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::read_12).media(),
+    Opcode::new("WRITE (12)", &[0xaa, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::write_12).media(),
+    Opcode::new("VERIFY (12)", &[0xaf, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::verify_12)
         .media_without_fua(),
 ];
 
@@ -221,6 +236,21 @@ pub fn rows(code: u8) -> &'static [Opcode] {
 /// that no unit of ours accepts.  For what depends on the unit see [`Capabilities::decode`].
 pub fn decode(cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
     find(cdb).ok_or(Sense::INVALID_OPCODE)?.parse(cdb)
+}
+
+/// An operation code that only tests have, of a command that is not executed again.
+#[cfg(feature = "test-utils")]
+pub const DONE_ONCE: u8 = 0xc1;
+
+/// Returns whether the command of a CDB may be executed again.  One that is not in the table may: it is refused,
+/// now as before.
+#[must_use]
+pub fn repeat_of(cdb: &[u8; CDB_BYTES_MAX]) -> Repeat {
+    #[cfg(feature = "test-utils")]
+    if cdb[0] == DONE_ONCE {
+        return Repeat::Never;
+    }
+    find(cdb).map_or(Harmless, |opcode| opcode.repeat)
 }
 
 /// Returns the row of a CDB, if it is in the table.
@@ -299,6 +329,25 @@ mod tests {
             let conditional = opcode.dpofua_bits | opcode.protect_bits;
             assert_eq!(opcode.usage[1] & conditional, conditional, "{}", opcode.name);
         }
+    }
+
+    #[test]
+    fn a_command_is_executed_again_only_if_it_leaves_the_same_behind() {
+        // Written out, so that whoever adds a row must say here too what it does when it is done twice.
+        let reads = [0x00, 0x03, 0x08, 0x12, 0x1a, 0x25, 0x28, 0x5a, 0x88, 0x9e, 0xa0, 0xa3, 0xa8];
+        let verifies = [0x2f, 0x8f, 0xaf];
+        // The same data in the same place, before any later write to it is answered.
+        let writes = [0x0a, 0x2a, 0x8a, 0xaa];
+        let flushes_and_says_so = [0x1b, 0x35, 0x91];
+        let harmless = [&reads[..], &verifies, &writes, &flushes_and_says_so].concat();
+        for opcode in OPCODES {
+            let expected = if harmless.contains(&opcode.code()) { Repeat::Harmless } else { Repeat::Never };
+            assert_eq!(opcode.repeat, expected, "{}", opcode.name);
+            let mut cdb = [0; CDB_BYTES_MAX];
+            cdb[..opcode.cdb_bytes()].copy_from_slice(opcode.usage);
+            assert_eq!(repeat_of(&cdb), expected, "{}", opcode.name);
+        }
+        assert_eq!(OPCODES.len(), harmless.len());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::logical_unit::Store;
 use crate::lun_map::{Group, LunMap, Mapping};
 use crate::task::{Answer, Buffers, Ended, TaskAttribute};
 use backstore::{BackstoreError, IoKind};
+use scsi::opcode::Repeat;
 use scsi::{Address, CDB_BYTES_MAX, Command, DataPhase, Sense, Status};
 
 /// What is to be done about a command.
@@ -77,6 +78,14 @@ pub fn execute<'a>(
     match decide(group, mapping, cdb, buffers) {
         Ok(decision) => decision,
         Err(sense) => refuse(sense, buffers),
+    }
+}
+
+/// Whether a command that a process took and died with may be executed again.
+pub fn may_repeat(cdb: &[u8; CDB_BYTES_MAX]) -> bool {
+    match scsi::opcode::repeat_of(cdb) {
+        Repeat::Harmless => true,
+        Repeat::Never => false,
     }
 }
 

@@ -18,10 +18,10 @@ mod task; // one command, from arrival to answer                              SA
 
 /// What it takes to carry out an [`IoPlan`]: the fabric moves bytes through these and knows no backstore.
 pub mod io {
-    pub use backstore::{BackstoreError, Channel, Completed, Io, IoKind, Submitted, Submitter, Token};
+    pub use backstore::{BackstoreError, Channel, Completed, Hold, Io, IoKind, Submitted, Submitter, Token};
 }
 
-pub use execute::{Decision, IoPlan, execute, io_failed};
+pub use execute::{Decision, IoPlan, execute, io_failed, may_repeat};
 pub use logical_unit::{LogicalUnit, Store, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};

@@ -9,6 +9,7 @@
 mod dirty_log; // which pages were written to, for a migration
 
 use crate::config_space::{DeviceOffer, QUEUES_MAX};
+use crate::fence::{Awaited, Fence};
 use crate::logging::Line;
 use crate::losses::Losses;
 use crate::port::TargetPort;
@@ -66,6 +67,7 @@ struct Connection {
     inflight: Option<InflightRegion>,
     dirty: FrontEndLog,
     line: Arc<Line>,
+    fence: Fence,
     rings: Vec<RingSlot>,
 }
 
@@ -106,6 +108,7 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
         inflight: None,
         dirty: FrontEndLog::default(),
         line,
+        fence: Fence::default(),
         rings: (0..QUEUES_MAX).map(|_| RingSlot::default()).collect(),
     };
     port.connected();
@@ -153,6 +156,9 @@ impl Connection {
     }
 
     fn step(&mut self, receiver: &mut Receiver) -> Result<(), Closed> {
+        if self.fence.is_shut() && self.fence.wait(&self.port, &self.socket) == Awaited::Locks {
+            self.let_rings_go();
+        }
         let (bytes, descriptors) = socket::receive(&self.socket, receiver.space())?;
         if bytes == 0 {
             return Err(if self.line.is_cut() { Closed::LogCut } else { Closed::ByFrontEnd });
@@ -190,13 +196,17 @@ impl Connection {
             Effect::AdoptInflight(area) => self.adopt_inflight(area)?,
             Effect::StartRing(start) => self.start_ring(start),
             Effect::StopRing { index } => {
+                self.pass_fence(index)?;
                 let next_avail = self.stop_ring(index);
                 self.release_if_nothing_runs();
                 if let Some(reply) = self.session.ring_stopped(index, next_avail) {
                     self.send(&reply)?;
                 }
             }
-            Effect::DisableRing { index } => self.enable_ring(index, false),
+            Effect::DisableRing { index } => {
+                self.pass_fence(index)?;
+                self.enable_ring(index, false);
+            }
             Effect::EnableRing { index } => self.enable_ring(index, true),
             Effect::SetKick { index, kick } => {
                 if let Some(kick) = &kick {
@@ -332,6 +342,7 @@ impl Connection {
         if !self.port.claim(self.client, &self.socket).map_err(|error| error.to_string())? {
             return Err("another front end is running this target's rings".into());
         }
+        let held_back = !self.fence.try_open(&self.port);
         let config = RingConfig {
             entries,
             desc: UserAddress(addresses.desc),
@@ -368,6 +379,7 @@ impl Connection {
             kick,
             enabled,
             logging,
+            held_back,
         });
         let post = self.reactors.next().clone();
         let (key, answer) = mpsc::channel();
@@ -396,9 +408,34 @@ impl Connection {
         answer.recv().map_or(0, |stopped| stopped.next_avail)
     }
 
-    fn release_if_nothing_runs(&self) {
+    fn release_if_nothing_runs(&mut self) {
         if self.rings.iter().all(|ring| ring.running.is_none()) {
             self.port.release(self.client);
+            self.fence = Fence::default();
+        }
+    }
+
+    /// A front end that stops or disables a ring may give its memory to other uses as soon as it is told that it
+    /// is so.  What a dead process began there must have ended by then, and be answered.
+    fn pass_fence(&mut self, index: u16) -> Result<(), Closed> {
+        if !self.fence.is_shut() || self.running(index).is_none() {
+            return Ok(());
+        }
+        if !self.fence.wait_for_locks(&self.port, &self.socket) {
+            return Err(Closed::ByFrontEnd);
+        }
+        self.let_rings_go();
+        Ok(())
+    }
+
+    /// Lets the rings run that were held back, the control queue last: an abort must find what it is to abort.
+    fn let_rings_go(&self) {
+        for index in (0..QUEUES_MAX).rev() {
+            if let Some(Running { post, key, .. }) = self.running(index) {
+                let (done, answer) = mpsc::channel();
+                send(post, LetterKind::LetGo { key: *key, done });
+                let _ = answer.recv();
+            }
         }
     }
 

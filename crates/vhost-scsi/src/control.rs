@@ -10,6 +10,7 @@ use crate::quiesce::{Ending, Scope};
 use crate::response::ResponseCode;
 use memory::IoBuf;
 use scsi::Address;
+use scsi::opcode::Repeat;
 use slab::Slab;
 use target::LunMap;
 
@@ -20,6 +21,9 @@ const TASK_MANAGEMENT_BYTES: usize = 24;
 const NOTIFICATION_BYTES: usize = 16;
 const ABORT_TASK: u32 = 0;
 const LOGICAL_UNIT_RESET: u32 = 5;
+/// The functions there are, and whether each may be done again after the death of a process that may have done it.
+/// Both wait for what is in flight and change nothing, so they may.
+const FUNCTIONS: &[(u32, Repeat)] = &[(ABORT_TASK, Repeat::Harmless), (LOGICAL_UNIT_RESET, Repeat::Harmless)];
 /// Requests of one queue that may wait before it is left alone until one is answered.
 const WAITING_MAX: usize = 16;
 
@@ -68,7 +72,7 @@ impl Management {
 
 impl Queue {
     /// Takes one request of the control queue.
-    pub(crate) fn take_management(&mut self, head: u16, map: &LunMap) -> u64 {
+    pub(crate) fn take_management(&mut self, head: u16, again: bool, map: &LunMap) -> u64 {
         let (mut readable, mut writable) = (IoBuf::new(), IoBuf::new());
         let mut bytes = [0; TASK_MANAGEMENT_BYTES];
         if self.ring.chain(head, &self.view, &mut readable, &mut writable).is_err() {
@@ -78,6 +82,9 @@ impl Queue {
         let length = readable.copy_to(0, &mut bytes);
         let request = Reader { bytes, length };
         match request.word(0) {
+            Some(TYPE_TASK_MANAGEMENT) if again && !may_repeat(&request) => {
+                self.answer_management(head, Function::Rejected, &writable);
+            }
             Some(TYPE_TASK_MANAGEMENT) => self.manage(head, &request, map, writable),
             Some(TYPE_NOTIFICATION_QUERY | TYPE_NOTIFICATION_SUBSCRIBE) => {
                 self.notification(head, &request, map, &writable);
@@ -156,6 +163,12 @@ impl Queue {
         let written = response.copy_from(0, &[0, 0, 0, 0, code as u8]);
         self.push(head, u32::try_from(written).unwrap_or(0), &[response]);
     }
+}
+
+/// Whether a function that a dead process took may be done again; one that there is not is rejected anyway.
+fn may_repeat(request: &Reader) -> bool {
+    let row = FUNCTIONS.iter().find(|(function, _)| request.word(4) == Some(*function));
+    row.is_none_or(|&(_, repeat)| repeat == Repeat::Harmless)
 }
 
 /// A request of the control queue, as far as it came.

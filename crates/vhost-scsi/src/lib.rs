@@ -19,6 +19,8 @@ mod connection; // one socket, one guest
 mod control; // task management
 mod drain; // the end of all service
 mod endpoint; // one target's socket
+mod fence; // what rings wait for before they run
+mod holds; // the locks of what a target shows
 mod log_budget; // a bound on what a front end can have logged
 mod logging; // what a queue writes, for a migration
 mod losses; // lost writes, told to everyone concerned
@@ -37,6 +39,7 @@ mod worker; // all queues of one reactor
 pub use config_space::DeviceOffer;
 pub use drain::{LAST_COMMANDS, Undrained};
 pub use endpoint::{Bound, Endpoint, SOCKET_PATH_BYTES_MAX};
+pub use holds::{Left, MapChange};
 pub use port::TargetPort;
 pub use quiesce::Scope;
 pub use reactors::Reactors;

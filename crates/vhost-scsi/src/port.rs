@@ -6,6 +6,7 @@
 //! Never here: sockets.
 
 use crate::config_space::DeviceOffer;
+use crate::holds::Holds;
 use crate::log_budget::LogBudget;
 use exec::snapshot::Published;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -26,6 +27,8 @@ pub struct TargetPort {
     claim: Mutex<Claim>,
     device: Mutex<DeviceOffer>,
     released: Condvar,
+    /// What is locked while its rings run.
+    pub(crate) holds: Holds,
     /// What the target's front ends and guests can have logged.
     pub(crate) log: LogBudget,
 }
@@ -59,6 +62,7 @@ impl TargetPort {
             claim: Mutex::new(Claim::default()),
             device: Mutex::new(DeviceOffer::default()),
             released: Condvar::new(),
+            holds: Holds::default(),
             log: LogBudget::new(Instant::now()),
         }
     }
@@ -126,6 +130,8 @@ impl TargetPort {
     pub(crate) fn release(&self, client: u64) {
         let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
         if claim.as_ref().is_some_and(|holder| holder.client == client) {
+            // Before anyone else may run rings here, who then takes locks of his own.
+            self.holds.let_go();
             *claim = None;
             self.released.notify_all();
         }

@@ -28,6 +28,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 use target::io::{BackstoreError, Completed, Io, IoKind, Submitted, Submitter, Token};
 use target::{Answer, Decision, IoPlan, LunMap};
+use virtqueue::crash::{self, Point};
 use virtqueue::{RingError, SplitRing};
 
 /// Chains taken from one ring in one pass.
@@ -106,6 +107,14 @@ impl Common {
     }
 }
 
+/// A head that was taken from the ring.
+#[derive(Clone, Copy)]
+struct Head {
+    number: u16,
+    /// A process that died took it before, and may have done what it asks for, wholly or in part.
+    again: bool,
+}
+
 /// A command whose I/O is under way.
 struct Task {
     head: u16,
@@ -139,6 +148,8 @@ pub(crate) struct Queue {
     /// What the present kick descriptor is watched as.
     pub(crate) kick_tag: KickTag,
     pub(crate) enabled: bool,
+    /// Whether nothing may be taken yet: a process that died may still be at work on what this leads to.
+    pub(crate) held_back: bool,
     pub(crate) life: Life,
     /// Whether the worker looks at it in every round.
     pub(crate) active: bool,
@@ -150,6 +161,8 @@ pub(crate) struct Queue {
     map: Cached<LunMap>,
     /// Taken from the ring and not yet looked at.
     taken: VecDeque<u16>,
+    /// How many of those, from the first on, a process that died took before.
+    resubmitted: usize,
     /// Heads that were looked at since the start.
     looked_at: u64,
     tasks: Slab<Task>,
@@ -170,6 +183,7 @@ pub(crate) struct QueueParts {
     pub(crate) kick: Option<OwnedFd>,
     pub(crate) enabled: bool,
     pub(crate) logging: Option<Logging>,
+    pub(crate) held_back: bool,
 }
 
 impl Queue {
@@ -188,6 +202,7 @@ impl Queue {
             kick,
             enabled,
             logging,
+            held_back,
         } = parts;
         let map = Cached::new(port.map());
         losses.note_stores(map.get());
@@ -195,6 +210,7 @@ impl Queue {
             map,
             view: View::new(memory),
             taken: VecDeque::with_capacity(BATCH_MAX),
+            resubmitted: 0,
             looked_at: 0,
             tasks: Slab::new(),
             management: Management::default(),
@@ -211,6 +227,7 @@ impl Queue {
             tag,
             kick_tag: tag,
             enabled,
+            held_back,
             life: Life::Runs,
             active: false,
             dirty: false,
@@ -239,7 +256,7 @@ impl Queue {
             return false;
         };
         logging.line.cut();
-        if matches!(self.life, Life::Runs) {
+        if matches!(self.life, Life::Runs | Life::Drains { .. }) {
             self.life = Life::Broken;
         }
         true
@@ -268,15 +285,27 @@ impl Queue {
     /// Whether chains are taken from the ring now.
     fn takes(&self) -> bool {
         let may = self.kind != QueueKind::Event && !self.management.is_full();
-        self.enabled && may && self.lives()
+        may && !self.held_back
+            && match self.life {
+                Life::Runs => self.enabled || self.must_resubmit(),
+                Life::Drains { heads } => {
+                    let seen = self.looked_at + self.taken.len() as u64;
+                    seen < heads && (self.enabled || self.must_resubmit())
+                }
+                Life::Broken => false,
+                Life::Ends(_) => self.must_resubmit(),
+            }
     }
 
-    fn lives(&self) -> bool {
-        match self.life {
-            Life::Runs => true,
-            Life::Drains { heads } => self.looked_at + (self.taken.len() as u64) < heads,
-            Life::Broken | Life::Ends(_) => false,
-        }
+    /// Whether what a dead process took has to be done even though nothing new is taken: a queue is quiet when all
+    /// that anyone took is answered.  Not so the control queue while it waits for the others.
+    fn must_resubmit(&self) -> bool {
+        let may = match self.life {
+            Life::Runs | Life::Drains { .. } => self.kind == QueueKind::Request,
+            Life::Broken => false,
+            Life::Ends(_) => self.kind != QueueKind::Event,
+        };
+        may && !self.held_back && self.ring.resubmissions() > 0
     }
 
     /// Takes nothing more from now on, but what brings it to `heads` that it has looked at.
@@ -313,7 +342,8 @@ impl Queue {
 
     /// Whether nothing that was taken waits for an answer.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.taken.is_empty() && self.tasks.is_empty() && self.management.is_empty()
+        let nothing_taken = self.taken.is_empty() && !self.must_resubmit();
+        nothing_taken && self.tasks.is_empty() && self.management.is_empty()
     }
 
     /// Asks the driver for kicks; returns whether there is work already.
@@ -335,8 +365,10 @@ impl Queue {
     pub(crate) fn pass(&mut self, index: u32, common: &mut Common, submitter: &mut Submitter) -> bool {
         if self.taken.is_empty() && self.takes() {
             let mut heads = [0; BATCH_MAX];
+            let again = self.ring.resubmissions() > 0;
             match self.ring.pop_batch(&mut heads) {
                 Ok(count) => {
+                    self.resubmitted = if again { count } else { 0 };
                     self.taken.extend(heads.iter().take(count));
                     self.signs.note_if(count > 0);
                 }
@@ -353,9 +385,11 @@ impl Queue {
             && let Some(head) = self.taken.pop_front()
         {
             self.looked_at += 1;
+            let again = self.resubmitted > 0;
+            self.resubmitted = self.resubmitted.saturating_sub(1);
             let bytes = match self.kind {
-                QueueKind::Control => self.take_management(head, &map),
-                _ => self.take_request(index, head, &map, common, submitter),
+                QueueKind::Control => self.take_management(head, again, &map),
+                _ => self.take_request(index, Head { number: head, again }, &map, common, submitter),
             };
             bytes_left = bytes_left.saturating_sub(bytes);
         }
@@ -367,7 +401,11 @@ impl Queue {
             let (target, kind) = (self.port.wwn(), self.kind);
             tracing::warn!(target, ?kind, suppressed, %error, "the guest broke a ring; it is stopped");
         }
-        self.life = Life::Broken;
+        match self.life {
+            // What is left to do cannot be done; who waits for the end is told all the same.
+            Life::Ends(_) => self.held_back = true,
+            Life::Runs | Life::Drains { .. } | Life::Broken => self.life = Life::Broken,
+        }
         if let Some(err) = &self.err {
             // SAFETY: the queue keeps the descriptor open, and the worker's `retired` after it.
             unsafe { submitter.notify(err.as_fd()) }
@@ -380,6 +418,7 @@ impl Queue {
             // The whole lists, because a read that failed or fell short may have written anywhere in them.
             written.iter().for_each(|list| logging.log.mark_list(list));
         }
+        crash::pass(Point::Answered);
         self.ring.push_used(head, bytes);
         self.dirty = true;
     }
@@ -388,7 +427,7 @@ impl Queue {
     fn take_request(
         &mut self,
         index: u32,
-        head: u16,
+        Head { number: head, again }: Head,
         map: &LunMap,
         common: &mut Common,
         submitter: &mut Submitter,
@@ -412,6 +451,14 @@ impl Queue {
                 return 0;
             }
         };
+        if again && !target::may_repeat(&request.cdb) {
+            // Whether it was done nobody knows, and nothing else would be true.
+            let buffer_bytes = readable.bytes().saturating_add(writable.bytes());
+            let written = response::refuse(ResponseCode::Aborted, buffer_bytes, &response);
+            self.push(head, written, &[&response]);
+            common.give_back_all([readable, writable, response]);
+            return 0;
+        }
         let mut buffers = request::data(readable, writable);
         let buffer_bytes = buffers.data_in.bytes().saturating_add(buffers.data_out.bytes());
         let address = Address::decode(&request.lun);
@@ -483,7 +530,10 @@ impl Queue {
         let token = Token::new(token_number(index, key));
         let io = Io { kind: plan.kind, offset: plan.offset, buffer };
         let channel = common.channels.of(plan.store);
-        match common.channels.submit(channel, submitter, io, token) {
+        crash::pass(Point::Submitting);
+        let submitted = common.channels.submit(channel, submitter, io, token);
+        crash::pass(Point::Submitted);
+        match submitted {
             Submitted::Queued => 0,
             Submitted::Done(completed) => {
                 self.finish(completed, common);
@@ -494,6 +544,7 @@ impl Queue {
 
     /// Answers the task whose I/O has ended.
     pub(crate) fn finish(&mut self, completed: Completed, common: &mut Common) {
+        crash::pass(Point::Completed);
         let Completed { token, buffer, result } = completed;
         let (_, key) = token_parts(token.redeem());
         // The token is the only way here, and it comes once.

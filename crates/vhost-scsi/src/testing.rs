@@ -72,6 +72,7 @@ impl Bench {
             kick: None,
             enabled: true,
             logging: None,
+            held_back: false,
         });
         let (key, started) = mpsc::channel();
         send(&self.post, LetterKind::Start { parts, key });

@@ -23,6 +23,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 use target::io::Submitter;
 use virtqueue::RingError;
+use virtqueue::crash::{self, Point};
 
 /// How often a ring without a kick descriptor is looked at while its reactor sleeps.
 const POLLED_RING_INTERVAL: Duration = Duration::from_millis(1);
@@ -56,6 +57,11 @@ pub(crate) enum LetterKind {
     Enable {
         key: QueueKey,
         enabled: bool,
+        done: mpsc::Sender<()>,
+    },
+    /// Lets a queue that was held back take from its ring; `done` is told when it is so.
+    LetGo {
+        key: QueueKey,
         done: mpsc::Sender<()>,
     },
     SetCall {
@@ -311,6 +317,7 @@ impl Worker {
             && queue.ring.publish()
             && let Some(call) = &queue.call
         {
+            crash::pass(Point::Silent);
             // SAFETY: the queue keeps the descriptor open; a descriptor that is replaced stays in `retired`
             // until what was queued with it has been handed over.
             unsafe { submitter.notify(call.as_fd()) }
@@ -448,6 +455,13 @@ impl Work for Worker {
             }
             LetterKind::Stop { key, stopped } => self.stop(key, stopped),
             LetterKind::Enable { key, enabled, done } => self.enable(key, enabled, done),
+            LetterKind::LetGo { key, done } => {
+                if let Some(queue) = self.queue(key) {
+                    queue.held_back = false;
+                    self.activate(key.0.key);
+                }
+                let _ = done.send(());
+            }
             LetterKind::SetCall { key, call } => {
                 if let Some(queue) = self.queue(key) {
                     let old = std::mem::replace(&mut queue.call, call);

@@ -74,8 +74,10 @@ fn a_backstore_that_was_taken_away_is_closed_though_its_guest_is_idle() {
     let rig = Rig::new(&[unit]);
     let mut guest = rig.boot(Options::default());
     assert!(guest.execute(&commands::read_10(lun_0(), 0, 1, 512)).unwrap().is_good());
-    rig.endpoint.port().map().publish(LunMap::default());
+    let left = rig.endpoint.port().change_map().publish(LunMap::default());
+    assert_eq!(left.len(), 1);
     rig.reactors.quiesce(Scope { store: Some(id), ..Scope::default() }, Some(id));
+    drop(left);
     let again = FileStore::open(&FileOptions { path, create: None, write_back: true });
     assert!(again.is_ok(), "{:?}", again.err());
 }

@@ -33,6 +33,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
 use memory::Mapping;
 use rustix::fs::{MemfdFlags, SealFlags};
 
+use crate::crash::{self, Point};
 use crate::error::{InflightError, RingError};
 use crate::ring::QUEUE_ENTRIES_MAX;
 
@@ -189,6 +190,7 @@ impl InflightQueue {
     pub(crate) fn take(&mut self, head: u16) {
         let entry = self.entry(head);
         self.u64_at(entry + COUNTER_OFFSET).store(self.counter.to_le(), Ordering::Relaxed);
+        crash::pass(Point::Counted);
         self.u8_at(entry + INFLIGHT_OFFSET).store(1, Ordering::Release);
         self.counter = self.counter.wrapping_add(1);
     }
@@ -198,6 +200,7 @@ impl InflightQueue {
     pub(crate) fn link(&mut self, head: u16) {
         let entry = self.entry(head);
         self.u16_at(entry + NEXT_OFFSET).store(self.last_batch_head.to_le(), Ordering::Relaxed);
+        crash::pass(Point::HalfLinked);
         self.u16_at(LAST_BATCH_HEAD_OFFSET).store(head.to_le(), Ordering::Release);
         self.last_batch_head = head;
     }
@@ -207,7 +210,9 @@ impl InflightQueue {
     pub(crate) fn commit(&mut self, batch: &[u16], used_index: u16) {
         for &head in batch {
             self.u8_at(self.entry(head) + INFLIGHT_OFFSET).store(0, Ordering::Release);
+            crash::pass(Point::Committing);
         }
+        crash::pass(Point::Cleared);
         self.u16_at(USED_INDEX_OFFSET).store(used_index.to_le(), Ordering::Release);
     }
 
@@ -234,9 +239,11 @@ impl InflightQueue {
             }
             let entry = self.entry(head);
             self.u8_at(entry + INFLIGHT_OFFSET).store(0, Ordering::Release);
+            crash::pass(Point::Repairing);
             head = u16::from_le(self.u16_at(entry + NEXT_OFFSET).load(Ordering::Relaxed));
         }
         self.u16_at(USED_INDEX_OFFSET).store(used_index.to_le(), Ordering::Release);
+        crash::pass(Point::Repaired);
         self.last_batch_head = last_batch_head;
         self.unanswered(entries)
     }
@@ -264,6 +271,7 @@ impl InflightQueue {
         self.u16_at(VERSION_OFFSET).store(0, Ordering::Release);
         for head in 0..self.entries {
             self.u8_at(self.entry(head) + INFLIGHT_OFFSET).store(0, Ordering::Release);
+            crash::pass(Point::Clearing);
         }
         self.u64_at(0).store(0, Ordering::Relaxed); // Features: there are none.
         self.u16_at(DESC_NUM_OFFSET).store(self.entries.to_le(), Ordering::Relaxed);

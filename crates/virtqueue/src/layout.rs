@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use memory::{DirtyLog, GuestAddress, GuestMemory, HostRange, IoBuf, RegionHint, UserAddress, View};
 
+use crate::crash::{self, Point};
 use crate::error::{RingError, RingPart};
 use crate::ring::{QUEUE_ENTRIES_MAX, RingConfig};
 
@@ -206,6 +207,7 @@ impl RingMemory {
         unsafe {
             let element = self.used.as_ptr().add(offset).cast::<u32>();
             element.write_volatile(u32::from(head).to_le());
+            crash::pass(Point::HalfUsed);
             element.add(1).write_volatile(bytes.to_le());
         }
         self.mark(offset, USED_ELEMENT_BYTES);

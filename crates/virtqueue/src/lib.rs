@@ -23,6 +23,7 @@
 //! are read, never read twice; no loop is longer than the ring or a named limit.
 
 mod chain; // one head -> scatter lists
+pub mod crash; // where tests let the process die
 mod error; // what the other side can do wrong
 mod heads; // which heads are out
 mod inflight; // the region that outlives us

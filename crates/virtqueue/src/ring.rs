@@ -20,6 +20,7 @@ use std::sync::atomic::{Ordering, fence};
 use memory::{DirtyLog, GuestAddress, GuestMemory, IoBuf, RegionHint, UserAddress, View};
 
 use crate::chain::{self, Buffers};
+use crate::crash::{self, Point};
 use crate::error::{ChainError, RingError};
 use crate::heads::{Heads, State};
 use crate::inflight::{InflightQueue, Resumption};
@@ -172,6 +173,7 @@ impl SplitRing {
             taken += 1;
             self.next_avail = self.next_avail.wrapping_add(1);
         }
+        crash::pass(Point::Popped);
         Ok(taken)
     }
 
@@ -214,10 +216,12 @@ impl SplitRing {
         let is_ours = self.heads.advance(head, State::Taken, State::Answered);
         assert!(is_ours, "head {head} is not in flight, or was answered before");
         self.ring.write_used(self.next_used, head, bytes_written);
+        crash::pass(Point::Used);
         self.next_used = self.next_used.wrapping_add(1);
         if let Some(inflight) = &mut self.inflight {
             inflight.link(head);
         }
+        crash::pass(Point::Linked);
         self.pending.push(head);
     }
 
@@ -229,7 +233,9 @@ impl SplitRing {
             return false;
         }
         let old = self.published;
+        crash::pass(Point::Showing);
         self.ring.store_used_index(self.next_used);
+        crash::pass(Point::Shown);
         self.published = self.next_used;
         for &head in &self.pending {
             // The driver may offer it again from now on.
@@ -238,6 +244,7 @@ impl SplitRing {
         if let Some(inflight) = &mut self.inflight {
             inflight.commit(&self.pending, self.published);
         }
+        crash::pass(Point::Committed);
         self.pending.clear();
         self.wants_notification(old)
     }
@@ -358,6 +365,7 @@ impl SplitRing {
             let Some(head) = self.resubmissions.pop() else { break };
             *place = head;
             taken += 1;
+            crash::pass(Point::PoppedAgain);
         }
         taken
     }
@@ -371,9 +379,11 @@ impl SplitRing {
         if !self.heads.advance(head, State::Free, State::Taken) {
             return Err(RingError::HeadInFlight { head });
         }
+        crash::pass(Point::Seen);
         if let Some(inflight) = &mut self.inflight {
             inflight.take(head);
         }
+        crash::pass(Point::Taken);
         Ok(())
     }
 

@@ -15,7 +15,8 @@ use crate::directories::guest_socket;
 use crate::service_manager;
 use crate::start_error::StartError;
 use crate::watchdog::Probe;
-use fault::socket_fault;
+use backstore::{Hold, HostLock};
+use fault::{locked_fault, socket_fault};
 use medium::Opened;
 use model::{BackstoreId, Step, Wwn};
 use state::State;
@@ -47,6 +48,8 @@ pub struct Ready {
     steps: Vec<Step>,
     opened: BTreeMap<BackstoreId, Opened>,
     sockets: BTreeMap<Wwn, Bound>,
+    /// The locks of what guests that run are to be shown.
+    holds: Vec<Hold>,
 }
 
 /// I/O to wait for after a commit.
@@ -56,6 +59,8 @@ pub(super) struct Farewell {
     close: Option<u64>,
     /// What keeps the backstore open until then.
     last: Option<Opened>,
+    /// What keeps it locked until then.
+    hold: Option<Hold>,
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -83,30 +88,37 @@ impl RunningMachine {
         lock(&self.state)
     }
 
-    /// Looks for what is missing, as long as something is.
-    fn seek_missing(&self) {
-        if self.state().missing().is_empty() || self.seeking.swap(true, Ordering::SeqCst) {
+    /// Looks for what is missing or locked by another process, as long as something is.
+    fn seek(&self) {
+        if !self.state().seeks() || self.seeking.swap(true, Ordering::SeqCst) {
             return;
         }
         let (state, seeking) = (Arc::clone(&self.state), Arc::clone(&self.seeking));
+        let reactors = Arc::clone(&self.reactors);
         let spawned = std::thread::Builder::new().name("seek".into()).spawn(move || {
             loop {
                 std::thread::sleep(SEEK_INTERVAL);
                 let missing = lock(&state).missing();
                 let mut appeared = false;
                 for backstore in &missing {
-                    if let Some(opened) = medium::open_if_there(backstore)
-                        && lock(&state).appear(backstore, opened)
-                    {
+                    let Some(opened) = medium::open_if_there(backstore) else { continue };
+                    // Held until guests that run have been shown it, whose targets then hold it too.
+                    let _hold = opened.host_lock().and_then(HostLock::try_hold);
+                    if lock(&state).appear(backstore, opened) {
                         tracing::info!("storage object {} has appeared and is served", backstore.id());
                         appeared = true;
                     }
                 }
+                let withheld = lock(&state).withheld();
+                let holds: Vec<Hold> = withheld.iter().filter_map(HostLock::try_hold).collect();
+                let farewells = lock(&state).show_withheld();
+                drop(holds);
+                wait_for(&reactors, farewells);
                 let state = lock(&state);
                 if appeared {
                     service_manager::serves(&state.live(|_| PathBuf::new()));
                 }
-                if state.missing().is_empty() {
+                if !state.seeks() {
                     // Under the lock, so that whoever finds something missing after this starts anew.
                     seeking.store(false, Ordering::SeqCst);
                     return;
@@ -131,13 +143,7 @@ impl RunningMachine {
         let reactors = Arc::clone(&self.reactors);
         let (done, quiet) = mpsc::channel();
         let wait = move || {
-            for Farewell { scope, close, last } in farewells {
-                reactors.quiesce(scope, close);
-                if let Some(error) = last.as_ref().and_then(Opened::settle) {
-                    tracing::error!("{error}");
-                }
-                drop(last);
-            }
+            wait_for(&reactors, farewells);
             let _ = done.send(());
         };
         if std::thread::Builder::new().name("farewell".into()).spawn(wait).is_ok() {
@@ -146,11 +152,22 @@ impl RunningMachine {
     }
 }
 
+fn wait_for(reactors: &Reactors, farewells: Vec<Farewell>) {
+    for Farewell { scope, close, last, hold } in farewells {
+        reactors.quiesce(scope, close);
+        if let Some(error) = last.as_ref().and_then(Opened::settle) {
+            tracing::error!("{error}");
+        }
+        drop((last, hold));
+    }
+}
+
 impl Machine for RunningMachine {
     type Prepared = Ready;
 
     fn prepare(&self, steps: &[Step], occasion: Occasion) -> Result<Ready, Fault> {
-        let mut ready = Ready { steps: steps.to_vec(), opened: BTreeMap::new(), sockets: BTreeMap::new() };
+        let (opened, sockets, holds) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let mut ready = Ready { steps: steps.to_vec(), opened, sockets, holds };
         for (done, step) in steps.iter().enumerate() {
             if occasion == Occasion::Restore {
                 service_manager::restoring(done, steps.len());
@@ -184,6 +201,14 @@ impl Machine for RunningMachine {
                         kind: FaultKind::Caller,
                     });
                 }
+                Step::MapLun { wwn, backstore, .. } if self.state().is_running(wwn) => {
+                    let opening = ready.opened.get(backstore);
+                    let lock = opening.and_then(Opened::host_lock).cloned();
+                    if let Some(lock) = lock.or_else(|| self.state().host_lock(backstore)) {
+                        let held = lock.try_hold();
+                        ready.holds.push(held.ok_or_else(|| locked_fault(backstore, lock.path()))?);
+                    }
+                }
                 Step::UpdateBackstore(backstore) => self.state().must_hold_blocks_of(backstore)?,
                 _ => {}
             }
@@ -196,7 +221,7 @@ impl Machine for RunningMachine {
     }
 
     fn commit(&self, prepared: Ready) {
-        let Ready { steps, mut opened, mut sockets } = prepared;
+        let Ready { steps, mut opened, mut sockets, holds } = prepared;
         for opened in opened.values_mut() {
             opened.keep();
         }
@@ -205,10 +230,12 @@ impl Machine for RunningMachine {
         for step in &steps {
             farewells.extend(state.take_step(step, &mut opened));
         }
-        state.publish();
+        farewells.extend(state.publish());
         state.serve(&mut sockets, &self.reactors);
         drop(state);
-        self.seek_missing();
+        // What came of them, targets hold.
+        drop(holds);
+        self.seek();
         self.say_farewell(farewells);
     }
 

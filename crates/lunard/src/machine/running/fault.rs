@@ -86,6 +86,14 @@ pub(super) fn open_fault(kind: Kind, error: OpenError) -> Fault {
     }
 }
 
+/// The fault of a LUN for a guest that runs, on what another process has locked.
+pub(super) fn locked_fault(id: &BackstoreId, path: &Path) -> Fault {
+    caller(
+        format!("Could not map {id} for a guest that runs: another process has locked {}", path.display()),
+        Some("look for another lunard, or QEMU with the image: fuser, lslocks".into()),
+    )
+}
+
 /// Names the user that was refused and the group that would help.
 fn denied(path: &Path) -> Fault {
     let uid = Uid::effective();

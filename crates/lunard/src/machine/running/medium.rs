@@ -8,7 +8,7 @@
 use super::fault::{needs_size, not_whole_blocks, open_fault};
 use crate::machine::{Fault, Found, LiveDevice, Occasion};
 use backstore::{
-    Backstore as _, BlockDevice, BlockOptions, FileOptions, FileStore, NewFile, OpenError, Ramdisk,
+    Backstore as _, BlockDevice, BlockOptions, FileOptions, FileStore, HostLock, NewFile, OpenError, Ramdisk,
 };
 use model::{Backstore, BackstoreId, Key, Kind, Medium, Step};
 use rustix::fs::{major, minor};
@@ -17,7 +17,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use target::Store;
+
+/// How long to wait for a process that was killed a moment ago, and whose I/O may still be under way.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 /// The logical block of a file where nothing else is said, in bytes.
 const FILE_BLOCK_BYTES: u32 = 512;
@@ -71,6 +76,25 @@ impl Opened {
         if tail != 0 {
             self.notes.push(format!("{path} ends within a block: its last {tail} bytes are not used"));
         }
+    }
+
+    /// The lock that guests' rings hold, where there is one.
+    pub(super) fn host_lock(&self) -> Option<&Arc<HostLock>> {
+        self.store.as_ref()?.backstore.host_lock()
+    }
+
+    /// Takes the lock and lets go of it again: whoever makes a storage object is told at once that another process
+    /// uses the medium, and not when a guest begins to wait for it.
+    fn must_be_free(&self) -> Result<(), OpenError> {
+        let Some(lock) = self.host_lock() else { return Ok(()) };
+        let start = Instant::now();
+        while lock.try_hold().is_none() {
+            if start.elapsed() >= LOCK_PATIENCE {
+                return Err(OpenError::Busy(lock.path().to_path_buf()));
+            }
+            std::thread::sleep(LOCK_RETRY);
+        }
+        Ok(())
     }
 
     /// Brings a file's cached writes to the disk, before its cache is given up or it is closed.  Returns what is
@@ -133,6 +157,7 @@ pub(super) fn open(backstore: &Backstore, occasion: Occasion) -> Result<Opened, 
         Err(error) => return missing_or_fault(backstore.kind(), error, occasion),
     };
     if occasion == Occasion::Change {
+        opened.must_be_free().map_err(|error| open_fault(backstore.kind(), error))?;
         opened.note_what_differs(backstore, wanted_size);
     }
     Ok(opened)

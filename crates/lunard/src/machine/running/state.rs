@@ -9,6 +9,7 @@ use super::Farewell;
 use super::fault::block_within_sector;
 use super::medium::Opened;
 use crate::machine::{Fault, Live, LiveBackstore, LiveTarget};
+use backstore::HostLock;
 use model::{
     Backstore, BackstoreId, Key, Kind, Lun, OptionKey, RelativePort, Step, TargetOptions, TpgTag, Wwn,
 };
@@ -21,7 +22,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{Group, LogicalUnit, LunMap, Mapping, UnitFlags};
-use vhost_scsi::{Bound, DeviceOffer, Endpoint, Reactors, Scope, TargetPort, Undrained};
+use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
 /// Who LIO's disks say made them.
 const VENDOR: &str = "LIO-ORG";
@@ -37,6 +38,10 @@ pub(super) struct State {
     targets: BTreeMap<Wwn, Target>,
     /// Targets whose map is to be published anew.
     changed: BTreeSet<Wwn>,
+    /// What targets whose rings run are not shown, because another process has locked it.
+    withheld: BTreeSet<(Wwn, BackstoreId)>,
+    /// What is to be waited for after the next [`State::publish`].
+    left: Vec<Farewell>,
 }
 
 struct Unit {
@@ -60,6 +65,16 @@ struct Tpg {
 impl State {
     pub(super) fn is_connected(&self, wwn: &Wwn) -> bool {
         self.targets.get(wwn).is_some_and(|target| target.port.connections() > 0)
+    }
+
+    /// Whether rings of a target run, which may lead only to what is locked.
+    pub(super) fn is_running(&self, wwn: &Wwn) -> bool {
+        self.targets.get(wwn).is_some_and(|target| target.port.is_running())
+    }
+
+    /// The lock of a backstore, where it is open and has one.
+    pub(super) fn host_lock(&self, id: &BackstoreId) -> Option<Arc<HostLock>> {
+        self.units.get(id)?.opened.host_lock().cloned()
     }
 
     /// Refuses a logical block that the open medium cannot read or write by itself.
@@ -113,11 +128,13 @@ impl State {
             Step::RemoveTarget(wwn) => {
                 let target = self.targets.remove(wwn)?;
                 // A front end that came in the meantime may still run rings: they must find nothing any more.
-                target.port.map().publish(LunMap::default());
+                let left = target.port.change_map().publish(LunMap::default());
+                self.left.extend(left.into_iter().map(|left| unlock_later(&target.port, left)));
                 Some(Farewell {
                     scope: Scope { port: Some(target.port.id()), ..Scope::default() },
                     close: None,
                     last: None,
+                    hold: None,
                 })
             }
             Step::CreateTpg { wwn, tag, relative_port, .. } => {
@@ -143,7 +160,7 @@ impl State {
                     lun: Some(lun.get()),
                     ..Scope::default()
                 };
-                Some(Farewell { scope, close: None, last: None })
+                Some(Farewell { scope, close: None, last: None, hold: None })
             }
         }
     }
@@ -197,24 +214,64 @@ impl State {
         unit.logical_unit = logical_unit(backstore, &opened);
         unit.opened = opened;
         self.mark_shown(&id);
-        self.publish();
+        // Nothing of a target is left behind by what it is shown anew.
+        let farewells = self.publish();
+        self.left = farewells;
         true
     }
 
-    /// Shows guests what the steps made.
-    pub(super) fn publish(&mut self) {
-        for wwn in std::mem::take(&mut self.changed) {
-            if let Some(target) = self.targets.get(&wwn) {
-                target.port.map().publish(self.map_of(&wwn, target));
-            }
-        }
+    /// Whether anything is missing, or withheld from a guest.
+    pub(super) fn seeks(&self) -> bool {
+        !self.withheld.is_empty() || self.units.values().any(|unit| unit.opened.store.is_none())
     }
 
-    fn map_of(&self, wwn: &Wwn, target: &Target) -> LunMap {
-        let mut map = LunMap::default();
+    /// The locks that would let guests see what is withheld from them.
+    pub(super) fn withheld(&self) -> Vec<Arc<HostLock>> {
+        self.withheld.iter().filter_map(|(_, id)| self.host_lock(id)).collect()
+    }
+
+    /// Shows guests what was withheld, where this process has the lock by now.
+    pub(super) fn show_withheld(&mut self) -> Vec<Farewell> {
+        self.changed.extend(self.withheld.iter().map(|(wwn, _)| wwn.clone()));
+        self.publish()
+    }
+
+    /// Shows guests what the steps made.  Returns what has to be waited for before it is unlocked.
+    pub(super) fn publish(&mut self) -> Vec<Farewell> {
+        for wwn in std::mem::take(&mut self.changed) {
+            let before = self.withheld.clone();
+            self.withheld.retain(|(of, _)| *of != wwn);
+            let Some(target) = self.targets.get(&wwn) else { continue };
+            let mut change = target.port.change_map();
+            let (map, withheld) = self.map_of(&wwn, target, &mut change);
+            let left = change.publish(map).into_iter().map(|left| unlock_later(&target.port, left));
+            self.left.extend(left);
+            for id in withheld {
+                if !before.contains(&(wwn.clone(), id.clone())) {
+                    tracing::warn!(
+                        "{id} is not shown to the guest of {wwn}: another process has locked it; look for another \
+                         lunard, or QEMU with the image"
+                    );
+                }
+                self.withheld.insert((wwn.clone(), id));
+            }
+        }
+        std::mem::take(&mut self.left)
+    }
+
+    /// What a target shows, and what it has to withhold.
+    fn map_of(&self, wwn: &Wwn, target: &Target, change: &mut MapChange<'_>) -> (LunMap, Vec<BackstoreId>) {
+        let (mut map, mut withheld) = (LunMap::default(), Vec::new());
         for (tag, tpg) in &target.tpgs {
             let units = tpg.luns.iter().filter_map(|(lun, (id, write_protect))| {
-                let unit = Arc::clone(&self.units.get(id)?.logical_unit);
+                let unit = self.units.get(id)?;
+                let unit = match &unit.opened.store {
+                    Some(store) if !change.may_show(store) => {
+                        withheld.push(id.clone());
+                        unit.not_ready()
+                    }
+                    _ => Arc::clone(&unit.logical_unit),
+                };
                 Some((scsi::Lun::new(lun.get())?, Mapping { unit, write_protect: *write_protect }))
             });
             let port = Port {
@@ -226,7 +283,7 @@ impl State {
             };
             map.insert(tag.get(), Group::new(port, units));
         }
-        map
+        (map, withheld)
     }
 
     /// Lets front ends in where the map is whole.
@@ -278,6 +335,12 @@ impl State {
 }
 
 impl Unit {
+    /// The unit as a guest sees it while another process has its medium.
+    fn not_ready(&self) -> Arc<LogicalUnit> {
+        let LogicalUnit { identity, geometry, flags, .. } = &*self.logical_unit;
+        Arc::new(LogicalUnit::missing(identity.clone(), geometry.block_bytes, *flags))
+    }
+
     fn live(&self) -> LiveBackstore {
         let flags = self.logical_unit.flags;
         let known = self.backstore.medium.size_bytes().unwrap_or(0);
@@ -307,11 +370,17 @@ fn offer(options: &TargetOptions) -> DeviceOffer {
     }
 }
 
+/// Lets go of the lock of what a target shows no more when its last I/O there has ended.
+fn unlock_later(port: &TargetPort, left: Left) -> Farewell {
+    let scope = Scope { port: Some(port.id()), store: Some(left.store), ..Scope::default() };
+    Farewell { scope, close: None, last: None, hold: Some(left.hold) }
+}
+
 /// What to wait for before a medium may close.
 fn farewell(opened: Opened) -> Option<Farewell> {
     let store = opened.store.as_ref()?.id;
     let scope = Scope { store: Some(store), ..Scope::default() };
-    Some(Farewell { scope, close: Some(store), last: Some(opened) })
+    Some(Farewell { scope, close: Some(store), last: Some(opened), hold: None })
 }
 
 fn logical_unit(backstore: &Backstore, opened: &Opened) -> Arc<LogicalUnit> {
