@@ -11,7 +11,7 @@
 use crate::input::Input;
 use crate::memory::{Guest as Memory, memory_file};
 use crate::messages::{Kind, Piece, message, protocol_features};
-use initiator::{Guest, LunAddress, Options, commands};
+use initiator::{Error, Guest, LunAddress, Options, commands};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::net::{
@@ -77,8 +77,7 @@ impl World {
         let answer = self.beside.execute(&read).expect("the guest beside is served");
         assert!(answer.is_good() && answer.data_in == self.pattern, "the guest beside reads something else");
         if self.inputs.is_multiple_of(GOOD_EVERY) {
-            let options = Options::default().patience(PATIENCE);
-            let mut good = Guest::boot(&self.path, options).expect("the next front end is served");
+            let mut good = self.boot();
             let answer = good.execute(&commands::inquiry(LunAddress::unit(1, 0), 36)).expect("an answer");
             assert!(answer.is_good());
             drop(good);
@@ -98,6 +97,17 @@ impl World {
             }
         }
         self.inputs += 1;
+    }
+
+    /// A good front end, which may come too early: eight that have gone are to be noticed first.
+    fn boot(&self) -> Guest {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match Guest::boot(&self.path, Options::default().patience(PATIENCE)) {
+                Err(Error::Closed { .. }) if Instant::now() < end => std::thread::yield_now(),
+                outcome => return outcome.expect("the next front end is served"),
+            }
+        }
     }
 
     fn wait(&self, otherwise: &str, holds: impl Fn(&Self) -> bool) {
@@ -180,6 +190,19 @@ impl<'a, 'b> FrontEnd<'a, 'b> {
             if self.reads {
                 let mut answer = [0_u8; 4096];
                 let _ = recv(&self.socket, &mut answer[..], RecvFlags::DONTWAIT);
+            }
+        }
+        self.leave();
+    }
+
+    /// Says no more, and waits until the other side has noticed.
+    fn leave(&self) {
+        let _ = self.socket.shutdown(std::net::Shutdown::Write);
+        self.socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let mut answer = [0_u8; 4096];
+        while let Ok((bytes, _)) = recv(&self.socket, &mut answer[..], RecvFlags::empty()) {
+            if bytes == 0 {
+                return;
             }
         }
     }
