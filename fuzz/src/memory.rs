@@ -87,6 +87,11 @@ impl Guest {
         }
     }
 
+    /// Whether the file was ever cut short.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+
     /// The file itself.
     pub(crate) fn file(&self) -> &File {
         &self.file

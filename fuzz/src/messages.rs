@@ -75,10 +75,10 @@ pub(crate) fn message(input: &mut Input<'_>) -> Vec<Piece> {
     cut(input, bytes, fds)
 }
 
-/// The message that makes refusals survivable: every protocol feature, acknowledgements among them.
+/// The message that makes refusals survivable: protocol features that are offered, acknowledgements among them.
 pub(crate) fn protocol_features() -> Piece {
     let mut bytes: Vec<u8> = [16_u32, 1, 8].iter().flat_map(|word| word.to_le_bytes()).collect();
-    bytes.extend(0x1_b22b_u64.to_le_bytes());
+    bytes.extend(0x1_b209_u64.to_le_bytes());
     Piece { bytes, kinds: Vec::new() }
 }
 
@@ -133,7 +133,7 @@ fn body(input: &mut Input<'_>) -> (u32, Vec<u8>, Vec<Kind>) {
             let features = if input.rarely(4) { input.u64() } else { 0x1_7100_0006 };
             (2, longs(&[features]), vec![])
         }
-        16 => (16, longs(&[if input.rarely(2) { input.u64() } else { 0x1_b22b }]), vec![]),
+        16 => (16, longs(&[if input.rarely(2) { input.u64() } else { 0x1_b209 }]), vec![]),
         17..19 => memory_table(input),
         19 => {
             let request = input.pick(&[37_u32, 38]);

@@ -28,8 +28,11 @@ const FOLDERS: &[(&str, Duration)] = &[
     ("conformance", Duration::from_secs(1200)),
     ("tools", Duration::from_secs(600)),
     ("faults", Duration::from_secs(900)),
-    ("fuzz", Duration::from_secs(400)),
 ];
+
+/// The package of the fuzz targets, whose tests run the kept corpora.
+const FUZZ: &str = "fuzz";
+const FUZZ_LIMIT: Duration = Duration::from_secs(400);
 
 /// How a level ended.
 #[derive(Debug)]
@@ -91,6 +94,7 @@ fn test(report: &mut Report, metadata: &Metadata) {
     for &(folder, limit) in FOLDERS {
         run_stories(report, folder, &in_folder(&targets, folder), limit);
     }
+    report.level("fuzz", || visibly(cargo().args(["test", "--no-fail-fast", "--package", FUZZ]), FUZZ_LIMIT));
     report.skip("speed", "figures are compared by hand: no machine of continuous integration is quiet");
 }
 
@@ -122,10 +126,10 @@ fn run_stories(report: &mut Report, level: &str, names: &[&str], limit: Duration
     });
 }
 
-/// Cargo, about to test all but the stories.
+/// Cargo, about to test all but what has a level of its own.
 fn crates() -> Command {
     let mut tests = cargo();
-    tests.args(["test", "--no-fail-fast", "--workspace", "--exclude", STORIES]);
+    tests.args(["test", "--no-fail-fast", "--workspace", "--exclude", STORIES, "--exclude", FUZZ]);
     tests
 }
 

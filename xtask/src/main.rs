@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Lunar's chores: `cargo xtask demo`, `test`, `bench`, `tidy`, `setup`.
+//! Lunar's chores: `cargo xtask demo`, `test`, `fuzz`, `bench`, `tidy`, `setup`.
 //!
 //! Above: developers, users who try Lunar, and continuous integration.
 //! Below: cargo, apt, and the harness of the stories.
@@ -13,6 +13,7 @@ mod tidy;
 
 mod bench;
 mod demo;
+mod fuzz;
 mod levels;
 
 use anyhow::Result;
@@ -33,6 +34,12 @@ enum Chore {
     Demo,
     /// Install what is missing and run every level of tests that fits this machine
     Test,
+    /// Run fuzz targets under libFuzzer, with AddressSanitizer, from the kept corpus on
+    ///
+    /// Installs cargo-fuzz from crates.io if it is not there, and builds with RUSTC_BOOTSTRAP=1, so that a stable
+    /// compiler does.  An input that breaks a promise ends the run and is kept in target/fuzz-findings; what was
+    /// found on the way is in target/fuzz-corpus, and --minimize brings it into fuzz/corpus.
+    Fuzz(fuzz::Wanted),
     /// Measure Lunar beside a peer and fio, or another figure (`speed`, `inflight`, `guest`, `lines`)
     Bench {
         /// The figure and its options, as the program `bench` takes them; `speed` if nothing is said
@@ -60,6 +67,7 @@ fn perform(chore: &Chore) -> Result<()> {
     match chore {
         Chore::Demo => demo::show(),
         Chore::Test => levels::run(),
+        Chore::Fuzz(wanted) => fuzz::run(wanted),
         Chore::Bench { words } => bench::run(words),
         Chore::Tidy => tidy::check(),
         Chore::Setup => setup::prepare(setup::For::Test),

@@ -13,4 +13,5 @@
 
 pub mod mailbox;
 pub mod snapshot;
+mod sync; // what threads meet at
 pub mod timer;

@@ -335,9 +335,9 @@ impl Queue {
         self.looked_at + (self.taken.len() + waiting) as u64
     }
 
-    /// Whether that many heads have been looked at, or no more will be.
+    /// Whether that many heads have been looked at, or there are no more: a driver may move its index back.
     pub(crate) fn has_looked_at(&self, heads: u64) -> bool {
-        self.looked_at >= heads || (self.taken.is_empty() && !self.takes())
+        self.looked_at >= heads || !self.has_work()
     }
 
     /// Whether nothing that was taken waits for an answer.

@@ -160,16 +160,21 @@ fn memory_that_a_ring_lies_in_stays_when_its_removal_is_refused() {
 
 /// Offers a read of nearly 64 MiB, all of it into the same 64 KiB, without a kick.
 fn offer_large_read(guest: &mut Guest) {
+    offer_read_of(guest, 1000);
+}
+
+/// Offers a read of nearly so many times 64 KiB, all of it into the same 64 KiB, without a kick.
+fn offer_read_of(guest: &mut Guest, pieces: u32) {
     let memory = Arc::clone(guest.memory());
     let header = memory.allocate(51, 16).unwrap();
-    header.write(0, &commands::read_16(lun_0(), 0, 127_000, 0).readable(1)).unwrap();
+    header.write(0, &commands::read_16(lun_0(), 0, 127 * pieces, 0).readable(1)).unwrap();
     let (response, data) = (memory.allocate(108, 16).unwrap(), memory.allocate(65_536, 4096).unwrap());
     let table = memory.allocate(16 * 1026, 16).unwrap();
     let mut buffers = vec![
         Buffer { address: header.address(), bytes: 51, writable: false },
         Buffer { address: response.address(), bytes: 108, writable: true },
     ];
-    buffers.extend((0..1000).map(|_| Buffer { address: data.address(), bytes: 65_536, writable: true }));
+    buffers.extend((0..pieces).map(|_| Buffer { address: data.address(), bytes: 65_536, writable: true }));
     guest.request_queue(0).unwrap().exchange.ring.offer_indirect(&buffers, &table).unwrap();
     std::mem::forget((header, response, data, table));
 }
@@ -193,4 +198,36 @@ fn a_reset_over_a_full_ring_of_large_reads_holds_up_nobody_else() {
     let waited = begin.elapsed();
     println!("waited {waited:?}");
     assert!(waited < Duration::from_secs(5), "{waited:?}"); // Unoptimized: 0.2 s a command.
+}
+
+/// A reset waits until what guests had offered by then was looked at; a driver that moves its index back offers it no
+/// more.
+#[test]
+fn a_reset_does_not_wait_for_what_another_guest_has_taken_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let reactors = Reactors::start(1).unwrap();
+    let one = serve(directory.path(), "one", Unit::ramdisk(16 * MIB), &reactors);
+    let two = serve(directory.path(), "two", Unit::ramdisk(MIB), &reactors);
+    let mut hostile = Guest::boot(one.path(), Options::default()).unwrap();
+    let mut neighbour = Guest::boot(two.path(), Options::default()).unwrap();
+    for _ in 0..100 {
+        offer_read_of(&mut hostile, 200);
+    }
+    let ring = hostile.ring_mut(2).unwrap();
+    ring.kick_anyway().unwrap();
+    // One command a round; they are taken 32 at a time.
+    while ring.used_index() == 0 {
+        std::thread::yield_now();
+    }
+    let reset = neighbour.control().start_task_management(5, lun_0(), 0).unwrap();
+    while ring.used_index() < 33 {
+        std::thread::yield_now();
+    }
+    ring.set_available_index(64);
+    let answered = neighbour.control().exchange.wait_for(reset, &Deadline::after(Duration::from_secs(20)));
+    assert!(answered.is_ok(), "{answered:?}");
+    hostile.control().start_task_management(5, lun_0(), 0).unwrap();
+    drop(hostile);
+    let mut next = Guest::boot(one.path(), Options::default()).unwrap();
+    assert!(next.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good());
 }

@@ -27,7 +27,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lunar", &["shell", "api", "initiator"]),
     ("stories", &[]),
     ("benches", &["initiator", "stories"]),
+    ("fuzz", FUZZ),
     ("xtask", &["stories"]),
+];
+
+/// All that listens to a front end or a guest, and a good guest beside the bad one.
+const FUZZ: &[&str] = &[
+    "backstore",
+    "initiator",
+    "memory",
+    "reactor",
+    "scsi",
+    "target",
+    "vhost-scsi",
+    "vhost-user",
+    "virtqueue",
 ];
 
 /// All but the shell and the guest of the tests.

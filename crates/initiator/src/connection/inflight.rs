@@ -47,6 +47,12 @@ impl Inflight {
             .map_err(|source| Error::Host { what: "writing the inflight region", source })
     }
 
+    /// Returns the file that holds it.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     fn describe(&self) -> VhostUserInflight {
         VhostUserInflight::new(self.bytes, self.offset, self.queues, self.entries)
     }
