@@ -18,13 +18,14 @@
 //! resets a device by SET_VRING_ENABLE 0 alone, and describes the rings again when the guest has rebooted.
 
 use crate::{Effect, Refusal, RingAddresses, RingStart};
+use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 
 /// One ring as the front end has described it so far.
 #[derive(Debug)]
 pub(crate) struct Ring {
     index: u16,
-    entries: Option<u16>,
+    entries: Option<NonZeroU16>,
     addresses: Option<RingAddresses>,
     base: u16,
     /// The caller was told to stop the ring; where it stopped is the base, unless the front end sets another.
@@ -67,13 +68,17 @@ impl Ring {
         self.base
     }
 
-    /// Sets the number of entries.
-    pub(crate) fn set_entries(&mut self, entries: u16, features: u64) -> Result<Option<Effect>, Refusal> {
-        if self.entries == Some(entries) {
+    /// Sets the number of entries.  A ring of none never starts.
+    pub(crate) fn set_entries(
+        &mut self,
+        entries: Option<NonZeroU16>,
+        features: u64,
+    ) -> Result<Option<Effect>, Refusal> {
+        if self.entries == entries {
             return Ok(None);
         }
         let stop = self.unsettle()?;
-        self.entries = Some(entries);
+        self.entries = entries;
         Ok(stop.or_else(|| self.start_if_ready(features)))
     }
 
@@ -169,7 +174,7 @@ impl Ring {
         match std::mem::replace(&mut self.state, State::Live) {
             State::Started { kick } => {
                 let start =
-                    RingStart { index: self.index, entries, addresses, base: self.base, kick, features };
+                    RingStart { index: self.index, entries: entries.get(), addresses, base: self.base, kick, features };
                 Some(Effect::StartRing(start))
             }
             other => {

@@ -9,6 +9,7 @@ use super::{Awaits, Refusal, Session};
 use crate::message::{Request, RingAddresses};
 use crate::ring::Ring;
 use crate::{Effect, Remark, Reply};
+use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 
 impl Session {
@@ -31,8 +32,9 @@ impl Session {
         let (features, entries_max) = (self.features, self.offer.queue_entries_max);
         let ring = self.ring(index)?;
         match u16::try_from(entries) {
-            Ok(known) if 0 < known && known <= entries_max => {
-                Ok(ring.set_entries(known, features)?.into_iter().collect())
+            // None at all: libkrun describes every queue, those too that the guest's driver never set up.
+            Ok(known) if known <= entries_max => {
+                Ok(ring.set_entries(NonZeroU16::new(known), features)?.into_iter().collect())
             }
             _ => Err(Refusal::RingEntries { entries, entries_max }),
         }
