@@ -302,7 +302,9 @@ impl Connection {
     /// As [`Connection::features`].
     pub fn enable_ring(&mut self, queue: u16, enabled: bool) -> Result<(), Error> {
         let important = self.acks != Acks::Memory;
-        self.call("SET_VRING_ENABLE", important, |frontend| frontend.set_vring_enable(queue.into(), enabled))?;
+        self.call("SET_VRING_ENABLE", important, |frontend| {
+            frontend.set_vring_enable(queue.into(), enabled)
+        })?;
         if self.acks == Acks::Some && self.protocol_features & protocol::REPLY_ACK == 0 {
             self.features()?;
         }

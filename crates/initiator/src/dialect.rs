@@ -146,14 +146,8 @@ pub enum BaseAfterLoss {
 }
 
 /// What libkrun says of each ring.
-const EACH_RING_OF_LIBKRUN: &[RingStep] = &[
-    RingStep::Num,
-    RingStep::Base,
-    RingStep::Address,
-    RingStep::Kick,
-    RingStep::Call,
-    RingStep::Enable,
-];
+const EACH_RING_OF_LIBKRUN: &[RingStep] =
+    &[RingStep::Num, RingStep::Base, RingStep::Address, RingStep::Kick, RingStep::Call, RingStep::Enable];
 
 /// One front end's manners.
 #[derive(Clone, Copy, Debug)]

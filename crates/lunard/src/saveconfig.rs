@@ -15,7 +15,9 @@ use api::v1;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use model::{ATTRIBUTES, Access, Attribute, Backstore, Key, LunMapping, Medium, Model, Target, TargetOption, Tpg};
+use model::{
+    ATTRIBUTES, Access, Attribute, Backstore, Key, LunMapping, Medium, Model, Target, TargetOption, Tpg,
+};
 use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};

@@ -112,7 +112,8 @@ fn options_of_a_target_are_written_where_lio_does_not_mind() {
     let target = value["targets"][0].as_object_mut().unwrap();
     assert_eq!(target.remove("options"), Some(json!({"num_queues": 4})));
     // Nothing else is different from what LIO would write.
-    let without: Value = serde_json::from_str(&saveconfig::text(&same_as_golden(false), &Live::default())).unwrap();
+    let without: Value =
+        serde_json::from_str(&saveconfig::text(&same_as_golden(false), &Live::default())).unwrap();
     assert_eq!(value, without);
 }
 

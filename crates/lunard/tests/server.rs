@@ -277,7 +277,7 @@ fn the_description_names_every_path_and_nothing_dangles() {
     let served = [
         "get /v1/attributes",
         "get /v1/config",
-            "get /v1/options",
+        "get /v1/options",
         "get /v1/saveconfig",
         "get /v1/version",
         "post /v1/changes",
@@ -294,7 +294,9 @@ fn the_description_names_every_path_and_nothing_dangles() {
         let name = reference.split('"').next().unwrap();
         assert!(schemas.contains_key(name), "{name} is referred to and not there");
     }
-    for name in ["Change", "Config", "Problem", "Outcome", "Backstore", "AttributeTable", "OptionTable", "Saved"] {
+    for name in
+        ["Change", "Config", "Problem", "Outcome", "Backstore", "AttributeTable", "OptionTable", "Saved"]
+    {
         assert!(schemas.contains_key(name), "{name}");
     }
 }

@@ -4,11 +4,11 @@
 //! Above: the owner of the model.  Below: `model`, which answers what is there.
 //! Never here: the rules of a single name or number; their types have them.
 
+use crate::name::shown;
 use crate::{
     Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Lun, LunMapping, Model, Place, Refusal,
     Target, TargetOption, Tpg, TpgTag, Wwn,
 };
-use crate::name::shown;
 use std::collections::BTreeMap;
 
 impl Model {

@@ -12,7 +12,9 @@
 //! thing: no step.  Serial numbers and nexuses are made up anew each time, so this takes an
 //! administrator who repeats a serial number by hand.
 
-use crate::{Backstore, BackstoreId, Lun, LunMapping, Model, RelativePort, Target, TargetOptions, Tpg, TpgTag, Wwn};
+use crate::{
+    Backstore, BackstoreId, Lun, LunMapping, Model, RelativePort, Target, TargetOptions, Tpg, TpgTag, Wwn,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One thing to do on the running target.

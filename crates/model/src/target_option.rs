@@ -144,7 +144,8 @@ mod tests {
             let beyond = most.parse::<u64>().unwrap() + 1;
             assert_eq!(parse(name, &beyond.to_string()), None, "{name}");
         }
-        for (name, text) in [("virtqueue_size", "2"), ("seg_max", "0"), ("max_sectors", "7"), ("num_queues", "-1")]
+        for (name, text) in
+            [("virtqueue_size", "2"), ("seg_max", "0"), ("max_sectors", "7"), ("num_queues", "-1")]
         {
             assert_eq!(parse(name, text), None, "{name}");
         }

@@ -5,10 +5,10 @@
 mod common;
 
 use common::{
-    backstore_id, block, check_refused, create_target, fileio, lun, make, map, place, ramdisk, set_option, tag, tpg,
-    wwn,
+    backstore_id, block, check_refused, create_target, fileio, lun, make, map, place, ramdisk, set_option,
+    tag, tpg, wwn,
 };
-use model::{Change, Key, OptionKey, Model, Refusal};
+use model::{Change, Key, Model, OptionKey, Refusal};
 use std::collections::BTreeMap;
 
 fn set(kind_and_name: &str, attribute: &str, value: &str) -> Change {
@@ -391,12 +391,7 @@ fn every_refusal_has_its_own_code_and_a_hint() {
         },
         Refusal::AttributeFrozen { backstore: backstore.clone(), attribute: "block_size", place: at() },
         Refusal::NoSuchOption { wwn: wwn(1), option: String::new() },
-        Refusal::OptionValue {
-            wwn: wwn(1),
-            option: "seg_max",
-            value: String::new(),
-            values: String::new(),
-        },
+        Refusal::OptionValue { wwn: wwn(1), option: "seg_max", value: String::new(), values: String::new() },
         Refusal::NameTooLongForProduct { backstore },
     ];
     let codes: BTreeMap<&str, String> =

@@ -6,8 +6,8 @@ mod common;
 
 use common::{backstore_id, block, create_target, lun, make, map, place, ramdisk, set_option, tag, tpg, wwn};
 use model::{
-    Backstore, BackstoreId, Change, Lun, LunAlias, LunMapping, Medium, Model, RelativePort, Step, TargetOptions,
-    TpgTag, Wwn, plan,
+    Backstore, BackstoreId, Change, Lun, LunAlias, LunMapping, Medium, Model, RelativePort, Step,
+    TargetOptions, TpgTag, Wwn, plan,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -262,9 +262,8 @@ fn any_change() -> impl Strategy<Value = Change> {
         (1..3_u64, proptest::collection::btree_map(0..3_u8, 1..6_u16, 0..3))
             .prop_map(|(target, tpgs)| create_target(target, tpgs)),
         (1..3_u64).prop_map(|target| Change::DeleteTarget(wwn(target))),
-        (1..3_u64, prop_oneof![Just("num_queues"), Just("seg_max")], 0..3_u32).prop_map(
-            |(target, option, value)| set_option(target, option, &value.to_string())
-        ),
+        (1..3_u64, prop_oneof![Just("num_queues"), Just("seg_max")], 0..3_u32)
+            .prop_map(|(target, option, value)| set_option(target, option, &value.to_string())),
         (group(), 1..6_u16).prop_map(|((target, group), port)| Change::CreateTpg {
             wwn: wwn(target),
             tag: tag(group),

@@ -58,6 +58,8 @@ struct Connection {
     signs: Arc<SignsOfLife>,
     losses: Arc<Losses>,
     inflight: Option<InflightRegion>,
+    /// Where messages of our own would go.  There are none; a front end takes the end of it for our end.
+    backend_channel: Option<OwnedFd>,
     rings: Vec<RingSlot>,
 }
 
@@ -90,6 +92,7 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
         signs: Arc::default(),
         losses: Arc::default(),
         inflight: None,
+        backend_channel: None,
         rings: (0..QUEUES_MAX).map(|_| RingSlot::default()).collect(),
     };
     port.connected();
@@ -112,6 +115,7 @@ fn offer(device: &DeviceOffer) -> Offer {
             | features::VERSION_1,
         protocol_features: ProtocolFeatures::MQ
             | ProtocolFeatures::REPLY_ACK
+            | ProtocolFeatures::BACKEND_REQ
             | ProtocolFeatures::CONFIG
             | ProtocolFeatures::INFLIGHT_SHMFD
             | ProtocolFeatures::RESET_DEVICE
@@ -190,15 +194,15 @@ impl Connection {
             }
             Effect::SetCall { index, call } => self.set_call(index, call)?,
             Effect::SetErr { index, err } => self.set_err(index, err)?,
+            Effect::BackendChannel(channel) => self.backend_channel = Some(channel),
             // Nothing here is done for: the features are looked at when a ring starts; there is no dirty log
-            // to keep and no message of our own to send.
+            // to keep.
             Effect::Features { .. }
             | Effect::LogRing { .. }
             | Effect::SetLogBase(_)
             | Effect::SetLogFd(_)
             | Effect::ResetDevice
             | Effect::SetStatus(_)
-            | Effect::BackendChannel(_)
             | Effect::WriteConfig(_) => {}
         }
         Ok(())

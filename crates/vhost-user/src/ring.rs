@@ -63,6 +63,11 @@ impl Ring {
         matches!(self.state, State::Live)
     }
 
+    /// Whether the caller holds the ring and may take requests from it.
+    pub(crate) fn runs(&self) -> bool {
+        self.is_live() && self.enabled
+    }
+
     /// Available index to go on from, as far as is known without asking the caller.
     pub(crate) fn base(&self) -> u16 {
         self.base
@@ -160,7 +165,7 @@ impl Ring {
     /// Makes the ring ready to be described anew: returns the effect that stops a parked one.
     fn unsettle(&mut self) -> Result<Option<Effect>, Refusal> {
         let index = self.index;
-        if self.is_live() && self.enabled {
+        if self.runs() {
             return Err(Refusal::RingRuns { index });
         }
         Ok(self.is_live().then(|| self.stop()).map(|_| Effect::StopRing { index }))
@@ -173,8 +178,14 @@ impl Ring {
         };
         match std::mem::replace(&mut self.state, State::Live) {
             State::Started { kick } => {
-                let start =
-                    RingStart { index: self.index, entries: entries.get(), addresses, base: self.base, kick, features };
+                let start = RingStart {
+                    index: self.index,
+                    entries: entries.get(),
+                    addresses,
+                    base: self.base,
+                    kick,
+                    features,
+                };
                 Some(Effect::StartRing(start))
             }
             other => {

@@ -99,11 +99,7 @@ fn set_attributes(
     Ok(read_back.collect())
 }
 
-fn set_options(
-    call: &mut Call<'_>,
-    wwn: &str,
-    wanted: &[(String, String)],
-) -> Result<Vec<String>, Failure> {
+fn set_options(call: &mut Call<'_>, wwn: &str, wanted: &[(String, String)]) -> Result<Vec<String>, Failure> {
     let change = |(option, value): &(String, String)| Change::SetOption {
         wwn: wwn.to_owned(),
         option: option.clone(),

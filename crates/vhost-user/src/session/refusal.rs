@@ -60,9 +60,7 @@ pub enum Refusal {
         queues: u16,
     },
     /// A ring of too many entries.
-    #[error(
-        "a ring of {entries} entries is longer than the {entries_max} that this device takes"
-    )]
+    #[error("a ring of {entries} entries is longer than the {entries_max} that this device takes")]
     RingEntries {
         /// Entries in the message.
         entries: u32,

@@ -89,6 +89,13 @@ impl Session {
         rings.filter_map(|(index, ring)| ring.reset().then_some(Effect::StopRing { index })).collect()
     }
 
+    /// Stops every ring that the caller holds and that is disabled.
+    pub(super) fn stop_parked_rings(&mut self) -> Vec<Effect> {
+        let rings = (0u16..).zip(&mut self.rings);
+        let parked = rings.filter(|(_, ring)| ring.is_live() && !ring.runs());
+        parked.filter_map(|(index, ring)| ring.stop().then_some(Effect::StopRing { index })).collect()
+    }
+
     /// Enables every ring, as a front end without PROTOCOL_FEATURES expects it.
     pub(super) fn enable_all_rings(&mut self) -> Vec<Effect> {
         let features = self.features;

@@ -353,3 +353,20 @@ fn a_ring_that_ran_and_has_no_entries_any_more_is_stopped_and_stays_so() {
     caller.expect(&message(12, &u64s(&[2])), 1, &[]);
     caller.expect(&message(18, &u32s(&[2, 1])), 0, &[]);
 }
+
+#[test]
+fn cloud_hypervisor_resets_by_disabling_alone_and_brings_an_inflight_area() {
+    let mut caller = qemu_connects();
+    qemu_negotiates(&mut caller, 0x1_7000_0000);
+    qemu_adds_memory(&mut caller);
+    qemu_sets_up_ring(&mut caller, 2, 0);
+    caller.expect(&message(18, &u32s(&[2, 1])), 0, &[&started(2, 0, 0x1_7000_0000)]);
+    let area = inflight(32, 0x3000, 3, 128, 4);
+    assert!(caller.says(&area, crate::caller::devices(1))[0].starts_with("closed: SET_INFLIGHT_FD"));
+    caller.expect(&message(18, &u32s(&[2, 0])), 0, &["disable 2"]);
+    caller.expect(&area, 1, &["stop 2", "inflight: 3 x 128 at 0x0 +0x3000"]);
+    // It starts when it is described and kicked anew.
+    caller.expect(&message(18, &u32s(&[2, 1])), 0, &[]);
+    caller.expect(&message(10, &u32s(&[2, 0])), 0, &[]);
+    caller.expect(&message(12, &u64s(&[2])), 1, &[&started(2, 0, 0x1_7000_0000)]);
+}

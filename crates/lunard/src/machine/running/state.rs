@@ -9,7 +9,9 @@ use super::Farewell;
 use super::fault::block_within_sector;
 use super::medium::Opened;
 use crate::machine::{Fault, Live, LiveBackstore, LiveTarget};
-use model::{Backstore, BackstoreId, Key, Kind, Lun, OptionKey, RelativePort, Step, TargetOptions, TpgTag, Wwn};
+use model::{
+    Backstore, BackstoreId, Key, Kind, Lun, OptionKey, RelativePort, Step, TargetOptions, TpgTag, Wwn,
+};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use scsi::vpd::Port;
@@ -268,7 +270,8 @@ fn offer(options: &TargetOptions) -> DeviceOffer {
     let default = DeviceOffer::default();
     DeviceOffer {
         request_queues: u16::try_from(number(OptionKey::NumQueues)).ok().and_then(NonZeroU16::new),
-        queue_entries_max: u16::try_from(number(OptionKey::VirtqueueSize)).unwrap_or(default.queue_entries_max),
+        queue_entries_max: u16::try_from(number(OptionKey::VirtqueueSize))
+            .unwrap_or(default.queue_entries_max),
         segments_max: number(OptionKey::SegMax),
         sectors_max: number(OptionKey::MaxSectors),
         commands_per_lun: number(OptionKey::CmdPerLun),
