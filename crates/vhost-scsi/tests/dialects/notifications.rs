@@ -23,6 +23,7 @@ fn a_completion_told_to_the_masked_call_is_told_again_to_the_real_one() {
     assert!(masked.wait(&soon()).unwrap(), "it is told to the descriptor that is there");
     // Nothing else will wake the driver: it sleeps until its own descriptor is signalled.
     guest.run(&[Step::Rings(&[RingStep::Call])]).unwrap();
+    assert!(guest.ring_mut(2).unwrap().calls.wait(&soon()).unwrap(), "it would sleep for good");
     assert!(guest.request_queue(0).unwrap().wait_for(token).unwrap().is_good());
 }
 
@@ -83,7 +84,8 @@ fn a_ring_without_kick_and_call_is_polled_by_both_sides() {
     let options = Options { kick_descriptor: false, ..Options::default() }.wait(Wait::Poll);
     let mut guest = rig.boot(options);
     guest.connection().unwrap().set_ring_call(2, None).unwrap();
-    // When this is answered, the descriptor of before has been told for the last time.
+    // When these are answered, the descriptor of before is out of use and has been told for the last time.
+    guest.connection().unwrap().features().unwrap();
     good(&mut guest);
     let told = guest.ring_mut(2).unwrap().interrupts().unwrap();
     for _ in 0..20 {
