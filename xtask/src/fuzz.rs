@@ -42,14 +42,13 @@ pub(crate) struct Wanted {
 /// Builds the targets and runs what is wanted.
 pub(crate) fn run(wanted: &Wanted) -> Result<()> {
     let targets = targets()?;
-    let chosen: Vec<&String> = match &wanted.target {
-        None => targets.iter().collect(),
-        Some(name) => vec![
-            targets.iter().find(|target| *target == name).with_context(|| {
+    let chosen: Vec<&String> =
+        match &wanted.target {
+            None => targets.iter().collect(),
+            Some(name) => vec![targets.iter().find(|target| *target == name).with_context(|| {
                 format!("there is no fuzz target {name}; there are {}", targets.join(", "))
-            })?,
-        ],
-    };
+            })?],
+        };
     install()?;
     build()?;
     let mut failed = Vec::new();

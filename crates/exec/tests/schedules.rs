@@ -144,7 +144,10 @@ fn run_reactor(senders: u32, chains: u64) {
     sorted.sort_unstable();
     assert_eq!(sorted, (0..2 * senders).collect::<Vec<_>>(), "each message once");
     let place = |message| had.iter().position(|found| *found == message);
-    assert!((0..senders).all(|number| place(2 * number) < place(2 * number + 1)), "in the order of its sender");
+    assert!(
+        (0..senders).all(|number| place(2 * number) < place(2 * number + 1)),
+        "in the order of its sender"
+    );
 }
 
 #[test]
@@ -168,7 +171,8 @@ fn a_message_is_either_taken_or_comes_back_when_its_owner_goes() {
     shuttle::check_dfs(
         || {
             let (sender, mut receiver) = mailbox(Box::new(Waker(Arc::default())));
-            let sending = thread::spawn(move || (0..2_u32).filter(|&message| sender.send(message).is_err()).count());
+            let sending =
+                thread::spawn(move || (0..2_u32).filter(|&message| sender.send(message).is_err()).count());
             let taken = receiver.take().into_iter().count();
             drop(receiver);
             let back = sending.join().expect("the sender");

@@ -251,6 +251,24 @@ impl Connection {
         self.call("SET_VRING_ADDR", false, |frontend| frontend.set_vring_addr(ring.index().into(), &data))
     }
 
+    /// Sends SET_VRING_ADDR with any addresses of the front end's own: descriptors, available ring, used ring.
+    ///
+    /// # Errors
+    /// As [`Connection::features`].
+    pub fn set_ring_user_addresses(&mut self, queue: u16, parts: [u64; 3]) -> Result<(), Error> {
+        let [desc_table_addr, avail_ring_addr, used_ring_addr] = parts;
+        let data = VringConfigData {
+            queue_max_size: 0,
+            queue_size: 0,
+            flags: 0,
+            desc_table_addr,
+            used_ring_addr,
+            avail_ring_addr,
+            log_addr: None,
+        };
+        self.call("SET_VRING_ADDR", false, |frontend| frontend.set_vring_addr(queue.into(), &data))
+    }
+
     /// Sends SET_VRING_KICK; without a descriptor the back end has to poll.
     ///
     /// # Errors
@@ -283,7 +301,10 @@ impl Connection {
     /// # Errors
     /// As [`Connection::features`].
     pub fn enable_ring(&mut self, queue: u16, enabled: bool) -> Result<(), Error> {
-        self.call("SET_VRING_ENABLE", true, |frontend| frontend.set_vring_enable(queue.into(), enabled))?;
+        let important = self.acks != Acks::Memory;
+        self.call("SET_VRING_ENABLE", important, |frontend| {
+            frontend.set_vring_enable(queue.into(), enabled)
+        })?;
         if self.acks == Acks::Some && self.protocol_features & protocol::REPLY_ACK == 0 {
             self.features()?;
         }
@@ -369,7 +390,7 @@ impl Connection {
     ) -> Result<T, Error> {
         let acknowledged = match self.acks {
             Acks::Never => false,
-            Acks::Some => important,
+            Acks::Memory | Acks::Some => important,
             Acks::Always => true,
         };
         let reply_ack = self.protocol_features & protocol::REPLY_ACK != 0;

@@ -4,7 +4,8 @@
 //! Above: `guest`, tests that make up a dialect of their own.  Below: nothing.
 //! Never here: sending.  `guest/steps.rs` carries the steps out.
 //!
-//! The three tables were read from QEMU 10.0.2, Cloud Hypervisor and crosvm.
+//! The tables of QEMU 7.2 and 10.0 are what was seen between those and a back end; that of 8.2 is 10.0's, which is where
+//! reconnecting began; Cloud Hypervisor, crosvm and libkrun were read in their sources.
 
 /// VIRTIO_SCSI_F_HOTPLUG.
 pub const FEATURE_HOTPLUG: u64 = 1 << 1;
@@ -90,6 +91,11 @@ pub enum Step {
     MemoryTable,
     /// These, queue by queue.
     Rings(&'static [RingStep]),
+    /// GET_INFLIGHT_FD, whatever region there was, and SET_INFLIGHT_FD.
+    NewInflight,
+    /// These, for queues that GET_QUEUE_NUM promised and the guest's driver never set up: no entries, and all parts at
+    /// the guest's address 0.
+    RingsNeverSetUp(&'static [RingStep]),
     /// SET_VRING_ENABLE 1 for every queue, with an address or not.
     EnableAll,
     /// SET_VRING_ENABLE 0 for every queue.
@@ -122,6 +128,8 @@ pub enum RingStep {
 pub enum Acks {
     /// None.
     Never,
+    /// Those about memory and the back end's channel.
+    Memory,
     /// Those about memory, SET_VRING_ENABLE and the back end's channel.
     Some,
     /// All, even those that have a reply of their own.
@@ -136,6 +144,10 @@ pub enum BaseAfterLoss {
     /// The available index.
     AvailableIndex,
 }
+
+/// What libkrun says of each ring.
+const EACH_RING_OF_LIBKRUN: &[RingStep] =
+    &[RingStep::Num, RingStep::Base, RingStep::Address, RingStep::Kick, RingStep::Call, RingStep::Enable];
 
 /// One front end's manners.
 #[derive(Clone, Copy, Debug)]
@@ -203,6 +215,28 @@ impl Dialect {
         base_after_loss: BaseAfterLoss::UsedIndex,
     };
 
+    /// QEMU 7.2: a new inflight region at each start, before the features, which are said once; no acknowledgement of
+    /// SET_VRING_ENABLE; no way back after the connection was lost.
+    pub const QEMU_7_2: Self = Self {
+        name: "qemu-7.2",
+        start: &[
+            Step::NewInflight,
+            Step::AckFeatures,
+            // FEATURES_OK.
+            Step::AddStatus(8),
+            Step::MemorySlotsOrTable,
+            Step::Rings(&[RingStep::Num, RingStep::Base, RingStep::Address, RingStep::Kick]),
+            Step::EnableAll,
+            Step::Rings(&[RingStep::Call]),
+        ],
+        stop: &[Step::DisableAll, Step::Rings(&[RingStep::TakeBase])],
+        acks: Acks::Memory,
+        ..Self::QEMU
+    };
+
+    /// QEMU 8.2, the first that reconnects: as 10.0.
+    pub const QEMU_8_2: Self = Self { name: "qemu-8.2", ..Self::QEMU };
+
     /// QEMU with `param_change=off`: nothing is acknowledged that was not offered, VERSION_1 apart.
     pub const QEMU_PARAM_CHANGE_OFF: Self = Self { adds_blindly: FEATURE_VERSION_1, ..Self::QEMU };
 
@@ -266,6 +300,26 @@ impl Dialect {
             ]),
         ],
         stop: &[Step::Rings(&[RingStep::Disable, RingStep::TakeBase])],
+        acks: Acks::Never,
+        base_after_loss: BaseAfterLoss::AvailableIndex,
+    };
+
+    /// libkrun, `krun_add_vhost_user_device` with as many queues as the back end says.  It never comes back after the
+    /// connection was lost.
+    pub const LIBKRUN: Self = Self {
+        name: "libkrun",
+        passes: !FEATURE_PROTOCOL,
+        adds_blindly: FEATURE_VERSION_1,
+        protocol_features: protocol::CONFIG | protocol::MQ,
+        realize: &[Step::ReadFeatures, Step::ProtocolFeatures, Step::QueueCount, Step::Config],
+        start: &[
+            Step::Owner,
+            Step::MemoryTable,
+            Step::AckFeatures,
+            Step::Rings(EACH_RING_OF_LIBKRUN),
+            Step::RingsNeverSetUp(EACH_RING_OF_LIBKRUN),
+        ],
+        stop: &[Step::DisableAll, Step::RingsNeverSetUp(&[RingStep::Disable])],
         acks: Acks::Never,
         base_after_loss: BaseAfterLoss::AvailableIndex,
     };

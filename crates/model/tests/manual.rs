@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The manual's table of attributes is the table of attributes.
+//! The manual's tables of attributes and options are the tables of attributes and options.
 //!
-//! Above: nothing.  Below: `docs/manual/backstores.md`.
+//! Above: nothing.  Below: `docs/manual/backstores.md`, `docs/manual/guests.md`.
 
-use model::{ATTRIBUTES, Attribute, Kind, Values};
+use model::{ATTRIBUTES, Attribute, Kind, TARGET_OPTIONS, TargetOption, Values};
 
 const MANUAL: &str = include_str!("../../../docs/manual/backstores.md");
+const GUESTS: &str = include_str!("../../../docs/manual/guests.md");
 
 /// A row as the manual has it.
 fn row(attribute: &Attribute) -> String {
@@ -26,5 +27,17 @@ fn the_manual_has_every_attribute_as_it_is() {
     let (_, table) = MANUAL.split_once("\n| attribute |").expect("there is a table");
     let in_manual: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
     let listed: Vec<String> = ATTRIBUTES.iter().filter(|row| row.is_listed()).map(row).collect();
+    assert_eq!(in_manual, listed, "the manual's table should read:\n{}", listed.join("\n"));
+}
+
+#[test]
+fn the_manual_has_every_option_as_it_is() {
+    let (_, table) = GUESTS.split_once("\n| option | values |").expect("there is a table");
+    let in_manual: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    let row = |option: &TargetOption| {
+        let (name, values) = (option.name, option.values_in_words());
+        format!("| `{name}` | {values} | {} | {} |", option.default, option.help)
+    };
+    let listed: Vec<String> = TARGET_OPTIONS.iter().map(row).collect();
     assert_eq!(in_manual, listed, "the manual's table should read:\n{}", listed.join("\n"));
 }

@@ -68,6 +68,8 @@ struct Connection {
     dirty: FrontEndLog,
     line: Arc<Line>,
     fence: Fence,
+    /// Where messages of our own would go.  There are none; a front end takes the end of it for our end.
+    backend_channel: Option<OwnedFd>,
     rings: Vec<RingSlot>,
 }
 
@@ -109,6 +111,7 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
         dirty: FrontEndLog::default(),
         line,
         fence: Fence::default(),
+        backend_channel: None,
         rings: (0..QUEUES_MAX).map(|_| RingSlot::default()).collect(),
     };
     port.connected();
@@ -133,6 +136,7 @@ fn offer(device: &DeviceOffer) -> Offer {
         protocol_features: ProtocolFeatures::MQ
             | ProtocolFeatures::LOG_SHMFD
             | ProtocolFeatures::REPLY_ACK
+            | ProtocolFeatures::BACKEND_REQ
             | ProtocolFeatures::CONFIG
             | ProtocolFeatures::INFLIGHT_SHMFD
             | ProtocolFeatures::RESET_DEVICE
@@ -218,16 +222,13 @@ impl Connection {
             }
             Effect::SetCall { index, call } => self.set_call(index, call)?,
             Effect::SetErr { index, err } => self.set_err(index, err)?,
+            Effect::BackendChannel(channel) => self.backend_channel = Some(channel),
             Effect::Features { acked } => self.features_acknowledged(acked)?,
             Effect::LogRing { index, log } => self.log_ring(index, log)?,
             Effect::SetLogBase(area) => self.set_log_base(area)?,
             Effect::SetLogFd(signal) => self.set_log_fd(signal)?,
-            // Nothing here is done for: there is no state of the device beside that of its rings, and no message
-            // of our own to send.
-            Effect::ResetDevice
-            | Effect::SetStatus(_)
-            | Effect::BackendChannel(_)
-            | Effect::WriteConfig(_) => {}
+            // Nothing here is done for: there is no state of the device beside that of its rings.
+            Effect::ResetDevice | Effect::SetStatus(_) | Effect::WriteConfig(_) => {}
         }
         Ok(())
     }

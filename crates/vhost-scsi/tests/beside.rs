@@ -68,7 +68,8 @@ impl Scene {
     pub(crate) fn with_others<T>(&self, hostile: impl FnOnce() -> T) -> T {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let loads = [&self.same, &self.other].map(|endpoint| scope.spawn(|| work(endpoint.path(), &done)));
+            let loads =
+                [&self.same, &self.other].map(|endpoint| scope.spawn(|| work(endpoint.path(), &done)));
             let stop = Stop(&done);
             let outcome = hostile();
             drop(stop);

@@ -113,10 +113,16 @@ fn buffers_that_lie_over_each_other_are_answered() {
         let place = header(&guest, &read_blocks(1));
         let (at, room) = (place.address(), guest.memory().allocate(4096, 4096).unwrap());
         // The answer over the request.
-        assert_eq!(send(&mut guest, &[readable(at, 51), writable(at, 108), writable(room.address(), 512)]), 620);
+        assert_eq!(
+            send(&mut guest, &[readable(at, 51), writable(at, 108), writable(room.address(), 512)]),
+            620
+        );
         // The data over the request, and over the answer.
         place.write(0, &read_blocks(8).readable(1)[..51]).unwrap();
-        assert_eq!(send(&mut guest, &[readable(at, 51), writable(room.address(), 108), writable(at, 4096)]), 4204);
+        assert_eq!(
+            send(&mut guest, &[readable(at, 51), writable(room.address(), 108), writable(at, 4096)]),
+            4204
+        );
         place.write(0, &read_blocks(1).readable(1)[..51]).unwrap();
         let answer = room.address();
         assert_eq!(send(&mut guest, &[readable(at, 51), writable(answer, 108), writable(answer, 512)]), 620);
@@ -187,8 +193,11 @@ fn buffers_in_the_inflight_region_spoil_that_guest_at_most() {
         let header = header(&guest, &read_blocks(4));
         let room = guest.memory().allocate(4096, 4096).unwrap();
         let into = u32::try_from(bytes.min(2048)).unwrap();
-        let chain =
-            [readable(header.address(), 51), writable(room.address(), 108), writable(GuestAddress(VICTIM), into)];
+        let chain = [
+            readable(header.address(), 51),
+            writable(room.address(), 108),
+            writable(GuestAddress(VICTIM), into),
+        ];
         assert_eq!(send(&mut guest, &chain), 108 + into);
         second_queue_is_served(&mut guest);
         // What is in it now is nothing that a ring ever wrote: of no version that there is.
@@ -443,8 +452,7 @@ fn data_whose_memory_is_taken_away_under_the_kernel_is_answered_as_a_failure() {
 fn an_inflight_region_that_is_taken_away_ends_its_rings_alone() {
     let scene = Scene::new();
     scene.with_others(|| {
-        let mut guest =
-            scene.boot(Options::default().without_protocol_features(protocol::INFLIGHT_SHMFD));
+        let mut guest = scene.boot(Options::default().without_protocol_features(protocol::INFLIGHT_SHMFD));
         guest.stop().unwrap();
         let bytes = 0x1_0000_u64;
         let file = File::from(rustix::fs::memfd_create("region", MemfdFlags::CLOEXEC).unwrap());

@@ -72,16 +72,16 @@ fn event() -> OwnedFd {
 fn a_memory_table_that_lies_is_refused_and_changes_nothing() {
     let scene = Scene::new();
     let lies: &[&[[u64; 4]]] = &[
-        &[[0, MIB, 0x1000, 1]],                                        // One byte beyond its file.
-        &[[0, MIB + 1, 0x1000, 0]],                                    // The same.
-        &[[0, 1 << 62, 0x1000, 0]],                                    // Longer than any file.
-        &[[0, 0, 0x1000, 0]],                                          // Nothing.
-        &[[0, 4096, 0x1000, u64::MAX - 4096]],                         // The place in the file overflows.
-        &[[u64::MAX - 4095, 4096, 0x1000, 0]],                         // The guest's addresses do.
-        &[[0, 4096, u64::MAX - 4095, 0]],                              // The front end's do.
-        &[[0, 8192, 0x1000, 0], [4096, 4096, 0x10_0000, 0]],           // They overlap for the guest.
-        &[[0, 8192, 0x1000, 0], [0x10_0000, 4096, 0x2000, 0]],         // They overlap for the front end.
-        &[[0, 4096, 0x1000, 0], [0, 4096, 0x1000, 0]],                 // They are the same.
+        &[[0, MIB, 0x1000, 1]],                                // One byte beyond its file.
+        &[[0, MIB + 1, 0x1000, 0]],                            // The same.
+        &[[0, 1 << 62, 0x1000, 0]],                            // Longer than any file.
+        &[[0, 0, 0x1000, 0]],                                  // Nothing.
+        &[[0, 4096, 0x1000, u64::MAX - 4096]],                 // The place in the file overflows.
+        &[[u64::MAX - 4095, 4096, 0x1000, 0]],                 // The guest's addresses do.
+        &[[0, 4096, u64::MAX - 4095, 0]],                      // The front end's do.
+        &[[0, 8192, 0x1000, 0], [4096, 4096, 0x10_0000, 0]],   // They overlap for the guest.
+        &[[0, 8192, 0x1000, 0], [0x10_0000, 4096, 0x2000, 0]], // They overlap for the front end.
+        &[[0, 4096, 0x1000, 0], [0, 4096, 0x1000, 0]],         // They are the same.
     ];
     scene.with_others(|| {
         for lie in lies {
@@ -127,7 +127,12 @@ fn memory_that_is_no_memory_is_refused() {
             scene.is_free();
         }
         // Memory without a file behind it is memory; what it holds is zero.
-        assert!(is_accepted(&talk(&scene), 5, &table(&[[0, MIB, 0x1000, 0]]), &[path("/dev/zero", OFlags::RDWR)]));
+        assert!(is_accepted(
+            &talk(&scene),
+            5,
+            &table(&[[0, MIB, 0x1000, 0]]),
+            &[path("/dev/zero", OFlags::RDWR)]
+        ));
     });
     scene.is_whole();
 }
@@ -137,9 +142,9 @@ fn rings_that_lie_about_their_place_are_not_started() {
     let scene = Scene::new();
     scene.with_others(|| {
         for [desc, used, avail] in [
-            [0, 0x3000, 0x2000],                     // Nowhere.
-            [0x1000, 0x3000, 0x1000 + MIB],          // Behind the end.
-            [0x1000, 0x1000 + MIB - 4, 0x2000],      // Half behind the end.
+            [0, 0x3000, 0x2000],                         // Nowhere.
+            [0x1000, 0x3000, 0x1000 + MIB],              // Behind the end.
+            [0x1000, 0x1000 + MIB - 4, 0x2000],          // Half behind the end.
             [u64::MAX - 15, u64::MAX - 3, u64::MAX - 1], // Around the end of all addresses.
         ] {
             let raw = talk(&scene);

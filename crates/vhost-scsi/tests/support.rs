@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use target::{Group, LogicalUnit, LunMap, Mapping, Store, UnitFlags};
-use vhost_scsi::{Bound, Endpoint, Reactors, TargetPort};
+use vhost_scsi::{Bound, DeviceOffer, Endpoint, Reactors, TargetPort};
 
 /// A target being served.
 pub(crate) struct Rig {
@@ -105,6 +105,19 @@ impl Rig {
         let directory = tempfile::tempdir().unwrap();
         let reactors = Reactors::start(2).unwrap();
         let port = Arc::new(TargetPort::new("naa.5001405000000001".into(), map));
+        let bound = Bound::bind(&directory.path().join("sock"), None).unwrap();
+        let endpoint = bound.serve(port, Arc::clone(&reactors));
+        Self { endpoint, reactors, directory }
+    }
+
+    /// Serves `units` from a target with a name of its own, whose device is this to a front end.
+    pub(crate) fn offering(units: &[Unit], device: DeviceOffer) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0x100);
+        let wwn = format!("naa.5001405{:09x}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let directory = tempfile::tempdir().unwrap();
+        let reactors = Reactors::start(2).unwrap();
+        let port = Arc::new(TargetPort::new(wwn, map(units)));
+        port.offer(device);
         let bound = Bound::bind(&directory.path().join("sock"), None).unwrap();
         let endpoint = bound.serve(port, Arc::clone(&reactors));
         Self { endpoint, reactors, directory }

@@ -18,13 +18,14 @@
 //! resets a device by SET_VRING_ENABLE 0 alone, and describes the rings again when the guest has rebooted.
 
 use crate::{Effect, Refusal, RingAddresses, RingStart};
+use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 
 /// One ring as the front end has described it so far.
 #[derive(Debug)]
 pub(crate) struct Ring {
     index: u16,
-    entries: Option<u16>,
+    entries: Option<NonZeroU16>,
     addresses: Option<RingAddresses>,
     base: u16,
     /// The caller was told to stop the ring; where it stopped is the base, unless the front end sets another.
@@ -62,18 +63,27 @@ impl Ring {
         matches!(self.state, State::Live)
     }
 
+    /// Whether the caller holds the ring and may take requests from it.
+    pub(crate) fn runs(&self) -> bool {
+        self.is_live() && self.enabled
+    }
+
     /// Available index to go on from, as far as is known without asking the caller.
     pub(crate) fn base(&self) -> u16 {
         self.base
     }
 
-    /// Sets the number of entries.
-    pub(crate) fn set_entries(&mut self, entries: u16, features: u64) -> Result<Option<Effect>, Refusal> {
-        if self.entries == Some(entries) {
+    /// Sets the number of entries.  A ring of none never starts.
+    pub(crate) fn set_entries(
+        &mut self,
+        entries: Option<NonZeroU16>,
+        features: u64,
+    ) -> Result<Option<Effect>, Refusal> {
+        if self.entries == entries {
             return Ok(None);
         }
         let stop = self.unsettle()?;
-        self.entries = Some(entries);
+        self.entries = entries;
         Ok(stop.or_else(|| self.start_if_ready(features)))
     }
 
@@ -165,7 +175,7 @@ impl Ring {
     /// Makes the ring ready to be described anew: returns the effect that stops a parked one.
     fn unsettle(&mut self) -> Result<Option<Effect>, Refusal> {
         let index = self.index;
-        if self.is_live() && self.enabled {
+        if self.runs() {
             return Err(Refusal::RingRuns { index });
         }
         Ok(self.is_live().then(|| self.stop()).map(|_| Effect::StopRing { index }))
@@ -178,8 +188,14 @@ impl Ring {
         };
         match std::mem::replace(&mut self.state, State::Live) {
             State::Started { kick } => {
-                let start =
-                    RingStart { index: self.index, entries, addresses, base: self.base, kick, features };
+                let start = RingStart {
+                    index: self.index,
+                    entries: entries.get(),
+                    addresses,
+                    base: self.base,
+                    kick,
+                    features,
+                };
                 Some(Effect::StartRing(start))
             }
             other => {

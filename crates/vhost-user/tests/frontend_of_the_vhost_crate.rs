@@ -247,7 +247,7 @@ fn refusal_is_acknowledged_and_the_connection_stays() {
     let (mut frontend, device) = negotiated();
     let file = memory();
     let refused = "vhost-user: backend internal error";
-    assert_eq!(frontend.set_vring_num(0, 0).unwrap_err().to_string(), refused);
+    assert_eq!(frontend.set_vring_num(0, 258).unwrap_err().to_string(), refused);
     expect!(device, Effect::Remark(_) => ());
     assert_eq!(frontend.set_vring_num(0, 257).unwrap_err().to_string(), refused);
     assert_eq!(frontend.remove_mem_region(&region(0, &file)).unwrap_err().to_string(), refused);

@@ -8,6 +8,7 @@ use super::{FIRST_REQUEST_QUEUE, Guest};
 use crate::connection::CONFIG_BYTES;
 use crate::dialect::{FEATURE_PROTOCOL, RingStep, Step, protocol};
 use crate::error::Error;
+use crate::notifier::Notifier;
 use std::os::unix::net::UnixStream;
 
 impl Guest {
@@ -50,12 +51,17 @@ impl Guest {
                 self.connection()?.set_status(status.into())
             }
             Step::Inflight if self.agreed(protocol::INFLIGHT_SHMFD) => self.share_inflight(),
+            Step::NewInflight if self.agreed(protocol::INFLIGHT_SHMFD) => {
+                self.inflight = None;
+                self.share_inflight()
+            }
             Step::MemorySlotsOrTable if self.agreed(protocol::CONFIGURE_MEM_SLOTS) => self.send_new_regions(),
             Step::MemorySlotsOrTable | Step::MemoryTable => self.send_memory_table(),
             Step::Rings(steps) => {
                 let first = if self.options.only_request_queues { FIRST_REQUEST_QUEUE } else { 0 };
                 self.run_for_rings(first, steps)
             }
+            Step::RingsNeverSetUp(steps) => self.run_for_rings_never_set_up(steps),
             Step::EnableAll => self.run_for_rings(0, &[RingStep::Enable]),
             Step::DisableAll => self.run_for_rings(0, &[RingStep::Disable]),
             // The feature each of these depends on was not agreed on.
@@ -64,6 +70,7 @@ impl Guest {
             | Step::Config
             | Step::AddStatus(_)
             | Step::SetStatus(_)
+            | Step::NewInflight
             | Step::Inflight => Ok(()),
         }
     }
@@ -163,6 +170,33 @@ impl Guest {
         for queue in first..self.queue_count() {
             for &step in steps {
                 self.ring_step(queue, step)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out steps for the queues beyond those of the driver.
+    fn run_for_rings_never_set_up(&mut self, steps: &[RingStep]) -> Result<(), Error> {
+        let offered = self.facts.queues.and_then(|count| u16::try_from(count).ok());
+        let enabling = self.facts.features & FEATURE_PROTOCOL != 0;
+        let nowhere = self.memory.regions().first().map_or(0, |region| region.user);
+        let (first, kick, call) = (self.queue_count(), Notifier::new()?, Notifier::new()?);
+        let connection = self.connection.as_mut().ok_or(Error::NotConnected)?;
+        for queue in first..offered.unwrap_or(first) {
+            for step in steps {
+                match step {
+                    RingStep::Num => connection.set_ring_entries(queue, 0)?,
+                    RingStep::Base => connection.set_ring_base(queue, 0)?,
+                    RingStep::Address => connection.set_ring_user_addresses(queue, [nowhere; 3])?,
+                    RingStep::Kick => connection.set_ring_kick(queue, Some(&kick))?,
+                    RingStep::Call => connection.set_ring_call(queue, Some(&call))?,
+                    RingStep::Enable if enabling => connection.enable_ring(queue, true)?,
+                    RingStep::Disable if enabling => connection.enable_ring(queue, false)?,
+                    RingStep::TakeBase => {
+                        connection.take_ring_base(queue)?;
+                    }
+                    RingStep::Enable | RingStep::Disable => {}
+                }
             }
         }
         Ok(())

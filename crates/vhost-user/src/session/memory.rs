@@ -78,10 +78,14 @@ impl Session {
 
     pub(super) fn set_inflight(&mut self, area: InflightArea) -> Result<Vec<Effect>, Refusal> {
         self.check_inflight(area.queues, area.entries)?;
-        if self.rings.iter().any(crate::ring::Ring::is_live) {
+        if self.rings.iter().any(crate::ring::Ring::runs) {
             return Err(Refusal::InflightInUse);
         }
-        Ok(vec![Effect::AdoptInflight(area)])
+        // Those that are parked belong to a guest that is gone: Cloud Hypervisor resets a device by
+        // SET_VRING_ENABLE 0, and begins anew with this.
+        let mut effects = self.stop_parked_rings();
+        effects.push(Effect::AdoptInflight(area));
+        Ok(effects)
     }
 
     fn check_inflight(&self, queues: u16, entries: u16) -> Result<(), Refusal> {

@@ -59,8 +59,8 @@ pub enum Refusal {
         /// Number of rings.
         queues: u16,
     },
-    /// A ring of no entries or of too many.
-    #[error("a ring of {entries} entries is not one of 1 to {entries_max}")]
+    /// A ring of too many entries.
+    #[error("a ring of {entries} entries is longer than the {entries_max} that this device takes")]
     RingEntries {
         /// Entries in the message.
         entries: u32,

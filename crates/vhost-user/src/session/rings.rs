@@ -9,6 +9,7 @@ use super::{Awaits, Refusal, Session, Undo};
 use crate::message::{Request, RingAddresses};
 use crate::ring::Ring;
 use crate::{Effect, Remark, Reply};
+use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 
 impl Session {
@@ -31,8 +32,9 @@ impl Session {
         let (features, entries_max) = (self.features, self.offer.queue_entries_max);
         let ring = self.ring(index)?;
         match u16::try_from(entries) {
-            Ok(known) if 0 < known && known <= entries_max => {
-                Ok(ring.set_entries(known, features)?.into_iter().collect())
+            // None at all: libkrun describes every queue, those too that the guest's driver never set up.
+            Ok(known) if known <= entries_max => {
+                Ok(ring.set_entries(NonZeroU16::new(known), features)?.into_iter().collect())
             }
             _ => Err(Refusal::RingEntries { entries, entries_max }),
         }
@@ -90,6 +92,13 @@ impl Session {
     pub(super) fn reset_rings(&mut self) -> Vec<Effect> {
         let rings = (0u16..).zip(&mut self.rings);
         rings.filter_map(|(index, ring)| ring.reset().then_some(Effect::StopRing { index })).collect()
+    }
+
+    /// Stops every ring that the caller holds and that is disabled.
+    pub(super) fn stop_parked_rings(&mut self) -> Vec<Effect> {
+        let rings = (0u16..).zip(&mut self.rings);
+        let parked = rings.filter(|(_, ring)| ring.is_live() && !ring.runs());
+        parked.filter_map(|(index, ring)| ring.stop().then_some(Effect::StopRing { index })).collect()
     }
 
     /// Enables every ring, as a front end without PROTOCOL_FEATURES expects it.

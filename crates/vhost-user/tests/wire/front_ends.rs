@@ -307,3 +307,66 @@ fn libkrun_starts_again_after_it_disabled_the_rings() {
         caller.expect(&message(18, &u32s(&[0, 0])), 0, &["disable 0"]);
     }
 }
+
+#[test]
+fn libkrun_describes_rings_that_its_guest_never_set_up_and_they_never_start() {
+    // It makes as many queues as GET_QUEUE_NUM says and starts them all: those that the driver left alone have no
+    // entries, and lie at the guest's address 0.
+    let mut caller = Caller::new();
+    caller.expect(&message(16, &u64s(&[0x201])), 0, &[]);
+    for reboot in [false, true] {
+        let mut table = u32s(&[1, 0]);
+        table.extend(u64s(&[0, 0x4000_0000, 0x7f00_0000_0000, 0]));
+        caller.expect(&message(5, &table), 1, &["map 0x0 0x7f0000000000 +0x40000000@0x0"]);
+        caller.expect(&message(2, &u64s(&[0x1_7000_0006])), 0, &["features 0x170000006"]);
+        for index in 3..6 {
+            caller.expect(&message(8, &u32s(&[index, 0])), 0, &[]);
+            caller.expect(&message(10, &u32s(&[index, 0])), 0, &[]);
+            let mut nowhere = u32s(&[index, 0]);
+            nowhere.extend(u64s(&[0x7f00_0000_0000, 0x7f00_0000_0000, 0x7f00_0000_0000, 0]));
+            caller.expect(&message(9, &nowhere), 0, &[]);
+            caller.expect(&message(12, &u64s(&[u64::from(index)])), 1, &[]);
+            caller.expect(&message(13, &u64s(&[u64::from(index)])), 1, &[&format!("call {index}: fd")]);
+            caller.expect(&message(18, &u32s(&[index, 1])), 0, &[]);
+        }
+        for index in 3..6 {
+            caller.expect(&message(18, &u32s(&[index, 0])), 0, &[]);
+        }
+        if reboot {
+            // This time the driver uses ring 3 as well.
+            caller.expect(&message(8, &u32s(&[3, 128])), 0, &[]);
+            caller.expect(&addresses(3, 0x7f00_0010_0000), 0, &[]);
+            caller.expect(&message(18, &u32s(&[3, 1])), 0, &[&started(3, 0, 0x1_7000_0006)]);
+        }
+    }
+}
+
+#[test]
+fn a_ring_that_ran_and_has_no_entries_any_more_is_stopped_and_stays_so() {
+    let mut caller = qemu_connects();
+    qemu_negotiates(&mut caller, 0x1_4000_0000);
+    qemu_adds_memory(&mut caller);
+    qemu_sets_up_ring(&mut caller, 2, 0);
+    caller.expect(&message(18, &u32s(&[2, 1])), 0, &[&started(2, 0, 0x1_4000_0000)]);
+    caller.expect(&message(18, &u32s(&[2, 0])), 0, &["disable 2"]);
+    caller.expect(&message(8, &u32s(&[2, 0])), 0, &["stop 2"]);
+    caller.expect(&message(12, &u64s(&[2])), 1, &[]);
+    caller.expect(&message(18, &u32s(&[2, 1])), 0, &[]);
+}
+
+#[test]
+fn cloud_hypervisor_resets_by_disabling_alone_and_brings_an_inflight_area() {
+    let mut caller = qemu_connects();
+    qemu_negotiates(&mut caller, 0x1_7000_0000);
+    qemu_adds_memory(&mut caller);
+    qemu_sets_up_ring(&mut caller, 2, 0);
+    caller.expect(&message(18, &u32s(&[2, 1])), 0, &[&started(2, 0, 0x1_7000_0000)]);
+    let area = inflight(32, 0x3000, 3, 128, 4);
+    assert!(caller.says(&area, crate::caller::devices(1))[0].starts_with("closed: SET_INFLIGHT_FD"));
+    caller.expect(&message(18, &u32s(&[2, 0])), 0, &["disable 2"]);
+    caller.expect(&area, 1, &["stop 2", "inflight: 3 x 128 at 0x0 +0x3000"]);
+    // It starts when it is described and kicked anew.
+    caller.expect(&message(18, &u32s(&[2, 1])), 0, &[]);
+    caller.expect(&message(10, &u32s(&[2, 0])), 0, &[]);
+    caller.expect(&message(12, &u64s(&[2])), 1, &[&started(2, 0, 0x1_7000_0000)]);
+}
