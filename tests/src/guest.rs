@@ -30,7 +30,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const CONSOLE_SHOWN_BYTES: usize = 6000;
 
 /// The kernel's command line: the console, an end where Linux fails, and nothing that takes time.
-const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 panic=-1 nokaslr mitigations=off no_timer_check audit=0 \
+pub(crate) const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 panic=-1 nokaslr mitigations=off no_timer_check audit=0 \
                             random.trust_cpu=on cryptomgr.notests raid=noautodetect";
 
 /// What a guest is to be.

@@ -20,9 +20,14 @@ pub mod shell;
 pub mod stage;
 
 pub mod accel;
+pub mod boot_disk;
 pub mod cpio;
+pub mod efi;
 pub mod firmware;
+pub mod grub;
 pub mod guest;
 pub mod initramfs;
 pub mod kernel;
+pub mod loaded;
 pub mod modules;
+pub mod ovmf;
