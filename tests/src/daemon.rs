@@ -37,13 +37,15 @@ pub struct Places {
     pub log: PathBuf,
     /// The user, and group, it runs as; our own unless said.  Another takes root.
     pub user: Option<u32>,
+    /// What it logs (`LUNAR_LOG`), where that is not its default.
+    pub level: Option<&'static str>,
 }
 
 impl Places {
     /// `state`, `run` and `lunard.log` of a scratch directory.  The daemon makes the directories.
     pub fn in_scratch(scratch: &Scratch) -> Self {
         let (state, runtime) = (scratch.join("state"), scratch.join("run"));
-        Self { state, runtime, log: scratch.join("lunard.log"), user: None }
+        Self { state, runtime, log: scratch.join("lunard.log"), user: None, level: None }
     }
 
     /// `lunard` with these directories, ready for more arguments.
@@ -57,6 +59,7 @@ impl Places {
                 setpriv
             }
         };
+        lunard.envs(self.level.map(|level| ("LUNAR_LOG", level)));
         lunard.arg("--state-dir").arg(&self.state).arg("--runtime-dir").arg(&self.runtime);
         Ok(lunard)
     }

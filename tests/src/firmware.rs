@@ -19,8 +19,8 @@ use std::process::{ExitStatus, Stdio};
 const LIMIT_SECONDS: u64 = 60;
 
 /// What the loader writes to port f4h to end the machine.
-const DONE: u8 = 0x10;
-const FAILED: u8 = 0x20;
+pub(crate) const DONE: u8 = 0x10;
+pub(crate) const FAILED: u8 = 0x20;
 
 /// The boot sector: reads the second block through the BIOS, sends the text in it to the first serial port,
 /// and ends the machine; where nothing ends it, it halts.  At 7c00h:

@@ -20,12 +20,17 @@ pub mod shell;
 pub mod stage;
 
 pub mod accel;
+pub mod boot_disk;
 pub mod cpio;
+pub mod efi;
 pub mod firmware;
+pub mod grub;
 pub mod guest;
 pub mod initramfs;
 pub mod kernel;
+pub mod loaded;
 pub mod migrant;
 pub mod modules;
 pub mod older_qemu;
+pub mod ovmf;
 pub mod qmp;

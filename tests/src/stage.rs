@@ -3,7 +3,7 @@
 //!
 //! Above: the stories.  Below: `scratch`, `daemon`, `shell`.
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Places};
 use crate::scratch::Scratch;
 use crate::shell::Shell;
 use anyhow::Result;
@@ -23,8 +23,17 @@ pub struct Stage {
 impl Stage {
     /// Starts a daemon in a directory of its own.
     pub fn set() -> Result<Self> {
+        Self::logging(None)
+    }
+
+    /// The same with a daemon that also logs what is for those who search for a fault.
+    pub fn set_debugging() -> Result<Self> {
+        Self::logging(Some("debug"))
+    }
+
+    fn logging(level: Option<&'static str>) -> Result<Self> {
         let scratch = Scratch::new()?;
-        let daemon = Daemon::start(&scratch)?;
+        let daemon = Daemon::start_at(Places { level, ..Places::in_scratch(&scratch) })?;
         Ok(Self { shell: daemon.shell()?, daemon, scratch })
     }
 

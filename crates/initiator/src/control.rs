@@ -49,13 +49,15 @@ pub struct ControlQueue {
     pub exchange: Exchange,
     /// How long an answer may take.
     pub patience: Duration,
+    /// Whether requests without a layout of their own use indirect descriptors.
+    pub indirect: bool,
 }
 
 impl ControlQueue {
     /// Sends control requests over `exchange`.
     #[must_use]
     pub fn new(exchange: Exchange, patience: Duration) -> Self {
-        Self { exchange, patience }
+        Self { exchange, patience, indirect: true }
     }
 
     /// Asks for a task management function and waits for it.  `tag` names a task where `subtype` is about one.
@@ -83,7 +85,7 @@ impl ControlQueue {
         tag: u64,
     ) -> Result<Token, Error> {
         let bytes = task_management_bytes(subtype, address, tag);
-        self.exchange.start(&bytes, 1, &Layout::default())
+        self.exchange.start(&bytes, 1, &self.layout())
     }
 
     /// Asks which asynchronous events the device would report, of those in `events`.
@@ -129,9 +131,13 @@ impl ControlQueue {
         self.decode(&returned)
     }
 
+    fn layout(&self) -> Layout {
+        Layout { indirect: self.indirect, ..Layout::default() }
+    }
+
     fn notification(&mut self, kind: u32, address: LunAddress, events: u32) -> Result<ControlAnswer, Error> {
         let bytes = notification_bytes(kind, address, events);
-        let returned = self.send(&bytes, 5, &Layout::default())?;
+        let returned = self.send(&bytes, 5, &self.layout())?;
         self.decode(&returned)
     }
 

@@ -11,6 +11,7 @@
 
 mod options;
 mod steps;
+mod successor;
 
 use crate::commands;
 use crate::connection::{Connection, Inflight};
@@ -349,6 +350,7 @@ impl Guest {
                 ring.set_event_idx(features & FEATURE_EVENT_IDX != 0);
             }
         }
+        self.control.indirect = features & FEATURE_INDIRECT != 0;
         for requests in &mut self.requests {
             requests.indirect = features & FEATURE_INDIRECT != 0;
         }
