@@ -8,9 +8,10 @@
 mod inflight;
 
 use crate::deadline::Deadline;
-use crate::dialect::{Acks, protocol};
+use crate::dialect::{Acks, FEATURE_LOG_ALL, protocol};
+use crate::dirty_log::DirtyLog;
 use crate::error::Error;
-use crate::memory::{Memory, Region};
+use crate::memory::{GuestAddress, Memory, Region};
 use crate::notifier::Notifier;
 use crate::raw_channel::{FLAG_REPLY, FLAG_VERSION, RawChannel};
 use crate::ring::Ring;
@@ -23,7 +24,9 @@ use std::path::Path;
 use std::time::Duration;
 use vhost::vhost_user::message::{VhostUserConfigFlags, VhostUserHeaderFlag, VhostUserProtocolFeatures};
 use vhost::vhost_user::{Error as ProtocolError, Frontend, VhostUserFrontend};
-use vhost::{Error as VhostError, VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
+use vhost::{
+    Error as VhostError, VhostBackend, VhostUserDirtyLogRegion, VhostUserMemoryRegionInfo, VringConfigData,
+};
 
 pub use inflight::Inflight;
 
@@ -122,7 +125,9 @@ impl Connection {
     /// # Errors
     /// As [`Connection::features`].
     pub fn set_features(&mut self, features: u64) -> Result<(), Error> {
-        self.call("SET_FEATURES", false, |frontend| frontend.set_features(features))
+        // QEMU wants to know whether the log is kept.
+        let important = features & FEATURE_LOG_ALL != 0;
+        self.call("SET_FEATURES", important, |frontend| frontend.set_features(features))
     }
 
     /// Sends SET_OWNER.
@@ -237,18 +242,54 @@ impl Connection {
     /// # Errors
     /// As [`Connection::features`].
     pub fn set_ring_addresses(&mut self, memory: &Memory, ring: &Ring) -> Result<(), Error> {
+        self.set_ring_addresses_logged(memory, ring, None)
+    }
+
+    /// Sends SET_VRING_ADDR for a ring in `memory` whose used ring is logged at `log`, if it is.
+    ///
+    /// # Errors
+    /// As [`Connection::features`].
+    pub fn set_ring_addresses_logged(
+        &mut self,
+        memory: &Memory,
+        ring: &Ring,
+        log: Option<GuestAddress>,
+    ) -> Result<(), Error> {
         let at = ring.addresses();
         let user = |address| memory.user_address(address, 1).ok_or(Error::Unmapped { address, bytes: 1 });
         let data = VringConfigData {
             queue_max_size: ring.entries(),
             queue_size: ring.entries(),
-            flags: 0,
+            flags: u32::from(log.is_some()),
             desc_table_addr: user(at.descriptors)?,
             used_ring_addr: user(at.used)?,
             avail_ring_addr: user(at.available)?,
-            log_addr: None,
+            log_addr: log.map(|address| address.0),
         };
-        self.call("SET_VRING_ADDR", false, |frontend| frontend.set_vring_addr(ring.index().into(), &data))
+        self.call("SET_VRING_ADDR", log.is_some(), |frontend| {
+            frontend.set_vring_addr(ring.index().into(), &data)
+        })
+    }
+
+    /// Sends SET_LOG_BASE and waits for its answer.
+    ///
+    /// # Errors
+    /// As [`Connection::features`].
+    pub fn set_log_base(&mut self, log: &DirtyLog) -> Result<(), Error> {
+        let region = VhostUserDirtyLogRegion {
+            mmap_size: log.bytes(),
+            mmap_offset: log.offset(),
+            mmap_handle: log.file().as_raw_fd(),
+        };
+        self.call("SET_LOG_BASE", false, |frontend| frontend.set_log_base(0, Some(region)))
+    }
+
+    /// Sends SET_LOG_FD.
+    ///
+    /// # Errors
+    /// As [`Connection::features`].
+    pub fn set_log_fd(&mut self, signal: &Notifier) -> Result<(), Error> {
+        self.call("SET_LOG_FD", true, |frontend| frontend.set_log_fd(signal.event().as_raw_fd()))
     }
 
     /// Sends SET_VRING_ADDR with any addresses of the front end's own: descriptors, available ring, used ring.

@@ -9,6 +9,7 @@
 //! Above: tests, benches.  Below: `connection`, `request`, `control`, `event`.
 //! Never here: the order of messages (`dialect`), the carrying out of one (`guest/steps.rs`).
 
+mod logging;
 mod options;
 mod steps;
 mod successor;
@@ -28,6 +29,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use logging::Snapshot;
 pub use options::Options;
 
 /// Queues before the first request queue: control and event.

@@ -22,6 +22,7 @@
 mod error;
 
 pub mod deadline;
+pub mod dirty_log;
 pub mod memory;
 pub mod notifier;
 pub mod ring;
@@ -43,8 +44,9 @@ pub mod load;
 pub mod raw_channel;
 
 pub use dialect::Dialect;
+pub use dirty_log::DirtyLog;
 pub use error::Error;
 pub use exchange::{Layout, Place};
-pub use guest::{Guest, Options};
+pub use guest::{Guest, Options, Snapshot};
 pub use request::{Answer, Command, LunAddress, RequestQueue};
 pub use ring::Wait;

@@ -6,6 +6,7 @@
 //! Never here: expectations spelled with the ring's own constants.
 
 mod chains;
+mod logged;
 
 use super::*;
 use crate::error::RingPart;
