@@ -100,27 +100,20 @@ fn firmware_sets_up_ring_2_alone_and_every_ring_is_enabled() {
 }
 
 #[test]
-fn firmware_that_looks_for_256_targets_gets_255_answers_as_fast_as_one_that_is_there() {
+fn firmware_that_looks_for_256_targets_gets_an_answer_from_each_in_one_exchange() {
     let rig = rig();
     let mut guest = rig.boot(Options::default().firmware());
-    let (mut absent, mut found) = (Duration::ZERO, Duration::ZERO);
-    for target in (0..=255).filter(|&target| target != 1) {
-        let mut ask = |target: u8| {
-            let start = Instant::now();
-            let answer =
-                guest.execute(&commands::report_luns(LunAddress::peripheral(target, 0), 0, 64)).unwrap();
-            (start.elapsed(), answer)
-        };
-        let (took, answer) = ask(target);
-        assert_eq!((answer.response, answer.used_len), (3, 108), "target {target}: BAD TARGET");
-        absent += took;
-        // In turn, so that whatever else the machine does is in both sums.
-        let (took, answer) = ask(1);
-        assert!(answer.is_good());
-        found += took;
+    for target in 0..=255 {
+        let command = commands::report_luns(LunAddress::peripheral(target, 0), 0, 64);
+        let answer = guest.execute(&command).unwrap();
+        if target == 1 {
+            assert!(answer.is_good());
+        } else {
+            assert_eq!((answer.response, answer.used_len), (3, 108), "target {target}: BAD TARGET");
+        }
     }
-    println!("255 absent targets: {absent:?}; one that is there, 255 times: {found:?}");
-    assert!(absent < found * 4, "{absent:?} against {found:?}");
+    // One exchange each: what was taken is what was asked.
+    assert_eq!(guest.stop().unwrap(), [0, 0, 256]);
 }
 
 /// All that the destination of a migration does before the source has stopped: everything but a kick.
