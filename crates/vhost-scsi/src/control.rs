@@ -18,6 +18,8 @@ const TYPE_NOTIFICATION_QUERY: u32 = 1;
 const TYPE_NOTIFICATION_SUBSCRIBE: u32 = 2;
 const TASK_MANAGEMENT_BYTES: usize = 24;
 const NOTIFICATION_BYTES: usize = 16;
+/// An answer to a notification request; one to task management has a byte.
+const ANSWER_BYTES_MAX: u64 = 5;
 const ABORT_TASK: u32 = 0;
 const LOGICAL_UNIT_RESET: u32 = 5;
 /// Requests of one queue that may wait before it is left alone until one is answered.
@@ -75,6 +77,8 @@ impl Queue {
             self.push(head, 0, &[]);
             return 0;
         }
+        // No answer is longer, and all that is left is marked as written.
+        writable.truncate(ANSWER_BYTES_MAX);
         let length = readable.copy_to(0, &mut bytes);
         let request = Reader { bytes, length };
         match request.word(0) {
@@ -150,7 +154,7 @@ impl Queue {
                 _ => false,
             });
         let code = if known { Function::Complete } else { Function::BadTarget };
-        if response.bytes() < 5 {
+        if response.bytes() < ANSWER_BYTES_MAX {
             return self.push(head, 0, &[]);
         }
         let written = response.copy_from(0, &[0, 0, 0, 0, code as u8]);
