@@ -41,7 +41,7 @@ const SCRIPT: &str = "settle 2
     done
     wait
     cat /tmp/files
-    dmesg | grep -E 'I/O error|EXT4-fs error|sd[ab].*([Aa]bort|[Rr]eset)|BUG:|stall' || echo no complaint";
+    dmesg | grep -E 'I/O error|EXT4-fs error|sd[ab].*([Aa]bort|[Rr]eset)|BUG:|rcu.*stall|lockup' || echo no complaint";
 
 #[test]
 fn a_guest_moves_under_a_busy_disk_and_all_of_its_memory_arrives() -> Result<()> {

@@ -19,6 +19,8 @@ const TYPE_NOTIFICATION_QUERY: u32 = 1;
 const TYPE_NOTIFICATION_SUBSCRIBE: u32 = 2;
 const TASK_MANAGEMENT_BYTES: usize = 24;
 const NOTIFICATION_BYTES: usize = 16;
+/// An answer to a notification request; one to task management has a byte.
+const ANSWER_BYTES_MAX: u64 = 5;
 const ABORT_TASK: u32 = 0;
 const LOGICAL_UNIT_RESET: u32 = 5;
 /// The functions there are, and whether each may be done again after the death of a process that may have done it.
@@ -79,6 +81,8 @@ impl Queue {
             self.push(head, 0, &[]);
             return 0;
         }
+        // No answer is longer, and all that is left is marked as written.
+        writable.truncate(ANSWER_BYTES_MAX);
         let length = readable.copy_to(0, &mut bytes);
         let request = Reader { bytes, length };
         match request.word(0) {
@@ -157,7 +161,7 @@ impl Queue {
                 _ => false,
             });
         let code = if known { Function::Complete } else { Function::BadTarget };
-        if response.bytes() < 5 {
+        if response.bytes() < ANSWER_BYTES_MAX {
             return self.push(head, 0, &[]);
         }
         let written = response.copy_from(0, &[0, 0, 0, 0, code as u8]);

@@ -465,6 +465,8 @@ impl Queue {
         match target::execute(map, address, request.attribute, &request.cdb, &mut buffers) {
             Decision::Answer(answer) => {
                 let written = response::answer(&answer, &response);
+                // No more than was written: a guest may give any room, and marking all of it would take its time.
+                buffers.data_in.truncate(answer.data_in_bytes);
                 self.push(head, written, &[&buffers.data_in, &response]);
                 common.give_back_all([buffers.data_in, buffers.data_out, response]);
                 answer.data_in_bytes

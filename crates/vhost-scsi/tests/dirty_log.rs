@@ -13,9 +13,10 @@ use initiator::deadline::Deadline;
 use initiator::dialect::FEATURE_LOG_ALL;
 use initiator::memory::{GuestAddress, Plan, RegionPlan};
 use initiator::notifier::Notifier;
-use initiator::{DirtyLog, Error, Guest, LunAddress, Options, Snapshot, commands};
-use std::sync::Arc;
+use initiator::{DirtyLog, Error, Guest, LunAddress, Options, Snapshot, Wait, commands};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use support::{Rig, Unit};
 use watch::{Watch, end_of_memory, log_for, wait_for_all};
@@ -278,33 +279,97 @@ fn a_log_that_is_cut_short_ends_its_connection_and_no_other() {
     assert!(guest.request_queue(0).unwrap().wait_for(token).unwrap().is_good());
 }
 
+/// Looks until nothing is told any more, and then for marks of which nothing was told.
+fn untold(log: &DirtyLog, signal: &Notifier) -> BTreeSet<u64> {
+    const SILENCE: Duration = Duration::from_millis(50);
+    let mut silent = Deadline::after(SILENCE);
+    while !silent.passed() {
+        if signal.take().unwrap() > 0 {
+            let _ = log.take();
+            silent = Deadline::after(SILENCE);
+        }
+    }
+    log.take()
+}
+
 #[test]
-fn the_front_end_is_told_of_marks_if_it_wants_to_be() {
-    let rig = Rig::new(&[Unit::ramdisk(MIB)]);
+fn the_front_end_is_told_of_every_mark_if_it_wants_to_be() {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&hangs);
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| match kind {
+        IoKind::Read => Fate::Hang(Arc::clone(&switch)),
+        _ => Fate::Pass,
+    });
+    let rig = Rig::new(&[Unit::new(store)]);
     for options in [small(), small().without_event_idx()] {
-        let mut guest = rig.boot(options);
+        let mut guest = rig.boot(options.wait(Wait::Poll));
         let (log, signal) = (log_for(&guest), Notifier::new().unwrap());
-        let told = |signal: &Notifier| signal.wait(&Deadline::after(PATIENCE)).unwrap();
         guest.connection().unwrap().set_log_fd(&signal).unwrap();
         guest.start_logging(&log).unwrap();
-        assert!(told(&signal));
         for _ in 0..20 {
-            signal.take().unwrap();
-            let _ = log.take();
             serves(&mut guest);
-            assert!(told(&signal));
-            assert!(!log.take().is_empty(), "told after marking");
+            assert_eq!(untold(&log, &signal), BTreeSet::new());
         }
-        // The last mark is told of too: what asks for kicks is written when the thread goes to sleep.
-        while signal.wait(&Deadline::after(Duration::from_millis(200))).unwrap() {
-            signal.take().unwrap();
-            let _ = log.take();
-        }
-        assert!(log.take().is_empty(), "marked and not told");
+        // An answer that comes when nobody looks at the ring any more.
+        hangs.store(true, Ordering::SeqCst);
+        let read = commands::read_10(lun_0(), 0, 1, 512);
+        guest.request_queue(0).unwrap().start(&read).unwrap();
+        assert_eq!(untold(&log, &signal), BTreeSet::new());
+        hangs.store(false, Ordering::SeqCst);
+        wait_for_all(&mut guest, 2);
+        assert!(signal.wait(&Deadline::after(PATIENCE)).unwrap());
+        assert_eq!(untold(&log, &signal), BTreeSet::new());
         guest.stop_logging().unwrap();
         signal.take().unwrap();
+        guest.request_queue(0).unwrap().wait_any().unwrap();
         serves(&mut guest);
         assert!(!signal.wait(&Deadline::after(Duration::from_millis(100))).unwrap());
+    }
+}
+
+#[test]
+fn a_change_of_the_log_is_answered_when_it_is_in_force_on_every_ring() {
+    type Change = fn(&mut Guest, &DirtyLog);
+    let changes: [Change; 3] = [
+        |guest, log| guest.connection().unwrap().set_log_base(log).unwrap(),
+        |guest, _| {
+            let features = guest.features() | FEATURE_LOG_ALL;
+            guest.connection().unwrap().set_features(features).unwrap();
+        },
+        |guest, _| guest.log_ring(2, true).unwrap(),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        // The backstore holds the thread of the ring, so that nothing can be in force on it.
+        let gate = Arc::new((Mutex::new(true), Condvar::new()));
+        let judge_gate = Arc::clone(&gate);
+        let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |_, _| {
+            let (open, opened) = &*judge_gate;
+            drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+            Fate::Pass
+        });
+        let rig = Rig::new(&[Unit::new(store)]);
+        let mut guest = rig.boot(small());
+        let (log, next) = (log_for(&guest), log_for(&guest));
+        guest.connection().unwrap().set_log_base(&log).unwrap();
+        if number != 1 {
+            guest.start_logging(&log).unwrap();
+            guest.log_ring(2, false).unwrap();
+        }
+        *gate.0.lock().unwrap() = false;
+        guest.request_queue(0).unwrap().start(&commands::read_10(lun_0(), 0, 1, 512)).unwrap();
+        let opener = std::thread::spawn({
+            let gate = Arc::clone(&gate);
+            move || {
+                // How long the thread is held.
+                std::thread::sleep(Duration::from_millis(150));
+                *gate.0.lock().unwrap() = true;
+                gate.1.notify_all();
+            }
+        });
+        change(&mut guest, &next);
+        assert!(*gate.0.lock().unwrap(), "change {number} was answered while the ring's thread was held");
+        opener.join().unwrap();
+        assert!(guest.request_queue(0).unwrap().wait_any().unwrap().1.is_good());
     }
 }
 

@@ -248,7 +248,7 @@ fn what_a_read_may_have_written_is_logged_even_if_it_did_not() {
     let mut watch = Watch::new(&[Unit::new(store)], small());
     let command = commands::read_10(lun_0(), 0, 16, 8192);
     let (seen, _) = watch.serve(2, |guest| guest.request_queue(0).unwrap().stage(&command).unwrap());
-    assert_eq!(seen.marked.len(), seen.changed.len() + 2, "{seen:x?}");
+    assert!(seen.marked.len() >= seen.changed.len() + 2, "{seen:x?}");
 }
 
 #[test]
@@ -256,7 +256,44 @@ fn a_write_marks_its_answer_and_not_what_it_read() {
     let mut watch = Watch::new(&[Unit::ramdisk(MIB)], small());
     let command = commands::write_10(lun_0(), 0, 128, &[3; 65536]);
     let (seen, _) = watch.serve(2, |guest| guest.request_queue(0).unwrap().stage(&command).unwrap());
-    assert_eq!((seen.changed.len(), seen.marked.len()), (2, 2), "{seen:x?}");
+    assert_eq!(seen.changed.len(), 2, "{seen:x?}");
+    assert!(seen.marked.len() <= 4, "of 16 pages of data and two of other rings: {seen:x?}");
+}
+
+#[test]
+fn no_more_is_marked_than_was_written_however_much_room_there_is() {
+    // Any ring may say at any time whether it wants kicks.
+    const OTHER_RINGS: usize = 2;
+    let mut watch = Watch::new(&[Unit::ramdisk(MIB)], small());
+    let (inquiry, failing) = (commands::inquiry(lun_0(), 36), Command::new(lun_0(), &[0xf1]));
+    for (command, pages) in [(inquiry, 3), (failing, 2)] {
+        let command = command.data_in(256 * 1024);
+        let (seen, _) = watch.serve(2, |guest| guest.request_queue(0).unwrap().stage(&command).unwrap());
+        assert_eq!(seen.changed.len(), pages, "{seen:x?}");
+        assert!(seen.marked.len() <= pages + OTHER_RINGS, "{seen:x?}");
+    }
+    let (seen, _) = watch.serve(0, |guest| {
+        guest.control().exchange.stage(&management(5, lun_0()), 256 * 1024, &Layout::default()).unwrap()
+    });
+    assert_eq!(seen.changed.len(), 2, "{seen:x?}");
+    assert!(seen.marked.len() <= 2 + OTHER_RINGS, "{seen:x?}");
+}
+
+#[test]
+fn rings_that_start_while_logging_is_on_are_logged_from_the_beginning() {
+    for options in [small(), small().without_event_idx()] {
+        let with_events = options.driver_features & initiator::dialect::FEATURE_EVENT_IDX != 0;
+        let mut watch = Watch::new(&[Unit::ramdisk(MIB)], options);
+        // A guest that is paused and goes on.
+        watch.guest.stop().unwrap();
+        let seen = watch.watch(|guest| guest.start().unwrap());
+        assert!(with_events || !seen.changed.is_empty(), "{seen:x?}");
+        let used = watch.guest.ring_mut(1).unwrap().addresses().used.0 / 4096;
+        assert!(seen.marked.contains(&used), "{seen:x?}");
+        let inquiry = commands::inquiry(lun_0(), 96);
+        let (seen, _) = watch.serve(2, |guest| guest.request_queue(0).unwrap().stage(&inquiry).unwrap());
+        assert_eq!(seen.changed.len(), 3, "{seen:x?}");
+    }
 }
 
 #[test]
@@ -415,15 +452,18 @@ fn io_that_began_before_logging_did_is_logged_when_it_ends() {
 #[test]
 fn logging_may_come_and_go_under_load() {
     let toggles = std::env::var("LUNAR_LOG_TOGGLES").map_or(40, |count| count.parse().unwrap());
-    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), |kind, offset| match kind {
-        IoKind::Read if offset % 1024 == 0 => Fate::Delay(Duration::from_micros(300)),
+    // Half of the reads are under way until logging has begun.
+    let hangs = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&hangs);
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, offset| match kind {
+        IoKind::Read if offset % 1024 == 0 => Fate::Hang(Arc::clone(&switch)),
         _ => Fate::Pass,
     });
     let rig = Rig::new(&[Unit::new(store)]);
     let mut guest = rig.boot(small().request_queues(3));
     fill(&mut guest);
-    let mut changes = 0;
     for round in 0..toggles {
+        hangs.store(true, Ordering::SeqCst);
         for queue in 0..3 {
             let queue = guest.request_queue(queue).unwrap();
             for at in 0..12 {
@@ -436,12 +476,13 @@ fn logging_may_come_and_go_under_load() {
         let log = log_for(&guest);
         guest.start_logging(&log).unwrap();
         let before = Snapshot::of(guest.memory()).unwrap();
+        hangs.store(false, Ordering::SeqCst);
         (2..5).for_each(|queue| wait_for_all(&mut guest, queue));
         let changed = Snapshot::of(guest.memory()).unwrap().pages_unlike(&before);
         guest.stop_logging().unwrap();
         let marked = log.take();
         assert!(changed.is_subset(&marked), "{changed:x?} {marked:x?}");
-        changes += changed.len();
+        assert!(changed.len() > 3, "round {round}: {changed:x?}");
         for queue in 0..3 {
             let queue = guest.request_queue(queue).unwrap();
             while queue.in_flight() > 0 {
@@ -450,7 +491,6 @@ fn logging_may_come_and_go_under_load() {
         }
         assert!(log.take().is_empty(), "something was marked after logging had ended");
     }
-    assert!(changes > 0, "no page ever changed while it was logged");
 }
 
 #[test]

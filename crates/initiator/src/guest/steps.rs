@@ -6,7 +6,7 @@
 
 use super::{FIRST_REQUEST_QUEUE, Guest};
 use crate::connection::CONFIG_BYTES;
-use crate::dialect::{FEATURE_PROTOCOL, RingStep, Step, protocol};
+use crate::dialect::{FEATURE_LOG_ALL, FEATURE_PROTOCOL, RingStep, Step, protocol};
 use crate::error::Error;
 use crate::notifier::Notifier;
 use std::os::unix::net::UnixStream;
@@ -131,6 +131,8 @@ impl Guest {
         if self.options.protocol {
             features |= self.facts.offered & FEATURE_PROTOCOL;
         }
+        // A migration that is under way goes on.
+        features |= self.facts.features & FEATURE_LOG_ALL;
         self.facts.features = features;
         self.adopt_features();
         self.connection()?.set_features(features)
@@ -214,7 +216,11 @@ impl Guest {
         match step {
             RingStep::Num => connection.set_ring_entries(queue, ring.entries()),
             RingStep::Base => connection.set_ring_base(queue, self.bases[place]),
-            RingStep::Address => connection.set_ring_addresses(&self.memory, ring),
+            RingStep::Address => {
+                let logged = self.facts.features & FEATURE_LOG_ALL != 0;
+                let log = logged.then(|| ring.addresses().used);
+                connection.set_ring_addresses_logged(&self.memory, ring, log)
+            }
             RingStep::Kick => {
                 connection.set_ring_kick(queue, self.options.kick_descriptor.then_some(&ring.kicks))
             }

@@ -191,3 +191,35 @@ fn covers_ring(log: &DirtyLog, index: u16, used: u64, used_bytes: u64) -> Result
          and the used ring of ring {index} is logged at {used:#x} with {used_bytes} bytes"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{covers_memory, covers_ring};
+    use memory::{DirtyLog, GuestAddress, GuestMemory, RegionSpec, UserAddress};
+    use std::os::fd::AsFd;
+
+    fn memfd(bytes: u64) -> std::os::fd::OwnedFd {
+        let file = rustix::fs::memfd_create("dirty-log", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        rustix::fs::ftruncate(&file, bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_refusal_names_the_numbers() {
+        let log = DirtyLog::map(memfd(16).as_fd(), 0, 16).unwrap();
+        let memory = |bytes| {
+            let (guest, user) = (GuestAddress(0x1000), UserAddress(0x1000));
+            let region = RegionSpec { guest, user, bytes, file_offset: 0, file: memfd(bytes) };
+            GuestMemory::from_regions(vec![region]).unwrap()
+        };
+        assert_eq!(covers_memory(&log, &memory(0x7_f000)), Ok(()));
+        let text = "the dirty log of 16 bytes covers guest addresses below 0x80000, \
+                    and the guest's memory ends at 0x80001";
+        assert_eq!(covers_memory(&log, &memory(0x7_f001)), Err(text.to_owned()));
+        assert_eq!(covers_ring(&log, 2, 0x7_fffa, 6), Ok(()));
+        let text = "the dirty log of 16 bytes covers guest addresses below 0x80000, \
+                    and the used ring of ring 2 is logged at 0x7fffb with 6 bytes";
+        assert_eq!(covers_ring(&log, 2, 0x7_fffb, 6), Err(text.to_owned()));
+        assert!(covers_ring(&log, 2, u64::MAX, 6).is_err());
+    }
+}

@@ -91,6 +91,17 @@ fn features_that_change_what_memory_means_are_refused_unless_offered() {
 }
 
 #[test]
+fn features_that_could_not_be_put_in_force_are_as_before() {
+    let mut caller = Caller::with(vhost_user::Offer { features: 0x1_7d00_0006, ..offer() });
+    caller.expect(&message(2, &u64s(&[0x1_4000_0002])), 0, &["features 0x140000002"]);
+    caller.expect(&message(16, &u64s(&[8])), 0, &[]);
+    caller.failing = "features";
+    let refused = "send 02000000 05000000 08000000 0100000000000000";
+    caller.expect(&message_acked(2, &u64s(&[0x1_4400_0002])), 0, &["features 0x144000002", refused]);
+    assert_eq!(caller.session.features(), 0x1_4000_0002);
+}
+
+#[test]
 fn protocol_features_never_offered_are_refused() {
     let text = "closed: SET_PROTOCOL_FEATURES: protocol features 0x4000 were not offered";
     Caller::new().expect(&message(16, &u64s(&[0x4009])), 0, &[text]);

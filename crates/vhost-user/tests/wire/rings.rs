@@ -267,6 +267,27 @@ fn address_of_a_running_ring_switches_its_log() {
 }
 
 #[test]
+fn log_of_a_used_ring_that_was_refused_is_not_remembered() {
+    let mut caller = running();
+    let logged = |log| {
+        let mut payload = u32s(&[0, 1]);
+        payload.extend(u64s(&[0x1000, 0x2000, 0x3000, log]));
+        message_acked(9, &payload)
+    };
+    let (taken, refused) = (
+        "send 09000000 05000000 08000000 0000000000000000",
+        "send 09000000 05000000 08000000 0100000000000000",
+    );
+    caller.expect(&logged(0xabc0), 0, &["log 0: Some(abc0)", taken]);
+    caller.failing = "log 0";
+    caller.expect(&logged(0xffff_0000), 0, &["log 0: Some(ffff0000)", refused]);
+    caller.failing = "none";
+    // The old address is no change, and the refused one would be one.
+    caller.expect(&logged(0xabc0), 0, &[taken]);
+    caller.expect(&logged(0xffff_0000), 0, &["log 0: Some(ffff0000)", taken]);
+}
+
+#[test]
 fn parked_ring_described_anew_is_stopped_first() {
     // libkrun resets a device by disabling its rings, without GET_VRING_BASE.
     let mut caller = running();
