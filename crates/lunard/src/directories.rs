@@ -4,11 +4,12 @@
 //! Above: `daemon`, at start.  Below: the file system.
 //! Never here: what is in a file.
 
+use crate::predecessor;
 use crate::start_error::StartError;
 use api::{Owner, SOCKET_NAME, SOCKET_PATH_BYTES_MAX, group_name};
 use model::Wwn;
 use nix::unistd::Group;
-use rustix::fs::{FlockOperation, Mode};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -172,7 +173,7 @@ impl StateDir {
 }
 
 fn lock_directory(directory: &File) -> Result<(), Errno> {
-    rustix::fs::flock(directory, FlockOperation::NonBlockingLockExclusive)
+    predecessor::lock(directory)
 }
 
 /// Makes what was created, renamed or removed in a directory durable.

@@ -16,6 +16,7 @@ pub mod logging; // one line an event
 pub mod machine; // what runs
 pub mod metrics;
 pub mod options; // what the command line says
+mod predecessor; // a daemon that was killed and is not gone yet
 pub mod saveconfig; // the same in LIO's words
 pub mod server; // HTTP
 pub mod service_manager; // what systemd is told

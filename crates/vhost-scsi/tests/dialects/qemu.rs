@@ -5,7 +5,6 @@ use crate::{connect_and, good, load, log, lun_0, rig};
 use initiator::dialect::{RingStep, Step, protocol};
 use initiator::raw_channel::FLAG_VERSION;
 use initiator::{Dialect, Guest, LunAddress, Options, RequestQueue, commands};
-use std::time::Duration;
 
 const EACH: [Dialect; 3] = [Dialect::QEMU_7_2, Dialect::QEMU_8_2, Dialect::QEMU];
 
