@@ -89,7 +89,10 @@ fn everything_works_without_root_and_outsiders_are_refused() -> Result<()> {
     for groups in [format!("--groups={SOCKET_GROUP}"), "--clear-groups".to_owned()] {
         let mut ls = Command::new("setpriv");
         ls.args([&format!("--reuid={GUEST}"), &format!("--regid={GUEST}"), &groups, "--", "sh", "-c"]);
-        ls.args(["test -w \"$0\" && echo may", &daemon.places().runtime.join("api.sock").display().to_string()]);
+        ls.args([
+            "test -w \"$0\" && echo may",
+            &daemon.places().runtime.join("api.sock").display().to_string(),
+        ]);
         let output = run(&mut ls, LIMIT)?;
         assert_eq!(String::from_utf8(output.stdout)?, "", "{groups}");
     }

@@ -78,9 +78,8 @@ fn restart(stage: &mut Stage) -> Result<Restart> {
     let begun = Instant::now();
     stage.daemon.restart()?;
     let answers = begun.elapsed();
-    Deadline::after(PAUSE_MAX).until("the front end to return", || {
-        Ok((connections(stage) > before).then_some(()))
-    })?;
+    Deadline::after(PAUSE_MAX)
+        .until("the front end to return", || Ok((connections(stage) > before).then_some(())))?;
     Ok(Restart { at_ms, ends, answers, returns: begun.elapsed() })
 }
 
@@ -103,7 +102,11 @@ fn longest(reads: &[(u64, Duration)], from_ms: u64, to_ms: u64) -> Option<Durati
 fn line(what: &str, mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let (middle, last) = (times.get(times.len() / 2), times.last());
-    format!("{what}: p50 {:.1?}, max {:.1?}", middle.copied().unwrap_or_default(), last.copied().unwrap_or_default())
+    format!(
+        "{what}: p50 {:.1?}, max {:.1?}",
+        middle.copied().unwrap_or_default(),
+        last.copied().unwrap_or_default()
+    )
 }
 
 #[test]
@@ -148,7 +151,8 @@ fn a_restart_under_load_is_a_short_pause_and_nothing_else() -> Result<()> {
         let pause = longest(&reads, restart.at_ms.saturating_sub(CLOCK_ERROR_MS), to_ms - CLOCK_ERROR_MS);
         pauses.push(pause.with_context(|| format!("the guest read nothing after restart {index}"))?);
     }
-    let quiet = longest(&reads, quiet_ms, restarts.first().map_or(end_ms, |first| first.at_ms - CLOCK_ERROR_MS));
+    let quiet =
+        longest(&reads, quiet_ms, restarts.first().map_or(end_ms, |first| first.at_ms - CLOCK_ERROR_MS));
     let all = |part: fn(&Restart) -> Duration| restarts.iter().map(part).collect();
     let mut told = format!("{count} restarts, {} reads\n", reads.len());
     writeln!(told, "{}", line("the guest's pause", pauses.clone()))?;

@@ -182,7 +182,10 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Self, StartError> {
         let signals = |kind| signal(kind).map_err(|source| StartError::Host { source });
-        Ok(Self { terminate: signals(SignalKind::terminate())?, interrupt: signals(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signals(SignalKind::terminate())?,
+            interrupt: signals(SignalKind::interrupt())?,
+        })
     }
 
     async fn recv(&mut self) {

@@ -79,7 +79,8 @@ fn send(states: &[NotifyState<'_>], patience: Option<Duration>) -> io::Result<()
 
 fn serving(live: &Live) -> String {
     let objects = live.backstores.len();
-    let mut text = format!("Serving {} with {}", count(live.targets.len(), "target"), count(objects, "storage object"));
+    let mut text =
+        format!("Serving {} with {}", count(live.targets.len(), "target"), count(objects, "storage object"));
     let missing: Vec<String> =
         live.backstores.iter().filter(|(_, live)| live.missing).map(|(id, _)| id.to_string()).collect();
     if let Some(named) = missing.get(..missing.len().min(NAMED_MAX)).filter(|named| !named.is_empty()) {
@@ -122,10 +123,7 @@ mod tests {
     #[test]
     fn a_status_counts_what_is_served_and_names_what_is_missing() {
         assert_eq!(serving(&live(&[])), "Serving 0 targets with 0 storage objects");
-        assert_eq!(
-            serving(&live(&[true])),
-            "Serving 0 targets with 1 storage object; missing: fileio/disk0"
-        );
+        assert_eq!(serving(&live(&[true])), "Serving 0 targets with 1 storage object; missing: fileio/disk0");
         assert_eq!(
             serving(&live(&[true, false, true, true, true, true])),
             "Serving 0 targets with 6 storage objects; missing: fileio/disk0, fileio/disk2, fileio/disk3, \

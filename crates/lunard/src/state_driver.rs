@@ -61,8 +61,14 @@ type Reply = oneshot::Sender<Result<v1::Applied, Failure>>;
 
 /// What the owner is told.
 enum Message<P> {
-    Wish { wishes: Vec<v1::Change>, reply: Reply },
-    Ready { ticket: Ticket, prepared: Result<P, Fault> },
+    Wish {
+        wishes: Vec<v1::Change>,
+        reply: Reply,
+    },
+    Ready {
+        ticket: Ticket,
+        prepared: Result<P, Fault>,
+    },
     /// Answered at once, by an owner that goes on.
     Alive(Sender<()>),
     Stop,

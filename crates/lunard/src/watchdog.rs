@@ -76,7 +76,11 @@ pub struct Watchdog {
 ///
 /// # Errors
 /// Those of starting a thread.
-pub fn start(timeout: Duration, probes: Vec<Probe>, alive: impl FnMut() + Send + 'static) -> io::Result<Watchdog> {
+pub fn start(
+    timeout: Duration,
+    probes: Vec<Probe>,
+    alive: impl FnMut() + Send + 'static,
+) -> io::Result<Watchdog> {
     let (ends, end) = mpsc::channel();
     Builder::new().name("watchdog".to_owned()).spawn(move || watch(timeout / 2, probes, &end, alive))?;
     Ok(Watchdog { _ends: ends })
@@ -95,10 +99,14 @@ fn watch(interval: Duration, mut probes: Vec<Probe>, end: &Receiver<()>, mut ali
         if silent.is_empty() {
             alive();
         } else if silent != told {
-            warn!("no sign of life from {}: the service manager is told nothing until there is", silent.join(", "));
+            warn!(
+                "no sign of life from {}: the service manager is told nothing until there is",
+                silent.join(", ")
+            );
         }
         told = silent;
-        if end.recv_timeout(tick.saturating_duration_since(Instant::now())) != Err(RecvTimeoutError::Timeout) {
+        if end.recv_timeout(tick.saturating_duration_since(Instant::now())) != Err(RecvTimeoutError::Timeout)
+        {
             return;
         }
     }

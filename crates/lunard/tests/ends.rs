@@ -337,7 +337,10 @@ fn a_second_signal_ends_it_at_once() {
     file.go_on();
     let (status, log) = daemon.ended();
     assert!(status.success(), "{log}");
-    assert!(log.contains("told again to end: what guests have in flight is left for the next lunard"), "{log}");
+    assert!(
+        log.contains("told again to end: what guests have in flight is left for the next lunard"),
+        "{log}"
+    );
     assert_eq!(tracked(&guest), 1);
 }
 

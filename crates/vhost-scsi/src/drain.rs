@@ -60,7 +60,8 @@ impl Reactors {
         let patience = deadline.saturating_duration_since(now);
         let older_until = now + patience.saturating_sub(LAST_COMMANDS.min(patience / 2));
         let older = self.ask(older_until, |done| Drain::Older { done });
-        let hanging = if older.len() < self.posts().len() { self.count(true).commands } else { BTreeMap::new() };
+        let hanging =
+            if older.len() < self.posts().len() { self.count(true).commands } else { BTreeMap::new() };
         let hanging: Vec<u64> = hanging.into_keys().collect();
         self.ask(deadline.min(Instant::now() + PROMPT), |done| Drain::Control { done });
         let quiet = self.ask(deadline, |done| Drain::All { hanging: hanging.clone(), done });
@@ -87,7 +88,8 @@ impl Reactors {
         let answers = self.send_all(|answer| Drain::Count { older, answer });
         let mut counted = Undrained { commands: BTreeMap::new(), silent: (0..self.posts().len()).collect() };
         while !counted.silent.is_empty()
-            && let Ok((number, commands)) = answers.recv_timeout(until.saturating_duration_since(Instant::now()))
+            && let Ok((number, commands)) =
+                answers.recv_timeout(until.saturating_duration_since(Instant::now()))
         {
             counted.silent.retain(|&silent| silent != number);
             for (store, count) in commands {

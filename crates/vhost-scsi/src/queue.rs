@@ -66,7 +66,9 @@ pub(crate) enum Life {
     /// The driver broke the ring: nothing more is taken from it.
     Broken,
     /// The process ends: nothing more is taken, once that many heads have been looked at.
-    Drains { heads: u64 },
+    Drains {
+        heads: u64,
+    },
     /// Nothing more is taken; when what was taken is answered the queue ends.
     Ends(mpsc::Sender<Stopped>),
 }

@@ -56,8 +56,7 @@ impl Process {
     fn start(directory: &Path, name: &str, units: &[Unit]) -> Self {
         let reactors = Reactors::start(2).unwrap();
         let port = Arc::new(TargetPort::new("naa.5001405000000002".into(), support::map(units)));
-        let endpoint =
-            Bound::bind(&directory.join(name), None).unwrap().serve(port, Arc::clone(&reactors));
+        let endpoint = Bound::bind(&directory.join(name), None).unwrap().serve(port, Arc::clone(&reactors));
         let process = Self { reactors, endpoint };
         let _ = std::fs::remove_file(place(directory));
         std::os::unix::fs::symlink(process.endpoint.path(), place(directory)).unwrap();

@@ -54,7 +54,8 @@ impl Worker {
             }
             Drain::Control { done } => {
                 self.draining.no_control = true;
-                for (_, queue) in self.queues.iter_mut().filter(|(_, queue)| queue.kind == QueueKind::Control) {
+                for (_, queue) in self.queues.iter_mut().filter(|(_, queue)| queue.kind == QueueKind::Control)
+                {
                     queue.drain(0);
                 }
                 let _ = done.send(self.number);

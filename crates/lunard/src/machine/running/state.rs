@@ -235,7 +235,10 @@ impl State {
 
     /// Turns away every front end that comes now.
     pub(super) fn stop_accepting(&self) {
-        self.targets.values().filter_map(|target| target.endpoint.as_ref()).for_each(Endpoint::stop_accepting);
+        self.targets
+            .values()
+            .filter_map(|target| target.endpoint.as_ref())
+            .for_each(Endpoint::stop_accepting);
     }
 
     /// The sockets, which close when they are dropped.
