@@ -39,13 +39,18 @@ pub struct Places {
     pub user: Option<u32>,
     /// What it logs (`LUNAR_LOG`), where that is not its default.
     pub level: Option<&'static str>,
+    /// The groups of that user besides its own.
+    pub groups: Vec<u32>,
+    /// More options.
+    pub options: Vec<String>,
 }
 
 impl Places {
     /// `state`, `run` and `lunard.log` of a scratch directory.  The daemon makes the directories.
     pub fn in_scratch(scratch: &Scratch) -> Self {
         let (state, runtime) = (scratch.join("state"), scratch.join("run"));
-        Self { state, runtime, log: scratch.join("lunard.log"), user: None, level: None }
+        let log = scratch.join("lunard.log");
+        Self { state, runtime, log, user: None, groups: Vec::new(), level: None, options: Vec::new() }
     }
 
     /// `lunard` with these directories, ready for more arguments.
@@ -55,12 +60,14 @@ impl Places {
             Some(user) => {
                 let mut setpriv = command("setpriv");
                 setpriv.args([format!("--reuid={user}"), format!("--regid={user}")]);
-                setpriv.args(["--clear-groups", "--pdeathsig=KILL", "--"]).arg(self.copied("lunard")?);
+                setpriv.args([&groups_option(&self.groups), "--pdeathsig=KILL", "--"]);
+                setpriv.arg(self.copied("lunard")?);
                 setpriv
             }
         };
         lunard.envs(self.level.map(|level| ("LUNAR_LOG", level)));
         lunard.arg("--state-dir").arg(&self.state).arg("--runtime-dir").arg(&self.runtime);
+        lunard.args(&self.options);
         Ok(lunard)
     }
 
@@ -164,6 +171,15 @@ impl Drop for Daemon {
             println!("--- lunard logged:\n{}", self.log());
         }
     }
+}
+
+/// The option of setpriv for these supplementary groups.
+pub fn groups_option(groups: &[u32]) -> String {
+    if groups.is_empty() {
+        return "--clear-groups".to_owned();
+    }
+    let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
+    format!("--groups={}", groups.join(","))
 }
 
 fn spawn(places: &Places) -> Result<Process> {

@@ -4,16 +4,16 @@
 //! Above: stories about booting, and those that need a front end for a second or two.  Below: QEMU, SeaBIOS.
 
 use crate::accel::Accel;
-use crate::daemon::read_lossy;
+use crate::daemon::{groups_option, read_lossy};
 use crate::deadline::Deadline;
 use crate::guest::{machine, memory_options};
 use crate::process::Process;
 use crate::scratch::Scratch;
 use anyhow::{Context, Result, bail, ensure};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 /// How long SeaBIOS and the loader may take, in seconds; emulated, they need two.
 const LIMIT_SECONDS: u64 = 60;
@@ -80,6 +80,27 @@ pub enum Then {
     Halts,
 }
 
+/// Who runs a machine.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The user, and his group.
+    pub user: u32,
+    /// His other groups.
+    pub groups: Vec<u32>,
+}
+
+impl Identity {
+    /// The same command, run by him.
+    fn run(&self, other: &Command) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args([format!("--reuid={0}", self.user), format!("--regid={0}", self.user)]);
+        command.args([&groups_option(&self.groups), "--pdeathsig=KILL", "--"]);
+        command.arg(other.get_program()).args(other.get_args());
+        command.stdin(Stdio::null());
+        command
+    }
+}
+
 /// A running machine; it ends with this value.
 #[derive(Debug)]
 pub struct Firmware {
@@ -94,6 +115,17 @@ impl Firmware {
     ///
     /// The options bring the memory's backend, or a shared one is made where they do not.
     pub fn boot(scratch: &Scratch, name: &str, options: &[String], then: Then) -> Result<Self> {
+        Self::boot_as(scratch, name, options, then, None)
+    }
+
+    /// Starts one as somebody else, which takes root.
+    pub fn boot_as(
+        scratch: &Scratch,
+        name: &str,
+        options: &[String],
+        then: Then,
+        identity: Option<&Identity>,
+    ) -> Result<Self> {
         let serial = scratch.join(&format!("{name}.serial"));
         let complaints = scratch.join(&format!("{name}.stderr"));
         let mut qemu = machine(Accel::detect()?)?;
@@ -101,6 +133,12 @@ impl Firmware {
         qemu.args(memory_options(options, 64)).args(options);
         if then == Then::Ends {
             qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+        }
+        if let Some(identity) = identity {
+            // It may write into the file, though not make it.
+            std::fs::write(&serial, "")?;
+            std::fs::set_permissions(&serial, Permissions::from_mode(0o666))?;
+            qemu = identity.run(&qemu);
         }
         qemu.stdout(Stdio::null()).stderr(Stdio::from(File::create(&complaints)?));
         let qemu = Process::spawn(&mut qemu)?;

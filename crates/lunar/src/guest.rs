@@ -195,12 +195,12 @@ impl FromStr for QemuVersion {
 /// What the socket of QEMU does when lunard goes away and comes back.
 ///
 /// An adapter can follow since 8.2.  The option has counted milliseconds since 9.2, where the one in
-/// seconds is deprecated.
+/// seconds is deprecated.  A restart takes a fraction of a second, and the guest waits for the rest of the interval.
 pub(crate) fn reconnect(version: Option<QemuVersion>) -> &'static str {
     match version {
         Some(version) if version < (QemuVersion { major: 8, minor: 2 }) => "",
         Some(version) if version < (QemuVersion { major: 9, minor: 2 }) => ",reconnect=1",
-        _ => ",reconnect-ms=1000",
+        _ => ",reconnect-ms=100",
     }
 }
 
@@ -262,8 +262,8 @@ mod tests {
         assert_eq!(spelled("8"), "");
         assert_eq!(spelled("8.2.1"), ",reconnect=1");
         assert_eq!(spelled("9.1"), ",reconnect=1");
-        assert_eq!(spelled("9.2"), ",reconnect-ms=1000");
-        assert_eq!(reconnect(None), ",reconnect-ms=1000");
+        assert_eq!(spelled("9.2"), ",reconnect-ms=100");
+        assert_eq!(reconnect(None), ",reconnect-ms=100");
         assert!("eight".parse::<QemuVersion>().is_err());
     }
 }

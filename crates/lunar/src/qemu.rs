@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_comma_in_the_path_is_doubled() {
         let [chardev, _] = chardev_and_device(&served("/run/a,b.sock", None), &device(&[]));
-        assert_eq!(chardev, "socket,id=lunar-naa.500140568720f76f,path=/run/a,,b.sock,reconnect-ms=1000");
+        assert_eq!(chardev, "socket,id=lunar-naa.500140568720f76f,path=/run/a,,b.sock,reconnect-ms=100");
     }
 
     #[test]

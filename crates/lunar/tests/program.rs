@@ -165,7 +165,7 @@ fn a_target_of_the_daemon_is_given_to_qemu() {
 -object memory-backend-memfd,id=lunar-memory,size=1G,share=on
 -numa node,memdev=lunar-memory
 -m 1G
--chardev socket,id=lunar-naa.500140568720f76f,path=/run/lunar/vhost/naa.500140568720f76f.sock,reconnect-ms=1000
+-chardev socket,id=lunar-naa.500140568720f76f,path=/run/lunar/vhost/naa.500140568720f76f.sock,reconnect-ms=100
 -device vhost-user-scsi-pci,id=scsi-naa.500140568720f76f,chardev=lunar-naa.500140568720f76f,boot_tpgt=3,num_queues=4,bus=pci.0,addr=0x5
 ",
         "",
@@ -197,7 +197,7 @@ fn a_target_of_the_daemon_is_given_to_libvirt() {
 <!-- Into the domain, at its end: the adapters, which libvirt has no element for. -->
 <qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <qemu:arg value='-chardev'/>
-  <qemu:arg value='socket,id=lunar-naa.500140568720f76f,path=/run/lunar/vhost/naa.500140568720f76f.sock,reconnect-ms=1000'/>
+  <qemu:arg value='socket,id=lunar-naa.500140568720f76f,path=/run/lunar/vhost/naa.500140568720f76f.sock,reconnect-ms=100'/>
   <qemu:arg value='-device'/>
   <qemu:arg value='vhost-user-scsi-pci,id=scsi-naa.500140568720f76f,chardev=lunar-naa.500140568720f76f,boot_tpgt=3'/>
 </qemu:commandline>
