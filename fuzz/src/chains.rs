@@ -25,8 +25,8 @@ use virtqueue::{InflightRegion, RingConfig, SplitRing};
 const STEPS_MAX: usize = 64;
 /// Rounds of the worker after one step, at most.  A guest whose data runs into its own ring may keep it busy.
 const ROUNDS_MAX: usize = 64;
-/// Rounds in which what was taken must be given back.
-const FINISH_ROUNDS_MAX: usize = 16;
+/// Rounds in which what was taken must be given back: one for each head that may be waited for, and some.
+const FINISH_ROUNDS_MAX: usize = 128;
 /// Queues of the inflight region.
 const QUEUES: u16 = 3;
 

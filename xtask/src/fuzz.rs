@@ -26,6 +26,9 @@ const INPUT_BYTES_MAX: u32 = 4096;
 const INPUT_SECONDS_MAX: u32 = 30;
 const MEMORY_MIB_MAX: u32 = 2048;
 
+/// Length of the names that libFuzzer gives to inputs.
+const HASH_DIGITS: usize = 40;
+
 /// What to run, and for how long.
 #[derive(Args)]
 pub(crate) struct Wanted {
@@ -121,9 +124,14 @@ fn minimize(target: &str) -> Result<()> {
     replace(&kept, smaller.path())
 }
 
+/// What has a name of its own, and not one that libFuzzer made up, was a finding once and stays.
 fn replace(kept: &Path, with: &Path) -> Result<()> {
-    std::fs::remove_dir_all(kept)?;
-    std::fs::create_dir(kept)?;
+    for entry in std::fs::read_dir(kept)? {
+        let entry = entry?;
+        if entry.file_name().len() == HASH_DIGITS {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
     for entry in std::fs::read_dir(with)? {
         let entry = entry?;
         std::fs::copy(entry.path(), kept.join(entry.file_name()))?;
