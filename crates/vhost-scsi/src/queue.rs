@@ -7,6 +7,9 @@
 //!
 //! The event queue is kept and not looked at: its buffers stay in the ring until there is an event.
 
+mod drained; // the end of all service
+mod logged; // what is written, for a migration
+
 use crate::channels::Channels;
 use crate::control::Management;
 use crate::logging::Logging;
@@ -21,7 +24,7 @@ use memory::{IoBuf, View};
 use reactor::KickTag;
 use scsi::Address;
 use slab::Slab;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
@@ -237,31 +240,6 @@ impl Queue {
         queue
     }
 
-    /// Logs what is written from now on, or logs nothing more.  Returns what was in force.
-    pub(crate) fn set_logging(&mut self, logging: Option<Logging>) -> Option<Logging> {
-        let used = |logging: &Logging| Some((Arc::clone(&logging.log), logging.used?));
-        self.ring.set_log(logging.as_ref().and_then(used));
-        std::mem::replace(&mut self.logging, logging)
-    }
-
-    /// Whether the front end wants to be told of marks.
-    pub(crate) fn signals_marks(&self) -> bool {
-        self.logging.as_ref().is_some_and(|logging| logging.signal.is_some())
-    }
-
-    /// Whether the log has been cut short.  Then marks have gone astray: nothing more may be shown to the guest, and
-    /// the connection ends.
-    pub(crate) fn has_lost_its_log(&mut self) -> bool {
-        let Some(logging) = self.logging.as_ref().filter(|logging| logging.log.is_broken()) else {
-            return false;
-        };
-        logging.line.cut();
-        if matches!(self.life, Life::Runs | Life::Drains { .. }) {
-            self.life = Life::Broken;
-        }
-        true
-    }
-
     /// Says so, once, when a guest that kicked has never offered anything.
     pub(crate) fn look_for_sign(&self) {
         self.signs.note_if(self.ring.has_work());
@@ -306,27 +284,6 @@ impl Queue {
             Life::Ends(_) => self.kind != QueueKind::Event,
         };
         may && !self.held_back && self.ring.resubmissions() > 0
-    }
-
-    /// Takes nothing more from now on, but what brings it to `heads` that it has looked at.
-    pub(crate) fn drain(&mut self, heads: u64) {
-        if matches!(self.life, Life::Runs) {
-            self.life = Life::Drains { heads };
-        }
-    }
-
-    /// Whether all that it took is answered, but for commands on these backstores and who waits for their end.
-    pub(crate) fn is_quiet_without(&self, hanging: &[u64]) -> bool {
-        let waits = |(_, task): (usize, &Task)| hanging.contains(&task.name.store);
-        let management_may_wait = self.management.is_empty() || !hanging.is_empty();
-        !self.has_work() && !self.dirty && management_may_wait && self.tasks.iter().all(waits)
-    }
-
-    /// Counts the tasks that began before the `before`th, by their backstore.
-    pub(crate) fn count_tasks(&self, before: u64, counts: &mut BTreeMap<u64, usize>) {
-        for (_, task) in self.tasks.iter().filter(|(_, task)| task.number < before) {
-            *counts.entry(task.name.store).or_default() += 1;
-        }
     }
 
     /// What [`Queue::has_looked_at`] is to reach until all that the guest has offered by now is begun.

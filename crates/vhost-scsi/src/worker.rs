@@ -6,6 +6,7 @@
 //! Never here: a lock, a wait, a system call of its own.
 
 mod draining; // a worker's part of the end
+mod kicks; // how it hears of what guests offer
 mod marking; // dirty logs
 
 use crate::drain::Drain;
@@ -20,13 +21,10 @@ use reactor::{Event, KickTag, Post, Work};
 use slab::Slab;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use target::io::Submitter;
 use virtqueue::RingError;
 use virtqueue::crash::{self, Point};
-
-/// How often a ring without a kick descriptor is looked at while its reactor sleeps.
-const POLLED_RING_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Kicks of silent guests that are followed up at one time: a guest may kick as often as it likes.
 const WAITING_FOR_SIGNS_MAX: usize = 64;
@@ -222,43 +220,6 @@ impl Worker {
         QueueKey(tag)
     }
 
-    fn watch(&mut self, submitter: &mut Submitter, index: u32) {
-        let Some(queue) = self.queues.get(index as usize) else { return };
-        match &queue.kick {
-            // SAFETY: the queue keeps the descriptor open, or `retired` does until the end of the round.
-            Some(kick) => unsafe { submitter.watch(kick.as_fd(), queue.kick_tag) },
-            None => self.poll_by_time(index),
-        }
-    }
-
-    fn poll_by_time(&mut self, index: u32) {
-        if !std::mem::replace(&mut self.polls_by_time, true) {
-            self.timers.set(Instant::now() + POLLED_RING_INTERVAL, Due::PolledRings);
-        }
-        self.polled.push(index);
-    }
-
-    fn set_kick(&mut self, submitter: &mut Submitter, key: QueueKey, kick: Option<OwnedFd>) {
-        let index = key.0.key;
-        // The end of the old watch must not be taken for that of the new one.
-        self.generation = self.generation.wrapping_add(1);
-        let kick_tag = KickTag { key: index, generation: self.generation };
-        let Some(queue) = self.queue(key) else { return };
-        let old_tag = std::mem::replace(&mut queue.kick_tag, kick_tag);
-        let old = std::mem::replace(&mut queue.kick, kick);
-        if old.is_some() {
-            submitter.unwatch(old_tag);
-        }
-        self.retire(submitter, old);
-        self.forget_polled(index);
-        self.watch(submitter, index);
-        self.activate(index);
-    }
-
-    fn forget_polled(&mut self, index: u32) {
-        self.polled.retain(|&polled| polled != index);
-    }
-
     fn remap(&mut self, key: QueueKey, memory: Arc<GuestMemory>) -> Result<(), RingError> {
         let Some(queue) = self.queue(key) else { return Ok(()) };
         queue.ring.remap(Arc::clone(&memory))?;
@@ -321,19 +282,6 @@ impl Worker {
             // SAFETY: the queue keeps the descriptor open; a descriptor that is replaced stays in `retired`
             // until what was queued with it has been handed over.
             unsafe { submitter.notify(call.as_fd()) }
-        }
-    }
-
-    fn look_at_polled_rings(&mut self, now: Instant) {
-        for at in 0..self.polled.len() {
-            let Some(&index) = self.polled.get(at) else { break };
-            if self.queues.get(index as usize).is_some_and(Queue::has_work) {
-                self.activate(index);
-            }
-        }
-        self.polls_by_time = !self.polled.is_empty();
-        if self.polls_by_time {
-            self.timers.set(now + POLLED_RING_INTERVAL, Due::PolledRings);
         }
     }
 
