@@ -243,7 +243,8 @@ fn a_disk_is_locked_while_rings_that_lead_to_it_run_and_no_longer() -> Result<()
     // What another process has locked is not mapped for a guest that runs.
     let stranger = File::options().read(true).write(true).open(&two)?;
     rustix::fs::flock(&stranger, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-    let refused = stage.shell.run(&[&format!("/vhost/{first}/tpg1/luns"), "create", "/backstores/fileio/two", "1"])?;
+    let refused =
+        stage.shell.run(&[&format!("/vhost/{first}/tpg1/luns"), "create", "/backstores/fileio/two", "1"])?;
     assert_eq!(refused.status, 1);
     let said = format!("{}{}", refused.stdout, refused.stderr);
     assert!(said.contains("another process has locked"), "{said}");
@@ -280,7 +281,8 @@ fn a_file_that_appears_under_a_guest_is_locked_before_it_is_shown() -> Result<()
     wait_for_line(&stage.daemon, "fileio/two is not shown to the guest")?;
     assert_eq!(guest.execute(&read)?.check_condition(), Some([0x02, 0x04, 0x00]));
     drop(stranger);
-    Deadline::seconds(SECONDS).until("the file to be served", || Ok(guest.execute(&read)?.is_good().then_some(())))?;
+    Deadline::seconds(SECONDS)
+        .until("the file to be served", || Ok(guest.execute(&read)?.is_good().then_some(())))?;
     assert!(!is_free(&two)?);
     Ok(())
 }

@@ -9,8 +9,8 @@
 //! of its own, and ends with the process that made it; the lock has that of the I/O, and lasts until the last
 //! request of a process that was killed has ended.  Whether a device has a volatile write cache is its own word.
 
-use crate::kernel_io::{FileChannel, Manner};
 use crate::host_lock::{HostLock, Medium};
+use crate::kernel_io::{FileChannel, Manner};
 use crate::{Backstore, Channel, Geometry, OpenError, sysfs};
 use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;

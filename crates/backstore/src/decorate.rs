@@ -8,7 +8,8 @@
 //! backstore below when its time has come.
 
 use crate::{
-    Backstore, BackstoreError, Channel, Completed, Geometry, HostLock, Io, IoKind, Submitted, Submitter, Token,
+    Backstore, BackstoreError, Channel, Completed, Geometry, HostLock, Io, IoKind, Submitted, Submitter,
+    Token,
 };
 use reactor::{IoTag, opcode, types};
 use slab::Slab;

@@ -8,8 +8,8 @@
 //! With `write_back` the page cache is a volatile write cache, and the guest is told so (WCE).  Without it
 //! every write is durable before it is answered.
 
-use crate::kernel_io::{FileChannel, Manner};
 use crate::host_lock::{HostLock, Medium};
+use crate::kernel_io::{FileChannel, Manner};
 use crate::{Backstore, Channel, Geometry, OpenError, sysfs};
 use rustix::fs::{self, FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;

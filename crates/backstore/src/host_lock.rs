@@ -180,7 +180,11 @@ fn record_lock(file: &File, kind: i32) -> Result<(), Errno> {
     lock.l_whence = i16::try_from(libc::SEEK_SET).unwrap_or_default();
     // SAFETY: the descriptor is open, and the kernel reads the structure during the call.
     let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
-    if done == 0 { Ok(()) } else { Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)) }
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO))
+    }
 }
 
 #[cfg(test)]

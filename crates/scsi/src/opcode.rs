@@ -341,8 +341,7 @@ mod tests {
         let flushes_and_says_so = [0x1b, 0x35, 0x91];
         let harmless = [&reads[..], &verifies, &writes, &flushes_and_says_so].concat();
         for opcode in OPCODES {
-            let expected =
-                if harmless.contains(&opcode.code()) { Repeat::Harmless } else { Repeat::Never };
+            let expected = if harmless.contains(&opcode.code()) { Repeat::Harmless } else { Repeat::Never };
             assert_eq!(opcode.repeat, expected, "{}", opcode.name);
             let mut cdb = [0; CDB_BYTES_MAX];
             cdb[..opcode.cdb_bytes()].copy_from_slice(opcode.usage);

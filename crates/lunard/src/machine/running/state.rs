@@ -9,6 +9,7 @@ use super::Farewell;
 use super::fault::block_within_sector;
 use super::medium::Opened;
 use crate::machine::{Fault, Live, LiveBackstore, LiveTarget};
+use backstore::HostLock;
 use model::{Backstore, BackstoreId, Key, Kind, Lun, RelativePort, Step, TpgTag, Wwn};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
@@ -17,7 +18,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{Group, LogicalUnit, LunMap, Mapping, UnitFlags};
-use backstore::HostLock;
 use vhost_scsi::{Bound, Endpoint, Left, MapChange, Reactors, Scope, TargetPort};
 
 /// Who LIO's disks say made them.
@@ -251,12 +251,7 @@ impl State {
     }
 
     /// What a target shows, and what it has to withhold.
-    fn map_of(
-        &self,
-        wwn: &Wwn,
-        target: &Target,
-        change: &mut MapChange<'_>,
-    ) -> (LunMap, Vec<BackstoreId>) {
+    fn map_of(&self, wwn: &Wwn, target: &Target, change: &mut MapChange<'_>) -> (LunMap, Vec<BackstoreId>) {
         let (mut map, mut withheld) = (LunMap::default(), Vec::new());
         for (tag, tpg) in &target.tpgs {
             let units = tpg.luns.iter().filter_map(|(lun, (id, write_protect))| {
