@@ -353,7 +353,8 @@ fn a_guest_reset_before_the_fence_waits_for_it_and_for_what_a_dead_process_took(
     // A read of the dead process may still write into memory that the guest is about to use otherwise.
     // More than are taken at once, so that some are left when the stop comes.
     let (_stage, next, mut guest, tokens, stranger) = held_back_with(120);
-    assert!(waits(|| drop(guest.stop().unwrap()), || drop(stranger)), "answered before the fence");
+    let stop = || assert_eq!(guest.connection().unwrap().take_ring_base(2).unwrap(), 120);
+    assert!(waits(stop, || drop(stranger)), "answered before the fence");
     assert_eq!(next.written(), (1..=120).collect::<Vec<u64>>());
     assert_eq!(in_flight(&guest, REQUESTS), [0; 0]);
     must_be_good(&mut guest, tokens);
