@@ -288,6 +288,31 @@ fn a_file_that_appears_under_a_guest_is_locked_before_it_is_shown() -> Result<()
 }
 
 #[test]
+fn a_region_of_a_newer_program_is_named_in_one_line_and_its_ring_served_by_that_program() -> Result<()> {
+    let stage = Stage::set()?;
+    stage.create_fileio("disk0", 1 << 20)?;
+    let wwn = stage.serve("fileio/disk0")?;
+    let mut guest = boot(&stage.daemon, &wwn)?;
+    guest.lose();
+    wait_for_line(&stage.daemon, "the front end closed the connection")?;
+    let write = begin_write(&mut guest, 0, 1)?;
+    // The third queue's part, of 16 bytes and 16 for each of 128 entries; the version is at 8.
+    let set_version = |guest: &Guest, version: u8| {
+        guest.inflight().context("a region")?.write(2 * 2112 + 8, &[version, 0]).map_err(anyhow::Error::from)
+    };
+    set_version(&guest, 2)?;
+    // Whether the front end is told depends on what it asked to have acknowledged.
+    let _ = guest.reconnect();
+    wait_for_line(&stage.daemon, "ring 2 was not started: ")?;
+    assert!(is_held_back(&mut guest)?);
+    let log = stage.daemon.log();
+    assert_eq!(log.matches("was not started").count(), 1, "{log}");
+    set_version(&guest, 1)?;
+    guest.reconnect()?;
+    is_good(&mut guest, write)
+}
+
+#[test]
 fn a_second_process_with_the_same_places_is_still_refused() -> Result<()> {
     let stage = Stage::set()?;
     let places = Places { log: stage.scratch.join("second.log"), ..stage.daemon.places().clone() };

@@ -12,7 +12,7 @@
 use crate::port::TargetPort;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How often the locks are tried.
@@ -111,7 +111,7 @@ impl Fence {
 }
 
 impl Wait {
-    fn go_on(&mut self, now: Instant, port: &TargetPort, path: &PathBuf) {
+    fn go_on(&mut self, now: Instant, port: &TargetPort, path: &Path) {
         self.tried = now;
         if self.told || self.since.elapsed() < NO_NEWS {
             return;

@@ -10,6 +10,7 @@
 
 use crate::port::TargetPort;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use target::io::Hold;
@@ -74,9 +75,8 @@ impl TargetPort {
             let mut by_store = BTreeMap::new();
             for store in stores(&map) {
                 let Some(lock) = store.backstore.host_lock() else { continue };
-                if !by_store.contains_key(&store.id) {
-                    let hold = lock.try_hold().ok_or_else(|| lock.path().to_path_buf())?;
-                    by_store.insert(store.id, hold);
+                if let Entry::Vacant(place) = by_store.entry(store.id) {
+                    place.insert(lock.try_hold().ok_or_else(|| lock.path().to_path_buf())?);
                 }
             }
             let mut held = self.holds.held();

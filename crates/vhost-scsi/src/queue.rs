@@ -380,6 +380,13 @@ impl Queue {
         self.dirty = true;
     }
 
+    /// Gives a head back of which nothing but the response, the last of its lists, was written.  No byte was moved.
+    fn push_response(&mut self, head: u16, bytes: u32, lists: [IoBuf; 3], common: &mut Common) -> u64 {
+        self.push(head, bytes, &[&lists[2]]);
+        common.give_back_all(lists);
+        0
+    }
+
     /// Takes one request.  Returns the bytes that were moved before this returned.
     fn take_request(
         &mut self,
@@ -403,18 +410,14 @@ impl Queue {
                     NoRequest::Unanswerable => 0,
                     NoRequest::Refused(code) => response::refuse(code, 0, &response),
                 };
-                self.push(head, written, &[&response]);
-                common.give_back_all([readable, writable, response]);
-                return 0;
+                return self.push_response(head, written, [readable, writable, response], common);
             }
         };
         if again && !target::may_repeat(&request.cdb) {
             // Whether it was done nobody knows, and nothing else would be true.
             let buffer_bytes = readable.bytes().saturating_add(writable.bytes());
             let written = response::refuse(ResponseCode::Aborted, buffer_bytes, &response);
-            self.push(head, written, &[&response]);
-            common.give_back_all([readable, writable, response]);
-            return 0;
+            return self.push_response(head, written, [readable, writable, response], common);
         }
         let mut buffers = request::data(readable, writable);
         let buffer_bytes = buffers.data_in.bytes().saturating_add(buffers.data_out.bytes());
@@ -430,9 +433,7 @@ impl Queue {
             }
             Decision::NoTarget => {
                 let written = response::refuse(ResponseCode::BadTarget, 0, &response);
-                self.push(head, written, &[&response]);
-                common.give_back_all([buffers.data_in, buffers.data_out, response]);
-                0
+                self.push_response(head, written, [buffers.data_in, buffers.data_out, response], common)
             }
             Decision::Io(plan) => {
                 let (buffer, other) = match plan.kind {

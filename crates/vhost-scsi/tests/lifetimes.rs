@@ -302,6 +302,12 @@ type Stage = (Rig, Rig, Name, tempfile::TempDir);
 
 /// A process that died with a write in flight, the next one, whose file a stranger has locked, and its guest.
 fn held_back() -> (Stage, Watched, Guest, Token, File) {
+    let (stage, next, guest, tokens, stranger) = held_back_with(1);
+    (stage, next, guest, tokens[0], stranger)
+}
+
+/// The same with more writes, to the LBAs from 1 on.
+fn held_back_with(writes: u32) -> (Stage, Watched, Guest, Vec<Token>, File) {
     let (dead, next) = (Watched::new(true), Watched::new(false));
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk");
@@ -313,11 +319,11 @@ fn held_back() -> (Stage, Watched, Guest, Token, File) {
     flock(&stranger, FlockOperation::NonBlockingLockExclusive).unwrap();
     let name = Name::of(&first);
     let mut guest = name.boot(Options::default());
-    let token = start(&mut guest, &write(1));
-    dead.wait_for_writes(1);
+    let tokens = (1..=writes).map(|lba| start(&mut guest, &write(lba))).collect();
+    dead.wait_for_writes(writes as usize);
     name.lead_to(&second);
     guest.reconnect().unwrap();
-    ((first, second, name, directory), next, guest, token, stranger)
+    ((first, second, name, directory), next, guest, tokens, stranger)
 }
 
 #[test]
@@ -345,11 +351,13 @@ fn must_be_good_or_reset(guest: &mut Guest, token: Token) {
 #[test]
 fn a_guest_reset_before_the_fence_waits_for_it_and_for_what_a_dead_process_took() {
     // A read of the dead process may still write into memory that the guest is about to use otherwise.
-    let (_stage, next, mut guest, token, stranger) = held_back();
-    assert!(waits(|| drop(guest.stop().unwrap()), || drop(stranger)), "answered before the fence");
-    assert_eq!(next.written(), [1]);
-    assert!(is_answered(&mut guest));
-    must_be_good(&mut guest, [token]);
+    // More than are taken at once, so that some are left when the stop comes.
+    let (_stage, next, mut guest, tokens, stranger) = held_back_with(120);
+    let stop = || assert_eq!(guest.connection().unwrap().take_ring_base(2).unwrap(), 120);
+    assert!(waits(stop, || drop(stranger)), "answered before the fence");
+    assert_eq!(next.written(), (1..=120).collect::<Vec<u64>>());
+    assert_eq!(in_flight(&guest, REQUESTS), [0; 0]);
+    must_be_good(&mut guest, tokens);
 }
 
 #[test]

@@ -142,12 +142,20 @@ impl RunningMachine {
         }
         let reactors = Arc::clone(&self.reactors);
         let (done, quiet) = mpsc::channel();
+        let farewells = Arc::new(Mutex::new(farewells));
+        let theirs = Arc::clone(&farewells);
+        let take = |farewells: &Mutex<Vec<Farewell>>| {
+            std::mem::take(&mut *farewells.lock().unwrap_or_else(PoisonError::into_inner))
+        };
         let wait = move || {
-            wait_for(&reactors, farewells);
+            wait_for(&reactors, take(&theirs));
             let _ = done.send(());
         };
         if std::thread::Builder::new().name("farewell".into()).spawn(wait).is_ok() {
             let _ = quiet.recv_timeout(QUIET_PATIENCE);
+        } else {
+            // Without a thread nobody can wait: what may have I/O in flight is kept, open and locked, for good.
+            std::mem::forget(take(&farewells));
         }
     }
 }
