@@ -32,7 +32,7 @@ pub(crate) enum For {
     Test,
 }
 
-/// A program and the package of Debian that has it.
+/// A program, or a file by its path, and the package of Debian that has it.
 struct Need {
     program: &'static str,
     package: &'static str,
@@ -50,6 +50,16 @@ const NEEDS: &[Need] = &[
     Need { program: "xz", package: "xz-utils", first_for: For::Demo },
     Need { program: "zstd", package: "zstd", first_for: For::Demo },
     Need { program: "fio", package: "fio", first_for: For::Test },
+    Need { program: "grub-mkimage", package: "grub-common", first_for: For::Test },
+    Need { program: "/usr/lib/grub/i386-pc/boot.img", package: "grub-pc-bin", first_for: For::Test },
+    Need {
+        program: "/usr/lib/grub/x86_64-efi/kernel.img",
+        package: "grub-efi-amd64-bin",
+        first_for: For::Test,
+    },
+    Need { program: "mcopy", package: "mtools", first_for: For::Test },
+    Need { program: "mkfs.fat", package: "dosfstools", first_for: For::Test },
+    Need { program: "/usr/share/OVMF/OVMF_CODE_4M.fd", package: "ovmf", first_for: For::Test },
     Need { program: "sg_inq", package: "sg3-utils", first_for: For::Test },
     Need { program: "systemd-analyze", package: "systemd", first_for: For::Test },
     Need { program: "virt-xml-validate", package: "libvirt-clients", first_for: For::Test },
