@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -239,12 +239,96 @@ proptest! {
     }
 }
 
+/// The device in a process of its own, which its parent has do one instruction at a time.
+fn work_step_by_step(files: &str) {
+    let mut ring = take_over(files, 4);
+    println!("at work {}", rustix::thread::gettid().as_raw_nonzero());
+    // SAFETY: asks to be traced by our parent, and stops; neither touches memory.
+    let traced = unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) == 0 && libc::raise(libc::SIGSTOP) == 0 };
+    if traced {
+        let mut heads = [0; 4];
+        assert_eq!(ring.pop_batch(&mut heads[..2]), Ok(2));
+        ring.push_used(heads[1], 7);
+        ring.publish();
+        assert_eq!(ring.pop_batch(&mut heads[2..]), Ok(1));
+        ring.push_used(heads[2], 8);
+        ring.push_used(heads[0], 9);
+        ring.publish();
+    }
+    std::process::exit(0);
+}
+
+/// Lets a traced thread do one instruction; `None` once it has ended.
+fn step(thread: i32) -> Option<()> {
+    let mut status = 0;
+    // SAFETY: the thread is our tracee and stopped; `status` is ours.
+    let stopped = unsafe {
+        libc::ptrace(libc::PTRACE_SINGLESTEP, thread, 0, 0) == 0
+            && libc::waitpid(thread, &raw mut status, libc::__WALL) == thread
+    };
+    (stopped && libc::WIFSTOPPED(status)).then_some(())
+}
+
+/// Unlike the one with a list of stores, this knows nothing about which they are, nor in which order.
+#[test]
+fn a_device_that_dies_at_any_instruction_leaves_what_the_driver_waits_for() {
+    if let Ok(files) = std::env::var(CHILD) {
+        return work_step_by_step(&files);
+    }
+    let mut bench = Bench::new(4, 0);
+    drop(bench.start(&bench.region, bench.driver.memory(), 0));
+    for head in [2, 0, 3] {
+        bench.driver.offer(head);
+        bench.outstanding.push_back(head);
+    }
+    let name = "a_device_that_dies_at_any_instruction_leaves_what_the_driver_waits_for";
+    let (mut child, line) = start_child(name, &bench);
+    let thread: i32 = line.rsplit_once(' ').unwrap().1.trim().parse().unwrap();
+    let mut status = 0;
+    // SAFETY: `status` is ours; the thread is our child's, or the call fails.
+    let waited = unsafe { libc::waitpid(thread, &raw mut status, libc::__WALL) };
+    if waited != thread || !libc::WIFSTOPPED(status) {
+        let _ = child.kill();
+        return println!("skipped: no process of ours may be traced");
+    }
+    let (mut remains, mut states, mut steps) = (bench.remains(), 0, 0_u32);
+    bench.check(&remains, 0, &bench.outstanding);
+    while step(thread).is_some() {
+        steps += 1;
+        let now = bench.remains();
+        if now != remains {
+            remains = now;
+            states += 1;
+            bench.check(&remains, 0, &bench.outstanding);
+        }
+    }
+    let _ = child.wait();
+    println!("{states} states in {steps} instructions");
+    assert_eq!(remains.used_index(), 3, "it did all its work");
+    assert!(states >= 20, "stores were missed");
+}
+
 /// Where a process that is to be killed finds the memory: the descriptors of the one that started it.
 const CHILD: &str = "LUNAR_CRASH_CHILD";
 const ENTRIES: u16 = 64;
 
-/// The device in a process of its own: takes, answers in another order and shows, as fast as it can.
-fn work_until_killed(files: &str) {
+/// Starts this program again as the device of a test; returns it, and what it said when it was ready.
+fn start_child(name: &str, bench: &Bench) -> (Child, String) {
+    let path = |fd: i32| format!("/proc/{}/fd/{fd}", std::process::id());
+    let files = format!("{} {}", path(bench.driver.file().as_raw_fd()), path(bench.region.as_raw_fd()));
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(CHILD, files)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let ready = lines.find(|line| line.contains("at work")).expect("it never began");
+    (child, ready)
+}
+
+/// Takes over the ring of the process that started this one.
+fn take_over(files: &str, entries: u16) -> SplitRing {
     let open = |path: &str| File::options().read(true).write(true).open(path).unwrap();
     let (guest, region) = files.split_once(' ').unwrap();
     let guest = open(guest);
@@ -256,11 +340,11 @@ fn work_until_killed(files: &str) {
         file: guest.into(),
     };
     let memory = std::sync::Arc::new(GuestMemory::from_regions(vec![spec]).unwrap());
-    let bytes = InflightRegion::create(1, ENTRIES).unwrap().0.bytes();
-    let region = InflightRegion::adopt(open(region).into(), bytes, 0, 1, ENTRIES).unwrap();
+    let bytes = InflightRegion::create(1, entries).unwrap().0.bytes();
+    let region = InflightRegion::adopt(open(region).into(), bytes, 0, 1, entries).unwrap();
     let user = |at| UserAddress(USER + at);
     let config = RingConfig {
-        entries: ENTRIES,
+        entries,
         desc: user(virtqueue::testing::DESC),
         avail: user(virtqueue::testing::AVAIL),
         used: user(USED),
@@ -269,7 +353,12 @@ fn work_until_killed(files: &str) {
         version_1: true,
         next_avail: 12345,
     };
-    let mut ring = SplitRing::start(config, memory, region.queue(0)).unwrap();
+    SplitRing::start(config, memory, region.queue(0)).unwrap()
+}
+
+/// The device in a process of its own: takes, answers in another order and shows, as fast as it can.
+fn work_until_killed(files: &str) {
+    let mut ring = take_over(files, ENTRIES);
     println!("at work");
     let (mut open, mut heads, mut turn) = (Vec::new(), [0; 7], 0_usize);
     loop {
@@ -294,18 +383,10 @@ fn a_device_that_is_killed_leaves_what_the_driver_waits_for() {
     let mut bench = Bench::new(ENTRIES, 0);
     // The region is new: written to by whoever comes first.
     drop(bench.start(&bench.region, bench.driver.memory(), 0));
-    let path = |fd: i32| format!("/proc/{}/fd/{fd}", std::process::id());
-    let files = format!("{} {}", path(bench.driver.file().as_raw_fd()), path(bench.region.as_raw_fd()));
     let (mut turns, mut found_in_flight) = (0, 0);
     for kill in 0..kills {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_device_that_is_killed_leaves_what_the_driver_waits_for", "--nocapture"])
-            .env(CHILD, &files)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains("at work")), "it never began");
+        let name = "a_device_that_is_killed_leaves_what_the_driver_waits_for";
+        let (mut child, _) = start_child(name, &bench);
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
