@@ -198,7 +198,8 @@ fn rings_that_lie_about_their_place_are_not_started() {
 fn descriptors_for_notifications_that_are_no_eventfds_end_their_connection_or_the_message() {
     let scene = Scene::new();
     scene.with_others(|| {
-        let kinds: Vec<(&str, fn() -> OwnedFd)> = vec![
+        type Make = fn() -> OwnedFd;
+        let kinds: [(&str, Make); 5] = [
             ("a file", memory),
             ("a pipe", || rustix::pipe::pipe().unwrap().1),
             ("a socket that blocks", || UnixStream::pair().unwrap().0.into()),

@@ -35,7 +35,8 @@ impl HungFuse {
     /// Mounts it on a folder; `None`, and why, where that cannot be done.
     pub(crate) fn mount(folder: &Path) -> Result<Self, String> {
         // Without CLOEXEC: mount(8) is to have it.
-        let device = open("/dev/fuse", OFlags::RDWR, Mode::empty()).map_err(|error| format!("/dev/fuse: {error}"))?;
+        let device =
+            open("/dev/fuse", OFlags::RDWR, Mode::empty()).map_err(|error| format!("/dev/fuse: {error}"))?;
         let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
         let mut mount = Command::new("mount");
         mount.args(["-i", "-t", "fuse", "-o", &options, "hung"]).arg(folder);

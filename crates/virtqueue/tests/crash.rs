@@ -244,7 +244,8 @@ fn work_step_by_step(files: &str) {
     let mut ring = take_over(files, 4);
     println!("at work {}", rustix::thread::gettid().as_raw_nonzero());
     // SAFETY: asks to be traced by our parent, and stops; neither touches memory.
-    let traced = unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) == 0 && libc::raise(libc::SIGSTOP) == 0 };
+    let traced =
+        unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) == 0 && libc::raise(libc::SIGSTOP) == 0 };
     if traced {
         let mut heads = [0; 4];
         assert_eq!(ring.pop_batch(&mut heads[..2]), Ok(2));
