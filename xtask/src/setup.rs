@@ -51,6 +51,7 @@ const NEEDS: &[Need] = &[
     Need { program: "zstd", package: "zstd", first_for: For::Demo },
     Need { program: "fio", package: "fio", first_for: For::Test },
     Need { program: "sg_inq", package: "sg3-utils", first_for: For::Test },
+    Need { program: "targetctl", package: "python3-rtslib-fb", first_for: For::Test },
     Need { program: "virt-xml-validate", package: "libvirt-clients", first_for: For::Test },
     Need { program: "xmllint", package: "libxml2-utils", first_for: For::Test },
 ];
