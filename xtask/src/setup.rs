@@ -62,6 +62,7 @@ const NEEDS: &[Need] = &[
     Need { program: "/usr/share/OVMF/OVMF_CODE_4M.fd", package: "ovmf", first_for: For::Test },
     Need { program: "sg_inq", package: "sg3-utils", first_for: For::Test },
     Need { program: "systemd-analyze", package: "systemd", first_for: For::Test },
+    Need { program: "targetctl", package: "python3-rtslib-fb", first_for: For::Test },
     Need { program: "virt-xml-validate", package: "libvirt-clients", first_for: For::Test },
     Need { program: "xmllint", package: "libxml2-utils", first_for: For::Test },
 ];

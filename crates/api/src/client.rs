@@ -195,6 +195,31 @@ impl Client {
         String::from_utf8(body.into()).map_err(|err| self.no_answer(&err))
     }
 
+    /// `POST /v1/restoreconfig`: the things of a saveconfig.json come to be, all or none; those of the daemon's
+    /// own where there is no `document`.
+    ///
+    /// # Errors
+    /// Every [`ClientError`]; with [`ClientError::Problem`] nothing has changed.
+    pub fn restoreconfig(
+        &self,
+        document: Option<Vec<u8>>,
+        options: &v1::RestoreOptions,
+    ) -> Result<v1::Restored, ClientError> {
+        let query = serde_urlencoded::to_string(options).map_err(|err| self.no_answer(&err))?;
+        let body = document.unwrap_or_default().into();
+        let answer = self.ask(Method::POST, &format!("/restoreconfig?{query}"), body)?;
+        self.read(&answer)
+    }
+
+    /// `POST /v1/clearconfig`: the whole configuration goes.
+    ///
+    /// # Errors
+    /// Every [`ClientError`]; with [`ClientError::Problem`] nothing has changed.
+    pub fn clearconfig(&self) -> Result<v1::Cleared, ClientError> {
+        let answer = self.ask(Method::POST, "/clearconfig", Bytes::new())?;
+        self.read(&answer)
+    }
+
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let body = self.ask(Method::GET, path, Bytes::new())?;
         self.read(&body)

@@ -11,6 +11,8 @@
 //! | `POST /v1/changes` | [`Changes`] | [`Applied`] |
 //! | `POST /v1/saveconfig` | | [`Saved`] |
 //! | `GET /v1/saveconfig` | | LIO's saveconfig.json, as `POST` would write it |
+//! | `POST /v1/restoreconfig?`[`RestoreOptions`] | a saveconfig.json; the daemon's own where there is none | [`Restored`] |
+//! | `POST /v1/clearconfig` | | [`Cleared`] |
 //! | `GET /v1/attributes` | | [`AttributeTable`] |
 //! | `GET /v1/options` | | [`OptionTable`] |
 //!
@@ -64,6 +66,14 @@ pub mod codes {
     pub const BUSY: &str = "busy";
     /// The daemon is ending.
     pub const STOPPING: &str = "stopping";
+    /// The saveconfig.json cannot be read, or something in it cannot be.
+    pub const SAVECONFIG: &str = "saveconfig";
+    /// The daemon has no saveconfig.json of its own yet.
+    pub const NO_SAVECONFIG: &str = "no_saveconfig";
+    /// Things of the saveconfig.json are there already.
+    pub const RESTORE_CONFLICT: &str = "restore_conflict";
+    /// The saveconfig.json has not what was to be restored from it.
+    pub const NOT_IN_SAVECONFIG: &str = "not_in_saveconfig";
 }
 
 /// The whole configuration together with what is known of the running target.
@@ -443,4 +453,48 @@ pub struct Backups {
     pub kept: u32,
     /// Where, with a final slash.
     pub directory: String,
+}
+
+/// The longest saveconfig.json that is restored, in bytes: some 25,000 storage objects.
+pub const SAVECONFIG_BYTES_MAX: usize = 64 << 20;
+
+/// What to take of a saveconfig.json, and what becomes of what is there.  All or nothing happens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreOptions {
+    /// Whether what is there goes first: all of it, or what `target` and `storage_object` name.  Otherwise
+    /// nothing of the same name may be there.
+    #[serde(default)]
+    pub clear_existing: bool,
+    /// Only this target, with the storage objects that its LUNs show and that are not there yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Only this storage object: a name, or `block/` and a name where several kinds have one of that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_object: Option<String>,
+}
+
+/// What was restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Restored {
+    /// The file, where it was the daemon's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// How many storage objects were made.
+    pub storage_objects: u64,
+    /// How many targets were made.
+    pub targets: u64,
+    /// What is otherwise than the file says, one line each.
+    pub notes: Vec<String>,
+}
+
+/// What is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cleared {
+    /// How many storage objects.
+    pub storage_objects: u64,
+    /// How many targets.
+    pub targets: u64,
+    /// How many things that were kept for LIO and not served.
+    pub kept_things: u64,
 }

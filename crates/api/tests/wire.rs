@@ -2,8 +2,8 @@
 //! The wire, byte for byte: what strangers send and read must not change by accident.
 
 use api::v1::{
-    Applied, Backstore, BackstoreId, BackstoreState, Backups, BlockDevice, Change, Changes, Config,
-    CreateBackstore, Kind, Lun, Outcome, Problem, Saved, Target, Tpg,
+    Applied, Backstore, BackstoreId, BackstoreState, Backups, BlockDevice, Change, Changes, Cleared, Config,
+    CreateBackstore, Kind, Lun, Outcome, Problem, Restored, Saved, Target, Tpg,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -185,6 +185,14 @@ fn answers() {
     check(
         &Problem { code: "target_exists".to_owned(), message: "m".to_owned(), hint: Some("h".to_owned()) },
         r#"{"code":"target_exists","message":"m","hint":"h"}"#,
+    );
+    check(
+        &Restored { path: None, storage_objects: 2, targets: 1, notes: vec!["n".to_owned()] },
+        r#"{"storage_objects":2,"targets":1,"notes":["n"]}"#,
+    );
+    check(
+        &Cleared { storage_objects: 2, targets: 1, kept_things: 0 },
+        r#"{"storage_objects":2,"targets":1,"kept_things":0}"#,
     );
     check(
         &Saved {

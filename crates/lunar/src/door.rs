@@ -50,6 +50,18 @@ impl Api for Door {
         Api::saveconfig(self.client()?)
     }
 
+    fn restore(
+        &self,
+        document: Option<Vec<u8>>,
+        options: &v1::RestoreOptions,
+    ) -> Result<v1::Restored, ApiError> {
+        Api::restore(self.client()?, document, options)
+    }
+
+    fn clear(&self) -> Result<v1::Cleared, ApiError> {
+        Api::clear(self.client()?)
+    }
+
     fn attributes(&self) -> Result<v1::AttributeTable, ApiError> {
         Api::attributes(self.client()?)
     }

@@ -65,6 +65,19 @@ pub enum Occasion {
     Restore,
     /// The administrator asked: what is not there is a fault, or a file to create.
     Change,
+    /// The administrator restores a file: the same, but a file that is there is meant to be.
+    Import,
+}
+
+impl Occasion {
+    /// Whether somebody waits for the answer, and wants all or nothing.
+    #[must_use]
+    pub fn is_asked_for(self) -> bool {
+        match self {
+            Self::Change | Self::Import => true,
+            Self::Restore => false,
+        }
+    }
 }
 
 /// What was found out about a medium.

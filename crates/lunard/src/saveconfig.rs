@@ -5,8 +5,20 @@
 //! Never here: the configuration that counts; that is the database's.
 //!
 //! The keys are those of targetcli 2.1.53 on Linux 6.1, in its order (sorted, indented by two), with two
-//! additions that its tools skip: `write_protect` on a LUN that refuses writes, and `options` on a target with
-//! some that were set.
+//! additions that its tools skip: `write_protect` on a LUN that refuses writes, `options` on a target with some
+//! that were set, and `x_lunar` for what they have no word for.  What was restored from their files and is not
+//! served is written back as it was.
+
+mod document; // a file, read
+mod entry; // an object whose members have their types
+mod notes; // what is otherwise than the file says
+mod own; // what their format has no word for
+mod restore; // a file becomes a transaction
+mod select; // the part of it that is wanted
+mod strict_json; // text -> values
+
+pub use document::{Document, DocumentError};
+pub use restore::{Restore, RestoreError, clear};
 
 use crate::directories::sync_directory;
 use crate::machine::{Live, LiveBackstore};
@@ -16,9 +28,11 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use model::{
-    ATTRIBUTES, Access, Attribute, Backstore, Key, LunMapping, Medium, Model, Target, TargetOption, Tpg,
+    ATTRIBUTES, Access, Attribute, Backstore, Key, Lun, LunMapping, Medium, Model, RelativePort, Target,
+    TargetOption, Tpg, TpgTag, Wwn,
 };
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -40,14 +54,19 @@ const BACKUP_BYTES_MAX: u64 = 1 << 30;
 /// The text of the file.
 #[must_use]
 pub fn text(model: &Model, live: &Live) -> String {
+    let kept = Kept::of(model);
     let objects =
         model.backstores().iter().map(|(id, backstore)| storage_object(backstore, live.backstores.get(id)));
-    let targets = model.targets().iter().map(|(wwn, of)| target(wwn.as_str(), of));
+    let targets = model.targets().iter().map(|(wwn, of)| target(wwn.as_str(), of, &kept));
     let mut whole = json!({
-        "fabric_modules": [],
-        "storage_objects": objects.collect::<Vec<_>>(),
-        "targets": targets.collect::<Vec<_>>(),
+        "fabric_modules": kept.fabric_modules,
+        "storage_objects": objects.chain(kept.storage_objects.iter().cloned()).collect::<Vec<_>>(),
+        "targets": targets.chain(kept.targets.iter().cloned()).collect::<Vec<_>>(),
     });
+    let own = model.backstores().iter().filter_map(|(id, backstore)| {
+        Some((id.to_string(), own::object(backstore, live.backstores.get(id))?))
+    });
+    whole[own::KEY] = own::file(own.collect());
     // Sorted keys and two spaces, as json.dumps of targetcli.
     whole.sort_all_objects();
     format!("{whole:#}\n")
@@ -64,7 +83,7 @@ fn storage_object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value 
     match &backstore.medium {
         Medium::Block { path, read_only, size_bytes: _ } => {
             put("dev", json!(path.as_str()));
-            put("readonly", json!(live.map_or(read_only.unwrap_or(false), |live| live.read_only)));
+            put("readonly", json!(is_read_only(*read_only, live)));
             put("write_back", json!(false));
         }
         Medium::Fileio { path, size_bytes: _, sparse: _ } => {
@@ -83,6 +102,65 @@ fn storage_object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value 
     put("attributes", attributes(backstore, live));
     put("alua_tpgs", json!([default_alua_group()]));
     Value::Object(object)
+}
+
+/// Whether a device refuses writes, asking what runs before what was asked for.
+fn is_read_only(wanted: Option<bool>, live: Option<&LiveBackstore>) -> bool {
+    live.map_or(wanted.unwrap_or(false), |live| live.read_only)
+}
+
+/// What was restored and is not served, by where it goes.
+#[derive(Default)]
+struct Kept {
+    fabric_modules: Vec<Value>,
+    storage_objects: Vec<Value>,
+    targets: Vec<Value>,
+    /// By the path that ends in `lun` and a number.
+    luns: BTreeMap<String, Value>,
+}
+
+impl Kept {
+    fn of(model: &Model) -> Self {
+        let mut kept = Self::default();
+        for (name, text) in model.foreign().things() {
+            // Written by ourselves; a text that is none would be of no use to anybody.
+            let Ok(value) = serde_json::from_str::<Value>(text) else { continue };
+            match name.split_once(' ') {
+                Some(("fabric_module", _)) => kept.fabric_modules.push(value),
+                Some(("storage_object", _)) => kept.storage_objects.push(value),
+                Some(("target", _)) => kept.targets.push(value),
+                Some(("lun", place)) => drop(kept.luns.insert(place.to_owned(), value)),
+                _ => {}
+            }
+        }
+        kept
+    }
+
+    /// The kept LUNs of a target port group whose numbers nobody has taken since.
+    fn luns_of<'k>(&'k self, wwn: &str, tag: u8, taken: &Tpg) -> impl Iterator<Item = Value> + use<'k> {
+        let group = format!("{wwn}/tpg{tag}/lun");
+        let taken: Vec<String> = taken.luns.keys().map(|lun| format!("{group}{lun}")).collect();
+        let all = self.luns.range(group.clone()..).take_while(move |(place, _)| place.starts_with(&group));
+        all.filter(move |(place, _)| !taken.contains(place)).map(|(_, lun)| lun.clone())
+    }
+}
+
+/// A target of a file, as far as it is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TargetEntry {
+    tpgs: BTreeMap<TpgTag, TpgEntry>,
+    /// As they would be typed; `None` in a file of LIO's, which does not know of options.
+    options: Option<BTreeMap<String, String>>,
+}
+
+/// A target port group of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TpgEntry {
+    /// What LIO's own files do not say.
+    nexus: Option<Wwn>,
+    /// Nor this.
+    relative_port: Option<RelativePort>,
+    luns: BTreeMap<Lun, LunMapping>,
 }
 
 /// Every attribute that LIO lets a restore write back.
@@ -116,9 +194,9 @@ fn default_alua_group() -> Value {
 
 const DEFAULT_ALUA_GROUP: &str = "default_tg_pt_gp";
 
-fn target(wwn: &str, target: &Target) -> Value {
+fn target(wwn: &str, target: &Target, kept: &Kept) -> Value {
     let Target { tpgs, options } = target;
-    let groups = tpgs.iter().map(|(tag, group)| tpg(tag.get(), group));
+    let groups = tpgs.iter().map(|(tag, group)| tpg(wwn, tag.get(), group, kept));
     let mut whole = json!({
         "fabric": "vhost",
         "parameters": { "cmd_completion_affinity": "-1" },
@@ -133,10 +211,10 @@ fn target(wwn: &str, target: &Target) -> Value {
     whole
 }
 
-fn tpg(tag: u8, group: &Tpg) -> Value {
-    // LIO's tools do not save a nexus or a relative port, and stumble over one.
-    let Tpg { nexus: _, relative_port: _, luns } = group;
+fn tpg(wwn: &str, tag: u8, group: &Tpg, kept: &Kept) -> Value {
+    let Tpg { nexus, relative_port, luns } = group;
     let luns = luns.iter().map(|(number, mapping)| lun(number.get(), mapping));
+    let luns = luns.chain(kept.luns_of(wwn, tag, group));
     json!({
         "attributes": { "fabric_prot_type": 0 },
         "enable": true,
@@ -144,6 +222,8 @@ fn tpg(tag: u8, group: &Tpg) -> Value {
         "node_acls": [],
         "portals": [],
         "tag": tag,
+        // LIO's tools save neither, and stumble over a member called nexus.
+        (own::KEY): { "nexus": nexus.as_str(), "relative_port": relative_port.get() },
     })
 }
 
@@ -175,11 +255,64 @@ pub struct WriteError {
     source: io::Error,
 }
 
+/// Why the file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Nobody wrote it yet.
+    #[error("Restore file {} not found", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is longer than what is restored.
+    #[error("{} is longer than {} bytes", path.display(), v1::SAVECONFIG_BYTES_MAX)]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The host failed.
+    #[error("cannot read {}: {}", path.display(), crate::start_error::plain(source))]
+    Host {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
 impl SaveConfig {
     /// The file of this state directory.
     #[must_use]
     pub fn new(state_dir: &Path) -> Self {
         Self { state_dir: state_dir.to_owned() }
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.state_dir.join(FILE_NAME)
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read(&self) -> Result<Vec<u8>, ReadError> {
+        let path = self.path();
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Err(ReadError::Missing { path }),
+            Err(source) => return Err(ReadError::Host { path, source }),
+        };
+        let mut text = Vec::new();
+        let most = u64::try_from(v1::SAVECONFIG_BYTES_MAX).unwrap_or(u64::MAX);
+        if let Err(source) = file.take(most.saturating_add(1)).read_to_end(&mut text) {
+            return Err(ReadError::Host { path, source });
+        }
+        if v1::SAVECONFIG_BYTES_MAX < text.len() {
+            return Err(ReadError::TooLong { path });
+        }
+        Ok(text)
     }
 
     /// Writes the file, whole or not at all; when this returns it is durable.  What it held before is
@@ -211,9 +344,8 @@ impl SaveConfig {
         if kept.last().and_then(|newest| unpack(newest).ok()).as_ref() == Some(&old) {
             return Ok(None);
         }
-        let name = format!("saveconfig-{}-json.gz", timestamp(SystemTime::now()));
         let packed = pack(&old).map_err(fault)?;
-        let backup = directory.join(name);
+        let backup = free_name(&directory, &timestamp(SystemTime::now()));
         write_new(&backup, &packed).map_err(|source| WriteError { path: backup.clone(), source })?;
         kept.retain(|earlier| *earlier != backup);
         let surplus = (kept.len() + 1).saturating_sub(BACKUPS_MAX);
@@ -224,6 +356,15 @@ impl SaveConfig {
         let kept = u32::try_from(BACKUPS_MAX).unwrap_or(u32::MAX);
         Ok(Some(v1::Backups { kept, directory: format!("{}/", directory.display()) }))
     }
+}
+
+/// A name for an earlier version of this time.  What was saved twice within a second is kept twice; such
+/// names still sort by time.
+fn free_name(directory: &Path, time: &str) -> PathBuf {
+    let within = (1..100).map(|number| directory.join(format!("saveconfig-{time}.{number:02}-json.gz")));
+    let first = directory.join(format!("saveconfig-{time}-json.gz"));
+    let mut names = std::iter::once(first.clone()).chain(within);
+    names.find(|name| !name.exists()).unwrap_or(first)
 }
 
 /// The earlier versions, oldest first: their names sort by time.

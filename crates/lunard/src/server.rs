@@ -6,6 +6,8 @@
 //!
 //! Everything is bounded: the connections, the bytes of a request, the changes of a transaction.
 
+mod restore; // a whole saveconfig.json at once
+
 use crate::directories;
 use crate::machine::{Fault, FaultKind};
 use crate::metrics;
@@ -128,7 +130,17 @@ where
         description = "The control interface of lunard.",
         license(name = "Apache-2.0 OR MIT")
     ),
-    paths(version, config, changes, saveconfig, saveconfig_now, attributes, options)
+    paths(
+        version,
+        config,
+        changes,
+        saveconfig,
+        saveconfig_now,
+        restore::restoreconfig,
+        restore::clearconfig,
+        attributes,
+        options
+    )
 )]
 pub struct Description;
 
@@ -139,6 +151,11 @@ pub fn routes(service: Service) -> Router {
         .route("/v1/config", get(config))
         .route("/v1/changes", post(changes))
         .route("/v1/saveconfig", get(saveconfig).post(saveconfig_now))
+        .route(
+            "/v1/restoreconfig",
+            post(restore::restoreconfig).layer(DefaultBodyLimit::max(v1::SAVECONFIG_BYTES_MAX)),
+        )
+        .route("/v1/clearconfig", post(restore::clearconfig))
         .route("/v1/attributes", get(attributes))
         .route("/v1/options", get(options))
         .route("/openapi.json", get(openapi))
@@ -181,7 +198,7 @@ async fn changes(
     State(service): State<Service>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<v1::Applied>, Answer> {
-    let body = body.map_err(|rejection| too_large(&rejection))?;
+    let body = body.map_err(|rejection| too_large(&rejection, BODY_BYTES_MAX))?;
     let v1::Changes { changes } = serde_json::from_slice(&body)
         .map_err(|err| Answer::bad_request(format!("the body is not a list of changes: {err}")))?;
     if v1::CHANGES_MAX < changes.len() {
@@ -296,9 +313,9 @@ impl IntoResponse for Answer {
     }
 }
 
-fn too_large(rejection: &BytesRejection) -> Answer {
+fn too_large(rejection: &BytesRejection, bytes_max: usize) -> Answer {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let message = format!("the body is longer than {BODY_BYTES_MAX} bytes");
+        let message = format!("the body is longer than {bytes_max} bytes");
         return Answer::new(StatusCode::PAYLOAD_TOO_LARGE, codes::TOO_LARGE, message, None);
     }
     Answer::bad_request(rejection.body_text())
@@ -318,6 +335,7 @@ impl From<Failure> for Answer {
                 };
                 Self::new(status, refusal.code(), message, Some(refusal.hint()))
             }
+            Failure::Restore(error) => error.into(),
             Failure::Fault(Fault { hint, kind, message }) => match kind {
                 FaultKind::Caller => {
                     Self::new(StatusCode::UNPROCESSABLE_ENTITY, codes::CANNOT_PREPARE, message, hint)

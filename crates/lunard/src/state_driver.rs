@@ -14,12 +14,13 @@
 //! the configuration has moved, it is drafted again on what is now: if the same steps follow, it commits;
 //! if not, what was prepared is dropped and it starts over.
 
-use crate::machine::{Fault, FaultKind, Live, Machine, Occasion};
+use crate::machine::{Fault, FaultKind, Live, Machine};
+use crate::saveconfig::RestoreError;
 use crate::service_manager;
 use crate::store::{SaveError, Store};
 use crate::view::View;
 use crate::watchdog::Probe;
-use crate::wish::{Chance, Draft, Made};
+use crate::wish::{Chance, Draft, Made, Wishes};
 use api::v1;
 use model::{Change, Model, Refusal, Step, plan};
 use std::collections::VecDeque;
@@ -43,6 +44,9 @@ pub enum Failure {
     /// The configuration has a rule against it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// A saveconfig.json does not fit what is configured.
+    #[error(transparent)]
+    Restore(RestoreError),
     /// It cannot be prepared.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -62,7 +66,7 @@ type Reply = oneshot::Sender<Result<v1::Applied, Failure>>;
 /// What the owner is told.
 enum Message<P> {
     Wish {
-        wishes: Vec<v1::Change>,
+        wishes: Wishes,
         reply: Reply,
     },
     Ready {
@@ -76,7 +80,7 @@ enum Message<P> {
 
 /// A transaction on its way.
 struct Ticket {
-    wishes: Vec<v1::Change>,
+    wishes: Wishes,
     draft: Draft,
     steps: Vec<Step>,
     reply: Reply,
@@ -96,7 +100,7 @@ pub struct Counts {
 /// What everybody else has of the owner.
 #[derive(Clone)]
 pub struct Handle {
-    submit: Arc<dyn Fn(Vec<v1::Change>, Reply) + Send + Sync>,
+    submit: Arc<dyn Fn(Wishes, Reply) + Send + Sync>,
     ask_alive: Arc<dyn Fn(Sender<()>) + Send + Sync>,
     /// Whether the owner waits for the disk of the database.
     saving: Arc<AtomicBool>,
@@ -119,6 +123,14 @@ impl Handle {
     /// # Errors
     /// The [`Failure`] of the first that cannot be.
     pub async fn apply(&self, wishes: Vec<v1::Change>) -> Result<v1::Applied, Failure> {
+        self.ask(Wishes::Changes(wishes)).await
+    }
+
+    /// The same for wishes of every sort.
+    ///
+    /// # Errors
+    /// The [`Failure`] of the first that cannot be.
+    pub async fn ask(&self, wishes: Wishes) -> Result<v1::Applied, Failure> {
         let (reply, answer) = oneshot::channel();
         (self.submit)(wishes, reply);
         answer.await.unwrap_or(Err(Failure::Stopping))
@@ -192,7 +204,7 @@ struct StateDriver<M: Machine> {
     shared: Handle,
     to_self: Sender<Message<M::Prepared>>,
     preparing: usize,
-    waiting: VecDeque<(Vec<v1::Change>, Reply)>,
+    waiting: VecDeque<(Wishes, Reply)>,
 }
 
 /// Starts the owner on a thread of its own, on a configuration that is on disk and committed already.
@@ -265,7 +277,7 @@ impl<M: Machine> StateDriver<M> {
         }
     }
 
-    fn accept(&mut self, wishes: Vec<v1::Change>, reply: Reply) {
+    fn accept(&mut self, wishes: Wishes, reply: Reply) {
         if self.preparing < PREPARING_MAX {
             self.begin(wishes, reply);
         } else if self.waiting.len() < WAITING_MAX {
@@ -286,16 +298,17 @@ impl<M: Machine> StateDriver<M> {
     }
 
     /// Validates, and hands the steps to a thread.
-    fn begin(&mut self, wishes: Vec<v1::Change>, reply: Reply) {
-        let draft = match Draft::new(&self.model, &wishes, &mut *self.chance) {
+    fn begin(&mut self, wishes: Wishes, reply: Reply) {
+        let draft = match wishes.draft(&self.model, &mut *self.chance) {
             Ok(draft) => draft,
-            Err(refusal) => return self.answer(reply, Err(refusal.into())),
+            Err(RestoreError::Refused(refusal)) => return self.answer(reply, Err(refusal.into())),
+            Err(error) => return self.answer(reply, Err(Failure::Restore(error))),
         };
         let steps = plan(&self.model, &draft.model);
         let ticket = Ticket { wishes, draft, steps, reply };
         let (machine, back) = (Arc::clone(&self.machine), self.to_self.clone());
         let prepare = move || {
-            let prepared = machine.prepare(&ticket.steps, Occasion::Change);
+            let prepared = machine.prepare(&ticket.steps, ticket.wishes.occasion());
             // An owner that ended drops what was prepared, which undoes it.
             let _ = back.send(Message::Ready { ticket, prepared });
         };
@@ -355,9 +368,11 @@ impl<M: Machine> StateDriver<M> {
         let counts = &self.shared.counts;
         let count = match &result {
             Ok(_) => &counts.done,
-            Err(Failure::Refused(_) | Failure::Fault(Fault { kind: FaultKind::Caller, .. })) => {
-                &counts.refused
-            }
+            Err(
+                Failure::Refused(_)
+                | Failure::Restore(_)
+                | Failure::Fault(Fault { kind: FaultKind::Caller, .. }),
+            ) => &counts.refused,
             Err(err) => {
                 warn!("a change failed: {err}");
                 &counts.failed

@@ -12,6 +12,7 @@
 //! | `targets` | WWN | JSON, `record::Target` |
 //! | `tpgs` | (WWN, tag) | JSON, `record::Tpg` |
 //! | `luns` | (WWN, tag, LUN) | JSON, `record::Lun` |
+//! | `foreign` | the name of a thing that is kept and not served | JSON of LIO's tools; the table came later |
 
 mod record; // what a row holds
 
@@ -42,6 +43,7 @@ const BACKSTORES: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("b
 const TARGETS: TableDefinition<&str, &[u8]> = TableDefinition::new("targets");
 const TPGS: TableDefinition<(&str, u8), &[u8]> = TableDefinition::new("tpgs");
 const LUNS: TableDefinition<(&str, u8, u16), &[u8]> = TableDefinition::new("luns");
+const FOREIGN: TableDefinition<&str, &[u8]> = TableDefinition::new("foreign");
 
 /// The configuration on disk.  While it lives no other daemon can have it.
 #[derive(Debug)]
@@ -191,6 +193,10 @@ fn write(database: &Database, old: &Model, new: &Model) -> Result<(), redb::Erro
         for ((wwn, tag, lun), row) in differences(&old.luns, &new.luns) {
             put(&mut table, (wwn.as_str(), *tag, *lun), row)?;
         }
+        let mut table = transaction.open_table(FOREIGN)?;
+        for (name, row) in differences(&old.foreign, &new.foreign) {
+            put(&mut table, name.as_str(), row)?;
+        }
     }
     transaction.commit()?;
     Ok(())
@@ -239,6 +245,17 @@ fn read_rows(database: &Database) -> Result<Rows, redb::Error> {
         let (key, value) = row?;
         let (wwn, tag, lun) = key.value();
         rows.luns.insert((wwn.to_owned(), tag, lun), value.value().to_vec());
+    }
+    match transaction.open_table(FOREIGN) {
+        Ok(table) => {
+            for row in table.range::<&str>(..)? {
+                let (key, value) = row?;
+                rows.foreign.insert(key.value().to_owned(), value.value().to_vec());
+            }
+        }
+        // Written by a version that kept nothing.
+        Err(redb::TableError::TableDoesNotExist(_)) => {}
+        Err(err) => return Err(err.into()),
     }
     Ok(rows)
 }

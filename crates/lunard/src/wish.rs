@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a door asks for, made whole: names parsed, free numbers chosen, the rest made up.
 //!
-//! Above: `state_driver`.  Below: `model`, whose rules decide, and [`Chance`].
+//! Above: `state_driver`.  Below: `model`, whose rules decide, `saveconfig`, and [`Chance`].
 //! Never here: whether something may happen; `Model::make` says so.
 
+use crate::machine::Occasion;
+use crate::saveconfig::{self, Restore, RestoreError};
 use api::v1;
 use model::{
     AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Kind, Lun, LunAlias, LunMapping, Medium,
@@ -30,6 +32,40 @@ impl Chance for HostChance {
 
     fn uuid(&mut self) -> String {
         uuid::Uuid::new_v4().to_string()
+    }
+}
+
+/// What a door asks for at once.
+#[derive(Clone, Debug)]
+pub enum Wishes {
+    /// These changes.
+    Changes(Vec<v1::Change>),
+    /// The things of a saveconfig.json.
+    Restore(Box<Restore>),
+    /// That nothing be left.
+    Clear,
+}
+
+impl Wishes {
+    /// The transaction that does it.
+    ///
+    /// # Errors
+    /// [`RestoreError`], which has the refusal of a change in it.
+    pub fn draft(&self, model: &Model, chance: &mut dyn Chance) -> Result<Draft, RestoreError> {
+        Ok(match self {
+            Self::Changes(wishes) => Draft::new(model, wishes, chance)?,
+            Self::Restore(restore) => restore.draft(model, chance)?,
+            Self::Clear => saveconfig::clear(model)?,
+        })
+    }
+
+    /// Why the machine is to prepare it.
+    #[must_use]
+    pub fn occasion(&self) -> Occasion {
+        match self {
+            Self::Changes(_) | Self::Clear => Occasion::Change,
+            Self::Restore(_) => Occasion::Import,
+        }
     }
 }
 
@@ -212,7 +248,8 @@ fn backstore(wanted: &v1::CreateBackstore, chance: &mut dyn Chance) -> Result<Ba
     Ok(backstore)
 }
 
-fn notes(backstore: &Backstore) -> Vec<String> {
+/// What the administrator should know of a backstore that is made.
+pub(crate) fn notes(backstore: &Backstore) -> Vec<String> {
     if backstore.name.fits_product() {
         return Vec::new();
     }

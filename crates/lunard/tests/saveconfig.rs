@@ -71,6 +71,12 @@ fn golden_with_our_differences() -> Value {
         }
         object["alua_tpgs"][0]["alua_access_type"] = json!(0);
     }
+    // What LIO has no word for, where its tools do not look.
+    golden["targets"][0]["tpgs"][0]["x_lunar"] = json!({"nexus": "naa.5001405000000001", "relative_port": 1});
+    golden["x_lunar"] = json!({ "version": 1, "storage_objects": { "block/disk1": {
+        "by_device": { "block_size": 512, "is_nonrot": 0, "optimal_sectors": 16384 },
+    } } });
+    golden.sort_all_objects();
     golden
 }
 
@@ -160,6 +166,23 @@ fn what_is_replaced_is_kept_unless_it_is_kept_already() {
     std::fs::write(scratch.path().join("saveconfig.json"), "first\n").unwrap();
     assert_eq!(file.write("third\n").unwrap().backups, None);
     assert_eq!(listing(&scratch.path().join("backup")).len(), 1);
+}
+
+#[test]
+fn what_is_saved_twice_within_a_second_is_kept_twice() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = SaveConfig::new(scratch.path());
+    for text in ["first\n", "second\n", "third\n", "fourth\n"] {
+        file.write(text).unwrap();
+    }
+    let backup = scratch.path().join("backup");
+    let texts = listing(&backup).into_iter().map(|name| {
+        let mut text = String::new();
+        let packed = std::fs::File::open(backup.join(name)).unwrap();
+        GzDecoder::new(packed).read_to_string(&mut text).unwrap();
+        text
+    });
+    assert_eq!(texts.collect::<Vec<_>>(), ["first\n", "second\n", "third\n"]);
 }
 
 #[test]

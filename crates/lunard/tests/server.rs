@@ -3,7 +3,7 @@
 
 mod common;
 
-use api::v1::{Change, Kind, Outcome, Version};
+use api::v1::{Change, Config, Kind, Outcome, RestoreOptions, Version};
 use api::{Client, ClientError};
 use common::{Plane, block, fileio, id, map, ramdisk, target};
 use lunard::machine::fake::FakeMachine;
@@ -281,12 +281,15 @@ fn the_description_names_every_path_and_nothing_dangles() {
         "get /v1/saveconfig",
         "get /v1/version",
         "post /v1/changes",
+        "post /v1/clearconfig",
+        "post /v1/restoreconfig",
         "post /v1/saveconfig",
     ];
     assert_eq!(described.iter().map(String::as_str).collect::<Vec<_>>(), served);
     for path in described {
         let (method, path) = path.split_once(' ').unwrap();
-        let (status, _) = daemon.answer(&method.to_uppercase(), path, r#"{"changes":[]}"#);
+        let body = if path == "/v1/restoreconfig" { "{}" } else { r#"{"changes":[]}"# };
+        let (status, _) = daemon.answer(&method.to_uppercase(), path, body);
         assert_eq!(status, 200, "{method} {path}");
     }
     let schemas = description["components"]["schemas"].as_object().unwrap();
@@ -383,6 +386,107 @@ fn the_saved_file_is_what_is_shown() {
     let err = client.saveconfig().unwrap_err();
     assert!(matches!(err, ClientError::Problem { status: 500, .. }), "{err:?}");
     assert!(err.to_string().starts_with(&format!("cannot write {}", backup.display())), "{err}");
+}
+
+/// By targetcli 2.1.53 on Linux 6.1.
+const FILE: &[u8] = include_bytes!("fixtures/lio-6.1-saveconfig.json");
+
+fn refused<T: std::fmt::Debug>(result: Result<T, ClientError>) -> (u16, String, String) {
+    match result.unwrap_err() {
+        ClientError::Problem { status, problem } => (status, problem.code, problem.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_whole_file_is_restored_as_one_transaction() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    daemon.machine().put_file("/tmp/d.img", 16_777_216);
+    let restored = client.restoreconfig(Some(FILE.to_vec()), &RestoreOptions::default()).unwrap();
+    assert_eq!((restored.path, restored.storage_objects, restored.targets), (None, 2, 1));
+    // The file has the size that it should have, so that there is nothing to say of it.
+    assert_eq!(restored.notes.len(), 1);
+    assert!(restored.notes[0].starts_with("attributes of 2 storage objects"), "{:?}", restored.notes);
+    let config = client.config().unwrap();
+    assert_eq!(config.targets[0].tpgs[0].luns[0].alias, "41ec07eb12");
+    let before = client.saveconfig_text().unwrap();
+
+    let (status, code, message) =
+        refused(client.restoreconfig(Some(FILE.to_vec()), &RestoreOptions::default()));
+    assert_eq!((status, code.as_str()), (409, "restore_conflict"));
+    assert!(message.starts_with("storageobject 'block:disk1' exist not restoring; "), "{message}");
+    let options = RestoreOptions { clear_existing: true, ..RestoreOptions::default() };
+    client.restoreconfig(Some(FILE.to_vec()), &options).unwrap();
+    assert_eq!(client.saveconfig_text().unwrap(), before);
+}
+
+#[test]
+fn a_file_of_another_size_than_saved_keeps_its_own_and_it_is_told() {
+    let daemon = Daemon::start();
+    daemon.machine().put_file("/tmp/d.img", 1_048_576);
+    let restored = daemon.client().restoreconfig(Some(FILE.to_vec()), &RestoreOptions::default()).unwrap();
+    assert_eq!(restored.notes[1], "/tmp/d.img exists, using its size (1048576 bytes) instead");
+}
+
+#[test]
+fn the_daemons_own_file_needs_no_body() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    let path = daemon.scratch.path().join("state/saveconfig.json").display().to_string();
+    let missing = refused(client.restoreconfig(None, &RestoreOptions::default()));
+    assert_eq!(missing, (404, "no_saveconfig".to_owned(), format!("Restore file {path} not found")));
+    client.apply(vec![ramdisk("a"), target(WWN), map(WWN, None, Kind::Ramdisk, "a")]).unwrap();
+    let before = client.config().unwrap();
+    client.saveconfig().unwrap();
+    let cleared = client.clearconfig().unwrap();
+    assert_eq!((cleared.storage_objects, cleared.targets, cleared.kept_things), (1, 1, 0));
+    assert_eq!(client.config().unwrap(), Config::default());
+    let restored = client.restoreconfig(None, &RestoreOptions::default()).unwrap();
+    assert_eq!(restored.path, Some(path));
+    assert_eq!(client.config().unwrap(), before);
+}
+
+#[test]
+fn what_cannot_be_restored_changes_nothing() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    client.apply(vec![ramdisk("a")]).unwrap();
+    let before = client.config().unwrap();
+    daemon.machine().remove_path("/dev/vda");
+    let clear = RestoreOptions { clear_existing: true, ..RestoreOptions::default() };
+    let one = RestoreOptions { storage_object: Some("nosuch".to_owned()), ..clear.clone() };
+    let cut = &FILE[..FILE.len() / 2];
+    for (file, options, status, code) in [
+        (FILE, &clear, 422, "cannot_prepare"),
+        (FILE, &one, 404, "not_in_saveconfig"),
+        (cut, &clear, 400, "saveconfig"),
+        (b"{\"targets\": [], \"targets\": []}", &clear, 400, "saveconfig"),
+        (b"\x1f\x8b\x08", &clear, 400, "saveconfig"),
+    ] {
+        let (answered, word, message) = refused(client.restoreconfig(Some(file.to_vec()), options));
+        assert_eq!((answered, word.as_str()), (status, code), "{message}");
+        assert!(!message.contains('\n'), "{message}");
+        assert_eq!(client.config().unwrap(), before);
+    }
+    let (status, text) = daemon.answer("POST", "/v1/restoreconfig?clear_existing=maybe", "{}");
+    assert_eq!(status, 400, "{text}");
+}
+
+#[test]
+fn a_file_that_is_too_long_is_refused() {
+    let daemon = Daemon::start();
+    let answer = daemon.request("POST", "/v1/restoreconfig", &" ".repeat(100 << 20));
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("the body is longer than 67108864 bytes"), "{answer}");
+    // Twice what other requests may have is no matter.
+    let long = [FILE, &vec![b' '; 16 << 20]].concat();
+    daemon.client().restoreconfig(Some(long), &RestoreOptions::default()).unwrap();
+    let path = daemon.scratch.path().join("state/saveconfig.json");
+    std::fs::File::create(&path).unwrap().set_len(100 << 20).unwrap();
+    let (status, code, message) = refused(daemon.client().restoreconfig(None, &RestoreOptions::default()));
+    assert_eq!((status, code.as_str()), (413, "too_large"));
+    assert_eq!(message, format!("{} is longer than 67108864 bytes", path.display()));
 }
 
 #[test]

@@ -7,8 +7,9 @@ use common::{Plane, block, fileio, map, ramdisk, set_option, target};
 use lunard::directories::StateDir;
 use lunard::start_error::StartError;
 use lunard::store::{FILE_NAME, Store};
-use model::{Key, Model};
+use model::{Change, Foreign, Key, Model};
 use redb::{Database, ReadableDatabase, TableDefinition};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 const WWN: &str = "naa.500140568720f76f";
@@ -35,7 +36,9 @@ fn furnished() -> Model {
         map(WWN, Some(300), api::v1::Kind::Ramdisk, "r0"),
         target("naa.5001405000000001"),
     ];
-    Plane::drafted(wishes)
+    let things = BTreeMap::from([("target iscsi/iqn.x".to_owned(), "{\"wwn\":\"iqn.x\"}".to_owned())]);
+    let is = Foreign::new(things).unwrap();
+    Plane::drafted(wishes).apply(Change::KeepForeign { was: Foreign::default(), is }).unwrap()
 }
 
 fn reopen(directory: &Path) -> Result<Model, StartError> {

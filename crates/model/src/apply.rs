@@ -6,8 +6,8 @@
 
 use crate::name::shown;
 use crate::{
-    Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Lun, LunMapping, Model, Place, Refusal,
-    Target, TargetOption, Tpg, TpgTag, Wwn,
+    Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Foreign, Lun, LunMapping, Model, Place,
+    Refusal, Target, TargetOption, Tpg, TpgTag, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -40,6 +40,7 @@ impl Model {
             Change::DeleteTpg { wwn, tag } => self.delete_tpg(&wwn, tag),
             Change::MapLun { wwn, tag, lun, mapping } => self.map_lun(&wwn, tag, lun, mapping),
             Change::UnmapLun(place) => self.unmap_lun(place),
+            Change::KeepForeign { was, is } => self.keep_foreign(&was, is),
         }
     }
 
@@ -161,6 +162,14 @@ impl Model {
             Some(_) => Ok(()),
             None => Err(Refusal::NoSuchLun { place }),
         }
+    }
+
+    fn keep_foreign(&mut self, was: &Foreign, is: Foreign) -> Result<(), Refusal> {
+        if self.foreign != *was {
+            return Err(Refusal::ForeignMoved);
+        }
+        self.foreign = is;
+        Ok(())
     }
 
     fn target_mut(&mut self, wwn: &Wwn) -> Result<&mut Target, Refusal> {

@@ -5,7 +5,7 @@
 //! Never here: a door's own words.
 
 use crate::name::shown;
-use crate::{Backstore, BackstoreId, Lun, LunMapping, Place, Tpg, TpgTag, Wwn};
+use crate::{Backstore, BackstoreId, Foreign, Lun, LunMapping, Place, Tpg, TpgTag, Wwn};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -74,6 +74,13 @@ pub enum Change {
     },
     /// Takes a LUN away from a guest.
     UnmapLun(Place),
+    /// Keeps other things of LIO than before.
+    KeepForeign {
+        /// What must be kept until then: two restores must not lose each other's things.
+        was: Foreign,
+        /// What is kept from then on.
+        is: Foreign,
+    },
 }
 
 /// In a few words, for a log.
@@ -100,6 +107,9 @@ impl fmt::Display for Change {
                 write!(f, "map {} to LUN {place}", mapping.backstore)
             }
             Self::UnmapLun(place) => write!(f, "unmap LUN {place}"),
+            Self::KeepForeign { was: _, is } => {
+                write!(f, "keep {} things that are not served", is.things().len())
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ mod apply; // a change, made
 mod attribute; // THE table of a backstore's attributes
 mod backstore; // where blocks live, as wanted
 mod change; // THE list of what may happen to it
+mod foreign; // what is kept and not served
 mod model; // all of it
 mod name; // what things are called
 mod number; // what things are numbered by
@@ -28,6 +29,7 @@ mod target_option; // THE table of a target's options
 pub use attribute::{ATTRIBUTES, Access, Attribute, Attributes, Key, TRANSFER_BYTES_MAX, Values};
 pub use backstore::{Backstore, BackstoreId, Kind, Medium, PAGE_BYTES, SIZE_BYTES_MAX};
 pub use change::Change;
+pub use foreign::Foreign;
 pub use model::{BACKSTORES_MAX, Model};
 pub use name::{AbsolutePath, BackstoreName, LunAlias, UnitSerial, Wwn};
 pub use number::{Lun, RelativePort, TpgTag};

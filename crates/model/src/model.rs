@@ -5,7 +5,9 @@
 //! Below: backstores and targets.
 //! Never here: a change; this file only looks.
 
-use crate::{AbsolutePath, Backstore, BackstoreId, Place, Refusal, RelativePort, Target, Tpg, TpgTag, Wwn};
+use crate::{
+    AbsolutePath, Backstore, BackstoreId, Foreign, Place, Refusal, RelativePort, Target, Tpg, TpgTag, Wwn,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most backstores; relative ports bound targets and target port groups.
@@ -19,6 +21,7 @@ pub const BACKSTORES_MAX: usize = 65_536;
 pub struct Model {
     pub(crate) backstores: BTreeMap<BackstoreId, Backstore>,
     pub(crate) targets: BTreeMap<Wwn, Target>,
+    pub(crate) foreign: Foreign,
 }
 
 impl Model {
@@ -32,6 +35,12 @@ impl Model {
     #[must_use]
     pub fn targets(&self) -> &BTreeMap<Wwn, Target> {
         &self.targets
+    }
+
+    /// What is kept of LIO's and not served.
+    #[must_use]
+    pub fn foreign(&self) -> &Foreign {
+        &self.foreign
     }
 
     /// One backstore.

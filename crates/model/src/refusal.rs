@@ -99,6 +99,15 @@ pub enum Refusal {
 
     #[error("the name of {backstore} is too long to be the product that guests see")]
     NameTooLongForProduct { backstore: BackstoreId },
+
+    // What is kept and not served.
+    #[error(
+        "{bytes} bytes of other fabrics and backstores cannot be kept: {} can",
+        crate::Foreign::BYTES_MAX
+    )]
+    ForeignTooLong { bytes: usize },
+    #[error("what is kept of other fabrics and backstores has changed meanwhile")]
+    ForeignMoved,
 }
 
 impl Refusal {
@@ -178,6 +187,8 @@ impl Refusal {
             Self::NameTooLongForProduct { .. } => {
                 format!("only names of at most {} characters can be", BackstoreName::PRODUCT_BYTES_MAX)
             }
+            Self::ForeignTooLong { .. } => "take things out of the file that nobody needs".to_owned(),
+            Self::ForeignMoved => "do it again".to_owned(),
             other => unreachable!("`hint` answers {other:?} itself"),
         }
     }
@@ -222,6 +233,8 @@ impl Refusal {
             Self::NoSuchOption { .. } => "no_such_option",
             Self::OptionValue { .. } => "option_value",
             Self::NameTooLongForProduct { .. } => "name_too_long_for_product",
+            Self::ForeignTooLong { .. } => "foreign_too_long",
+            Self::ForeignMoved => "foreign_moved",
         }
     }
 
@@ -257,6 +270,7 @@ impl Refusal {
                 | Self::NoFreeLun
                 | Self::BackstoreInUse { .. }
                 | Self::AttributeFrozen { .. }
+                | Self::ForeignMoved
         )
     }
 }

@@ -8,7 +8,7 @@ use common::{
     backstore_id, block, check_refused, create_target, fileio, lun, make, map, place, ramdisk, set_option,
     tag, tpg, wwn,
 };
-use model::{Change, Key, Model, OptionKey, Refusal};
+use model::{Change, Foreign, Key, Model, OptionKey, Refusal};
 use std::collections::BTreeMap;
 
 fn set(kind_and_name: &str, attribute: &str, value: &str) -> Change {
@@ -343,6 +343,18 @@ fn a_size_that_was_found_is_no_wish() {
 }
 
 #[test]
+fn what_is_kept_and_not_served_changes_only_from_what_was_seen() {
+    let kept = |name: &str| Foreign::new(BTreeMap::from([(name.to_owned(), "{}".to_owned())])).unwrap();
+    let model = Model::default()
+        .apply(Change::KeepForeign { was: Foreign::default(), is: kept("target iscsi/a") })
+        .unwrap();
+    assert_eq!(*model.foreign(), kept("target iscsi/a"));
+    let late = Change::KeepForeign { was: Foreign::default(), is: kept("target iscsi/b") };
+    assert_eq!(model.apply(late), Err(Refusal::ForeignMoved));
+    assert_eq!(model::plan(&Model::default(), &model), []);
+}
+
+#[test]
 fn every_refusal_has_its_own_code_and_a_hint() {
     let backstore = backstore_id("block/b");
     let at = || place(1, 1, 0);
@@ -393,10 +405,12 @@ fn every_refusal_has_its_own_code_and_a_hint() {
         Refusal::NoSuchOption { wwn: wwn(1), option: String::new() },
         Refusal::OptionValue { wwn: wwn(1), option: "seg_max", value: String::new(), values: String::new() },
         Refusal::NameTooLongForProduct { backstore },
+        Refusal::ForeignTooLong { bytes: 1 },
+        Refusal::ForeignMoved,
     ];
     let codes: BTreeMap<&str, String> =
         refusals.iter().map(|refusal| (refusal.code(), refusal.hint())).collect();
-    assert_eq!(codes.len(), 36);
+    assert_eq!(codes.len(), 38);
     for refusal in &refusals {
         let (message, hint) = (refusal.to_string(), refusal.hint());
         assert!(!hint.is_empty() && !hint.ends_with('.') && !hint.contains('\n'), "{refusal:?}: {hint}");

@@ -6,6 +6,7 @@
 
 mod bookmarks;
 mod cd;
+mod clearconfig;
 mod create;
 mod delete;
 mod disable;
@@ -17,6 +18,7 @@ mod info;
 mod ls;
 mod pwd;
 mod refresh;
+mod restoreconfig;
 mod saveconfig;
 mod set;
 mod status;
@@ -31,6 +33,7 @@ pub(crate) use get::groups;
 const TABLE: &[&[Command]] = &[
     bookmarks::COMMANDS,
     cd::COMMANDS,
+    clearconfig::COMMANDS,
     create::COMMANDS,
     delete::COMMANDS,
     disable::COMMANDS,
@@ -42,6 +45,7 @@ const TABLE: &[&[Command]] = &[
     ls::COMMANDS,
     pwd::COMMANDS,
     refresh::COMMANDS,
+    restoreconfig::COMMANDS,
     saveconfig::COMMANDS,
     set::COMMANDS,
     status::COMMANDS,

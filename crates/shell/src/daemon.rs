@@ -21,6 +21,14 @@ pub trait Api {
     fn save(&self) -> Result<v1::Saved, ApiError>;
     /// LIO's saveconfig.json as it would be written now.
     fn saveconfig(&self) -> Result<String, ApiError>;
+    /// Makes what a saveconfig.json says, or the daemon's own where there is no document: all of it, or nothing.
+    fn restore(
+        &self,
+        document: Option<Vec<u8>>,
+        options: &v1::RestoreOptions,
+    ) -> Result<v1::Restored, ApiError>;
+    /// Takes the whole configuration away, or nothing.
+    fn clear(&self) -> Result<v1::Cleared, ApiError>;
     /// What is known of the attributes beside their values.
     fn attributes(&self) -> Result<v1::AttributeTable, ApiError>;
     /// What is known of the options of targets beside their values.
@@ -75,6 +83,18 @@ impl Api for Client {
 
     fn saveconfig(&self) -> Result<String, ApiError> {
         Ok(Client::saveconfig_text(self)?)
+    }
+
+    fn restore(
+        &self,
+        document: Option<Vec<u8>>,
+        options: &v1::RestoreOptions,
+    ) -> Result<v1::Restored, ApiError> {
+        Ok(Client::restoreconfig(self, document, options)?)
+    }
+
+    fn clear(&self) -> Result<v1::Cleared, ApiError> {
+        Ok(Client::clearconfig(self)?)
     }
 
     fn attributes(&self) -> Result<v1::AttributeTable, ApiError> {

@@ -8,6 +8,7 @@ mod support;
 
 mod test_bookmarks;
 mod test_cd;
+mod test_clearconfig;
 mod test_create;
 mod test_delete;
 mod test_disable;
@@ -19,6 +20,7 @@ mod test_info;
 mod test_ls;
 mod test_pwd;
 mod test_refresh;
+mod test_restoreconfig;
 mod test_saveconfig;
 mod test_set;
 mod test_status;

@@ -137,12 +137,13 @@ impl FakeMachine {
                 return Err(caller_fault(format!("Could not open {}", path.unwrap_or_default())));
             }
             (Medium::Fileio { size_bytes, path, .. }, Some(there)) => {
-                if size_bytes.is_some() && occasion == Occasion::Change {
+                let as_meant = occasion == Occasion::Import && *size_bytes == Some(there);
+                if size_bytes.is_some() && occasion.is_asked_for() && !as_meant {
                     found.notes.push(format!("{path} exists, using its size ({there} bytes) instead"));
                 }
                 Some(there)
             }
-            (Medium::Fileio { size_bytes: None, .. }, None) if occasion == Occasion::Change => {
+            (Medium::Fileio { size_bytes: None, .. }, None) if occasion.is_asked_for() => {
                 let message = "Attempting to create file for new fileio backstore, need a size";
                 return Err(caller_fault(message.to_owned()));
             }

@@ -7,8 +7,8 @@
 //! The rows are for this program alone, and forever: a field may be added with a default, never renamed.
 
 use model::{
-    AbsolutePath, Attribute, BackstoreId, BackstoreName, Change, Kind, LunAlias, LunMapping, Medium, Model,
-    Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Attribute, BackstoreId, BackstoreName, Change, Foreign, Kind, LunAlias, LunMapping, Medium,
+    Model, Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,6 +21,7 @@ pub(super) struct Rows {
     pub(super) targets: BTreeMap<String, Vec<u8>>,
     pub(super) tpgs: BTreeMap<(String, u8), Vec<u8>>,
     pub(super) luns: BTreeMap<(String, u8, u16), Vec<u8>>,
+    pub(super) foreign: BTreeMap<String, Vec<u8>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,6 +82,8 @@ impl Rows {
                 }
             }
         }
+        let foreign = model.foreign().things().iter();
+        rows.foreign.extend(foreign.map(|(name, text)| (name.clone(), text.as_bytes().to_vec())));
         rows
     }
 
@@ -111,6 +114,7 @@ impl Rows {
         for ((wwn, tag, lun), row) in self.luns {
             make(&format!("LUN {lun} of {wwn}/tpg{tag}"), lun_change(&wwn, tag, lun, &row))?;
         }
+        make("what is kept and not served", foreign_change(self.foreign))?;
         Ok(model)
     }
 }
@@ -193,6 +197,15 @@ fn lun_change(wwn: &str, tag: u8, lun: u16, row: &[u8]) -> Result<Change, String
     let Place { wwn, tag, lun } =
         Place { wwn: parse_wwn(wwn)?, tag: TpgTag::new(tag), lun: model::Lun::parse(lun).map_err(words)? };
     Ok(Change::MapLun { wwn, tag, lun, mapping })
+}
+
+fn foreign_change(rows: BTreeMap<String, Vec<u8>>) -> Result<Change, String> {
+    let mut things = BTreeMap::new();
+    for (name, row) in rows {
+        let text = String::from_utf8(row).map_err(|err| err.to_string())?;
+        things.insert(name, text);
+    }
+    Ok(Change::KeepForeign { was: Foreign::default(), is: Foreign::new(things).map_err(words)? })
 }
 
 fn parse<'a, T: Deserialize<'a>>(row: &'a [u8]) -> Result<T, String> {

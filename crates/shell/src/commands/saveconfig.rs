@@ -59,7 +59,10 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&beside, path)
+        fs::rename(&beside, path)?;
+        // A file is named durably once its directory is.
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
     })();
     if written.is_err() {
         // What was begun is of no use; that it cannot be removed is less than the error at hand.

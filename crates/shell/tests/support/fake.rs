@@ -5,8 +5,9 @@
 //! Never here: all the daemon's rules; they have tests of their own.
 
 use api::v1::{
-    Applied, AttributeInfo, AttributeTable, Backstore, BackstoreId, BackstoreState, Change, Changes, Config,
-    CreateBackstore, Kind, Lun, OptionInfo, OptionTable, Outcome, Problem, Saved, Target, Tpg, Version,
+    Applied, AttributeInfo, AttributeTable, Backstore, BackstoreId, BackstoreState, Change, Changes, Cleared,
+    Config, CreateBackstore, Kind, Lun, OptionInfo, OptionTable, Outcome, Problem, RestoreOptions, Restored,
+    Saved, Target, Tpg, Version,
 };
 use shell::{Api, ApiError};
 use std::cell::RefCell;
@@ -25,6 +26,10 @@ pub(crate) struct State {
     pub(crate) config: Config,
     /// All changes that were asked for, a transaction each.
     pub(crate) asked: Vec<Vec<Change>>,
+    /// What was to be restored, and how.
+    pub(crate) restored: Vec<(Option<String>, RestoreOptions)>,
+    /// What it keeps and does not serve.
+    pub(crate) kept_things: u64,
     /// Whether nobody answers.
     pub(crate) down: bool,
     made_up: u64,
@@ -81,6 +86,32 @@ impl Api for Fake {
     fn saveconfig(&self) -> Result<String, ApiError> {
         self.up()?;
         Ok("{\n  \"storage_objects\": []\n}\n".to_owned())
+    }
+
+    fn restore(&self, document: Option<Vec<u8>>, options: &RestoreOptions) -> Result<Restored, ApiError> {
+        self.up()?;
+        let text = document.map(|text| String::from_utf8(text).expect("the tests restore text"));
+        let answer = match text.as_deref() {
+            None => Ok(vec!["attributes of block/disk0 that cannot be so here".to_owned()]),
+            Some(text) if text.starts_with('{') => Ok(Vec::new()),
+            Some("there") => Err(("restore_conflict", "storageobject 'block:disk0' exist not restoring")),
+            Some(_) => Err(("saveconfig", "the file ends too early, at line 1 column 0")),
+        };
+        self.0.borrow_mut().restored.push((text, options.clone()));
+        let path = "/var/lib/lunar/saveconfig.json".to_owned();
+        match answer {
+            Ok(notes) => Ok(Restored { path: Some(path), storage_objects: 1, targets: 1, notes }),
+            Err((code, message)) => {
+                Err(ApiError::Refused(problem(code, message.to_owned(), "nothing was changed")))
+            }
+        }
+    }
+
+    fn clear(&self) -> Result<Cleared, ApiError> {
+        self.up()?;
+        let mut state = self.0.borrow_mut();
+        state.config = Config::default();
+        Ok(Cleared { storage_objects: 0, targets: 0, kept_things: std::mem::take(&mut state.kept_things) })
     }
 
     fn attributes(&self) -> Result<AttributeTable, ApiError> {

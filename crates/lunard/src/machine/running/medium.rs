@@ -66,13 +66,14 @@ impl Opened {
     }
 
     /// Notes what an administrator who asked for a file should know of the one that was there.
-    fn note_what_differs(&mut self, backstore: &Backstore, wanted_size: bool) {
+    fn note_what_differs(&mut self, backstore: &Backstore, wanted_size: bool, occasion: Occasion) {
         let (Medium::Fileio { path, .. }, Some(file)) = (&backstore.medium, &self.file) else { return };
         let bytes = file.geometry().bytes;
-        if wanted_size && self.created.is_none() {
+        let tail = bytes % u64::from(backstore.block_bytes().unwrap_or(FILE_BLOCK_BYTES));
+        let as_meant = occasion == Occasion::Import && backstore.medium.size_bytes() == Some(bytes - tail);
+        if wanted_size && self.created.is_none() && !as_meant {
             self.notes.push(format!("{path} exists, using its size ({bytes} bytes) instead"));
         }
-        let tail = bytes % u64::from(FILE_BLOCK_BYTES);
         if tail != 0 {
             self.notes.push(format!("{path} ends within a block: its last {tail} bytes are not used"));
         }
@@ -156,9 +157,9 @@ pub(super) fn open(backstore: &Backstore, occasion: Occasion) -> Result<Opened, 
         Err(OpenError::Missing(_)) if needs_a_size(backstore, occasion) => return Err(needs_size()),
         Err(error) => return missing_or_fault(backstore.kind(), error, occasion),
     };
-    if occasion == Occasion::Change {
+    if occasion.is_asked_for() {
         opened.must_be_free().map_err(|error| open_fault(backstore.kind(), error))?;
-        opened.note_what_differs(backstore, wanted_size);
+        opened.note_what_differs(backstore, wanted_size, occasion);
     }
     Ok(opened)
 }
@@ -187,8 +188,8 @@ fn try_open(backstore: &Backstore, create: Option<NewFile>) -> Result<Opened, Op
 
 /// The file that is to be made where there is none: never at a restart.
 fn new_file(backstore: &Backstore, occasion: Occasion) -> Result<Option<NewFile>, Fault> {
-    let (Medium::Fileio { path, size_bytes: Some(bytes), sparse }, Occasion::Change) =
-        (&backstore.medium, occasion)
+    let (Medium::Fileio { path, size_bytes: Some(bytes), sparse }, true) =
+        (&backstore.medium, occasion.is_asked_for())
     else {
         return Ok(None);
     };
@@ -200,13 +201,13 @@ fn new_file(backstore: &Backstore, occasion: Occasion) -> Result<Option<NewFile>
 }
 
 fn needs_a_size(backstore: &Backstore, occasion: Occasion) -> bool {
-    occasion == Occasion::Change && matches!(backstore.medium, Medium::Fileio { size_bytes: None, .. })
+    occasion.is_asked_for() && matches!(backstore.medium, Medium::Fileio { size_bytes: None, .. })
 }
 
 /// At a restart nothing that is wrong with one medium may keep the others from being served.
 fn missing_or_fault(kind: Kind, error: OpenError, occasion: Occasion) -> Result<Opened, Fault> {
     match occasion {
-        Occasion::Change => Err(open_fault(kind, error)),
+        Occasion::Change | Occasion::Import => Err(open_fault(kind, error)),
         Occasion::Restore => {
             tracing::warn!("{}", open_fault(kind, error));
             Ok(Opened::missing())

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A saveconfig.json, read: what is served becomes a wish, the rest is kept word for word or told.
+//!
+//! Above: `server`, which has the bytes; `restore`, which makes a transaction of the result.
+//! Below: `strict_json`, `entry`, the names and numbers of `model`.
+//! Never here: what is configured now.
+//!
+//! Files of LIO's tools and our own are read alike.  What their format has no word for is under `x_lunar`,
+//! which their tools skip: see `own`.
+
+use super::entry::Entry;
+use super::notes::Notes;
+use super::own::{Own, OwnObject};
+use super::{TargetEntry, TpgEntry, select, strict_json};
+use crate::wish::Chance;
+use api::v1;
+use model::{
+    AbsolutePath, Attribute, Backstore, BackstoreId, BackstoreName, Foreign, Kind, Lun, LunAlias, LunMapping,
+    Medium, Refusal, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
+};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a saveconfig.json asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Document {
+    /// The storage objects that are served, in the order of the file.
+    pub(super) backstores: Vec<Backstore>,
+    /// Those of them that nobody asked for by name, but for the sake of a target.
+    pub(super) implied: BTreeSet<BackstoreId>,
+    /// The targets that are served.
+    pub(super) targets: BTreeMap<Wwn, TargetEntry>,
+    /// What is kept for LIO's tools, by name.
+    pub(super) foreign: BTreeMap<String, String>,
+    /// What is otherwise than the file says.
+    notes: Notes,
+}
+
+/// What is wrong with a saveconfig.json.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// It is none, or something in it cannot be.
+    #[error("{0}")]
+    Malformed(String),
+    /// It has not what was asked for.
+    #[error("{0}")]
+    NotThere(String),
+}
+
+impl From<String> for DocumentError {
+    fn from(message: String) -> Self {
+        Self::Malformed(message)
+    }
+}
+
+impl Document {
+    /// Reads a file, or the part of it that was asked for.
+    ///
+    /// # Errors
+    /// [`DocumentError`], for the first thing that is wrong.
+    pub fn read(
+        text: &[u8],
+        options: &v1::RestoreOptions,
+        chance: &mut dyn Chance,
+    ) -> Result<Self, DocumentError> {
+        let whole = strict_json::parse(text)?;
+        let part = select::part(&Entry::of(&whole, "the file".to_owned())?, options)?;
+        let mut reader = Reader { document: Self::default(), own: part.own, seen: BTreeSet::new(), chance };
+        for key in part.unknown {
+            reader.document.notes.add(format!("'{key}' of the file is not known here"));
+        }
+        for (index, object) in part.storage_objects {
+            reader.storage_object(index, object)?;
+        }
+        for module in part.fabric_modules {
+            reader.fabric_module(module)?;
+        }
+        for (index, target) in part.targets {
+            reader.target(index, target)?;
+        }
+        let mut document = reader.document;
+        if let Some(named) = part.named {
+            let all = document.backstores.iter().map(Backstore::id);
+            document.implied = all.filter(|id| !named.contains(&id.to_string())).collect();
+        }
+        Foreign::new(document.foreign.clone()).map_err(|refusal| refusal.to_string())?;
+        Ok(document)
+    }
+
+    /// What is otherwise than the file says, one line each, not endless.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.lines()
+    }
+}
+
+/// The kind that a plugin of LIO's is, by every name that LIO's tools take.
+pub(super) fn kind_of(plugin: &str) -> Option<Kind> {
+    match plugin {
+        "block" | "iblock" => Some(Kind::Block),
+        "fileio" => Some(Kind::Fileio),
+        "ramdisk" | "rd_mcp" => Some(Kind::Ramdisk),
+        _ => None,
+    }
+}
+
+/// What somebody wrote, fit to stand in a line of a message.
+pub(super) fn shown(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 80;
+    let mut line: String = text.chars().take(CHARACTERS_MAX).flat_map(char::escape_debug).collect();
+    if text.chars().nth(CHARACTERS_MAX).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+fn words(refusal: Refusal) -> DocumentError {
+    DocumentError::Malformed(refusal.to_string())
+}
+
+struct Reader<'c> {
+    document: Document,
+    own: Own,
+    seen: BTreeSet<BackstoreId>,
+    chance: &'c mut dyn Chance,
+}
+
+impl Reader<'_> {
+    fn note(&mut self, line: String) {
+        self.document.notes.add(line);
+    }
+
+    fn keep(&mut self, name: String, value: &Value) {
+        self.document.foreign.insert(name, value.to_string());
+    }
+
+    fn storage_object(&mut self, index: usize, value: &Value) -> Result<(), DocumentError> {
+        let entry = Entry::of(value, format!("storage object {index}"))?;
+        let name =
+            entry.text("name")?.ok_or_else(|| format!("'name' not defined in storage object {index}"))?;
+        let plugin = entry
+            .text("plugin")?
+            .ok_or_else(|| format!("'plugin' not defined or invalid in storageobject {}", shown(name)))?;
+        let Some(kind) = kind_of(plugin) else {
+            let (plugin, name) = (shown(plugin), shown(name));
+            self.note(format!("storage object {plugin}/{name} is not served; it is kept as it is"));
+            self.keep(format!("storage_object {plugin}/{name}"), value);
+            return Ok(());
+        };
+        let name = BackstoreName::parse(name).map_err(words)?;
+        let id = BackstoreId { kind, name };
+        if !self.seen.insert(id.clone()) {
+            return Err(format!("storage object {id} is there twice").into());
+        }
+        let entry = entry.named(format!("storage object {id}"));
+        let own = self.own.of(&id)?;
+        let medium = self.medium(&entry, kind, &own)?;
+        let serial = match entry.text("wwn")? {
+            Some(serial) => serial.to_owned(),
+            None => self.chance.uuid(),
+        };
+        let serial = UnitSerial::parse(&serial).map_err(words)?;
+        let mut backstore = Backstore::new(id.name, serial, medium).map_err(words)?;
+        self.attributes(&entry, &mut backstore, &own)?;
+        self.whole_blocks(&mut backstore)?;
+        self.rest_of_storage_object(&entry, kind)?;
+        self.document.backstores.push(backstore);
+        Ok(())
+    }
+
+    fn medium(&mut self, entry: &Entry<'_>, kind: Kind, own: &OwnObject) -> Result<Medium, DocumentError> {
+        let path = |entry: &Entry<'_>| -> Result<AbsolutePath, DocumentError> {
+            AbsolutePath::parse(entry.required_text("dev")?).map_err(words)
+        };
+        Ok(match kind {
+            Kind::Block => {
+                let read_only = entry.truth("readonly")?.filter(|read_only| *read_only);
+                let read_only = own.read_only.unwrap_or(read_only);
+                Medium::Block { path: path(entry)?, read_only, size_bytes: None }
+            }
+            Kind::Fileio => {
+                let size_bytes = entry.whole("size")?.filter(|bytes| *bytes != 0);
+                Medium::Fileio { path: path(entry)?, size_bytes, sparse: own.sparse }
+            }
+            Kind::Ramdisk => {
+                let size_bytes = entry.required_whole("size")?;
+                Medium::ramdisk(size_bytes, entry.truth("nullio")? == Some(true)).map_err(words)?
+            }
+        })
+    }
+
+    /// Sets what the file has otherwise than it would be, so that what nobody set stays unset.
+    fn attributes(
+        &mut self,
+        entry: &Entry<'_>,
+        backstore: &mut Backstore,
+        own: &OwnObject,
+    ) -> Result<(), DocumentError> {
+        let written = entry.object("attributes")?;
+        let names = written.iter().flat_map(|written| written.keys());
+        // The size of a block bounds what other attributes may be.
+        let (first, rest): (Vec<&String>, Vec<&String>) = names.partition(|name| *name == "block_size");
+        if backstore.kind() == Kind::Fileio
+            && entry.truth("write_back")? == Some(false)
+            && !rest.iter().any(|name| *name == "emulate_write_cache")
+        {
+            backstore.set_attribute("emulate_write_cache", "0").map_err(words)?;
+        }
+        for name in first.into_iter().chain(rest) {
+            let value = written.and_then(|written| written.get(name)).unwrap_or(&Value::Null);
+            let text = match value {
+                Value::Number(number) => number.to_string(),
+                Value::String(text) => text.clone(),
+                Value::Bool(truth) => u8::from(*truth).to_string(),
+                Value::Null | Value::Array(_) | Value::Object(_) => {
+                    return Err(entry
+                        .wrong(&format!("attributes.{}", shown(name)), value, "a number")
+                        .into());
+                }
+            };
+            if own.by_device.get(name) != Some(value) {
+                self.attribute(backstore, name, &text, own)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn attribute(
+        &mut self,
+        backstore: &mut Backstore,
+        name: &str,
+        text: &str,
+        own: &OwnObject,
+    ) -> Result<(), DocumentError> {
+        let now = Attribute::named(name).and_then(|row| backstore.attribute(row.key));
+        let mut wanted = backstore.clone();
+        match wanted.set_attribute(name, text) {
+            Ok(value) if now == Some(value) && !own.set.contains(name) => {}
+            Ok(_) => *backstore = wanted,
+            // How the disk is read depends on it.
+            Err(refusal) if name == "block_size" => return Err(words(refusal)),
+            Err(_) if now.is_some_and(|now| now.to_string() == text) => {}
+            Err(_) => self.document.notes.add_attribute(name, text, &backstore.id()),
+        }
+        Ok(())
+    }
+
+    /// A file that is to be made ends with a block.
+    fn whole_blocks(&mut self, backstore: &mut Backstore) -> Result<(), DocumentError> {
+        let (id, block_bytes) = (backstore.id(), u64::from(backstore.block_bytes().unwrap_or(512)));
+        let Medium::Fileio { size_bytes: Some(bytes), .. } = &mut backstore.medium else { return Ok(()) };
+        let whole = *bytes - *bytes % block_bytes;
+        if whole == 0 {
+            return Err(format!("storage object {id}: {bytes} bytes are less than a block").into());
+        }
+        if whole != *bytes {
+            self.note(format!(
+                "the size of storage object {id}, {bytes} bytes, is taken as {whole}: whole blocks"
+            ));
+            *bytes = whole;
+        }
+        Ok(())
+    }
+
+    /// Tells what of a storage object is not taken over.
+    fn rest_of_storage_object(&mut self, entry: &Entry<'_>, kind: Kind) -> Result<(), DocumentError> {
+        let of_kind: &[&str] = match kind {
+            Kind::Block => &["dev", "readonly", "write_back", "exclusive"],
+            Kind::Fileio => &["dev", "size", "write_back", "aio"],
+            Kind::Ramdisk => &["size", "nullio"],
+        };
+        // LIO's tools skip the last two themselves.
+        let common = ["name", "plugin", "wwn", "attributes", "alua_tpgs", "exists", "buffered_mode"];
+        for key in entry.keys().filter(|key| !common.contains(key) && !of_kind.contains(key)) {
+            self.note(format!("'{}' of {} is not known here", shown(key), entry.at()));
+        }
+        if entry.truth("exclusive")? == Some(false) {
+            self.note(format!("{} is opened exclusively all the same", entry.at()));
+        }
+        for group in entry.list("alua_tpgs")? {
+            let group = Entry::of(group, format!("ALUA group of {}", entry.at()))?;
+            let name = group.text("name")?.unwrap_or_default();
+            if name != super::DEFAULT_ALUA_GROUP {
+                self.note(format!("ALUA group {} of {} is not served", shown(name), entry.at()));
+            }
+        }
+        Ok(())
+    }
+
+    fn fabric_module(&mut self, value: &Value) -> Result<(), DocumentError> {
+        let entry = Entry::of(value, "fabric module".to_owned())?;
+        let name = entry.text("name")?.unwrap_or_default();
+        self.note(format!("fabric module {} is not served; it is kept as it is", shown(name)));
+        self.keep(format!("fabric_module {}", shown(name)), value);
+        Ok(())
+    }
+
+    fn target(&mut self, index: usize, value: &Value) -> Result<(), DocumentError> {
+        let entry = Entry::of(value, format!("target {index}"))?;
+        let wwn = entry.text("wwn")?.ok_or_else(|| format!("'wwn' not defined in target {index}"))?;
+        let fabric =
+            entry.text("fabric")?.ok_or_else(|| format!("target {} missing 'fabric' field", shown(wwn)))?;
+        if fabric != "vhost" {
+            let (fabric, wwn) = (shown(fabric), shown(wwn));
+            self.note(format!("target {wwn} of fabric {fabric} is not served; it is kept as it is"));
+            self.keep(format!("target {fabric}/{wwn}"), value);
+            return Ok(());
+        }
+        let wwn = Wwn::parse(wwn).map_err(words)?;
+        let entry = entry.named(format!("target {wwn}"));
+        self.unknown_keys(&entry, &["fabric", "wwn", "tpgs", "parameters", "attributes", "options"]);
+        let groups = entry.list("tpgs")?;
+        let mut tpgs = BTreeMap::new();
+        for group in groups {
+            let group = Entry::of(group, format!("TPG of target {wwn}"))?;
+            let tag = match group.whole("tag")? {
+                Some(tag) => {
+                    let tag = u16::try_from(tag).unwrap_or(u16::MAX);
+                    TpgTag::parse(tag).map_err(words)?
+                }
+                None => free_tag(&tpgs).ok_or_else(|| format!("target {wwn} has too many TPGs"))?,
+            };
+            let group = group.named(format!("TPG {tag} of target {wwn}"));
+            let tpg = self.tpg(&group, &wwn, tag)?;
+            if tpgs.insert(tag, tpg).is_some() {
+                return Err(format!("{} is there twice", group.at()).into());
+            }
+        }
+        let options = self.options(&entry)?;
+        if self.document.targets.insert(wwn, TargetEntry { tpgs, options }).is_some() {
+            return Err(format!("{} is there twice", entry.at()).into());
+        }
+        Ok(())
+    }
+
+    /// The options of a target.  A file of ours leaves out those that have their defaults; one of LIO's says
+    /// nothing by leaving them out.
+    fn options(&mut self, entry: &Entry<'_>) -> Result<Option<BTreeMap<String, String>>, DocumentError> {
+        let Some(written) = entry.object("options")? else {
+            return Ok(self.own.is_ours().then(BTreeMap::new));
+        };
+        let mut options = BTreeMap::new();
+        for (name, value) in written {
+            if TargetOption::named(name).is_none() {
+                self.note(format!("option '{}' of {} is not known here", shown(name), entry.at()));
+                continue;
+            }
+            let value = value
+                .as_u64()
+                .ok_or_else(|| entry.wrong(&format!("options.{name}"), value, "a whole number"))?;
+            options.insert(name.clone(), value.to_string());
+        }
+        Ok(Some(options))
+    }
+
+    fn tpg(&mut self, entry: &Entry<'_>, wwn: &Wwn, tag: TpgTag) -> Result<TpgEntry, DocumentError> {
+        self.unknown_keys(
+            entry,
+            &["tag", "enable", "attributes", "parameters", "luns", "node_acls", "portals", "x_lunar"],
+        );
+        if entry.truth("enable")? == Some(false) {
+            self.note(format!("{} is served, for vhost has no switch to disable it", entry.at()));
+        }
+        if !entry.list("node_acls")?.is_empty() {
+            self.note(format!("the node ACLs of {} are not served", entry.at()));
+        }
+        let own = entry.object("x_lunar")?.map(|own| Entry::on(own, format!("x_lunar of {}", entry.at())));
+        let (mut nexus, mut relative_port) = (None, None);
+        if let Some(own) = own {
+            nexus = own.text("nexus")?.map(Wwn::parse).transpose().map_err(words)?;
+            let port = own.whole("relative_port")?.map(|port| u16::try_from(port).unwrap_or(0));
+            relative_port = port.map(RelativePort::parse).transpose().map_err(words)?;
+        }
+        let mut tpg = TpgEntry { nexus, relative_port, luns: BTreeMap::new() };
+        for lun in entry.list("luns")? {
+            self.lun(lun, &mut tpg, wwn, tag)?;
+        }
+        Ok(tpg)
+    }
+
+    fn lun(
+        &mut self,
+        value: &Value,
+        tpg: &mut TpgEntry,
+        wwn: &Wwn,
+        tag: TpgTag,
+    ) -> Result<(), DocumentError> {
+        let entry = Entry::of(value, format!("LUN of {wwn}/tpg{tag}"))?;
+        let index =
+            entry.whole("index")?.ok_or_else(|| format!("'index' missing from a LUN in TPG {tag}"))?;
+        let lun = Lun::parse(u16::try_from(index).unwrap_or(u16::MAX)).map_err(words)?;
+        let entry = entry.named(format!("LUN {lun} of {wwn}/tpg{tag}"));
+        let object = entry.text("storage_object")?.and_then(|path| path.strip_prefix("/backstores/"));
+        let Some((plugin, name)) = object.and_then(|path| path.split_once('/')) else {
+            return Err(format!("Malformed storage object field for LUN {lun} of {wwn}/tpg{tag}").into());
+        };
+        let Some(kind) = kind_of(plugin) else {
+            let object = format!("{}/{}", shown(plugin), shown(name));
+            self.note(format!("{} shows {object}, which is not served; it is kept as it is", entry.at()));
+            self.keep(format!("lun {wwn}/tpg{tag}/lun{lun}"), value);
+            return Ok(());
+        };
+        self.unknown_keys(
+            &entry,
+            &["index", "storage_object", "alias", "alua_tg_pt_gp_name", "write_protect"],
+        );
+        let alias = match entry.text("alias")?.map(LunAlias::parse) {
+            Some(Ok(alias)) => alias,
+            Some(Err(_)) => {
+                self.note(format!("{} gets another alias", entry.at()));
+                LunAlias::made_up(self.chance.bits())
+            }
+            None => LunAlias::made_up(self.chance.bits()),
+        };
+        let backstore = BackstoreId { kind, name: BackstoreName::parse(name).map_err(words)? };
+        let write_protect = entry.truth("write_protect")? == Some(true);
+        if tpg.luns.insert(lun, LunMapping { backstore, alias, write_protect }).is_some() {
+            return Err(format!("{} is there twice", entry.at()).into());
+        }
+        Ok(())
+    }
+
+    fn unknown_keys(&mut self, entry: &Entry<'_>, known: &[&str]) {
+        for key in entry.keys().filter(|key| !known.contains(key)) {
+            self.note(format!("'{}' of {} is not known here", shown(key), entry.at()));
+        }
+    }
+}
+
+fn free_tag(taken: &BTreeMap<TpgTag, TpgEntry>) -> Option<TpgTag> {
+    (1..=u8::MAX).map(TpgTag::new).find(|tag| !taken.contains_key(tag))
+}

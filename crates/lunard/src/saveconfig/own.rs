@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What LIO's format has no word for: written under `x_lunar`, where LIO's tools do not look.
+//!
+//! Above: the writer, `document`.  Below: `model`.
+//! Never here: what their format has a word for.
+//!
+//! Their tools lose a storage object that has a member they do not know, so what belongs to one is at the top of
+//! the file, by kind and name:
+//!
+//! ```json
+//! "x_lunar": { "version": 1, "storage_objects": { "block/disk0": { "by_device": { "is_nonrot": 1 }, "readonly": null } } }
+//! ```
+//!
+//! | member | means |
+//! |---|---|
+//! | `by_device` | attributes that nobody set, with what the device said; one that was edited since is a wish |
+//! | `set` | attributes that were set to what they would be anyway |
+//! | `readonly` | what was asked for, where `readonly` of the storage object says what is |
+//! | `sparse` | false, where a new file is to have all its blocks |
+
+use super::entry::Entry;
+use crate::machine::LiveBackstore;
+use crate::view;
+use model::{ATTRIBUTES, Access, Attribute, Backstore, BackstoreId, Key, Medium, TRANSFER_BYTES_MAX};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+/// The name of our members.
+pub(super) const KEY: &str = "x_lunar";
+
+/// What these words mean; another version may add some.
+const VERSION: u64 = 1;
+
+/// What a file says of its storage objects in our words; nothing where it is not ours.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Own(Option<Map<String, Value>>);
+
+/// The same of one storage object.
+#[derive(Clone, Debug)]
+pub(super) struct OwnObject {
+    pub(super) by_device: Map<String, Value>,
+    pub(super) set: BTreeSet<String>,
+    /// What was asked for, if the file says it.
+    pub(super) read_only: Option<Option<bool>>,
+    pub(super) sparse: bool,
+}
+
+impl Own {
+    pub(super) fn read(file: &Entry<'_>) -> Result<Self, String> {
+        let Some(own) = file.object(KEY)? else { return Ok(Self::default()) };
+        let own = Entry::on(own, format!("'{KEY}' of the file"));
+        Ok(Self(Some(own.object("storage_objects")?.cloned().unwrap_or_default())))
+    }
+
+    /// Whether Lunar wrote the file.
+    pub(super) fn is_ours(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(super) fn of(&self, id: &BackstoreId) -> Result<OwnObject, String> {
+        let nothing = Value::Object(Map::new());
+        let value = self.0.as_ref().and_then(|objects| objects.get(&id.to_string())).unwrap_or(&nothing);
+        let entry = Entry::of(value, format!("'{KEY}' of storage object {id}"))?;
+        let mut set = BTreeSet::new();
+        for name in entry.list("set")? {
+            let name = name.as_str().ok_or_else(|| entry.wrong("set", name, "a list of names"))?;
+            set.insert(name.to_owned());
+        }
+        let says_read_only = entry.keys().any(|key| key == "readonly");
+        Ok(OwnObject {
+            by_device: entry.object("by_device")?.cloned().unwrap_or_default(),
+            set,
+            read_only: if says_read_only { Some(entry.truth("readonly")?) } else { None },
+            sparse: entry.truth("sparse")?.unwrap_or(true),
+        })
+    }
+}
+
+/// What to write of a file, with what there is of its storage objects.
+pub(super) fn file(objects: Map<String, Value>) -> Value {
+    let mut own = json!({ "version": VERSION });
+    if !objects.is_empty() {
+        own["storage_objects"] = Value::Object(objects);
+    }
+    own
+}
+
+/// What to write of a storage object; nothing where their words say it all.
+pub(super) fn object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Option<Value> {
+    let mut own = Map::new();
+    let by_device: Map<String, Value> = ATTRIBUTES
+        .iter()
+        .filter(|row| row.access != Access::ReadOnly && backstore.attribute(row.key).is_none())
+        .map(|row| (row.name.to_owned(), json!(view::attribute(backstore, live, row))))
+        .collect();
+    if !by_device.is_empty() {
+        own.insert("by_device".to_owned(), Value::Object(by_device));
+    }
+    let set: Vec<&str> = backstore
+        .attributes()
+        .iter()
+        .filter(|(key, value)| unset(backstore, *key) == Some(*value))
+        .map(|(key, _)| Attribute::of(key).name)
+        .collect();
+    if !set.is_empty() {
+        own.insert("set".to_owned(), json!(set));
+    }
+    match &backstore.medium {
+        Medium::Block { read_only, .. } => {
+            let written = super::is_read_only(*read_only, live);
+            if *read_only != written.then_some(true) {
+                own.insert("readonly".to_owned(), json!(read_only));
+            }
+        }
+        Medium::Fileio { sparse: false, .. } => {
+            own.insert("sparse".to_owned(), json!(false));
+        }
+        Medium::Fileio { sparse: true, .. } | Medium::Ramdisk { .. } => {}
+    }
+    (!own.is_empty()).then_some(Value::Object(own))
+}
+
+/// What an attribute would be if nobody had set it.
+fn unset(backstore: &Backstore, key: Key) -> Option<u32> {
+    match key {
+        Key::OptimalSectors => backstore.block_bytes().map(|bytes| TRANSFER_BYTES_MAX / bytes.max(1)),
+        _ => Attribute::of(key).default_of(backstore.kind()),
+    }
+}

@@ -1,0 +1,694 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! saveconfig.json, read: files of LIO's tools, our own there and back, and files that are wrong.
+//!
+//! `LUNAR_RESTORE_CASES` is the number of random configurations that go there and back; 64 without it.
+
+mod common;
+
+use api::v1::RestoreOptions;
+use common::Counting;
+use lunard::machine::{Live, LiveBackstore};
+use lunard::saveconfig::{self, Document, DocumentError, Restore, RestoreError};
+use lunard::wish::Draft;
+use model::{
+    ATTRIBUTES, AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Foreign, Key, Kind, Lun,
+    LunAlias, LunMapping, Medium, Model, RelativePort, Step, Tpg, TpgTag, UnitSerial, Wwn, plan,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const LIO_6_1: &str = include_str!("fixtures/lio-6.1-saveconfig.json");
+const TARGETCLI_2: &str = include_str!("fixtures/targetcli-2.1.53-saveconfig.json");
+const TARGETCLI_3: &str = include_str!("fixtures/targetcli-3.0.2-saveconfig.json");
+
+fn everything() -> RestoreOptions {
+    RestoreOptions::default()
+}
+
+fn clearing() -> RestoreOptions {
+    RestoreOptions { clear_existing: true, ..everything() }
+}
+
+fn only_target(wwn: &str) -> RestoreOptions {
+    RestoreOptions { target: Some(wwn.to_owned()), ..everything() }
+}
+
+fn only_object(name: &str) -> RestoreOptions {
+    RestoreOptions { storage_object: Some(name.to_owned()), ..everything() }
+}
+
+fn read(text: &str, options: &RestoreOptions) -> Result<Document, DocumentError> {
+    Document::read(text.as_bytes(), options, &mut Counting::default())
+}
+
+fn draft(model: &Model, text: &str, options: &RestoreOptions) -> Result<Draft, RestoreError> {
+    let document = read(text, options).unwrap();
+    Restore::new(document, options.clone()).draft(model, &mut Counting::default())
+}
+
+fn restored(text: &str) -> Model {
+    draft(&Model::default(), text, &everything()).unwrap().model
+}
+
+fn text(model: &Model) -> String {
+    saveconfig::text(model, &Live::default())
+}
+
+fn notes(text: &str) -> Vec<String> {
+    read(text, &everything()).unwrap().notes()
+}
+
+fn id(text: &str) -> BackstoreId {
+    let (kind, name) = text.split_once('/').unwrap();
+    let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind).unwrap();
+    BackstoreId { kind, name: BackstoreName::parse(name).unwrap() }
+}
+
+fn wwn(text: &str) -> Wwn {
+    Wwn::parse(text).unwrap()
+}
+
+/// The fixture with some of its members otherwise.
+fn edited(text: &str, edit: impl FnOnce(&mut Value)) -> String {
+    let mut value = serde_json::from_str(text).unwrap();
+    edit(&mut value);
+    value.to_string()
+}
+
+fn luns(model: &Model, target: &str) -> Vec<(u16, String, String)> {
+    let tpg = model.tpg(&wwn(target), TpgTag::new(1)).unwrap();
+    let lun = |(lun, mapping): (&Lun, &LunMapping)| {
+        (lun.get(), mapping.backstore.to_string(), mapping.alias.to_string())
+    };
+    tpg.luns.iter().map(lun).collect()
+}
+
+fn own(lun: u16, backstore: &str, alias: &str) -> (u16, String, String) {
+    (lun, backstore.to_owned(), alias.to_owned())
+}
+
+#[test]
+fn a_file_of_a_real_kernel_is_restored() {
+    let model = restored(LIO_6_1);
+    assert_eq!(model.backstores().len(), 2);
+    let disk0 = model.backstore(&id("fileio/disk0")).unwrap();
+    assert_eq!(disk0.unit_serial.as_str(), "b9311139-ff05-4ffd-a5cc-8b35be14d722");
+    assert_eq!(disk0.medium.path().map(AbsolutePath::as_str), Some("/tmp/d.img"));
+    assert_eq!(disk0.medium.size_bytes(), Some(16_777_216));
+    assert_eq!(disk0.write_back(), Some(true));
+    assert_eq!(luns(&model, "naa.50014051768b3758"), [own(0, "fileio/disk0", "41ec07eb12")]);
+    assert_eq!(
+        notes(LIO_6_1),
+        ["attributes of 2 storage objects that cannot be so here keep their defaults: emulate_3pc=1 \
+          emulate_caw=1 emulate_pr=1 max_unmap_block_desc_count=1 max_unmap_lba_count=4194303 \
+          max_unmap_lba_count=8192 max_write_same_len=4096 max_write_same_len=4194303 \
+          optimal_sectors=4294967288 queue_depth=256 unmap_granularity=1"]
+    );
+}
+
+#[test]
+fn files_of_both_versions_of_targetcli_are_restored() {
+    for (file, target, aliases) in [
+        (TARGETCLI_2, "naa.500140517aa1ed3c", ["a7975b902c", "f57c2e53f0", "f41e38bd0b"]),
+        (TARGETCLI_3, "naa.500140586dbe412a", ["32cc25f97f", "6610daed35", "eba1342b19"]),
+    ] {
+        let model = restored(file);
+        let names: Vec<String> = model.backstores().keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["block/disk0", "fileio/f0", "fileio/f1", "ramdisk/r0"]);
+        assert_eq!(
+            luns(&model, "naa.500140568720f76f"),
+            [
+                own(0, "block/disk0", aliases[0]),
+                own(5, "fileio/f0", aliases[1]),
+                own(7, "ramdisk/r0", aliases[2])
+            ]
+        );
+        assert_eq!(luns(&model, target), []);
+        assert_eq!(model.backstore(&id("fileio/f1")).unwrap().write_back(), Some(false));
+        assert_eq!(model.backstore(&id("fileio/f0")).unwrap().attribute(Key::IsNonrot), Some(1));
+        assert_eq!(
+            notes(file),
+            ["attributes of 4 storage objects that cannot be so here keep their defaults: emulate_3pc=1 \
+              emulate_caw=1 emulate_pr=1 emulate_rsoc=1 max_write_same_len=65535 submit_type=0"]
+        );
+    }
+}
+
+#[test]
+fn what_lunar_writes_of_a_restored_file_is_that_file_where_both_have_words() {
+    let again: Value = serde_json::from_str(&text(&restored(TARGETCLI_2))).unwrap();
+    let file: Value = serde_json::from_str(TARGETCLI_2).unwrap();
+    for (again, file) in
+        again["storage_objects"].as_array().unwrap().iter().zip(file["storage_objects"].as_array().unwrap())
+    {
+        for key in ["name", "plugin", "wwn", "dev", "size", "write_back", "readonly", "aio"] {
+            assert_eq!(again.get(key), file.get(key), "{key} of {}", file["name"]);
+        }
+        for (name, value) in again["attributes"].as_object().unwrap() {
+            let is_unbuilt = ["emulate_3pc", "emulate_caw", "emulate_pr", "max_write_same_len"];
+            // LIO 6.1 and older have it, this file's tree had not.
+            if !is_unbuilt.contains(&name.as_str()) && name != "alua_support" {
+                assert_eq!(Some(value), file["attributes"].get(name), "{name} of {}", file["name"]);
+            }
+        }
+    }
+    for (again, file) in
+        again["targets"].as_array().unwrap().iter().rev().zip(file["targets"].as_array().unwrap())
+    {
+        assert_eq!(again["wwn"], file["wwn"]);
+        assert_eq!(again["tpgs"][0]["luns"], file["tpgs"][0]["luns"]);
+    }
+}
+
+#[test]
+fn targets_of_other_fabrics_and_backstores_that_are_not_served_are_kept_and_told() {
+    let iscsi =
+        json!({"fabric": "iscsi", "wwn": "iqn.2003-01.org.x:sn.1", "tpgs": [{"tag": 1, "portals": []}]});
+    let tape = json!({"name": "tape", "plugin": "pscsi", "dev": "/dev/sg1", "attributes": {}});
+    let module = json!({"name": "iscsi", "discovery_enable_auth": true});
+    let lun = json!({"index": 3, "storage_object": "/backstores/pscsi/tape", "alias": "0123456789"});
+    let file = edited(LIO_6_1, |value| {
+        value["fabric_modules"] = json!([module.clone()]);
+        value["storage_objects"].as_array_mut().unwrap().insert(0, tape.clone());
+        value["targets"].as_array_mut().unwrap().push(iscsi.clone());
+        value["targets"][0]["tpgs"][0]["luns"].as_array_mut().unwrap().push(lun.clone());
+    });
+    let model = restored(&file);
+    assert_eq!((model.backstores().len(), model.targets().len()), (2, 1));
+    assert_eq!(
+        notes(&file)[..4],
+        [
+            "storage object pscsi/tape is not served; it is kept as it is",
+            "fabric module iscsi is not served; it is kept as it is",
+            "LUN 3 of naa.50014051768b3758/tpg1 shows pscsi/tape, which is not served; it is kept as it is",
+            "target iqn.2003-01.org.x:sn.1 of fabric iscsi is not served; it is kept as it is",
+        ]
+    );
+    let again: Value = serde_json::from_str(&text(&model)).unwrap();
+    assert_eq!(again["fabric_modules"], json!([module]));
+    assert_eq!(again["storage_objects"][2], tape);
+    assert_eq!(again["targets"][1], iscsi);
+    assert_eq!(again["targets"][0]["tpgs"][0]["luns"][1], lun);
+    assert_eq!(restored(&text(&model)), model);
+}
+
+#[test]
+fn a_kept_lun_gives_way_to_one_that_was_mapped_since() {
+    let file = edited(LIO_6_1, |value| {
+        value["targets"][0]["tpgs"][0]["luns"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"index": 3, "storage_object": "/backstores/user/u", "alias": "0123456789"}));
+    });
+    let mapping = LunMapping {
+        backstore: id("block/disk1"),
+        alias: LunAlias::parse("aaaaaaaaaa").unwrap(),
+        write_protect: false,
+    };
+    let (wwn, tag, lun) = (wwn("naa.50014051768b3758"), TpgTag::new(1), Lun::parse(3).unwrap());
+    let model = restored(&file).apply(Change::MapLun { wwn, tag, lun, mapping }).unwrap();
+    let again: Value = serde_json::from_str(&text(&model)).unwrap();
+    let luns = again["targets"][0]["tpgs"][0]["luns"].as_array().unwrap();
+    assert_eq!(luns.len(), 2);
+    assert_eq!(luns[1]["storage_object"], "/backstores/block/disk1");
+}
+
+#[test]
+fn clearing_forgets_what_was_kept() {
+    let file = json!({"targets": [{"fabric": "iscsi", "wwn": "iqn.x", "tpgs": []}]}).to_string();
+    let model = restored(&file);
+    assert_eq!(model.foreign().things().len(), 1);
+    let other = json!({"targets": [{"fabric": "loopback", "wwn": "naa.5", "tpgs": []}]}).to_string();
+    let both = draft(&model, &other, &everything()).unwrap().model;
+    assert_eq!(both.foreign().things().len(), 2);
+    let one = draft(&both, &other, &clearing()).unwrap().model;
+    assert_eq!(one.foreign().things().keys().collect::<Vec<_>>(), ["target loopback/naa.5"]);
+    assert_eq!(saveconfig::clear(&both).unwrap().model, Model::default());
+}
+
+#[test]
+fn what_is_there_already_is_listed_and_nothing_happens() {
+    let model = restored(LIO_6_1);
+    let error = draft(&model, LIO_6_1, &everything()).unwrap_err();
+    assert!(
+        matches!(&error, RestoreError::Conflict { objects, targets } if (objects.len(), targets.len()) == (2, 1))
+    );
+    assert_eq!(
+        error.to_string(),
+        "storageobject 'block:disk1' exist not restoring; storageobject 'fileio:disk0' exist not restoring; \
+         target with wwn naa.50014051768b3758 exist, not restoring"
+    );
+}
+
+#[test]
+fn many_conflicts_are_counted() {
+    let objects: Vec<Value> =
+        (0..20).map(|n| json!({"name": format!("r{n:02}"), "plugin": "rd_mcp", "size": 4096})).collect();
+    let file = json!({"storage_objects": objects}).to_string();
+    let error = draft(&restored(&file), &file, &everything()).unwrap_err().to_string();
+    assert!(error.starts_with("storageobject 'ramdisk:r00' exist not restoring; "), "{error}");
+    assert!(error.ends_with("storageobject 'ramdisk:r15' exist not restoring; and 4 more"), "{error}");
+}
+
+#[test]
+fn a_file_restored_over_itself_is_no_step() {
+    // A guest that is connected notices nothing, though LIO's file has neither nexus nor relative port.
+    let model = restored(LIO_6_1);
+    let again = draft(&model, LIO_6_1, &clearing()).unwrap();
+    assert_eq!(again.model, model);
+    assert_eq!(plan(&model, &again.model), []);
+}
+
+#[test]
+fn clearing_first_leaves_only_what_the_file_has() {
+    let model = restored(TARGETCLI_2);
+    let after = draft(&model, LIO_6_1, &clearing()).unwrap().model;
+    let targets: Vec<&str> = after.targets().keys().map(Wwn::as_str).collect();
+    assert_eq!(targets, ["naa.50014051768b3758"]);
+    assert_eq!(after.backstores().len(), 2);
+    let fresh = draft(&Model::default(), LIO_6_1, &everything()).unwrap().model;
+    assert_eq!(after, fresh);
+}
+
+#[test]
+fn one_target_brings_the_storage_objects_it_shows() {
+    let options = only_target("500140568720F76F");
+    let model = draft(&Model::default(), TARGETCLI_2, &options).unwrap().model;
+    let names: Vec<String> = model.backstores().keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["block/disk0", "fileio/f0", "ramdisk/r0"]);
+    assert_eq!(model.targets().len(), 1);
+    // Those that are there are used as they are.
+    let objects = draft(&Model::default(), TARGETCLI_2, &only_object("f0")).unwrap().model;
+    let both = draft(&objects, TARGETCLI_2, &options).unwrap();
+    assert_eq!(both.model.backstores(), model.backstores());
+}
+
+#[test]
+fn one_storage_object_comes_alone_by_either_name() {
+    for name in ["f1", "fileio/f1", "fileio:f1"] {
+        let model = draft(&Model::default(), TARGETCLI_2, &only_object(name)).unwrap().model;
+        assert_eq!(model.backstores().keys().cloned().collect::<Vec<_>>(), [id("fileio/f1")]);
+        assert_eq!(model.targets().len(), 0);
+    }
+}
+
+#[test]
+fn one_storage_object_is_replaced_under_its_luns() {
+    let model = restored(TARGETCLI_2);
+    let file = edited(TARGETCLI_2, |value| value["storage_objects"][1]["dev"] = json!("/srv/other.img"));
+    let options = RestoreOptions { clear_existing: true, ..only_object("f0") };
+    let after = draft(&model, &file, &options).unwrap().model;
+    assert_eq!(after.targets(), model.targets());
+    let path = after.backstore(&id("fileio/f0")).unwrap().medium.path();
+    assert_eq!(path.map(AbsolutePath::as_str), Some("/srv/other.img"));
+    assert_eq!(after.backstores().len(), 4);
+    let steps = plan(&model, &after);
+    assert!(matches!(steps[0], Step::UnmapLun { .. }), "{steps:?}");
+    assert_eq!(steps.len(), 4);
+}
+
+#[test]
+fn options_of_a_target_are_restored_and_a_file_of_lio_leaves_them() {
+    let name = "naa.50014051768b3758";
+    let set = |option: &str, value: &str| Change::SetOption {
+        wwn: wwn(name),
+        option: option.to_owned(),
+        value: value.to_owned(),
+    };
+    let plain = restored(LIO_6_1);
+    let model = plain.apply(set("num_queues", "4")).unwrap();
+    assert_eq!(restored(&text(&model)).targets(), model.targets());
+    assert_eq!(draft(&model, LIO_6_1, &clearing()).unwrap().model, model);
+    // A file of ours means the default by saying nothing.
+    assert_eq!(draft(&model, &text(&plain), &clearing()).unwrap().model, plain);
+    let file = edited(&text(&model), |value| value["targets"][0]["options"]["novel"] = json!(1));
+    assert_eq!(notes(&file), ["option 'novel' of target naa.50014051768b3758 is not known here"]);
+    let file = edited(&text(&model), |value| value["targets"][0]["options"]["num_queues"] = json!(255));
+    let error = draft(&Model::default(), &file, &everything()).unwrap_err().to_string();
+    assert!(error.contains("num_queues") && error.contains("'255'"), "{error}");
+    wrong("'options.seg_max' of target naa.50014051768b3758 is 'x', not a whole number", |v| {
+        v["targets"][0]["options"] = json!({"seg_max": "x"});
+    });
+}
+
+#[test]
+fn what_the_file_has_not_is_told() {
+    for (options, words) in [
+        (only_target("naa.5001405000000009"), "the file has no target naa.5001405000000009"),
+        (only_object("nosuch"), "the file has no storage object nosuch"),
+    ] {
+        assert_eq!(read(LIO_6_1, &options), Err(DocumentError::NotThere(words.to_owned())));
+    }
+    let file = edited(LIO_6_1, |value| value["storage_objects"][0]["name"] = json!("disk0"));
+    let words = "disk0 can be block/disk0 or fileio/disk0".to_owned();
+    assert_eq!(read(&file, &only_object("disk0")), Err(DocumentError::Malformed(words)));
+    assert!(read(&file, &only_object("block/disk0")).is_ok());
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_looked_at() {
+    let file = edited(LIO_6_1, |value| {
+        value["storage_objects"][0]["dev"] = json!(7);
+        value["targets"][0]["wwn"] = json!(null);
+    });
+    assert!(read(&file, &everything()).is_err());
+    assert!(read(&file, &only_object("disk0")).is_ok());
+}
+
+#[test]
+fn two_restores_at_once_do_not_lose_each_others_kept_things() {
+    let kept = |wwn: &str| json!({"targets": [{"fabric": "iscsi", "wwn": wwn, "tpgs": []}]}).to_string();
+    let first = draft(&Model::default(), &kept("iqn.a"), &everything()).unwrap();
+    let second = draft(&Model::default(), &kept("iqn.b"), &everything()).unwrap();
+    // The second finds that the first has come between, and is drafted anew.
+    assert!(second.moved_to(&first.model).is_err());
+    let anew = draft(&first.model, &kept("iqn.b"), &everything()).unwrap();
+    assert_eq!(anew.model.foreign().things().len(), 2);
+}
+
+#[test]
+fn a_size_that_ends_within_a_block_is_rounded_down() {
+    let file = edited(LIO_6_1, |value| {
+        value["storage_objects"][1]["size"] = json!(16_777_999);
+        value["storage_objects"][1]["attributes"]["block_size"] = json!(4096);
+    });
+    let model = restored(&file);
+    let disk0 = model.backstore(&id("fileio/disk0")).unwrap();
+    assert_eq!(disk0.medium.size_bytes(), Some(16_777_216));
+    assert_eq!(
+        notes(&file)[0],
+        "the size of storage object fileio/disk0, 16777999 bytes, is taken as 16777216: whole blocks"
+    );
+}
+
+#[test]
+fn what_cannot_be_taken_over_is_told() {
+    let file = edited(TARGETCLI_3, |value| {
+        value["novel"] = json!(1);
+        value["storage_objects"][0]["exclusive"] = json!(false);
+        value["storage_objects"][0]["control"] = json!("x");
+        value["storage_objects"][0]["alua_tpgs"].as_array_mut().unwrap().push(json!({"name": "grp1"}));
+        value["targets"][0]["tpgs"][0]["enable"] = json!(false);
+        value["targets"][0]["tpgs"][0]["node_acls"] = json!([{"node_wwn": "naa.5001405000000001"}]);
+        value["targets"][0]["tpgs"][0]["luns"][0]["alias"] = json!("not-hexadecimal");
+    });
+    let told = notes(&file);
+    assert_eq!(
+        told[..told.len() - 1],
+        [
+            "'novel' of the file is not known here",
+            "'control' of storage object block/disk0 is not known here",
+            "storage object block/disk0 is opened exclusively all the same",
+            "ALUA group grp1 of storage object block/disk0 is not served",
+            "TPG 1 of target naa.500140568720f76f is served, for vhost has no switch to disable it",
+            "the node ACLs of TPG 1 of target naa.500140568720f76f are not served",
+            "LUN 0 of naa.500140568720f76f/tpg1 gets another alias",
+        ]
+    );
+}
+
+/// A file that is wrong in one place.
+fn wrong(words: &str, edit: impl FnOnce(&mut Value)) {
+    let error = read(&edited(LIO_6_1, edit), &everything()).unwrap_err();
+    assert_eq!(error, DocumentError::Malformed(words.to_owned()));
+}
+
+#[test]
+fn wrong_storage_objects_are_one_error_that_names_them() {
+    let objects = |value: &mut Value, key: &str, to: Value| value["storage_objects"][1][key] = to;
+    wrong("'storage_objects' of the file is true, not a list", |v| v["storage_objects"] = json!(true));
+    wrong("storage object 1 is 7, not an object", |v| v["storage_objects"][1] = json!(7));
+    wrong("'name' not defined in storage object 1", |v| objects(v, "name", json!(null)));
+    wrong("'name' of storage object 1 is a list, not text", |v| objects(v, "name", json!([])));
+    wrong("'plugin' not defined or invalid in storageobject disk0", |v| objects(v, "plugin", json!(null)));
+    wrong("A storage object's name cannot contain /, newline or spaces/tabs: '../x'", |v| {
+        objects(v, "name", json!("../x"));
+    });
+    wrong("'dev' is missing from storage object fileio/disk0", |v| objects(v, "dev", json!(null)));
+    wrong("path not valid: 'd.img'", |v| objects(v, "dev", json!("d.img")));
+    wrong("'size' of storage object fileio/disk0 is -1, not a whole number", |v| {
+        objects(v, "size", json!(-1))
+    });
+    wrong("'size' of storage object fileio/disk0 is 1e+30, not a whole number", |v| {
+        objects(v, "size", json!(1e30));
+    });
+    wrong("a size of 18446744073709551615 bytes is too large", |v| objects(v, "size", json!(u64::MAX)));
+    wrong("storage object fileio/disk0: 511 bytes are less than a block", |v| objects(v, "size", json!(511)));
+    wrong("unit serial number not valid: 'a\\nb'", |v| objects(v, "wwn", json!("a\nb")));
+    wrong("'attributes' of storage object fileio/disk0 is a list, not an object", |v| {
+        objects(v, "attributes", json!([]));
+    });
+    wrong("'attributes.emulate_tas' of storage object fileio/disk0 is an object, not a number", |v| {
+        v["storage_objects"][1]["attributes"]["emulate_tas"] = json!({});
+    });
+    wrong("attribute block_size of fileio/disk0 cannot be '777': it takes 512, 1024, 2048, 4096", |v| {
+        v["storage_objects"][1]["attributes"]["block_size"] = json!(777);
+    });
+    wrong("storage object fileio/disk0 is there twice", |v| {
+        v["storage_objects"][0] = v["storage_objects"][1].clone();
+    });
+    wrong("'readonly' of storage object block/disk1 is 'false', not true or false", |v| {
+        v["storage_objects"][0]["readonly"] = json!("false");
+    });
+}
+
+#[test]
+fn wrong_targets_are_one_error_that_names_them() {
+    let lun = |value: &mut Value, key: &str, to: Value| value["targets"][0]["tpgs"][0]["luns"][0][key] = to;
+    wrong("'wwn' not defined in target 0", |v| v["targets"][0]["wwn"] = json!(null));
+    wrong("target naa.50014051768b3758 missing 'fabric' field", |v| v["targets"][0]["fabric"] = json!(null));
+    wrong("WWN not valid as: naa: 'naa.3'", |v| v["targets"][0]["wwn"] = json!("naa.3"));
+    wrong("TPG tag 256 is out of range", |v| v["targets"][0]["tpgs"][0]["tag"] = json!(256));
+    wrong("TPG tag 65535 is out of range", |v| v["targets"][0]["tpgs"][0]["tag"] = json!(1_u64 << 40));
+    wrong("TPG 1 of target naa.50014051768b3758 is there twice", |v| {
+        let tpg = v["targets"][0]["tpgs"][0].clone();
+        v["targets"][0]["tpgs"].as_array_mut().unwrap().push(tpg);
+    });
+    wrong("target naa.50014051768b3758 is there twice", |v| {
+        let target = v["targets"][0].clone();
+        v["targets"].as_array_mut().unwrap().push(target);
+    });
+    wrong("'index' missing from a LUN in TPG 1", |v| lun(v, "index", json!(null)));
+    wrong("LUN 16384 is out of range", |v| lun(v, "index", json!(16384)));
+    wrong("Malformed storage object field for LUN 0 of naa.50014051768b3758/tpg1", |v| {
+        lun(v, "storage_object", json!("fileio/disk0"));
+    });
+    wrong("'nexus' of x_lunar of TPG 1 of target naa.50014051768b3758 is 7, not text", |v| {
+        v["targets"][0]["tpgs"][0]["x_lunar"] = json!({"nexus": 7});
+    });
+    wrong("relative port 0 is reserved", |v| {
+        v["targets"][0]["tpgs"][0]["x_lunar"] = json!({"relative_port": 1 << 20});
+    });
+}
+
+#[test]
+fn a_lun_of_a_storage_object_that_is_nowhere_is_named() {
+    let file = edited(LIO_6_1, |value| {
+        value["targets"][0]["tpgs"][0]["luns"][0]["storage_object"] = json!("/backstores/fileio/gone");
+    });
+    assert_eq!(
+        draft(&Model::default(), &file, &everything()).unwrap_err().to_string(),
+        "Could not find matching StorageObject for LUN naa.50014051768b3758/tpg1/lun0: there is no fileio/gone"
+    );
+}
+
+#[test]
+fn a_file_in_two_storage_objects_is_refused() {
+    let file = edited(TARGETCLI_2, |value| value["storage_objects"][2]["dev"] = json!("/srv/target/f0.img"));
+    let error = draft(&Model::default(), &file, &everything()).unwrap_err();
+    assert_eq!(error.to_string(), "storage object for /srv/target/f0.img already exists: f0");
+}
+
+#[test]
+fn a_file_that_was_cut_anywhere_is_one_error() {
+    let whole = LIO_6_1.trim_end();
+    for end in 0..whole.len() {
+        let error = read(&whole[..end], &everything()).unwrap_err().to_string();
+        assert!(error.starts_with("the file ends too early, at line "), "{end}: {error}");
+    }
+}
+
+#[test]
+fn a_file_with_one_byte_otherwise_never_panics() {
+    let mut bytes = LIO_6_1.as_bytes().to_vec();
+    for at in 0..bytes.len() {
+        let byte = bytes[at];
+        bytes[at] = byte ^ 0x01;
+        let document = Document::read(&bytes, &everything(), &mut Counting::default());
+        if let Ok(document) = document {
+            let restore = Restore::new(document, everything());
+            // What is refused is refused in one line.
+            if let Err(error) = restore.draft(&Model::default(), &mut Counting::default()) {
+                assert!(!error.to_string().contains('\n'), "{error}");
+            }
+        }
+        bytes[at] = byte;
+    }
+}
+
+#[test]
+fn nonsense_of_every_shape_is_one_line() {
+    for text in ["[]", "7", "\"x\"", "null", "{\"storage_objects\": {}}", "{\"targets\": [[[[]]]]}"] {
+        let error = read(text, &everything()).unwrap_err().to_string();
+        assert!(!error.is_empty() && !error.contains('\n'), "{text}: {error}");
+    }
+    assert_eq!(restored("{}"), Model::default());
+}
+
+#[test]
+fn a_read_only_device_is_restored_as_it_was_asked_for() {
+    for wanted in [None, Some(false), Some(true)] {
+        let path = AbsolutePath::parse("/dev/sr0").unwrap();
+        let medium = Medium::Block { path, read_only: wanted, size_bytes: None };
+        let serial = UnitSerial::parse("s").unwrap();
+        let backstore = Backstore::new(BackstoreName::parse("cd").unwrap(), serial, medium).unwrap();
+        let model = Model::default().apply(Change::CreateBackstore(backstore)).unwrap();
+        for is in [false, true] {
+            let live = LiveBackstore {
+                size_bytes: 0,
+                block_bytes: 2048,
+                read_only: is,
+                write_back: false,
+                missing: false,
+                device: None,
+            };
+            let live = Live { backstores: BTreeMap::from([(id("block/cd"), live)]), ..Live::default() };
+            let file = saveconfig::text(&model, &live);
+            let value: Value = serde_json::from_str(&file).unwrap();
+            assert_eq!(value["storage_objects"][0]["readonly"], is);
+            assert_eq!(value["storage_objects"][0]["attributes"]["block_size"], 2048);
+            assert_eq!(restored(&file), model, "{wanted:?} {is}");
+        }
+    }
+}
+
+#[test]
+fn an_attribute_of_the_device_that_was_edited_is_a_wish() {
+    let path = AbsolutePath::parse("/dev/sda").unwrap();
+    let medium = Medium::Block { path, read_only: None, size_bytes: None };
+    let serial = UnitSerial::parse("s").unwrap();
+    let backstore = Backstore::new(BackstoreName::parse("disk0").unwrap(), serial, medium).unwrap();
+    let model = Model::default().apply(Change::CreateBackstore(backstore)).unwrap();
+    assert_eq!(restored(&text(&model)), model);
+    let file = edited(&text(&model), |value| {
+        value["storage_objects"][0]["attributes"]["is_nonrot"] = json!(1);
+    });
+    let attribute = restored(&file).backstore(&id("block/disk0")).unwrap().attribute(Key::IsNonrot);
+    assert_eq!(attribute, Some(1));
+}
+
+fn cases() -> u32 {
+    std::env::var("LUNAR_RESTORE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
+}
+
+fn medium() -> impl Strategy<Value = Medium> {
+    let path = "/[a-z]{1,8}/[a-z0-9 .é-]{0,12}x".prop_map(|text| AbsolutePath::parse(&text).unwrap());
+    let size = prop_oneof![Just(None), (1_u64..1 << 40).prop_map(|blocks| Some(blocks * 4096))];
+    prop_oneof![
+        (path.clone(), any::<Option<bool>>()).prop_map(|(path, read_only)| Medium::Block {
+            path,
+            read_only,
+            size_bytes: None
+        }),
+        (path, size, any::<bool>()).prop_map(|(path, size_bytes, sparse)| Medium::Fileio {
+            path,
+            size_bytes,
+            sparse
+        }),
+        (0_u64..1 << 40, any::<bool>()).prop_map(|(bytes, nullio)| Medium::ramdisk(bytes, nullio).unwrap()),
+    ]
+}
+
+fn backstore() -> impl Strategy<Value = Backstore> {
+    let settings = prop::collection::vec((0..ATTRIBUTES.len(), 0_u32..5000), 0..12);
+    ("[!-.0-~]{1,20}", "[!-~]{1,40}", medium(), settings).prop_map(|(name, serial, medium, settings)| {
+        let name = BackstoreName::parse(&format!("n{name}")).unwrap();
+        let mut backstore = Backstore::new(name, UnitSerial::parse(&serial).unwrap(), medium).unwrap();
+        for (row, value) in settings {
+            // Most values are refused; those that are not count.
+            let _ = backstore.set_attribute(ATTRIBUTES[row].name, &(value & 1).to_string());
+            let _ = backstore.set_attribute(ATTRIBUTES[row].name, &value.to_string());
+            let _ = backstore.set_attribute("block_size", &(512 << (value % 4)).to_string());
+        }
+        backstore
+    })
+}
+
+/// Any configuration, by changes of which those that are refused do not count.
+fn model() -> impl Strategy<Value = Model> {
+    let target = (0_u64..6, 0_u32..3, prop::collection::btree_map(any::<u8>(), 1_u16..2000, 0..4));
+    let mapping = (0_usize..64, 0_usize..8, any::<bool>(), 0_u16..=16383, any::<u64>());
+    let kept = prop::collection::vec(("[a-z]{1,8}", "[a-z0-9.:é]{1,12}"), 0..3);
+    let parts = (
+        prop::collection::vec(backstore(), 0..8),
+        prop::collection::vec(target, 0..4),
+        prop::collection::vec(mapping, 0..16),
+        kept,
+    );
+    parts.prop_map(|(backstores, targets, mappings, kept)| {
+        let mut model = Model::default();
+        let mut made = Vec::new();
+        for backstore in backstores {
+            let id = backstore.id();
+            if model.make(Change::CreateBackstore(backstore)).is_ok() {
+                made.push(id);
+            }
+        }
+        let mut groups = Vec::new();
+        for (number, queues, tags) in targets {
+            let wwn = Wwn::made_up(number);
+            let tpg = |(tag, port): (&u8, &u16)| {
+                let nexus = Wwn::made_up(1000 + u64::from(*port));
+                (TpgTag::new(*tag), Tpg::new(nexus, RelativePort::parse(*port).unwrap()))
+            };
+            let tpgs: BTreeMap<TpgTag, Tpg> = tags.iter().map(tpg).collect();
+            if model.make(Change::CreateTarget { wwn: wwn.clone(), tpgs: tpgs.clone() }).is_ok() {
+                groups.extend(tpgs.into_keys().map(|tag| (wwn.clone(), tag)));
+                let (option, value) = ("num_queues".to_owned(), queues.to_string());
+                model.make(Change::SetOption { wwn, option, value }).unwrap();
+            }
+        }
+        for (group, backstore, write_protect, lun, alias) in mappings {
+            let (Some((wwn, tag)), Some(backstore)) =
+                (groups.get(group % groups.len().max(1)).cloned(), made.get(backstore).cloned())
+            else {
+                continue;
+            };
+            let mapping = LunMapping { backstore, alias: LunAlias::made_up(alias), write_protect };
+            // A number or a storage object that is taken is no mapping.
+            let _ = model.make(Change::MapLun { wwn, tag, lun: Lun::parse(lun).unwrap(), mapping });
+        }
+        let things = kept.into_iter().map(|(fabric, wwn)| {
+            let target = json!({"fabric": format!("x{fabric}"), "wwn": wwn, "tpgs": []});
+            (format!("target x{fabric}/{wwn}"), target.to_string())
+        });
+        let is = Foreign::new(things.collect()).unwrap();
+        model.make(Change::KeepForeign { was: Foreign::default(), is }).unwrap();
+        model
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_configuration_is_the_same_after_it_was_saved_and_restored(model in model()) {
+        let file = text(&model);
+        let document = read(&file, &everything()).unwrap();
+        let kept: Vec<String> = document.notes().into_iter().filter(|note| !note.contains("is kept")).collect();
+        prop_assert_eq!(kept, Vec::<String>::new());
+        let again = Restore::new(document, everything()).draft(&Model::default(), &mut Counting::default());
+        let again = again.unwrap().model;
+        prop_assert_eq!(&again, &model);
+        prop_assert_eq!(text(&again), file);
+    }
+
+    #[test]
+    fn any_configuration_replaces_any_other(one in model(), other in model()) {
+        let after = draft(&one, &text(&other), &clearing()).unwrap();
+        prop_assert_eq!(&after.model, &other);
+        // And the same changes lead there again.
+        prop_assert_eq!(after.moved_to(&one).unwrap().model, other);
+    }
+}
