@@ -6,7 +6,7 @@
 
 use crate::{
     Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Lun, LunMapping, Model, Place, Refusal,
-    Target, Tpg, TpgTag, Wwn,
+    Target, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -32,6 +32,7 @@ impl Model {
             Change::SetAttribute { backstore, attribute, value } => {
                 self.set_attribute(&backstore, &attribute, &value)
             }
+            Change::SetUnitSerial { backstore, serial } => self.set_unit_serial(&backstore, serial),
             Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
             Change::DeleteTarget(wwn) => self.delete_target(&wwn),
             Change::CreateTpg { wwn, tag, tpg } => self.create_tpg(&wwn, tag, tpg),
@@ -81,6 +82,19 @@ impl Model {
             return Err(Refusal::AttributeFrozen { backstore: id.clone(), attribute: row.name, place });
         }
         self.backstores.insert(id.clone(), wanted);
+        Ok(())
+    }
+
+    fn set_unit_serial(&mut self, id: &BackstoreId, serial: UnitSerial) -> Result<(), Refusal> {
+        let known = self.backstore(id)?;
+        if known.unit_serial != serial
+            && let Some(place) = self.shown_at(id)
+        {
+            return Err(Refusal::BackstoreInUse { backstore: id.clone(), place });
+        }
+        if let Some(backstore) = self.backstores.get_mut(id) {
+            backstore.unit_serial = serial;
+        }
         Ok(())
     }
 
