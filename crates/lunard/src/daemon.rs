@@ -8,6 +8,7 @@
 //! machine, and only then listen.  The order of an end: stop taking changes, stop listening, stop the
 //! machine, let go of the database and the directories.
 
+use crate::configfs_door;
 use crate::directories::{self, RuntimeDir, StateDir};
 use crate::machine::{Machine, Occasion};
 use crate::options::Options;
@@ -70,6 +71,7 @@ pub fn run<M: Machine>(
     let started =
         state_driver::start(model, store, Arc::clone(&machine), Box::new(HostChance), own_path.clone());
     let (handle, running) = started.map_err(|source| StartError::Host { source })?;
+    let tree = options.configfs.as_deref().map(|dir| configfs_door::open(&handle, dir)).transpose()?;
     let service = Service::new(handle, SaveConfig::new(state_dir.path()));
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -79,6 +81,7 @@ pub fn run<M: Machine>(
         .map_err(|source| StartError::Host { source })?;
     let served = tokio.block_on(serve(&service, &own_path, options, running));
     tokio.shutdown_background();
+    drop(tree);
     machine.stop();
     info!("stopped");
     served

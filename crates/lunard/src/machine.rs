@@ -9,6 +9,7 @@ pub mod fake; // a machine without guests, for tests
 pub mod running; // the machine that serves guests
 
 use model::{BackstoreId, Step, Wwn};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -79,6 +80,8 @@ pub struct Fault {
     pub hint: Option<String>,
     /// Whose fault it is.
     pub kind: FaultKind,
+    /// The kernel's word for it, where there is room for nothing else: LIO's tree in the file system.
+    pub errno: Errno,
 }
 
 /// Whose fault a [`Fault`] is.

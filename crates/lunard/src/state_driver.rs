@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The one owner of the configuration, and the way of one change.
 //!
-//! Above: `server`, through [`Handle`].  Below: `wish`, `model`, `store`, [`Machine`].
+//! Above: `server` and `configfs_door`, through [`Handle`].  Below: `wish`, `model`, `store`, [`Machine`].
 //! Never here: a wire, a file, a guest.
 //!
 //! ```text
@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -57,16 +57,33 @@ pub enum Failure {
 
 type Reply = oneshot::Sender<Result<v1::Applied, Failure>>;
 
+/// What is asked for: one transaction.
+enum Asked {
+    /// In a door's words, to be made whole.
+    Wishes(Vec<v1::Change>),
+    /// Whole already.
+    Changes(Vec<Change>),
+}
+
+impl Asked {
+    fn draft(&self, model: &Model, chance: &mut dyn Chance) -> Result<Draft, Refusal> {
+        match self {
+            Self::Wishes(wishes) => Draft::new(model, wishes, chance),
+            Self::Changes(changes) => Draft::of(model, changes),
+        }
+    }
+}
+
 /// What the owner is told.
 enum Message<P> {
-    Wish { wishes: Vec<v1::Change>, reply: Reply },
+    Wish { asked: Asked, reply: Reply },
     Ready { ticket: Ticket, prepared: Result<P, Fault> },
     Stop,
 }
 
 /// A transaction on its way.
 struct Ticket {
-    wishes: Vec<v1::Change>,
+    asked: Asked,
     draft: Draft,
     steps: Vec<Step>,
     reply: Reply,
@@ -86,12 +103,16 @@ pub struct Counts {
 /// What everybody else has of the owner.
 #[derive(Clone)]
 pub struct Handle {
-    submit: Arc<dyn Fn(Vec<v1::Change>, Reply) + Send + Sync>,
+    submit: Arc<dyn Fn(Asked, Reply) + Send + Sync>,
     live: Arc<dyn Fn() -> Live + Send + Sync>,
     model: Arc<RwLock<Arc<Model>>>,
     counts: Arc<Counts>,
     runtime_dir: Arc<PathBuf>,
+    watchers: Arc<Mutex<Vec<Watcher>>>,
 }
+
+/// What is called after each commit.
+type Watcher = Box<dyn Fn() + Send + Sync>;
 
 impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -107,8 +128,22 @@ impl Handle {
     /// The [`Failure`] of the first that cannot be.
     pub async fn apply(&self, wishes: Vec<v1::Change>) -> Result<v1::Applied, Failure> {
         let (reply, answer) = oneshot::channel();
-        (self.submit)(wishes, reply);
+        (self.submit)(Asked::Wishes(wishes), reply);
         answer.await.unwrap_or(Err(Failure::Stopping))
+    }
+
+    /// Asks for changes that are whole already.  Whoever drops the answer before it comes takes them back, unless
+    /// they are being committed.
+    #[must_use]
+    pub fn make(&self, changes: Vec<Change>) -> oneshot::Receiver<Result<v1::Applied, Failure>> {
+        let (reply, answer) = oneshot::channel();
+        (self.submit)(Asked::Changes(changes), reply);
+        answer
+    }
+
+    /// Has `watcher` called after each commit, on the owner's thread: it must not wait.
+    pub fn watch(&self, watcher: impl Fn() + Send + Sync + 'static) {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(watcher));
     }
 
     /// The configuration as it was last committed.
@@ -171,7 +206,7 @@ struct StateDriver<M: Machine> {
     shared: Handle,
     to_self: Sender<Message<M::Prepared>>,
     preparing: usize,
-    waiting: VecDeque<(Vec<v1::Change>, Reply)>,
+    waiting: VecDeque<(Asked, Reply)>,
 }
 
 /// Starts the owner on a thread of its own, on a configuration that is on disk and committed already.
@@ -190,14 +225,15 @@ pub fn start<M: Machine>(
     let submit = to_self.clone();
     let live = Arc::clone(&machine);
     let shared = Handle {
-        submit: Arc::new(move |wishes, reply| {
+        submit: Arc::new(move |asked, reply| {
             // Without an owner the reply is dropped, which is an answer.
-            let _ = submit.send(Message::Wish { wishes, reply });
+            let _ = submit.send(Message::Wish { asked, reply });
         }),
         live: Arc::new(move || live.live()),
         model: Arc::new(RwLock::new(Arc::clone(&model))),
         counts: Arc::default(),
         runtime_dir: Arc::new(runtime_dir),
+        watchers: Arc::default(),
     };
     let stop = to_self.clone();
     let stop = Stop(Box::new(move || {
@@ -222,7 +258,7 @@ impl<M: Machine> StateDriver<M> {
     fn run(mut self, messages: &Receiver<Message<M::Prepared>>) {
         while let Ok(message) = messages.recv() {
             match message {
-                Message::Wish { wishes, reply } => self.accept(wishes, reply),
+                Message::Wish { asked, reply } => self.accept(asked, reply),
                 Message::Ready { ticket, prepared } => {
                     self.preparing -= 1;
                     self.finish(ticket, prepared);
@@ -233,11 +269,11 @@ impl<M: Machine> StateDriver<M> {
         }
     }
 
-    fn accept(&mut self, wishes: Vec<v1::Change>, reply: Reply) {
+    fn accept(&mut self, asked: Asked, reply: Reply) {
         if self.preparing < PREPARING_MAX {
-            self.begin(wishes, reply);
+            self.begin(asked, reply);
         } else if self.waiting.len() < WAITING_MAX {
-            self.waiting.push_back((wishes, reply));
+            self.waiting.push_back((asked, reply));
         } else {
             self.answer(reply, Err(Failure::Busy));
         }
@@ -245,22 +281,22 @@ impl<M: Machine> StateDriver<M> {
 
     fn start_waiting(&mut self) {
         while self.preparing < PREPARING_MAX
-            && let Some((wishes, reply)) = self.waiting.pop_front()
+            && let Some((asked, reply)) = self.waiting.pop_front()
         {
             if !reply.is_closed() {
-                self.begin(wishes, reply);
+                self.begin(asked, reply);
             }
         }
     }
 
     /// Validates, and hands the steps to a thread.
-    fn begin(&mut self, wishes: Vec<v1::Change>, reply: Reply) {
-        let draft = match Draft::new(&self.model, &wishes, &mut *self.chance) {
+    fn begin(&mut self, asked: Asked, reply: Reply) {
+        let draft = match asked.draft(&self.model, &mut *self.chance) {
             Ok(draft) => draft,
             Err(refusal) => return self.answer(reply, Err(refusal.into())),
         };
         let steps = plan(&self.model, &draft.model);
-        let ticket = Ticket { wishes, draft, steps, reply };
+        let ticket = Ticket { asked, draft, steps, reply };
         let (machine, back) = (Arc::clone(&self.machine), self.to_self.clone());
         let prepare = move || {
             let prepared = machine.prepare(&ticket.steps, Occasion::Change);
@@ -275,7 +311,7 @@ impl<M: Machine> StateDriver<M> {
     }
 
     fn finish(&mut self, ticket: Ticket, prepared: Result<M::Prepared, Fault>) {
-        let Ticket { wishes, draft, steps, reply } = ticket;
+        let Ticket { asked, draft, steps, reply } = ticket;
         if reply.is_closed() {
             info!("a change was taken back: whoever asked for it is gone");
             return;
@@ -288,7 +324,7 @@ impl<M: Machine> StateDriver<M> {
             Ok(moved) if plan(&self.model, &moved.model) == steps => self.conclude(moved, prepared, reply),
             Ok(_) | Err(_) => {
                 drop(prepared);
-                self.begin(wishes, reply);
+                self.begin(asked, reply);
             }
         }
     }
@@ -308,6 +344,9 @@ impl<M: Machine> StateDriver<M> {
         self.machine.commit(prepared);
         self.model = Arc::new(model);
         *self.shared.model.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.model);
+        for watcher in self.shared.watchers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            watcher();
+        }
         info!("{}", summary(&changes));
         let live = self.machine.live();
         let view = View::new(&self.model, &live, &self.shared.runtime_dir);

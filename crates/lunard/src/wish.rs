@@ -77,6 +77,15 @@ impl Draft {
         Ok(draft)
     }
 
+    /// Makes all of `changes`, in order, on a copy of `model`.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of the first that cannot be.
+    pub fn of(model: &Model, changes: &[Change]) -> Result<Self, Refusal> {
+        let made = changes.iter().map(|_| Made::Nothing).collect();
+        Self { model: model.clone(), changes: changes.to_vec(), made }.moved_to(model)
+    }
+
     /// The same changes, word for word, on another model.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use crate::start_error::StartError;
 use fault::socket_fault;
 use medium::Opened;
 use model::{BackstoreId, Step, Wwn};
+use rustix::io::Errno;
 use state::State;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -159,6 +160,7 @@ impl Machine for RunningMachine {
                         message: format!("target {wwn} is in use by a guest"),
                         hint: Some("shut the guest down or unplug the device first".into()),
                         kind: FaultKind::Caller,
+                        errno: Errno::BUSY,
                     });
                 }
                 Step::UpdateBackstore(backstore) => self.state().must_hold_blocks_of(backstore)?,
