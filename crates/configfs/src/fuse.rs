@@ -322,7 +322,13 @@ impl Filesystem for Door {
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
         self.0.aside(reply, ReplyEmpty::error, move |shared, reply| {
-            let gone = shared.dir(parent).and_then(|dir| shared.tree.remove_dir(&dir, text_of(&name)?));
+            let gone = shared.dir(parent).and_then(|dir| {
+                let name = text_of(&name)?;
+                let node = shared.tree.view(|view| view.child(&dir, name)).ok_or(Errno::NOENT)?;
+                shared.tree.remove_dir(&dir, name)?;
+                shared.inodes().remove(&node);
+                Ok(())
+            });
             answer(reply, gone);
         });
     }
