@@ -50,6 +50,8 @@ const NEEDS: &[Need] = &[
     Need { program: "zstd", package: "zstd", first_for: For::Demo },
     Need { program: "fio", package: "fio", first_for: For::Test },
     Need { program: "sg_inq", package: "sg3-utils", first_for: For::Test },
+    Need { program: "dbus-run-session", package: "dbus-daemon", first_for: For::Test },
+    Need { program: "targetcli", package: "targetcli-fb", first_for: For::Test },
     Need { program: "virt-xml-validate", package: "libvirt-clients", first_for: For::Test },
     Need { program: "xmllint", package: "libxml2-utils", first_for: For::Test },
 ];
