@@ -61,8 +61,10 @@ const NEEDS: &[Need] = &[
     Need { program: "mkfs.fat", package: "dosfstools", first_for: For::Test },
     Need { program: "/usr/share/OVMF/OVMF_CODE_4M.fd", package: "ovmf", first_for: For::Test },
     Need { program: "sg_inq", package: "sg3-utils", first_for: For::Test },
+    Need { program: "dbus-run-session", package: "dbus-daemon", first_for: For::Test },
     Need { program: "systemd-analyze", package: "systemd", first_for: For::Test },
     Need { program: "targetctl", package: "python3-rtslib-fb", first_for: For::Test },
+    Need { program: "targetcli", package: "targetcli-fb", first_for: For::Test },
     Need { program: "virt-xml-validate", package: "libvirt-clients", first_for: For::Test },
     Need { program: "xmllint", package: "libxml2-utils", first_for: For::Test },
 ];

@@ -9,6 +9,7 @@
 //! finish what guests have in flight, let go of the database and the directories.  An end takes no longer than
 //! [`END`], whatever hangs.
 
+use crate::configfs_door;
 use crate::directories::{self, RuntimeDir, StateDir};
 use crate::machine::{Machine, Occasion};
 use crate::options::Options;
@@ -91,6 +92,7 @@ pub fn run<M: Machine>(
         state_driver::start(model, store, Arc::clone(&machine), Box::new(HostChance), own_path.clone());
     let (handle, running) = started.map_err(|source| StartError::Host { source })?;
     let owner = handle.probe();
+    let tree = options.configfs.as_deref().map(|dir| configfs_door::open(&handle, dir)).transpose()?;
     let service = Service::new(handle, SaveConfig::new(state_dir.path()));
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -124,6 +126,7 @@ pub fn run<M: Machine>(
     });
     // Threads that hang on a disk do not keep the process.
     tokio.shutdown_background();
+    drop(tree);
     served
 }
 

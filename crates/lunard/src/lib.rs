@@ -5,11 +5,12 @@
 //! Never here: what a guest's command means.
 //!
 //! ```text
-//!   server ── Handle ──► state_driver ──► wish ──► model
-//!                             │  │
-//!                    store ◄──┘  └──► machine (the running target)
+//!   server, configfs_door ── Handle ──► state_driver ──► wish ──► model
+//!                                           │  │
+//!                                  store ◄──┘  └──► machine (the running target)
 //! ```
 
+pub mod configfs_door; // LIO's tree in the file system
 pub mod daemon; // from start to end
 pub mod directories; // where
 pub mod logging; // one line an event

@@ -10,6 +10,7 @@ pub mod running; // the machine that serves guests
 
 use crate::watchdog::Probe;
 use model::{BackstoreId, Step, Wwn};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -102,6 +103,8 @@ pub struct Fault {
     pub hint: Option<String>,
     /// Whose fault it is.
     pub kind: FaultKind,
+    /// The kernel's word for it, where there is room for nothing else: LIO's tree in the file system.
+    pub errno: Errno,
 }
 
 /// Whose fault a [`Fault`] is.

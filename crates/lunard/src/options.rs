@@ -32,6 +32,10 @@ pub struct Options {
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics: Option<SocketAddr>,
 
+    /// Mount LIO's configfs tree on this directory, for LIO's own tools
+    #[arg(long, value_name = "DIR")]
+    pub configfs: Option<PathBuf>,
+
     /// Threads that move guests' data [default: one a processor, at most 4]
     #[arg(long, value_name = "N")]
     pub reactors: Option<NonZeroU16>,

@@ -336,7 +336,7 @@ impl From<Failure> for Answer {
                 Self::new(status, refusal.code(), message, Some(refusal.hint()))
             }
             Failure::Restore(error) => error.into(),
-            Failure::Fault(Fault { hint, kind, message }) => match kind {
+            Failure::Fault(Fault { hint, kind, message, errno: _ }) => match kind {
                 FaultKind::Caller => {
                     Self::new(StatusCode::UNPROCESSABLE_ENTITY, codes::CANNOT_PREPARE, message, hint)
                 }

@@ -44,6 +44,8 @@ pub enum StartError {
     Restore { message: String, hint: Option<String> },
     #[error("{source}")]
     Reactor { source: reactor::StartError },
+    #[error("{}", plain(source))]
+    Configfs { source: configfs::MountError },
     #[error("cannot start: {}", plain(source))]
     Host { source: io::Error },
 }
@@ -70,6 +72,12 @@ impl StartError {
             Self::NoSuchGroup { .. } => "create it, or choose another --socket-group".to_owned(),
             Self::SocketGroup { .. } => "run as root or as a member of that group".to_owned(),
             Self::Restore { hint, .. } => return hint.clone(),
+            Self::Configfs { source: configfs::MountError::Taken { .. } } => {
+                "unmount it, or give another --configfs".to_owned()
+            }
+            Self::Configfs { .. } => {
+                "mounting takes root and /dev/fuse; without --configfs all else is served".to_owned()
+            }
             Self::Database { .. } | Self::Listen { .. } | Self::Reactor { .. } | Self::Host { .. } => {
                 return None;
             }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The one owner of the configuration, and the way of one change.
 //!
-//! Above: `server`, through [`Handle`].  Below: `wish`, `model`, `store`, [`Machine`].
+//! Above: `server` and `configfs_door`, through [`Handle`].  Below: `wish`, `model`, `store`, [`Machine`].
 //! Never here: a wire, a file, a guest.
 //!
 //! ```text
@@ -27,7 +27,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -108,7 +108,11 @@ pub struct Handle {
     model: Arc<RwLock<Arc<Model>>>,
     counts: Arc<Counts>,
     runtime_dir: Arc<PathBuf>,
+    watchers: Arc<Mutex<Vec<Watcher>>>,
 }
+
+/// What is called after each commit.
+type Watcher = Box<dyn Fn() + Send + Sync>;
 
 impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -134,6 +138,20 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         (self.submit)(wishes, reply);
         answer.await.unwrap_or(Err(Failure::Stopping))
+    }
+
+    /// Asks for changes that are whole already.  Whoever drops the answer before it comes takes them back, unless
+    /// they are being committed.
+    #[must_use]
+    pub fn make(&self, changes: Vec<Change>) -> oneshot::Receiver<Result<v1::Applied, Failure>> {
+        let (reply, answer) = oneshot::channel();
+        (self.submit)(Wishes::Whole(changes), reply);
+        answer
+    }
+
+    /// Has `watcher` called after each commit, on the owner's thread: it must not wait.
+    pub fn watch(&self, watcher: impl Fn() + Send + Sync + 'static) {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(watcher));
     }
 
     /// The configuration as it was last committed.
@@ -239,6 +257,7 @@ pub fn start<M: Machine>(
         model: Arc::new(RwLock::new(Arc::clone(&model))),
         counts: Arc::default(),
         runtime_dir: Arc::new(runtime_dir),
+        watchers: Arc::default(),
     };
     let stop = to_self.clone();
     let stop = Stop(Box::new(move || {
@@ -356,6 +375,9 @@ impl<M: Machine> StateDriver<M> {
         self.machine.commit(prepared);
         self.model = Arc::new(model);
         *self.shared.model.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.model);
+        for watcher in self.shared.watchers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            watcher();
+        }
         info!("{}", summary(&changes));
         let live = self.machine.live();
         service_manager::serves(&live);

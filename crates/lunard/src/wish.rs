@@ -40,6 +40,8 @@ impl Chance for HostChance {
 pub enum Wishes {
     /// These changes.
     Changes(Vec<v1::Change>),
+    /// These, which have all their names and numbers already.
+    Whole(Vec<Change>),
     /// The things of a saveconfig.json.
     Restore(Box<Restore>),
     /// That nothing be left.
@@ -54,6 +56,7 @@ impl Wishes {
     pub fn draft(&self, model: &Model, chance: &mut dyn Chance) -> Result<Draft, RestoreError> {
         Ok(match self {
             Self::Changes(wishes) => Draft::new(model, wishes, chance)?,
+            Self::Whole(changes) => Draft::of(model, changes)?,
             Self::Restore(restore) => restore.draft(model, chance)?,
             Self::Clear => saveconfig::clear(model)?,
         })
@@ -63,7 +66,7 @@ impl Wishes {
     #[must_use]
     pub fn occasion(&self) -> Occasion {
         match self {
-            Self::Changes(_) | Self::Clear => Occasion::Change,
+            Self::Changes(_) | Self::Whole(_) | Self::Clear => Occasion::Change,
             Self::Restore(_) => Occasion::Import,
         }
     }
@@ -113,6 +116,15 @@ impl Draft {
             draft.made.push(draft.read_back(made, wish));
         }
         Ok(draft)
+    }
+
+    /// Makes all of `changes`, in order, on a copy of `model`.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of the first that cannot be.
+    pub fn of(model: &Model, changes: &[Change]) -> Result<Self, Refusal> {
+        let made = changes.iter().map(|_| Made::Nothing).collect();
+        Self { model: model.clone(), changes: changes.to_vec(), made }.moved_to(model)
     }
 
     /// The same changes, word for word, on another model.

@@ -105,7 +105,12 @@ fn a_fault_of_the_machine_changes_nothing() {
     let plane = Plane::start(scratch.path());
     plane.machine.remove_path("/dev/gone");
     let failure = plane.apply([ramdisk("a"), block("disk0", "/dev/gone")]).unwrap_err();
-    let fault = Fault { message: "Could not open /dev/gone".to_owned(), hint: None, kind: FaultKind::Caller };
+    let fault = Fault {
+        message: "Could not open /dev/gone".to_owned(),
+        hint: None,
+        kind: FaultKind::Caller,
+        errno: rustix::io::Errno::INVAL,
+    };
     assert!(matches!(&failure, Failure::Fault(found) if *found == fault), "{failure:?}");
     assert!(plane.model().backstores().is_empty());
     assert_eq!(plane.handle.counts().refused.load(Ordering::Relaxed), 1);

@@ -7,7 +7,7 @@
 use crate::name::shown;
 use crate::{
     Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Foreign, Lun, LunMapping, Model, Place,
-    Refusal, Target, TargetOption, Tpg, TpgTag, Wwn,
+    Refusal, Target, TargetOption, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -33,6 +33,7 @@ impl Model {
             Change::SetAttribute { backstore, attribute, value } => {
                 self.set_attribute(&backstore, &attribute, &value)
             }
+            Change::SetUnitSerial { backstore, serial } => self.set_unit_serial(&backstore, serial),
             Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
             Change::SetOption { wwn, option, value } => self.set_option(&wwn, &option, &value),
             Change::DeleteTarget(wwn) => self.delete_target(&wwn),
@@ -84,6 +85,19 @@ impl Model {
             return Err(Refusal::AttributeFrozen { backstore: id.clone(), attribute: row.name, place });
         }
         self.backstores.insert(id.clone(), wanted);
+        Ok(())
+    }
+
+    fn set_unit_serial(&mut self, id: &BackstoreId, serial: UnitSerial) -> Result<(), Refusal> {
+        let known = self.backstore(id)?;
+        if known.unit_serial != serial
+            && let Some(place) = self.shown_at(id)
+        {
+            return Err(Refusal::BackstoreInUse { backstore: id.clone(), place });
+        }
+        if let Some(backstore) = self.backstores.get_mut(id) {
+            backstore.unit_serial = serial;
+        }
         Ok(())
     }
 

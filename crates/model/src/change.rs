@@ -5,7 +5,7 @@
 //! Never here: a door's own words.
 
 use crate::name::shown;
-use crate::{Backstore, BackstoreId, Foreign, Lun, LunMapping, Place, Tpg, TpgTag, Wwn};
+use crate::{Backstore, BackstoreId, Foreign, Lun, LunMapping, Place, Tpg, TpgTag, UnitSerial, Wwn};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -26,6 +26,14 @@ pub enum Change {
         attribute: String,
         /// The value as typed.
         value: String,
+    },
+    /// Gives a backstore that no LUN shows another serial number.  Files and devices are handed over; what
+    /// a ramdisk held is gone.
+    SetUnitSerial {
+        /// Of which backstore.
+        backstore: BackstoreId,
+        /// The new one.
+        serial: UnitSerial,
     },
     /// Adds a target with its first target port groups.
     CreateTarget {
@@ -93,6 +101,9 @@ impl fmt::Display for Change {
                 // What was typed has passed the attribute's rule only if the change was made.
                 let (attribute, value) = (shown(attribute), shown(value));
                 write!(f, "set {attribute}={value} on storage object {backstore}")
+            }
+            Self::SetUnitSerial { backstore, serial } => {
+                write!(f, "set serial number {serial} on storage object {backstore}")
             }
             Self::CreateTarget { wwn, tpgs: _ } => write!(f, "create target {wwn}"),
             Self::SetOption { wwn, option, value } => {

@@ -129,18 +129,23 @@ impl UnitSerial {
     }
 }
 
-/// The name of a LUN's link in LIO's tree: ten lower-case hexadecimal digits.
+/// The name of a LUN's link in LIO's tree: ten hexadecimal digits where we or LIO's tools make it up, any
+/// file name of printable ASCII where a person does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LunAlias(String);
 
 impl LunAlias {
-    /// Takes an alias as stored.
+    /// The longest alias, in bytes: that of a file name.
+    pub const BYTES_MAX: usize = 255;
+
+    /// Takes an alias as typed or stored.
     ///
     /// # Errors
     /// [`Refusal::AliasInvalid`].
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if text.len() != 10 || !text.bytes().all(lower) {
+        let length = !text.is_empty() && text.len() <= Self::BYTES_MAX;
+        let printable = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+        if !length || !printable || text == "." || text == ".." {
             return Err(Refusal::AliasInvalid { alias: shown(text) });
         }
         Ok(Self(text.to_owned()))
@@ -305,10 +310,12 @@ mod tests {
     }
 
     #[test]
-    fn aliases_are_ten_lower_case_digits() {
+    fn aliases_are_file_names() {
         assert_eq!(LunAlias::made_up(0xff_a088_2482_9b00).as_str(), "8824829b00");
-        assert!(LunAlias::parse("a08824829b").is_ok());
-        for bad in ["a08824829", "a08824829b0", "A08824829b", "a08824829g", "../etc/pas"] {
+        for good in ["a08824829b", "virtual_scsi_port", "v", "a".repeat(255).as_str()] {
+            assert!(LunAlias::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "../etc/pas", "a b", "a\nb", "\u{e9}", "a".repeat(256).as_str()] {
             assert!(LunAlias::parse(bad).is_err(), "{bad}");
         }
     }

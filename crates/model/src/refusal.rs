@@ -4,7 +4,7 @@
 //! Above: the doors, which pass it on.  Below: nothing.
 //! Never here: what went wrong with the host; that is no fault of the change.
 
-use crate::{AbsolutePath, BackstoreId, BackstoreName, Lun, Place, TpgTag, UnitSerial, Wwn};
+use crate::{AbsolutePath, BackstoreId, BackstoreName, Lun, LunAlias, Place, TpgTag, UnitSerial, Wwn};
 
 /// Why a change did not happen.
 ///
@@ -129,7 +129,9 @@ impl Refusal {
             Self::UnitSerialInvalid { .. } => {
                 format!("use 1 to {} printable ASCII characters, such as a UUID", UnitSerial::BYTES_MAX)
             }
-            Self::AliasInvalid { .. } => "an alias is ten hexadecimal digits".to_owned(),
+            Self::AliasInvalid { .. } => {
+                format!("an alias is a file name of 1 to {} printable ASCII characters", LunAlias::BYTES_MAX)
+            }
             Self::PathInvalid { .. } => {
                 format!("give an absolute path of at most {} bytes", AbsolutePath::BYTES_MAX)
             }

@@ -74,6 +74,24 @@ fn a_backstore_that_a_lun_shows_is_not_deleted() {
 }
 
 #[test]
+fn a_serial_number_changes_only_while_no_lun_shows_the_backstore() {
+    let set = |serial: &str| {
+        let serial = model::UnitSerial::parse(serial).unwrap();
+        Change::SetUnitSerial { backstore: backstore_id("ramdisk/r0"), serial }
+    };
+    check_refused(
+        &furnished(),
+        set("new"),
+        "storage object ramdisk/r0 is in use by LUN naa.5001405000000001/tpg1/lun0",
+        "delete the LUN first: `/vhost/naa.5001405000000001/tpg1/luns delete 0`",
+    );
+    assert_eq!(furnished().apply(set("serial of r0")).as_ref(), Ok(&furnished()));
+    let unmapped = furnished().apply(Change::UnmapLun(place(1, 1, 0))).unwrap();
+    let changed = unmapped.apply(set("new")).unwrap();
+    assert_eq!(changed.backstores()[&backstore_id("ramdisk/r0")].unit_serial.as_str(), "new");
+}
+
+#[test]
 fn a_backstore_that_is_not_there_is_not_deleted() {
     check_refused(
         &furnished(),

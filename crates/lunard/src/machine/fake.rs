@@ -167,7 +167,7 @@ impl FakeMachine {
 }
 
 fn caller_fault(message: String) -> Fault {
-    Fault { message, hint: None, kind: FaultKind::Caller }
+    Fault { message, hint: None, kind: FaultKind::Caller, errno: rustix::io::Errno::INVAL }
 }
 
 impl Machine for FakeMachine {

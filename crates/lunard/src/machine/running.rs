@@ -19,6 +19,7 @@ use backstore::{Hold, HostLock};
 use fault::{locked_fault, socket_fault};
 use medium::Opened;
 use model::{BackstoreId, Step, Wwn};
+use rustix::io::Errno;
 use state::State;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -197,6 +198,7 @@ impl Machine for RunningMachine {
                         message: format!("target {wwn} is in use by a guest"),
                         hint: Some("shut the guest down or unplug the device first".into()),
                         kind: FaultKind::Caller,
+                        errno: Errno::BUSY,
                     });
                 }
                 // What a guest was told it relies on, beyond a reconnect too.
@@ -207,6 +209,7 @@ impl Machine for RunningMachine {
                         ),
                         hint: Some("shut the guest down or unplug the device first".into()),
                         kind: FaultKind::Caller,
+                        errno: Errno::BUSY,
                     });
                 }
                 Step::MapLun { wwn, backstore, .. } if self.state().is_running(wwn) => {

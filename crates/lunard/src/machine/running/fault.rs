@@ -8,13 +8,14 @@ use crate::machine::{Fault, FaultKind};
 use backstore::OpenError;
 use model::{BackstoreId, Kind};
 use nix::unistd::{Gid, Group, Uid, User};
+use rustix::io::Errno;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use vhost_scsi::SOCKET_PATH_BYTES_MAX;
 
 fn caller(message: String, hint: Option<String>) -> Fault {
-    Fault { message, hint, kind: FaultKind::Caller }
+    Fault { message, hint, kind: FaultKind::Caller, errno: Errno::INVAL }
 }
 
 /// The fault of a new file without a size.
@@ -43,6 +44,26 @@ pub(super) fn block_within_sector(id: &BackstoreId, block_bytes: u32, sector_byt
 
 /// The fault of a file or device that does not open.
 pub(super) fn open_fault(kind: Kind, error: OpenError) -> Fault {
+    let errno = errno_of(&error);
+    Fault { errno, ..open_fault_in_words(kind, error) }
+}
+
+fn errno_of(error: &OpenError) -> Errno {
+    match error {
+        OpenError::Missing(_) => Errno::NOENT,
+        OpenError::Busy(_) => Errno::BUSY,
+        OpenError::Directory(_) => Errno::ISDIR,
+        OpenError::WrongType { .. } | OpenError::TooSmall { .. } | OpenError::Undescribed { .. } => {
+            Errno::INVAL
+        }
+        OpenError::Denied(_) => Errno::ACCESS,
+        OpenError::ReadOnly(_) => Errno::ROFS,
+        OpenError::NoSpace { errno, .. } | OpenError::System { errno, .. } => *errno,
+    }
+}
+
+fn open_fault_in_words(kind: Kind, error: OpenError) -> Fault {
+    let host = |message: String| Fault { message, hint: None, kind: FaultKind::Host, errno: Errno::IO };
     match error {
         OpenError::Missing(path) => {
             caller(format!("Could not open {}: it does not exist", path.display()), None)
@@ -75,23 +96,22 @@ pub(super) fn open_fault(kind: Kind, error: OpenError) -> Fault {
         ),
         error @ OpenError::TooSmall { .. } => caller(error.to_string(), None),
         error @ OpenError::NoSpace { .. } if kind == Kind::Ramdisk => {
-            Fault { message: format!("Could not get the memory: {error}"), hint: None, kind: FaultKind::Host }
+            host(format!("Could not get the memory: {error}"))
         }
         OpenError::NoSpace { path, bytes, errno } => {
             caller(format!("Could not expand {} to {bytes} bytes: {errno}", path.display()), None)
         }
-        error @ (OpenError::Undescribed { .. } | OpenError::System { .. }) => {
-            Fault { message: error.to_string(), hint: None, kind: FaultKind::Host }
-        }
+        error @ (OpenError::Undescribed { .. } | OpenError::System { .. }) => host(error.to_string()),
     }
 }
 
 /// The fault of a LUN for a guest that runs, on what another process has locked.
 pub(super) fn locked_fault(id: &BackstoreId, path: &Path) -> Fault {
-    caller(
+    let fault = caller(
         format!("Could not map {id} for a guest that runs: another process has locked {}", path.display()),
         Some("look for another lunard, or QEMU with the image: fuser, lslocks".into()),
-    )
+    );
+    Fault { errno: Errno::BUSY, ..fault }
 }
 
 /// Names the user that was refused and the group that would help.
@@ -122,9 +142,11 @@ pub(super) fn socket_fault(path: &Path, error: &io::Error) -> Fault {
             ),
             hint: Some("start lunard with a shorter --runtime-dir".into()),
             kind: FaultKind::Host,
+            errno: Errno::NAMETOOLONG,
         };
     }
     let hint = (error.kind() == io::ErrorKind::AddrInUse)
         .then(|| "another process listens there; stop it, or use another --runtime-dir".to_owned());
-    Fault { message: format!("cannot bind {}: {error}", path.display()), hint, kind: FaultKind::Host }
+    let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
+    Fault { message: format!("cannot bind {}: {error}", path.display()), hint, kind: FaultKind::Host, errno }
 }

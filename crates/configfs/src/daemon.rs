@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the tree needs of whoever owns the configuration.
+//!
+//! Above: every other file of this crate.  Below: `lunard` implements it.
+//! Never here: how a change is made.
+
+use model::{BackstoreId, Change, Model, Refusal, Wwn};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Whoever owns the configuration.
+pub trait Daemon: Send + Sync + 'static {
+    /// The configuration as it was last committed.  Never waits.
+    fn model(&self) -> Arc<Model>;
+
+    /// What the running target knows.  Never waits for a disk or a guest.
+    fn live(&self) -> Live;
+
+    /// Makes all of the changes happen, or none, and returns when they are durable.  Waits as long as a
+    /// disk takes, within bounds.
+    ///
+    /// # Errors
+    /// [`Denied`]; then nothing has changed.
+    fn apply(&self, changes: Vec<Change>) -> Result<(), Denied>;
+}
+
+/// Why changes were not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The configuration has a rule against it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Anything else, with the kernel's word for it.
+    #[error("{message}")]
+    Fault {
+        /// One line for the log.
+        message: String,
+        /// What the caller is told.
+        errno: Errno,
+    },
+}
+
+impl Denied {
+    /// The kernel's word for it.
+    #[must_use]
+    pub fn errno(&self) -> Errno {
+        match self {
+            Self::Refused(refusal) => errno_of(refusal),
+            Self::Fault { errno, .. } => *errno,
+        }
+    }
+}
+
+/// What LIO's tree says where the configuration refuses a change.
+#[must_use]
+pub fn errno_of(refusal: &Refusal) -> Errno {
+    match refusal {
+        Refusal::NameCharacters { .. }
+        | Refusal::NameLength { .. }
+        | Refusal::WwnInvalid { .. }
+        | Refusal::UnitSerialInvalid { .. }
+        | Refusal::AliasInvalid { .. }
+        | Refusal::PathInvalid { .. }
+        | Refusal::TagOutOfRange { .. }
+        | Refusal::LunOutOfRange { .. }
+        | Refusal::RelativePortZero
+        | Refusal::SizeTooLarge { .. }
+        | Refusal::TpgNotEmpty { .. }
+        | Refusal::AttributeValue { .. }
+        | Refusal::AttributeOfDevice { .. }
+        | Refusal::AttributeFrozen { .. }
+        | Refusal::OptionValue { .. }
+        | Refusal::NameTooLongForProduct { .. } => Errno::INVAL,
+        Refusal::NoSuchBackstore { .. }
+        | Refusal::NoSuchTarget { .. }
+        | Refusal::NoSuchTpg { .. }
+        | Refusal::NoSuchLun { .. }
+        | Refusal::NoSuchAttribute { .. }
+        | Refusal::NoSuchOption { .. } => Errno::NOENT,
+        Refusal::BackstoreExists { .. }
+        | Refusal::TargetExists { .. }
+        | Refusal::TpgExists { .. }
+        | Refusal::LunExists { .. }
+        | Refusal::AlreadyMapped { .. } => Errno::EXIST,
+        Refusal::PathInUse { .. } | Refusal::BackstoreInUse { .. } | Refusal::RelativePortInUse { .. } => {
+            Errno::BUSY
+        }
+        Refusal::TooManyBackstores
+        | Refusal::NoFreeRelativePort
+        | Refusal::NoFreeTag { .. }
+        | Refusal::ForeignTooLong { .. }
+        | Refusal::NoFreeLun => Errno::NOSPC,
+        Refusal::ForeignMoved => Errno::AGAIN,
+        Refusal::AttributeReadOnly { .. } => Errno::ACCESS,
+        Refusal::AttributeUnbuilt { .. } => Errno::NOSYS,
+    }
+}
+
+/// What the running target knows and the configuration does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// By kind and name.
+    pub backstores: BTreeMap<BackstoreId, LiveBackstore>,
+    /// By name.
+    pub targets: BTreeMap<Wwn, LiveTarget>,
+}
+
+/// A backstore as it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveBackstore {
+    /// The capacity in bytes.
+    pub size_bytes: u64,
+    /// Bytes in a logical block.
+    pub block_bytes: u32,
+    /// Whether it refuses writes.
+    pub read_only: bool,
+    /// Which device of the host it is, if it is one.
+    pub device: Option<LiveDevice>,
+    /// What guests did with it, where that is counted.
+    pub counters: Option<Counters>,
+}
+
+/// A block device of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveDevice {
+    /// The kernel's name, such as `dm-0`.
+    pub name: String,
+    /// Its major number.
+    pub major: u32,
+    /// Its minor number.
+    pub minor: u32,
+    /// Bytes in a logical block of the device itself.
+    pub block_bytes: u32,
+    /// Whether it rotates.
+    pub rotational: bool,
+}
+
+/// What guests did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Commands begun.
+    pub commands: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Bytes written.
+    pub write_bytes: u64,
+}
+
+/// A target as it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveTarget {
+    /// Whether a front end is connected now.
+    pub connected: bool,
+}

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Directories and links: mkdir, rmdir, symlink, unlink.
+//!
+//! Above: `fuse`, `tree`.  Below: `staged`, [`Daemon::apply`].
+//! Never here: what files say.
+//!
+//! Nothing waits while it holds what is staged: a change is asked for without the lock, and what the
+//! configuration refuses is refused.
+
+use crate::daemon::Denied;
+use crate::node::{AclPart, Device, DevicePart, Dir, Hba, LunPart, Node, TargetPart, TpgPart};
+use crate::node::{parse_lun, parse_tpg, parse_wwn};
+use crate::staged::{Link, Staged, Unconfigured};
+use crate::tree::Tree;
+use model::{BackstoreId, BackstoreName, Change, LunAlias, LunMapping, Place, TpgTag, Wwn};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+
+/// The longest name of a directory, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+impl Tree {
+    /// Asks for a change, and says in the log why it was not made.
+    pub(crate) fn ask(&self, what: &str, changes: Vec<Change>) -> Result<(), Errno> {
+        self.daemon.apply(changes).map_err(|denied: Denied| {
+            self.tell(what, &denied);
+            denied.errno()
+        })
+    }
+
+    /// mkdir.
+    pub(crate) fn make_dir(&self, dir: &Dir, name: &str) -> Result<Node, Errno> {
+        if name.len() > NAME_BYTES_MAX {
+            return Err(Errno::NAMETOOLONG);
+        }
+        if self.view(|view| view.child(dir, name)).is_some() {
+            return Err(Errno::EXIST);
+        }
+        if let Dir::Vhost = dir {
+            let wwn = parse_wwn(name).ok_or(Errno::INVAL)?;
+            let change = Change::CreateTarget { wwn: wwn.clone(), tpgs: BTreeMap::new() };
+            self.ask(&format!("make target {name}"), vec![change])?;
+            return Ok(Node::Dir(Dir::Target(wwn, TargetPart::Whole)));
+        }
+        let connected = match dir {
+            Dir::Acl(wwn, ..) => self.view(|view| view.connected(wwn)),
+            _ => false,
+        };
+        let mut staged = self.staged();
+        staged.room()?;
+        stage_dir(&mut staged, dir, name, connected).map(Node::Dir)
+    }
+
+    /// rmdir.
+    pub(crate) fn remove_dir(&self, dir: &Dir, name: &str) -> Result<(), Errno> {
+        let child = self.view(|view| view.child(dir, name)).ok_or(Errno::NOENT)?;
+        let Node::Dir(child) = child else { return Err(Errno::NOTDIR) };
+        if dir.group(name).is_some() {
+            return Err(Errno::PERM);
+        }
+        match child {
+            Dir::Device(device, _) => self.remove_device(&device),
+            Dir::Target(wwn, _) => {
+                if self.view(|view| !view.made(&Dir::Target(wwn.clone(), TargetPart::Whole)).is_empty()) {
+                    return Err(Errno::NOTEMPTY);
+                }
+                self.ask(&format!("remove target {wwn}"), vec![Change::DeleteTarget(wwn)])
+            }
+            Dir::Tpg(wwn, tag, _) => self.remove_tpg(wwn, tag),
+            Dir::Lun(place, _) => {
+                let mut staged = self.staged();
+                match staged.luns.get(&place) {
+                    Some(None) => staged.luns.remove(&place).map_or(Ok(()), |_| Ok(())),
+                    // Linked, here or in the configuration.
+                    Some(Some(_)) | None => Err(Errno::NOTEMPTY),
+                }
+            }
+            Dir::AclLun(place, _) => {
+                let mut staged = self.staged();
+                if staged.mapped.get(&place).is_some_and(Option::is_some) {
+                    return Err(Errno::NOTEMPTY);
+                }
+                staged.mapped.remove(&place);
+                Ok(())
+            }
+            Dir::Hba(hba) => {
+                let mut staged = self.staged();
+                let configured = staged.hbas.get(&hba).is_some_and(|info| !info.configured.is_empty());
+                if configured || staged.unconfigured_of(hba).next().is_some() {
+                    return Err(Errno::NOTEMPTY);
+                }
+                staged.hbas.remove(&hba);
+                Ok(())
+            }
+            Dir::Vhost => {
+                let mut staged = self.staged();
+                if !staged.model.targets().is_empty() {
+                    return Err(Errno::NOTEMPTY);
+                }
+                staged.vhost = false;
+                Ok(())
+            }
+            Dir::Iscsi => {
+                self.staged().iscsi = false;
+                Ok(())
+            }
+            // The session is the guest's.
+            _ => Err(Errno::BUSY),
+        }
+    }
+
+    fn remove_device(&self, device: &Device) -> Result<(), Errno> {
+        let id = device.id();
+        {
+            let mut staged = self.staged();
+            if staged.configured(device).is_none() {
+                return staged.devices.remove(device).map(drop).ok_or(Errno::NOENT);
+            }
+            if staged.model.shown_at(&id).is_some() || is_linked(&staged, &id) {
+                return Err(Errno::BUSY);
+            }
+            // LIO's tools remove the HBA themselves: it must not be gone with its last backstore.
+            if let Some(info) = staged.hbas.get_mut(&device.hba) {
+                info.by_hand = true;
+            }
+        }
+        self.ask(&format!("remove {id}"), vec![Change::DeleteBackstore(id)])
+    }
+
+    fn remove_tpg(&self, wwn: Wwn, tag: TpgTag) -> Result<(), Errno> {
+        if self.view(|view| !view.made(&Dir::Tpg(wwn.clone(), tag, TpgPart::Luns)).is_empty()) {
+            return Err(Errno::NOTEMPTY);
+        }
+        if self.staged().tpgs.remove(&(wwn.clone(), tag)) {
+            return Ok(());
+        }
+        if self.view(|view| view.connected(&wwn)) {
+            return Err(Errno::BUSY);
+        }
+        self.ask(&format!("remove {wwn}/tpgt_{tag}"), vec![Change::DeleteTpg { wwn, tag }])
+    }
+
+    /// symlink.
+    pub(crate) fn make_link(&self, dir: &Dir, name: &str, to: &str) -> Result<Node, Errno> {
+        if self.view(|view| view.child(dir, name)).is_some() {
+            return Err(Errno::EXIST);
+        }
+        match dir {
+            Dir::Lun(place, LunPart::Whole) => self.link_lun(place, name, to)?,
+            Dir::AclLun(place, false) => self.link_mapped_lun(place, name, to)?,
+            _ => return Err(Errno::PERM),
+        }
+        Ok(Node::Link(dir.clone(), name.to_owned()))
+    }
+
+    fn link_lun(&self, place: &Place, name: &str, to: &str) -> Result<(), Errno> {
+        let alias = LunAlias::parse(name).map_err(|refusal| crate::errno_of(&refusal))?;
+        let Place { wwn, tag, lun } = place.clone();
+        let mapping = {
+            let mut staged = self.staged();
+            let id = linked_device(&staged, to)?;
+            if staged.model.tpg(&wwn, tag).is_ok_and(|tpg| tpg.luns.contains_key(&lun)) {
+                return Err(Errno::EXIST);
+            }
+            match staged.luns.get(place) {
+                Some(Some(_)) => return Err(Errno::EXIST),
+                Some(None) => {}
+                None => return Err(Errno::NOENT),
+            }
+            if staged.tpgs.contains(&(wwn.clone(), tag)) {
+                let twice = staged
+                    .luns_of(&wwn, tag)
+                    .any(|(_, link)| link.as_ref().is_some_and(|link| link.backstore == id));
+                if twice {
+                    return Err(Errno::EXIST);
+                }
+                staged.luns.insert(place.clone(), Some(Link { alias, backstore: id }));
+                return Ok(());
+            }
+            LunMapping { backstore: id, alias, write_protect: false }
+        };
+        let what = format!("link {place}");
+        self.ask(&what, vec![Change::MapLun { wwn, tag, lun, mapping }])
+    }
+
+    /// A guest sees every LUN of its target port group under its own number, and may write to it.
+    fn link_mapped_lun(&self, place: &Place, name: &str, to: &str) -> Result<(), Errno> {
+        let mut staged = self.staged();
+        let Place { wwn, tag, lun } = place;
+        if !to.ends_with(&format!("/{wwn}/tpgt_{tag}/lun/lun_{lun}")) {
+            return Err(Errno::OPNOTSUPP);
+        }
+        if !staged.model.tpg(wwn, *tag).is_ok_and(|tpg| tpg.luns.contains_key(lun)) {
+            return Err(Errno::NOENT);
+        }
+        match staged.mapped.get_mut(place) {
+            Some(link @ None) => *link = Some(name.to_owned()),
+            Some(Some(_)) => return Err(Errno::EXIST),
+            None => return Err(Errno::NOENT),
+        }
+        Ok(())
+    }
+
+    /// unlink.
+    pub(crate) fn remove_link(&self, dir: &Dir, name: &str) -> Result<(), Errno> {
+        match self.view(|view| view.child(dir, name)).ok_or(Errno::NOENT)? {
+            Node::Dir(_) => return Err(Errno::ISDIR),
+            Node::File(..) => return Err(Errno::PERM),
+            Node::Link(..) => {}
+        }
+        let place = match dir {
+            Dir::Lun(place, _) => place,
+            Dir::AclLun(place, _) => {
+                self.staged().mapped.insert(place.clone(), None);
+                return Ok(());
+            }
+            _ => return Err(Errno::PERM),
+        };
+        {
+            let mut staged = self.staged();
+            if staged.luns.contains_key(place) {
+                staged.luns.insert(place.clone(), None);
+                return Ok(());
+            }
+        }
+        self.ask(&format!("unlink {place}"), vec![Change::UnmapLun(place.clone())])?;
+        // The directory stays, as in LIO, until it is removed.
+        let mut staged = self.staged();
+        if staged.has_tpg(&place.wwn, place.tag) && staged.room().is_ok() {
+            let mapped_again =
+                staged.model.tpg(&place.wwn, place.tag).is_ok_and(|tpg| tpg.luns.contains_key(&place.lun));
+            if !mapped_again {
+                staged.luns.insert(place.clone(), None);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn stage_dir(staged: &mut Staged, dir: &Dir, name: &str, connected: bool) -> Result<Dir, Errno> {
+    match dir {
+        Dir::Top => match name {
+            "vhost" => {
+                staged.vhost = true;
+                Ok(Dir::Vhost)
+            }
+            "iscsi" => {
+                staged.iscsi = true;
+                Ok(Dir::Iscsi)
+            }
+            // No module of this name would load.
+            _ => Err(Errno::INVAL),
+        },
+        Dir::Core => {
+            let hba = Hba::parse(name).ok_or(Errno::INVAL)?;
+            staged.add_hba(hba, true);
+            Ok(Dir::Hba(hba))
+        }
+        Dir::Hba(hba) => {
+            let device = Device { hba: *hba, name: BackstoreName::parse(name).map_err(|_| Errno::INVAL)? };
+            let id = device.id();
+            // A name is unique in its kind, whatever the HBA.
+            if staged.homes.contains_key(&id) || staged.devices.keys().any(|other| other.id() == id) {
+                return Err(Errno::EXIST);
+            }
+            staged.devices.insert(device.clone(), Unconfigured::default());
+            Ok(Dir::Device(device, DevicePart::Whole))
+        }
+        Dir::Target(wwn, TargetPart::Whole) => {
+            let tag = parse_tpg(name).ok_or(Errno::INVAL)?;
+            staged.tpgs.insert((wwn.clone(), tag));
+            Ok(Dir::Tpg(wwn.clone(), tag, TpgPart::Whole))
+        }
+        Dir::Tpg(wwn, tag, TpgPart::Luns) => {
+            let place = Place { wwn: wwn.clone(), tag: *tag, lun: parse_lun(name).ok_or(Errno::INVAL)? };
+            staged.luns.insert(place.clone(), None);
+            Ok(Dir::Lun(place, LunPart::Whole))
+        }
+        Dir::Acl(wwn, tag, AclPart::Whole) if connected => {
+            let place = Place { wwn: wwn.clone(), tag: *tag, lun: parse_lun(name).ok_or(Errno::INVAL)? };
+            staged.mapped.insert(place.clone(), None);
+            Ok(Dir::AclLun(place, false))
+        }
+        Dir::Tpg(_, _, TpgPart::Np) => Err(Errno::NOSYS),
+        // What Lunar has none of: explicit ACLs, ALUA groups, groups of logical units, iSCSI.
+        Dir::Tpg(_, _, TpgPart::Acls) | Dir::Device(_, DevicePart::Alua) | Dir::LuGroups | Dir::Iscsi => {
+            Err(Errno::OPNOTSUPP)
+        }
+        _ => Err(Errno::PERM),
+    }
+}
+
+/// The backstore that a link's text leads to, wherever the tree is mounted.
+fn linked_device(staged: &Staged, to: &str) -> Result<BackstoreId, Errno> {
+    let (_, below) = to.rsplit_once("/target/core/").ok_or(Errno::PERM)?;
+    let mut names = below.split('/').filter(|name| !name.is_empty());
+    let hba = names.next().and_then(Hba::parse).ok_or(Errno::NOENT)?;
+    if !staged.hbas.contains_key(&hba) {
+        return Err(Errno::NOENT);
+    }
+    // An HBA, or what is in a backstore's directory, is no backstore.
+    let (Some(name), None) = (names.next(), names.next()) else { return Err(Errno::FAULT) };
+    let device = Device { hba, name: BackstoreName::parse(name).map_err(|_| Errno::NOENT)? };
+    if staged.devices.contains_key(&device) {
+        return Err(Errno::NODEV);
+    }
+    staged.configured(&device).ok_or(Errno::NOENT)?;
+    Ok(device.id())
+}
+
+/// Whether a LUN of a target port group without a nexus shows it.
+fn is_linked(staged: &Staged, id: &BackstoreId) -> bool {
+    staged.luns.values().flatten().any(|link| link.backstore == *id)
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the files say.
+//!
+//! Above: `tree`, `fuse`.  Below: `text/device.rs`, `text/statistics.rs`.
+//! Never here: anything that LIO would not say in the same place; what is not so here is not claimed.
+
+mod device; // a backstore
+mod statistics; // what is counted
+
+use crate::node::{ALUA_GROUP, AclPart, Dir, LunPart, TargetPart, TpgPart};
+use crate::session;
+use crate::tree::View;
+use model::Place;
+use rustix::io::Errno;
+
+/// The directory that LIO keeps reservations in, which nobody here reads.
+const DBROOT: &str = "/etc/target";
+
+/// The state of a LUN's port in ALUA, in the default group.
+const TG_PT_GP: &str = "TG Port Alias: default_tg_pt_gp\nTG Port Group ID: 0\n\
+    TG Port Primary Access State: Active/Optimized\nTG Port Primary Access Status: None\n\
+    TG Port Secondary Access State: None\nTG Port Secondary Access Status: None\n";
+
+impl View<'_> {
+    /// The text of a file that is there.
+    ///
+    /// # Errors
+    /// What the kernel says where a file cannot be read now.
+    pub(crate) fn text(&self, dir: &Dir, file: &str) -> Result<String, Errno> {
+        if !self.has(dir) {
+            return Err(Errno::NOENT);
+        }
+        match dir {
+            Dir::Top => Ok(self.top(file)),
+            Dir::LuGroup if file == "members" => {
+                let mut homes: Vec<_> = self.staged.homes.iter().collect();
+                homes.sort_by_key(|(_, home)| home.index);
+                Ok(homes.into_iter().map(|(id, home)| format!("{}/{}\n", home.hba, id.name)).collect())
+            }
+            Dir::LuGroup => Ok("0\n".to_owned()),
+            Dir::Hba(hba) => {
+                if file == "hba_mode" {
+                    return Ok("0\n".to_owned());
+                }
+                let info = self.staged.hbas.get(hba).ok_or(Errno::NOENT)?;
+                let plugin = crate::node::plugin(hba.kind);
+                Ok(format!("HBA Index: {} plugin: {plugin} version: v5.0\n", info.index))
+            }
+            Dir::Device(device, part) => self.device_text(device, *part, file),
+            Dir::Vhost => Ok(self.made_on("TCM_VHOST fabric module v0.1", "")),
+            Dir::Target(_, TargetPart::Param) => Ok("-1\n".to_owned()),
+            Dir::Tpg(wwn, tag, TpgPart::Whole) => {
+                self.nexus(wwn, *tag).map(|nexus| format!("{nexus}\n")).ok_or(Errno::NODEV)
+            }
+            Dir::Tpg(_, _, TpgPart::Attrib) => Ok("0\n".to_owned()),
+            Dir::Lun(place, LunPart::Whole) => self.lun(place, file),
+            Dir::Lun(place, part) => self.lun_statistics(place, *part, file),
+            Dir::Acl(wwn, tag, AclPart::Whole) => {
+                self.nexus(wwn, *tag).map(|nexus| session::info(nexus, *tag)).ok_or(Errno::NOENT)
+            }
+            Dir::Acl(_, _, AclPart::Auth) | Dir::AclLun(..) => Ok("0\n".to_owned()),
+            Dir::Iscsi if file == "lio_version" => Ok("Datera Inc. iSCSI Target v4.1.0\n".to_owned()),
+            Dir::Iscsi => Ok("\n".to_owned()),
+            Dir::IscsiAuth => {
+                let number = file == "authenticate_target" || file == "enforce_discovery_auth";
+                Ok(if number { "0\n" } else { "NULL\n" }.to_owned())
+            }
+            _ => Err(Errno::NOENT),
+        }
+    }
+
+    fn top(&self, file: &str) -> String {
+        match file {
+            "dbroot" => format!("{}\n", self.staged.dbroot.as_deref().unwrap_or(DBROOT)),
+            _ => self.made_on("Target Engine Core ConfigFS Infrastructure v5.0", " "),
+        }
+    }
+
+    /// LIO's line about itself; vhost's has no space before the last part.
+    fn made_on(&self, what: &str, space: &str) -> String {
+        format!("{what} on Linux/{}{space}on {}\n", self.host.machine, self.host.release)
+    }
+
+    fn lun(&self, place: &Place, file: &str) -> Result<String, Errno> {
+        self.link_name(&Dir::Lun(place.clone(), LunPart::Whole)).ok_or(Errno::NODEV)?;
+        Ok(if file == "alua_tg_pt_gp" { TG_PT_GP } else { "0\n" }.to_owned())
+    }
+}
+
+/// What the default ALUA group says in a file, but for its members.
+fn alua_group(file: &str) -> String {
+    let row = ALUA_GROUP.iter().find(|(name, ..)| *name == file);
+    row.map_or_else(String::new, |(_, _, text, _)| format!("{text}\n"))
+}

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Looking and listing: which places there are now.
+//!
+//! Above: `fuse`, and whoever wants to see the tree without mounting it.
+//! Below: `node` (the places), `staged` (what is only here), `text` (what files say).
+//! Never here: a change.
+
+use crate::daemon::{Daemon, Denied, Live};
+use crate::node::{AclPart, Device, DevicePart, Dir, Hba, LunPart, Node, TargetPart, TpgPart};
+use crate::node::{parse_lun, parse_tpg, parse_wwn};
+use crate::staged::Staged;
+use model::{BackstoreName, Lun, Place, TpgTag, Wwn};
+use rustix::io::Errno;
+use std::cell::OnceCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What the host calls itself, for the lines that say on what the target runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Such as `x86_64`.
+    pub machine: String,
+    /// Such as `6.1.0-56-amd64`.
+    pub release: String,
+}
+
+impl Host {
+    /// This host.
+    #[must_use]
+    pub fn this() -> Self {
+        let uname = rustix::system::uname();
+        Self {
+            machine: uname.machine().to_string_lossy().into_owned(),
+            release: uname.release().to_string_lossy().into_owned(),
+        }
+    }
+}
+
+/// What something in the tree is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A file with this mode.
+    File(u16),
+    /// A symbolic link.
+    Link,
+}
+
+/// LIO's tree over a daemon.
+pub struct Tree {
+    pub(crate) daemon: Arc<dyn Daemon>,
+    pub(crate) host: Host,
+    staged: Mutex<Staged>,
+}
+
+impl std::fmt::Debug for Tree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tree").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// The tree as it is while this is held.
+pub(crate) struct View<'a> {
+    pub(crate) staged: &'a Staged,
+    pub(crate) host: &'a Host,
+    daemon: &'a dyn Daemon,
+    live: OnceCell<Live>,
+}
+
+impl Tree {
+    /// The tree over this daemon, on this host.
+    #[must_use]
+    pub fn new(daemon: Arc<dyn Daemon>, host: Host) -> Self {
+        Self { daemon, host, staged: Mutex::default() }
+    }
+
+    /// What is staged, abreast of the configuration.
+    pub(crate) fn staged(&self) -> MutexGuard<'_, Staged> {
+        let mut staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
+        staged.see(self.daemon.model());
+        staged
+    }
+
+    /// Looks at the tree.
+    pub(crate) fn view<R>(&self, look: impl FnOnce(&View<'_>) -> R) -> R {
+        let staged = self.staged();
+        look(&View { staged: &staged, host: &self.host, daemon: &*self.daemon, live: OnceCell::new() })
+    }
+
+    /// Writes a line to the log for whoever finds an errno too short.
+    pub(crate) fn tell(&self, what: &str, denied: &Denied) {
+        tracing::info!("configfs: cannot {what}: {denied}");
+    }
+
+    /// Where a path leads, without following links.
+    pub(crate) fn walk(&self, path: &str) -> Option<Node> {
+        self.view(|view| {
+            let mut at = Node::Dir(Dir::Root);
+            for name in path.split('/').filter(|name| !name.is_empty()) {
+                let Node::Dir(dir) = &at else { return None };
+                at = view.child(dir, name)?;
+            }
+            Some(at)
+        })
+    }
+
+    /// What is at a path below the root, such as `target/core`.
+    #[must_use]
+    pub fn kind(&self, path: &str) -> Option<Kind> {
+        self.walk(path).map(|node| match node {
+            Node::Dir(_) => Kind::Directory,
+            Node::File(dir, name) => Kind::File(dir.mode(name)),
+            Node::Link(..) => Kind::Link,
+        })
+    }
+
+    /// The names in a directory, sorted.
+    ///
+    /// # Errors
+    /// ENOENT or ENOTDIR.
+    pub fn list(&self, path: &str) -> Result<Vec<String>, Errno> {
+        match self.walk(path).ok_or(Errno::NOENT)? {
+            Node::Dir(dir) => {
+                let mut names: Vec<String> =
+                    self.view(|view| view.children(&dir)).into_iter().map(|(name, _)| name).collect();
+                names.sort_unstable();
+                Ok(names)
+            }
+            Node::File(..) | Node::Link(..) => Err(Errno::NOTDIR),
+        }
+    }
+
+    /// What a file says, or where a link leads.
+    ///
+    /// # Errors
+    /// ENOENT, EISDIR, or what the kernel says where a file cannot be read now.
+    pub fn read(&self, path: &str) -> Result<String, Errno> {
+        match self.walk(path).ok_or(Errno::NOENT)? {
+            Node::Dir(_) => Err(Errno::ISDIR),
+            Node::File(dir, _) if dir.mode(file_name(path)) & 0o444 == 0 => Err(Errno::ACCESS),
+            Node::File(dir, name) => self.view(|view| view.text(&dir, name)),
+            Node::Link(dir, name) => self.view(|view| view.link(&dir, &name)).ok_or(Errno::NOENT),
+        }
+    }
+
+    /// Writes to a file.
+    ///
+    /// # Errors
+    /// Those of the kernel; then nothing has changed.
+    pub fn write(&self, path: &str, text: &str) -> Result<(), Errno> {
+        match self.walk(path).ok_or(Errno::NOENT)? {
+            Node::Dir(_) => Err(Errno::ISDIR),
+            Node::Link(..) => Err(Errno::INVAL),
+            Node::File(dir, name) if dir.mode(name) & 0o222 == 0 => Err(Errno::ACCESS),
+            Node::File(dir, name) => self.store(&dir, name, text),
+        }
+    }
+
+    fn parent<'p>(&self, path: &'p str) -> Result<(Dir, &'p str), Errno> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        match self.walk(parent).ok_or(Errno::NOENT)? {
+            Node::Dir(dir) => Ok((dir, name)),
+            Node::File(..) | Node::Link(..) => Err(Errno::NOTDIR),
+        }
+    }
+
+    /// Makes a directory.
+    ///
+    /// # Errors
+    /// Those of the kernel; then nothing has changed.
+    pub fn mkdir(&self, path: &str) -> Result<(), Errno> {
+        let (dir, name) = self.parent(path)?;
+        self.make_dir(&dir, name).map(drop)
+    }
+
+    /// Removes a directory.
+    ///
+    /// # Errors
+    /// Those of the kernel; then nothing has changed.
+    pub fn rmdir(&self, path: &str) -> Result<(), Errno> {
+        let (dir, name) = self.parent(path)?;
+        self.remove_dir(&dir, name)
+    }
+
+    /// Makes a symbolic link at `path` that says `to`.
+    ///
+    /// # Errors
+    /// Those of the kernel; then nothing has changed.
+    pub fn symlink(&self, to: &str, path: &str) -> Result<(), Errno> {
+        let (dir, name) = self.parent(path)?;
+        self.make_link(&dir, name, to).map(drop)
+    }
+
+    /// Removes a symbolic link.
+    ///
+    /// # Errors
+    /// Those of the kernel; then nothing has changed.
+    pub fn unlink(&self, path: &str) -> Result<(), Errno> {
+        let (dir, name) = self.parent(path)?;
+        self.remove_link(&dir, name)
+    }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+impl View<'_> {
+    pub(crate) fn live(&self) -> &Live {
+        self.live.get_or_init(|| self.daemon.live())
+    }
+
+    /// Whether a guest is connected to a target now.
+    pub(crate) fn connected(&self, wwn: &Wwn) -> bool {
+        self.live().targets.get(wwn).is_some_and(|target| target.connected)
+    }
+
+    /// Whether a directory is still there.
+    pub(crate) fn has(&self, dir: &Dir) -> bool {
+        let staged = self.staged;
+        match dir {
+            Dir::Root | Dir::Top | Dir::Core | Dir::CoreAlua | Dir::LuGroups | Dir::LuGroup => true,
+            Dir::Hba(hba) => staged.hbas.contains_key(hba),
+            Dir::Device(device, _) => self.has_device(device),
+            Dir::Vhost | Dir::DiscoveryAuth => staged.vhost,
+            Dir::Target(wwn, _) => staged.model.targets().contains_key(wwn),
+            Dir::Tpg(wwn, tag, _) => staged.has_tpg(wwn, *tag),
+            Dir::Lun(place, _) => self.has_lun(place),
+            Dir::Acl(wwn, tag, _) => self.nexus(wwn, *tag).is_some() && self.connected(wwn),
+            Dir::AclLun(place, _) => staged.mapped.contains_key(place) && self.connected(&place.wwn),
+            Dir::Iscsi | Dir::IscsiAuth => staged.iscsi,
+        }
+    }
+
+    fn has_device(&self, device: &Device) -> bool {
+        self.staged.devices.contains_key(device) || self.staged.configured(device).is_some()
+    }
+
+    fn has_lun(&self, place: &Place) -> bool {
+        self.staged.luns.contains_key(place) || self.mapping(place).is_some()
+    }
+
+    pub(crate) fn mapping(&self, place: &Place) -> Option<&model::LunMapping> {
+        self.staged.model.tpg(&place.wwn, place.tag).ok()?.luns.get(&place.lun)
+    }
+
+    /// The name of the guest's side of a target port group.
+    pub(crate) fn nexus(&self, wwn: &Wwn, tag: TpgTag) -> Option<&Wwn> {
+        self.staged.model.tpg(wwn, tag).ok().map(|tpg| &tpg.nexus)
+    }
+
+    /// What a directory has under a name.
+    pub(crate) fn child(&self, dir: &Dir, name: &str) -> Option<Node> {
+        if !self.has(dir) {
+            return None;
+        }
+        if let Some(file) = dir.file(name) {
+            return Some(Node::File(dir.clone(), file));
+        }
+        if let Some(group) = dir.group(name) {
+            return Some(Node::Dir(group));
+        }
+        let made = match dir {
+            Dir::Top => match name {
+                "vhost" => Dir::Vhost,
+                "iscsi" => Dir::Iscsi,
+                _ => return None,
+            },
+            Dir::Core => Dir::Hba(Hba::parse(name)?),
+            Dir::Hba(hba) => {
+                let device = Device { hba: *hba, name: BackstoreName::parse(name).ok()? };
+                Dir::Device(device, DevicePart::Whole)
+            }
+            Dir::Vhost => Dir::Target(parse_wwn(name)?, TargetPart::Whole),
+            Dir::Target(wwn, TargetPart::Whole) => Dir::Tpg(wwn.clone(), parse_tpg(name)?, TpgPart::Whole),
+            Dir::Tpg(wwn, tag, TpgPart::Luns) => Dir::Lun(lun_at(wwn, *tag, name)?, LunPart::Whole),
+            Dir::Tpg(wwn, tag, TpgPart::Acls) => {
+                let session = self.nexus(wwn, *tag).is_some_and(|nexus| nexus.as_str() == name);
+                return (session && self.connected(wwn))
+                    .then(|| Node::Dir(Dir::Acl(wwn.clone(), *tag, AclPart::Whole)));
+            }
+            Dir::Acl(wwn, tag, AclPart::Whole) => Dir::AclLun(lun_at(wwn, *tag, name)?, false),
+            Dir::Lun(_, LunPart::Whole) | Dir::AclLun(_, false) => {
+                let there = self.link_name(dir).is_some_and(|link| link == name);
+                return there.then(|| Node::Link(dir.clone(), name.to_owned()));
+            }
+            _ => return None,
+        };
+        self.has(&made).then_some(Node::Dir(made))
+    }
+
+    /// All that a directory has.
+    pub(crate) fn children(&self, dir: &Dir) -> Vec<(String, Node)> {
+        if !self.has(dir) {
+            return Vec::new();
+        }
+        let files = dir.files().iter().map(|(name, _)| ((*name).to_owned(), Node::File(dir.clone(), name)));
+        let groups = dir
+            .groups()
+            .iter()
+            .filter_map(|name| dir.group(name).map(|group| ((*name).to_owned(), Node::Dir(group))));
+        let mut all: Vec<(String, Node)> = files.chain(groups).collect();
+        all.extend(self.made(dir).into_iter().map(|(name, dir)| (name, Node::Dir(dir))));
+        if let Some(link) = self.link_name(dir) {
+            all.push((link.to_owned(), Node::Link(dir.clone(), link.to_owned())));
+        }
+        all
+    }
+
+    /// How many directories a directory has.
+    pub(crate) fn directories(&self, dir: &Dir) -> usize {
+        dir.groups().len() + self.made(dir).len()
+    }
+
+    /// The directories in it that somebody made.
+    pub(crate) fn made(&self, dir: &Dir) -> Vec<(String, Dir)> {
+        let staged = self.staged;
+        match dir {
+            Dir::Top => [("vhost", Dir::Vhost), ("iscsi", Dir::Iscsi)]
+                .into_iter()
+                .filter(|(_, dir)| self.has(dir))
+                .map(|(name, dir)| (name.to_owned(), dir))
+                .collect(),
+            Dir::Core => staged.hbas.keys().map(|hba| (hba.to_string(), Dir::Hba(*hba))).collect(),
+            Dir::Hba(hba) => {
+                let configured = staged.hbas.get(hba).into_iter().flat_map(|info| &info.configured);
+                let names = configured.chain(staged.unconfigured_of(*hba));
+                let device = |name: &BackstoreName| Device { hba: *hba, name: name.clone() };
+                names.map(|name| (name.to_string(), Dir::Device(device(name), DevicePart::Whole))).collect()
+            }
+            Dir::Vhost => {
+                let targets = staged.model.targets().keys();
+                targets.map(|wwn| (wwn.to_string(), Dir::Target(wwn.clone(), TargetPart::Whole))).collect()
+            }
+            Dir::Target(wwn, TargetPart::Whole) => {
+                let known =
+                    staged.model.target(wwn).into_iter().flat_map(|target| target.tpgs.keys().copied());
+                let only_here = staged.tpgs.iter().filter(|(of, _)| of == wwn).map(|(_, tag)| *tag);
+                let tpg = |tag: TpgTag| (format!("tpgt_{tag}"), Dir::Tpg(wwn.clone(), tag, TpgPart::Whole));
+                known.chain(only_here).map(tpg).collect()
+            }
+            Dir::Tpg(wwn, tag, TpgPart::Luns) => {
+                let known = staged.model.tpg(wwn, *tag).into_iter().flat_map(|tpg| tpg.luns.keys().copied());
+                let only_here = staged.luns_of(wwn, *tag).map(|(lun, _)| lun);
+                let all = known.chain(only_here);
+                all.map(|lun| (format!("lun_{lun}"), Dir::Lun(at(wwn, *tag, lun), LunPart::Whole))).collect()
+            }
+            Dir::Tpg(wwn, tag, TpgPart::Acls) => {
+                let nexus = self.nexus(wwn, *tag).filter(|_| self.connected(wwn));
+                let acl = |nexus: &Wwn| (nexus.to_string(), Dir::Acl(wwn.clone(), *tag, AclPart::Whole));
+                nexus.map(acl).into_iter().collect()
+            }
+            Dir::Acl(wwn, tag, AclPart::Whole) => {
+                let mapped = staged.mapped.keys().filter(|place| place.tag == *tag && place.wwn == *wwn);
+                mapped
+                    .map(|place| (format!("lun_{}", place.lun), Dir::AclLun(place.clone(), false)))
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The name of the link in a directory, if there is one.
+    pub(crate) fn link_name(&self, dir: &Dir) -> Option<&str> {
+        match dir {
+            Dir::Lun(place, LunPart::Whole) => match self.staged.luns.get(place) {
+                Some(link) => link.as_ref().map(|link| link.alias.as_str()),
+                None => self.mapping(place).map(|mapping| mapping.alias.as_str()),
+            },
+            Dir::AclLun(place, false) => self.staged.mapped.get(place)?.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Where a link leads, as LIO writes it: relative, so that it holds wherever the tree is mounted.
+    pub(crate) fn link(&self, dir: &Dir, name: &str) -> Option<String> {
+        if self.link_name(dir)? != name {
+            return None;
+        }
+        match dir {
+            Dir::AclLun(place, _) => {
+                let Place { wwn, tag, lun } = place;
+                Some(format!("../../../../../../../target/vhost/{wwn}/tpgt_{tag}/lun/lun_{lun}"))
+            }
+            Dir::Lun(place, _) => {
+                let staged = self.staged.luns.get(place).and_then(Option::as_ref).map(|link| &link.backstore);
+                let id = staged.or_else(|| self.mapping(place).map(|mapping| &mapping.backstore))?;
+                let home = self.staged.homes.get(id)?;
+                Some(format!("../../../../../../target/core/{}/{}", home.hba, id.name))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn at(wwn: &Wwn, tag: TpgTag, lun: Lun) -> Place {
+    Place { wwn: wwn.clone(), tag, lun }
+}
+
+fn lun_at(wwn: &Wwn, tag: TpgTag, name: &str) -> Option<Place> {
+    Some(at(wwn, tag, parse_lun(name)?))
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What LIO refuses is refused with the same errno, twice in a row too, and nothing changes.
+//!
+//! Above: nothing.  Below: the tree over a daemon without guests.
+
+mod common;
+
+use common::{dump, furnish, tree};
+use configfs::Tree;
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+
+const TPG: &str = "target/vhost/naa.5001405aabbccdd0/tpgt_1";
+
+fn whole(tree: &Tree) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    dump(tree, "target", &mut all);
+    all.retain(|path, _| !path.ends_with("creation_time"));
+    all
+}
+
+/// Refused twice, and nothing is different.
+fn check_refused(tree: &Tree, what: &str, errno: Errno, ask: impl Fn() -> Result<(), Errno>) {
+    let before = whole(tree);
+    assert_eq!(ask(), Err(errno), "{what}");
+    assert_eq!(ask(), Err(errno), "{what}, again");
+    assert_eq!(whole(tree), before, "{what}");
+}
+
+#[test]
+fn writes_that_lio_refuses_are_refused_with_its_errno() {
+    let (_plane, tree) = tree();
+    furnish(&tree);
+    let disk = "target/core/fileio_0/disk0";
+    for (text, path, errno) in [
+        ("1", format!("{disk}/enable"), Errno::EXIST),
+        ("0", format!("{disk}/enable"), Errno::INVAL),
+        ("4096", format!("{disk}/attrib/block_size"), Errno::INVAL),
+        ("2", format!("{disk}/attrib/emulate_tpu"), Errno::INVAL),
+        ("99", format!("{disk}/attrib/emulate_ua_intlck_ctrl"), Errno::INVAL),
+        ("xyz", format!("{disk}/attrib/emulate_3pc"), Errno::INVAL),
+        ("256", format!("{disk}/attrib/queue_depth"), Errno::INVAL),
+        ("128", format!("{disk}/attrib/optimal_sectors"), Errno::INVAL),
+        ("newserial", format!("{disk}/wwn/vpd_unit_serial"), Errno::INVAL),
+        ("ABCDEFGHI", format!("{disk}/wwn/vendor_id"), Errno::OVERFLOW),
+        ("MYVEND", format!("{disk}/wwn/vendor_id"), Errno::INVAL),
+        ("a product that is long", format!("{disk}/wwn/product_id"), Errno::OVERFLOW),
+        ("12345", format!("{disk}/wwn/revision"), Errno::OVERFLOW),
+        ("foo", format!("{TPG}/nexus"), Errno::INVAL),
+        ("NULL", format!("{TPG}/nexus"), Errno::BUSY),
+        ("naa.5001405aabbccdd1", format!("{TPG}/nexus"), Errno::EXIST),
+        ("2", format!("{TPG}/attrib/fabric_prot_type"), Errno::INVAL),
+        ("5", format!("{disk}/alua/default_tg_pt_gp/alua_access_state"), Errno::INVAL),
+        ("bogus", format!("{TPG}/lun/lun_0/alua_tg_pt_gp"), Errno::NODEV),
+        ("1", format!("{disk}/attrib/hw_block_size"), Errno::ACCESS),
+        ("1", "target/core/fileio_0/hba_mode".to_owned(), Errno::INVAL),
+        ("udev_path=/dev/other", "target/core/iblock_0/disk1/control".to_owned(), Errno::EXIST),
+    ] {
+        check_refused(&tree, &format!("{text} -> {path}"), errno, || tree.write(&path, text));
+    }
+}
+
+#[test]
+fn directories_that_lio_refuses_are_refused_with_its_errno() {
+    let (_plane, tree) = tree();
+    furnish(&tree);
+    for (path, errno) in [
+        ("target/vhost/bogus.123", Errno::INVAL),
+        ("target/vhost/naa.5001405aabbccdd0", Errno::EXIST),
+        ("target/vhost/naa.5001405aabbccdd0/tpgt_x", Errno::INVAL),
+        ("target/vhost/naa.5001405aabbccdd0/tpgt_70000", Errno::INVAL),
+        ("target/vhost/naa.5001405aabbccdd0/tpgt_1/lun/foo", Errno::INVAL),
+        ("target/vhost/naa.5001405aabbccdd0/tpgt_1/np/x", Errno::NOSYS),
+        ("target/core/bogus_0", Errno::INVAL),
+        ("target/core/fileio_x", Errno::INVAL),
+        ("target/core/fileio_0/disk0", Errno::EXIST),
+        ("target/core/fileio_0/disk0/attrib/x", Errno::PERM),
+        ("target/loopback", Errno::INVAL),
+        ("nothing", Errno::PERM),
+        // What there is none of.
+        ("target/core/alua/lu_gps/mylu", Errno::OPNOTSUPP),
+        ("target/core/fileio_0/disk0/alua/standby", Errno::OPNOTSUPP),
+        ("target/vhost/naa.5001405aabbccdd0/tpgt_1/acls/naa.5001405aabbccdd1", Errno::OPNOTSUPP),
+    ] {
+        check_refused(&tree, &format!("mkdir {path}"), errno, || tree.mkdir(path));
+    }
+    for (path, errno) in [
+        ("target/core/fileio_0/disk0", Errno::BUSY),
+        ("target/core/fileio_0", Errno::NOTEMPTY),
+        ("target/vhost/naa.5001405aabbccdd0/tpgt_1/lun/lun_0", Errno::NOTEMPTY),
+        ("target/vhost/naa.5001405aabbccdd0/tpgt_1", Errno::NOTEMPTY),
+        ("target/vhost/naa.5001405aabbccdd0", Errno::NOTEMPTY),
+        ("target/vhost", Errno::NOTEMPTY),
+        ("target/core", Errno::PERM),
+        ("target/core/fileio_0/disk0/attrib", Errno::PERM),
+        ("target/nothing", Errno::NOENT),
+    ] {
+        check_refused(&tree, &format!("rmdir {path}"), errno, || tree.rmdir(path));
+    }
+}
+
+#[test]
+fn links_that_lio_refuses_are_refused_with_its_errno() {
+    let (_plane, tree) = tree();
+    furnish(&tree);
+    tree.mkdir("target/core/fileio_0/raw").unwrap();
+    tree.mkdir(&format!("{TPG}/lun/lun_7")).unwrap();
+    let lun = format!("{TPG}/lun/lun_7");
+    for (to, path, errno) in [
+        ("/target/core/fileio_0/raw", format!("{lun}/x"), Errno::NODEV),
+        ("/target/core/fileio_0/none", format!("{lun}/x"), Errno::NOENT),
+        ("/target/core/fileio_9/disk0", format!("{lun}/x"), Errno::NOENT),
+        ("/target/core/fileio_0", format!("{lun}/x"), Errno::FAULT),
+        ("/target/core/fileio_0/disk0/attrib", format!("{lun}/x"), Errno::FAULT),
+        ("/tmp/x", format!("{lun}/x"), Errno::PERM),
+        ("/target/core/fileio_0/disk0", format!("{TPG}/lun/lun_0/x"), Errno::EXIST),
+        ("/target/core/fileio_0/disk0", format!("{TPG}/lun/x"), Errno::PERM),
+    ] {
+        check_refused(&tree, &format!("ln -s {to} {path}"), errno, || tree.symlink(to, &path));
+    }
+    let nexus = format!("{TPG}/nexus");
+    check_refused(&tree, "rm nexus", Errno::PERM, || tree.unlink(&nexus));
+}
+
+#[test]
+fn what_cannot_be_opened_is_refused_in_the_kernels_word_and_stays_staged() {
+    let (plane, tree) = tree();
+    tree.mkdir("target/core/fileio_0").unwrap();
+    tree.mkdir("target/core/fileio_0/a").unwrap();
+    let enable = "target/core/fileio_0/a/enable";
+    tree.write("target/core/fileio_0/a/control", "fd_dev_size=1").unwrap();
+    check_refused(&tree, "enable without a path", Errno::INVAL, || tree.write(enable, "1"));
+    tree.write("target/core/fileio_0/a/control", "bogus=1").unwrap();
+    tree.write("target/core/fileio_0/a/control", "fd_dev_name=/gone").unwrap();
+    *plane.missing.lock().unwrap() = true;
+    check_refused(&tree, "enable what is not there", Errno::NOENT, || tree.write(enable, "1"));
+    *plane.missing.lock().unwrap() = false;
+    tree.write(enable, "1").unwrap();
+    assert_eq!(tree.read(enable).unwrap(), "1\n");
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The tree is the one that was recorded on Linux 6.1, but for what is listed here.
+//!
+//! Above: nothing.  Below: the tree over a daemon without guests; `lio/` has the recordings.
+
+mod common;
+
+use common::{dump, furnish, recorded, tree};
+use std::collections::BTreeMap;
+
+const FRESH: &str = include_str!("lio/fresh-6.1.txt");
+const UNCONFIGURED: &str = include_str!("lio/unconfigured-6.1.txt");
+const TREE: &str = include_str!("lio/tree-6.1.txt");
+
+/// How what is there differs from what was recorded, one line a path.
+fn differences(recorded: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (path, said) in recorded {
+        match is.get(path) {
+            None => lines.push(format!("{path}: not there")),
+            Some(says) if says.trim_end() != said => {
+                lines.push(format!("{path}: {says:?}, and LIO {said:?}"))
+            }
+            Some(_) => {}
+        }
+    }
+    lines.extend(is.keys().filter(|path| !recorded.contains_key(*path)).map(|path| format!("{path}: more")));
+    lines
+}
+
+#[test]
+fn a_fresh_tree_is_lios() {
+    let (_plane, tree) = tree();
+    let mut is = BTreeMap::new();
+    dump(&tree, "target", &mut is);
+    assert_eq!(differences(&recorded(FRESH), &is), Vec::<String>::new());
+}
+
+/// What a new backstore says of what is not built, and the age of one that was not made.
+const UNBUILT: [(&str, &str); 6] = [
+    ("attrib/emulate_3pc", "F 644 = 0"),
+    ("attrib/emulate_caw", "F 644 = 0"),
+    ("attrib/emulate_pr", "F 644 = 0"),
+    ("pr/res_aptpl_active", "F 444 = "),
+    ("pr/res_aptpl_metadata", "F 644 = "),
+    ("statistics/scsi_lu/creation_time", "F 444 = 0"),
+];
+const DISABLED: [&str; 2] = ["pr/res_holder", "pr/res_type"];
+
+#[test]
+fn an_unconfigured_backstore_is_lios_but_for_what_is_not_built() {
+    let (_plane, tree) = tree();
+    tree.mkdir("target/core/fileio_0").unwrap();
+    tree.mkdir("target/core/fileio_0/disk0").unwrap();
+    let mut is = BTreeMap::new();
+    dump(&tree, "target/core/fileio_0", &mut is);
+    let mut lio = recorded(UNCONFIGURED);
+    let device = "target/core/fileio_0/disk0";
+    for (path, says) in UNBUILT {
+        lio.insert(format!("{device}/{path}"), says.trim_end().to_owned());
+    }
+    for path in DISABLED {
+        lio.insert(format!("{device}/{path}"), "F 444 = SPC_RESERVATIONS_DISABLED".to_owned());
+    }
+    assert_eq!(differences(&lio, &is), Vec::<String>::new());
+}
+
+/// Files that differ in a configured tree, by the end of their path, and why.
+const DIFFER: &[(&str, &str)] = &[
+    ("attrib/emulate_3pc", "not built"),
+    ("attrib/emulate_caw", "not built"),
+    ("attrib/emulate_pr", "not built"),
+    ("attrib/max_unmap_block_desc_count", "not built"),
+    ("attrib/max_unmap_lba_count", "not built"),
+    ("attrib/max_write_same_len", "not built"),
+    ("attrib/unmap_granularity", "not built"),
+    ("attrib/hw_max_sectors", "8 MiB, whatever the medium"),
+    ("attrib/optimal_sectors", "8 MiB, whatever the medium"),
+    ("attrib/hw_queue_depth", "128, whatever the medium"),
+    ("attrib/queue_depth", "128, whatever the medium"),
+    ("pr/res_aptpl_active", "no reservations"),
+    ("pr/res_aptpl_metadata", "no reservations"),
+    ("pr/res_holder", "no reservations"),
+    ("pr/res_type", "no reservations"),
+    ("/info", "8 MiB, and another device"),
+    ("creation_time", "an age"),
+    ("full_stat", "not counted"),
+    ("hs_num_cmds", "not counted"),
+    ("num_cmds", "not counted"),
+    ("read_mbytes", "not counted"),
+    ("write_mbytes", "not counted"),
+    ("resets", "not counted"),
+    ("aborts_complete", "not counted"),
+    ("aborts_no_task", "not counted"),
+    ("busy_count", "not counted"),
+    ("in_cmds", "not counted"),
+    ("hs_in_cmds", "not counted"),
+];
+
+#[test]
+fn a_configured_tree_has_every_path_and_mode_of_lios_and_its_texts_but_for_what_is_listed() {
+    let (_plane, tree) = tree();
+    furnish(&tree);
+    let mut is = BTreeMap::new();
+    dump(&tree, "target", &mut is);
+    let mut lio = recorded(TREE);
+    // Groups that somebody made there, which there is no way to make here.
+    lio.retain(|path, _| !path.contains("/alua/standby") && !path.contains("/lu_gps/mylu"));
+    let mode = |said: &str| said.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    for (path, said) in &mut lio {
+        if let Some(is) = is.get(path)
+            && DIFFER.iter().any(|(end, _)| path.ends_with(end))
+        {
+            assert_eq!(mode(said), mode(is), "{path}");
+            is.trim_end().clone_into(said);
+        }
+    }
+    assert_eq!(differences(&lio, &is), Vec::<String>::new());
+}
+
+#[test]
+fn info_of_a_device_is_that_of_the_page_but_for_the_longest_transfer() {
+    let (_plane, tree) = tree();
+    let path = "/dev/disk/by-id/dm-uuid-mpath-36005076306ffc7630000000000002000";
+    tree.mkdir("target/core/iblock_0").unwrap();
+    tree.mkdir("target/core/iblock_0/disk0").unwrap();
+    tree.write("target/core/iblock_0/disk0/control", &format!("udev_path={path}")).unwrap();
+    tree.write("target/core/iblock_0/disk0/enable", "1").unwrap();
+    assert_eq!(
+        tree.read("target/core/iblock_0/disk0/info").unwrap(),
+        "Status: DEACTIVATED  Max Queue Depth: 0  SectorSize: 512  HwMaxSectors: 16384\n        \
+         iBlock device: dm-0  UDEV PATH: /dev/disk/by-id/dm-uuid-mpath-36005076306ffc7630000000000002000  readonly: 0\n        \
+         Major: 252 Minor: 0  CLAIMED: IBLOCK\n"
+    );
+}
+
+#[test]
+fn info_of_files_and_ramdisks_is_lios() {
+    let (_plane, tree) = tree();
+    furnish(&tree);
+    assert_eq!(
+        tree.read("target/core/fileio_0/disk0/info").unwrap(),
+        "Status: ACTIVATED  Max Queue Depth: 0  SectorSize: 512  HwMaxSectors: 16384\n        \
+         TCM FILEIO ID: 0        File: /tmp/d.img  Size: 16777216  Mode: Buffered-WCE Async: 0\n"
+    );
+    assert_eq!(
+        tree.read("target/core/rd_mcp_0/ram0/info").unwrap(),
+        "Status: ACTIVATED  Max Queue Depth: 0  SectorSize: 512  HwMaxSectors: 16384\n        \
+         TCM RamDisk ID: 0  RamDisk Makeup: rd_mcp\n        \
+         PAGES/PAGE_SIZE: 2048*4096  SG_table_count: 2  nullio: 0 dummy: 0\n"
+    );
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What is not whole is seen only here; what is whole is a change, and what another door changes shows.
+//!
+//! Above: nothing.  Below: the tree over a daemon without guests.
+
+mod common;
+
+use common::{furnish, tree};
+use model::{Backstore, BackstoreName, Change, Medium, UnitSerial};
+use rustix::io::Errno;
+
+const TARGET: &str = "target/vhost/naa.5001405aabbccdd0";
+
+fn ramdisk(name: &str) -> Change {
+    let serial = UnitSerial::parse("s").unwrap();
+    let medium = Medium::ramdisk(4096, false).unwrap();
+    Change::CreateBackstore(Backstore::new(BackstoreName::parse(name).unwrap(), serial, medium).unwrap())
+}
+
+#[test]
+fn a_backstore_is_a_change_from_enable_on() {
+    let (plane, tree) = tree();
+    let disk = "target/core/rd_mcp_3/r0";
+    tree.mkdir("target/core/rd_mcp_3").unwrap();
+    tree.mkdir(disk).unwrap();
+    tree.write(&format!("{disk}/control"), "rd_pages=16").unwrap();
+    tree.write(&format!("{disk}/attrib/emulate_write_cache"), "1").unwrap();
+    assert_eq!(plane.asked(), Vec::<Vec<String>>::new());
+    tree.write(&format!("{disk}/enable"), "1\n").unwrap();
+    tree.write(&format!("{disk}/attrib/emulate_model_alias"), "1").unwrap();
+    tree.write(&format!("{disk}/wwn/vpd_unit_serial"), "s1\n").unwrap();
+    assert_eq!(
+        plane.asked(),
+        [
+            ["create storage object ramdisk/r0"],
+            ["set emulate_model_alias=1 on storage object ramdisk/r0"],
+            ["set serial number s1 on storage object ramdisk/r0"],
+        ]
+    );
+    assert_eq!(tree.read(&format!("{disk}/attrib/emulate_write_cache")).unwrap(), "1\n");
+    assert_eq!(tree.read(&format!("{disk}/wwn/product_id")).unwrap(), "r0\n");
+}
+
+#[test]
+fn a_backstore_that_was_given_no_serial_number_has_one() {
+    let (_plane, tree) = tree();
+    tree.mkdir("target/core/rd_mcp_0").unwrap();
+    tree.mkdir("target/core/rd_mcp_0/r0").unwrap();
+    let serial = "target/core/rd_mcp_0/r0/wwn/vpd_unit_serial";
+    assert_eq!(tree.read(serial).unwrap(), "T10 VPD Unit Serial Number: \n");
+    tree.write("target/core/rd_mcp_0/r0/control", "rd_pages=1").unwrap();
+    tree.write("target/core/rd_mcp_0/r0/enable", "1").unwrap();
+    assert_eq!(tree.read(serial).unwrap().len(), "T10 VPD Unit Serial Number: ".len() + 36 + 1);
+}
+
+#[test]
+fn a_target_port_group_is_one_change_with_its_luns_once_it_has_a_nexus() {
+    let (plane, tree) = tree();
+    plane.set(ramdisk("r0"));
+    tree.mkdir("target/vhost").unwrap();
+    tree.mkdir(TARGET).unwrap();
+    tree.mkdir(&format!("{TARGET}/tpgt_1")).unwrap();
+    assert_eq!(tree.read(&format!("{TARGET}/tpgt_1/nexus")), Err(Errno::NODEV));
+    tree.mkdir(&format!("{TARGET}/tpgt_1/lun/lun_0")).unwrap();
+    let link = format!("{TARGET}/tpgt_1/lun/lun_0/v");
+    tree.symlink("../../target/core/rd_mcp_0/r0", &link).unwrap();
+    assert_eq!(tree.read(&link).unwrap(), "../../../../../../target/core/rd_mcp_0/r0");
+    assert_eq!(tree.rmdir("target/core/rd_mcp_0/r0"), Err(Errno::BUSY));
+    assert_eq!(plane.asked(), [["create target naa.5001405aabbccdd0"]]);
+    tree.write(&format!("{TARGET}/tpgt_1/nexus"), "naa.5001405aabbccdd1").unwrap();
+    assert_eq!(
+        plane.asked(),
+        [["create TPG naa.5001405aabbccdd0/tpg1", "map ramdisk/r0 to LUN naa.5001405aabbccdd0/tpg1/lun0"]]
+    );
+    assert_eq!(tree.read(&link).unwrap(), "../../../../../../target/core/rd_mcp_0/r0");
+}
+
+#[test]
+fn everything_goes_the_way_it_came() {
+    let (plane, tree) = tree();
+    furnish(&tree);
+    plane.asked();
+    for (lun, link) in [(0, "virtual_scsi_port"), (1, "virtual_scsi_port"), (2, "v")] {
+        tree.unlink(&format!("{TARGET}/tpgt_1/lun/lun_{lun}/{link}")).unwrap();
+        tree.rmdir(&format!("{TARGET}/tpgt_1/lun/lun_{lun}")).unwrap();
+    }
+    tree.write(&format!("{TARGET}/tpgt_1/nexus"), "NULL").unwrap();
+    assert_eq!(tree.read(&format!("{TARGET}/tpgt_1/nexus")), Err(Errno::NODEV));
+    tree.rmdir(&format!("{TARGET}/tpgt_1")).unwrap();
+    tree.rmdir(TARGET).unwrap();
+    for (hba, name) in [("fileio_0", "disk0"), ("iblock_0", "disk1"), ("rd_mcp_0", "ram0")] {
+        tree.rmdir(&format!("target/core/{hba}/{name}")).unwrap();
+        tree.rmdir(&format!("target/core/{hba}")).unwrap();
+    }
+    tree.rmdir("target/vhost").unwrap();
+    assert_eq!(tree.list("target").unwrap(), ["core", "dbroot", "version"]);
+    assert_eq!(tree.list("target/core").unwrap(), ["alua"]);
+    assert_eq!(plane.asked().len(), 8);
+}
+
+#[test]
+fn what_another_door_makes_has_an_hba_of_its_own_that_goes_with_it() {
+    let (plane, tree) = tree();
+    tree.mkdir("target/core/fileio_0").unwrap();
+    plane.set(ramdisk("a"));
+    plane.set(ramdisk("b"));
+    assert_eq!(tree.list("target/core").unwrap(), ["alua", "fileio_0", "rd_mcp_1", "rd_mcp_2"]);
+    let id =
+        |name| model::BackstoreId { kind: model::Kind::Ramdisk, name: BackstoreName::parse(name).unwrap() };
+    plane.set(Change::DeleteBackstore(id("a")));
+    assert_eq!(tree.list("target/core").unwrap(), ["alua", "fileio_0", "rd_mcp_2"]);
+    // Its last backstore taken away here, an HBA stays until it is taken away itself.
+    tree.rmdir("target/core/rd_mcp_2/b").unwrap();
+    tree.rmdir("target/core/rd_mcp_2").unwrap();
+    assert_eq!(tree.list("target/core").unwrap(), ["alua", "fileio_0"]);
+}
+
+#[test]
+fn what_is_staged_has_an_end() {
+    let (_plane, tree) = tree();
+    for number in 0..4096 {
+        tree.mkdir(&format!("target/core/fileio_{number}")).unwrap();
+    }
+    assert_eq!(tree.mkdir("target/core/fileio_4096"), Err(Errno::NOSPC));
+}
+
+#[test]
+fn a_guest_that_is_connected_is_a_session() {
+    let (plane, tree) = tree();
+    furnish(&tree);
+    let acls = format!("{TARGET}/tpgt_1/acls");
+    assert_eq!(tree.list(&acls).unwrap(), Vec::<String>::new());
+    *plane.connected.lock().unwrap() = true;
+    assert_eq!(tree.list(&acls).unwrap(), ["naa.5001405aabbccdd1"]);
+    let session = format!("{acls}/naa.5001405aabbccdd1");
+    let info = tree.read(&format!("{session}/info")).unwrap();
+    assert!(
+        info.starts_with("InitiatorName: naa.5001405aabbccdd1\nInitiatorAlias: guest\nLIO Session ID: 1 "),
+        "{info}"
+    );
+    // A tool that maps a new LUN to every session may say what is so already, and nothing else.
+    tree.mkdir(&format!("{session}/lun_1")).unwrap();
+    let to = format!("/sys/kernel/config/{TARGET}/tpgt_1/lun/lun_0");
+    assert_eq!(tree.symlink(&to, &format!("{session}/lun_1/x")), Err(Errno::OPNOTSUPP));
+    let to = format!("/sys/kernel/config/{TARGET}/tpgt_1/lun/lun_1");
+    tree.symlink(&to, &format!("{session}/lun_1/x")).unwrap();
+    tree.write(&format!("{session}/lun_1/write_protect"), "0").unwrap();
+    assert_eq!(tree.write(&format!("{session}/lun_1/write_protect"), "1"), Err(Errno::INVAL));
+    tree.unlink(&format!("{session}/lun_1/x")).unwrap();
+    tree.rmdir(&format!("{session}/lun_1")).unwrap();
+    *plane.connected.lock().unwrap() = false;
+    assert_eq!(tree.list(&acls).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn the_decoy_of_iscsi_takes_what_a_clear_writes_and_no_target() {
+    let (plane, tree) = tree();
+    tree.mkdir("target/iscsi").unwrap();
+    let auth = "target/iscsi/discovery_auth";
+    for file in ["password_mutual", "userid_mutual", "password", "userid"] {
+        tree.write(&format!("{auth}/{file}"), "NULL").unwrap();
+        assert_eq!(tree.read(&format!("{auth}/{file}")).unwrap(), "NULL\n");
+    }
+    tree.write(&format!("{auth}/enforce_discovery_auth"), "0").unwrap();
+    assert_eq!(tree.write(&format!("{auth}/enforce_discovery_auth"), "1"), Err(Errno::INVAL));
+    assert_eq!(tree.mkdir("target/iscsi/iqn.2003-01.org.x:y"), Err(Errno::OPNOTSUPP));
+    assert_eq!(plane.asked(), Vec::<Vec<String>>::new());
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! LIO's own targetcli works in the tree that `lunard --configfs` mounts, and so do mkdir, echo and ln.
+//!
+//! It takes root, /dev/fuse, targetcli and dbus-run-session; where one is missing the story says so and ends.
+//! `LUNAR_CONFIGFS_LUNS` (such as 40) makes the measurement long and asserts its bound.
+//! The tool finds the tree at /sys/kernel/config of a mount namespace of its own, and nobody else does.
+
+use anyhow::{Context, Result};
+use rustix::io::Errno;
+use rustix::process::Signal;
+use std::fs::File;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use stories::daemon::Places;
+use stories::deadline::Deadline;
+use stories::loop_device::{self, LoopDevice};
+use stories::process::{Process, command, run, run_well};
+use stories::programs::find_in_path;
+use stories::scratch::Scratch;
+
+const WWN: &str = "naa.500140568720f76f";
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A daemon whose tree is mounted.
+struct Mounted {
+    process: Process,
+    places: Places,
+    tree: PathBuf,
+    scratch: Scratch,
+}
+
+fn missing() -> Option<&'static str> {
+    if !rustix::process::geteuid().is_root() {
+        Some("mounting takes root")
+    } else if !Path::new("/dev/fuse").exists() {
+        Some("there is no /dev/fuse")
+    } else {
+        None
+    }
+}
+
+fn missing_tool() -> Option<&'static str> {
+    missing().or_else(|| {
+        let absent = |name: &str| find_in_path(name).is_none();
+        if absent("targetcli") {
+            Some("targetcli is not installed (Debian: targetcli-fb)")
+        } else if absent("dbus-run-session") {
+            Some("dbus-run-session is not installed (Debian: dbus-daemon)")
+        } else {
+            None
+        }
+    })
+}
+
+impl Mounted {
+    fn start() -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let (places, tree) = (Places::in_scratch(&scratch), scratch.join("tree"));
+        let process = spawn(&places, &tree)?;
+        Ok(Self { process, places, tree, scratch })
+    }
+
+    fn again(&mut self) -> Result<()> {
+        self.process = spawn(&self.places, &self.tree)?;
+        Ok(())
+    }
+
+    fn top(&self, path: &str) -> PathBuf {
+        self.tree.join("target").join(path)
+    }
+
+    fn write(&self, path: &str, text: &str) -> std::io::Result<()> {
+        std::fs::write(self.top(path), text)
+    }
+
+    fn read(&self, path: &str) -> std::io::Result<String> {
+        std::fs::read_to_string(self.top(path))
+    }
+
+    /// Runs a script where the tree is at /sys/kernel/config.
+    fn inside(&self, script: &str) -> Result<String> {
+        let (tree, home) = (self.tree.display(), self.scratch.directory("home")?);
+        let home = home.display();
+        let file = self.scratch.join("inside.sh");
+        std::fs::write(
+            &file,
+            format!(
+                "set -e\nmount -t tmpfs none /sys/kernel\nmkdir /sys/kernel/config\n\
+                 mount --bind {tree} /sys/kernel/config\nmkdir -p {home}/etc /etc/rtslib-fb-target\n\
+                 mount --bind {home}/etc /etc/rtslib-fb-target\n\
+                 export HOME={home} TARGETCLI_HOME={home} DBUS_SYSTEM_BUS_ADDRESS=$DBUS_SESSION_BUS_ADDRESS\n\
+                 {script}\n"
+            ),
+        )?;
+        let mut unshare = command("unshare");
+        unshare.args(["-m", "--propagation", "private", "dbus-run-session", "--", "sh"]).arg(&file);
+        Ok(String::from_utf8(run_well(&mut unshare, LIMIT)?)?)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = self.process.signal(Signal::TERM);
+        let _ = self.process.wait(Deadline::seconds(10));
+        println!("--- lunard logged:\n{}", std::fs::read_to_string(&self.places.log).unwrap_or_default());
+        // Of a daemon that was killed.
+        let _ = run(command("umount").arg("-l").arg(&self.tree), LIMIT);
+    }
+}
+
+fn spawn(places: &Places, tree: &Path) -> Result<Process> {
+    let log = File::options().create(true).append(true).open(&places.log)?;
+    let mut lunard = places.command()?;
+    lunard.arg("--configfs").arg(tree).stdout(Stdio::from(log.try_clone()?)).stderr(Stdio::from(log));
+    let process = Process::spawn(&mut lunard)?;
+    let api = places.runtime.join("api.sock");
+    Deadline::seconds(30).until("lunard to answer", || Ok(UnixStream::connect(&api).ok().map(drop)))?;
+    Ok(process)
+}
+
+#[test]
+fn targetcli_does_what_the_page_does() -> Result<()> {
+    if let Some(why) = missing_tool() {
+        println!("skipped: {why}");
+        return Ok(());
+    }
+    if !loop_device::available() {
+        println!("skipped: attaching a loop device takes root");
+        return Ok(());
+    }
+    let mounted = Mounted::start()?;
+    let disk = LoopDevice::attach(&mounted.scratch.sparse_file("disk", 64 << 20)?, &[])?;
+    let (disk, file) = (disk.path().display().to_string(), mounted.scratch.join("f0.img"));
+    let said = mounted.inside(&format!(
+        "targetcli ls >/dev/null\n\
+         targetcli /backstores/block create disk0 {disk}\n\
+         targetcli /backstores/fileio create f0 {} 16M\n\
+         targetcli /vhost create {WWN}\n\
+         targetcli /vhost/{WWN}/tpg1/luns create /backstores/block/disk0\n\
+         targetcli /vhost/{WWN}/tpg1/luns create /backstores/fileio/f0\n\
+         targetcli saveconfig\n",
+        file.display()
+    ))?;
+    assert_eq!(
+        said,
+        format!(
+            "Created block storage object disk0 using {disk}.\nCreated fileio f0 with size 16777216\n\
+             Created target {WWN}.\nCreated TPG 1.\nCreated LUN 0.\nCreated LUN 1.\n\
+             Configuration saved to /etc/rtslib-fb-target/saveconfig.json\n"
+        )
+    );
+    let shell = mounted.places.shell()?;
+    let ls = shell.well("ls")?;
+    assert!(ls.contains("lun0") && ls.contains("[block/disk0 ("), "{ls}");
+    let link = std::fs::read_dir(mounted.top(&format!("vhost/{WWN}/tpgt_1/lun/lun_0")))?
+        .filter_map(Result::ok)
+        .find(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()))
+        .context("a link")?;
+    assert_eq!(std::fs::read_link(link.path())?, Path::new("../../../../../../target/core/iblock_0/disk0"));
+    let info = std::fs::read_to_string(link.path().join("info"))?;
+    let name = disk.trim_start_matches("/dev/");
+    assert!(
+        info.starts_with("Status: ACTIVATED  Max Queue Depth: 0  SectorSize: 512  HwMaxSectors: "),
+        "{info}"
+    );
+    assert!(
+        info.contains(&format!("\n        iBlock device: {name}  UDEV PATH: {disk}  readonly: 0\n")),
+        "{info}"
+    );
+    // What it saved it restores, without an error.
+    let said = mounted.inside("targetcli clearconfig confirm=true\ntargetcli restoreconfig")?;
+    assert_eq!(
+        said,
+        "All configuration cleared\n\
+         Configuration restored from /etc/rtslib-fb-target/saveconfig.json\n"
+    );
+    assert!(shell.well("ls")?.contains("[block/disk0 ("));
+    Ok(())
+}
+
+#[test]
+fn a_target_made_by_hand_is_configured_and_what_another_door_changes_shows() -> Result<()> {
+    if let Some(why) = missing() {
+        println!("skipped: {why}");
+        return Ok(());
+    }
+    let mounted = Mounted::start()?;
+    let file = mounted.scratch.sparse_file("disk", 16 << 20)?;
+    for dir in ["core/fileio_0", "core/fileio_0/disk0", "vhost"] {
+        std::fs::create_dir(mounted.top(dir))?;
+    }
+    mounted.write(
+        "core/fileio_0/disk0/control",
+        &format!("fd_dev_name={},fd_dev_size=16777216", file.display()),
+    )?;
+    mounted.write("core/fileio_0/disk0/enable", "1\n")?;
+    let tpg = format!("vhost/{WWN}/tpgt_1");
+    std::fs::create_dir(mounted.top(&format!("vhost/{WWN}")))?;
+    std::fs::create_dir(mounted.top(&tpg))?;
+    assert_eq!(
+        mounted.read(&format!("{tpg}/nexus")).unwrap_err().raw_os_error(),
+        Some(Errno::NODEV.raw_os_error())
+    );
+    mounted.write(&format!("{tpg}/nexus"), "naa.5001405aabbccdd1\n")?;
+    std::fs::create_dir(mounted.top(&format!("{tpg}/lun/lun_0")))?;
+    let link = mounted.top(&format!("{tpg}/lun/lun_0/virtual_scsi_port"));
+    std::os::unix::fs::symlink(mounted.top("core/fileio_0/disk0"), &link)?;
+    assert!(std::fs::read_to_string(link.join("info"))?.starts_with("Status: ACTIVATED "));
+    let shell = mounted.places.shell()?;
+    let ls = shell.well("ls")?;
+    assert!(ls.contains("naa.5001405aabbccdd1, no-gen-acls") && ls.contains("[fileio/disk0 ("), "{ls}");
+    // The other way round, and at once.
+    shell.well("/backstores/ramdisk create r0 8M")?;
+    assert_eq!(mounted.read("core/rd_mcp_1/r0/enable")?, "1\n");
+    shell.well("/backstores/ramdisk delete r0")?;
+    let gone = || Ok((!mounted.top("core/rd_mcp_1").exists()).then_some(()));
+    Deadline::seconds(10).until("the directory to go", gone)?;
+    assert!(mounted.write("core/fileio_0/disk0/enable", "1").is_err());
+    assert!(std::fs::write(mounted.top("core/x"), "").is_err());
+    Ok(())
+}
+
+#[test]
+fn a_tree_whose_daemon_was_killed_says_so_and_is_mounted_again() -> Result<()> {
+    if let Some(why) = missing() {
+        println!("skipped: {why}");
+        return Ok(());
+    }
+    let mut mounted = Mounted::start()?;
+    let open = File::open(mounted.top("version"))?;
+    mounted.process.kill()?;
+    let error = std::fs::read_dir(mounted.top("core")).map(drop).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(Errno::NOTCONN.raw_os_error()));
+    assert!(std::io::read_to_string(&open).is_err());
+    mounted.again()?;
+    assert!(
+        mounted.read("version")?.starts_with("Target Engine Core ConfigFS Infrastructure v5.0 on Linux/")
+    );
+    // A tree that somebody stands in while the daemon ends.
+    let stays = File::open(mounted.top("core"))?;
+    mounted.process.signal(Signal::TERM)?;
+    mounted.process.wait(Deadline::seconds(10))?.context("lunard ends")?;
+    assert!(!mounted.top("core").exists());
+    drop(stays);
+    mounted.again()?;
+    assert!(mounted.top("core").exists());
+    Ok(())
+}
+
+/// The long version: so many LUNs, such as 40, and the bound is asserted.
+const LUNS: &str = "LUNAR_CONFIGFS_LUNS";
+
+#[test]
+fn saving_takes_no_longer_than_on_a_copy_in_memory_and_half_as_long() -> Result<()> {
+    if let Some(why) = missing_tool() {
+        println!("skipped: {why}");
+        return Ok(());
+    }
+    let long: Option<u32> = std::env::var(LUNS).ok().and_then(|text| text.parse().ok());
+    let luns = long.unwrap_or(4);
+    let mounted = Mounted::start()?;
+    let shell = mounted.places.shell()?;
+    shell.well(&format!("/vhost create {WWN}"))?;
+    for lun in 0..luns {
+        shell.well(&format!("/backstores/ramdisk create r{lun} 1M"))?;
+        shell.well(&format!("/vhost/{WWN}/tpg1/luns create /backstores/ramdisk/r{lun} {lun}"))?;
+    }
+    let file = mounted.scratch.join("saved.json");
+    let save = format!("targetcli saveconfig {}", file.display());
+    let said = mounted.inside(&format!(
+        "best() {{ best=; for round in 1 2 3 4 5; do begun=$(date +%s%N); {save} >/dev/null; took=$(($(date +%s%N)-begun)); \
+         if [ -z \"$best\" ] || [ $took -lt $best ]; then best=$took; fi; done; echo $best; }}\n\
+         {save} >/dev/null\nbest\n\
+         mkdir {copy}\nmount -t tmpfs none {copy}\ncp -a /sys/kernel/config/target {copy}/ 2>/dev/null || true\n\
+         umount /sys/kernel/config\nmount --bind {copy} /sys/kernel/config\nbest\n",
+        copy = mounted.scratch.join("copy").display(),
+    ))?;
+    let times: Vec<Duration> =
+        said.lines().map(|line| line.parse().map(Duration::from_nanos)).collect::<Result<_, _>>()?;
+    println!("saving {luns} LUNs takes {:?}, and {:?} on a copy in memory", times[0], times[1]);
+    let saved = std::fs::read_to_string(&file)?;
+    assert_eq!(saved.matches("\"plugin\": \"ramdisk\"").count(), usize::try_from(luns)?);
+    if long.is_some() {
+        assert!(times[0] <= times[1] + times[1] / 2, "{times:?}");
+    }
+    Ok(())
+}
