@@ -391,7 +391,7 @@ fn what_cannot_be_taken_over_is_told() {
         value["storage_objects"][0]["alua_tpgs"].as_array_mut().unwrap().push(json!({"name": "grp1"}));
         value["targets"][0]["tpgs"][0]["enable"] = json!(false);
         value["targets"][0]["tpgs"][0]["node_acls"] = json!([{"node_wwn": "naa.5001405000000001"}]);
-        value["targets"][0]["tpgs"][0]["luns"][0]["alias"] = json!("not-hexadecimal");
+        value["targets"][0]["tpgs"][0]["luns"][0]["alias"] = json!("no/file");
     });
     let told = notes(&file);
     assert_eq!(
