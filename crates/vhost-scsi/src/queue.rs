@@ -168,6 +168,8 @@ pub(crate) struct Queue {
     resubmitted: usize,
     /// Heads that were looked at since the start.
     looked_at: u64,
+    /// How many are to be looked at even if the ring is told to stop.
+    must_see: u64,
     tasks: Slab<Task>,
 }
 
@@ -215,6 +217,7 @@ impl Queue {
             taken: VecDeque::with_capacity(BATCH_MAX),
             resubmitted: 0,
             looked_at: 0,
+            must_see: 0,
             tasks: Slab::new(),
             management: Management::default(),
             kind,
@@ -271,8 +274,13 @@ impl Queue {
                     seen < heads && (self.enabled || self.must_resubmit())
                 }
                 Life::Broken => false,
-                Life::Ends(_) => self.must_resubmit(),
+                Life::Ends(_) => self.must_resubmit() || (self.enabled && self.has_unseen()),
             }
+    }
+
+    /// Whether there is something in the ring that an abort is to find, which was asked for before the ring was to stop.
+    fn has_unseen(&self) -> bool {
+        self.looked_at + (self.taken.len() as u64) < self.must_see
     }
 
     /// Whether what a dead process took has to be done even though nothing new is taken: a queue is quiet when all
@@ -286,10 +294,14 @@ impl Queue {
         may && !self.held_back && self.ring.resubmissions() > 0
     }
 
-    /// What [`Queue::has_looked_at`] is to reach until all that the guest has offered by now is begun.
-    pub(crate) fn offered(&self) -> u64 {
-        let waiting = if self.takes() { self.ring.waiting() } else { 0 };
-        self.looked_at + (self.taken.len() + waiting) as u64
+    /// What [`Queue::has_looked_at`] is to reach until all that the guest has offered by now is begun.  A stop waits
+    /// for that as well: what is offered before an abort must not run after its answer, when the ring starts anew.
+    pub(crate) fn offered(&mut self) -> u64 {
+        let looks = self.takes() || (self.enabled && !self.held_back && matches!(self.life, Life::Ends(_)));
+        let waiting = if looks { self.ring.waiting() } else { 0 };
+        let offered = self.looked_at + (self.taken.len() + waiting) as u64;
+        self.must_see = self.must_see.max(offered);
+        offered
     }
 
     /// Whether that many heads have been looked at, or there are no more: a driver may move its index back.
@@ -299,7 +311,8 @@ impl Queue {
 
     /// Whether nothing that was taken waits for an answer.
     pub(crate) fn is_quiet(&self) -> bool {
-        let nothing_taken = self.taken.is_empty() && !self.must_resubmit();
+        let ends = matches!(self.life, Life::Ends(_));
+        let nothing_taken = self.taken.is_empty() && !self.must_resubmit() && !(ends && self.has_work());
         nothing_taken && self.tasks.is_empty() && self.management.is_empty()
     }
 
