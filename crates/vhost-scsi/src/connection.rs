@@ -343,7 +343,8 @@ impl Connection {
         if !self.port.claim(self.client, &self.socket).map_err(|error| error.to_string())? {
             return Err("another front end is running this target's rings".into());
         }
-        let held_back = !self.fence.try_open(&self.port);
+        // Where a ring is held back already, all are, and are let go together.
+        let held_back = self.fence.is_shut() || !self.fence.try_open(&self.port);
         let config = RingConfig {
             entries,
             desc: UserAddress(addresses.desc),

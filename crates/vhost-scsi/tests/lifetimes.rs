@@ -12,7 +12,7 @@ mod support;
 use backstore::decorate::{Fate, Judged};
 use backstore::{Backstore, IoKind, Ramdisk};
 use initiator::deadline::Deadline;
-use initiator::dialect::BaseAfterLoss;
+use initiator::dialect::{BaseAfterLoss, RingStep, Step};
 use initiator::exchange::Token;
 use initiator::raw_channel::{FLAG_NEED_REPLY, FLAG_VERSION};
 use initiator::{Command, Dialect, Guest, LunAddress, Options, commands};
@@ -340,6 +340,37 @@ fn a_ring_is_held_back_while_another_has_the_lock_and_its_front_end_is_answered(
     assert!(is_answered(&mut guest), "the reset was answered before what it resets");
     must_be_good_or_reset(&mut guest, token);
     assert_eq!(next.written(), [1]);
+}
+
+/// QEMU's manners, but for the enabling of rings, which a test does by itself.
+const NOTHING_ENABLED: Dialect = Dialect {
+    start: &[
+        Step::AckFeatures,
+        Step::Inflight,
+        Step::MemorySlotsOrTable,
+        Step::Rings(&[RingStep::Num, RingStep::Base, RingStep::Address, RingStep::Kick, RingStep::Call]),
+    ],
+    ..Dialect::QEMU
+};
+
+#[test]
+fn a_lock_that_is_free_between_the_starts_of_two_rings_lets_both_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk");
+    let rig = Rig::new(&[Unit::file(&path, MIB, true)]);
+    // The lock is looked at every 20 ms as well, and then there is nothing to be seen.
+    for _ in 0..5 {
+        let stranger = File::options().read(true).write(true).open(&path).unwrap();
+        flock(&stranger, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let mut guest = rig.boot(Options::default().dialect(NOTHING_ENABLED));
+        guest.connection().unwrap().enable_ring(0, true).unwrap();
+        drop(stranger);
+        guest.connection().unwrap().enable_ring(2, true).unwrap();
+        let abort = guest.control().start_task_management(0, lun_0(), 4711).unwrap();
+        assert!(guest.execute(&write(1)).unwrap().is_good());
+        assert_eq!(guest.control().wait_for(abort).unwrap().response, 0);
+        guest.stop().unwrap();
+    }
 }
 
 /// The reset may come before the write has ended, or after.
