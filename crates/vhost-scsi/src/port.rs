@@ -5,6 +5,7 @@
 //! Below: `exec`'s snapshots.
 //! Never here: sockets.
 
+use crate::announcer::Announcer;
 use crate::config_space::DeviceOffer;
 use crate::holds::Holds;
 use crate::log_budget::LogBudget;
@@ -27,6 +28,8 @@ pub struct TargetPort {
     claim: Mutex<Claim>,
     device: Mutex<DeviceOffer>,
     released: Condvar,
+    /// How its guest hears of what changes.
+    pub(crate) announcer: Announcer,
     /// What is locked while its rings run.
     pub(crate) holds: Holds,
     /// What the target's front ends and guests can have logged.
@@ -62,6 +65,7 @@ impl TargetPort {
             claim: Mutex::new(Claim::default()),
             device: Mutex::new(DeviceOffer::default()),
             released: Condvar::new(),
+            announcer: Announcer::default(),
             holds: Holds::default(),
             log: LogBudget::new(Instant::now()),
         }
