@@ -20,6 +20,8 @@ mod logical_unit; // what a unit is                                           SA
 mod lun_map; // address -> logical unit                                       SAM, SPC (REPORT LUNS)
 mod nexus; // who speaks                                                      SAM
 mod reservations; // who has reserved a unit                                  SPC
+mod scope; // a set of commands
+mod script; // commands of several steps
 mod task; // one command, from arrival to answer                              SAM
 mod unit_state; // what a unit remembers
 
@@ -29,11 +31,13 @@ pub mod io {
 }
 
 pub use attentions::Attentions;
-pub use execute::{Decision, IoPlan, execute, io_failed, may_repeat};
+pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
 pub use gate::{Barred, Gate, Word};
 pub use logical_unit::{LogicalUnit, Store, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping};
 pub use nexus::{Nexus, NexusName};
 pub use reservations::{Held, Kind, Reservations};
+pub use scope::Scope;
+pub use script::{Abort, Helper, Outcome, Reply, Script, Step, Told};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};
 pub use unit_state::{NotPersisted, Persist, To, UnitRecord, UnitState, Volatile};

@@ -9,7 +9,7 @@
 mod dirty_log; // which pages were written to, for a migration
 
 use crate::config_space::{DeviceOffer, QUEUES_MAX};
-use crate::events::{FEATURE_CHANGE, FEATURE_HOTPLUG};
+use crate::events::{self, FEATURE_CHANGE, FEATURE_HOTPLUG};
 use crate::fence::{Awaited, Fence};
 use crate::logging::Line;
 use crate::losses::Losses;
@@ -393,6 +393,9 @@ impl Connection {
         send(&post, LetterKind::Start { parts, key });
         let key = answer.recv().map_err(|error| error.to_string())?;
         if index == EVENT {
+            if !goes_on {
+                events::forget(&self.port.map().load());
+            }
             self.port.announcer.started(post.clone(), key, goes_on);
         }
         slot.running = Some(Running { post, key, config, used_log: addresses.log });

@@ -9,6 +9,7 @@
 //! What cannot be told yet is kept in order, at most [`PENDING_MAX`] of it.  What is too much is forgotten, and the
 //! next event says that others were missed, upon which a guest looks at everything anew.
 
+use scsi::Sense;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use target::{LogicalUnit, LunMap, Mapping};
@@ -49,6 +50,17 @@ impl Happened {
         match self {
             Self::Appeared | Self::Removed => FEATURE_HOTPLUG,
             Self::CapacityChanged | Self::ModeChanged | Self::InquiryChanged => FEATURE_CHANGE,
+        }
+    }
+
+    /// The unit attention that says the same to who does not hear events: at the unit itself, or, of a unit that came
+    /// or went, at the others.
+    fn attention(self) -> Sense {
+        match self {
+            Self::Appeared | Self::Removed => Sense::REPORTED_LUNS_DATA_CHANGED,
+            Self::CapacityChanged => Sense::CAPACITY_DATA_CHANGED,
+            Self::ModeChanged => Sense::MODE_PARAMETERS_CHANGED,
+            Self::InquiryChanged => Sense::INQUIRY_DATA_CHANGED,
         }
     }
 
@@ -174,6 +186,43 @@ pub(crate) fn between(old: &LunMap, new: &LunMap) -> Vec<Event> {
         }
     }
     events
+}
+
+/// Establishes the unit attentions that go with the events between two maps.
+pub(crate) fn establish(events: &[Event], old: &LunMap, new: &LunMap) {
+    let (before, now) = (units(old), units(new));
+    let stays = |place: &(u8, scsi::Lun), is: &Mapping| {
+        before.get(place).is_some_and(|was| is_same(&was.unit, &is.unit))
+    };
+    for event in events {
+        let condition = event.happened.attention();
+        match event.happened {
+            Happened::Appeared | Happened::Removed => {
+                let others = now.iter().filter(|((target, _), _)| *target == event.target);
+                let others = others.filter(|(place, is)| stays(place, is));
+                others.for_each(|(_, mapping)| mapping.attentions.establish(condition));
+            }
+            Happened::CapacityChanged | Happened::ModeChanged | Happened::InquiryChanged => {
+                if let Some(mapping) = now.get(&(event.target, event.lun)) {
+                    mapping.attentions.establish(condition);
+                }
+            }
+        }
+    }
+}
+
+/// Takes back what a guest that has just begun to look around needs not to be told.
+pub(crate) fn forget(map: &LunMap) {
+    for mapping in units(map).values() {
+        for condition in [
+            Sense::REPORTED_LUNS_DATA_CHANGED,
+            Sense::CAPACITY_DATA_CHANGED,
+            Sense::MODE_PARAMETERS_CHANGED,
+            Sense::INQUIRY_DATA_CHANGED,
+        ] {
+            mapping.attentions.clear(condition);
+        }
+    }
 }
 
 /// Units with one serial number are one unit to a guest, whatever they are kept in.

@@ -110,8 +110,11 @@ impl MapChange<'_> {
         for store in stores(&map) {
             self.held.by_store.extend(left.remove_entry(&store.id));
         }
-        let news = events::between(&self.port.map().load(), &map);
+        let old = self.port.map().load();
         self.port.map().publish(map);
+        let new = self.port.map().load();
+        let news = events::between(&old, &new);
+        events::establish(&news, &old, &new);
         self.port.announcer.announce(news);
         left.into_iter().map(|(store, hold)| Left { store, hold }).collect()
     }

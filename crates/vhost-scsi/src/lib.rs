@@ -20,6 +20,7 @@ mod connection; // one socket, one guest
 mod control; // task management
 mod drain; // the end of all service
 mod endpoint; // one target's socket
+mod errands; // what may block, on threads that may
 mod events; // what a guest is told unasked
 mod fence; // what rings wait for before they run
 mod holds; // the locks of what a target shows
@@ -43,6 +44,6 @@ pub use drain::{LAST_COMMANDS, Undrained};
 pub use endpoint::{Bound, Endpoint, SOCKET_PATH_BYTES_MAX};
 pub use holds::{Left, MapChange};
 pub use port::TargetPort;
-pub use quiesce::Scope;
 pub use reactors::Reactors;
+pub use target::Scope;
 pub use worker::Worker;

@@ -7,13 +7,13 @@
 mod support;
 
 use initiator::event::Event;
-use initiator::{Guest, LunAddress, Options};
+use initiator::{Guest, LunAddress, Options, commands};
 use scsi::Lun;
 use scsi::inquiry::Identity;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{FLAGS, Rig, Unit, port};
-use target::{Group, LogicalUnit, LunMap, Mapping, UnitFlags};
+use support::{FLAGS, Rig, Unit, nexus};
+use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, UnitFlags};
 
 /// A guest that waits for an event which does not come has waited for this long.
 const NOTHING: Duration = Duration::from_millis(300);
@@ -44,10 +44,10 @@ fn show(rig: &Rig, units: &[(u16, &Arc<LogicalUnit>, bool)]) {
 
 fn map(units: &[(u16, &Arc<LogicalUnit>, bool)]) -> LunMap {
     let mappings = units.iter().map(|(lun, unit, write_protect)| {
-        (Lun::new(*lun).unwrap(), Mapping { unit: Arc::clone(unit), write_protect: *write_protect })
+        (Lun::new(*lun).unwrap(), Mapping::new(Arc::clone(unit), *write_protect))
     });
     let mut map = LunMap::default();
-    map.insert(1, Group::new(port(), mappings));
+    map.insert(1, Group::new(nexus(), mappings));
     map
 }
 
@@ -183,4 +183,50 @@ fn a_guest_that_was_away_is_told_when_it_is_back_and_one_that_boots_is_not() {
     guest.start().unwrap();
     assert_eq!(next(&mut guest), (TRANSPORT_RESET, LunAddress([1, 1, 0, 1, 0, 0, 0, 0]), REMOVED));
     must_be_silent(&mut guest);
+}
+
+/// The sense of a command to a LUN of target 1, if it has any.
+fn sense(guest: &mut Guest, lun: u16) -> Option<[u8; 3]> {
+    guest.execute(&commands::test_unit_ready(LunAddress::unit(1, lun))).unwrap().check_condition()
+}
+
+#[test]
+fn every_event_has_its_unit_attention_and_a_guest_that_boots_sees_none() {
+    let (small, large) = (Unit::ramdisk(1 << 20), Unit::ramdisk(2 << 20));
+    let (first, second, grown) = (unit(&small, 1, FLAGS), unit(&small, 2, FLAGS), unit(&large, 1, FLAGS));
+    let attentions: [Arc<Attentions>; 2] = Default::default();
+    let map = |units: &[&Arc<LogicalUnit>]| {
+        let mappings = units.iter().enumerate().map(|(lun, unit)| {
+            let mapping = Mapping::new(Arc::clone(unit), false).telling(Arc::clone(&attentions[lun]));
+            (Lun::new(u16::try_from(lun).unwrap()).unwrap(), mapping)
+        });
+        let mut map = LunMap::default();
+        map.insert(1, Group::new(nexus(), mappings));
+        map
+    };
+    let rig = Rig::with_map(map(&[&first]));
+    let show = |units: &[&Arc<LogicalUnit>]| {
+        rig.endpoint.port().change_map().publish(map(units));
+    };
+    show(&[&grown, &second]);
+    show(&[&first]);
+    let mut guest = rig.boot(Options::default());
+    assert_eq!(sense(&mut guest, 0), None);
+
+    show(&[&first, &second]);
+    // REPORTED LUNS DATA HAS CHANGED, at the one that was there before.
+    assert_eq!(sense(&mut guest, 1), None);
+    assert_eq!(sense(&mut guest, 0), Some([0x06, 0x3f, 0x0e]));
+    assert_eq!(sense(&mut guest, 0), None);
+    show(&[&grown, &second]);
+    // CAPACITY DATA HAS CHANGED, at the one that grew.
+    assert_eq!(sense(&mut guest, 1), None);
+    assert_eq!(sense(&mut guest, 0), Some([0x06, 0x2a, 0x09]));
+    assert_eq!(guest.capacity(LunAddress::unit(1, 0)).unwrap(), (4096, 512));
+    let cached = unit(&large, 1, UnitFlags { write_cache: true, ..FLAGS });
+    show(&[&cached]);
+    // MODE PARAMETERS CHANGED, and LUN 1 is gone.
+    assert_eq!(sense(&mut guest, 0), Some([0x06, 0x2a, 0x01]));
+    assert_eq!(sense(&mut guest, 0), Some([0x06, 0x3f, 0x0e]));
+    assert_eq!(sense(&mut guest, 1), Some([0x05, 0x25, 0x00]));
 }
