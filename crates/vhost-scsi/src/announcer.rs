@@ -19,11 +19,18 @@ struct State {
     queue: Option<(Post<Worker>, QueueKey)>,
     /// What there was no queue for.
     owed: Pending,
+    /// Whether there may be a guest: what changes before that is news to nobody.
+    serves: bool,
 }
 
 impl Announcer {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Guests may come from now on.
+    pub(crate) fn begin(&self) {
+        self.state().serves = true;
     }
 
     /// Tells the guest, as soon as there is one that listens.
@@ -35,7 +42,8 @@ impl Announcer {
         let mut state = self.state();
         match &state.queue {
             Some((post, key)) => send(post, LetterKind::Announce { key: *key, pending }),
-            None => state.owed.append(pending),
+            None if state.serves => state.owed.append(pending),
+            None => {}
         }
     }
 

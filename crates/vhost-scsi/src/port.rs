@@ -7,6 +7,7 @@
 
 use crate::announcer::Announcer;
 use crate::config_space::DeviceOffer;
+use crate::events::{self, Event, Happened};
 use crate::holds::Holds;
 use crate::log_budget::LogBudget;
 use exec::snapshot::Published;
@@ -94,6 +95,15 @@ impl TargetPort {
     /// What a front end that connects now is offered.
     pub(crate) fn device(&self) -> DeviceOffer {
         self.device.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells the guest that a unit has not the size any more that it had when the guest last saw it, be it through
+    /// another process.
+    pub fn tell_of_capacity(&self, target: u8, lun: scsi::Lun) {
+        let news = [Event { target, lun, happened: Happened::CapacityChanged }];
+        let map = self.map.load();
+        events::establish(&news, &map, &map);
+        self.announcer.announce(news.to_vec());
     }
 
     /// Front ends connected now.
