@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `lunar`: the shell, and tools that print what a guest needs.
 //!
-//! Above: the administrator.  Below: `shell`, `api`.
+//! Above: the administrator.  Below: `shell`, `api`, `kernel-target`.
 //! Never here: what a command means.  This program owns the terminal, and it alone prints.
 
 mod door; //        the way to `lunard`, opened when it is needed
 mod guest; //       which target for which guest
 mod home; //        what is kept for the user: preferences and history
+mod import_lio; //  `lunar import-lio`
 mod interactive; // lines from a terminal
+mod kernel; //      the way to the kernel's own target
 mod libvirt;
 mod options; //     the command line
 mod qemu; //        `lunar qemu`
@@ -52,6 +54,9 @@ fn run(options: &Options) -> io::Result<bool> {
         Some(Tool::Libvirt(wanted)) => {
             print(runtime_dir(options).and_then(|at| libvirt::xml(wanted, &Door::new(at))))
         }
+        Some(Tool::ImportLio(wanted)) => print(runtime_dir(options).and_then(|at| {
+            import_lio::run(wanted, &kernel::at(options), &kernel::kept_in()?, &Door::new(at))
+        })),
         Some(Tool::Words(words)) if words.len() == 1 && words[0] == "help" => {
             Options::command().print_long_help()?;
             Ok(true)
@@ -76,12 +81,15 @@ fn with_shell(
     mode: Mode,
     body: impl FnOnce(&mut shell::Shell) -> io::Result<Printed>,
 ) -> io::Result<bool> {
-    let door = match runtime_dir(options) {
-        Ok(directory) => Door::new(directory),
-        Err(failure) => return print(Err(failure)),
+    let api: Box<dyn shell::Api> = match &options.root {
+        Some(_) => Box::new(kernel::Kernel(kernel::at(options))),
+        None => match runtime_dir(options) {
+            Ok(directory) => Box::new(Door::new(directory)),
+            Err(failure) => return print(Err(failure)),
+        },
     };
     let mut shell = shell::Shell::new(
-        Box::new(door),
+        api,
         Box::new(home::Memory::of_user()),
         session::environment()?,
         session::screen(mode),

@@ -72,5 +72,6 @@ fn kind(place: Place) -> &'static str {
         Place::Acls => "acls",
         Place::Luns => "luns",
         Place::Lun => "lun",
+        Place::Foreign => "foreign",
     }
 }

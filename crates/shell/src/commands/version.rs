@@ -44,7 +44,10 @@ fn programs(call: &mut Call<'_>) -> Result<(), Failure> {
     let line = format!("lunar version {}", call.program_version());
     call.say(Level::Info, &line);
     match call.api().version() {
-        Ok(daemon) => call.say(Level::Info, &format!("lunard version {}", daemon.version)),
+        Ok(daemon) => {
+            let line = format!("{} version {}", call.api().name(), daemon.version);
+            call.say(Level::Info, &line);
+        }
         Err(error) => call.say(Level::Warning, &error.to_string()),
     }
     Ok(())

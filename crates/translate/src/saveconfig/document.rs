@@ -87,6 +87,12 @@ impl Document {
         Ok(document)
     }
 
+    /// What is not served, word for word, by name: `target iscsi/iqn.2003-01.org.example:x`.
+    #[must_use]
+    pub fn foreign(&self) -> &BTreeMap<String, String> {
+        &self.foreign
+    }
+
     /// What is otherwise than the file says, one line each, not endless.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
