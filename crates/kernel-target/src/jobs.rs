@@ -74,6 +74,7 @@ impl Work<'_> {
                 }
                 self.make(&format!("vhost/{wwn}"));
             }
+            Step::ResizeBackstore(backstore) => return Err(no_resize(&backstore.id())),
             Step::SetOptions { wwn, .. } => return Err(no_options(&wwn)),
             Step::CreateTpg { wwn, tag, nexus, relative_port: _ } => {
                 let at = group(&wwn, tag);
@@ -282,6 +283,12 @@ fn set_in(backstore: &Backstore) -> impl Iterator<Item = (&'static str, u32)> {
     let all = backstore.attributes().iter();
     let (first, rest): (Vec<_>, Vec<_>) = all.partition(|(key, _)| *key == Key::BlockSize);
     first.into_iter().chain(rest).map(|(key, value)| (Attribute::of(key).name, value))
+}
+
+/// A device of the kernel's target has the size it was enabled with.
+fn no_resize(id: &BackstoreId) -> Fault {
+    Fault::new(format!("storage object {id} cannot be resized: the kernel's target knows no such change"))
+        .hint("delete it and create it again, while no LUN shows it")
 }
 
 /// The kernel's target has none of what Lunar's device has.
