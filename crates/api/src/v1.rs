@@ -321,6 +321,15 @@ pub enum Change {
         /// The value as typed.
         value: String,
     },
+    /// Makes a backstore larger, also while guests use it; they see the new size at once.  A file grows unless it has
+    /// that size already; a block device must have grown before.  A size smaller than the present one is refused.
+    Resize {
+        /// Which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// The size that it is to have, in bytes; of a ramdisk rounded up to whole pages.
+        size_bytes: u64,
+    },
     /// Makes a target with the given target port groups.
     CreateTarget {
         /// Its name; a free one is made up where there is none.

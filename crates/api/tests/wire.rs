@@ -72,6 +72,14 @@ fn changes_of_backstores() {
 }
 
 #[test]
+fn a_new_size() {
+    check(
+        &Change::Resize { id: disk0(), size_bytes: 1 << 40 },
+        r#"{"change":"resize","kind":"block","name":"disk0","size_bytes":1099511627776}"#,
+    );
+}
+
+#[test]
 fn changes_of_targets() {
     let wwn = || "naa.500140568720f76f".to_owned();
     check(

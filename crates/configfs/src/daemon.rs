@@ -66,6 +66,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::LunOutOfRange { .. }
         | Refusal::RelativePortZero
         | Refusal::SizeTooLarge { .. }
+        | Refusal::SizeTooSmall { .. }
         | Refusal::TpgNotEmpty { .. }
         | Refusal::AttributeValue { .. }
         | Refusal::AttributeOfDevice { .. }

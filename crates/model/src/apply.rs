@@ -33,6 +33,7 @@ impl Model {
             Change::SetAttribute { backstore, attribute, value } => {
                 self.set_attribute(&backstore, &attribute, &value)
             }
+            Change::Resize { backstore, size_bytes } => self.resize(&backstore, size_bytes),
             Change::SetUnitSerial { backstore, serial } => self.set_unit_serial(&backstore, serial),
             Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
             Change::SetOption { wwn, option, value } => self.set_option(&wwn, &option, &value),
@@ -85,6 +86,18 @@ impl Model {
             return Err(Refusal::AttributeFrozen { backstore: id.clone(), attribute: row.name, place });
         }
         self.backstores.insert(id.clone(), wanted);
+        Ok(())
+    }
+
+    fn resize(&mut self, id: &BackstoreId, size_bytes: u64) -> Result<(), Refusal> {
+        let known = self.backstore(id)?;
+        let medium = known.medium.resized(size_bytes)?;
+        if let Some(now_bytes) = known.medium.size_bytes().filter(|now| medium.size_bytes() < Some(*now)) {
+            return Err(Refusal::SizeTooSmall { backstore: id.clone(), size_bytes, now_bytes });
+        }
+        if let Some(backstore) = self.backstores.get_mut(id) {
+            backstore.medium = medium;
+        }
         Ok(())
     }
 

@@ -27,6 +27,14 @@ pub enum Change {
         /// The value as typed.
         value: String,
     },
+    /// Makes a backstore larger, also while LUNs show it.  A file grows unless it has that size already; a device must
+    /// have grown before; of a ramdisk what it held is kept.
+    Resize {
+        /// Which backstore.
+        backstore: BackstoreId,
+        /// The size that it is to have, in bytes; of a ramdisk rounded up to whole pages.
+        size_bytes: u64,
+    },
     /// Gives a backstore that no LUN shows another serial number.  Files and devices are handed over; what
     /// a ramdisk held is gone.
     SetUnitSerial {
@@ -101,6 +109,9 @@ impl fmt::Display for Change {
                 // What was typed has passed the attribute's rule only if the change was made.
                 let (attribute, value) = (shown(attribute), shown(value));
                 write!(f, "set {attribute}={value} on storage object {backstore}")
+            }
+            Self::Resize { backstore, size_bytes } => {
+                write!(f, "resize storage object {backstore} to {size_bytes} bytes")
             }
             Self::SetUnitSerial { backstore, serial } => {
                 write!(f, "set serial number {serial} on storage object {backstore}")

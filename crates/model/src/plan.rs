@@ -44,6 +44,9 @@ pub enum Step {
     OpenBackstore(Backstore),
     /// Take over the attributes of an open backstore.
     UpdateBackstore(Backstore),
+    /// Take over the size of an open backstore, and make its file that large where it is not.  What is larger already
+    /// stays so.
+    ResizeBackstore(Backstore),
     /// Make a target without target port groups, and its socket.
     CreateTarget(Wwn),
     /// Take over the options of a target, for front ends that connect from now on.
@@ -133,6 +136,10 @@ fn backstores(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps
             Some(was) if !reopened.contains(id) => {
                 if was.attributes() != is.attributes() {
                     steps.push(Step::UpdateBackstore(is.clone()));
+                }
+                let size = is.medium.size_bytes();
+                if size.is_some() && was.medium.size_bytes() != size {
+                    steps.push(Step::ResizeBackstore(is.clone()));
                 }
             }
             _ => steps.push(Step::OpenBackstore(is.clone())),

@@ -35,6 +35,8 @@ pub enum Refusal {
     RelativePortZero,
     #[error("a size of {size_bytes} bytes is too large")]
     SizeTooLarge { size_bytes: u64 },
+    #[error("storage object {backstore} has {now_bytes} bytes and cannot shrink to {size_bytes}")]
+    SizeTooSmall { backstore: BackstoreId, size_bytes: u64, now_bytes: u64 },
 
     // Not there.
     #[error("No storage object named {backstore}")]
@@ -139,6 +141,9 @@ impl Refusal {
             Self::LunOutOfRange { .. } => format!("a LUN is 0 to {}", Lun::MAX),
             Self::RelativePortZero => "a relative port is 1 to 65535".to_owned(),
             Self::SizeTooLarge { .. } => format!("the largest is {} bytes", crate::SIZE_BYTES_MAX),
+            Self::SizeTooSmall { .. } => {
+                "what a guest keeps at the end would be lost; copy it to a smaller storage object".to_owned()
+            }
             _ => self.hint_by_state(),
         }
     }
@@ -209,6 +214,7 @@ impl Refusal {
             Self::LunOutOfRange { .. } => "lun_out_of_range",
             Self::RelativePortZero => "relative_port_zero",
             Self::SizeTooLarge { .. } => "size_too_large",
+            Self::SizeTooSmall { .. } => "size_too_small",
             Self::NoSuchBackstore { .. } => "no_such_backstore",
             Self::NoSuchTarget { .. } => "no_such_target",
             Self::NoSuchTpg { .. } => "no_such_tpg",

@@ -79,15 +79,24 @@ fn an_attribute_is_an_update_under_the_lun() {
 }
 
 #[test]
+fn a_size_is_a_step_under_the_lun() {
+    let resize = Change::Resize { backstore: backstore_id("ramdisk/r0"), size_bytes: 1 << 20 };
+    let model = after(&furnished(), [resize]);
+    let resized = model.backstores()[&backstore_id("ramdisk/r0")].clone();
+    assert_eq!(resized.medium.size_bytes(), Some(1_048_576));
+    assert_eq!(plan(&furnished(), &model), [Step::ResizeBackstore(resized)]);
+}
+
+#[test]
 fn another_medium_under_the_same_name_is_closed_and_opened_below_its_luns() {
-    let mut larger = ramdisk("r0");
-    larger.medium = Medium::ramdisk(1 << 20, false).unwrap();
+    let mut smaller = ramdisk("r0");
+    smaller.medium = Medium::ramdisk(1 << 12, false).unwrap();
     let model = after(
         &furnished(),
         [
             Change::UnmapLun(place(1, 1, 0)),
             Change::DeleteBackstore(backstore_id("ramdisk/r0")),
-            Change::CreateBackstore(larger),
+            Change::CreateBackstore(smaller),
             map(1, 1, 0, "ramdisk/r0"),
         ],
     );
@@ -166,7 +175,7 @@ impl Toy {
             Step::OpenBackstore(backstore) => {
                 assert!(self.open.insert(backstore.id(), backstore).is_none());
             }
-            Step::UpdateBackstore(backstore) => {
+            Step::UpdateBackstore(backstore) | Step::ResizeBackstore(backstore) => {
                 assert!(self.open.insert(backstore.id(), backstore).is_some());
             }
             Step::CloseBackstore(id) => {
@@ -259,6 +268,8 @@ fn any_change() -> impl Strategy<Value = Change> {
                 Change::SetAttribute { backstore, attribute: attribute.to_owned(), value }
             }
         ),
+        (id.clone(), 1..5_u64)
+            .prop_map(|(id, pages)| Change::Resize { backstore: backstore_id(id), size_bytes: pages * 4096 }),
         (1..3_u64, proptest::collection::btree_map(0..3_u8, 1..6_u16, 0..3))
             .prop_map(|(target, tpgs)| create_target(target, tpgs)),
         (1..3_u64).prop_map(|target| Change::DeleteTarget(wwn(target))),

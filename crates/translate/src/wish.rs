@@ -166,6 +166,9 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             let (attribute, value) = (attribute.clone(), value.clone());
             (Change::SetAttribute { backstore: backstore_id(id)?, attribute, value }, Made::Nothing)
         }
+        v1::Change::Resize { id, size_bytes } => {
+            (Change::Resize { backstore: backstore_id(id)?, size_bytes: *size_bytes }, Made::Nothing)
+        }
         v1::Change::CreateTarget { wwn, tpgs } => create_target(model, wwn.as_deref(), tpgs, chance)?,
         v1::Change::SetOption { wwn, option, value } => {
             let (option, value) = (option.clone(), value.clone());

@@ -181,6 +181,10 @@ impl State {
                 self.backstore(&id).attributes.insert(attribute, value.clone());
                 Ok(Outcome::AttributeSet { value })
             }
+            Change::Resize { id, size_bytes } => {
+                self.backstore(&id).size_bytes = size_bytes;
+                Ok(Outcome::Done)
+            }
             Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
             Change::SetOption { wwn, option, value } => {
                 if value.len() > 5 {

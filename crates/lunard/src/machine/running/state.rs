@@ -6,7 +6,7 @@
 //! Never here: opening, or waiting.
 
 use super::Farewell;
-use super::fault::block_within_sector;
+use super::fault::{block_within_sector, missing_fault};
 use super::medium::Opened;
 use crate::machine::{Fault, Live, LiveBackstore, LiveTarget};
 use backstore::HostLock;
@@ -101,20 +101,17 @@ impl State {
     }
 
     /// Takes over one step; nothing is visible to guests before [`State::publish`].
-    pub(super) fn take_step(
-        &mut self,
-        step: &Step,
-        opened: &mut BTreeMap<BackstoreId, Opened>,
-    ) -> Option<Farewell> {
+    pub(super) fn take_step(&mut self, step: &Step, opened: Option<Opened>) -> Option<Farewell> {
         match step {
             Step::OpenBackstore(backstore) => {
-                let opened = opened.remove(&backstore.id())?;
+                let opened = opened?;
                 let logical_unit = logical_unit(backstore, &opened);
                 let unit = Unit { backstore: backstore.clone(), opened, logical_unit };
                 self.units.insert(backstore.id(), unit);
                 None
             }
             Step::UpdateBackstore(backstore) => self.update(backstore),
+            Step::ResizeBackstore(backstore) => self.resize(backstore, opened?),
             Step::CloseBackstore(id) => self.units.remove(id).and_then(|unit| farewell(unit.opened)),
             Step::CreateTarget(wwn) => {
                 let port = Arc::new(TargetPort::new(wwn.to_string(), LunMap::default()));
@@ -187,6 +184,27 @@ impl State {
         unit.logical_unit = logical_unit(backstore, &unit.opened);
         self.mark_shown(&id);
         last
+    }
+
+    /// The open medium that is to have another size.
+    pub(super) fn to_resize(&self, backstore: &Backstore) -> Result<Opened, Fault> {
+        let id = backstore.id();
+        let opened = self.units.get(&id).map(|unit| &unit.opened).filter(|opened| opened.store.is_some());
+        opened.map(Opened::same).ok_or_else(|| missing_fault(&id))
+    }
+
+    /// Takes over a medium of another size.  Its guests' I/O goes on.
+    fn resize(&mut self, backstore: &Backstore, opened: Opened) -> Option<Farewell> {
+        let id = backstore.id();
+        let unit = self.units.get_mut(&id)?;
+        let number = |opened: &Opened| opened.store.as_ref().map(|store| store.id);
+        let is_same = number(&unit.opened) == number(&opened);
+        let old = std::mem::replace(&mut unit.opened, opened);
+        unit.backstore = backstore.clone();
+        unit.logical_unit = logical_unit(backstore, &unit.opened);
+        self.mark_shown(&id);
+        // Channels of one number lead to both.
+        if is_same { None } else { farewell(old) }
     }
 
     /// Marks the targets that show a backstore.
