@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! LIO's saveconfig.json: the configuration in targetcli's words, for people and for LIO's own tools.
 //!
-//! Above: `server`.  Below: `model`, [`Live`], the file system.
+//! Above: `server`, `kernel-target`.  Below: `model`, [`Live`], the file system.
 //! Never here: the configuration that counts; that is the database's.
 //!
 //! The keys are those of targetcli 2.1.53 on Linux 6.1, in its order (sorted, indented by two), with two
@@ -20,16 +20,16 @@ mod strict_json; // text -> values
 pub use document::{Document, DocumentError};
 pub use restore::{Restore, RestoreError, clear};
 
-use crate::directories::sync_directory;
-use crate::machine::{Live, LiveBackstore};
+use crate::host::sync_directory;
+use crate::live::{Live, LiveBackstore};
 use crate::view;
 use api::v1;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use model::{
-    ATTRIBUTES, Access, Attribute, Backstore, Key, Lun, LunMapping, Medium, Model, RelativePort, Target,
-    TargetOption, Tpg, TpgTag, Wwn,
+    ATTRIBUTES, Access, Acl, Attribute, Backstore, Key, Lun, LunMapping, MappedLun, Medium, Model,
+    RelativePort, Target, TargetOption, Tpg, TpgTag, Wwn,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -161,6 +161,7 @@ struct TpgEntry {
     /// Nor this.
     relative_port: Option<RelativePort>,
     luns: BTreeMap<Lun, LunMapping>,
+    acls: BTreeMap<Wwn, Acl>,
 }
 
 /// Every attribute that LIO lets a restore write back.
@@ -212,18 +213,35 @@ fn target(wwn: &str, target: &Target, kept: &Kept) -> Value {
 }
 
 fn tpg(wwn: &str, tag: u8, group: &Tpg, kept: &Kept) -> Value {
-    let Tpg { nexus, relative_port, luns } = group;
+    let Tpg { nexus, relative_port, luns, acls } = group;
+    let acls = acls.iter().map(|(initiator, acl)| node_acl(initiator, acl));
     let luns = luns.iter().map(|(number, mapping)| lun(number.get(), mapping));
     let luns = luns.chain(kept.luns_of(wwn, tag, group));
     json!({
         "attributes": { "fabric_prot_type": 0 },
         "enable": true,
         "luns": luns.collect::<Vec<_>>(),
-        "node_acls": [],
+        "node_acls": acls.collect::<Vec<_>>(),
         "portals": [],
         "tag": tag,
         // LIO's tools save neither, and stumble over a member called nexus.
         (own::KEY): { "nexus": nexus.as_str(), "relative_port": relative_port.get() },
+    })
+}
+
+fn node_acl(initiator: &Wwn, acl: &Acl) -> Value {
+    let mapped = acl.luns.iter().map(|(lun, MappedLun { of, alias, write_protect })| {
+        json!({
+            "alias": alias.as_str(),
+            "index": lun.get(),
+            "tpg_lun": of.get(),
+            "write_protect": write_protect,
+        })
+    });
+    json!({
+        "attributes": {},
+        "mapped_luns": mapped.collect::<Vec<_>>(),
+        "node_wwn": initiator.as_str(),
     })
 }
 
@@ -249,7 +267,7 @@ pub struct SaveConfig {
 
 /// Why the file could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {}: {}", path.display(), crate::start_error::plain(source))]
+#[error("cannot write {}: {}", path.display(), crate::host::plain(source))]
 pub struct WriteError {
     path: PathBuf,
     source: io::Error,
@@ -271,7 +289,7 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// The host failed.
-    #[error("cannot read {}: {}", path.display(), crate::start_error::plain(source))]
+    #[error("cannot read {}: {}", path.display(), crate::host::plain(source))]
     Host {
         /// The file.
         path: PathBuf,

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The configuration as the API shows it: what is wanted together with what is live.
 //!
-//! Above: `server`, `state_driver`.  Below: `model`, [`Live`], the wire types.
+//! Above: the doors of `lunard`, `kernel-target`.  Below: `model`, [`Live`], the wire types.
 //! Never here: a change.
 
-use crate::directories;
-use crate::machine::{Live, LiveBackstore, LiveDevice};
+use crate::live::{Live, LiveBackstore, LiveDevice, guest_socket};
 use crate::wish::Made;
 use api::v1;
 use model::{
-    ATTRIBUTES, Attribute, Backstore, BackstoreId, Key, Kind, LunMapping, Medium, Model, TARGET_OPTIONS,
-    Target, TargetOptions, Tpg, Wwn,
+    ATTRIBUTES, Acl, Attribute, Backstore, BackstoreId, Key, Kind, LunMapping, MappedLun, Medium, Model,
+    TARGET_OPTIONS, Target, TargetOptions, Tpg, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -58,6 +57,7 @@ impl<'a> View<'a> {
             },
             Made::Tpg(tag) => v1::Outcome::TpgCreated { tag: tag.get().into() },
             Made::Lun(lun) => v1::Outcome::LunMapped { lun: lun.get() },
+            Made::AclLun(lun) => v1::Outcome::AclLunMapped { lun: lun.get() },
             Made::Attribute(value) => v1::Outcome::AttributeSet { value: value.to_string() },
             Made::Option(value) => v1::Outcome::OptionSet { value: value.to_string() },
             Made::Nothing => v1::Outcome::Done,
@@ -99,8 +99,7 @@ impl<'a> View<'a> {
 
     fn target(&self, wwn: &Wwn, target: &Target) -> v1::Target {
         let live = self.live.targets.get(wwn);
-        let socket =
-            live.map_or_else(|| directories::guest_socket(self.runtime_dir, wwn), |live| live.socket.clone());
+        let socket = live.map_or_else(|| guest_socket(self.runtime_dir, wwn), |live| live.socket.clone());
         let Target { tpgs, options } = target;
         v1::Target {
             wwn: wwn.as_str().to_owned(),
@@ -113,18 +112,21 @@ impl<'a> View<'a> {
 }
 
 /// The capacity in bytes: as it is, else as it was last seen, else 0.
-pub(crate) fn size_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u64 {
+#[must_use]
+pub fn size_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u64 {
     let wanted = || backstore.medium.size_bytes().unwrap_or(0);
     live.map_or_else(wanted, |live| live.size_bytes)
 }
 
 /// The size of a logical block in bytes.
-pub(crate) fn block_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u32 {
+#[must_use]
+pub fn block_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u32 {
     live.map_or_else(|| backstore.block_bytes().unwrap_or(512), |live| live.block_bytes)
 }
 
 /// The value of an attribute, asking the device where it decides.
-pub(crate) fn attribute(backstore: &Backstore, live: Option<&LiveBackstore>, row: &Attribute) -> u32 {
+#[must_use]
+pub fn attribute(backstore: &Backstore, live: Option<&LiveBackstore>, row: &Attribute) -> u32 {
     let device = live.and_then(|live| live.device.as_ref());
     backstore.attribute(row.key).unwrap_or_else(|| match row.key {
         Key::BlockSize => block_bytes(backstore, live),
@@ -154,7 +156,7 @@ fn device(device: &LiveDevice) -> v1::BlockDevice {
 
 fn tpg(tag: u16, group: &Tpg) -> v1::Tpg {
     // The relative port is the target's own affair.
-    let Tpg { nexus, relative_port: _, luns } = group;
+    let Tpg { nexus, relative_port: _, luns, acls } = group;
     let lun = |(lun, mapping): (&model::Lun, &LunMapping)| {
         let LunMapping { backstore, alias, write_protect } = mapping;
         v1::Lun {
@@ -164,10 +166,31 @@ fn tpg(tag: u16, group: &Tpg) -> v1::Tpg {
             write_protect: *write_protect,
         }
     };
-    v1::Tpg { tag, nexus: nexus.as_str().to_owned(), luns: luns.iter().map(lun).collect() }
+    v1::Tpg {
+        tag,
+        nexus: nexus.as_str().to_owned(),
+        luns: luns.iter().map(lun).collect(),
+        acls: acls.iter().map(acl).collect(),
+    }
 }
 
-pub(crate) fn wire_kind(kind: Kind) -> v1::Kind {
+fn acl((initiator, acl): (&Wwn, &Acl)) -> v1::Acl {
+    let Acl { luns } = acl;
+    let mapped = |(lun, mapped): (&model::Lun, &MappedLun)| {
+        let MappedLun { of, alias, write_protect } = mapped;
+        v1::MappedLun {
+            lun: lun.get(),
+            of: of.get(),
+            alias: alias.as_str().to_owned(),
+            write_protect: *write_protect,
+        }
+    };
+    v1::Acl { initiator: initiator.as_str().to_owned(), luns: luns.iter().map(mapped).collect() }
+}
+
+/// The API's word for a kind.
+#[must_use]
+pub fn wire_kind(kind: Kind) -> v1::Kind {
     match kind {
         Kind::Block => v1::Kind::Block,
         Kind::Fileio => v1::Kind::Fileio,
