@@ -424,6 +424,8 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
             _ => UaInterlock::Clear,
         },
         report_supported_operation_codes: true,
+        reservations: backstore.is_on(Key::EmulatePr),
+        force_registrations_to_outlast_power: backstore.is_on(Key::ForcePrAptpl),
     };
     let block_bytes =
         backstore.block_bytes().or(geometry.map(|below| below.block_bytes)).unwrap_or(BLOCK_BYTES);
