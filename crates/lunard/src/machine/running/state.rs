@@ -10,6 +10,7 @@ use super::fault::block_within_sector;
 use super::medium::Opened;
 use super::memories::Memories;
 use crate::machine::{Fault, Live, LiveBackstore, LiveTarget};
+use crate::store::Units;
 use backstore::HostLock;
 use model::{Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, Wwn};
 use scsi::inquiry::Identity;
@@ -71,6 +72,16 @@ struct Shown {
 }
 
 impl State {
+    /// Nothing runs yet, and units remember this.
+    pub(super) fn remembering(units: Units) -> Self {
+        Self { memories: Memories::new(units), ..Self::default() }
+    }
+
+    /// All that was configured when the daemon started is there, so that what comes now is new.
+    pub(super) fn have_power(&mut self) {
+        self.memories.have_power();
+    }
+
     pub(super) fn is_connected(&self, wwn: &Wwn) -> bool {
         self.targets.get(wwn).is_some_and(|target| target.port.connections() > 0)
     }
@@ -156,9 +167,10 @@ impl State {
                 None
             }
             Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
+                let attentions = self.memories.attentions();
                 let tpg = self.target(wwn)?.tpgs.get_mut(tag)?;
                 let (backstore, write_protect) = (backstore.clone(), *write_protect);
-                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions: Arc::default() });
+                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions });
                 None
             }
             Step::UnmapLun { wwn, tag, lun } => {
