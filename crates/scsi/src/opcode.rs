@@ -8,9 +8,9 @@
 //! To add a command: write its parser in a chapter of `cdb`, and one row in [`OPCODES`], in its place by
 //! operation code and service action (the order is checked when this compiles).
 
-use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, primary};
+use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, primary, reservation};
 use crate::{Sense, field};
-use Repeat::Harmless;
+use Repeat::{Harmless, Never};
 
 /// A command, or one service action of a command.
 pub struct Opcode {
@@ -75,6 +75,8 @@ pub enum AttentionRule {
 pub enum Feature {
     /// `emulate_rsoc`.
     ReportSupportedOperationCodes,
+    /// `emulate_pr`.
+    Reservations,
 }
 
 /// What of the table a unit has, as its attributes say.
@@ -85,6 +87,8 @@ pub struct Capabilities {
     pub dpofua: bool,
     /// `emulate_rsoc`.
     pub report_supported_operation_codes: bool,
+    /// `emulate_pr`.
+    pub reservations: bool,
 }
 
 impl Capabilities {
@@ -94,6 +98,7 @@ impl Capabilities {
         match opcode.feature {
             None => true,
             Some(Feature::ReportSupportedOperationCodes) => self.report_supported_operation_codes,
+            Some(Feature::Reservations) => self.reservations,
         }
     }
 
@@ -237,6 +242,10 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("READ (6)", &[0x08, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::read_6).reads(),
     Opcode::new("WRITE (6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::write_6),
     Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, primary::inquiry).passes_legacy().passes_attention(),
+    Opcode::new("RESERVE (6)", &[0x16, 0x11, 0, 0, 0, 0x04], Harmless, reservation::reserve_6)
+        .always().feature(Feature::Reservations),
+    Opcode::new("RELEASE (6)", &[0x17, 0x11, 0, 0, 0, 0x04], Harmless, reservation::release_6)
+        .passes_legacy().feature(Feature::Reservations),
     Opcode::new("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_6).reads(),
     Opcode::new("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf3, 0x04], Harmless, primary::start_stop_unit).always(),
     Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10).always(),
@@ -246,7 +255,35 @@ pub const OPCODES: &[Opcode] = &[
         .media_without_fua().reads(),
     Opcode::new("SYNCHRONIZE CACHE (10)", &[0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless,
         block::synchronize_cache_10).reads(),
+    Opcode::new("RESERVE (10)", &[0x56, 0x11, 0, 0, 0, 0, 0, 0, 0, 0x04], Harmless, reservation::reserve_6)
+        .always().feature(Feature::Reservations),
+    Opcode::new("RELEASE (10)", &[0x57, 0x11, 0, 0, 0, 0, 0, 0, 0, 0x04], Harmless, reservation::release_6)
+        .passes_legacy().feature(Feature::Reservations),
     Opcode::new("MODE SENSE (10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_10).reads(),
+    Opcode::new("PERSISTENT RESERVE IN, READ KEYS", &[0x5e, 0x00, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
+        reservation::read_keys).service_action(0x00).always().feature(Feature::Reservations),
+    Opcode::new("PERSISTENT RESERVE IN, READ RESERVATION", &[0x5e, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
+        reservation::read_reservation).service_action(0x01).always().feature(Feature::Reservations),
+    Opcode::new("PERSISTENT RESERVE IN, REPORT CAPABILITIES", &[0x5e, 0x02, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
+        reservation::report_capabilities).service_action(0x02).always().feature(Feature::Reservations),
+    Opcode::new("PERSISTENT RESERVE IN, READ FULL STATUS", &[0x5e, 0x03, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
+        reservation::read_full_status).service_action(0x03).always().feature(Feature::Reservations),
+    Opcode::new("PERSISTENT RESERVE OUT, REGISTER", &[0x5f, 0x00, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::register).service_action(0x00).always().feature(Feature::Reservations),
+    Opcode::new("PERSISTENT RESERVE OUT, RESERVE", &[0x5f, 0x01, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless,
+        reservation::reserve).service_action(0x01).always().feature(Feature::Reservations),
+    Opcode::new("PERSISTENT RESERVE OUT, RELEASE", &[0x5f, 0x02, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless,
+        reservation::release).service_action(0x02).always().feature(Feature::Reservations),
+    Opcode::new("PERSISTENT RESERVE OUT, CLEAR", &[0x5f, 0x03, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::clear).service_action(0x03).always().feature(Feature::Reservations),
+    Opcode::new("PERSISTENT RESERVE OUT, PREEMPT", &[0x5f, 0x04, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::preempt).service_action(0x04).always().feature(Feature::Reservations),
+    Opcode::new("PERSISTENT RESERVE OUT, PREEMPT AND ABORT", &[0x5f, 0x05, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::preempt_and_abort).service_action(0x05).always().feature(Feature::Reservations),
+    Opcode::new("PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", &[0x5f, 0x06, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless,
+        reservation::register_and_ignore).service_action(0x06).always().feature(Feature::Reservations),
+    Opcode::new("PERSISTENT RESERVE OUT, REGISTER AND MOVE", &[0x5f, 0x07, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::register_and_move).service_action(0x07).always().feature(Feature::Reservations),
     Opcode::new("READ (16)", &[0x88, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::read_16).media().reads(),
     Opcode::new("WRITE (16)", &[0x8a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
@@ -260,6 +297,8 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, primary::report_luns).passes_legacy().passes_attention(),
     Opcode::new("REPORT SUPPORTED OPERATION CODES", &[0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         primary::report_supported_operation_codes).service_action(0x0c).feature(Feature::ReportSupportedOperationCodes).reads(),
+    Opcode::new("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", &[0xa3, 0x0d, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
+        primary::report_supported_task_management_functions).service_action(0x0d).reads(),
     Opcode::new("READ (12)", &[0xa8, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::read_12).media().reads(),
     Opcode::new("WRITE (12)", &[0xaa, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::write_12).media(),
     Opcode::new("VERIFY (12)", &[0xaf, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::verify_12)
@@ -362,7 +401,7 @@ mod tests {
             assert!(commands.insert((opcode.code(), opcode.service_action)), "{}", opcode.name);
             assert!(names.insert(opcode.name), "{}", opcode.name);
         }
-        assert_eq!(commands.len(), 23);
+        assert_eq!(commands.len(), 40);
     }
 
     #[test]
@@ -411,9 +450,9 @@ mod tests {
     #[test]
     fn a_command_passes_the_reservations_that_the_standards_say() {
         // Written out: whoever adds a row says here which column of SPC's and SBC's tables it has.
-        let always = [0x00, 0x03, 0x12, 0x1b, 0x25, 0x9e, 0xa0];
+        let always = [0x00, 0x03, 0x12, 0x16, 0x17, 0x1b, 0x25, 0x56, 0x57, 0x5e, 0x5f, 0x9e, 0xa0];
         let reads = [0x08, 0x1a, 0x28, 0x2f, 0x35, 0x5a, 0x88, 0x8f, 0x91, 0xa3, 0xa8, 0xaf];
-        let legacy = [0x03, 0x12, 0xa0];
+        let legacy = [0x03, 0x12, 0x17, 0x57, 0xa0];
         for opcode in OPCODES {
             let code = opcode.code();
             let expected = match (always.contains(&code), reads.contains(&code)) {
@@ -437,20 +476,27 @@ mod tests {
     #[test]
     fn a_command_is_executed_again_only_if_it_leaves_the_same_behind() {
         // Written out, so that whoever adds a row must say here too what it does when it is done twice.
-        let reads = [0x00, 0x03, 0x08, 0x12, 0x1a, 0x25, 0x28, 0x5a, 0x88, 0x9e, 0xa0, 0xa3, 0xa8];
+        let reads = [0x00, 0x03, 0x08, 0x12, 0x1a, 0x25, 0x28, 0x5a, 0x5e, 0x88, 0x9e, 0xa0, 0xa3, 0xa8];
+        // Whoever has it gets it again, and whoever has it not releases nothing.
+        let reserves = [0x16, 0x17, 0x56, 0x57];
+        // RESERVE and RELEASE too, and REGISTER AND IGNORE EXISTING KEY. The others depend on the key that is there.
+        let persistently = [(0x5f, Some(1)), (0x5f, Some(2)), (0x5f, Some(6))];
         let verifies = [0x2f, 0x8f, 0xaf];
         // The same data in the same place, before any later write to it is answered.
         let writes = [0x0a, 0x2a, 0x8a, 0xaa];
         let flushes_and_says_so = [0x1b, 0x35, 0x91];
-        let harmless = [&reads[..], &verifies, &writes, &flushes_and_says_so].concat();
+        let harmless = [&reads[..], &reserves, &verifies, &writes, &flushes_and_says_so].concat();
         for opcode in OPCODES {
-            let expected = if harmless.contains(&opcode.code()) { Repeat::Harmless } else { Repeat::Never };
+            let command = (opcode.code(), opcode.service_action);
+            let is_harmless = harmless.contains(&opcode.code()) || persistently.contains(&command);
+            let expected = if is_harmless { Repeat::Harmless } else { Repeat::Never };
             assert_eq!(opcode.repeat, expected, "{}", opcode.name);
             let mut cdb = [0; CDB_BYTES_MAX];
             cdb[..opcode.cdb_bytes()].copy_from_slice(opcode.usage);
             assert_eq!(repeat_of(&cdb), expected, "{}", opcode.name);
         }
-        assert_eq!(OPCODES.len(), harmless.len());
+        // REGISTER, CLEAR, both kinds of PREEMPT, and REGISTER AND MOVE.
+        assert_eq!(OPCODES.iter().filter(|opcode| opcode.repeat == Repeat::Never).count(), 5);
     }
 
     #[test]
@@ -468,7 +514,8 @@ mod tests {
 
     #[test]
     fn dpo_and_fua_need_a_unit_that_has_them() {
-        let without = Capabilities { dpofua: false, report_supported_operation_codes: true };
+        let without =
+            Capabilities { dpofua: false, report_supported_operation_codes: true, reservations: true };
         let with = Capabilities { dpofua: true, ..without };
         let write_fua = [0x2a, 0x08, 0, 0, 0, 0, 0, 0, 1, 0];
         let read_dpo = [0x88, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
@@ -482,14 +529,15 @@ mod tests {
 
     #[test]
     fn the_same_bits_of_a_six_byte_command_are_an_address() {
-        let without = Capabilities { dpofua: false, report_supported_operation_codes: true };
+        let without =
+            Capabilities { dpofua: false, report_supported_operation_codes: true, reservations: true };
         assert_eq!(decoded_for(without, &[0x08, 0x1f, 0, 0, 1, 0]), Ok(()));
         assert_eq!(decoded_for(without, &[0x0a, 0x1f, 0, 0, 1, 0]), Ok(()));
     }
 
     #[test]
     fn protection_information_is_refused_in_every_form() {
-        let unit = Capabilities { dpofua: true, report_supported_operation_codes: true };
+        let unit = Capabilities { dpofua: true, report_supported_operation_codes: true, reservations: true };
         for opcode in [0x28, 0x2a, 0x2f, 0x88, 0x8a, 0x8f, 0xa8, 0xaa, 0xaf] {
             for protect in [0x20, 0x40, 0x80] {
                 let mut cdb = [0; 16];
@@ -501,7 +549,7 @@ mod tests {
 
     #[test]
     fn an_attribute_can_take_a_command_away() {
-        let with = Capabilities { dpofua: true, report_supported_operation_codes: true };
+        let with = Capabilities { dpofua: true, report_supported_operation_codes: true, reservations: true };
         let without = Capabilities { report_supported_operation_codes: false, ..with };
         let cdb = [0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0];
         assert_eq!(decoded_for(with, &cdb), Ok(()));

@@ -12,6 +12,7 @@ use scsi::{
     BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, capacity, inquiry, mode,
     report_luns, rsoc, vpd,
 };
+use scsi::{PersistentReserveInAction, persistent, task_functions};
 
 /// An answer: data or sense key, code and qualifier.
 pub(crate) type Answer = Result<Vec<u8>, [u8; 3]>;
@@ -103,7 +104,7 @@ impl Unit {
     }
 
     pub(crate) fn capabilities(&self) -> Capabilities {
-        Capabilities { dpofua: self.write_cache, report_supported_operation_codes: true }
+        Capabilities { dpofua: self.write_cache, report_supported_operation_codes: true, reservations: true }
     }
 
     /// Answers a CDB, cut to its allocation length.
@@ -140,6 +141,15 @@ impl Unit {
             Command::SynchronizeCache(command) => moved(command.first, command.blocks),
             Command::ReportLuns(command) => Ok(report_luns::build(&self.luns, command.select)),
             Command::ReportSupportedOperationCodes(command) => rsoc::build(command, &self.capabilities()),
+            Command::ReportSupportedTaskManagementFunctions(command) => Ok(task_functions::build(command)),
+            // Nobody is registered, and nothing is reserved.
+            Command::PersistentReserveIn(command) => Ok(match command.action {
+                PersistentReserveInAction::Keys => persistent::keys(0, &[]),
+                PersistentReserveInAction::Reservation => persistent::reservation(0, None),
+                PersistentReserveInAction::Capabilities => persistent::capabilities(false).to_vec(),
+                PersistentReserveInAction::FullStatus => persistent::full_status(0, std::iter::empty()),
+            }),
+            Command::PersistentReserveOut(_) | Command::Reserve | Command::Release => Ok(Vec::new()),
         }
     }
 }

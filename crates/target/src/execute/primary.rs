@@ -15,7 +15,7 @@ use scsi::mode::{self, ModeState};
 use scsi::vpd::{self, ExtendedInquiry, Facts, Limits, Provisioning};
 use scsi::{
     Address, CDB_BYTES_MAX, Capabilities, Command, Inquiry, Lun, ReportLuns, Sense, SenseFormat, capacity,
-    report_luns, rsoc,
+    report_luns, rsoc, task_functions,
 };
 
 /// MAXIMUM TRANSFER LENGTH that guests are told, in bytes: 2048 pages, as LIO over vhost has it.
@@ -26,6 +26,7 @@ pub(super) fn capabilities(unit: &LogicalUnit) -> Capabilities {
     Capabilities {
         dpofua: unit.dpofua(),
         report_supported_operation_codes: unit.flags.report_supported_operation_codes,
+        reservations: unit.flags.reservations,
     }
 }
 
@@ -70,9 +71,18 @@ pub(super) fn answer<'a>(
             let data = rsoc::build(command, &capabilities(unit))?;
             Ok(give(&data, u64::from(command.allocation_bytes), buffers))
         }
-        Command::Read(_) | Command::Write(_) | Command::Verify(_) | Command::SynchronizeCache(_) => {
-            Err(Sense::INTERNAL_TARGET_FAILURE)
+        Command::ReportSupportedTaskManagementFunctions(command) => {
+            let data = task_functions::build(command);
+            Ok(give(&data, u64::from(command.allocation_bytes), buffers))
         }
+        Command::Read(_)
+        | Command::Write(_)
+        | Command::Verify(_)
+        | Command::SynchronizeCache(_)
+        | Command::PersistentReserveIn(_)
+        | Command::PersistentReserveOut(_)
+        | Command::Reserve
+        | Command::Release => Err(Sense::INTERNAL_TARGET_FAILURE),
     }
 }
 
