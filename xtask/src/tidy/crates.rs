@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("vhost-scsi", &["vhost-user", "virtqueue", "memory", "reactor", "exec", "target", "scsi"]),
     ("model", &[]),
     ("api", &[]),
+    ("translate", &["model", "api"]),
     ("configfs", &["model"]),
     ("shell", &["api"]),
     ("initiator", &["scsi"]),
@@ -57,6 +58,7 @@ const LUNARD: &[&str] = &[
     "vhost-scsi",
     "model",
     "api",
+    "translate",
     "configfs",
 ];
 

@@ -19,7 +19,7 @@
 //! | `sparse` | false, where a new file is to have all its blocks |
 
 use super::entry::Entry;
-use crate::machine::LiveBackstore;
+use crate::live::LiveBackstore;
 use crate::view;
 use model::{ATTRIBUTES, Access, Attribute, Backstore, BackstoreId, Key, Medium, TRANSFER_BYTES_MAX};
 use serde_json::{Map, Value, json};

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The configuration as the API shows it: what is wanted together with what is live.
 //!
-//! Above: `server`, `state_driver`.  Below: `model`, [`Live`], the wire types.
+//! Above: the doors of `lunard`, `kernel-target`.  Below: `model`, [`Live`], the wire types.
 //! Never here: a change.
 
-use crate::directories;
-use crate::machine::{Live, LiveBackstore, LiveDevice};
+use crate::live::{Live, LiveBackstore, LiveDevice, guest_socket};
 use crate::wish::Made;
 use api::v1;
 use model::{
@@ -99,8 +98,7 @@ impl<'a> View<'a> {
 
     fn target(&self, wwn: &Wwn, target: &Target) -> v1::Target {
         let live = self.live.targets.get(wwn);
-        let socket =
-            live.map_or_else(|| directories::guest_socket(self.runtime_dir, wwn), |live| live.socket.clone());
+        let socket = live.map_or_else(|| guest_socket(self.runtime_dir, wwn), |live| live.socket.clone());
         let Target { tpgs, options } = target;
         v1::Target {
             wwn: wwn.as_str().to_owned(),
@@ -113,18 +111,21 @@ impl<'a> View<'a> {
 }
 
 /// The capacity in bytes: as it is, else as it was last seen, else 0.
-pub(crate) fn size_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u64 {
+#[must_use]
+pub fn size_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u64 {
     let wanted = || backstore.medium.size_bytes().unwrap_or(0);
     live.map_or_else(wanted, |live| live.size_bytes)
 }
 
 /// The size of a logical block in bytes.
-pub(crate) fn block_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u32 {
+#[must_use]
+pub fn block_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u32 {
     live.map_or_else(|| backstore.block_bytes().unwrap_or(512), |live| live.block_bytes)
 }
 
 /// The value of an attribute, asking the device where it decides.
-pub(crate) fn attribute(backstore: &Backstore, live: Option<&LiveBackstore>, row: &Attribute) -> u32 {
+#[must_use]
+pub fn attribute(backstore: &Backstore, live: Option<&LiveBackstore>, row: &Attribute) -> u32 {
     let device = live.and_then(|live| live.device.as_ref());
     backstore.attribute(row.key).unwrap_or_else(|| match row.key {
         Key::BlockSize => block_bytes(backstore, live),
@@ -167,7 +168,9 @@ fn tpg(tag: u16, group: &Tpg) -> v1::Tpg {
     v1::Tpg { tag, nexus: nexus.as_str().to_owned(), luns: luns.iter().map(lun).collect() }
 }
 
-pub(crate) fn wire_kind(kind: Kind) -> v1::Kind {
+/// The API's word for a kind.
+#[must_use]
+pub fn wire_kind(kind: Kind) -> v1::Kind {
     match kind {
         Kind::Block => v1::Kind::Block,
         Kind::Fileio => v1::Kind::Fileio,

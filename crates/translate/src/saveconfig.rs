@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! LIO's saveconfig.json: the configuration in targetcli's words, for people and for LIO's own tools.
 //!
-//! Above: `server`.  Below: `model`, [`Live`], the file system.
+//! Above: `server`, `kernel-target`.  Below: `model`, [`Live`], the file system.
 //! Never here: the configuration that counts; that is the database's.
 //!
 //! The keys are those of targetcli 2.1.53 on Linux 6.1, in its order (sorted, indented by two), with two
@@ -20,8 +20,8 @@ mod strict_json; // text -> values
 pub use document::{Document, DocumentError};
 pub use restore::{Restore, RestoreError, clear};
 
-use crate::directories::sync_directory;
-use crate::machine::{Live, LiveBackstore};
+use crate::host::sync_directory;
+use crate::live::{Live, LiveBackstore};
 use crate::view;
 use api::v1;
 use flate2::Compression;
@@ -249,7 +249,7 @@ pub struct SaveConfig {
 
 /// Why the file could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {}: {}", path.display(), crate::start_error::plain(source))]
+#[error("cannot write {}: {}", path.display(), crate::host::plain(source))]
 pub struct WriteError {
     path: PathBuf,
     source: io::Error,
@@ -271,7 +271,7 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// The host failed.
-    #[error("cannot read {}: {}", path.display(), crate::start_error::plain(source))]
+    #[error("cannot read {}: {}", path.display(), crate::host::plain(source))]
     Host {
         /// The file.
         path: PathBuf,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a door asks for, made whole: names parsed, free numbers chosen, the rest made up.
 //!
-//! Above: `state_driver`.  Below: `model`, whose rules decide, `saveconfig`, and [`Chance`].
+//! Above: the owner of a model.  Below: `model`, whose rules decide, `saveconfig`, and [`Chance`].
 //! Never here: whether something may happen; `Model::make` says so.
 
-use crate::machine::Occasion;
+use crate::live::Occasion;
 use crate::saveconfig::{self, Restore, RestoreError};
 use api::v1;
 use model::{
@@ -261,7 +261,8 @@ fn backstore(wanted: &v1::CreateBackstore, chance: &mut dyn Chance) -> Result<Ba
 }
 
 /// What the administrator should know of a backstore that is made.
-pub(crate) fn notes(backstore: &Backstore) -> Vec<String> {
+#[must_use]
+pub fn notes(backstore: &Backstore) -> Vec<String> {
     if backstore.name.fits_product() {
         return Vec::new();
     }
