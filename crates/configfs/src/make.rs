@@ -12,7 +12,7 @@ use crate::node::{AclPart, Device, DevicePart, Dir, Hba, LunPart, Node, TargetPa
 use crate::node::{parse_lun, parse_tpg, parse_wwn};
 use crate::staged::{Link, Staged, Unconfigured};
 use crate::tree::Tree;
-use model::{BackstoreId, BackstoreName, Change, LunAlias, LunMapping, Place, TpgTag, Wwn};
+use model::{BackstoreId, BackstoreName, Change, LunAlias, LunAlua, LunMapping, Place, TpgTag, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 
@@ -66,6 +66,8 @@ impl Tree {
                 }
                 self.ask(&format!("remove target {wwn}"), vec![Change::DeleteTarget(wwn)])
             }
+            Dir::AluaGroup(device, name) => self.remove_alua_group(device, name),
+            Dir::LuGroup(name) => self.remove_lu_group(name),
             Dir::Tpg(wwn, tag, _) => self.remove_tpg(wwn, tag),
             Dir::Lun(place, _) => {
                 let mut staged = self.staged();
@@ -111,6 +113,9 @@ impl Tree {
 
     fn remove_device(&self, device: &Device) -> Result<(), Errno> {
         let id = device.id();
+        if !self.view(|view| view.alua_groups_made(device)).is_empty() {
+            return Err(Errno::NOTEMPTY);
+        }
         {
             let mut staged = self.staged();
             if staged.configured(device).is_none() {
@@ -174,10 +179,12 @@ impl Tree {
                 if twice {
                     return Err(Errno::EXIST);
                 }
-                staged.luns.insert(place.clone(), Some(Link { alias, backstore: id }));
+                staged
+                    .luns
+                    .insert(place.clone(), Some(Link { alias, backstore: id, alua: LunAlua::default() }));
                 return Ok(());
             }
-            LunMapping { backstore: id, alias, write_protect: false }
+            LunMapping { backstore: id, alias, write_protect: false, alua: LunAlua::default() }
         };
         let what = format!("link {place}");
         self.ask(&what, vec![Change::MapLun { wwn, tag, lun, mapping }])
@@ -282,10 +289,10 @@ fn stage_dir(staged: &mut Staged, dir: &Dir, name: &str, connected: bool) -> Res
             Ok(Dir::AclLun(place, false))
         }
         Dir::Tpg(_, _, TpgPart::Np) => Err(Errno::NOSYS),
-        // What Lunar has none of: explicit ACLs, ALUA groups, groups of logical units, iSCSI.
-        Dir::Tpg(_, _, TpgPart::Acls) | Dir::Device(_, DevicePart::Alua) | Dir::LuGroups | Dir::Iscsi => {
-            Err(Errno::OPNOTSUPP)
-        }
+        Dir::Device(device, DevicePart::Alua) => staged.make_alua_group(device, name),
+        Dir::LuGroups => staged.make_lu_group(name),
+        // What Lunar has none of: explicit ACLs, iSCSI.
+        Dir::Tpg(_, _, TpgPart::Acls) | Dir::Iscsi => Err(Errno::OPNOTSUPP),
         _ => Err(Errno::PERM),
     }
 }

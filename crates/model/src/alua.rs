@@ -270,14 +270,14 @@ impl AluaGroup {
 
     /// Takes over a value that was kept, whatever the others are: how it came about is not asked.
     ///
-    /// # Errors
-    /// Nothing is taken where the value makes no sense.
-    pub fn restore(&mut self, row: &AluaAttribute, value: u32) -> Result<(), ()> {
-        if !row.values.take(value) {
-            return Err(());
+    /// Returns whether it was taken: a value that makes no sense is not.
+    #[must_use]
+    pub fn restore(&mut self, row: &AluaAttribute, value: u32) -> bool {
+        let sensible = row.values.take(value);
+        if sensible {
+            self.put(row.key, value);
         }
-        self.put(row.key, value);
-        Ok(())
+        sensible
     }
 
     fn put(&mut self, key: AluaKey, value: u32) {
@@ -300,6 +300,36 @@ impl AluaGroup {
         }
         self.change_state(value, BY_ADMINISTRATOR)?;
         Ok(value)
+    }
+
+    /// Sets an attribute as typed.  Returns its value.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchAluaAttribute`], [`Refusal::AluaValue`], [`Refusal::AluaNotImplicit`] or
+    /// [`Refusal::AluaStateUnsupported`], about the group `name` of `backstore`.
+    pub fn set_attribute(
+        &mut self,
+        backstore: &BackstoreId,
+        name: &AluaGroupName,
+        attribute: &str,
+        text: &str,
+    ) -> Result<u32, Refusal> {
+        let (backstore, group) = (backstore.clone(), name.clone());
+        let Some(row) = AluaAttribute::named(attribute) else {
+            return Err(Refusal::NoSuchAluaAttribute { backstore, group, attribute: shown(attribute) });
+        };
+        let value = shown(text.trim());
+        self.set(row, text).map_err(|misfit| match misfit {
+            Misfit::Value => Refusal::AluaValue {
+                backstore,
+                group,
+                attribute: row.name,
+                value,
+                values: row.values_in_words(),
+            },
+            Misfit::NotImplicit => Refusal::AluaNotImplicit { backstore, group },
+            Misfit::Unsupported => Refusal::AluaStateUnsupported { backstore, group, state: value },
+        })
     }
 
     /// Another state, as a guest asks for it.
@@ -538,7 +568,7 @@ impl LunAluaSetting {
 
 impl LunAlua {
     /// As the administrator wants it; whether the group is there is for others to know.
-    pub(crate) fn set(&mut self, setting: LunAluaSetting) {
+    pub fn set(&mut self, setting: LunAluaSetting) {
         match setting {
             LunAluaSetting::Group(group) => self.group = group,
             LunAluaSetting::Offline(offline) => {

@@ -6,8 +6,6 @@
 //!
 //! Backstores of one unit serial number are one unit to a guest: what is changed of the groups of one is changed of all.
 
-use crate::alua::Misfit;
-use crate::name::shown;
 use crate::{
     AluaAttribute, AluaGroup, AluaGroupName, AluaGroups, AluaKey, Backstore, BackstoreId, Change,
     LU_GROUPS_MAX, LunAluaSetting, Model, Place, Refusal, RelativePort, UnitSerial,
@@ -117,21 +115,15 @@ impl Model {
         text: &str,
     ) -> Result<(), Refusal> {
         let group = self.alua_group(id, name)?;
-        let row = AluaAttribute::named(attribute).ok_or_else(|| Refusal::NoSuchAluaAttribute {
-            backstore: id.clone(),
-            group: name.clone(),
-            attribute: shown(attribute),
-        })?;
         let mut wanted = group.clone();
-        let misfit = |misfit| refusal(misfit, id, name, row, text);
-        let value = wanted.set(row, text).map_err(misfit)?;
+        let value = wanted.set_attribute(id, name, attribute, text)?;
         let number = wanted.id;
         let mut groups = self.backstore(id)?.alua.clone();
         if let Some(group) = groups.get_mut(name) {
             *group = wanted;
         }
         self.put_alua(id, &groups)?;
-        if row.key == AluaKey::AccessState {
+        if attribute == AluaAttribute::of(AluaKey::AccessState).name {
             self.follow(id, number, value);
         }
         Ok(())
@@ -275,22 +267,5 @@ impl Model {
         } else {
             Err(Refusal::NoSuchLuGroup { group: name.clone() })
         }
-    }
-}
-
-fn refusal(
-    misfit: Misfit,
-    backstore: &BackstoreId,
-    group: &AluaGroupName,
-    row: &'static AluaAttribute,
-    text: &str,
-) -> Refusal {
-    let (backstore, group, value) = (backstore.clone(), group.clone(), shown(text.trim()));
-    match misfit {
-        Misfit::Value => {
-            Refusal::AluaValue { backstore, group, attribute: row.name, value, values: row.values_in_words() }
-        }
-        Misfit::NotImplicit => Refusal::AluaNotImplicit { backstore, group },
-        Misfit::Unsupported => Refusal::AluaStateUnsupported { backstore, group, state: value },
     }
 }

@@ -133,6 +133,7 @@ impl State {
                 self.targets.get(wwn)?.port.offer(offer(options));
                 None
             }
+            Step::SetAlua { .. } | Step::SetLunAlua { .. } => None,
             Step::RemoveTarget(wwn) => {
                 let target = self.targets.remove(wwn)?;
                 // A front end that came in the meantime may still run rings: they must find nothing any more.
