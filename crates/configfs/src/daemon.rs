@@ -66,6 +66,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::LunOutOfRange { .. }
         | Refusal::RelativePortZero
         | Refusal::SizeTooLarge { .. }
+        | Refusal::SizeTooSmall { .. }
         | Refusal::TpgNotEmpty { .. }
         | Refusal::AttributeValue { .. }
         | Refusal::AttributeOfDevice { .. }
@@ -85,6 +86,8 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoSuchTarget { .. }
         | Refusal::NoSuchTpg { .. }
         | Refusal::NoSuchLun { .. }
+        | Refusal::NoSuchAcl { .. }
+        | Refusal::NoSuchMappedLun { .. }
         | Refusal::NoSuchAttribute { .. }
         | Refusal::NoSuchOption { .. } => Errno::NOENT,
         Refusal::NoSuchAluaGroup { .. }
@@ -99,7 +102,9 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::TargetExists { .. }
         | Refusal::TpgExists { .. }
         | Refusal::LunExists { .. }
-        | Refusal::AlreadyMapped { .. } => Errno::EXIST,
+        | Refusal::AlreadyMapped { .. }
+        | Refusal::AclExists { .. }
+        | Refusal::MappedLunExists { .. } => Errno::EXIST,
         Refusal::PathInUse { .. } | Refusal::BackstoreInUse { .. } | Refusal::RelativePortInUse { .. } => {
             Errno::BUSY
         }
@@ -107,6 +112,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoFreeRelativePort
         | Refusal::NoFreeTag { .. }
         | Refusal::ForeignTooLong { .. }
+        | Refusal::TooManyAcls { .. }
         | Refusal::NoFreeLun => Errno::NOSPC,
         Refusal::ForeignMoved => Errno::AGAIN,
         Refusal::AttributeReadOnly { .. } => Errno::ACCESS,

@@ -7,8 +7,8 @@
 use crate::control::Control;
 use crate::node::{Device, Hba};
 use model::{
-    AbsolutePath, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName, Key, Kind, Lun, LunAlias,
-    LunAlua, Medium, Model, Place, Refusal, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName, Key, Kind, Lun,
+    LunAlias, LunAlua, Medium, Model, Place, Refusal, TpgTag, UnitSerial, Wwn,
 };
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
@@ -128,8 +128,9 @@ pub(crate) struct Staged {
     pub(crate) tpgs: BTreeSet<(Wwn, TpgTag)>,
     /// Directories of LUNs that the configuration does not have.
     pub(crate) luns: BTreeMap<Place, Option<Link>>,
-    /// Mapped LUNs of sessions: the name of the link to the LUN of the same number.
-    pub(crate) mapped: BTreeMap<Place, Option<String>>,
+    /// Directories of mapped LUNs that the configuration does not have; in a session, with the name of the link to
+    /// the LUN of the same number.
+    pub(crate) mapped: BTreeMap<(AclPlace, Lun), Option<String>>,
     /// Target port groups that have no id yet.
     pub(crate) alua: BTreeMap<(Device, AluaGroupName), AluaGroup>,
     /// Groups of logical units that have no id yet.
@@ -173,6 +174,11 @@ impl Staged {
         self.luns.iter().filter(move |(place, _)| within(place)).map(|(place, link)| (place.lun, link))
     }
 
+    /// The mapped LUNs of an access control list or session that are only here.
+    pub(crate) fn mapped_of(&self, acl: &AclPlace) -> impl Iterator<Item = (Lun, &Option<String>)> {
+        self.mapped.iter().filter(move |((of, _), _)| of == acl).map(|((_, lun), link)| (*lun, link))
+    }
+
     /// The unconfigured backstores of an HBA, by name.
     pub(crate) fn unconfigured_of(&self, hba: Hba) -> impl Iterator<Item = &BackstoreName> {
         self.devices.keys().filter(move |device| device.hba == hba).map(|device| &device.name)
@@ -211,9 +217,10 @@ impl Staged {
             let known = model.tpg(&place.wwn, place.tag).ok();
             known.map_or(tpgs.contains(&at), |tpg| !tpg.luns.contains_key(&place.lun))
         });
-        self.mapped.retain(|place, link| {
-            let known = model.tpg(&place.wwn, place.tag).ok();
-            known.is_some_and(|tpg| link.is_none() || tpg.luns.contains_key(&place.lun))
+        self.mapped.retain(|(acl, lun), link| match (model.tpg(&acl.wwn, acl.tag), model.acl(acl)) {
+            (Err(_), _) => false,
+            (Ok(_), Ok(known)) => link.is_none() && !known.luns.contains_key(lun),
+            (Ok(tpg), Err(_)) => tpg.nexus == acl.initiator && (link.is_none() || tpg.luns.contains_key(lun)),
         });
         let homes = &self.homes;
         self.alua.retain(|(device, name), _| {

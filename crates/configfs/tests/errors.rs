@@ -65,7 +65,8 @@ fn directories_that_lio_refuses_are_refused_with_its_errno() {
         ("target/core/alua/lu_gps/NULL", Errno::INVAL),
         ("target/core/fileio_0/disk0/alua/default_tg_pt_gp", Errno::EXIST),
         ("target/core/fileio_0/disk0/alua/a b", Errno::INVAL),
-        ("target/vhost/naa.5001405aabbccdd0/tpgt_1/acls/naa.5001405aabbccdd1", Errno::OPNOTSUPP),
+        ("target/vhost/naa.5001405aabbccdd0/tpgt_1/acls/iqn.1994-05.com.x", Errno::INVAL),
+        ("target/vhost/naa.5001405aabbccdd0/tpgt_1/acls/naa.7001405aabbccdd1", Errno::INVAL),
     ] {
         check_refused(&tree, &format!("mkdir {path}"), errno, || tree.mkdir(path));
     }

@@ -152,9 +152,31 @@ impl Medium {
         }
     }
 
-    /// Whether it has to be opened anew to become `other`: anything but the size last seen differs.
+    /// The same with another size; of a ramdisk rounded up to whole pages.
+    ///
+    /// # Errors
+    /// [`Refusal::SizeTooLarge`].
+    pub(crate) fn resized(&self, bytes: u64) -> Result<Self, Refusal> {
+        if bytes > SIZE_BYTES_MAX {
+            return Err(Refusal::SizeTooLarge { size_bytes: bytes });
+        }
+        let mut resized = self.clone();
+        match &mut resized {
+            Self::Block { size_bytes, .. } | Self::Fileio { size_bytes, .. } => *size_bytes = Some(bytes),
+            Self::Ramdisk { nullio, .. } => return Self::ramdisk(bytes, *nullio),
+        }
+        Ok(resized)
+    }
+
+    /// Whether it has to be opened anew to become `other`: anything differs but the size last seen, or that of a
+    /// ramdisk which only grows.
     pub(crate) fn is_other_than(&self, other: &Self) -> bool {
         let mut seen = self.clone();
+        if let (Self::Ramdisk { size_bytes, .. }, Self::Ramdisk { size_bytes: wanted, .. }) =
+            (&mut seen, other)
+        {
+            *size_bytes = (*size_bytes).max(*wanted);
+        }
         if let (
             Self::Block { size_bytes, .. } | Self::Fileio { size_bytes, .. },
             Self::Block { size_bytes: wanted, .. } | Self::Fileio { size_bytes: wanted, .. },
@@ -406,6 +428,9 @@ mod tests {
         assert!(!small.is_other_than(&large));
         let full = Medium::Fileio { path, size_bytes: Some(512), sparse: false };
         assert!(small.is_other_than(&full));
-        assert!(Medium::ramdisk(4096, false).unwrap().is_other_than(&Medium::ramdisk(8192, false).unwrap()));
+        let ramdisk = |bytes| Medium::ramdisk(bytes, false).unwrap();
+        assert!(!ramdisk(4096).is_other_than(&ramdisk(8192)), "a ramdisk grows in its place");
+        assert!(ramdisk(8192).is_other_than(&ramdisk(4096)));
+        assert!(ramdisk(4096).is_other_than(&Medium::ramdisk(8192, true).unwrap()));
     }
 }

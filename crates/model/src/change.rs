@@ -6,8 +6,8 @@
 
 use crate::name::shown;
 use crate::{
-    AluaGroup, AluaGroupName, Backstore, BackstoreId, Foreign, Lun, LunAluaSetting, LunMapping, Place,
-    RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
+    AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId, Foreign, Lun, LunAluaSetting, LunMapping,
+    MappedLun, Place, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +29,14 @@ pub enum Change {
         attribute: String,
         /// The value as typed.
         value: String,
+    },
+    /// Makes a backstore larger, also while LUNs show it.  A file grows unless it has that size already; a device must
+    /// have grown before; of a ramdisk what it held is kept.
+    Resize {
+        /// Which backstore.
+        backstore: BackstoreId,
+        /// The size that it is to have, in bytes; of a ramdisk rounded up to whole pages.
+        size_bytes: u64,
     },
     /// Gives a backstore that no LUN shows another serial number.  Files and devices are handed over; what
     /// a ramdisk held is gone.
@@ -83,7 +91,7 @@ pub enum Change {
         /// What to show, and how.
         mapping: LunMapping,
     },
-    /// Takes a LUN away from a guest.
+    /// Takes a LUN away from a guest, and out of every access control list.
     UnmapLun(Place),
     /// Adds a target port group to a backstore, and to those that share its unit serial number.
     CreateAluaGroup {
@@ -144,6 +152,35 @@ pub enum Change {
         /// Which group.
         group: AluaGroupName,
     },
+    /// Adds an access control list without mapped LUNs.  If it is the nexus's, the guest sees nothing then.
+    CreateAcl(AclPlace),
+    /// Removes an access control list.  If it is the nexus's, the guest sees the LUNs of the group again.
+    DeleteAcl(AclPlace),
+    /// Shows a LUN of the target port group to an initiator.
+    MapAclLun {
+        /// In which access control list.
+        acl: AclPlace,
+        /// Under which number, which must be new in the list.
+        lun: Lun,
+        /// Which LUN, and how.
+        mapped: MappedLun,
+    },
+    /// Takes a LUN away from an initiator.
+    UnmapAclLun {
+        /// In which access control list.
+        acl: AclPlace,
+        /// The number that the initiator sees.
+        lun: Lun,
+    },
+    /// Lets an initiator write to a LUN, or not any more.
+    ProtectAclLun {
+        /// In which access control list.
+        acl: AclPlace,
+        /// The number that the initiator sees.
+        lun: Lun,
+        /// Whether it may only read.
+        write_protect: bool,
+    },
     /// Keeps other things of LIO than before.
     KeepForeign {
         /// What must be kept until then: two restores must not lose each other's things.
@@ -166,6 +203,9 @@ impl fmt::Display for Change {
                 // What was typed has passed the attribute's rule only if the change was made.
                 let (attribute, value) = (shown(attribute), shown(value));
                 write!(f, "set {attribute}={value} on storage object {backstore}")
+            }
+            Self::Resize { backstore, size_bytes } => {
+                write!(f, "resize storage object {backstore} to {size_bytes} bytes")
             }
             Self::SetUnitSerial { backstore, serial } => {
                 write!(f, "set serial number {serial} on storage object {backstore}")
@@ -211,6 +251,15 @@ impl fmt::Display for Change {
             Self::DeleteLuGroup(name) => write!(f, "delete LU group {name}"),
             Self::SetLuGroup { backstore, group } => {
                 write!(f, "put storage object {backstore} into LU group {group}")
+            }
+            Self::CreateAcl(acl) => write!(f, "create node ACL {acl}"),
+            Self::DeleteAcl(acl) => write!(f, "delete node ACL {acl}"),
+            Self::MapAclLun { acl, lun, mapped } => {
+                write!(f, "map LUN {} to mapped LUN {acl}/mapped_lun{lun}", mapped.of)
+            }
+            Self::UnmapAclLun { acl, lun } => write!(f, "unmap mapped LUN {acl}/mapped_lun{lun}"),
+            Self::ProtectAclLun { acl, lun, write_protect } => {
+                write!(f, "set write_protect={write_protect} on mapped LUN {acl}/mapped_lun{lun}")
             }
             Self::KeepForeign { was: _, is } => {
                 write!(f, "keep {} things that are not served", is.things().len())

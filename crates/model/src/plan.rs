@@ -8,6 +8,8 @@
 //! before their targets, and what shows a backstore before the backstore; then all comes in the opposite
 //! order.
 //!
+//! LUNs are taken as the guest sees them: an access control list is no step of its own.
+//!
 //! A thing that was deleted and made again in one transaction, and is the same in every word, is the same
 //! thing: no step.  Serial numbers and nexuses are made up anew each time, so this takes an
 //! administrator who repeats a serial number by hand.
@@ -54,6 +56,9 @@ pub enum Step {
         /// The id of its group of logical units.
         lu_group: u16,
     },
+    /// Take over the size of an open backstore, and make its file that large where it is not.  What is larger already
+    /// stays so.
+    ResizeBackstore(Backstore),
     /// Make a target without target port groups, and its socket.
     CreateTarget(Wwn),
     /// Take over the options of a target, for front ends that connect from now on.
@@ -121,8 +126,9 @@ fn removals(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps: 
     for (wwn, target) in &old.targets {
         for (tag, tpg) in &target.tpgs {
             let kept = kept_tpg(new, wwn, *tag, tpg);
-            for (lun, mapping) in &tpg.luns {
-                let same = kept.and_then(|kept| kept.luns.get(lun)).is_some_and(|is| shows_same(mapping, is));
+            let (seen, still) = (tpg.seen(), kept.map(Tpg::seen).unwrap_or_default());
+            for (lun, mapping) in &seen {
+                let same = still.get(lun).is_some_and(|is| shows_same(mapping, is));
                 if !same || reopened.contains(&mapping.backstore) {
                     steps.push(Step::UnmapLun { wwn: wwn.clone(), tag: *tag, lun: *lun });
                 }
@@ -150,6 +156,10 @@ fn backstores(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps
             Some(was) if !reopened.contains(id) => {
                 if was.attributes() != is.attributes() {
                     steps.push(Step::UpdateBackstore(is.clone()));
+                }
+                let size = is.medium.size_bytes();
+                if size.is_some() && was.medium.size_bytes() != size {
+                    steps.push(Step::ResizeBackstore(is.clone()));
                 }
             }
             _ => steps.push(Step::OpenBackstore(is.clone())),
@@ -181,15 +191,14 @@ fn additions(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps:
         for (tag, tpg) in &target.tpgs {
             let kept = kept_tpg(old, wwn, *tag, tpg);
             if kept.is_none() {
-                let Tpg { nexus, relative_port, luns: _ } = tpg.clone();
+                let Tpg { nexus, relative_port, luns: _, acls: _ } = tpg.clone();
                 tpgs.push(Step::CreateTpg { wwn: wwn.clone(), tag: *tag, nexus, relative_port });
             }
-            for (lun, mapping) in &tpg.luns {
-                let same =
-                    kept.and_then(|kept| kept.luns.get(lun)).is_some_and(|was| shows_same(was, mapping));
-                let before = kept.and_then(|kept| kept.luns.get(lun)).filter(|_| same);
-                let before = before.filter(|_| !reopened.contains(&mapping.backstore));
-                if before.map(|was| was.alua.clone()).unwrap_or_default() != mapping.alua {
+            let (seen, before) = (tpg.seen(), kept.map(Tpg::seen).unwrap_or_default());
+            for (lun, mapping) in &seen {
+                let same = before.get(lun).is_some_and(|was| shows_same(was, mapping));
+                let was = before.get(lun).filter(|_| same && !reopened.contains(&mapping.backstore));
+                if was.map(|was| was.alua.clone()).unwrap_or_default() != mapping.alua {
                     let place = Place { wwn: wwn.clone(), tag: *tag, lun: *lun };
                     access.push(Step::SetLunAlua { place, alua: mapping.alua.clone() });
                 }

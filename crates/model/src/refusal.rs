@@ -5,7 +5,8 @@
 //! Never here: what went wrong with the host; that is no fault of the change.
 
 use crate::{
-    AbsolutePath, AluaGroupName, BackstoreId, BackstoreName, Lun, LunAlias, Place, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, AclPlace, AluaGroupName, BackstoreId, BackstoreName, Lun, LunAlias, Place, TpgTag,
+    UnitSerial, Wwn,
 };
 
 /// Why a change did not happen.
@@ -37,6 +38,8 @@ pub enum Refusal {
     RelativePortZero,
     #[error("a size of {size_bytes} bytes is too large")]
     SizeTooLarge { size_bytes: u64 },
+    #[error("storage object {backstore} has {now_bytes} bytes and cannot shrink to {size_bytes}")]
+    SizeTooSmall { backstore: BackstoreId, size_bytes: u64, now_bytes: u64 },
 
     // Not there.
     #[error("No storage object named {backstore}")]
@@ -47,6 +50,10 @@ pub enum Refusal {
     NoSuchTpg { wwn: Wwn, tag: TpgTag },
     #[error("Invalid LUN: {place} does not exist")]
     NoSuchLun { place: Place },
+    #[error("No such NodeACL: {acl}")]
+    NoSuchAcl { acl: AclPlace },
+    #[error("No such mapped LUN: {acl}/mapped_lun{lun}")]
+    NoSuchMappedLun { acl: AclPlace, lun: Lun },
 
     // There already.
     #[error("Storage object {backstore} exists")]
@@ -61,6 +68,10 @@ pub enum Refusal {
     LunExists { place: Place, shows: BackstoreId },
     #[error("lun for storage object {backstore} already exists")]
     AlreadyMapped { backstore: BackstoreId, place: Place },
+    #[error("NodeACL {acl} already exists")]
+    AclExists { acl: AclPlace },
+    #[error("mapped LUN {acl}/mapped_lun{lun} already exists")]
+    MappedLunExists { acl: AclPlace, lun: Lun, of: Lun },
     #[error("relative port {port} is in use")]
     RelativePortInUse { port: u16 },
 
@@ -73,6 +84,9 @@ pub enum Refusal {
     NoFreeTag { wwn: Wwn },
     #[error("every LUN from 0 to {} is in use", Lun::MAX)]
     NoFreeLun,
+
+    #[error("there are {} NodeACLs in {wwn}/tpg{tag} already", crate::ACLS_MAX)]
+    TooManyAcls { wwn: Wwn, tag: TpgTag },
 
     // In use.
     #[error("storage object {backstore} is in use by LUN {place}")]
@@ -191,6 +205,9 @@ impl Refusal {
             Self::LunOutOfRange { .. } => format!("a LUN is 0 to {}", Lun::MAX),
             Self::RelativePortZero => "a relative port is 1 to 65535".to_owned(),
             Self::SizeTooLarge { .. } => format!("the largest is {} bytes", crate::SIZE_BYTES_MAX),
+            Self::SizeTooSmall { .. } => {
+                "what a guest keeps at the end would be lost; copy it to a smaller storage object".to_owned()
+            }
             _ => self.hint_by_state(),
         }
     }
@@ -205,6 +222,16 @@ impl Refusal {
             Self::NoSuchTpg { wwn, .. } => format!("`ls /vhost/{wwn}` shows what is there"),
             Self::NoSuchLun { place } => {
                 format!("`ls /vhost/{}/tpg{}/luns` shows what is there", place.wwn, place.tag)
+            }
+            Self::NoSuchAcl { acl } => {
+                format!("`ls /vhost/{}/tpg{}/acls` shows what is there", acl.wwn, acl.tag)
+            }
+            Self::NoSuchMappedLun { acl, .. } => format!("`ls /vhost/{acl}` shows what is there"),
+            Self::AclExists { acl } => {
+                format!("`ls /vhost/{acl}` shows it; delete it first to start anew")
+            }
+            Self::MappedLunExists { of, .. } => {
+                format!("it shows LUN {of} of that TPG; choose another number")
             }
             Self::BackstoreExists { backstore } => {
                 format!(
@@ -222,7 +249,7 @@ impl Refusal {
             }
             Self::AlreadyMapped { place, .. } => format!("it is LUN {} of that TPG", place.lun),
             Self::RelativePortInUse { .. } | Self::NoFreeRelativePort => "delete a TPG first".to_owned(),
-            Self::TooManyBackstores => "delete one first".to_owned(),
+            Self::TooManyBackstores | Self::TooManyAcls { .. } => "delete one first".to_owned(),
             Self::NoFreeLun => "create another TPG".to_owned(),
             Self::BackstoreInUse { place, .. } => delete_lun_first(place),
             Self::TpgNotEmpty { .. } => "map its LUNs afterwards".to_owned(),
@@ -305,16 +332,22 @@ impl Refusal {
             Self::LunOutOfRange { .. } => "lun_out_of_range",
             Self::RelativePortZero => "relative_port_zero",
             Self::SizeTooLarge { .. } => "size_too_large",
+            Self::SizeTooSmall { .. } => "size_too_small",
             Self::NoSuchBackstore { .. } => "no_such_backstore",
             Self::NoSuchTarget { .. } => "no_such_target",
             Self::NoSuchTpg { .. } => "no_such_tpg",
             Self::NoSuchLun { .. } => "no_such_lun",
+            Self::NoSuchAcl { .. } => "no_such_acl",
+            Self::NoSuchMappedLun { .. } => "no_such_mapped_lun",
             Self::BackstoreExists { .. } => "backstore_exists",
             Self::PathInUse { .. } => "path_in_use",
             Self::TargetExists { .. } => "target_exists",
             Self::TpgExists { .. } => "tpg_exists",
             Self::LunExists { .. } => "lun_exists",
             Self::AlreadyMapped { .. } => "already_mapped",
+            Self::AclExists { .. } => "acl_exists",
+            Self::MappedLunExists { .. } => "mapped_lun_exists",
+            Self::TooManyAcls { .. } => "too_many_acls",
             Self::RelativePortInUse { .. } => "relative_port_in_use",
             Self::TooManyBackstores => "too_many_backstores",
             Self::NoFreeRelativePort => "no_free_relative_port",
@@ -365,6 +398,8 @@ impl Refusal {
                 | Self::NoSuchTarget { .. }
                 | Self::NoSuchTpg { .. }
                 | Self::NoSuchLun { .. }
+                | Self::NoSuchAcl { .. }
+                | Self::NoSuchMappedLun { .. }
                 | Self::NoSuchAttribute { .. }
                 | Self::NoSuchOption { .. }
                 | Self::NoSuchAluaGroup { .. }
@@ -385,6 +420,9 @@ impl Refusal {
                 | Self::TpgExists { .. }
                 | Self::LunExists { .. }
                 | Self::AlreadyMapped { .. }
+                | Self::AclExists { .. }
+                | Self::MappedLunExists { .. }
+                | Self::TooManyAcls { .. }
                 | Self::RelativePortInUse { .. }
                 | Self::TooManyBackstores
                 | Self::NoFreeRelativePort

@@ -6,9 +6,9 @@ mod common;
 
 use common::{backstore_id, block, create_target, lun, make, map, place, ramdisk, set_option, tag, tpg, wwn};
 use model::{
-    AluaGroup, AluaGroupName, AluaGroups, Backstore, BackstoreId, Change, Lun, LunAlias, LunAlua,
-    LunAluaSetting, LunMapping, Medium, Model, Place, RelativePort, Step, TargetOptions, TpgTag, UnitSerial,
-    Wwn, plan,
+    AclPlace, AluaGroup, AluaGroupName, AluaGroups, Backstore, BackstoreId, Change, Lun, LunAlias, LunAlua,
+    LunAluaSetting, LunMapping, MappedLun, Medium, Model, Place, RelativePort, Step, TargetOptions, TpgTag,
+    UnitSerial, Wwn, plan,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,15 +80,24 @@ fn an_attribute_is_an_update_under_the_lun() {
 }
 
 #[test]
+fn a_size_is_a_step_under_the_lun() {
+    let resize = Change::Resize { backstore: backstore_id("ramdisk/r0"), size_bytes: 1 << 20 };
+    let model = after(&furnished(), [resize]);
+    let resized = model.backstores()[&backstore_id("ramdisk/r0")].clone();
+    assert_eq!(resized.medium.size_bytes(), Some(1_048_576));
+    assert_eq!(plan(&furnished(), &model), [Step::ResizeBackstore(resized)]);
+}
+
+#[test]
 fn another_medium_under_the_same_name_is_closed_and_opened_below_its_luns() {
-    let mut larger = ramdisk("r0");
-    larger.medium = Medium::ramdisk(1 << 20, false).unwrap();
+    let mut smaller = ramdisk("r0");
+    smaller.medium = Medium::ramdisk(1 << 12, false).unwrap();
     let model = after(
         &furnished(),
         [
             Change::UnmapLun(place(1, 1, 0)),
             Change::DeleteBackstore(backstore_id("ramdisk/r0")),
-            Change::CreateBackstore(larger),
+            Change::CreateBackstore(smaller),
             map(1, 1, 0, "ramdisk/r0"),
         ],
     );
@@ -170,7 +179,7 @@ impl Toy {
             Step::OpenBackstore(backstore) => {
                 assert!(self.open.insert(backstore.id(), bare(&backstore)).is_none());
             }
-            Step::UpdateBackstore(backstore) => {
+            Step::UpdateBackstore(backstore) | Step::ResizeBackstore(backstore) => {
                 assert!(self.open.insert(backstore.id(), bare(&backstore)).is_some());
             }
             Step::CloseBackstore(id) => {
@@ -236,11 +245,21 @@ impl Toy {
             toy.targets.insert(wwn.clone(), target.options.clone());
             for (tag, tpg) in &target.tpgs {
                 toy.tpgs.insert((wwn.clone(), *tag), (tpg.nexus.clone(), tpg.relative_port));
+                let list = tpg.acls.get(&tpg.nexus);
                 for (lun, mapping) in &tpg.luns {
-                    let shown = (mapping.backstore.clone(), mapping.write_protect);
-                    toy.luns.insert((wwn.clone(), *tag, *lun), shown);
-                    if mapping.alua != LunAlua::default() {
-                        toy.lun_access.insert((wwn.clone(), *tag, *lun), mapping.alua.clone());
+                    let mut show = |number: Lun, read_only| {
+                        let shown = (mapping.backstore.clone(), read_only);
+                        toy.luns.insert((wwn.clone(), *tag, number), shown);
+                        if mapping.alua != LunAlua::default() {
+                            toy.lun_access.insert((wwn.clone(), *tag, number), mapping.alua.clone());
+                        }
+                    };
+                    let Some(list) = list else {
+                        show(*lun, mapping.write_protect);
+                        continue;
+                    };
+                    for (number, mapped) in list.luns.iter().filter(|(_, mapped)| mapped.of == *lun) {
+                        show(*number, mapping.write_protect || mapped.write_protect);
                     }
                 }
             }
@@ -274,6 +293,9 @@ fn check_invariants(model: &Model) {
             assert!(shown.insert(&mapping.backstore), "a backstore is shown twice in a group");
             let groups = &model.backstores()[&mapping.backstore].alua;
             assert!(groups.get(&mapping.alua.group).is_some(), "a LUN is in an ALUA group that is not there");
+        }
+        for mapped in tpg.acls.values().flat_map(|acl| acl.luns.values()) {
+            assert!(tpg.luns.contains_key(&mapped.of), "a mapped LUN is of no LUN");
         }
     }
 }
@@ -321,6 +343,28 @@ fn any_alua_change() -> impl Strategy<Value = Change> {
     ]
 }
 
+/// Of lists for nexuses, most of which some group has.
+fn any_change_of_a_list() -> impl Strategy<Value = Change> {
+    let list = (1..3_u64, 0..3_u8, 1_000_001..1_000_005_u64).prop_map(|(target, group, initiator)| {
+        AclPlace { wwn: wwn(target), tag: tag(group), initiator: wwn(initiator) }
+    });
+    let number = || (0..3_u16).prop_map(lun);
+    prop_oneof![
+        list.clone().prop_map(Change::CreateAcl),
+        list.clone().prop_map(Change::DeleteAcl),
+        (list.clone(), number(), number(), any::<bool>()).prop_map(|(acl, lun, of, write_protect)| {
+            let mapped = MappedLun { of, alias: LunAlias::made_up(8), write_protect };
+            Change::MapAclLun { acl, lun, mapped }
+        }),
+        (list.clone(), number()).prop_map(|(acl, lun)| Change::UnmapAclLun { acl, lun }),
+        (list, number(), any::<bool>()).prop_map(|(acl, lun, write_protect)| Change::ProtectAclLun {
+            acl,
+            lun,
+            write_protect
+        }),
+    ]
+}
+
 /// Few names and numbers, so that changes meet.
 fn any_change() -> impl Strategy<Value = Change> {
     let id = prop_oneof![Just("ramdisk/a"), Just("ramdisk/b"), Just("block/a"), Just("block/b")];
@@ -343,6 +387,8 @@ fn any_change() -> impl Strategy<Value = Change> {
                 Change::SetAttribute { backstore, attribute: attribute.to_owned(), value }
             }
         ),
+        (id.clone(), 1..5_u64)
+            .prop_map(|(id, pages)| Change::Resize { backstore: backstore_id(id), size_bytes: pages * 4096 }),
         (1..3_u64, proptest::collection::btree_map(0..3_u8, 1..6_u16, 0..3))
             .prop_map(|(target, tpgs)| create_target(target, tpgs)),
         (1..3_u64).prop_map(|target| Change::DeleteTarget(wwn(target))),
@@ -365,6 +411,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         any_alua_change(),
         (group(), 0..3_u16)
             .prop_map(|((target, group), number)| Change::UnmapLun(place(target, group, number))),
+        any_change_of_a_list(),
     ]
 }
 

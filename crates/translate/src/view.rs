@@ -8,8 +8,8 @@ use crate::live::{Live, LiveBackstore, LiveDevice, guest_socket};
 use crate::wish::Made;
 use api::v1;
 use model::{
-    ALUA_ATTRIBUTES, ATTRIBUTES, AluaGroup, AluaGroupName, Attribute, Backstore, BackstoreId, Key, Kind,
-    LunAlua, LunMapping, Medium, Model, Place, TARGET_OPTIONS, Target, TargetOptions, Tpg, Wwn,
+    ALUA_ATTRIBUTES, ATTRIBUTES, Acl, AluaGroup, AluaGroupName, Attribute, Backstore, BackstoreId, Key, Kind,
+    LunAlua, LunMapping, MappedLun, Medium, Model, Place, TARGET_OPTIONS, Target, TargetOptions, Tpg, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -64,6 +64,7 @@ impl<'a> View<'a> {
             },
             Made::Tpg(tag) => v1::Outcome::TpgCreated { tag: tag.get().into() },
             Made::Lun(lun) => v1::Outcome::LunMapped { lun: lun.get() },
+            Made::AclLun(lun) => v1::Outcome::AclLunMapped { lun: lun.get() },
             Made::Attribute(value) => v1::Outcome::AttributeSet { value: value.to_string() },
             Made::Option(value) => v1::Outcome::OptionSet { value: value.to_string() },
             Made::AluaGroup(group_id) => v1::Outcome::AluaGroupCreated { group_id },
@@ -191,7 +192,7 @@ fn device(device: &LiveDevice) -> v1::BlockDevice {
 
 fn tpg(tag: u16, group: &Tpg) -> v1::Tpg {
     // The relative port is the target's own affair.
-    let Tpg { nexus, relative_port: _, luns } = group;
+    let Tpg { nexus, relative_port: _, luns, acls } = group;
     let lun = |(lun, mapping): (&model::Lun, &LunMapping)| {
         let LunMapping { backstore, alias, write_protect, alua } = mapping;
         let LunAlua { group, offline, status, write_metadata } = alua;
@@ -208,7 +209,26 @@ fn tpg(tag: u16, group: &Tpg) -> v1::Tpg {
             write_protect: *write_protect,
         }
     };
-    v1::Tpg { tag, nexus: nexus.as_str().to_owned(), luns: luns.iter().map(lun).collect() }
+    v1::Tpg {
+        tag,
+        nexus: nexus.as_str().to_owned(),
+        luns: luns.iter().map(lun).collect(),
+        acls: acls.iter().map(acl).collect(),
+    }
+}
+
+fn acl((initiator, acl): (&Wwn, &Acl)) -> v1::Acl {
+    let Acl { luns } = acl;
+    let mapped = |(lun, mapped): (&model::Lun, &MappedLun)| {
+        let MappedLun { of, alias, write_protect } = mapped;
+        v1::MappedLun {
+            lun: lun.get(),
+            of: of.get(),
+            alias: alias.as_str().to_owned(),
+            write_protect: *write_protect,
+        }
+    };
+    v1::Acl { initiator: initiator.as_str().to_owned(), luns: luns.iter().map(mapped).collect() }
 }
 
 /// The API's word for a kind.

@@ -8,9 +8,9 @@ use crate::live::Occasion;
 use crate::saveconfig::{self, Restore, RestoreError};
 use api::v1;
 use model::{
-    AbsolutePath, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName, Change,
-    Kind, Lun, LunAlias, LunAlua, LunAluaSetting, LunMapping, Medium, Model, Place, Refusal, Tpg, TpgTag,
-    UnitSerial, Wwn,
+    AbsolutePath, AclPlace, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName,
+    Change, Kind, Lun, LunAlias, LunAlua, LunAluaSetting, LunMapping, MappedLun, Medium, Model, Place,
+    Refusal, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -95,6 +95,8 @@ pub enum Made {
     Tpg(TpgTag),
     /// A LUN.
     Lun(Lun),
+    /// A mapped LUN, by the number that the initiator sees.
+    AclLun(Lun),
     /// An attribute's value, as it reads back.
     Attribute(u32),
     /// An option's value, as it reads back.
@@ -176,6 +178,9 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             let (attribute, value) = (attribute.clone(), value.clone());
             (Change::SetAttribute { backstore: backstore_id(id)?, attribute, value }, Made::Nothing)
         }
+        v1::Change::Resize { id, size_bytes } => {
+            (Change::Resize { backstore: backstore_id(id)?, size_bytes: *size_bytes }, Made::Nothing)
+        }
         v1::Change::CreateTarget { wwn, tpgs } => create_target(model, wwn.as_deref(), tpgs, chance)?,
         v1::Change::SetOption { wwn, option, value } => {
             let (option, value) = (option.clone(), value.clone());
@@ -206,6 +211,28 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
         v1::Change::UnmapLun { wwn, tag, lun } => {
             let place = Place { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(*tag)?, lun: Lun::parse(*lun)? };
             (Change::UnmapLun(place), Made::Nothing)
+        }
+        v1::Change::CreateAcl { wwn, tag, initiator } => {
+            (Change::CreateAcl(acl_place(wwn, *tag, initiator)?), Made::Nothing)
+        }
+        v1::Change::DeleteAcl { wwn, tag, initiator } => {
+            (Change::DeleteAcl(acl_place(wwn, *tag, initiator)?), Made::Nothing)
+        }
+        v1::Change::MapAclLun { wwn, tag, initiator, lun, of, write_protect } => {
+            let (acl, of) = (acl_place(wwn, *tag, initiator)?, Lun::parse(*of)?);
+            let lun = lun.map_or_else(|| model.acl(&acl)?.free_lun(of), Lun::parse)?;
+            let alias = LunAlias::made_up(chance.bits());
+            let mapped = MappedLun { of, alias, write_protect: *write_protect };
+            (Change::MapAclLun { acl, lun, mapped }, Made::AclLun(lun))
+        }
+        v1::Change::UnmapAclLun { wwn, tag, initiator, lun } => {
+            let acl = acl_place(wwn, *tag, initiator)?;
+            (Change::UnmapAclLun { acl, lun: Lun::parse(*lun)? }, Made::Nothing)
+        }
+        v1::Change::ProtectAclLun { wwn, tag, initiator, lun, write_protect } => {
+            let acl = acl_place(wwn, *tag, initiator)?;
+            let (lun, write_protect) = (Lun::parse(*lun)?, *write_protect);
+            (Change::ProtectAclLun { acl, lun, write_protect }, Made::Nothing)
         }
         v1::Change::CreateAluaGroup { .. }
         | v1::Change::DeleteAluaGroup { .. }
@@ -253,6 +280,10 @@ fn complete_alua(model: &Model, wish: &v1::Change) -> Result<(Change, Made), Ref
         other => unreachable!("`complete` completes {other:?} itself"),
     };
     Ok((change, Made::Nothing))
+}
+
+fn acl_place(wwn: &str, tag: u16, initiator: &str) -> Result<AclPlace, Refusal> {
+    Ok(AclPlace { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(tag)?, initiator: Wwn::parse(initiator)? })
 }
 
 fn create_target(
