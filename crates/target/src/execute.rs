@@ -10,6 +10,7 @@
 
 mod block; // SBC
 mod primary; // SPC
+mod reservation; // SPC, reservations
 
 use crate::admission::{Refused, admit};
 use crate::logical_unit::Store;
@@ -42,6 +43,13 @@ pub struct ScriptPlan {
     pub store: Option<u64>,
     /// That of the other backstore, of a command that works on two.
     pub second_store: Option<u64>,
+}
+
+impl ScriptPlan {
+    /// Both backstores by their numbers; where the unit has none, a number that none has.
+    pub fn stores(&self) -> (u64, Option<u64>) {
+        (self.store.unwrap_or(u64::MAX), self.second_store)
+    }
 }
 
 /// One I/O on a backstore.
@@ -140,6 +148,10 @@ fn decide<'a>(
         Command::Write(write) => block::write(unit, &write, buffers),
         Command::Verify(verify) => block::verify(unit, &verify, buffers),
         Command::SynchronizeCache(synchronize) => block::synchronize_cache(unit, &synchronize, buffers),
+        Command::PersistentReserveIn(command) => Ok(reservation::read(mapping, &command, buffers)),
+        Command::PersistentReserveOut(command) => reservation::order(group, mapping, &command, buffers),
+        Command::Reserve => Ok(reservation::reserve(group, mapping)),
+        Command::Release => Ok(reservation::release(group, mapping)),
         _ => primary::answer(group, mapping, &command, buffers),
     };
     Ok(decision?)

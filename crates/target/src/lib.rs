@@ -36,7 +36,7 @@ pub use gate::{Barred, Gate, Word};
 pub use logical_unit::{LogicalUnit, Store, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping};
 pub use nexus::{Nexus, NexusName};
-pub use reservations::{Held, Kind, Reservations};
+pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
 pub use scope::Scope;
 pub use script::{Abort, Helper, Outcome, Reply, Script, Step, Told};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};

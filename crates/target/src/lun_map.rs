@@ -27,6 +27,7 @@ pub struct Group {
 }
 
 /// A unit as it is seen through one target port group.
+#[derive(Clone)]
 pub struct Mapping {
     /// The unit.
     pub unit: Arc<LogicalUnit>,

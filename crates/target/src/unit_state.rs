@@ -12,9 +12,10 @@
 
 use crate::attentions::Attentions;
 use crate::nexus::{Nexus, NexusName};
-use crate::reservations::Reservations;
+use crate::reservations::{Ordered, Refusal, Reservations, Told};
 use scsi::Sense;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Where the records of units outlast the process.
@@ -69,6 +70,7 @@ pub enum To<'a> {
 
 /// The state of one unit.
 pub struct UnitState {
+    id: u64,
     serial: String,
     persist: Arc<dyn Persist>,
     /// Held while a change is made and kept, which may take long: one change at a time.
@@ -91,13 +93,20 @@ struct Seat {
 impl UnitState {
     /// The state of the unit with this serial number, as `record` has it.
     pub fn new(serial: impl Into<String>, record: UnitRecord, persist: Arc<dyn Persist>) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let shown = Mutex::new(Shown { record: Arc::new(record), seats: Vec::new() });
-        Arc::new(Self { serial: serial.into(), persist, changing: Mutex::new(()), shown })
+        Arc::new(Self { id, serial: serial.into(), persist, changing: Mutex::new(()), shown })
     }
 
     /// The state of a unit that remembers nothing and keeps nothing.
     pub fn volatile(serial: impl Into<String>) -> Arc<Self> {
         Self::new(serial, UnitRecord::default(), Arc::new(Volatile))
+    }
+
+    /// The number that a [`Scope`](crate::Scope) knows the unit by.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// The serial number.
@@ -150,6 +159,16 @@ impl UnitState {
             self.show(record);
         }
         Ok(result)
+    }
+
+    /// Carries out an order of PERSISTENT RESERVE OUT, and tells those concerned.  Blocks as [`UnitState::change`] does.
+    pub(crate) fn obey(&self, nexus: &NexusName, order: &Ordered) -> Result<Told, Refusal> {
+        let told = self.change(|record| record.reservations.obey(nexus, order));
+        let told = told.map_err(|NotPersisted| Refusal::Check(Sense::INTERNAL_TARGET_FAILURE))??;
+        for (nexus, condition) in &told.attentions {
+            self.establish(*condition, To::Only(nexus));
+        }
+        Ok(told)
     }
 
     fn show(&self, record: UnitRecord) {

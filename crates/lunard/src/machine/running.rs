@@ -83,7 +83,7 @@ impl RunningMachine {
             reactors,
             runtime_dir: host.runtime_dir.to_owned(),
             socket_group: host.socket_group,
-            state: Arc::default(),
+            state: Arc::new(Mutex::new(State::remembering(host.units))),
             seeking: Arc::default(),
         })
     }
@@ -262,6 +262,7 @@ impl Machine for RunningMachine {
             farewells.extend(state.take_step(step, medium));
         }
         farewells.extend(state.publish());
+        state.have_power();
         state.serve(&mut sockets, &self.reactors);
         drop(state);
         // What came of them, targets hold.

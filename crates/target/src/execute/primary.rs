@@ -15,7 +15,7 @@ use scsi::mode::{self, ModeState};
 use scsi::vpd::{self, ExtendedInquiry, Facts, Limits, Provisioning};
 use scsi::{
     Address, CDB_BYTES_MAX, Capabilities, Command, Inquiry, Lun, ReportLuns, Sense, SenseFormat, capacity,
-    report_luns, rsoc,
+    report_luns, rsoc, task_functions,
 };
 
 /// MAXIMUM TRANSFER LENGTH that guests are told, in bytes: 2048 pages, as LIO over vhost has it.
@@ -27,6 +27,7 @@ pub(super) fn capabilities(unit: &LogicalUnit) -> Capabilities {
         dpofua: unit.dpofua(),
         report_supported_operation_codes: unit.flags.report_supported_operation_codes,
         set_target_port_groups: false,
+        reservations: unit.flags.reservations,
     }
 }
 
@@ -72,9 +73,18 @@ pub(super) fn answer<'a>(
             Ok(give(&data, u64::from(command.allocation_bytes), buffers))
         }
         Command::ReportTargetPortGroups(_) | Command::SetTargetPortGroups(_) => Err(Sense::INVALID_OPCODE),
-        Command::Read(_) | Command::Write(_) | Command::Verify(_) | Command::SynchronizeCache(_) => {
-            Err(Sense::INTERNAL_TARGET_FAILURE)
+        Command::ReportSupportedTaskManagementFunctions(command) => {
+            let data = task_functions::build(command);
+            Ok(give(&data, u64::from(command.allocation_bytes), buffers))
         }
+        Command::Read(_)
+        | Command::Write(_)
+        | Command::Verify(_)
+        | Command::SynchronizeCache(_)
+        | Command::PersistentReserveIn(_)
+        | Command::PersistentReserveOut(_)
+        | Command::Reserve
+        | Command::Release => Err(Sense::INTERNAL_TARGET_FAILURE),
     }
 }
 

@@ -10,6 +10,7 @@ use super::fault::{block_within_sector, missing_fault};
 use super::medium::Opened;
 use super::memories::Memories;
 use crate::machine::{Fault, Gauge, Live, LiveBackstore, LiveTarget};
+use crate::store::Units;
 use backstore::HostLock;
 use model::{Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, Wwn};
 use scsi::inquiry::Identity;
@@ -82,6 +83,16 @@ impl Target {
 }
 
 impl State {
+    /// Nothing runs yet, and units remember this.
+    pub(super) fn remembering(units: Units) -> Self {
+        Self { memories: Memories::new(units), ..Self::default() }
+    }
+
+    /// All that was configured when the daemon started is there, so that what comes now is new.
+    pub(super) fn have_power(&mut self) {
+        self.memories.have_power();
+    }
+
     pub(super) fn is_connected(&self, wwn: &Wwn) -> bool {
         self.targets.get(wwn).is_some_and(|target| target.port.connections() > 0)
     }
@@ -170,9 +181,10 @@ impl State {
                 None
             }
             Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
+                let attentions = self.memories.attentions();
                 let tpg = self.target(wwn)?.tpgs.get_mut(tag)?;
                 let (backstore, write_protect) = (backstore.clone(), *write_protect);
-                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions: Arc::default() });
+                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions });
                 None
             }
             Step::UnmapLun { wwn, tag, lun } => {
@@ -471,6 +483,8 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
             _ => UaInterlock::Clear,
         },
         report_supported_operation_codes: true,
+        reservations: backstore.is_on(Key::EmulatePr),
+        force_registrations_to_outlast_power: backstore.is_on(Key::ForcePrAptpl),
     };
     let block_bytes =
         backstore.block_bytes().or(geometry.map(|below| below.block_bytes)).unwrap_or(BLOCK_BYTES);
