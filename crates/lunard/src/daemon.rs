@@ -95,6 +95,7 @@ pub fn run<M: Machine>(
     let started =
         state_driver::start(model, store, Arc::clone(&machine), Box::new(HostChance), own_path.clone());
     let (handle, running) = started.map_err(|source| StartError::Host { source })?;
+    machine.owned_by(&handle);
     let owner = handle.probe();
     let watched = growth::watch(Arc::clone(&machine), handle.clone());
     watched.map_err(|source| StartError::Host { source })?;
