@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
+use target::Reservations;
 
 /// What serves guests.
 pub trait Machine: Send + Sync + 'static {
@@ -123,6 +124,8 @@ pub struct Live {
     pub backstores: BTreeMap<BackstoreId, LiveBackstore>,
     /// By name.
     pub targets: BTreeMap<Wwn, LiveTarget>,
+    /// Who has reserved a backstore and who is registered with it, where anyone ever did.
+    pub reservations: BTreeMap<BackstoreId, Reservations>,
 }
 
 /// A backstore as it runs.

@@ -229,7 +229,7 @@ impl Machine for FakeMachine {
             let socket = crate::directories::guest_socket(&self.runtime_dir, wwn);
             (wwn.clone(), LiveTarget { socket, connected: false })
         });
-        Live { backstores: backstores.collect(), targets: targets.collect() }
+        Live { backstores: backstores.collect(), targets: targets.collect(), ..Live::default() }
     }
 }
 

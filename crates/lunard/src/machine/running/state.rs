@@ -20,7 +20,7 @@ use std::fs::Metadata;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
-use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, Nexus, UnitFlags};
+use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, Nexus, Reservations, UnitFlags};
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
 /// Who LIO's disks say made them.
@@ -348,7 +348,12 @@ impl State {
             let connected = target.port.connections() > 0;
             (wwn.clone(), LiveTarget { socket: socket(wwn), connected })
         });
-        Live { backstores, targets: targets.collect() }
+        let reservations = self
+            .units
+            .iter()
+            .map(|(id, unit)| (id.clone(), unit.logical_unit.state.record().reservations.clone()));
+        let reservations = reservations.filter(|(_, reservations)| *reservations != Reservations::default());
+        Live { backstores, targets: targets.collect(), reservations: reservations.collect() }
     }
 }
 
