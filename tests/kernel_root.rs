@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `lunar --root` on a tree that behaves as the kernel's: the one that `lunard --configfs` mounts.
+//!
+//! The kernel's own is in `guest/kernel_target.rs`.  It takes root and /dev/fuse; where one is missing the story says
+//! so and ends.
+
+use anyhow::{Result, ensure};
+use std::path::{Path, PathBuf};
+use stories::daemon::{Daemon, Places};
+use stories::deadline::Deadline;
+use stories::scratch::Scratch;
+use stories::shell::{Answer, Shell};
+
+const WWN: &str = "naa.500140568720f76f";
+
+/// A tree, and a shell that works on it.
+struct Root {
+    shell: Shell,
+    tree: PathBuf,
+    scratch: Scratch,
+    _daemon: Daemon,
+}
+
+impl Root {
+    /// Nothing where the host has not what it takes.
+    fn mount() -> Result<Option<Self>> {
+        if !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists() {
+            println!("skipped: mounting takes root and /dev/fuse");
+            return Ok(None);
+        }
+        let scratch = Scratch::new()?;
+        let mut places = Places::in_scratch(&scratch);
+        let mounted = scratch.join("tree");
+        places.options = vec!["--configfs".to_owned(), mounted.display().to_string()];
+        let shell = Shell::new(&places.state, &places.runtime)?;
+        let daemon = Daemon::start_at(places)?;
+        let tree = mounted.join("target");
+        Deadline::seconds(30).until("the tree", || Ok(tree.join("core").is_dir().then_some(())))?;
+        Ok(Some(Self { shell, tree, scratch, _daemon: daemon }))
+    }
+
+    fn run(&self, line: &str) -> Result<Answer> {
+        let (tree, saved) =
+            (self.tree.display().to_string(), self.scratch.join("saved").display().to_string());
+        let mut words = vec!["--root", &tree, "--save-dir", &saved];
+        words.extend(line.split_ascii_whitespace());
+        self.shell.run(&words)
+    }
+
+    #[track_caller]
+    fn well(&self, line: &str) -> Result<String> {
+        let answer = self.run(line)?;
+        ensure!(answer.status == 0, "{line}: {}{}", answer.stdout, answer.stderr);
+        Ok(answer.stdout)
+    }
+
+    #[track_caller]
+    fn refused(&self, line: &str, words: &str) -> Result<()> {
+        let answer = self.run(line)?;
+        ensure!(answer.status == 1 && answer.stderr.starts_with(words), "{line}: {answer:?}");
+        Ok(())
+    }
+
+    /// What the owner of the tree says of the same.
+    fn other_door(&self, line: &str) -> Result<String> {
+        self.shell.well(line)
+    }
+}
+
+#[test]
+fn a_target_made_by_writes_is_the_one_that_its_owner_shows() -> Result<()> {
+    let Some(root) = Root::mount()? else { return Ok(()) };
+    let file = root.scratch.join("disk0.img");
+    let created = root.well(&format!("/backstores/fileio create disk0 {} 8M", file.display()))?;
+    assert_eq!(created, "Created fileio disk0 with size 8388608\n");
+    assert_eq!(std::fs::metadata(&file)?.len(), 8 << 20);
+    let created = root.well(&format!("/vhost create {WWN}"))?;
+    assert_eq!(created, format!("Created target {WWN}.\nCreated TPG 1.\n"));
+    assert_eq!(
+        root.well(&format!("/vhost/{WWN}/tpg1/luns create /backstores/fileio/disk0"))?,
+        "Created LUN 0.\n"
+    );
+    assert_eq!(root.well("ls")?, root.other_door("ls")?);
+    assert_eq!(
+        root.well("/backstores/fileio/disk0 set attribute is_nonrot=1")?,
+        "Parameter is_nonrot is now '1'.\n"
+    );
+    assert!(root.other_door("/backstores/fileio/disk0 get attribute is_nonrot")?.contains("is_nonrot=1"));
+    Ok(())
+}
+
+#[test]
+fn what_is_refused_on_the_way_leaves_nothing() -> Result<()> {
+    let Some(root) = Root::mount()? else { return Ok(()) };
+    let file = root.scratch.join("disk0.img");
+    let create = format!("/backstores/fileio create disk0 {}", file.display());
+    root.refused(&create, "Attempting to create file for new fileio backstore, need a size\n")?;
+    root.refused(
+        "/backstores/block create b0 /dev/nosuch",
+        "Could not open /dev/nosuch: it does not exist\n",
+    )?;
+    // The last write of several: the directory and the file are gone again.
+    let path = root.scratch.join("comma,.img");
+    root.refused(
+        &format!("/backstores/fileio create disk0 {} 8M", path.display()),
+        &format!("the kernel cannot take {}: a comma ends its path\n", path.display()),
+    )?;
+    assert!(!path.exists());
+    root.refused("/vhost create naa.6", "WWN not valid as: naa\n")?;
+    let core: Vec<_> =
+        std::fs::read_dir(root.tree.join("core"))?.flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(core, ["alua"]);
+    root.refused(&format!("/vhost/{WWN} ls"), &format!("No such path /vhost/{WWN}\n"))
+}
+
+#[test]
+fn what_was_saved_comes_back_after_a_clear() -> Result<()> {
+    let Some(root) = Root::mount()? else { return Ok(()) };
+    root.well("/backstores/ramdisk create r0 4M")?;
+    root.well("/backstores/ramdisk/r0 set attribute is_nonrot=0")?;
+    root.well(&format!("/vhost create {WWN}"))?;
+    root.well(&format!("/vhost/{WWN}/tpg1/luns create /backstores/ramdisk/r0 3"))?;
+    let before = root.well("ls")?;
+    let saved = root.scratch.join("saved/saveconfig.json");
+    assert_eq!(root.well("saveconfig")?, format!("Configuration saved to {}\n", saved.display()));
+    root.refused("restoreconfig", "storageobject 'ramdisk:r0' exist not restoring; ")?;
+    assert_eq!(root.well("clearconfig confirm=True")?, "All configuration cleared\n");
+    assert!(root.well("ls")?.contains("[Targets: 0]"));
+    assert_eq!(root.well("restoreconfig")?, format!("Configuration restored from {}\n", saved.display()));
+    // The nexus too, which LIO's own tools would make up anew.
+    assert_eq!(root.well("ls")?, before);
+    assert!(root.well("/backstores/ramdisk/r0 get attribute is_nonrot")?.contains("is_nonrot=0"));
+    Ok(())
+}
+
+#[test]
+fn a_tree_without_a_target_of_the_kernel_is_one_line() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let shell = Shell::new(&scratch.join("state"), &scratch.join("run"))?;
+    let at = scratch.path().display().to_string();
+    let answer = shell.run(&["--root", &at, "ls"])?;
+    assert_eq!((answer.status, answer.stdout.as_str()), (1, ""));
+    assert_eq!(
+        answer.stderr,
+        format!(
+            "there is no target of the kernel at {at}\nhint: load it: modprobe target_core_mod, with configfs mounted at \
+             /sys/kernel/config\n"
+        )
+    );
+    Ok(())
+}
