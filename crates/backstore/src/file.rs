@@ -10,7 +10,7 @@
 
 use crate::host_lock::{HostLock, Medium};
 use crate::kernel_io::{FileChannel, Manner};
-use crate::{Backstore, Channel, Geometry, OpenError, sysfs};
+use crate::{Backstore, Channel, Geometry, OpenError, size, sysfs};
 use rustix::fs::{self, FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -92,6 +92,29 @@ impl FileStore {
         let geometry = Geometry { write_cache: write_back, ..self.geometry.clone() };
         let (file, lock) = (Arc::clone(&self.file), Arc::clone(&self.lock));
         Self { file, geometry, write_back, created: None, lock }
+    }
+
+    /// The open file, at least `bytes` long: it grows where it is not.  See [`Backstore::grown`].
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn grow(&self, bytes: u64) -> Result<Self, OpenError> {
+        let path = self.lock.path();
+        let grown = size::bytes_of(&self.file).and_then(|now| {
+            if now >= bytes {
+                return Ok(now);
+            }
+            fs::ftruncate(&*self.file, bytes)?;
+            self.file.sync_all()?;
+            Ok(bytes)
+        });
+        let now = grown.map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            OpenError::NoSpace { path: path.to_path_buf(), bytes, errno }
+        })?;
+        let geometry = Geometry { bytes: now, ..self.geometry.clone() };
+        let (file, lock) = (Arc::clone(&self.file), Arc::clone(&self.lock));
+        Ok(Self { file, geometry, write_back: self.write_back, created: None, lock })
     }
 
     /// Whether it is the file that has these numbers, whatever its path.
@@ -188,6 +211,14 @@ fn geometry_of(path: &Path, fd: &File, write_back: bool) -> Result<Geometry, Ope
 impl Backstore for FileStore {
     fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    fn bytes_now(&self) -> std::io::Result<u64> {
+        size::bytes_of(&self.file)
+    }
+
+    fn grown(&self, bytes: u64) -> Result<Arc<dyn Backstore>, OpenError> {
+        Ok(Arc::new(self.grow(bytes)?))
     }
 
     fn channel(&self, key: u32) -> Box<dyn Channel> {

@@ -74,7 +74,9 @@ impl Work<'_> {
                 }
                 self.make(&format!("vhost/{wwn}"));
             }
+            Step::ResizeBackstore(backstore) => return Err(no_resize(&backstore.id())),
             Step::SetOptions { wwn, .. } => return Err(no_options(&wwn)),
+            Step::SetAlua { .. } | Step::SetLunAlua { .. } => return Err(no_alua()),
             Step::CreateTpg { wwn, tag, nexus, relative_port: _ } => {
                 let at = group(&wwn, tag);
                 self.make(&at);
@@ -284,7 +286,18 @@ fn set_in(backstore: &Backstore) -> impl Iterator<Item = (&'static str, u32)> {
     first.into_iter().chain(rest).map(|(key, value)| (Attribute::of(key).name, value))
 }
 
+/// A device of the kernel's target has the size it was enabled with.
+fn no_resize(id: &BackstoreId) -> Fault {
+    Fault::new(format!("storage object {id} cannot be resized: the kernel's target knows no such change"))
+        .hint("delete it and create it again, while no LUN shows it")
+}
+
 /// The kernel's target has none of what Lunar's device has.
+fn no_alua() -> Fault {
+    Fault::new("ALUA groups of the kernel's own target cannot be changed here".to_owned())
+        .hint("its own files can: core/HBA/NAME/alua in its tree")
+}
+
 pub(crate) fn no_options(wwn: &Wwn) -> Fault {
     Fault::new(format!("target {wwn} of the kernel has no options"))
         .hint("what its adapter is, QEMU says: -device vhost-scsi-pci,num_queues=…")
@@ -315,7 +328,12 @@ mod tests {
                 wwn,
                 tag,
                 lun: Lun::parse(0).unwrap(),
-                mapping: LunMapping { backstore: disk().id(), alias, write_protect: false },
+                mapping: LunMapping {
+                    backstore: disk().id(),
+                    alias,
+                    write_protect: false,
+                    alua: model::LunAlua::default(),
+                },
             },
         ] {
             model.make(change).unwrap();

@@ -97,7 +97,8 @@ fn refused(error: ApiError, taken: Option<Taken>) -> Failure {
             format!("not all of it could be put back: {}; it is kept in {}", problem.message, kept.display())
         }
     };
-    Failure { message: format!("Lunar did not take it over: {}", failure.message), hint: Some(where_it_is) }
+    let message = format!("Lunar did not take it over: {}", failure.message);
+    Failure { message, hint: Some(where_it_is), ..failure }
 }
 
 fn words(problem: v1::Problem) -> Failure {

@@ -50,6 +50,10 @@ pub(crate) struct Options {
     #[arg(short = 'e')]
     pub(crate) stop: bool,
 
+    /// Answer with JSON for programs, one line for each command
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
     #[command(subcommand)]
     pub(crate) tool: Option<Tool>,
 }

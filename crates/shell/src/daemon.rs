@@ -4,7 +4,7 @@
 //! Above: the commands.  Below: the client of `api`, or a fake in the tests.
 //! Never here: the transport.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, codes};
 use api::{Client, ClientError, v1};
 
 /// The way to `lunard`.
@@ -127,7 +127,9 @@ impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         match error {
             ApiError::Refused(problem) => refusal(problem),
-            ApiError::Unreached { message, hint } => Failure { message, hint },
+            ApiError::Unreached { message, hint } => {
+                Failure { message, hint, ..Failure::new("").code(codes::UNREACHED) }
+            }
         }
     }
 }
@@ -141,7 +143,7 @@ fn refusal(problem: v1::Problem) -> Failure {
         "target_exists" => "This Target already exists in configFS",
         "tpg_exists" => "This TPG already exists in configFS",
         "lun_exists" => "This LUN already exists in configFS",
-        _ => return Failure { message, hint },
+        _ => return Failure { code: code.into(), message, hint },
     };
     // Two messages start with these words; what they name follows.
     let named = match code.as_str() {
@@ -149,5 +151,5 @@ fn refusal(problem: v1::Problem) -> Failure {
         _ => &message,
     };
     let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-    Failure::new(words).hint(format!("{named}{hint}"))
+    Failure::new(words).hint(format!("{named}{hint}")).code(code)
 }

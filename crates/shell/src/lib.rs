@@ -15,10 +15,11 @@ pub mod commands; // one file a command
 mod complete; //    the Tab key
 mod daemon; //      what is asked of `lunard`
 mod draw; //        the tree as `ls` shows it
-mod failure; //     one line that says what is wrong, and a hint
+pub mod failure; // one line that says what is wrong, and a hint
 pub mod grammar; // text -> words -> statement
-mod json; //        the tree as `ls --json` shows it
+mod json; //        nodes for programs
 pub mod path; //    where a node is
+pub mod report; //  a reply for programs
 mod screen; //      width and colour
 mod session;
 mod settings; //    `get global`, bookmarks

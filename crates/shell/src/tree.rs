@@ -5,7 +5,7 @@
 //! Never here: asking the daemon, or how a node is drawn.
 
 use crate::daemon::Foreign;
-use crate::failure::Failure;
+use crate::failure::{Failure, codes};
 use crate::path::NodePath;
 use crate::size::human;
 use api::v1;
@@ -176,10 +176,14 @@ impl Tree {
         let mut so_far = NodePath::root();
         for step in path.steps() {
             so_far = so_far.child(step);
-            node = node.child(step).ok_or_else(|| Failure::new(format!("No such path {so_far}")))?;
+            node = node.child(step).ok_or_else(|| no_such_path(&so_far))?;
         }
         Ok(node)
     }
+}
+
+fn no_such_path(path: &NodePath) -> Failure {
+    Failure::new(format!("No such path {path}")).code(codes::NO_SUCH_PATH)
 }
 
 impl Node {

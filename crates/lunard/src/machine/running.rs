@@ -10,7 +10,7 @@ mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
 mod state; // what runs now
 
-use super::{Fault, FaultKind, Found, Live, Machine, Occasion};
+use super::{Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
 use crate::daemon::Host;
 use crate::directories::guest_socket;
 use crate::service_manager;
@@ -49,6 +49,8 @@ pub struct RunningMachine {
 pub struct Ready {
     steps: Vec<Step>,
     opened: BTreeMap<BackstoreId, Opened>,
+    /// What is open already, as it is at its new size.
+    resized: BTreeMap<BackstoreId, Opened>,
     sockets: BTreeMap<Wwn, Bound>,
     /// The locks of what guests that run are to be shown.
     holds: Vec<Hold>,
@@ -176,8 +178,13 @@ impl Machine for RunningMachine {
     type Prepared = Ready;
 
     fn prepare(&self, steps: &[Step], occasion: Occasion) -> Result<Ready, Fault> {
-        let (opened, sockets, holds) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        let mut ready = Ready { steps: steps.to_vec(), opened, sockets, holds };
+        let mut ready = Ready {
+            steps: steps.to_vec(),
+            opened: BTreeMap::new(),
+            resized: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            holds: Vec::new(),
+        };
         for (done, step) in steps.iter().enumerate() {
             if occasion == Occasion::Restore {
                 service_manager::restoring(done, steps.len());
@@ -225,22 +232,34 @@ impl Machine for RunningMachine {
                 _ => {}
             }
         }
+        // Last, because a file that has grown stays so.
+        for step in steps {
+            if let Step::ResizeBackstore(backstore) = step {
+                let same = self.state().to_resize(backstore)?;
+                ready.resized.insert(backstore.id(), medium::grown(backstore, &same)?);
+            }
+        }
         Ok(ready)
     }
 
     fn found(&self, prepared: &Ready) -> Vec<Found> {
-        prepared.opened.iter().map(|(id, opened)| opened.found(id)).collect()
+        prepared.opened.iter().chain(&prepared.resized).map(|(id, opened)| opened.found(id)).collect()
     }
 
     fn commit(&self, prepared: Ready) {
-        let Ready { steps, mut opened, mut sockets, holds } = prepared;
+        let Ready { steps, mut opened, mut resized, mut sockets, holds } = prepared;
         for opened in opened.values_mut() {
             opened.keep();
         }
         let mut state = self.state();
         let mut farewells = Vec::new();
         for step in &steps {
-            farewells.extend(state.take_step(step, &mut opened));
+            let medium = match step {
+                Step::OpenBackstore(backstore) => opened.remove(&backstore.id()),
+                Step::ResizeBackstore(backstore) => resized.remove(&backstore.id()),
+                _ => None,
+            };
+            farewells.extend(state.take_step(step, medium));
         }
         farewells.extend(state.publish());
         state.serve(&mut sockets, &self.reactors);
@@ -253,6 +272,10 @@ impl Machine for RunningMachine {
 
     fn live(&self) -> Live {
         self.state().live(|wwn| guest_socket(&self.runtime_dir, wwn))
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        self.state().gauges()
     }
 
     fn probes(&self) -> Vec<Probe> {

@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::screen::Level;
 use crate::session::Call;
 use api::v1;
+use serde_json::json;
 
 pub(super) const COMMANDS: &[Command] =
     &[block::COMMAND, fileio::COMMAND, ramdisk::COMMAND, target::COMMAND, tpg::COMMAND, lun::COMMAND];
@@ -44,6 +45,7 @@ fn unexpected(outcome: &v1::Outcome) -> Failure {
 fn made(call: &mut Call<'_>, message: &str, name: &str) {
     call.say(Level::Info, message);
     let path = call.path.child(name);
+    call.result(json!({ "path": path.to_string() }));
     call.created(&path);
 }
 

@@ -12,6 +12,7 @@ use crate::session::Call;
 use crate::tree::{Place, Subject, VHOST_IN_CONFIGFS};
 use crate::wwn;
 use api::v1::{BackstoreId, Change, Kind};
+use serde_json::json;
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -68,6 +69,7 @@ fn backstore(call: &mut Call<'_>) -> Result<(), Failure> {
         return Err(unknown(call, format!("No storage object named {name}.")));
     }
     call.apply(Change::DeleteBackstore { id: BackstoreId { kind, name: name.clone() } })?;
+    gone(call, &name);
     call.say(Level::Info, &format!("Deleted storage object {name}."));
     Ok(())
 }
@@ -78,7 +80,8 @@ fn target(call: &mut Call<'_>) -> Result<(), Failure> {
     if call.node.child(&name).is_none() {
         return Err(unknown(call, format!("No such Target in configfs: {VHOST_IN_CONFIGFS}/{name}")));
     }
-    call.apply(Change::DeleteTarget { wwn: name })?;
+    call.apply(Change::DeleteTarget { wwn: name.clone() })?;
+    gone(call, &name);
     call.say(Level::Info, &format!("Deleted Target {wwn}."));
     Ok(())
 }
@@ -92,6 +95,7 @@ fn tpg(call: &mut Call<'_>) -> Result<(), Failure> {
         return Err(unknown(call, format!("No such TPG in configfs: {VHOST_IN_CONFIGFS}/{wwn}/tpgt_{tag}")));
     }
     call.apply(Change::DeleteTpg { wwn: wwn.clone(), tag })?;
+    gone(call, &format!("tpg{tag}"));
     call.say(Level::Info, &format!("Deleted TPGT {tag}."));
     Ok(())
 }
@@ -102,8 +106,14 @@ fn lun(call: &mut Call<'_>) -> Result<(), Failure> {
     let lun = number_after("lun", typed).filter(|lun| call.node.child(&format!("lun{lun}")).is_some());
     let Some(lun) = lun else { return Err(unknown(call, "Invalid LUN".to_owned())) };
     call.apply(Change::UnmapLun { wwn: wwn.clone(), tag: *tag, lun })?;
+    gone(call, &format!("lun{lun}"));
     call.say(Level::Info, &format!("Deleted LUN {lun}."));
     Ok(())
+}
+
+/// Tells a program which node there was.
+fn gone(call: &mut Call<'_>, name: &str) {
+    call.result(json!({ "path": call.path.child(name).to_string() }));
 }
 
 /// A failure to find what was named, with what there is.

@@ -10,6 +10,7 @@ use crate::session::Call;
 use crate::settings::SETTINGS;
 use crate::tree::{Place, Subject};
 use api::v1;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
@@ -51,6 +52,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     };
     let entries = entries(call, &group)?;
     if call.arguments.values.is_empty() {
+        call.result(object(&group, entries.iter()));
         return show_all(call, &group, entries.iter().map(|entry| (entry, entry.value.as_str())));
     }
     let wanted: Vec<&Entry> = call
@@ -62,6 +64,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
             entry.ok_or_else(|| Failure::new(format!("No parameter '{name}' in group '{group}'.")))
         })
         .collect::<Result<_, _>>()?;
+    call.result(object(&group, wanted.iter().copied()));
     for entry in wanted {
         // targetcli ends the line of a parameter that can be set with a space.
         let mark = if entry.writable { "" } else { "[ro]" };
@@ -79,7 +82,21 @@ pub(crate) fn groups(place: Place) -> &'static [&'static str] {
     }
 }
 
+/// A group and its parameters, for programs.
+pub(super) fn object<'e>(group: &str, entries: impl Iterator<Item = &'e Entry>) -> Value {
+    let parameters: Vec<Value> = entries
+        .map(|entry| {
+            json!({
+                "name": entry.name, "value": entry.value, "type": entry.kind,
+                "writable": entry.writable, "about": entry.about,
+            })
+        })
+        .collect();
+    json!({ "group": group, "parameters": parameters })
+}
+
 pub(super) fn list_groups(call: &mut Call<'_>) {
+    call.result(json!({ "groups": groups(call.node.subject.place()) }));
     let groups = groups(call.node.subject.place()).join(" ");
     call.print("\nAVAILABLE CONFIGURATION GROUPS\n==============================\n");
     call.print_line(&groups);

@@ -4,7 +4,7 @@
 //! Above: the table.  Below: `get`, which knows the groups; `settings`, the API.
 //! Never here: which values an attribute takes.
 
-use super::get::{Entry, entries, list_groups, show_all};
+use super::get::{Entry, entries, list_groups, object, show_all};
 use crate::command::{Command, Need, Needs, Parameter, Places, Values, optional};
 use crate::failure::Failure;
 use crate::screen::Level;
@@ -12,6 +12,7 @@ use crate::session::Call;
 use crate::settings::Setting;
 use crate::tree::Subject;
 use api::v1::{Change, Outcome};
+use serde_json::{Value, json};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "set",
@@ -44,6 +45,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     let known = entries(call, &group)?;
     let wanted = call.arguments.assignments.clone();
     if wanted.is_empty() {
+        call.result(object(&group, known.iter().filter(|entry| entry.writable)));
         let writable = known.iter().filter(|entry| entry.writable);
         return show_all(call, &group, writable.map(|entry| (entry, entry.kind)));
     }
@@ -61,6 +63,10 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         }
         _ => set_globals(call, &wanted)?,
     };
+    let parameter =
+        |((name, _), value): (&(String, String), &String)| json!({ "name": name, "value": value });
+    let now: Vec<Value> = wanted.iter().zip(&values).map(parameter).collect();
+    call.result(json!({ "group": group, "parameters": now }));
     for ((name, _), value) in wanted.iter().zip(values) {
         call.say(Level::Info, &format!("Parameter {name} is now '{value}'."));
     }

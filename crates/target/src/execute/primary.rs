@@ -26,6 +26,7 @@ pub(super) fn capabilities(unit: &LogicalUnit) -> Capabilities {
     Capabilities {
         dpofua: unit.dpofua(),
         report_supported_operation_codes: unit.flags.report_supported_operation_codes,
+        set_target_port_groups: false,
     }
 }
 
@@ -70,6 +71,7 @@ pub(super) fn answer<'a>(
             let data = rsoc::build(command, &capabilities(unit))?;
             Ok(give(&data, u64::from(command.allocation_bytes), buffers))
         }
+        Command::ReportTargetPortGroups(_) | Command::SetTargetPortGroups(_) => Err(Sense::INVALID_OPCODE),
         Command::Read(_) | Command::Write(_) | Command::Verify(_) | Command::SynchronizeCache(_) => {
             Err(Sense::INTERNAL_TARGET_FAILURE)
         }
