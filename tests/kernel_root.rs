@@ -149,3 +149,73 @@ fn a_tree_without_a_target_of_the_kernel_is_one_line() -> Result<()> {
     );
     Ok(())
 }
+
+/// A file with what is more than a LUN: an ALUA group with a LUN in it, and a list of what an initiator sees.
+const FILE: &str = r#"{
+  "fabric_modules": [],
+  "storage_objects": [{
+    "name": "r0", "plugin": "ramdisk", "size": 4194304, "wwn": "5a1e0f6c-0000-4000-8000-000000000001",
+    "alua_tpgs": [{
+      "name": "far", "tg_pt_gp_id": 16, "alua_access_state": 1, "alua_access_status": 2, "alua_access_type": 3,
+      "nonop_delay_msecs": 20, "preferred": 1
+    }]
+  }],
+  "targets": [{
+    "fabric": "vhost", "wwn": "naa.500140568720f76f",
+    "tpgs": [{
+      "tag": 1, "enable": true, "portals": [],
+      "luns": [{
+        "alias": "0123456789", "alua_tg_pt_gp_name": "far", "index": 0, "storage_object": "/backstores/ramdisk/r0"
+      }],
+      "node_acls": [{
+        "node_wwn": "naa.5001405000000aaa",
+        "mapped_luns": [{ "alias": "abcdef0123", "index": 3, "tpg_lun": 0, "write_protect": true }]
+      }]
+    }]
+  }]
+}"#;
+
+#[test]
+fn groups_and_lists_of_a_file_are_made_and_read_back() -> Result<()> {
+    let Some(root) = Root::mount()? else { return Ok(()) };
+    let file = root.scratch.join("file.json");
+    std::fs::write(&file, FILE)?;
+    let restored = root.well(&format!("restoreconfig {}", file.display()))?;
+    assert_eq!(restored, format!("Configuration restored from {}\n", file.display()));
+    let group = root.tree.join("core/rd_mcp_0/r0/alua/far");
+    for (name, text) in [
+        ("tg_pt_gp_id", "16\n"),
+        ("alua_access_state", "1\n"),
+        ("nonop_delay_msecs", "20\n"),
+        ("members", "vhost/naa.500140568720f76f/tpgt_1/lun_0\n"),
+    ] {
+        assert_eq!(std::fs::read_to_string(group.join(name))?, text, "{name}");
+    }
+    let list = root.tree.join(format!("vhost/{WWN}/tpgt_1/acls/naa.5001405000000aaa/lun_3"));
+    assert_eq!(std::fs::read_to_string(list.join("write_protect"))?, "1\n");
+    assert!(std::fs::symlink_metadata(list.join("abcdef0123"))?.is_symlink());
+    // Saved by this door and by the other it is the same; what was made up is in both.
+    let saved = |line: &str| -> Result<serde_json::Value> {
+        let path = root.scratch.join("out.json");
+        let line = format!("{line} {}", path.display());
+        if line.starts_with("other") {
+            root.other_door(&line[6..])?
+        } else {
+            root.well(&line)?
+        };
+        Ok(serde_json::from_slice(&std::fs::read(&path)?)?)
+    };
+    let (ours, other) = (saved("saveconfig")?, saved("other saveconfig")?);
+    for (name, at) in [
+        ("groups", "/storage_objects/0/alua_tpgs"),
+        ("lists", "/targets/0/tpgs/0/node_acls"),
+        ("LUNs", "/targets/0/tpgs/0/luns"),
+    ] {
+        assert_eq!(ours.pointer(at), other.pointer(at), "{name}");
+        assert!(ours.pointer(at).is_some_and(|value| !value.as_array().is_none_or(Vec::is_empty)), "{name}");
+    }
+    // And all of it goes again, in an order in which nothing is in use.
+    assert_eq!(root.well("clearconfig confirm=True")?, "All configuration cleared\n");
+    assert!(!root.tree.join("core/rd_mcp_0").exists() && !root.tree.join("vhost").join(WWN).exists());
+    Ok(())
+}

@@ -6,6 +6,7 @@
 
 use anyhow::{Context, Result, ensure};
 use initiator::{Guest as Initiator, LunAddress, Options, commands};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use stories::guest::{Guest, Results};
@@ -48,6 +49,7 @@ fn the_kernels_own_target_is_driven_compared_and_taken_over() -> Result<()> {
     the_trees_are_equal_but_for_what_the_manual_lists(&results)?;
     what_the_kernel_refuses_is_one_line_and_leaves_nothing(&results)?;
     a_configuration_is_saved_cleared_and_restored(&results)?;
+    groups_and_lists_are_made_and_taken_over(&results)?;
     other_fabrics_are_shown_and_left_alone(&results)?;
     lunar_takes_it_over_or_the_kernel_has_it_back(&results)?;
     ensure!(results.read("served")?.contains("1 passed"), "{}", results.read("served")?);
@@ -157,6 +159,33 @@ fn a_configuration_is_saved_cleared_and_restored(results: &Results) -> Result<()
     Ok(())
 }
 
+fn groups_and_lists_are_made_and_taken_over(results: &Results) -> Result<()> {
+    let said = results.read("access")?;
+    ensure!(
+        said.contains("Configuration restored from /mnt/access.json\n") && !said.contains("exit "),
+        "{said}"
+    );
+    assert_eq!(results.read("members")?, "vhost/naa.5001405000000ccc/tpgt_1/lun_0\n");
+    let read = |file: &str| Ok::<Value, anyhow::Error>(serde_json::from_str(&results.read(file)?)?);
+    let (kernel, lunar) = (read("kernel.json")?, read("lunar.json")?);
+    let object =
+        |file: &Value| file["storage_objects"].as_array()?.iter().find(|it| it["name"] == "a0").cloned();
+    let target = |file: &Value| {
+        file["targets"].as_array()?.iter().find(|it| it["wwn"] == "naa.5001405000000ccc").cloned()
+    };
+    let groups = object(&kernel).context("a0 of the kernel")?["alua_tpgs"].clone();
+    assert_eq!(groups[1]["name"], "far");
+    assert_eq!((&groups[1]["alua_access_state"], &groups[1]["nonop_delay_msecs"]), (&1.into(), &20.into()));
+    assert_eq!(groups, object(&lunar).context("a0 of Lunar")?["alua_tpgs"]);
+    let group = target(&kernel).context("the kernel's")?["tpgs"][0].clone();
+    let taken = target(&lunar).context("Lunar's")?["tpgs"][0].clone();
+    assert_eq!(group["node_acls"][0]["mapped_luns"][0]["write_protect"], true);
+    assert_eq!(group["node_acls"], taken["node_acls"]);
+    assert_eq!(group["luns"], taken["luns"]);
+    assert_eq!(group["luns"][0]["alua_tg_pt_gp_name"], "far");
+    Ok(())
+}
+
 fn other_fabrics_are_shown_and_left_alone(results: &Results) -> Result<()> {
     let said = results.read("foreign")?;
     for part in [
@@ -187,7 +216,7 @@ fn lunar_takes_it_over_or_the_kernel_has_it_back(results: &Results) -> Result<()
         &format!("Lunar did not take it over: target with wwn {wwn} exist, not restoring\n"),
         "hint: the kernel has it again, as before\n",
         "Left in the kernel: /backstores/ramdisk/r0 shown by loopback/naa.5001405000000aaa/tpgt_1/lun_0\n",
-        "Taken over: 2 storage objects, 1 targets.\n",
+        "Taken over: 3 storage objects, 2 targets.\n",
     ] {
         ensure!(said.contains(part), "missing is\n{part}\nin\n{said}");
     }

@@ -79,6 +79,24 @@ typed more kernel clearconfig confirm=True
 typed more kernel restoreconfig
 typed more kernel /backstores/fileio/f0 get attribute emulate_tpu
 typed more kernel /backstores/ramdisk/r0 get attribute emulate_caw
+
+# An ALUA group with a LUN in it, and a list of what an initiator sees.
+cat > /mnt/access.json <<'END'
+{ "storage_objects": [{
+    "name": "a0", "plugin": "ramdisk", "size": 4194304, "wwn": "5a1e0f6c-0000-4000-8000-000000000001",
+    "alua_tpgs": [{ "name": "far", "tg_pt_gp_id": 16, "alua_access_state": 1, "alua_access_status": 2,
+                    "alua_access_type": 3, "nonop_delay_msecs": 20, "preferred": 1 }] }],
+  "targets": [{ "fabric": "vhost", "wwn": "naa.5001405000000ccc", "tpgs": [{ "tag": 1,
+    "luns": [{ "alias": "0123456789", "alua_tg_pt_gp_name": "far", "index": 0,
+               "storage_object": "/backstores/ramdisk/a0" }],
+    "node_acls": [{ "node_wwn": "naa.5001405000000ddd",
+                    "mapped_luns": [{ "alias": "abcdef0123", "index": 3, "tpg_lun": 0, "write_protect": true }] }]
+  }] }] }
+END
+typed access kernel restoreconfig /mnt/access.json
+typed access kernel saveconfig /share/kernel.json
+cat $CONFIG/core/rd_mcp_*/a0/alua/far/members > /share/members
+
 mkdir -p $CONFIG/loopback/naa.5001405000000aaa/tpgt_1
 echo -n naa.5001405000000bbb > $CONFIG/loopback/naa.5001405000000aaa/tpgt_1/nexus
 mkdir $CONFIG/loopback/naa.5001405000000aaa/tpgt_1/lun/lun_0
@@ -101,6 +119,7 @@ typed import kernel_import --take
 typed import lunar ls
 typed import lunar /backstores/fileio/f0 get attribute emulate_tpu
 typed import kernel ls
+typed import lunar saveconfig /share/lunar.json
 blockdev --flushbufs /dev/loop0 2>/dev/null || true
 LUNAR_GUEST_SOCKET=/mnt/run/vhost/$wwn.sock guest_of_lunar the_disk_is_what_the_kernel_served --nocapture > /share/served 2>&1
 find $CONFIG/vhost $CONFIG/core -maxdepth 2 -mindepth 1 -type d | sort > /share/left
