@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use stories::guest::{Guest, Results};
-use stories::programs::built;
+use stories::programs::{built, host_program};
 use stories::scratch::Scratch;
 
 const SCRIPT: &str = include_str!("kernel_target.sh");
@@ -40,7 +40,7 @@ fn the_kernels_own_target_is_driven_compared_and_taken_over() -> Result<()> {
     // Under this name it is no story of its own.
     let own = scratch.join("guest_of_lunar");
     std::fs::copy(std::env::current_exe()?, &own)?;
-    let programs = [built("lunar")?, built("lunard")?, own];
+    let programs = [built("lunar")?, built("lunard")?, own, host_program("perl")?];
     let programs: Vec<&str> = programs.iter().filter_map(|program| program.to_str()).collect();
     let plan = Guest::plan(SCRIPT).modules(MODULES).programs(&programs).memory_mib(768).limit(LIMIT);
     let results = plan.boot(&scratch)?.finish()?;
@@ -48,6 +48,7 @@ fn the_kernels_own_target_is_driven_compared_and_taken_over() -> Result<()> {
     the_page_is_answered_as_lunard_answers_it(&results)?;
     the_trees_are_equal_but_for_what_the_manual_lists(&results)?;
     what_the_kernel_refuses_is_one_line_and_leaves_nothing(&results)?;
+    a_guest_that_is_connected_keeps_its_luns(&results)?;
     a_configuration_is_saved_cleared_and_restored(&results)?;
     groups_and_lists_are_made_and_taken_over(&results)?;
     other_fabrics_are_shown_and_left_alone(&results)?;
@@ -141,6 +142,15 @@ fn what_the_kernel_refuses_is_one_line_and_leaves_nothing(results: &Results) -> 
     Ok(())
 }
 
+fn a_guest_that_is_connected_keeps_its_luns(results: &Results) -> Result<()> {
+    assert_eq!(results.read("front-end")?, "connected\n");
+    let said = results.read("connected")?;
+    let line = "a guest is connected to /sys/kernel/config/target/vhost/WWN/tpgt_1\nhint: stop the guest first\nexit 1\n";
+    assert_eq!(masked(&said).matches(line).count(), 3, "{said}");
+    assert_eq!(results.read("luns")?, "lun_0\n");
+    Ok(())
+}
+
 fn a_configuration_is_saved_cleared_and_restored(results: &Results) -> Result<()> {
     let more = results.read("more")?;
     for line in [
@@ -165,7 +175,8 @@ fn groups_and_lists_are_made_and_taken_over(results: &Results) -> Result<()> {
         said.contains("Configuration restored from /mnt/access.json\n") && !said.contains("exit "),
         "{said}"
     );
-    assert_eq!(results.read("members")?, "vhost/naa.5001405000000ccc/tpgt_1/lun_0\n");
+    // The kernel counts the zero byte at the end of its text, too.
+    assert_eq!(results.read("members")?, "vhost/naa.5001405000000ccc/tpgt_1/lun_0\n\0");
     let read = |file: &str| Ok::<Value, anyhow::Error>(serde_json::from_str(&results.read(file)?)?);
     let (kernel, lunar) = (read("kernel.json")?, read("lunar.json")?);
     let object =

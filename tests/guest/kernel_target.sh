@@ -69,6 +69,24 @@ typed refused kernel /vhost/$wwn set option num_queues=4
 umount /mnt/mounted
 ls $CONFIG/core > /share/core.after
 
+# A front end of vhost as QEMU is one, as far as the target is concerned: owner, memory, endpoint.
+perl -e '
+    open(my $vhost, "+<", "/dev/vhost-scsi") or die "open: $!";
+    ioctl($vhost, 0xAF01, 0) or die "VHOST_SET_OWNER: $!";
+    my $memory = pack("LL", 0, 0);
+    ioctl($vhost, 0x4008AF03, $memory) or die "VHOST_SET_MEM_TABLE: $!";
+    my $endpoint = pack("l a224 S S", 1, $ARGV[0], 1, 0);
+    ioctl($vhost, 0x40E8AF40, $endpoint) or die "VHOST_SCSI_SET_ENDPOINT: $!";
+    $| = 1; print "connected\n"; sleep 600;
+' $wwn > /share/front-end 2>&1 &
+front_end=$!
+until_true "grep -q . /share/front-end"
+typed connected kernel /vhost delete $wwn
+typed connected kernel clearconfig confirm=True
+typed connected lunar import-lio --take
+ls $CONFIG/vhost/$wwn/tpgt_1/lun > /share/luns
+kill $front_end
+
 # Files, memory, and what another fabric has.
 typed more kernel /backstores/fileio create f0 /mnt/f0.img 16M
 typed more kernel /backstores/ramdisk create r0 8M

@@ -49,6 +49,7 @@ pub(crate) fn jobs(found: &Found, new: &Model, sizes: &Sizes, has_vhost: bool) -
     let (old, wanted) = (without_acls(&found.model).map_err(words)?, without_acls(new).map_err(words)?);
     let steps = plan(&old, &wanted);
     let gone = Gone::of(&steps);
+    work.check_guests(&steps);
     work.remove_acls(&gone);
     work.add_lu_groups();
     for step in steps {
@@ -75,6 +76,17 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// No guest may see its LUNs go, one by one, before its target is refused.
+    fn check_guests(&mut self, steps: &[Step]) {
+        for step in steps {
+            let Step::RemoveTpg { wwn, tag } = step else { continue };
+            let tpg = self.found.model.targets().get(wwn).and_then(|target| target.tpgs.get(tag));
+            if tpg.is_some_and(|tpg| !tpg.luns.is_empty()) {
+                self.push(Act::Unused(group(wwn, *tag)), Vec::new());
+            }
+        }
+    }
+
     fn step(&mut self, step: Step) -> Result<(), Fault> {
         match step {
             Step::UnmapLun { wwn, tag, lun } => self.unmap(&wwn, tag, lun),
@@ -368,6 +380,7 @@ mod tests {
         let words = |job: &Job| match &job.act {
             Act::Mkdir(at) => format!("mkdir {at}"),
             Act::Rmdir(at) => format!("rmdir {at}"),
+            Act::Unused(at) => format!("unused {at}"),
             Act::Write { at, text } => format!("write {text:?} {at}"),
             Act::Set { at, text } => format!("set {text:?} {at}"),
             Act::Link { at, to } => format!("ln -s {to} {at}"),
@@ -412,6 +425,7 @@ mod tests {
         let found = Found { model: page(), adapters, numbers: [3].into(), ..Found::default() };
         let jobs = jobs(&found, &Model::default(), &Sizes::new(), true).unwrap();
         let expected = [
+            "unused vhost/naa.500140568720f76f/tpgt_1",
             "rm vhost/naa.500140568720f76f/tpgt_1/lun/lun_0/a08824829b",
             "rmdir vhost/naa.500140568720f76f/tpgt_1/lun/lun_0",
             "rmdir vhost/naa.500140568720f76f/tpgt_1",
