@@ -133,6 +133,73 @@ fn what_was_saved_comes_back_after_a_clear() -> Result<()> {
     Ok(())
 }
 
+/// `lunar import-lio` from the tree into another daemon.
+fn import(root: &Root, into: &Daemon, options: &[&str]) -> Result<Answer> {
+    let (tree, saved) = (root.tree.display().to_string(), root.scratch.join("saved").display().to_string());
+    let mut words = vec!["--root", &tree, "--save-dir", &saved, "import-lio"];
+    words.extend(options);
+    into.shell()?.run(&words)
+}
+
+#[test]
+fn what_is_taken_over_is_the_same_there_and_can_be_made_again() -> Result<()> {
+    let Some(root) = Root::mount()? else { return Ok(()) };
+    let scratch = Scratch::new()?;
+    let lunar = Daemon::start(&scratch)?;
+    let file = root.scratch.join("disk0.img");
+    root.well(&format!("/backstores/fileio create disk0 {} 8M", file.display()))?;
+    root.well("/backstores/fileio/disk0 set attribute is_nonrot=1")?;
+    root.well(&format!("/vhost create {WWN}"))?;
+    root.well(&format!("/vhost/{WWN}/tpg1/luns create /backstores/fileio/disk0 7"))?;
+    let (before, empty) = (root.well("ls")?, lunar.shell()?.well("ls")?);
+
+    let answer = import(&root, &lunar, &["--dry-run"])?;
+    assert_eq!(answer.status, 0, "{}", answer.stderr);
+    ensure!(
+        answer.stdout.ends_with("  tpg1/lun7 shows fileio/disk0\nNothing was changed.\n"),
+        "{}",
+        answer.stdout
+    );
+    assert_eq!((root.well("ls")?, lunar.shell()?.well("ls")?), (before.clone(), empty.clone()));
+
+    let answer = import(&root, &lunar, &["--take"])?;
+    assert_eq!(answer.status, 0, "{}", answer.stderr);
+    ensure!(answer.stdout.contains("Taken over: 1 storage objects, 1 targets.\n"), "{}", answer.stdout);
+    assert_eq!((root.well("ls")?, lunar.shell()?.well("ls")?), (empty, before.clone()));
+    let nonrot = lunar.shell()?.well("/backstores/fileio/disk0 get attribute is_nonrot")?;
+    assert!(nonrot.contains("is_nonrot=1"), "{nonrot}");
+
+    // The way back.
+    lunar.shell()?.well("clearconfig confirm=True")?;
+    let kept = scratch.join(".local/state/lunar/taken-from-the-kernel.json");
+    root.well(&format!("restoreconfig {}", kept.display()))?;
+    assert_eq!(root.well("ls")?, before);
+    Ok(())
+}
+
+#[test]
+fn what_lunar_refuses_is_where_it_was() -> Result<()> {
+    let Some(root) = Root::mount()? else { return Ok(()) };
+    let scratch = Scratch::new()?;
+    let lunar = Daemon::start(&scratch)?;
+    root.well("/backstores/ramdisk create r0 4M")?;
+    root.well(&format!("/vhost create {WWN}"))?;
+    root.well(&format!("/vhost/{WWN}/tpg1/luns create /backstores/ramdisk/r0"))?;
+    lunar.shell()?.well(&format!("/vhost create {WWN}"))?;
+    let (before, there) = (root.well("ls")?, lunar.shell()?.well("ls")?);
+    let answer = import(&root, &lunar, &["--take"])?;
+    assert_eq!((answer.status, answer.stdout.as_str()), (1, ""));
+    assert_eq!(
+        answer.stderr,
+        format!(
+            "Lunar did not take it over: target with wwn {WWN} exist, not restoring\nhint: the kernel has it again, as \
+             before\n"
+        )
+    );
+    assert_eq!((root.well("ls")?, lunar.shell()?.well("ls")?), (before, there));
+    Ok(())
+}
+
 #[test]
 fn a_tree_without_a_target_of_the_kernel_is_one_line() -> Result<()> {
     let scratch = Scratch::new()?;

@@ -110,8 +110,16 @@ impl KernelTarget {
     /// # Errors
     /// Where the tree is not there or cannot be read.
     pub fn config(&self) -> Result<v1::Config, v1::Problem> {
+        Ok(self.all()?.0)
+    }
+
+    /// The same and the rest, of one look at the tree.
+    ///
+    /// # Errors
+    /// Where the tree is not there or cannot be read.
+    pub fn all(&self) -> Result<(v1::Config, Vec<Foreign>), v1::Problem> {
         let found = self.look()?;
-        Ok(config(&found))
+        Ok((config(&found), found.foreign))
     }
 
     /// The rest.
