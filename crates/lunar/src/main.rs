@@ -106,6 +106,9 @@ fn with_shell(
     if options.json {
         shell.speak_json();
     }
+    if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        shell.ask_with(Box::new(session::ask));
+    }
     Ok(!body(&mut shell)?.failed)
 }
 

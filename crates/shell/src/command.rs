@@ -62,6 +62,10 @@ pub struct Parameter {
     pub about: &'static str,
 }
 
+/// Parameters that a dash and a letter stand for, as in other programs: command, letter, name.
+const LETTERS: &[(&str, &str, &str)] =
+    &[("apply", "-f", "file"), ("apply", "-y", "yes"), ("diff", "-f", "file")];
+
 /// How a parameter may be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -143,6 +147,19 @@ impl Command {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
 
+    /// The parameter that a dash and a letter stand for.
+    pub(crate) fn by_letter(&self, text: &str) -> Option<&'static Parameter> {
+        let (_, _, name) =
+            LETTERS.iter().find(|(command, letter, _)| *command == self.name && *letter == text)?;
+        self.parameter(name)
+    }
+
+    /// A dash and the letter of a parameter, where it has one.
+    pub(crate) fn letter_of(&self, parameter: &Parameter) -> Option<&'static str> {
+        let of = LETTERS.iter().find(|(command, _, name)| *command == self.name && *name == parameter.name);
+        of.map(|(_, letter, _)| *letter)
+    }
+
     pub(crate) fn takes_every(&self, need: Need) -> bool {
         self.parameters.iter().any(|parameter| parameter.need == need)
     }
@@ -161,7 +178,6 @@ pub(crate) const fn keyword(name: &'static str, values: Values, about: &'static 
     Parameter { name, need: Need::Keyword, values, about }
 }
 
-#[expect(dead_code, reason = "no command has a flag of its own")]
 pub(crate) const fn flag(name: &'static str, about: &'static str) -> Parameter {
     Parameter { name, need: Need::Flag, values: Values::Free, about }
 }

@@ -136,19 +136,19 @@ fn must_not_be<'a>(
 }
 
 /// A draft being made.
-struct Work {
-    draft: Draft,
+pub(super) struct Work {
+    pub(super) draft: Draft,
     /// LUNs of storage objects that are made anew, for the targets that stay.
-    again: Vec<(Place, LunMapping)>,
+    pub(super) again: Vec<(Place, LunMapping)>,
 }
 
 impl Work {
-    fn on(model: &Model) -> Self {
+    pub(super) fn on(model: &Model) -> Self {
         let draft = Draft { model: model.clone(), changes: Vec::new(), made: Vec::new() };
         Self { draft, again: Vec::new() }
     }
 
-    fn make(&mut self, change: Change, made: Made) -> Result<(), Refusal> {
+    pub(super) fn make(&mut self, change: Change, made: Made) -> Result<(), Refusal> {
         self.draft.model.make(change.clone())?;
         self.draft.changes.push(change);
         self.draft.made.push(made);
@@ -191,7 +191,7 @@ impl Work {
         Ok(())
     }
 
-    fn map_again(&mut self) -> Result<(), Refusal> {
+    pub(super) fn map_again(&mut self) -> Result<(), Refusal> {
         for (Place { wwn, tag, lun }, mapping) in std::mem::take(&mut self.again) {
             self.make(Change::MapLun { wwn, tag, lun, mapping }, Made::Nothing)?;
         }
@@ -230,7 +230,7 @@ impl Work {
         Ok(())
     }
 
-    fn map(&mut self, place: Place, mapping: LunMapping) -> Result<(), RestoreError> {
+    pub(super) fn map(&mut self, place: Place, mapping: LunMapping) -> Result<(), RestoreError> {
         let object = mapping.backstore.clone();
         let Place { wwn, tag, lun } = place.clone();
         match self.make(Change::MapLun { wwn, tag, lun, mapping }, Made::Nothing) {
@@ -239,7 +239,7 @@ impl Work {
         }
     }
 
-    fn keep(&mut self, things: BTreeMap<String, String>) -> Result<(), Refusal> {
+    pub(super) fn keep(&mut self, things: BTreeMap<String, String>) -> Result<(), Refusal> {
         let (was, is) = (self.draft.model.foreign().clone(), Foreign::new(things)?);
         if was != is {
             self.make(Change::KeepForeign { was, is }, Made::Nothing)?;
@@ -266,13 +266,13 @@ fn options_of(options: &TargetOptions) -> BTreeMap<String, String> {
 }
 
 /// The names of all targets and nexuses.
-fn names(model: &Model) -> BTreeSet<Wwn> {
+pub(super) fn names(model: &Model) -> BTreeSet<Wwn> {
     let nexuses = model.targets().values().flat_map(|target| target.tpgs.values());
     model.targets().keys().cloned().chain(nexuses.map(|tpg| tpg.nexus.clone())).collect()
 }
 
 /// A name that nothing has.  Of 2^36 names at most 2^17 are taken, so the first try nearly always does.
-fn new_name(names: &mut BTreeSet<Wwn>, chance: &mut dyn Chance) -> Wwn {
+pub(super) fn new_name(names: &mut BTreeSet<Wwn>, chance: &mut dyn Chance) -> Wwn {
     loop {
         let wwn = Wwn::made_up(chance.bits());
         if names.insert(wwn.clone()) {
@@ -282,7 +282,7 @@ fn new_name(names: &mut BTreeSet<Wwn>, chance: &mut dyn Chance) -> Wwn {
 }
 
 /// The relative ports of the target port groups that are to be.
-struct Ports {
+pub(super) struct Ports {
     chosen: BTreeMap<(Wwn, TpgTag), RelativePort>,
     taken: BTreeSet<RelativePort>,
     next: u16,
@@ -290,7 +290,7 @@ struct Ports {
 
 impl Ports {
     /// Gives each group the port that the file says, else the one it has, as far as nobody else has it.
-    fn new(model: &Model, targets: &BTreeMap<Wwn, TargetEntry>, before: &Model) -> Self {
+    pub(super) fn new(model: &Model, targets: &BTreeMap<Wwn, TargetEntry>, before: &Model) -> Self {
         let groups = model.targets().values().flat_map(|target| target.tpgs.values());
         let mut ports =
             Self { chosen: BTreeMap::new(), taken: groups.map(|tpg| tpg.relative_port).collect(), next: 1 };
@@ -307,7 +307,7 @@ impl Ports {
     }
 
     /// The port of a group: the lowest free one where it could have none of its own.
-    fn of(&mut self, wwn: &Wwn, tag: TpgTag) -> Result<RelativePort, Refusal> {
+    pub(super) fn of(&mut self, wwn: &Wwn, tag: TpgTag) -> Result<RelativePort, Refusal> {
         if let Some(port) = self.chosen.get(&(wwn.clone(), tag)) {
             return Ok(*port);
         }
