@@ -75,7 +75,7 @@ fn a_connected_guest_sees_disks_grow_and_loses_none_unless_it_is_forced() -> Res
     let path = file(&stage, "disks.toml", &disks(&image, 16))?;
     let apply = format!("apply -f {}", path.display());
     stage.shell.well(&apply)?;
-    let _guest = Guest::connect(&stage.daemon.socket(WWN), Options::default()).context("a guest")?;
+    let _guest = Guest::connect(stage.daemon.socket(WWN), Options::default()).context("a guest")?;
 
     std::fs::write(&path, disks(&image, 32))?;
     let so = format!("Everything is as {} says.\n", path.display());

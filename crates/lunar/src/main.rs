@@ -4,11 +4,13 @@
 //! Above: the administrator.  Below: `shell`, `api`.
 //! Never here: what a command means.  This program owns the terminal, and it alone prints.
 
+mod completion; // the Tab key of other shells
 mod door; //        the way to `lunard`, opened when it is needed
 mod guest; //       which target for which guest
 mod home; //        what is kept for the user: preferences and history
 mod interactive; // lines from a terminal
 mod libvirt;
+mod man; //         manual pages
 mod options; //     the command line
 mod qemu; //        `lunar qemu`
 mod session; //     one command, or lines //     `lunar libvirt`
@@ -68,6 +70,18 @@ fn run(options: &Options) -> io::Result<bool> {
         Some(Tool::Libvirt(wanted)) => {
             let text = runtime_dir(options).and_then(|at| libvirt::xml(wanted, &Door::new(at)));
             print_tool(options, "libvirt", text, |text| json!({ "xml": text }))
+        }
+        Some(Tool::Completions { shell }) => {
+            let text = Ok(shell.script().to_owned());
+            print_tool(options, "completions", text, |text| json!({ "script": text }))
+        }
+        Some(Tool::Man { page }) => {
+            print_tool(options, "man", Ok(man::page(*page)), |text| json!({ "page": text }))
+        }
+        Some(Tool::Complete { shell, line, cursor }) => {
+            let offers = completion::offers(*shell, line, cursor.as_deref(), options);
+            io::stdout().lock().write_all(offers.as_bytes())?;
+            Ok(true)
         }
         Some(Tool::Words(words)) if words.len() == 1 && words[0] == "help" => {
             Options::command().print_long_help()?;

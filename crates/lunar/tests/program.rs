@@ -4,7 +4,9 @@
 //! Above: `cargo test`.  Below: the built `lunar`, and a daemon made for tests.
 //! Never here: what the shell's commands do; `shell` has those tests.
 
+mod man;
 mod support;
+mod tab;
 
 use std::fs;
 use support::{Daemon, lunar};

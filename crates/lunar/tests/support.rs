@@ -112,6 +112,25 @@ impl Daemon {
 
     /// The program on such a terminal.
     pub(crate) fn on_terminal(&self, arguments: &[&str]) -> Terminal {
+        Self::run_on_terminal(self.command(arguments))
+    }
+
+    /// Another program that finds ours, on such a terminal.
+    pub(crate) fn other_on_terminal(&self, program: &str, arguments: &[&str]) -> Terminal {
+        let ours = std::path::Path::new(env!("CARGO_BIN_EXE_lunar")).parent().expect("a directory").display();
+        // The terminal must be its own, or it has no keys.
+        let mut command = Command::new("setsid");
+        command
+            .args(["--ctty", "--wait", program])
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.directory.path())
+            .env("TERM", "xterm");
+        command.env("PATH", format!("{ours}:/usr/bin:/bin")).env("LUNAR_RUNTIME_DIR", self.directory.path());
+        Self::run_on_terminal(command)
+    }
+
+    fn run_on_terminal(mut command: Command) -> Terminal {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&ours).expect("granted");
         unlockpt(&ours).expect("unlocked");
@@ -120,7 +139,6 @@ impl Daemon {
         let theirs = OpenOptions::new().read(true).write(true).open(OsStr::from_bytes(name.as_bytes()));
         let theirs = theirs.expect("opened");
         let stream = || Stdio::from(theirs.try_clone().expect("a copy"));
-        let mut command = self.command(arguments);
         command.stdin(stream()).stdout(stream()).stderr(stream());
         let child = command.spawn().expect("the program starts");
         Terminal { ours: File::from(ours), child, seen: Vec::new() }

@@ -15,6 +15,7 @@ pub mod daemon; // from start to end
 pub mod directories; // where
 pub mod logging; // one line an event
 pub mod machine; // what runs
+pub mod man; // the manual page
 pub mod metrics;
 pub mod options; // what the command line says
 mod predecessor; // a daemon that was killed and is not gone yet

@@ -6,6 +6,7 @@
 //! Never here: a command.
 
 use crate::failure::Failure;
+use crate::json::kind;
 use crate::session::Call;
 use crate::tree::Place;
 
@@ -136,6 +137,17 @@ impl Command {
             });
         }
         syntax
+    }
+
+    /// The sorts of nodes where it can be typed; nothing for all.
+    #[must_use]
+    pub fn places_in_words(&self) -> Option<String> {
+        match self.places {
+            Places::All => None,
+            Places::At(places) => {
+                Some(places.iter().map(|place| kind(*place)).collect::<Vec<_>>().join(", "))
+            }
+        }
     }
 
     /// The parameters that may be given by place, in order.

@@ -36,7 +36,7 @@ fn what_has_grown_already_is_measured() {
     let mut session = furnished();
     assert!(!session.run(&format!("/backstores/fileio create grown {path} 1M")).failed);
     fs::File::options().write(true).open(&file).and_then(|file| file.set_len(3 << 20)).expect("grown");
-    session.transcript(&format!(
+    session.transcript(
         "
 /> /backstores/fileio/grown resize
 Resized fileio grown to 3145728
@@ -46,8 +46,8 @@ Resized fileio grown to 3145728
 /> /backstores/block/disk0 resize 12X
 ! Cannot interpret size, wrong format: 12X
 ! hint: a size is a whole number and k, m, g or t, such as 14G
-"
-    ));
+",
+    );
     fs::remove_file(&file).expect("removed");
     session.transcript(&format!(
         "
