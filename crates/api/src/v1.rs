@@ -189,6 +189,31 @@ pub struct Tpg {
     pub nexus: String,
     /// Ordered by number.
     pub luns: Vec<Lun>,
+    /// Access control lists, ordered by initiator.  One for the nexus decides what the guest sees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acls: Vec<Acl>,
+}
+
+/// What one initiator sees of a target port group, instead of its LUNs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Acl {
+    /// The initiator's name.
+    pub initiator: String,
+    /// Ordered by number.
+    pub luns: Vec<MappedLun>,
+}
+
+/// One LUN of the target port group, as an initiator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MappedLun {
+    /// The number that the initiator sees.  0 to 16383.
+    pub lun: u16,
+    /// Its number in the target port group.
+    pub of: u16,
+    /// Ten hexadecimal digits: the name of the link in LIO's tree.
+    pub alias: String,
+    /// Whether this initiator may only read.
+    pub write_protect: bool,
 }
 
 /// One mapping of a backstore into a target port group.
@@ -245,6 +270,11 @@ pub enum Outcome {
     },
     /// The LUN's number.
     LunMapped {
+        /// The number.
+        lun: u16,
+    },
+    /// The number that the initiator sees.
+    AclLunMapped {
         /// The number.
         lun: u16,
     },
@@ -388,7 +418,7 @@ pub enum Change {
         #[serde(default)]
         write_protect: bool,
     },
-    /// Takes a LUN away from the guest.
+    /// Takes a LUN away from the guest, and out of every access control list.
     UnmapLun {
         /// The target.
         wwn: String,
@@ -396,6 +426,65 @@ pub enum Change {
         tag: u16,
         /// The number.
         lun: u16,
+    },
+    /// Makes an access control list without mapped LUNs.
+    CreateAcl {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The initiator's name.
+        initiator: String,
+    },
+    /// Removes an access control list with its mapped LUNs.
+    DeleteAcl {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The initiator's name.
+        initiator: String,
+    },
+    /// Shows a LUN of the target port group to an initiator.
+    MapAclLun {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The initiator's name.
+        initiator: String,
+        /// The number that it sees; where there is none, that of the LUN, or the lowest free one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lun: Option<u16>,
+        /// The LUN's number in the target port group.
+        of: u16,
+        /// Whether the initiator may only read.
+        #[serde(default)]
+        write_protect: bool,
+    },
+    /// Takes a LUN away from an initiator.
+    UnmapAclLun {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The initiator's name.
+        initiator: String,
+        /// The number that it sees.
+        lun: u16,
+    },
+    /// Lets an initiator write to a LUN, or not any more.
+    ProtectAclLun {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The initiator's name.
+        initiator: String,
+        /// The number that it sees.
+        lun: u16,
+        /// Whether it may only read.
+        write_protect: bool,
     },
 }
 

@@ -2,8 +2,8 @@
 //! The wire, byte for byte: what strangers send and read must not change by accident.
 
 use api::v1::{
-    Applied, Backstore, BackstoreId, BackstoreState, Backups, BlockDevice, Change, Changes, Cleared, Config,
-    CreateBackstore, Kind, Lun, Outcome, Problem, Restored, Saved, Target, Tpg,
+    Acl, Applied, Backstore, BackstoreId, BackstoreState, Backups, BlockDevice, Change, Changes, Cleared,
+    Config, CreateBackstore, Kind, Lun, MappedLun, Outcome, Problem, Restored, Saved, Target, Tpg,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -111,6 +111,38 @@ fn changes_of_targets() {
 }
 
 #[test]
+fn changes_of_access_control_lists() {
+    let (wwn, initiator) = (|| "naa.500140568720f76f".to_owned(), || "naa.5001405aaaaaaaaa".to_owned());
+    check(
+        &Change::CreateAcl { wwn: wwn(), tag: 1, initiator: initiator() },
+        r#"{"change":"create_acl","wwn":"naa.500140568720f76f","tag":1,"initiator":"naa.5001405aaaaaaaaa"}"#,
+    );
+    check(
+        &Change::DeleteAcl { wwn: wwn(), tag: 1, initiator: initiator() },
+        r#"{"change":"delete_acl","wwn":"naa.500140568720f76f","tag":1,"initiator":"naa.5001405aaaaaaaaa"}"#,
+    );
+    check(
+        &Change::MapAclLun {
+            wwn: wwn(),
+            tag: 1,
+            initiator: initiator(),
+            lun: Some(9),
+            of: 5,
+            write_protect: true,
+        },
+        r#"{"change":"map_acl_lun","wwn":"naa.500140568720f76f","tag":1,"initiator":"naa.5001405aaaaaaaaa","lun":9,"of":5,"write_protect":true}"#,
+    );
+    check(
+        &Change::UnmapAclLun { wwn: wwn(), tag: 1, initiator: initiator(), lun: 9 },
+        r#"{"change":"unmap_acl_lun","wwn":"naa.500140568720f76f","tag":1,"initiator":"naa.5001405aaaaaaaaa","lun":9}"#,
+    );
+    check(
+        &Change::ProtectAclLun { wwn: wwn(), tag: 1, initiator: initiator(), lun: 9, write_protect: false },
+        r#"{"change":"protect_acl_lun","wwn":"naa.500140568720f76f","tag":1,"initiator":"naa.5001405aaaaaaaaa","lun":9,"write_protect":false}"#,
+    );
+}
+
+#[test]
 fn what_may_be_left_out_may_be_left_out() {
     let read = |json: &str| serde_json::from_str::<Change>(json).unwrap();
     assert_eq!(read(r#"{"change":"create_target"}"#), Change::CreateTarget { wwn: None, tpgs: vec![] });
@@ -156,12 +188,18 @@ fn the_configuration() {
         device: Some(BlockDevice { name: "dm-0".to_owned(), major: 252, minor: 0 }),
     };
     let lun = Lun { lun: 0, backstore: disk0(), alias: "a08824829b".to_owned(), write_protect: false };
+    let mapped = MappedLun { lun: 9, of: 0, alias: "b08824829b".to_owned(), write_protect: true };
     let target = Target {
         wwn: "naa.500140568720f76f".to_owned(),
         socket: "/run/lunar/vhost/naa.500140568720f76f.sock".to_owned(),
         connected: true,
         options: BTreeMap::from([("num_queues".to_owned(), "4".to_owned())]),
-        tpgs: vec![Tpg { tag: 1, nexus: "naa.5001405aaaaaaaaa".to_owned(), luns: vec![lun] }],
+        tpgs: vec![Tpg {
+            tag: 1,
+            nexus: "naa.5001405aaaaaaaaa".to_owned(),
+            luns: vec![lun],
+            acls: vec![Acl { initiator: "naa.5001405aaaaaaaaa".to_owned(), luns: vec![mapped] }],
+        }],
     };
     check(
         &Config { backstores: vec![backstore], targets: vec![target] },
@@ -171,7 +209,8 @@ fn the_configuration() {
             r#""state":"activated","attributes":{"block_size":"512"},"device":{"name":"dm-0","major":252,"minor":0}}],"#,
             r#""targets":[{"wwn":"naa.500140568720f76f","socket":"/run/lunar/vhost/naa.500140568720f76f.sock","#,
             r#""connected":true,"options":{"num_queues":"4"},"tpgs":[{"tag":1,"nexus":"naa.5001405aaaaaaaaa","luns":[{"lun":0,"#,
-            r#""backstore":{"kind":"block","name":"disk0"},"alias":"a08824829b","write_protect":false}]}]}]}"#
+            r#""backstore":{"kind":"block","name":"disk0"},"alias":"a08824829b","write_protect":false}],"acls":[{"initiator":"naa.5001405aaaaaaaaa","luns":[{"lun":9,"#,
+            r#""of":0,"alias":"b08824829b","write_protect":true}]}]}]}]}"#
         ),
     );
 }
@@ -183,12 +222,13 @@ fn answers() {
             results: vec![
                 Outcome::TpgCreated { tag: 1 },
                 Outcome::LunMapped { lun: 0 },
+                Outcome::AclLunMapped { lun: 9 },
                 Outcome::AttributeSet { value: "1".to_owned() },
                 Outcome::OptionSet { value: "4".to_owned() },
                 Outcome::Done,
             ],
         },
-        r#"{"results":[{"result":"tpg_created","tag":1},{"result":"lun_mapped","lun":0},{"result":"attribute_set","value":"1"},{"result":"option_set","value":"4"},{"result":"done"}]}"#,
+        r#"{"results":[{"result":"tpg_created","tag":1},{"result":"lun_mapped","lun":0},{"result":"acl_lun_mapped","lun":9},{"result":"attribute_set","value":"1"},{"result":"option_set","value":"4"},{"result":"done"}]}"#,
     );
     check(
         &Problem { code: "target_exists".to_owned(), message: "m".to_owned(), hint: Some("h".to_owned()) },

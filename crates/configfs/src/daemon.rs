@@ -77,13 +77,17 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoSuchTarget { .. }
         | Refusal::NoSuchTpg { .. }
         | Refusal::NoSuchLun { .. }
+        | Refusal::NoSuchAcl { .. }
+        | Refusal::NoSuchMappedLun { .. }
         | Refusal::NoSuchAttribute { .. }
         | Refusal::NoSuchOption { .. } => Errno::NOENT,
         Refusal::BackstoreExists { .. }
         | Refusal::TargetExists { .. }
         | Refusal::TpgExists { .. }
         | Refusal::LunExists { .. }
-        | Refusal::AlreadyMapped { .. } => Errno::EXIST,
+        | Refusal::AlreadyMapped { .. }
+        | Refusal::AclExists { .. }
+        | Refusal::MappedLunExists { .. } => Errno::EXIST,
         Refusal::PathInUse { .. } | Refusal::BackstoreInUse { .. } | Refusal::RelativePortInUse { .. } => {
             Errno::BUSY
         }
@@ -91,6 +95,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoFreeRelativePort
         | Refusal::NoFreeTag { .. }
         | Refusal::ForeignTooLong { .. }
+        | Refusal::TooManyAcls { .. }
         | Refusal::NoFreeLun => Errno::NOSPC,
         Refusal::ForeignMoved => Errno::AGAIN,
         Refusal::AttributeReadOnly { .. } => Errno::ACCESS,

@@ -6,7 +6,7 @@
 //! Below: `model`'s names.
 //! Never here: whether a backstore, target or LUN exists.
 
-use model::{ATTRIBUTES, Access, BackstoreId, BackstoreName, Kind, Lun, Place, TpgTag, Wwn};
+use model::{ATTRIBUTES, Access, AclPlace, BackstoreId, BackstoreName, Kind, Lun, Place, TpgTag, Wwn};
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -75,10 +75,10 @@ pub(crate) enum Dir {
     Target(Wwn, TargetPart),
     Tpg(Wwn, TpgTag, TpgPart),
     Lun(Place, LunPart),
-    /// The guest's session, under its nexus.
-    Acl(Wwn, TpgTag, AclPart),
-    /// A mapped LUN of a session.
-    AclLun(Place, bool),
+    /// An access control list, or the guest's session under its nexus.
+    Acl(AclPlace, AclPart),
+    /// A mapped LUN of it, or its statistics.
+    AclLun(AclPlace, Lun, bool),
     Iscsi,
     IscsiAuth,
 }
@@ -140,7 +140,7 @@ pub(crate) enum Node {
     Dir(Dir),
     /// In which directory, and its name.
     File(Dir, &'static str),
-    /// A LUN's link, or that of a session's mapped LUN: in which directory, and its name.
+    /// A LUN's link, or that of a mapped LUN: in which directory, and its name.
     Link(Dir, String),
 }
 
@@ -307,9 +307,9 @@ impl Dir {
             Self::Lun(_, LunPart::ScsiPort) => SCSI_PORT,
             Self::Lun(_, LunPart::ScsiTgtPort) => SCSI_TGT_PORT,
             Self::Lun(_, LunPart::ScsiTransport) => SCSI_TRANSPORT,
-            Self::Acl(_, _, AclPart::Whole) => &[("info", RO)],
-            Self::Acl(_, _, AclPart::Auth) => &[("authenticate_target", RO)],
-            Self::AclLun(_, false) => &[("write_protect", RW)],
+            Self::Acl(_, AclPart::Whole) => &[("info", RO)],
+            Self::Acl(_, AclPart::Auth) => &[("authenticate_target", RO)],
+            Self::AclLun(_, _, false) => &[("write_protect", RW)],
             Self::Iscsi => ISCSI,
             Self::IscsiAuth => ISCSI_AUTH,
             Self::Root
@@ -322,7 +322,7 @@ impl Dir {
             | Self::Tpg(..)
             | Self::Lun(_, LunPart::Statistics)
             | Self::Acl(..)
-            | Self::AclLun(_, true) => &[],
+            | Self::AclLun(_, _, true) => &[],
         }
     }
 
@@ -340,9 +340,9 @@ impl Dir {
             Self::Vhost | Self::Iscsi => &["discovery_auth"],
             Self::Target(_, TargetPart::Whole) => &["fabric_statistics", "param"],
             Self::Tpg(_, _, TpgPart::Whole) => &["acls", "attrib", "auth", "lun", "np", "param"],
-            Self::Lun(_, LunPart::Whole) | Self::AclLun(_, false) => &["statistics"],
+            Self::Lun(_, LunPart::Whole) | Self::AclLun(_, _, false) => &["statistics"],
             Self::Lun(_, LunPart::Statistics) => &["scsi_port", "scsi_tgt_port", "scsi_transport"],
-            Self::Acl(_, _, AclPart::Whole) => &["attrib", "auth", "fabric_statistics", "param"],
+            Self::Acl(_, AclPart::Whole) => &["attrib", "auth", "fabric_statistics", "param"],
             _ => &[],
         }
     }
@@ -368,7 +368,7 @@ impl Dir {
             (Self::Device(of, DevicePart::Statistics), "scsi_tgt_dev") => device(of, DevicePart::ScsiTgtDev),
             (Self::Vhost, "discovery_auth") => Some(Self::DiscoveryAuth),
             (Self::Iscsi, "discovery_auth") => Some(Self::IscsiAuth),
-            (Self::AclLun(place, false), "statistics") => Some(Self::AclLun(place.clone(), true)),
+            (Self::AclLun(acl, lun, false), "statistics") => Some(Self::AclLun(acl.clone(), *lun, true)),
             _ => self.group_of_target(name),
         }
     }
@@ -401,7 +401,7 @@ impl Dir {
                 };
                 Self::Lun(place.clone(), part)
             }
-            (Self::Acl(wwn, tag, AclPart::Whole), name) => {
+            (Self::Acl(place, AclPart::Whole), name) => {
                 let part = match name {
                     "attrib" => AclPart::Attrib,
                     "auth" => AclPart::Auth,
@@ -409,7 +409,7 @@ impl Dir {
                     "param" => AclPart::Param,
                     _ => return None,
                 };
-                Self::Acl(wwn.clone(), *tag, part)
+                Self::Acl(place.clone(), part)
             }
             _ => return None,
         })
@@ -451,6 +451,7 @@ mod tests {
         let hba = Hba { kind: Kind::Fileio, number: 0 };
         let device = Device { hba, name: BackstoreName::parse("disk0").unwrap() };
         let place = Place { wwn: wwn.clone(), tag: TpgTag::new(1), lun: Lun::parse(0).unwrap() };
+        let acl = AclPlace { wwn: wwn.clone(), tag: TpgTag::new(1), initiator: Wwn::made_up(2) };
         let mut waiting = vec![
             Dir::Root,
             Dir::Vhost,
@@ -459,8 +460,8 @@ mod tests {
             Dir::Target(wwn.clone(), TargetPart::Whole),
             Dir::Tpg(wwn.clone(), TpgTag::new(1), TpgPart::Whole),
             Dir::Lun(place.clone(), LunPart::Whole),
-            Dir::Acl(wwn, TpgTag::new(1), AclPart::Whole),
-            Dir::AclLun(place, false),
+            Dir::Acl(acl.clone(), AclPart::Whole),
+            Dir::AclLun(acl, place.lun, false),
         ];
         let mut seen = 0;
         while let Some(dir) = waiting.pop() {

@@ -7,8 +7,8 @@
 use crate::control::Control;
 use crate::node::{Device, Hba};
 use model::{
-    AbsolutePath, Backstore, BackstoreId, BackstoreName, Key, Kind, Lun, LunAlias, Medium, Model, Place,
-    Refusal, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, AclPlace, Backstore, BackstoreId, BackstoreName, Key, Kind, Lun, LunAlias, Medium, Model,
+    Place, Refusal, TpgTag, UnitSerial, Wwn,
 };
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,8 +127,9 @@ pub(crate) struct Staged {
     pub(crate) tpgs: BTreeSet<(Wwn, TpgTag)>,
     /// Directories of LUNs that the configuration does not have.
     pub(crate) luns: BTreeMap<Place, Option<Link>>,
-    /// Mapped LUNs of sessions: the name of the link to the LUN of the same number.
-    pub(crate) mapped: BTreeMap<Place, Option<String>>,
+    /// Directories of mapped LUNs that the configuration does not have; in a session, with the name of the link to
+    /// the LUN of the same number.
+    pub(crate) mapped: BTreeMap<(AclPlace, Lun), Option<String>>,
     pub(crate) dbroot: Option<String>,
     hbas_seen: u32,
     homes_seen: u32,
@@ -164,6 +165,11 @@ impl Staged {
     pub(crate) fn luns_of(&self, wwn: &Wwn, tag: TpgTag) -> impl Iterator<Item = (Lun, &Option<Link>)> {
         let within = move |place: &Place| place.tag == tag && place.wwn == *wwn;
         self.luns.iter().filter(move |(place, _)| within(place)).map(|(place, link)| (place.lun, link))
+    }
+
+    /// The mapped LUNs of an access control list or session that are only here.
+    pub(crate) fn mapped_of(&self, acl: &AclPlace) -> impl Iterator<Item = (Lun, &Option<String>)> {
+        self.mapped.iter().filter(move |((of, _), _)| of == acl).map(|((_, lun), link)| (*lun, link))
     }
 
     /// The unconfigured backstores of an HBA, by name.
@@ -204,9 +210,10 @@ impl Staged {
             let known = model.tpg(&place.wwn, place.tag).ok();
             known.map_or(tpgs.contains(&at), |tpg| !tpg.luns.contains_key(&place.lun))
         });
-        self.mapped.retain(|place, link| {
-            let known = model.tpg(&place.wwn, place.tag).ok();
-            known.is_some_and(|tpg| link.is_none() || tpg.luns.contains_key(&place.lun))
+        self.mapped.retain(|(acl, lun), link| match (model.tpg(&acl.wwn, acl.tag), model.acl(acl)) {
+            (Err(_), _) => false,
+            (Ok(_), Ok(known)) => link.is_none() && !known.luns.contains_key(lun),
+            (Ok(tpg), Err(_)) => tpg.nexus == acl.initiator && (link.is_none() || tpg.luns.contains_key(lun)),
         });
         self.vhost |= !model.targets().is_empty();
     }

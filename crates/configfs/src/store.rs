@@ -12,8 +12,8 @@ use crate::node::{ALUA_GROUP, Device, DevicePart, Dir, LunPart, TargetPart, TpgP
 use crate::staged::Link;
 use crate::tree::Tree;
 use model::{
-    AbsolutePath, Access, Attribute, Backstore, Change, Kind, LunMapping, Medium, PAGE_BYTES, Place, Refusal,
-    Tpg, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Access, AclPlace, Attribute, Backstore, Change, Kind, Lun, LunMapping, Medium, PAGE_BYTES,
+    Place, Refusal, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use rustix::io::Errno;
 
@@ -43,7 +43,8 @@ impl Tree {
             Dir::Device(device, part) => self.store_device(device, *part, file, line),
             Dir::Tpg(wwn, tag, TpgPart::Whole) => self.store_nexus(wwn, *tag, line),
             Dir::Target(_, TargetPart::Param) => must_be(line == "-1"),
-            Dir::Tpg(_, _, TpgPart::Attrib) | Dir::AclLun(..) => must_be(number(line) == Ok(0)),
+            Dir::Tpg(_, _, TpgPart::Attrib) => must_be(number(line) == Ok(0)),
+            Dir::AclLun(acl, lun, _) => self.store_write_protect(acl, *lun, line),
             Dir::Lun(place, LunPart::Whole) => self.store_lun(place, file, line),
             Dir::LuGroup => must_be(number(line) == Ok(0)),
             Dir::IscsiAuth if file == "enforce_discovery_auth" => must_be(number(line) == Ok(0)),
@@ -256,7 +257,7 @@ impl Tree {
     fn drop_nexus(&self, wwn: &Wwn, tag: TpgTag) -> Result<(), Errno> {
         let busy = self.view(|view| {
             let tpg = view.staged.model.tpg(wwn, tag).map_err(|_| Errno::NODEV)?;
-            Ok(!tpg.luns.is_empty() || view.connected(wwn))
+            Ok(!tpg.luns.is_empty() || !tpg.acls.is_empty() || view.connected(wwn))
         })?;
         if busy {
             return Err(Errno::BUSY);
@@ -271,6 +272,19 @@ impl Tree {
             staged.tpgs.insert((wwn.clone(), tag));
         }
         Ok(())
+    }
+
+    fn store_write_protect(&self, acl: &AclPlace, lun: Lun, line: &str) -> Result<(), Errno> {
+        let write_protect = number(line)? != 0;
+        match self.view(|view| view.mapped(acl, lun).map(|mapped| mapped.write_protect)) {
+            // A session shows what is so, and one that is not linked yet nothing.
+            None => must_be(!write_protect),
+            Some(before) if before == write_protect => Ok(()),
+            Some(_) => {
+                let change = Change::ProtectAclLun { acl: acl.clone(), lun, write_protect };
+                self.ask(&format!("set write_protect of {acl}/lun_{lun}"), vec![change])
+            }
+        }
     }
 
     fn store_lun(&self, place: &Place, file: &str, line: &str) -> Result<(), Errno> {

@@ -55,10 +55,14 @@ impl View<'_> {
             Dir::Tpg(_, _, TpgPart::Attrib) => Ok("0\n".to_owned()),
             Dir::Lun(place, LunPart::Whole) => self.lun(place, file),
             Dir::Lun(place, part) => self.lun_statistics(place, *part, file),
-            Dir::Acl(wwn, tag, AclPart::Whole) => {
-                self.nexus(wwn, *tag).map(|nexus| session::info(nexus, *tag)).ok_or(Errno::NOENT)
+            Dir::Acl(acl, AclPart::Whole) if self.is_session(acl) => {
+                Ok(session::info(&acl.initiator, acl.tag))
             }
-            Dir::Acl(_, _, AclPart::Auth) | Dir::AclLun(..) => Ok("0\n".to_owned()),
+            Dir::Acl(acl, AclPart::Whole) => Ok(session::none(&acl.initiator)),
+            Dir::AclLun(acl, lun, _) if self.mapped(acl, *lun).is_some_and(|mapped| mapped.write_protect) => {
+                Ok("1\n".to_owned())
+            }
+            Dir::Acl(_, AclPart::Auth) | Dir::AclLun(..) => Ok("0\n".to_owned()),
             Dir::Iscsi if file == "lio_version" => Ok("Datera Inc. iSCSI Target v4.1.0\n".to_owned()),
             Dir::Iscsi => Ok("\n".to_owned()),
             Dir::IscsiAuth => {

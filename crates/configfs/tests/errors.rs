@@ -80,7 +80,8 @@ fn directories_that_lio_refuses_are_refused_with_its_errno() {
         // What there is none of.
         ("target/core/alua/lu_gps/mylu", Errno::OPNOTSUPP),
         ("target/core/fileio_0/disk0/alua/standby", Errno::OPNOTSUPP),
-        ("target/vhost/naa.5001405aabbccdd0/tpgt_1/acls/naa.5001405aabbccdd1", Errno::OPNOTSUPP),
+        ("target/vhost/naa.5001405aabbccdd0/tpgt_1/acls/iqn.1994-05.com.x", Errno::INVAL),
+        ("target/vhost/naa.5001405aabbccdd0/tpgt_1/acls/naa.7001405aabbccdd1", Errno::INVAL),
     ] {
         check_refused(&tree, &format!("mkdir {path}"), errno, || tree.mkdir(path));
     }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `lunar`: the shell, and tools that print what a guest needs.
 //!
-//! Above: the administrator.  Below: `shell`, `api`.
+//! Above: the administrator.  Below: `shell`, `api`, `kernel-target`.
 //! Never here: what a command means.  This program owns the terminal, and it alone prints.
 
 mod completion; // the Tab key of other shells
 mod door; //        the way to `lunard`, opened when it is needed
 mod guest; //       which target for which guest
 mod home; //        what is kept for the user: preferences and history
+mod import_lio; //  `lunar import-lio`
 mod interactive; // lines from a terminal
+mod kernel; //      the way to the kernel's own target
 mod libvirt;
 mod man; //         manual pages
 mod options; //     the command line
@@ -83,6 +85,17 @@ fn run(options: &Options) -> io::Result<bool> {
             io::stdout().lock().write_all(offers.as_bytes())?;
             Ok(true)
         }
+        Some(Tool::ImportLio(wanted)) => {
+            let text = runtime_dir(options).and_then(|at| {
+                import_lio::run(wanted, &kernel::at(options), &kernel::kept_in()?, &Door::new(at))
+            });
+            print_tool(
+                options,
+                "import-lio",
+                text,
+                |text| json!({ "lines": text.lines().collect::<Vec<_>>() }),
+            )
+        }
         Some(Tool::Words(words)) if words.len() == 1 && words[0] == "help" => {
             Options::command().print_long_help()?;
             Ok(true)
@@ -107,12 +120,15 @@ fn with_shell(
     mode: Mode,
     body: impl FnOnce(&mut shell::Shell) -> io::Result<Printed>,
 ) -> io::Result<bool> {
-    let door = match runtime_dir(options) {
-        Ok(directory) => Door::new(directory),
-        Err(failure) => return fail(options, &failure),
+    let api: Box<dyn shell::Api> = match &options.root {
+        Some(_) => Box::new(kernel::Kernel(kernel::at(options))),
+        None => match runtime_dir(options) {
+            Ok(directory) => Box::new(Door::new(directory)),
+            Err(failure) => return fail(options, &failure),
+        },
     };
     let mut shell = shell::Shell::new(
-        Box::new(door),
+        api,
         Box::new(home::Memory::of_user()),
         session::environment()?,
         session::screen(mode),

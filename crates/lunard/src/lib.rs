@@ -13,6 +13,7 @@
 pub mod configfs_door; // LIO's tree in the file system
 pub mod daemon; // from start to end
 pub mod directories; // where
+mod growth; // files and devices that become larger
 pub mod logging; // one line an event
 pub mod machine; // what runs
 pub mod man; // the manual page

@@ -13,6 +13,7 @@ pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, Occasion}
 use crate::watchdog::Probe;
 use model::{BackstoreId, Step};
 use rustix::io::Errno;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What serves guests.
@@ -47,6 +48,11 @@ pub trait Machine: Send + Sync + 'static {
     /// What the running target knows.  Never waits for a disk or a guest.
     fn live(&self) -> Live;
 
+    /// The open media that may grow, each with the size that guests see.
+    fn gauges(&self) -> Vec<Gauge> {
+        Vec::new()
+    }
+
     /// The threads that serve guests, for who wants to know whether they live.
     fn probes(&self) -> Vec<Probe> {
         Vec::new()
@@ -56,6 +62,38 @@ pub trait Machine: Send + Sync + 'static {
     /// back in time is for the next daemon, and is returned in one line.  Called once, last.
     fn stop(&self, _deadline: Instant) -> Option<String> {
         None
+    }
+}
+
+/// How large an open medium is.
+pub struct Gauge {
+    /// Which.
+    pub backstore: BackstoreId,
+    /// As guests see it, in bytes.
+    pub shown_bytes: u64,
+    /// The medium itself.
+    medium: Arc<dyn backstore::Backstore>,
+}
+
+impl Gauge {
+    /// A look at `medium`.
+    #[must_use]
+    pub fn new(backstore: BackstoreId, medium: Arc<dyn backstore::Backstore>) -> Self {
+        Self { backstore, shown_bytes: medium.geometry().bytes, medium }
+    }
+
+    /// As it is now, in bytes.  May hang with the medium.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn bytes_now(&self) -> std::io::Result<u64> {
+        self.medium.bytes_now()
+    }
+}
+
+impl std::fmt::Debug for Gauge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gauge({}, {})", self.backstore, self.shown_bytes)
     }
 }
 

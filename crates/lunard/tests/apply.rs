@@ -287,6 +287,36 @@ fn the_nexus_of_a_group_that_is_there_stays() {
 }
 
 #[test]
+fn access_control_lists_are_those_of_the_file() {
+    let luns = "[ramdisk.r0]\nsize = \"1M\"\n[vhost.\"naa.5001405000000002\".tpg1]\nlun0 = \"ramdisk/r0\"\n";
+    let listed = |rest: &str| {
+        format!("{luns}[vhost.\"naa.5001405000000002\".tpg1.acls.\"naa.5001405000000abc\"]\n{rest}")
+    };
+    let at = "/vhost/naa.5001405000000002/tpg1/acls/naa.5001405000000abc";
+    let model = applied(&furnished(), &listed("mapped_lun7 = \"lun0\"\n"));
+    assert_eq!(
+        differences(&furnished(), &listed("mapped_lun7 = \"lun0\"\n")),
+        [format!("+ {at}"), format!("+ {at}/mapped_lun7 lun=>lun0")]
+    );
+    assert_eq!(
+        differences(&model, &listed("mapped_lun7 = { lun = \"lun0\", write_protect = true }\n")),
+        [format!("! {at}/mapped_lun7 write_protect=>true")]
+    );
+    applied(&model, &listed("mapped_lun7 = { lun = \"lun0\", write_protect = true }\n"));
+    assert_eq!(
+        differences(&model, &listed("mapped_lun0 = \"lun0\"\n")),
+        [format!("- {at}/mapped_lun7 lun=lun0>"), format!("+ {at}/mapped_lun0 lun=>lun0")]
+    );
+    applied(&model, &listed("mapped_lun0 = \"lun0\"\n"));
+    assert_eq!(differences(&model, luns), [format!("- {at}/mapped_lun7 lun=lun0>"), format!("- {at}")]);
+    // A backstore that is made anew is seen as before, by whatever shows it.
+    let anew = "[ramdisk.r0]\nsize = \"1M\"\nnullio = true\n";
+    assert_eq!(applied(&model, anew).targets(), model.targets());
+    let whole = listed("mapped_lun7 = \"lun0\"\n").replace("size = \"1M\"", "size = \"1M\"\nnullio = true");
+    assert_eq!(applied(&model, &whole).targets(), model.targets());
+}
+
+#[test]
 fn a_lun_of_what_is_nowhere_is_refused() {
     let text = "[vhost.\"naa.5001405000000002\".tpg1]\nlun0 = \"ramdisk/nosuch\"\n";
     assert_eq!(

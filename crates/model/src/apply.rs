@@ -6,8 +6,8 @@
 
 use crate::name::shown;
 use crate::{
-    Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Foreign, Lun, LunMapping, Model, Place,
-    Refusal, Target, TargetOption, Tpg, TpgTag, UnitSerial, Wwn,
+    ACLS_MAX, Acl, AclPlace, Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Foreign, Lun,
+    LunMapping, MappedLun, Model, Place, Refusal, Target, TargetOption, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -42,6 +42,13 @@ impl Model {
             Change::DeleteTpg { wwn, tag } => self.delete_tpg(&wwn, tag),
             Change::MapLun { wwn, tag, lun, mapping } => self.map_lun(&wwn, tag, lun, mapping),
             Change::UnmapLun(place) => self.unmap_lun(place),
+            Change::CreateAcl(place) => self.create_acl(place),
+            Change::DeleteAcl(place) => self.delete_acl(place),
+            Change::MapAclLun { acl, lun, mapped } => self.map_acl_lun(acl, lun, mapped),
+            Change::UnmapAclLun { acl, lun } => self.unmap_acl_lun(acl, lun),
+            Change::ProtectAclLun { acl, lun, write_protect } => {
+                self.protect_acl_lun(&acl, lun, write_protect)
+            }
             Change::KeepForeign { was, is } => self.keep_foreign(&was, is),
         }
     }
@@ -153,7 +160,7 @@ impl Model {
         if self.target(wwn)?.tpgs.contains_key(&tag) {
             return Err(Refusal::TpgExists { wwn: wwn.clone(), tag });
         }
-        if !tpg.luns.is_empty() {
+        if !tpg.luns.is_empty() || !tpg.acls.is_empty() {
             return Err(Refusal::TpgNotEmpty { tag });
         }
         if self.tpgs().any(|other| other.relative_port == tpg.relative_port) {
@@ -185,10 +192,55 @@ impl Model {
 
     fn unmap_lun(&mut self, place: Place) -> Result<(), Refusal> {
         let tpg = self.tpg_mut(&place.wwn, place.tag)?;
-        match tpg.luns.remove(&place.lun) {
-            Some(_) => Ok(()),
-            None => Err(Refusal::NoSuchLun { place }),
+        if tpg.luns.remove(&place.lun).is_none() {
+            return Err(Refusal::NoSuchLun { place });
         }
+        for acl in tpg.acls.values_mut() {
+            acl.luns.retain(|_, mapped| mapped.of != place.lun);
+        }
+        Ok(())
+    }
+
+    fn create_acl(&mut self, place: AclPlace) -> Result<(), Refusal> {
+        let tpg = self.tpg_mut(&place.wwn, place.tag)?;
+        if tpg.acls.contains_key(&place.initiator) {
+            return Err(Refusal::AclExists { acl: place });
+        }
+        if tpg.acls.len() >= ACLS_MAX {
+            return Err(Refusal::TooManyAcls { wwn: place.wwn, tag: place.tag });
+        }
+        tpg.acls.insert(place.initiator, Acl::default());
+        Ok(())
+    }
+
+    fn delete_acl(&mut self, place: AclPlace) -> Result<(), Refusal> {
+        let tpg = self.tpg_mut(&place.wwn, place.tag)?;
+        tpg.acls.remove(&place.initiator).map(drop).ok_or(Refusal::NoSuchAcl { acl: place })
+    }
+
+    fn map_acl_lun(&mut self, place: AclPlace, lun: Lun, mapped: MappedLun) -> Result<(), Refusal> {
+        let known = self.acl(&place)?;
+        if !self.tpg(&place.wwn, place.tag)?.luns.contains_key(&mapped.of) {
+            let AclPlace { wwn, tag, initiator: _ } = place;
+            return Err(Refusal::NoSuchLun { place: Place { wwn, tag, lun: mapped.of } });
+        }
+        if let Some(taken) = known.luns.get(&lun) {
+            return Err(Refusal::MappedLunExists { acl: place, lun, of: taken.of });
+        }
+        self.acl_mut(&place)?.luns.insert(lun, mapped);
+        Ok(())
+    }
+
+    fn unmap_acl_lun(&mut self, place: AclPlace, lun: Lun) -> Result<(), Refusal> {
+        let removed = self.acl_mut(&place)?.luns.remove(&lun);
+        removed.map(drop).ok_or(Refusal::NoSuchMappedLun { acl: place, lun })
+    }
+
+    fn protect_acl_lun(&mut self, place: &AclPlace, lun: Lun, write_protect: bool) -> Result<(), Refusal> {
+        let mapped = self.acl_mut(place)?.luns.get_mut(&lun);
+        let absent = || Refusal::NoSuchMappedLun { acl: place.clone(), lun };
+        mapped.ok_or_else(absent)?.write_protect = write_protect;
+        Ok(())
     }
 
     fn keep_foreign(&mut self, was: &Foreign, is: Foreign) -> Result<(), Refusal> {
@@ -206,5 +258,10 @@ impl Model {
     fn tpg_mut(&mut self, wwn: &Wwn, tag: TpgTag) -> Result<&mut Tpg, Refusal> {
         let tpg = self.target_mut(wwn)?.tpgs.get_mut(&tag);
         tpg.ok_or_else(|| Refusal::NoSuchTpg { wwn: wwn.clone(), tag })
+    }
+
+    fn acl_mut(&mut self, place: &AclPlace) -> Result<&mut Acl, Refusal> {
+        let acl = self.tpg_mut(&place.wwn, place.tag)?.acls.get_mut(&place.initiator);
+        acl.ok_or_else(|| Refusal::NoSuchAcl { acl: place.clone() })
     }
 }

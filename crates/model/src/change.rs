@@ -5,7 +5,10 @@
 //! Never here: a door's own words.
 
 use crate::name::shown;
-use crate::{Backstore, BackstoreId, Foreign, Lun, LunMapping, Place, Tpg, TpgTag, UnitSerial, Wwn};
+use crate::{
+    AclPlace, Backstore, BackstoreId, Foreign, Lun, LunMapping, MappedLun, Place, Tpg, TpgTag, UnitSerial,
+    Wwn,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -88,8 +91,37 @@ pub enum Change {
         /// What to show, and how.
         mapping: LunMapping,
     },
-    /// Takes a LUN away from a guest.
+    /// Takes a LUN away from a guest, and out of every access control list.
     UnmapLun(Place),
+    /// Adds an access control list without mapped LUNs.  If it is the nexus's, the guest sees nothing then.
+    CreateAcl(AclPlace),
+    /// Removes an access control list.  If it is the nexus's, the guest sees the LUNs of the group again.
+    DeleteAcl(AclPlace),
+    /// Shows a LUN of the target port group to an initiator.
+    MapAclLun {
+        /// In which access control list.
+        acl: AclPlace,
+        /// Under which number, which must be new in the list.
+        lun: Lun,
+        /// Which LUN, and how.
+        mapped: MappedLun,
+    },
+    /// Takes a LUN away from an initiator.
+    UnmapAclLun {
+        /// In which access control list.
+        acl: AclPlace,
+        /// The number that the initiator sees.
+        lun: Lun,
+    },
+    /// Lets an initiator write to a LUN, or not any more.
+    ProtectAclLun {
+        /// In which access control list.
+        acl: AclPlace,
+        /// The number that the initiator sees.
+        lun: Lun,
+        /// Whether it may only read.
+        write_protect: bool,
+    },
     /// Keeps other things of LIO than before.
     KeepForeign {
         /// What must be kept until then: two restores must not lose each other's things.
@@ -129,6 +161,15 @@ impl fmt::Display for Change {
                 write!(f, "map {} to LUN {place}", mapping.backstore)
             }
             Self::UnmapLun(place) => write!(f, "unmap LUN {place}"),
+            Self::CreateAcl(acl) => write!(f, "create node ACL {acl}"),
+            Self::DeleteAcl(acl) => write!(f, "delete node ACL {acl}"),
+            Self::MapAclLun { acl, lun, mapped } => {
+                write!(f, "map LUN {} to mapped LUN {acl}/mapped_lun{lun}", mapped.of)
+            }
+            Self::UnmapAclLun { acl, lun } => write!(f, "unmap mapped LUN {acl}/mapped_lun{lun}"),
+            Self::ProtectAclLun { acl, lun, write_protect } => {
+                write!(f, "set write_protect={write_protect} on mapped LUN {acl}/mapped_lun{lun}")
+            }
             Self::KeepForeign { was: _, is } => {
                 write!(f, "keep {} things that are not served", is.things().len())
             }

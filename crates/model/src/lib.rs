@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod acl; // what one initiator sees, as wanted
 mod apply; // a change, made
 mod attribute; // THE table of a backstore's attributes
 mod backstore; // where blocks live, as wanted
@@ -26,6 +27,7 @@ mod refusal; // why it did not happen
 mod target; // what a guest connects to, as wanted
 mod target_option; // THE table of a target's options
 
+pub use acl::{ACLS_MAX, Acl, AclPlace, MappedLun};
 pub use attribute::{ATTRIBUTES, Access, Attribute, Attributes, Key, TRANSFER_BYTES_MAX, Values};
 pub use backstore::{Backstore, BackstoreId, Kind, Medium, PAGE_BYTES, SIZE_BYTES_MAX};
 pub use change::Change;

@@ -6,7 +6,8 @@
 //! Never here: a change; this file only looks.
 
 use crate::{
-    AbsolutePath, Backstore, BackstoreId, Foreign, Place, Refusal, RelativePort, Target, Tpg, TpgTag, Wwn,
+    AbsolutePath, Acl, AclPlace, Backstore, BackstoreId, Foreign, Place, Refusal, RelativePort, Target, Tpg,
+    TpgTag, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,8 @@ pub const BACKSTORES_MAX: usize = 65_536;
 /// Every backstore and every target.
 ///
 /// Always true: each LUN shows a backstore that exists; no backstore is shown twice in one target port
-/// group; no file or device is in two backstores; no relative port is in two target port groups.
+/// group; no file or device is in two backstores; no relative port is in two target port groups; each mapped
+/// LUN is of a LUN in its target port group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
     pub(crate) backstores: BTreeMap<BackstoreId, Backstore>,
@@ -66,6 +68,15 @@ impl Model {
     pub fn tpg(&self, wwn: &Wwn, tag: TpgTag) -> Result<&Tpg, Refusal> {
         let tpg = self.target(wwn)?.tpgs.get(&tag);
         tpg.ok_or_else(|| Refusal::NoSuchTpg { wwn: wwn.clone(), tag })
+    }
+
+    /// One access control list.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchTarget`], [`Refusal::NoSuchTpg`] or [`Refusal::NoSuchAcl`].
+    pub fn acl(&self, place: &AclPlace) -> Result<&Acl, Refusal> {
+        let acl = self.tpg(&place.wwn, place.tag)?.acls.get(&place.initiator);
+        acl.ok_or_else(|| Refusal::NoSuchAcl { acl: place.clone() })
     }
 
     /// Where a backstore is shown: the first LUN in the order of targets.

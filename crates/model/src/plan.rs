@@ -8,6 +8,8 @@
 //! before their targets, and what shows a backstore before the backstore; then all comes in the opposite
 //! order.
 //!
+//! LUNs are taken as the guest sees them: an access control list is no step of its own.
+//!
 //! A thing that was deleted and made again in one transaction, and is the same in every word, is the same
 //! thing: no step.  Serial numbers and nexuses are made up anew each time, so this takes an
 //! administrator who repeats a serial number by hand.
@@ -107,8 +109,9 @@ fn removals(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps: 
     for (wwn, target) in &old.targets {
         for (tag, tpg) in &target.tpgs {
             let kept = kept_tpg(new, wwn, *tag, tpg);
-            for (lun, mapping) in &tpg.luns {
-                let same = kept.and_then(|kept| kept.luns.get(lun)).is_some_and(|is| shows_same(mapping, is));
+            let (seen, still) = (tpg.seen(), kept.map(Tpg::seen).unwrap_or_default());
+            for (lun, mapping) in &seen {
+                let same = still.get(lun).is_some_and(|is| shows_same(mapping, is));
                 if !same || reopened.contains(&mapping.backstore) {
                     steps.push(Step::UnmapLun { wwn: wwn.clone(), tag: *tag, lun: *lun });
                 }
@@ -160,12 +163,12 @@ fn additions(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps:
         for (tag, tpg) in &target.tpgs {
             let kept = kept_tpg(old, wwn, *tag, tpg);
             if kept.is_none() {
-                let Tpg { nexus, relative_port, luns: _ } = tpg.clone();
+                let Tpg { nexus, relative_port, luns: _, acls: _ } = tpg.clone();
                 tpgs.push(Step::CreateTpg { wwn: wwn.clone(), tag: *tag, nexus, relative_port });
             }
-            for (lun, mapping) in &tpg.luns {
-                let same =
-                    kept.and_then(|kept| kept.luns.get(lun)).is_some_and(|was| shows_same(was, mapping));
+            let (seen, before) = (tpg.seen(), kept.map(Tpg::seen).unwrap_or_default());
+            for (lun, mapping) in &seen {
+                let same = before.get(lun).is_some_and(|was| shows_same(was, mapping));
                 if !same || reopened.contains(&mapping.backstore) {
                     let LunMapping { backstore, alias: _, write_protect } = mapping.clone();
                     luns.push(Step::MapLun {

@@ -4,7 +4,9 @@
 //! Above: the doors, which pass it on.  Below: nothing.
 //! Never here: what went wrong with the host; that is no fault of the change.
 
-use crate::{AbsolutePath, BackstoreId, BackstoreName, Lun, LunAlias, Place, TpgTag, UnitSerial, Wwn};
+use crate::{
+    AbsolutePath, AclPlace, BackstoreId, BackstoreName, Lun, LunAlias, Place, TpgTag, UnitSerial, Wwn,
+};
 
 /// Why a change did not happen.
 ///
@@ -47,6 +49,10 @@ pub enum Refusal {
     NoSuchTpg { wwn: Wwn, tag: TpgTag },
     #[error("Invalid LUN: {place} does not exist")]
     NoSuchLun { place: Place },
+    #[error("No such NodeACL: {acl}")]
+    NoSuchAcl { acl: AclPlace },
+    #[error("No such mapped LUN: {acl}/mapped_lun{lun}")]
+    NoSuchMappedLun { acl: AclPlace, lun: Lun },
 
     // There already.
     #[error("Storage object {backstore} exists")]
@@ -61,6 +67,10 @@ pub enum Refusal {
     LunExists { place: Place, shows: BackstoreId },
     #[error("lun for storage object {backstore} already exists")]
     AlreadyMapped { backstore: BackstoreId, place: Place },
+    #[error("NodeACL {acl} already exists")]
+    AclExists { acl: AclPlace },
+    #[error("mapped LUN {acl}/mapped_lun{lun} already exists")]
+    MappedLunExists { acl: AclPlace, lun: Lun, of: Lun },
     #[error("relative port {port} is in use")]
     RelativePortInUse { port: u16 },
 
@@ -73,6 +83,9 @@ pub enum Refusal {
     NoFreeTag { wwn: Wwn },
     #[error("every LUN from 0 to {} is in use", Lun::MAX)]
     NoFreeLun,
+
+    #[error("there are {} NodeACLs in {wwn}/tpg{tag} already", crate::ACLS_MAX)]
+    TooManyAcls { wwn: Wwn, tag: TpgTag },
 
     // In use.
     #[error("storage object {backstore} is in use by LUN {place}")]
@@ -159,6 +172,16 @@ impl Refusal {
             Self::NoSuchLun { place } => {
                 format!("`ls /vhost/{}/tpg{}/luns` shows what is there", place.wwn, place.tag)
             }
+            Self::NoSuchAcl { acl } => {
+                format!("`ls /vhost/{}/tpg{}/acls` shows what is there", acl.wwn, acl.tag)
+            }
+            Self::NoSuchMappedLun { acl, .. } => format!("`ls /vhost/{acl}` shows what is there"),
+            Self::AclExists { acl } => {
+                format!("`ls /vhost/{acl}` shows it; delete it first to start anew")
+            }
+            Self::MappedLunExists { of, .. } => {
+                format!("it shows LUN {of} of that TPG; choose another number")
+            }
             Self::BackstoreExists { backstore } => {
                 format!(
                     "choose another name, or delete it: `/backstores/{} delete {}`",
@@ -175,7 +198,7 @@ impl Refusal {
             }
             Self::AlreadyMapped { place, .. } => format!("it is LUN {} of that TPG", place.lun),
             Self::RelativePortInUse { .. } | Self::NoFreeRelativePort => "delete a TPG first".to_owned(),
-            Self::TooManyBackstores => "delete one first".to_owned(),
+            Self::TooManyBackstores | Self::TooManyAcls { .. } => "delete one first".to_owned(),
             Self::NoFreeLun => "create another TPG".to_owned(),
             Self::BackstoreInUse { place, .. } => delete_lun_first(place),
             Self::TpgNotEmpty { .. } => "map its LUNs afterwards".to_owned(),
@@ -219,12 +242,17 @@ impl Refusal {
             Self::NoSuchTarget { .. } => "no_such_target",
             Self::NoSuchTpg { .. } => "no_such_tpg",
             Self::NoSuchLun { .. } => "no_such_lun",
+            Self::NoSuchAcl { .. } => "no_such_acl",
+            Self::NoSuchMappedLun { .. } => "no_such_mapped_lun",
             Self::BackstoreExists { .. } => "backstore_exists",
             Self::PathInUse { .. } => "path_in_use",
             Self::TargetExists { .. } => "target_exists",
             Self::TpgExists { .. } => "tpg_exists",
             Self::LunExists { .. } => "lun_exists",
             Self::AlreadyMapped { .. } => "already_mapped",
+            Self::AclExists { .. } => "acl_exists",
+            Self::MappedLunExists { .. } => "mapped_lun_exists",
+            Self::TooManyAcls { .. } => "too_many_acls",
             Self::RelativePortInUse { .. } => "relative_port_in_use",
             Self::TooManyBackstores => "too_many_backstores",
             Self::NoFreeRelativePort => "no_free_relative_port",
@@ -255,6 +283,8 @@ impl Refusal {
                 | Self::NoSuchTarget { .. }
                 | Self::NoSuchTpg { .. }
                 | Self::NoSuchLun { .. }
+                | Self::NoSuchAcl { .. }
+                | Self::NoSuchMappedLun { .. }
                 | Self::NoSuchAttribute { .. }
                 | Self::NoSuchOption { .. }
         )
@@ -271,6 +301,9 @@ impl Refusal {
                 | Self::TpgExists { .. }
                 | Self::LunExists { .. }
                 | Self::AlreadyMapped { .. }
+                | Self::AclExists { .. }
+                | Self::MappedLunExists { .. }
+                | Self::TooManyAcls { .. }
                 | Self::RelativePortInUse { .. }
                 | Self::TooManyBackstores
                 | Self::NoFreeRelativePort

@@ -406,6 +406,7 @@ fn what_is_kept_and_not_served_changes_only_from_what_was_seen() {
 fn every_refusal_has_its_own_code_and_a_hint() {
     let backstore = backstore_id("block/b");
     let at = || place(1, 1, 0);
+    let acl = || model::AclPlace { wwn: wwn(1), tag: tag(1), initiator: wwn(2) };
     let refusals = [
         Refusal::NameCharacters { name: String::new() },
         Refusal::NameLength { name: String::new() },
@@ -421,6 +422,11 @@ fn every_refusal_has_its_own_code_and_a_hint() {
         Refusal::NoSuchTarget { wwn: wwn(1) },
         Refusal::NoSuchTpg { wwn: wwn(1), tag: tag(1) },
         Refusal::NoSuchLun { place: at() },
+        Refusal::NoSuchAcl { acl: acl() },
+        Refusal::NoSuchMappedLun { acl: acl(), lun: lun(0) },
+        Refusal::AclExists { acl: acl() },
+        Refusal::MappedLunExists { acl: acl(), lun: lun(0), of: lun(0) },
+        Refusal::TooManyAcls { wwn: wwn(1), tag: tag(1) },
         Refusal::BackstoreExists { backstore: backstore.clone() },
         Refusal::SizeTooSmall { backstore: backstore.clone(), size_bytes: 512, now_bytes: 1024 },
         Refusal::PathInUse { path: model::AbsolutePath::parse("/x").unwrap(), user: backstore.clone() },
@@ -459,7 +465,7 @@ fn every_refusal_has_its_own_code_and_a_hint() {
     ];
     let codes: BTreeMap<&str, String> =
         refusals.iter().map(|refusal| (refusal.code(), refusal.hint())).collect();
-    assert_eq!(codes.len(), 39);
+    assert_eq!(codes.len(), 44);
     for refusal in &refusals {
         let (message, hint) = (refusal.to_string(), refusal.hint());
         assert!(!hint.is_empty() && !hint.ends_with('.') && !hint.contains('\n'), "{refusal:?}: {hint}");

@@ -6,8 +6,8 @@ mod common;
 
 use common::{backstore_id, block, create_target, lun, make, map, place, ramdisk, set_option, tag, tpg, wwn};
 use model::{
-    Backstore, BackstoreId, Change, Lun, LunAlias, LunMapping, Medium, Model, RelativePort, Step,
-    TargetOptions, TpgTag, Wwn, plan,
+    AclPlace, Backstore, BackstoreId, Change, Lun, LunAlias, LunMapping, MappedLun, Medium, Model,
+    RelativePort, Step, TargetOptions, TpgTag, Wwn, plan,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -216,9 +216,17 @@ impl Toy {
             toy.targets.insert(wwn.clone(), target.options.clone());
             for (tag, tpg) in &target.tpgs {
                 toy.tpgs.insert((wwn.clone(), *tag), (tpg.nexus.clone(), tpg.relative_port));
+                let list = tpg.acls.get(&tpg.nexus);
                 for (lun, mapping) in &tpg.luns {
-                    let shown = (mapping.backstore.clone(), mapping.write_protect);
-                    toy.luns.insert((wwn.clone(), *tag, *lun), shown);
+                    let Some(list) = list else {
+                        let shown = (mapping.backstore.clone(), mapping.write_protect);
+                        toy.luns.insert((wwn.clone(), *tag, *lun), shown);
+                        continue;
+                    };
+                    for (number, mapped) in list.luns.iter().filter(|(_, mapped)| mapped.of == *lun) {
+                        let read_only = mapping.write_protect || mapped.write_protect;
+                        toy.luns.insert((wwn.clone(), *tag, *number), (mapping.backstore.clone(), read_only));
+                    }
                 }
             }
         }
@@ -243,7 +251,32 @@ fn check_invariants(model: &Model) {
             assert!(model.backstores().contains_key(&mapping.backstore), "a LUN shows nothing");
             assert!(shown.insert(&mapping.backstore), "a backstore is shown twice in a group");
         }
+        for mapped in tpg.acls.values().flat_map(|acl| acl.luns.values()) {
+            assert!(tpg.luns.contains_key(&mapped.of), "a mapped LUN is of no LUN");
+        }
     }
+}
+
+/// Of lists for nexuses, most of which some group has.
+fn any_change_of_a_list() -> impl Strategy<Value = Change> {
+    let list = (1..3_u64, 0..3_u8, 1_000_001..1_000_005_u64).prop_map(|(target, group, initiator)| {
+        AclPlace { wwn: wwn(target), tag: tag(group), initiator: wwn(initiator) }
+    });
+    let number = || (0..3_u16).prop_map(lun);
+    prop_oneof![
+        list.clone().prop_map(Change::CreateAcl),
+        list.clone().prop_map(Change::DeleteAcl),
+        (list.clone(), number(), number(), any::<bool>()).prop_map(|(acl, lun, of, write_protect)| {
+            let mapped = MappedLun { of, alias: LunAlias::made_up(8), write_protect };
+            Change::MapAclLun { acl, lun, mapped }
+        }),
+        (list.clone(), number()).prop_map(|(acl, lun)| Change::UnmapAclLun { acl, lun }),
+        (list, number(), any::<bool>()).prop_map(|(acl, lun, write_protect)| Change::ProtectAclLun {
+            acl,
+            lun,
+            write_protect
+        }),
+    ]
 }
 
 /// Few names and numbers, so that changes meet.
@@ -291,6 +324,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         }),
         (group(), 0..3_u16)
             .prop_map(|((target, group), number)| Change::UnmapLun(place(target, group, number))),
+        any_change_of_a_list(),
     ]
 }
 

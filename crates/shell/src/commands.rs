@@ -79,7 +79,7 @@ mod tests {
     use super::*;
     use crate::command::{Need, Places};
 
-    const PLACES: [Place; 14] = [
+    const PLACES: [Place; 15] = [
         Place::Root,
         Place::Backstores,
         Place::Block,
@@ -94,6 +94,7 @@ mod tests {
         Place::Acls,
         Place::Luns,
         Place::Lun,
+        Place::Foreign,
     ];
 
     #[test]

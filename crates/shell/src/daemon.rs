@@ -11,7 +11,11 @@ use api::{Client, ClientError, v1};
 ///
 /// Every call may block for as long as the daemon needs; none is repeated by the shell.
 pub trait Api {
-    /// Who answers.
+    /// The name of who answers.
+    fn name(&self) -> &'static str {
+        "lunard"
+    }
+    /// The version of who answers.
     fn version(&self) -> Result<v1::Version, ApiError>;
     /// The whole configuration and what is known of the running target.
     fn config(&self) -> Result<v1::Config, ApiError>;
@@ -38,6 +42,19 @@ pub trait Api {
     fn attributes(&self) -> Result<v1::AttributeTable, ApiError>;
     /// What is known of the options of targets beside their values.
     fn options(&self) -> Result<v1::OptionTable, ApiError>;
+    /// What is there besides, and only looked at: other fabrics of the kernel.  `lunard` has none.
+    fn foreign(&self) -> Result<Vec<Foreign>, ApiError> {
+        Ok(Vec::new())
+    }
+}
+
+/// Something that is shown, and is nothing that any command works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Where it is in the tree, such as `/iscsi/iqn.2003-01.org.example:x`.
+    pub path: String,
+    /// What `ls` shows in brackets.
+    pub summary: String,
 }
 
 /// Why a request came to nothing.

@@ -79,5 +79,6 @@ pub(crate) fn kind(place: Place) -> &'static str {
         Place::Acls => "acls",
         Place::Luns => "luns",
         Place::Lun => "lun",
+        Place::Foreign => "foreign",
     }
 }

@@ -29,7 +29,7 @@ pub mod tree; //    the configuration as nodes
 pub mod wwn; //     the spellings of a target's name //     one statement after another
 
 pub use complete::{Candidate, Completion};
-pub use daemon::{Api, ApiError};
+pub use daemon::{Api, ApiError, Foreign};
 pub use failure::Failure;
 pub use screen::{Mode, Screen};
 pub use session::{Ask, Environment, Reply, Shell};

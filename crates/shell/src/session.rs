@@ -169,13 +169,14 @@ impl Shell {
     #[must_use]
     pub fn complete(&self, line: &str) -> Completion {
         // A daemon that does not answer is told by the next command, not by a key.
-        let tree = Tree::new(self.api.config().unwrap_or_default());
+        let foreign = self.api.foreign().unwrap_or_default();
+        let tree = Tree::new(self.api.config().unwrap_or_default()).with_foreign(&foreign);
         complete::complete(line, &tree, &self.here, &self.keeper.load(), &self.environment)
     }
 
     fn carry_out(&mut self, statement: &Statement, kept: &Kept, reply: &mut Reply) -> Result<(), Failure> {
         let tree = match self.api.config() {
-            Ok(config) => Tree::new(config),
+            Ok(config) => Tree::new(config).with_foreign(&self.api.foreign()?),
             Err(error) => self.without_daemon(statement, error)?,
         };
         match &statement.target {

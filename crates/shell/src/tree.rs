@@ -4,6 +4,7 @@
 //! Above: `session`, the commands, `draw`, `json`.  Below: the wire types.
 //! Never here: asking the daemon, or how a node is drawn.
 
+use crate::daemon::Foreign;
 use crate::failure::{Failure, codes};
 use crate::path::NodePath;
 use crate::size::human;
@@ -41,6 +42,8 @@ pub enum Place {
     Luns,
     /// One LUN.
     Lun,
+    /// What another fabric has, which is only looked at.
+    Foreign,
 }
 
 /// What a node stands for, in the API's words.
@@ -149,6 +152,21 @@ impl Tree {
         Self { config, root }
     }
 
+    /// The same with what is there besides, and only looked at.  A step that leads nowhere becomes a node.
+    #[must_use]
+    pub fn with_foreign(mut self, things: &[Foreign]) -> Self {
+        for Foreign { path, summary } in things {
+            let mut node = &mut self.root;
+            for step in NodePath::root().join(path).steps() {
+                node = node.child_or_foreign(step);
+            }
+            if node.subject == Subject::Container(Place::Foreign) {
+                node.summary.clone_from(summary);
+            }
+        }
+        self
+    }
+
     /// The node of a path.
     ///
     /// # Errors
@@ -173,6 +191,18 @@ impl Node {
     #[must_use]
     pub fn child(&self, name: &str) -> Option<&Node> {
         self.children.iter().find(|child| child.name == name)
+    }
+
+    fn child_or_foreign(&mut self, name: &str) -> &mut Node {
+        let at = match self.children.iter().position(|child| child.name == name) {
+            Some(at) => at,
+            None => {
+                let at = self.children.partition_point(|child| sort_key(&child.name) < sort_key(name));
+                self.children.insert(at, container(name, Place::Foreign, ""));
+                at
+            }
+        };
+        &mut self.children[at]
     }
 
     fn with_children(mut self, mut children: Vec<Node>) -> Self {
@@ -403,6 +433,24 @@ mod tests {
         let mut names = vec!["lun10", "lun2", "disk", "lun1", "a9b", "lun", "a10b", "7", "lun02"];
         names.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
         assert_eq!(names, ["7", "a10b", "a9b", "disk", "lun", "lun1", "lun02", "lun2", "lun10"]);
+    }
+
+    #[test]
+    fn what_is_foreign_stands_among_the_others_and_takes_no_node_away() {
+        let thing =
+            |path: &str, summary: &str| Foreign { path: path.to_owned(), summary: summary.to_owned() };
+        let tree = Tree::new(v1::Config::default()).with_foreign(&[
+            thing("/iscsi/iqn.x", "TPGs: 1"),
+            thing("/iscsi/iqn.x/tpg1/luns/lun0", "block/disk0"),
+            thing("/vhost", "never shown"),
+        ]);
+        let names: Vec<&str> = tree.root.children.iter().map(|child| child.name.as_str()).collect();
+        assert_eq!(names, ["backstores", "iscsi", "vhost"]);
+        let target = tree.find(&NodePath::root().join("/iscsi/iqn.x")).expect("a node");
+        assert_eq!((target.summary.as_str(), target.subject.place()), ("TPGs: 1", Place::Foreign));
+        let lun = tree.find(&NodePath::root().join("/iscsi/iqn.x/tpg1/luns/lun0")).expect("a node");
+        assert_eq!(lun.summary, "block/disk0");
+        assert_eq!(tree.root.child("vhost").expect("a node").summary, "Targets: 0");
     }
 
     #[test]

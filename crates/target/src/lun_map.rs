@@ -109,6 +109,11 @@ impl Group {
         self.units.iter().map(|(lun, _)| *lun)
     }
 
+    /// Every unit with its LUN, in order.
+    pub fn mappings(&self) -> impl Iterator<Item = (Lun, &Mapping)> {
+        self.units.iter().map(|(lun, mapping)| (*lun, mapping))
+    }
+
     /// Every unit, in order of the LUNs.
     pub fn units(&self) -> impl Iterator<Item = &Mapping> {
         self.units.iter().map(|(_, mapping)| mapping)

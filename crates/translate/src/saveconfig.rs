@@ -33,8 +33,8 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use model::{
-    ATTRIBUTES, Access, Attribute, Backstore, Key, Lun, LunMapping, Medium, Model, RelativePort, Target,
-    TargetOption, Tpg, TpgTag, Wwn,
+    ATTRIBUTES, Access, Acl, Attribute, Backstore, Key, Lun, LunMapping, MappedLun, Medium, Model,
+    RelativePort, Target, TargetOption, Tpg, TpgTag, Wwn,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -166,6 +166,7 @@ struct TpgEntry {
     /// Nor this.
     relative_port: Option<RelativePort>,
     luns: BTreeMap<Lun, LunMapping>,
+    acls: BTreeMap<Wwn, Acl>,
 }
 
 /// Every attribute that LIO lets a restore write back.
@@ -217,18 +218,35 @@ fn target(wwn: &str, target: &Target, kept: &Kept) -> Value {
 }
 
 fn tpg(wwn: &str, tag: u8, group: &Tpg, kept: &Kept) -> Value {
-    let Tpg { nexus, relative_port, luns } = group;
+    let Tpg { nexus, relative_port, luns, acls } = group;
+    let acls = acls.iter().map(|(initiator, acl)| node_acl(initiator, acl));
     let luns = luns.iter().map(|(number, mapping)| lun(number.get(), mapping));
     let luns = luns.chain(kept.luns_of(wwn, tag, group));
     json!({
         "attributes": { "fabric_prot_type": 0 },
         "enable": true,
         "luns": luns.collect::<Vec<_>>(),
-        "node_acls": [],
+        "node_acls": acls.collect::<Vec<_>>(),
         "portals": [],
         "tag": tag,
         // LIO's tools save neither, and stumble over a member called nexus.
         (own::KEY): { "nexus": nexus.as_str(), "relative_port": relative_port.get() },
+    })
+}
+
+fn node_acl(initiator: &Wwn, acl: &Acl) -> Value {
+    let mapped = acl.luns.iter().map(|(lun, MappedLun { of, alias, write_protect })| {
+        json!({
+            "alias": alias.as_str(),
+            "index": lun.get(),
+            "tpg_lun": of.get(),
+            "write_protect": write_protect,
+        })
+    });
+    json!({
+        "attributes": {},
+        "mapped_luns": mapped.collect::<Vec<_>>(),
+        "node_wwn": initiator.as_str(),
     })
 }
 

@@ -8,8 +8,8 @@ use crate::live::{Live, LiveBackstore, LiveDevice, guest_socket};
 use crate::wish::Made;
 use api::v1;
 use model::{
-    ATTRIBUTES, Attribute, Backstore, BackstoreId, Key, Kind, LunMapping, Medium, Model, TARGET_OPTIONS,
-    Target, TargetOptions, Tpg, Wwn,
+    ATTRIBUTES, Acl, Attribute, Backstore, BackstoreId, Key, Kind, LunMapping, MappedLun, Medium, Model,
+    TARGET_OPTIONS, Target, TargetOptions, Tpg, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -57,6 +57,7 @@ impl<'a> View<'a> {
             },
             Made::Tpg(tag) => v1::Outcome::TpgCreated { tag: tag.get().into() },
             Made::Lun(lun) => v1::Outcome::LunMapped { lun: lun.get() },
+            Made::AclLun(lun) => v1::Outcome::AclLunMapped { lun: lun.get() },
             Made::Attribute(value) => v1::Outcome::AttributeSet { value: value.to_string() },
             Made::Option(value) => v1::Outcome::OptionSet { value: value.to_string() },
             Made::Nothing => v1::Outcome::Done,
@@ -155,7 +156,7 @@ fn device(device: &LiveDevice) -> v1::BlockDevice {
 
 fn tpg(tag: u16, group: &Tpg) -> v1::Tpg {
     // The relative port is the target's own affair.
-    let Tpg { nexus, relative_port: _, luns } = group;
+    let Tpg { nexus, relative_port: _, luns, acls } = group;
     let lun = |(lun, mapping): (&model::Lun, &LunMapping)| {
         let LunMapping { backstore, alias, write_protect } = mapping;
         v1::Lun {
@@ -165,7 +166,26 @@ fn tpg(tag: u16, group: &Tpg) -> v1::Tpg {
             write_protect: *write_protect,
         }
     };
-    v1::Tpg { tag, nexus: nexus.as_str().to_owned(), luns: luns.iter().map(lun).collect() }
+    v1::Tpg {
+        tag,
+        nexus: nexus.as_str().to_owned(),
+        luns: luns.iter().map(lun).collect(),
+        acls: acls.iter().map(acl).collect(),
+    }
+}
+
+fn acl((initiator, acl): (&Wwn, &Acl)) -> v1::Acl {
+    let Acl { luns } = acl;
+    let mapped = |(lun, mapped): (&model::Lun, &MappedLun)| {
+        let MappedLun { of, alias, write_protect } = mapped;
+        v1::MappedLun {
+            lun: lun.get(),
+            of: of.get(),
+            alias: alias.as_str().to_owned(),
+            write_protect: *write_protect,
+        }
+    };
+    v1::Acl { initiator: initiator.as_str().to_owned(), luns: luns.iter().map(mapped).collect() }
 }
 
 /// The API's word for a kind.

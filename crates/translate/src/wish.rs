@@ -8,8 +8,8 @@ use crate::live::Occasion;
 use crate::saveconfig::{self, Apply, Restore, RestoreError};
 use api::v1;
 use model::{
-    AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Kind, Lun, LunAlias, LunMapping, Medium,
-    Model, Place, Refusal, Tpg, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, AclPlace, Backstore, BackstoreId, BackstoreName, Change, Kind, Lun, LunAlias, LunMapping,
+    MappedLun, Medium, Model, Place, Refusal, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -116,6 +116,8 @@ pub enum Made {
     Tpg(TpgTag),
     /// A LUN.
     Lun(Lun),
+    /// A mapped LUN, by the number that the initiator sees.
+    AclLun(Lun),
     /// An attribute's value, as it reads back.
     Attribute(u32),
     /// An option's value, as it reads back.
@@ -218,7 +220,33 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             let place = Place { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(*tag)?, lun: Lun::parse(*lun)? };
             (Change::UnmapLun(place), Made::Nothing)
         }
+        v1::Change::CreateAcl { wwn, tag, initiator } => {
+            (Change::CreateAcl(acl_place(wwn, *tag, initiator)?), Made::Nothing)
+        }
+        v1::Change::DeleteAcl { wwn, tag, initiator } => {
+            (Change::DeleteAcl(acl_place(wwn, *tag, initiator)?), Made::Nothing)
+        }
+        v1::Change::MapAclLun { wwn, tag, initiator, lun, of, write_protect } => {
+            let (acl, of) = (acl_place(wwn, *tag, initiator)?, Lun::parse(*of)?);
+            let lun = lun.map_or_else(|| model.acl(&acl)?.free_lun(of), Lun::parse)?;
+            let alias = LunAlias::made_up(chance.bits());
+            let mapped = MappedLun { of, alias, write_protect: *write_protect };
+            (Change::MapAclLun { acl, lun, mapped }, Made::AclLun(lun))
+        }
+        v1::Change::UnmapAclLun { wwn, tag, initiator, lun } => {
+            let acl = acl_place(wwn, *tag, initiator)?;
+            (Change::UnmapAclLun { acl, lun: Lun::parse(*lun)? }, Made::Nothing)
+        }
+        v1::Change::ProtectAclLun { wwn, tag, initiator, lun, write_protect } => {
+            let acl = acl_place(wwn, *tag, initiator)?;
+            let (lun, write_protect) = (Lun::parse(*lun)?, *write_protect);
+            (Change::ProtectAclLun { acl, lun, write_protect }, Made::Nothing)
+        }
     })
+}
+
+fn acl_place(wwn: &str, tag: u16, initiator: &str) -> Result<AclPlace, Refusal> {
+    Ok(AclPlace { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(tag)?, initiator: Wwn::parse(initiator)? })
 }
 
 fn create_target(

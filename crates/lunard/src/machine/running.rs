@@ -10,7 +10,7 @@ mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
 mod state; // what runs now
 
-use super::{Fault, FaultKind, Found, Live, Machine, Occasion};
+use super::{Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
 use crate::daemon::Host;
 use crate::directories::guest_socket;
 use crate::service_manager;
@@ -272,6 +272,10 @@ impl Machine for RunningMachine {
 
     fn live(&self) -> Live {
         self.state().live(|wwn| guest_socket(&self.runtime_dir, wwn))
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        self.state().gauges()
     }
 
     fn probes(&self) -> Vec<Probe> {

@@ -7,8 +7,8 @@
 //! The rows are for this program alone, and forever: a field may be added with a default, never renamed.
 
 use model::{
-    AbsolutePath, Attribute, BackstoreId, BackstoreName, Change, Foreign, Kind, LunAlias, LunMapping, Medium,
-    Model, Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Acl, AclPlace, Attribute, BackstoreId, BackstoreName, Change, Foreign, Kind, LunAlias,
+    LunMapping, MappedLun, Medium, Model, Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -52,6 +52,16 @@ struct Target {
 struct Tpg {
     nexus: String,
     relative_port: u16,
+    /// Access control lists by initiator, each its mapped LUNs by number; absent in rows of the first versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    acls: BTreeMap<String, BTreeMap<u16, Mapped>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Mapped {
+    of: u16,
+    alias: String,
+    write_protect: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,8 +84,11 @@ impl Rows {
             let wwn = wwn.as_str();
             let options = options.iter().map(|(key, value)| (TargetOption::of(key).name.to_owned(), value));
             rows.targets.insert(wwn.to_owned(), json(&Target { options: options.collect() }));
-            for (tag, model::Tpg { nexus, relative_port, luns }) in tpgs {
-                let tpg = Tpg { nexus: nexus.as_str().to_owned(), relative_port: relative_port.get() };
+            for (tag, model::Tpg { nexus, relative_port, luns, acls }) in tpgs {
+                let acls =
+                    acls.iter().map(|(initiator, acl)| (initiator.as_str().to_owned(), mapped_luns(acl)));
+                let (nexus, acls) = (nexus.as_str().to_owned(), acls.collect());
+                let tpg = Tpg { nexus, relative_port: relative_port.get(), acls };
                 rows.tpgs.insert((wwn.to_owned(), tag.get()), json(&tpg));
                 for (lun, mapping) in luns {
                     rows.luns.insert((wwn.to_owned(), tag.get(), lun.get()), json(&Lun::of(mapping)));
@@ -108,11 +121,19 @@ impl Rows {
                 make(&what, Ok(Change::SetOption { wwn: wwn.clone(), option, value }))?;
             }
         }
+        let mut lists = Vec::new();
         for ((wwn, tag), row) in self.tpgs {
-            make(&format!("TPG {tag} of {wwn}"), tpg_change(&wwn, tag, &row))?;
+            let what = format!("TPG {tag} of {wwn}");
+            let (change, acls) = tpg_changes(&wwn, tag, &row).map_err(|err| format!("{what}: {err}"))?;
+            make(&what, Ok(change))?;
+            lists.extend(acls.into_iter().map(|change| (what.clone(), change)));
         }
         for ((wwn, tag, lun), row) in self.luns {
             make(&format!("LUN {lun} of {wwn}/tpg{tag}"), lun_change(&wwn, tag, lun, &row))?;
+        }
+        // What they map has to be there.
+        for (what, change) in lists {
+            make(&what, Ok(change))?;
         }
         make("what is kept and not served", foreign_change(self.foreign))?;
         Ok(model)
@@ -182,11 +203,31 @@ fn backstore_change(kind: &str, name: &str, row: &[u8]) -> Result<Change, String
     Ok(Change::CreateBackstore(backstore))
 }
 
-fn tpg_change(wwn: &str, tag: u8, row: &[u8]) -> Result<Change, String> {
-    let Tpg { nexus, relative_port } = parse(row)?;
+fn mapped_luns(acl: &Acl) -> BTreeMap<u16, Mapped> {
+    let mapped = acl.luns.iter().map(|(lun, MappedLun { of, alias, write_protect })| {
+        let (of, alias) = (of.get(), alias.as_str().to_owned());
+        (lun.get(), Mapped { of, alias, write_protect: *write_protect })
+    });
+    mapped.collect()
+}
+
+/// The group, and its access control lists for when its LUNs are there.
+fn tpg_changes(wwn: &str, tag: u8, row: &[u8]) -> Result<(Change, Vec<Change>), String> {
+    let Tpg { nexus, relative_port, acls } = parse(row)?;
+    let (wwn, tag) = (parse_wwn(wwn)?, TpgTag::new(tag));
+    let mut lists = Vec::new();
+    for (initiator, luns) in acls {
+        let acl = AclPlace { wwn: wwn.clone(), tag, initiator: parse_wwn(&initiator)? };
+        lists.push(Change::CreateAcl(acl.clone()));
+        for (lun, Mapped { of, alias, write_protect }) in luns {
+            let (lun, of) = (parse_lun(lun)?, parse_lun(of)?);
+            let mapped = MappedLun { of, alias: LunAlias::parse(&alias).map_err(words)?, write_protect };
+            lists.push(Change::MapAclLun { acl: acl.clone(), lun, mapped });
+        }
+    }
     let port = RelativePort::parse(relative_port).map_err(words)?;
     let tpg = model::Tpg::new(parse_wwn(&nexus)?, port);
-    Ok(Change::CreateTpg { wwn: parse_wwn(wwn)?, tag: TpgTag::new(tag), tpg })
+    Ok((Change::CreateTpg { wwn, tag, tpg }, lists))
 }
 
 fn lun_change(wwn: &str, tag: u8, lun: u16, row: &[u8]) -> Result<Change, String> {
@@ -194,8 +235,7 @@ fn lun_change(wwn: &str, tag: u8, lun: u16, row: &[u8]) -> Result<Change, String
     let name = BackstoreName::parse(&backstore).map_err(words)?;
     let backstore = BackstoreId { kind: parse_kind(&kind)?, name };
     let mapping = LunMapping { backstore, alias: LunAlias::parse(&alias).map_err(words)?, write_protect };
-    let Place { wwn, tag, lun } =
-        Place { wwn: parse_wwn(wwn)?, tag: TpgTag::new(tag), lun: model::Lun::parse(lun).map_err(words)? };
+    let Place { wwn, tag, lun } = Place { wwn: parse_wwn(wwn)?, tag: TpgTag::new(tag), lun: parse_lun(lun)? };
     Ok(Change::MapLun { wwn, tag, lun, mapping })
 }
 
@@ -215,6 +255,10 @@ fn parse<'a, T: Deserialize<'a>>(row: &'a [u8]) -> Result<T, String> {
 fn parse_kind(kind: &str) -> Result<Kind, String> {
     let found = Kind::ALL.into_iter().find(|known| known.as_str() == kind);
     found.ok_or_else(|| format!("there is no kind {kind}"))
+}
+
+fn parse_lun(lun: u16) -> Result<model::Lun, String> {
+    model::Lun::parse(lun).map_err(words)
 }
 
 fn parse_wwn(wwn: &str) -> Result<Wwn, String> {

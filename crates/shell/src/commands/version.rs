@@ -44,10 +44,11 @@ pub(super) const COMMANDS: &[Command] = &[
 fn programs(call: &mut Call<'_>) -> Result<(), Failure> {
     let line = format!("lunar version {}", call.program_version());
     call.say(Level::Info, &line);
+    let name = call.api().name();
     let daemon = call.api().version().map(|daemon| daemon.version);
     call.result(json!({ "lunar": call.program_version(), "lunard": daemon.as_ref().ok() }));
     match daemon {
-        Ok(version) => call.say(Level::Info, &format!("lunard version {version}")),
+        Ok(version) => call.say(Level::Info, &format!("{name} version {version}")),
         Err(error) => call.say(Level::Warning, &error.to_string()),
     }
     Ok(())

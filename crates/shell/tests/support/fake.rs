@@ -5,9 +5,10 @@
 //! Never here: all the daemon's rules; they have tests of their own.
 
 use api::v1::{
-    Action, Applied, ApplyOptions, AttributeInfo, AttributeTable, Backstore, BackstoreId, BackstoreState,
-    Change, Changes, Cleared, Compared, Config, CreateBackstore, Difference, Kind, Lun, OptionInfo,
-    OptionTable, Outcome, Problem, RestoreOptions, Restored, Saved, Target, Tpg, ValueChange, Version,
+    Acl, Action, Applied, ApplyOptions, AttributeInfo, AttributeTable, Backstore, BackstoreId,
+    BackstoreState, Change, Changes, Cleared, Compared, Config, CreateBackstore, Difference, Kind, Lun,
+    MappedLun, OptionInfo, OptionTable, Outcome, Problem, RestoreOptions, Restored, Saved, Target, Tpg,
+    ValueChange, Version,
 };
 use shell::{Api, ApiError};
 use std::cell::RefCell;
@@ -268,10 +269,61 @@ impl State {
                 self.map_lun(&wwn, tag, lun, backstore, write_protect)
             }
             Change::UnmapLun { wwn, tag, lun } => {
-                self.tpg(&wwn, tag).luns.retain(|unit| unit.lun != lun);
+                let tpg = self.tpg(&wwn, tag);
+                tpg.luns.retain(|unit| unit.lun != lun);
+                for acl in &mut tpg.acls {
+                    acl.luns.retain(|mapped| mapped.of != lun);
+                }
                 self.set_states();
                 Ok(Outcome::Done)
             }
+            change => self.apply_to_list(change),
+        }
+    }
+
+    fn apply_to_list(&mut self, change: Change) -> Result<Outcome, Problem> {
+        match change {
+            Change::CreateAcl { wwn, tag, initiator } => {
+                if !initiator.starts_with("naa.5") {
+                    let message = format!("WWN not valid as: naa: '{initiator}'");
+                    return Err(problem("wwn_invalid", message, "a WWN is naa. and 16 digits"));
+                }
+                let acls = &mut self.tpg(&wwn, tag).acls;
+                acls.push(Acl { initiator, luns: Vec::new() });
+                acls.sort_by(|a, b| a.initiator.cmp(&b.initiator));
+                Ok(Outcome::Done)
+            }
+            Change::DeleteAcl { wwn, tag, initiator } => {
+                self.tpg(&wwn, tag).acls.retain(|acl| acl.initiator != initiator);
+                Ok(Outcome::Done)
+            }
+            Change::MapAclLun { wwn, tag, initiator, lun, of, write_protect } => {
+                let luns = &mut self.acl(&wwn, tag, &initiator).luns;
+                let is_free = |lun: &u16| luns.iter().all(|mapped| mapped.lun != *lun);
+                let lun = lun
+                    .unwrap_or_else(|| std::iter::once(of).chain(0..).find(is_free).expect("a free number"));
+                if !is_free(&lun) {
+                    let message = format!("mapped LUN {lun} already exists");
+                    return Err(problem("mapped_lun_exists", message, "choose another number"));
+                }
+                let alias = "b7975b902c".to_owned();
+                luns.push(MappedLun { lun, of, alias, write_protect });
+                luns.sort_by_key(|mapped| mapped.lun);
+                Ok(Outcome::AclLunMapped { lun })
+            }
+            Change::UnmapAclLun { wwn, tag, initiator, lun } => {
+                self.acl(&wwn, tag, &initiator).luns.retain(|mapped| mapped.lun != lun);
+                Ok(Outcome::Done)
+            }
+            Change::ProtectAclLun { wwn, tag, initiator, lun, write_protect } => {
+                for mapped in &mut self.acl(&wwn, tag, &initiator).luns {
+                    if mapped.lun == lun {
+                        mapped.write_protect = write_protect;
+                    }
+                }
+                Ok(Outcome::Done)
+            }
+            other => panic!("{other:?} is of no list"),
         }
     }
 
@@ -396,13 +448,18 @@ impl State {
         self.config.targets.iter_mut().find(|target| target.wwn == wwn).expect("the shell saw it")
     }
 
+    fn acl(&mut self, wwn: &str, tag: u16, initiator: &str) -> &mut Acl {
+        let acls = &mut self.tpg(wwn, tag).acls;
+        acls.iter_mut().find(|acl| acl.initiator == initiator).expect("the shell saw it")
+    }
+
     fn tpg(&mut self, wwn: &str, tag: u16) -> &mut Tpg {
         self.target(wwn).tpgs.iter_mut().find(|tpg| tpg.tag == tag).expect("the shell saw it")
     }
 }
 
 fn tpg(tag: u16) -> Tpg {
-    Tpg { tag, nexus: "naa.5001405c3bdda0c6".to_owned(), luns: Vec::new() }
+    Tpg { tag, nexus: "naa.5001405c3bdda0c6".to_owned(), luns: Vec::new(), acls: Vec::new() }
 }
 
 fn shows(target: &Target, id: &BackstoreId) -> bool {

@@ -10,13 +10,13 @@
 
 use super::compare::compare;
 use super::document::Document;
-use super::restore::{Ports, RestoreError, Work, names, new_name};
+use super::restore::{Ports, RestoreError, Work, mapped_luns, names, new_name, wanted_acls};
 use super::{TargetEntry, TpgEntry};
 use crate::wish::{Chance, Draft, Made, notes};
 use api::v1;
 use model::{
-    ATTRIBUTES, Backstore, BackstoreId, Change, Key, Lun, LunMapping, Medium, Model, Place, Refusal, Step,
-    TARGET_OPTIONS, Tpg, TpgTag, Wwn, plan,
+    ATTRIBUTES, Acl, AclPlace, Backstore, BackstoreId, Change, Key, Lun, LunMapping, MappedLun, Medium,
+    Model, Place, Refusal, Step, TARGET_OPTIONS, Tpg, TpgTag, Wwn, plan,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -133,10 +133,12 @@ impl Apply {
                     if stays && !anew {
                         continue;
                     }
-                    work.make(Change::UnmapLun(place.clone()), Made::Nothing)?;
-                    if stays {
-                        work.again.push((place, mapping.clone()));
+                    // What a named target shows is mapped again with the rest of it.
+                    if named.is_none() {
+                        work.mapped_again.extend(mapped_luns(model, &place));
+                        work.again.push((place.clone(), mapping.clone()));
                     }
+                    work.make(Change::UnmapLun(place), Made::Nothing)?;
                 }
             }
         }
@@ -153,6 +155,7 @@ impl Apply {
             match self.document.targets.get(wwn) {
                 None if self.document.scope.has_target(wwn) => {
                     work.again.retain(|(place, _)| place.wwn != *wwn);
+                    work.mapped_again.retain(|(acl, _, _)| acl.wwn != *wwn);
                     work.make(Change::DeleteTarget(wwn.clone()), Made::Nothing)?;
                 }
                 None => {}
@@ -193,28 +196,64 @@ impl Apply {
                     let change = Change::CreateTpg { wwn: wwn.clone(), tag: *tag, tpg: made };
                     work.make(change, Made::Tpg(*tag))?;
                 }
-                self.map(wwn, *tag, tpg, was, work)?;
+                map(wwn, *tag, tpg, was, work)?;
+                acls(wwn, *tag, tpg, work)?;
             }
         }
         Ok(())
     }
+}
 
-    fn map(
-        &self,
-        wwn: &Wwn,
-        tag: TpgTag,
-        wanted: &TpgEntry,
-        was: Option<&Tpg>,
-        work: &mut Work,
-    ) -> Result<(), RestoreError> {
-        for (lun, mapping) in &wanted.luns {
-            let stays = was.and_then(|was| was.luns.get(lun)).is_some_and(|was| is_so(wanted, *lun, was));
-            if !stays {
-                work.map(Place { wwn: wwn.clone(), tag, lun: *lun }, mapping.clone())?;
-            }
+fn map(
+    wwn: &Wwn,
+    tag: TpgTag,
+    wanted: &TpgEntry,
+    was: Option<&Tpg>,
+    work: &mut Work,
+) -> Result<(), RestoreError> {
+    for (lun, mapping) in &wanted.luns {
+        if work.draft.model.tpg(wwn, tag)?.luns.contains_key(lun) {
+            continue;
         }
-        Ok(())
+        let was = was.and_then(|was| was.luns.get(lun)).filter(|was| is_so(wanted, *lun, was));
+        let place = Place { wwn: wwn.clone(), tag, lun: *lun };
+        work.map(place, was.unwrap_or(mapping).clone())?;
     }
+    Ok(())
+}
+
+/// Makes the access control lists of a group what the file says.
+fn acls(wwn: &Wwn, tag: TpgTag, wanted: &TpgEntry, work: &mut Work) -> Result<(), RestoreError> {
+    let Tpg { nexus, acls: is, .. } = work.draft.model.tpg(wwn, tag)?.clone();
+    let wanted = wanted_acls(wanted, &nexus);
+    let place = |initiator: &Wwn| AclPlace { wwn: wwn.clone(), tag, initiator: initiator.clone() };
+    for initiator in is.keys().filter(|initiator| !wanted.contains_key(*initiator)) {
+        work.make(Change::DeleteAcl(place(initiator)), Made::Nothing)?;
+    }
+    for (initiator, list) in wanted {
+        let acl = place(initiator);
+        if !is.contains_key(initiator) {
+            work.make(Change::CreateAcl(acl.clone()), Made::Nothing)?;
+        }
+        let nothing = Acl::default();
+        let is = is.get(initiator).unwrap_or(&nothing);
+        let is_other = |lun: &Lun, mapped: &MappedLun| list.luns.get(lun).is_none_or(|is| is.of != mapped.of);
+        for (lun, _) in is.luns.iter().filter(|(lun, mapped)| is_other(lun, mapped)) {
+            work.make(Change::UnmapAclLun { acl: acl.clone(), lun: *lun }, Made::Nothing)?;
+        }
+        for (lun, mapped) in &list.luns {
+            let (acl, lun, mapped) = (acl.clone(), *lun, mapped.clone());
+            let change = match is.luns.get(&lun) {
+                Some(is) if is.of == mapped.of && is.write_protect == mapped.write_protect => continue,
+                Some(is) if is.of == mapped.of => {
+                    Change::ProtectAclLun { acl, lun, write_protect: mapped.write_protect }
+                }
+                _ => Change::MapAclLun { acl, lun, mapped },
+            };
+            work.make(change, Made::Nothing)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a LUN is as the file has it.  Its alias, a name in LIO's tree, is its own affair.

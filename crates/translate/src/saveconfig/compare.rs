@@ -5,7 +5,9 @@
 //! Never here: how it came about, or how it is shown.
 
 use api::v1::{Action, Difference, ValueChange};
-use model::{ATTRIBUTES, Backstore, BackstoreId, LunMapping, Medium, Model, TARGET_OPTIONS, Target, Wwn};
+use model::{
+    ATTRIBUTES, Backstore, BackstoreId, LunMapping, MappedLun, Medium, Model, TARGET_OPTIONS, Target, Wwn,
+};
 use std::collections::BTreeMap;
 
 /// What a thing is, word by word.
@@ -62,7 +64,7 @@ fn change(name: &str, from: Option<&String>, to: Option<&String>) -> ValueChange
     ValueChange { name: name.to_owned(), from: from.cloned(), to: to.cloned() }
 }
 
-/// Where a thing is, in the order of the list: storage objects, targets, groups, LUNs.
+/// Where a thing is, in the order of the list: storage objects, targets, groups, LUNs, access control lists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct At {
     depth: u8,
@@ -72,10 +74,10 @@ struct At {
 }
 
 /// What is told of a thing that goes: enough to know which it is.
-const TOLD_OF_THE_GONE: &[&str] = &["path", "backstore"];
+const TOLD_OF_THE_GONE: &[&str] = &["path", "backstore", "lun"];
 
 /// What of a storage object, or of a LUN, cannot change below a guest.
-const MADE_ANEW_FOR: &[&str] = &["path", "readonly", "nullio", "wwn", "backstore", "write_protect"];
+const MADE_ANEW_FOR: &[&str] = &["path", "readonly", "nullio", "wwn", "backstore", "lun", "write_protect"];
 
 /// What was made up is not told, since it is made up anew when the thing is made; nor are defaults.
 fn is_told_of_the_new(after: &Model, at: &At, name: &str, said: &dyn Fn(&BackstoreId) -> bool) -> bool {
@@ -116,6 +118,14 @@ fn places(model: &Model) -> BTreeMap<At, Facts> {
             for (lun, mapping) in &tpg.luns {
                 let path = format!("{path}/luns/lun{lun}");
                 places.insert(at(3, wwn, tag.get().into(), lun.get(), path), of_lun(mapping));
+            }
+            for (initiator, acl) in &tpg.acls {
+                let path = format!("{path}/acls/{initiator}");
+                for (lun, mapped) in &acl.luns {
+                    let path = format!("{path}/mapped_lun{lun}");
+                    places.insert(at(5, wwn, tag.get().into(), lun.get(), path), of_mapped(mapped));
+                }
+                places.insert(at(4, wwn, tag.get().into(), 0, path), Facts::new());
             }
             places.insert(at(2, wwn, tag.get().into(), 0, path), Facts::new());
         }
@@ -161,6 +171,14 @@ fn of_backstore(backstore: &Backstore) -> Facts {
 
 fn of_target(target: &Target) -> Facts {
     TARGET_OPTIONS.iter().map(|row| (row.name.to_owned(), target.options.get(row.key).to_string())).collect()
+}
+
+fn of_mapped(mapped: &MappedLun) -> Facts {
+    let mut facts = Facts::from([("lun".to_owned(), format!("lun{}", mapped.of))]);
+    if mapped.write_protect {
+        facts.insert("write_protect".to_owned(), true.to_string());
+    }
+    facts
 }
 
 fn of_lun(mapping: &LunMapping) -> Facts {

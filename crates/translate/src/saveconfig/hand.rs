@@ -125,12 +125,20 @@ fn target(wwn: &str, target: &Table, at: &str) -> Result<Value, String> {
 
 fn tpg(tag: u64, tpg: &Table, at: &str) -> Result<Value, String> {
     let mut luns = Vec::new();
+    let mut acls = Vec::new();
     for (word, written) in tpg {
         if word == "nexus" {
             continue;
         }
-        let index =
-            number_after("lun", word).ok_or_else(|| unknown(word, at, &["nexus", "lun0", "lun1", "..."]))?;
+        if word == "acls" {
+            for (initiator, acl) in tables(tpg, "acls", at)? {
+                let at = format!("{at}.acls.\"{}\"", shown(initiator));
+                acls.push(node_acl(initiator, table(acl, &at)?, &at)?);
+            }
+            continue;
+        }
+        let index = number_after("lun", word)
+            .ok_or_else(|| unknown(word, at, &["nexus", "acls", "lun0", "lun1", "..."]))?;
         let (backstore, write_protect) = match written {
             toml::Value::Table(lun) => {
                 known(lun, LUN, &format!("{word} of {at}"))?;
@@ -151,11 +159,31 @@ fn tpg(tag: u64, tpg: &Table, at: &str) -> Result<Value, String> {
             "write_protect": write_protect,
         }));
     }
-    let mut whole = json!({ "tag": tag, "luns": luns });
+    let mut whole = json!({ "tag": tag, "luns": luns, "node_acls": acls });
     if let Some(nexus) = tpg.get("nexus") {
         whole[own::KEY] = json!({ "nexus": value(nexus) });
     }
     Ok(whole)
+}
+
+fn node_acl(initiator: &str, acl: &Table, at: &str) -> Result<Value, String> {
+    let mut mapped_luns = Vec::new();
+    for (word, written) in acl {
+        let index = number_after("mapped_lun", word)
+            .ok_or_else(|| unknown(word, at, &["mapped_lun0", "mapped_lun1", "..."]))?;
+        let (lun, write_protect) = match written {
+            toml::Value::Table(mapped) => {
+                known(mapped, &["lun", "write_protect"], &format!("{word} of {at}"))?;
+                (mapped.get("lun").map(value).unwrap_or_default(), mapped.get("write_protect").map(value))
+            }
+            other => (value(other), None),
+        };
+        let tpg_lun = lun.as_str().and_then(|lun| number_after("lun", lun)).ok_or_else(|| {
+            format!("{word} of {at} is {}, which is no LUN; one is \"lun0\"", shown_value(&lun))
+        })?;
+        mapped_luns.push(json!({ "index": index, "tpg_lun": tpg_lun, "write_protect": write_protect }));
+    }
+    Ok(json!({ "node_wwn": initiator, "mapped_luns": mapped_luns }))
 }
 
 /// The number of `tpg7`, written as the tree writes it.
@@ -260,6 +288,9 @@ mod tests {
             nexus = "naa.5001405000000002"
             lun0 = "fileio/db-1"
             lun16383 = { backstore = "block/logs", write_protect = true }
+            [vhost."naa.5001405000000001".tpg1.acls."naa.5001405000000002"]
+            mapped_lun3 = "lun0"
+            mapped_lun4 = { lun = "lun16383", write_protect = true }
         "#;
         let expected = r#"{
             "storage_objects": [
@@ -270,7 +301,12 @@ mod tests {
             ],
             "targets": [{
               "fabric": "vhost", "wwn": "naa.5001405000000001", "options": { "num_queues": 4 },
-              "tpgs": [{ "tag": 1, "x_lunar": { "nexus": "naa.5001405000000002" }, "luns": [
+              "tpgs": [{ "tag": 1, "x_lunar": { "nexus": "naa.5001405000000002" }, "node_acls": [
+                { "node_wwn": "naa.5001405000000002", "mapped_luns": [
+                  { "index": 3, "tpg_lun": 0, "write_protect": null },
+                  { "index": 4, "tpg_lun": 16383, "write_protect": true }
+                ]}
+              ], "luns": [
                 { "index": 0, "storage_object": "/backstores/fileio/db-1", "write_protect": null },
                 { "index": 16383, "storage_object": "/backstores/block/logs", "write_protect": true }
               ]}]
@@ -313,7 +349,7 @@ mod tests {
             ),
             (
                 "[vhost.x.tpg1]\nlun01 = \"fileio/x\"",
-                "lun01 of [vhost.\"x\".tpg1] is not known; there can be nexus, lun0, lun1, ...",
+                "lun01 of [vhost.\"x\".tpg1] is not known; there can be nexus, acls, lun0, lun1, ...",
             ),
             (
                 "[vhost.x.tpg1]\nlun1 = 7",

@@ -8,13 +8,13 @@
 //! is kept: a
 //! guest that is connected notices nothing of a target that is restored as it is.
 
-use super::TargetEntry;
 use super::document::Document;
+use super::{TargetEntry, TpgEntry};
 use crate::wish::{Chance, Draft, Made, notes};
 use api::v1;
 use model::{
-    Backstore, BackstoreId, Change, Foreign, LunMapping, Model, Place, Refusal, RelativePort, Target,
-    TargetOption, TargetOptions, Tpg, TpgTag, Wwn,
+    Acl, AclPlace, Backstore, BackstoreId, Change, Foreign, Lun, LunMapping, MappedLun, Model, Place,
+    Refusal, RelativePort, Target, TargetOption, TargetOptions, Tpg, TpgTag, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
@@ -140,12 +140,14 @@ pub(super) struct Work {
     pub(super) draft: Draft,
     /// LUNs of storage objects that are made anew, for the targets that stay.
     pub(super) again: Vec<(Place, LunMapping)>,
+    /// Their mapped LUNs.
+    pub(super) mapped_again: Vec<(AclPlace, Lun, MappedLun)>,
 }
 
 impl Work {
     pub(super) fn on(model: &Model) -> Self {
         let draft = Draft { model: model.clone(), changes: Vec::new(), made: Vec::new() };
-        Self { draft, again: Vec::new() }
+        Self { draft, again: Vec::new(), mapped_again: Vec::new() }
     }
 
     pub(super) fn make(&mut self, change: Change, made: Made) -> Result<(), Refusal> {
@@ -183,6 +185,7 @@ impl Work {
                 continue;
             }
             for (place, mapping) in places(&self.draft.model, &id) {
+                self.mapped_again.extend(mapped_luns(&self.draft.model, &place));
                 self.make(Change::UnmapLun(place.clone()), Made::Nothing)?;
                 self.again.push((place, mapping));
             }
@@ -194,6 +197,9 @@ impl Work {
     pub(super) fn map_again(&mut self) -> Result<(), Refusal> {
         for (Place { wwn, tag, lun }, mapping) in std::mem::take(&mut self.again) {
             self.make(Change::MapLun { wwn, tag, lun, mapping }, Made::Nothing)?;
+        }
+        for (acl, lun, mapped) in std::mem::take(&mut self.mapped_again) {
+            self.make(Change::MapAclLun { acl, lun, mapped }, Made::Nothing)?;
         }
         Ok(())
     }
@@ -224,6 +230,15 @@ impl Work {
                 for (lun, mapping) in &tpg.luns {
                     let place = Place { wwn: wwn.clone(), tag: *tag, lun: *lun };
                     self.map(place, mapping.clone())?;
+                }
+                let nexus = self.draft.model.tpg(wwn, *tag)?.nexus.clone();
+                for (initiator, acl) in wanted_acls(tpg, &nexus) {
+                    let place = AclPlace { wwn: wwn.clone(), tag: *tag, initiator: initiator.clone() };
+                    self.make(Change::CreateAcl(place.clone()), Made::Nothing)?;
+                    for (lun, mapped) in &acl.luns {
+                        let (acl, lun, mapped) = (place.clone(), *lun, mapped.clone());
+                        self.make(Change::MapAclLun { acl, lun, mapped }, Made::Nothing)?;
+                    }
                 }
             }
         }
@@ -258,6 +273,25 @@ fn places(model: &Model, id: &BackstoreId) -> Vec<(Place, LunMapping)> {
         }
     }
     found
+}
+
+/// The access control lists that a group is to have, whose nexus is known by now.
+pub(super) fn wanted_acls<'e>(wanted: &'e TpgEntry, nexus: &Wwn) -> BTreeMap<&'e Wwn, &'e Acl> {
+    // LIO's tools save the session of a guest that was connected as an empty list; it would hide its disks.
+    let is_session =
+        |initiator: &Wwn, acl: &Acl| wanted.nexus.is_none() && acl.luns.is_empty() && *initiator == *nexus;
+    wanted.acls.iter().filter(|(initiator, acl)| !is_session(initiator, acl)).collect()
+}
+
+/// The mapped LUNs of a LUN.
+pub(super) fn mapped_luns(model: &Model, place: &Place) -> Vec<(AclPlace, Lun, MappedLun)> {
+    let acls = model.tpg(&place.wwn, place.tag).into_iter().flat_map(|tpg| &tpg.acls);
+    let mapped = acls.flat_map(|(initiator, acl)| {
+        let at = AclPlace { wwn: place.wwn.clone(), tag: place.tag, initiator: initiator.clone() };
+        let of_it = acl.luns.iter().filter(|(_, mapped)| mapped.of == place.lun);
+        of_it.map(move |(lun, mapped)| (at.clone(), *lun, mapped.clone()))
+    });
+    mapped.collect()
 }
 
 /// Options by name, as they would be typed.

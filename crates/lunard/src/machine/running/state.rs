@@ -9,7 +9,7 @@ use super::Farewell;
 use super::fault::{block_within_sector, missing_fault};
 use super::medium::Opened;
 use super::memories::Memories;
-use crate::machine::{Fault, Live, LiveBackstore, LiveTarget};
+use crate::machine::{Fault, Gauge, Live, LiveBackstore, LiveTarget};
 use backstore::HostLock;
 use model::{Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, Wwn};
 use scsi::inquiry::Identity;
@@ -38,6 +38,8 @@ pub(super) struct State {
     changed: BTreeSet<Wwn>,
     /// What targets whose rings run are not shown, because another process has locked it.
     withheld: BTreeSet<(Wwn, BackstoreId)>,
+    /// What was opened and had not the size that was last known.
+    resized: BTreeSet<BackstoreId>,
     /// What is to be waited for after the next [`State::publish`].
     left: Vec<Farewell>,
     /// What units remember, by serial number.
@@ -68,6 +70,15 @@ struct Shown {
     write_protect: bool,
     /// What the nexus has to be told about it: as long as the LUN shows the same, whatever map it is in.
     attentions: Arc<Attentions>,
+}
+
+impl Target {
+    /// Where it shows any of these.
+    fn luns_of(&self, shown: &BTreeSet<BackstoreId>) -> Vec<(u8, scsi::Lun)> {
+        let luns = self.tpgs.iter().flat_map(|(tag, tpg)| tpg.luns.iter().map(move |lun| (tag, lun)));
+        let these = luns.filter(|(_, (_, lun))| shown.contains(&lun.backstore));
+        these.filter_map(|(tag, (lun, _))| Some((tag.get(), scsi::Lun::new(lun.get())?))).collect()
+    }
 }
 
 impl State {
@@ -114,6 +125,11 @@ impl State {
             Step::OpenBackstore(backstore) => {
                 let opened = opened?;
                 let logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
+                let open = opened.store.as_ref().map(|store| store.backstore.geometry().bytes);
+                let known = backstore.medium.size_bytes();
+                if open.zip(known).is_some_and(|(open, known)| open != known) {
+                    self.resized.insert(backstore.id());
+                }
                 let unit = Unit { backstore: backstore.clone(), opened, logical_unit };
                 self.units.insert(backstore.id(), unit);
                 None
@@ -317,8 +333,13 @@ impl State {
                 && let Some(bound) = sockets.remove(wwn)
             {
                 target.endpoint = Some(bound.serve(Arc::clone(&target.port), Arc::clone(reactors)));
+                // A guest that was here before a restart has seen another size.
+                for (tag, lun) in target.luns_of(&self.resized) {
+                    target.port.tell_of_capacity(tag, lun);
+                }
             }
         }
+        self.resized.clear();
     }
 
     /// Turns away every front end that comes now.
@@ -346,6 +367,13 @@ impl State {
             commands.iter().map(|(&store, count)| format!("{count} on {}", name(store))).collect();
         left.extend(silent.iter().map(|number| format!("what reactor-{number} has, which does not answer")));
         (!left.is_empty()).then(|| format!("commands were left for the next lunard: {}", left.join(", ")))
+    }
+
+    /// What may grow by itself.
+    pub(super) fn gauges(&self) -> Vec<Gauge> {
+        let may_grow = self.units.iter().filter(|(id, _)| id.kind != Kind::Ramdisk);
+        let open = may_grow.filter_map(|(id, unit)| Some((id, unit.opened.store.as_ref()?)));
+        open.map(|(id, store)| Gauge::new(id.clone(), Arc::clone(&store.backstore))).collect()
     }
 
     pub(super) fn live(&self, socket: impl Fn(&Wwn) -> PathBuf) -> Live {
