@@ -93,7 +93,8 @@ pub fn run<M: Machine>(
     let (handle, running) = started.map_err(|source| StartError::Host { source })?;
     let owner = handle.probe();
     let tree = options.configfs.as_deref().map(|dir| configfs_door::open(&handle, dir)).transpose()?;
-    let service = Service::new(handle, SaveConfig::new(state_dir.path()));
+    let service = Service::new(handle, SaveConfig::new(state_dir.path()))
+        .with_tree(tree.as_ref().map(configfs::Mounted::dir));
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -51,6 +51,7 @@ pub struct Service {
     handle: Handle,
     saveconfig: Arc<Mutex<SaveConfig>>,
     stop: Arc<watch::Sender<bool>>,
+    tree: Option<Arc<Path>>,
 }
 
 impl Service {
@@ -61,7 +62,14 @@ impl Service {
             handle,
             saveconfig: Arc::new(Mutex::new(saveconfig)),
             stop: Arc::new(watch::Sender::new(false)),
+            tree: None,
         }
+    }
+
+    /// Tells where LIO's tree is mounted, if it is.
+    #[must_use]
+    pub fn with_tree(self, dir: Option<&Path>) -> Self {
+        Self { tree: dir.map(Arc::from), ..self }
     }
 
     /// Makes [`serve`] return once every request has its answer.
@@ -172,8 +180,9 @@ fn metrics_routes(service: Service) -> Router {
 }
 
 #[utoipa::path(get, path = "/v1/version", responses((status = 200, body = v1::Version)))]
-async fn version() -> Json<v1::Version> {
-    Json(v1::Version { version: env!("CARGO_PKG_VERSION").to_owned() })
+async fn version(State(service): State<Service>) -> Json<v1::Version> {
+    let configfs = service.tree.as_deref().map(|dir| dir.display().to_string());
+    Json(v1::Version { version: env!("CARGO_PKG_VERSION").to_owned(), configfs })
 }
 
 #[utoipa::path(get, path = "/v1/config", responses((status = 200, body = v1::Config)))]
