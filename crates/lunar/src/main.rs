@@ -8,14 +8,15 @@ mod door; //        the way to `lunard`, opened when it is needed
 mod guest; //       which target for which guest
 mod home; //        what is kept for the user: preferences and history
 mod interactive; // lines from a terminal
-mod libvirt;
+mod libvirt; //     `lunar libvirt`
 mod options; //     the command line
 mod qemu; //        `lunar qemu`
-mod session; //     one command, or lines //     `lunar libvirt`
+mod run; //         `lunar run`
+mod session; //     one command, or lines
 
 use clap::{CommandFactory, Parser};
 use door::Door;
-use options::{Options, Tool};
+use options::{Options, RunOptions, Tool};
 use session::Printed;
 use shell::{Failure, Mode};
 use std::io::{self, IsTerminal, Write};
@@ -31,6 +32,11 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
+    match &options.tool {
+        Some(Tool::Run(wanted)) => return run_tool(&options, wanted),
+        Some(Tool::RunBus) => return run::bus::serve(),
+        _ => {}
+    }
     match run(&options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -52,6 +58,9 @@ fn run(options: &Options) -> io::Result<bool> {
         Some(Tool::Libvirt(wanted)) => {
             print(runtime_dir(options).and_then(|at| libvirt::xml(wanted, &Door::new(at))))
         }
+        Some(Tool::Bind(wanted)) => print(run::bind(wanted, &|| runtime_dir(options))),
+        // They have an exit status of their own.
+        Some(Tool::Run(_) | Tool::RunBus) => Ok(true),
         Some(Tool::Words(words)) if words.len() == 1 && words[0] == "help" => {
             Options::command().print_long_help()?;
             Ok(true)
@@ -69,6 +78,14 @@ fn run(options: &Options) -> io::Result<bool> {
             session::batch(shell, io::stdin().lock(), options.stop)
         }),
     }
+}
+
+/// Becomes the command; returns where that cannot be.
+fn run_tool(options: &Options, wanted: &RunOptions) -> ExitCode {
+    let end = run::command(wanted, &|| runtime_dir(options), options.state_dir.clone());
+    // Where it cannot be told nothing is left to be done.
+    let _ = io::stderr().lock().write_all(end.failure.lines().as_bytes());
+    ExitCode::from(end.status)
 }
 
 fn with_shell(
