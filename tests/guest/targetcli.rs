@@ -37,6 +37,14 @@ fn a_guest_finds_what_real_targetcli_made() -> Result<()> {
     guest.wait_for("used")?;
     let sessions = mounted.well("targetcli sessions")?;
     assert!(sessions.contains("type: Normal session-state: LOGGED_IN"), "{sessions}");
+    let read = |file: &str| -> Result<u64> { Ok(mounted.read(file)?.trim_end().parse()?) };
+    let unit = "core/iblock_0/disk0/statistics/scsi_lu";
+    let port = format!("vhost/{WWN}/tpgt_1/lun/lun_0/statistics/scsi_tgt_port");
+    assert!(read(&format!("{unit}/num_cmds"))? > 6 && read(&format!("{port}/in_cmds"))? > 6);
+    for at in [unit, &port] {
+        assert!(read(&format!("{at}/read_mbytes"))? >= 4, "{at}");
+        assert_eq!(read(&format!("{at}/write_mbytes"))?, 2, "{at}");
+    }
     guest.tell("seen", "")?;
     let results = guest.finish()?;
     let listed = results.read("lsscsi")?;

@@ -5,8 +5,8 @@
 //! Never here: a claim.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use configfs::{Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveTarget, NodeKind, Tree};
-use model::{BackstoreId, Change, Kind, Model, Wwn};
+use configfs::{Counters, Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveTarget, NodeKind, Tree};
+use model::{BackstoreId, Change, Kind, Model, Place, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -19,6 +19,8 @@ pub(crate) struct Plane {
     pub(crate) asked: Mutex<Vec<Vec<String>>>,
     pub(crate) connected: Mutex<bool>,
     pub(crate) missing: Mutex<bool>,
+    /// What was counted for everything.
+    pub(crate) counters: Mutex<Option<Counters>>,
 }
 
 impl Plane {
@@ -50,13 +52,20 @@ impl Daemon for Plane {
                 block_bytes: 512,
                 rotational: true,
             }),
-            counters: None,
         };
         let target = |wwn: &Wwn| (wwn.clone(), LiveTarget { connected: *self.connected.lock().unwrap() });
         Live {
             backstores: model.backstores().keys().map(|id| (id.clone(), live(id))).collect(),
             targets: model.targets().keys().map(target).collect(),
         }
+    }
+
+    fn counted(&self, _: &BackstoreId) -> Option<Counters> {
+        *self.counters.lock().unwrap()
+    }
+
+    fn counted_at(&self, _: &Place) -> Option<Counters> {
+        *self.counters.lock().unwrap()
     }
 
     fn apply(&self, changes: Vec<Change>) -> Result<(), Denied> {

@@ -9,11 +9,12 @@ pub mod fake; // a machine without guests, for tests
 pub mod running; // the machine that serves guests
 
 use crate::watchdog::Probe;
-use model::{BackstoreId, Step, Wwn};
+use model::{BackstoreId, Place, Step, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
+use target::Totals;
 
 /// What serves guests.
 pub trait Machine: Send + Sync + 'static {
@@ -47,6 +48,11 @@ pub trait Machine: Send + Sync + 'static {
     /// What the running target knows.  Never waits for a disk or a guest.
     fn live(&self) -> Live;
 
+    /// What guests asked for; `None` where nobody counts.
+    fn counted(&self, _of: &Countable) -> Option<Totals> {
+        None
+    }
+
     /// The threads that serve guests, for who wants to know whether they live.
     fn probes(&self) -> Vec<Probe> {
         Vec::new()
@@ -57,6 +63,15 @@ pub trait Machine: Send + Sync + 'static {
     fn stop(&self, _deadline: Instant) -> Option<String> {
         None
     }
+}
+
+/// What commands are counted for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Countable {
+    /// A backstore, since it was opened.
+    Backstore(BackstoreId),
+    /// A LUN, since it was mapped.
+    Lun(Place),
 }
 
 /// Why steps are prepared.

@@ -8,6 +8,7 @@
 use crate::attentions::Attentions;
 use crate::logical_unit::LogicalUnit;
 use crate::nexus::Nexus;
+use crate::tally::Tally;
 use scsi::vpd::Port;
 use scsi::{Lun, Sense};
 use std::collections::BTreeMap;
@@ -34,18 +35,26 @@ pub struct Mapping {
     pub write_protect: bool,
     /// What the group's nexus has to be told about the unit, and the gate in front of it.
     pub attentions: Arc<Attentions>,
+    /// What was asked of the unit by this way.
+    pub tally: Arc<Tally>,
 }
 
 impl Mapping {
     /// A way to `unit` of which nothing is to be told.
     pub fn new(unit: Arc<LogicalUnit>, write_protect: bool) -> Self {
-        Self { unit, write_protect, attentions: Arc::default() }
+        Self { unit, write_protect, attentions: Arc::default(), tally: Arc::default() }
     }
 
     /// The same way with what an earlier map had to tell.
     #[must_use]
     pub fn telling(self, attentions: Arc<Attentions>) -> Self {
         Self { attentions, ..self }
+    }
+
+    /// The same way with what was counted by an earlier map.
+    #[must_use]
+    pub fn counting(self, tally: Arc<Tally>) -> Self {
+        Self { tally, ..self }
     }
 }
 

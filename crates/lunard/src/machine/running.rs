@@ -10,7 +10,7 @@ mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
 mod state; // what runs now
 
-use super::{Fault, FaultKind, Found, Live, Machine, Occasion};
+use super::{Countable, Fault, FaultKind, Found, Live, Machine, Occasion};
 use crate::daemon::Host;
 use crate::directories::guest_socket;
 use crate::service_manager;
@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
+use target::Totals;
 use vhost_scsi::{Bound, Reactors, Scope};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
@@ -253,6 +254,10 @@ impl Machine for RunningMachine {
 
     fn live(&self) -> Live {
         self.state().live(|wwn| guest_socket(&self.runtime_dir, wwn))
+    }
+
+    fn counted(&self, of: &Countable) -> Option<Totals> {
+        self.state().counted(of)
     }
 
     fn probes(&self) -> Vec<Probe> {

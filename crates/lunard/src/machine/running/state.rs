@@ -9,7 +9,7 @@ use super::Farewell;
 use super::fault::block_within_sector;
 use super::medium::Opened;
 use super::memories::Memories;
-use crate::machine::{Fault, Live, LiveBackstore, LiveTarget};
+use crate::machine::{Countable, Fault, Live, LiveBackstore, LiveTarget};
 use backstore::HostLock;
 use model::{Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, Wwn};
 use scsi::inquiry::Identity;
@@ -19,7 +19,7 @@ use std::fs::Metadata;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
-use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, Nexus, UnitFlags};
+use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, Nexus, Tally, Totals, UnitFlags};
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
 /// Who LIO's disks say made them.
@@ -48,6 +48,39 @@ struct Unit {
     backstore: Backstore,
     opened: Opened,
     logical_unit: Arc<LogicalUnit>,
+    counted: Counted,
+}
+
+/// What was asked of a unit, by every way that there is or was.
+#[derive(Default)]
+struct Counted {
+    /// By ways that are no more.
+    past: Totals,
+    ways: Vec<Arc<Tally>>,
+}
+
+impl Counted {
+    /// A new way to count by.
+    fn way(&mut self) -> Arc<Tally> {
+        let past = &mut self.past;
+        self.ways.retain(|way| {
+            // Nobody else can count by it.
+            let gone = Arc::strong_count(way) == 1;
+            if gone {
+                *past += way.totals();
+            }
+            !gone
+        });
+        let way = Arc::new(Tally::default());
+        self.ways.push(Arc::clone(&way));
+        way
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals = self.past;
+        self.ways.iter().for_each(|way| totals += way.totals());
+        totals
+    }
 }
 
 struct Target {
@@ -68,6 +101,8 @@ struct Shown {
     write_protect: bool,
     /// What the nexus has to be told about it: as long as the LUN shows the same, whatever map it is in.
     attentions: Arc<Attentions>,
+    /// What was asked by it, likewise.
+    tally: Arc<Tally>,
 }
 
 impl State {
@@ -118,7 +153,8 @@ impl State {
             Step::OpenBackstore(backstore) => {
                 let opened = opened.remove(&backstore.id())?;
                 let logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
-                let unit = Unit { backstore: backstore.clone(), opened, logical_unit };
+                let counted = Counted::default();
+                let unit = Unit { backstore: backstore.clone(), opened, logical_unit, counted };
                 self.units.insert(backstore.id(), unit);
                 None
             }
@@ -156,9 +192,11 @@ impl State {
                 None
             }
             Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
+                let tally = self.units.get_mut(backstore).map(|unit| unit.counted.way()).unwrap_or_default();
                 let tpg = self.target(wwn)?.tpgs.get_mut(tag)?;
                 let (backstore, write_protect) = (backstore.clone(), *write_protect);
-                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions: Arc::default() });
+                let attentions = Arc::default();
+                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions, tally });
                 None
             }
             Step::UnmapLun { wwn, tag, lun } => {
@@ -284,7 +322,7 @@ impl State {
                     }
                     _ => Arc::clone(&unit.logical_unit),
                 };
-                let mapping = Mapping::new(unit, shown.write_protect);
+                let mapping = Mapping::new(unit, shown.write_protect).counting(Arc::clone(&shown.tally));
                 Some((scsi::Lun::new(lun.get())?, mapping.telling(Arc::clone(&shown.attentions))))
             });
             map.insert(tag.get(), Group::new(Arc::clone(&tpg.nexus), units));
@@ -328,6 +366,16 @@ impl State {
             commands.iter().map(|(&store, count)| format!("{count} on {}", name(store))).collect();
         left.extend(silent.iter().map(|number| format!("what reactor-{number} has, which does not answer")));
         (!left.is_empty()).then(|| format!("commands were left for the next lunard: {}", left.join(", ")))
+    }
+
+    pub(super) fn counted(&self, of: &Countable) -> Option<Totals> {
+        match of {
+            Countable::Backstore(id) => self.units.get(id).map(|unit| unit.counted.totals()),
+            Countable::Lun(place) => {
+                let tpg = self.targets.get(&place.wwn)?.tpgs.get(&place.tag)?;
+                tpg.luns.get(&place.lun).map(|shown| shown.tally.totals())
+            }
+        }
     }
 
     pub(super) fn live(&self, socket: impl Fn(&Wwn) -> PathBuf) -> Live {
