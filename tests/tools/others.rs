@@ -3,7 +3,8 @@
 //! where `cargo xtask setup` could fetch it, of PyPI.
 
 use anyhow::Result;
-use std::path::PathBuf;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stories::mounted::{self, Mounted};
 use stories::process::run;
@@ -107,6 +108,61 @@ fn rtslibs_python_interface_creates_saves_clears_and_restores() -> Result<()> {
         );
         let rest: String = lines.iter().skip(3).map(|line| format!("{line}\n")).collect();
         assert_eq!(rest, format!("{there}saved True\ncleared [] []\nerrors []\n{there}restored True\n"),);
+    }
+    Ok(())
+}
+
+/// A file of ours without what LIO's tools have no word for.
+fn in_their_words(file: &Path) -> Result<Value> {
+    let mut whole: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    if let Some(whole) = whole.as_object_mut() {
+        whole.remove("x_lunar");
+    }
+    for tpg in whole["targets"].as_array_mut().into_iter().flatten().flat_map(|target| {
+        target["tpgs"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut)
+    }) {
+        tpg.remove("x_lunar");
+    }
+    Ok(whole)
+}
+
+#[test]
+fn a_configuration_goes_from_lunar_to_the_real_tools_and_back_without_a_loss() -> Result<()> {
+    for programs in versions()? {
+        let mounted = Mounted::start()?;
+        let shell = mounted.shell()?;
+        let image = mounted.scratch.sparse_file("disk0.img", 16 << 20)?;
+        shell.well(&format!("/backstores/fileio create disk0 {}", image.display()))?;
+        shell.well("/backstores/fileio/disk0 set attribute emulate_write_cache=0 emulate_tas=0")?;
+        shell.well("/backstores/ramdisk create r0 8M nullio=true")?;
+        shell.well(&format!("/vhost create {WWN}"))?;
+        shell.well(&format!("/vhost/{WWN} create 7"))?;
+        shell.well(&format!("/vhost/{WWN}/tpg1/luns create /backstores/fileio/disk0 0"))?;
+        shell.well(&format!("/vhost/{WWN}/tpg7/luns create /backstores/ramdisk/r0 300"))?;
+        let [ours, theirs, again] = ["ours", "theirs", "again"].map(|name| mounted.scratch.join(name));
+        shell.well(&format!("saveconfig {}", ours.display()))?;
+        let said = well(
+            &mounted,
+            programs.as_ref(),
+            &format!(
+                "targetcli pwd >/dev/null\ntargetcli clearconfig confirm=true\ntargetcli restoreconfig {}\n\
+                 targetcli saveconfig {}",
+                ours.display(),
+                theirs.display()
+            ),
+        )?;
+        assert_eq!(
+            said,
+            format!(
+                "All configuration cleared\nConfiguration restored from {}\nConfiguration saved to {}\n",
+                ours.display(),
+                theirs.display()
+            )
+        );
+        shell.well("clearconfig confirm=True")?;
+        shell.well(&format!("restoreconfig {}", theirs.display()))?;
+        shell.well(&format!("saveconfig {}", again.display()))?;
+        assert_eq!(in_their_words(&again)?, in_their_words(&ours)?);
     }
     Ok(())
 }
