@@ -61,7 +61,7 @@ impl Fake {
 impl Api for Fake {
     fn version(&self) -> Result<Version, ApiError> {
         self.up()?;
-        Ok(Version { version: "1.2.4".to_owned() })
+        Ok(Version { version: "1.2.4".to_owned(), configfs: None })
     }
 
     fn config(&self) -> Result<Config, ApiError> {
