@@ -132,7 +132,7 @@ impl Shell {
     pub fn complete(&self, line: &str) -> Completion {
         // A daemon that does not answer is told by the next command, not by a key.
         let tree = Tree::new(self.api.config().unwrap_or_default());
-        complete::complete(line, &tree, &self.here, &self.keeper.load(), &self.environment)
+        complete::complete(line, &tree, &self.here, &self.keeper.load(), &self.environment, &*self.api)
     }
 
     fn carry_out(&mut self, statement: &Statement, kept: &Kept, reply: &mut Reply) -> Result<(), Failure> {

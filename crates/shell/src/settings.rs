@@ -64,7 +64,12 @@ const COLOURS: &[&str] =
 /// sets them goes on; they say so.
 pub const SETTINGS: &[Setting] = &[
     unused("auto_add_default_portal", SettingKind::Truth, "true"),
-    unused("auto_add_mapped_luns", SettingKind::Truth, "true"),
+    setting(
+        "auto_add_mapped_luns",
+        SettingKind::Truth,
+        "true",
+        "If true, a new LUN is mapped in every node ACL of its target port group, and a new node ACL maps every LUN.",
+    ),
     setting(
         "auto_cd_after_create",
         SettingKind::Truth,

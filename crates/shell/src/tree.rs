@@ -4,6 +4,8 @@
 //! Above: `session`, the commands, `draw`, `json`.  Below: the wire types.
 //! Never here: asking the daemon, or how a node is drawn.
 
+mod acls; // access control lists and mapped LUNs
+
 use crate::failure::Failure;
 use crate::path::NodePath;
 use crate::size::human;
@@ -35,8 +37,12 @@ pub enum Place {
     Target,
     /// A target port group.
     Tpg,
-    /// The access lists of a target port group: none with vhost.
+    /// The access control lists of a target port group.
     Acls,
+    /// One access control list.
+    Acl,
+    /// A LUN as an initiator sees it.
+    MappedLun,
     /// The LUNs of a target port group.
     Luns,
     /// One LUN.
@@ -63,6 +69,33 @@ pub enum Subject {
         wwn: String,
         /// The tag.
         tag: u16,
+    },
+    /// The access control lists of a target port group.
+    Acls {
+        /// The target.
+        wwn: String,
+        /// The tag.
+        tag: u16,
+    },
+    /// One access control list.
+    Acl {
+        /// The target.
+        wwn: String,
+        /// The tag.
+        tag: u16,
+        /// Whose it is.
+        initiator: String,
+    },
+    /// A LUN as an initiator sees it.
+    MappedLun {
+        /// The target.
+        wwn: String,
+        /// The tag.
+        tag: u16,
+        /// Who sees it.
+        initiator: String,
+        /// Under which number.
+        lun: u16,
     },
     /// The LUNs of a target port group.
     Luns {
@@ -91,6 +124,9 @@ impl Subject {
             Self::Backstore(_) => Place::StorageObject,
             Self::Target { .. } => Place::Target,
             Self::Tpg { .. } => Place::Tpg,
+            Self::Acls { .. } => Place::Acls,
+            Self::Acl { .. } => Place::Acl,
+            Self::MappedLun { .. } => Place::MappedLun,
             Self::Luns { .. } => Place::Luns,
             Self::Lun { .. } => Place::Lun,
         }
@@ -149,6 +185,13 @@ impl Tree {
         Self { config, root }
     }
 
+    /// A target port group of the configuration.
+    #[must_use]
+    pub fn tpg(&self, wwn: &str, tag: u16) -> Option<&v1::Tpg> {
+        let target = self.config.targets.iter().find(|target| target.wwn == wwn)?;
+        target.tpgs.iter().find(|tpg| tpg.tag == tag)
+    }
+
     /// The node of a path.
     ///
     /// # Errors
@@ -169,6 +212,11 @@ impl Node {
     #[must_use]
     pub fn child(&self, name: &str) -> Option<&Node> {
         self.children.iter().find(|child| child.name == name)
+    }
+
+    /// Whether it is a mapped LUN of that LUN.
+    pub(crate) fn is_mapping_of(&self, lun: u16) -> bool {
+        self.facts.contains(&("tpg_lun", Fact::Number(lun.into())))
     }
 
     fn with_children(mut self, mut children: Vec<Node>) -> Self {
@@ -361,7 +409,7 @@ fn tpg(config: &v1::Config, wwn: &str, tpg: &v1::Tpg) -> Node {
         // A target port group of vhost is enabled from the start to the end: LIO's has no switch either.
         facts: vec![("enable", Fact::Truth(true)), ("tag", Fact::Number(tag.into()))],
         details: vec![("nexus", Fact::Text(tpg.nexus.clone()))],
-        children: vec![container("acls", Place::Acls, "ACLs: 0"), luns],
+        children: vec![acls::acls(wwn, tpg), luns],
     }
 }
 

@@ -22,6 +22,7 @@ mod test_pwd;
 mod test_refresh;
 mod test_restoreconfig;
 mod test_saveconfig;
+mod test_sessions;
 mod test_set;
 mod test_status;
 mod test_version;

@@ -71,3 +71,26 @@ Status for /backstores/fileio: Storage Objects: 1
 ",
     );
 }
+
+#[test]
+fn access_control_lists_and_mapped_luns_are_deleted() {
+    let mut session = furnished();
+    session.run("/vhost/naa.500140568720f76f/tpg1/acls create naa.5001405aaaaaaaaa");
+    session.run("cd /vhost/naa.500140568720f76f/tpg1/acls");
+    session.transcript(
+        "
+/vhost/naa.50...76f/tpg1/acls> naa.5001405aaaaaaaaa/ delete 7
+! No such mapped LUN: 7
+! hint: /vhost/naa.500140568720f76f/tpg1/acls/naa.5001405aaaaaaaaa has mapped_lun0
+/vhost/naa.50...76f/tpg1/acls> naa.5001405aaaaaaaaa/ delete mapped_lun0
+Deleted Mapped LUN 0.
+/vhost/naa.50...76f/tpg1/acls> delete naa.5001405bbbbbbbbb
+! No such NodeACL in configfs: /sys/kernel/config/target/vhost/naa.500140568720f76f/tpgt_1/acls/naa.5001405bbbbbbbbb
+! hint: /vhost/naa.500140568720f76f/tpg1/acls has naa.5001405aaaaaaaaa
+/vhost/naa.50...76f/tpg1/acls> delete naa.5001405aaaaaaaaa
+Deleted Node ACL naa.5001405aaaaaaaaa.
+/vhost/naa.50...76f/tpg1/acls> ls
+o- acls ...................................................... [ACLs: 0]
+",
+    );
+}

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `create`: makes a backstore, a target, a target port group or a LUN.
+//! `create`: makes a backstore, a target, a target port group, a LUN, an access control list or a mapped LUN.
 //!
 //! Above: the table.  Below: one file for each sort of thing.
 //! Never here: a rule; the daemon refuses what cannot be.
 
+mod acl;
 mod block;
 mod fileio;
 mod lun;
+mod mapped_lun;
 mod ramdisk;
 mod target;
 mod tpg;
@@ -17,8 +19,16 @@ use crate::screen::Level;
 use crate::session::Call;
 use api::v1;
 
-pub(super) const COMMANDS: &[Command] =
-    &[block::COMMAND, fileio::COMMAND, ramdisk::COMMAND, target::COMMAND, tpg::COMMAND, lun::COMMAND];
+pub(super) const COMMANDS: &[Command] = &[
+    block::COMMAND,
+    fileio::COMMAND,
+    ramdisk::COMMAND,
+    target::COMMAND,
+    tpg::COMMAND,
+    lun::COMMAND,
+    acl::COMMAND,
+    mapped_lun::COMMAND,
+];
 
 /// The parameter that sets the unit serial number, in targetcli's word for it.
 const SERIAL: Parameter = optional("wwn", Values::Free, "the unit serial number; made up if left out");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `delete`: removes a backstore, a target, a target port group or a LUN.
+//! `delete`: removes a backstore, a target, a target port group, a LUN, an access control list or a mapped LUN.
 //!
 //! Above: the table.  Below: the API.
 //! Never here: a rule; the daemon refuses what is in use.
@@ -54,6 +54,24 @@ of a ramdisk are lost.",
         needs: Needs::Node,
         run: lun,
     },
+    Command {
+        name: "delete",
+        places: Places::At(&[Place::Acls]),
+        parameters: &[required("wwn", Values::Child, "the initiator's name")],
+        summary: "Remove an access control list with its mapped LUNs",
+        details: "If it is that of the nexus, the guest sees the LUNs of the target port group again.",
+        needs: Needs::Node,
+        run: acl,
+    },
+    Command {
+        name: "delete",
+        places: Places::At(&[Place::Acl]),
+        parameters: &[required("mapped_lun", Values::Child, "its number, or mapped_lun and its number")],
+        summary: "Take a LUN from the initiator",
+        details: "The LUN of the target port group stays.",
+        needs: Needs::Node,
+        run: mapped_lun,
+    },
 ];
 
 fn backstore(call: &mut Call<'_>) -> Result<(), Failure> {
@@ -103,6 +121,31 @@ fn lun(call: &mut Call<'_>) -> Result<(), Failure> {
     let Some(lun) = lun else { return Err(unknown(call, "Invalid LUN".to_owned())) };
     call.apply(Change::UnmapLun { wwn: wwn.clone(), tag: *tag, lun })?;
     call.say(Level::Info, &format!("Deleted LUN {lun}."));
+    Ok(())
+}
+
+fn acl(call: &mut Call<'_>) -> Result<(), Failure> {
+    let Subject::Acls { wwn, tag } = &call.node.subject else { return Ok(()) };
+    let typed = call.arguments.required("wwn")?.to_owned();
+    let initiator = wwn::normalize(&typed)?;
+    if call.node.child(&initiator).is_none() {
+        let at = format!("{VHOST_IN_CONFIGFS}/{wwn}/tpgt_{tag}/acls/{initiator}");
+        return Err(unknown(call, format!("No such NodeACL in configfs: {at}")));
+    }
+    call.apply(Change::DeleteAcl { wwn: wwn.clone(), tag: *tag, initiator })?;
+    call.say(Level::Info, &format!("Deleted Node ACL {typed}."));
+    Ok(())
+}
+
+fn mapped_lun(call: &mut Call<'_>) -> Result<(), Failure> {
+    let Subject::Acl { wwn, tag, initiator } = &call.node.subject else { return Ok(()) };
+    let typed = call.arguments.required("mapped_lun")?;
+    let number = number_after("mapped_lun", typed);
+    let lun = number.filter(|lun| call.node.child(&format!("mapped_lun{lun}")).is_some());
+    let Some(lun) = lun else { return Err(unknown(call, format!("No such mapped LUN: {typed}"))) };
+    let (wwn, initiator) = (wwn.clone(), initiator.clone());
+    call.apply(Change::UnmapAclLun { wwn, tag: *tag, initiator, lun })?;
+    call.say(Level::Info, &format!("Deleted Mapped LUN {lun}."));
     Ok(())
 }
 

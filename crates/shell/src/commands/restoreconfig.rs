@@ -20,8 +20,16 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     parameters: &[
         optional("savefile", Values::HostPath, "the file; the daemon's own if left out"),
         optional("clear_existing", Values::Truth, "whether what is there goes first; false if left out"),
-        optional("target", Values::Free, "the WWN of the only target to restore, with what its LUNs show"),
-        optional("storage_object", Values::Free, "the only storage object to restore: disk0, or block/disk0"),
+        optional(
+            "target",
+            Values::FileTarget,
+            "the WWN of the only target to restore, with what its LUNs show",
+        ),
+        optional(
+            "storage_object",
+            Values::FileObject,
+            "the only storage object to restore: disk0, or block/disk0",
+        ),
     ],
     summary: "Make the backstores, targets and LUNs that a file describes",
     details: "The file is a saveconfig.json, by targetcli or by Lunar. All of it is made, or nothing.\n\n\

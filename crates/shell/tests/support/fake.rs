@@ -40,6 +40,11 @@ impl Fake {
         self.0.borrow_mut().down = true;
     }
 
+    /// A guest comes to a target.
+    pub(crate) fn connect(&self, wwn: &str) {
+        self.0.borrow_mut().target(wwn).connected = true;
+    }
+
     fn up(&self) -> Result<(), ApiError> {
         if self.0.borrow().down {
             let message = "no lunard is running at /run/lunar/api.sock".to_owned();
