@@ -18,8 +18,8 @@ use crate::view;
 use api::v1::{self, codes};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
@@ -220,13 +220,22 @@ async fn saveconfig(State(service): State<Service>) -> Response {
 
 #[utoipa::path(
     post, path = "/v1/saveconfig",
-    responses((status = 200, body = v1::Saved), (status = 500, body = v1::Problem))
+    params(("backups" = Option<u32>, Query, description = "How many earlier versions are kept")),
+    responses(
+        (status = 200, body = v1::Saved), (status = 400, body = v1::Problem), (status = 500, body = v1::Problem)
+    )
 )]
-async fn saveconfig_now(State(service): State<Service>) -> Result<Json<v1::Saved>, Answer> {
+async fn saveconfig_now(
+    State(service): State<Service>,
+    options: Result<Query<v1::SaveOptions>, QueryRejection>,
+) -> Result<Json<v1::Saved>, Answer> {
+    let Query(v1::SaveOptions { backups }) =
+        options.map_err(|rejection| Answer::bad_request(rejection.body_text()))?;
+    let most = backups.and_then(|most| usize::try_from(most).ok()).unwrap_or(crate::saveconfig::BACKUPS_MAX);
     // Writing waits for the disk; the socket goes on being served.
     let written = tokio::task::spawn_blocking(move || {
         let saveconfig = service.saveconfig.lock().unwrap_or_else(PoisonError::into_inner);
-        saveconfig.write(&service.saveconfig_text())
+        saveconfig.write(&service.saveconfig_text(), most)
     });
     match written.await {
         Ok(Ok(saved)) => Ok(Json(saved)),

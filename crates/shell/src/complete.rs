@@ -33,6 +33,33 @@ pub struct Candidate {
     pub replacement: String,
     /// What is shown in a list.
     pub display: String,
+    /// What sort of thing it is, for its colour.
+    pub kind: CandidateKind,
+}
+
+/// What sort of thing may stand at the cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CandidateKind {
+    /// A path of the tree or the host, or a bookmark.
+    Path,
+    /// A command.
+    Command,
+    /// `keyword=` or `--flag`.
+    Keyword,
+    /// A value.
+    Value,
+}
+
+impl CandidateKind {
+    /// The preference that has its colour.
+    pub(crate) fn setting(self) -> &'static str {
+        match self {
+            Self::Path => "color_path",
+            Self::Command => "color_command",
+            Self::Keyword => "color_keyword",
+            Self::Value => "color_parameter",
+        }
+    }
 }
 
 /// The most names of the host that are offered.
@@ -98,7 +125,7 @@ impl Cursor<'_> {
 
     fn commands(&self, node: &Node) -> Vec<Candidate> {
         let names = commands::at(node.subject.place()).map(|command| command.name);
-        names.filter_map(|name| self.offer("", name, ' ')).collect()
+        names.filter_map(|name| self.offer_as(CandidateKind::Command, "", name, ' ')).collect()
     }
 
     fn parameters(&self, target: &Target, name: &str, typed: &[Argument]) -> Vec<Candidate> {
@@ -136,9 +163,9 @@ impl Cursor<'_> {
         }
         let offered = free.into_iter().filter_map(|parameter| match parameter.need {
             Need::Required | Need::Optional | Need::Keyword => {
-                self.offer("", &format!("{}=", parameter.name), '=')
+                self.offer_as(CandidateKind::Keyword, "", &format!("{}=", parameter.name), '=')
             }
-            Need::Flag => self.offer("", &format!("--{}", parameter.name), ' '),
+            Need::Flag => self.offer_as(CandidateKind::Keyword, "", &format!("--{}", parameter.name), ' '),
             Need::EveryValue | Need::EveryAssignment => None,
         });
         offered.collect()
@@ -186,7 +213,9 @@ impl Cursor<'_> {
 
     fn bookmarks(&self, mark: &str, end: char) -> Vec<Candidate> {
         let names = self.kept.bookmarks.keys();
-        names.filter_map(|name| self.offer("", &format!("{mark}{name}"), end)).collect()
+        names
+            .filter_map(|name| self.offer_as(CandidateKind::Path, "", &format!("{mark}{name}"), end))
+            .collect()
     }
 
     /// Files and directories of the host whose path continues the word.
@@ -208,9 +237,13 @@ impl Cursor<'_> {
 
     /// `text` after `lead`, where it continues the word.
     fn offer(&self, lead: &str, text: &str, end: char) -> Option<Candidate> {
+        self.offer_as(CandidateKind::Value, lead, text, end)
+    }
+
+    fn offer_as(&self, kind: CandidateKind, lead: &str, text: &str, end: char) -> Option<Candidate> {
         text.starts_with(self.word).then(|| {
             let end = if end == '=' { String::new() } else { end.to_string() };
-            Candidate { replacement: format!("{lead}{}{end}", quote(text)), display: text.to_owned() }
+            Candidate { replacement: format!("{lead}{}{end}", quote(text)), display: text.to_owned(), kind }
         })
     }
 
@@ -258,7 +291,11 @@ struct Asked<'a> {
 }
 
 fn candidate(text: &str, display: &str, end: char) -> Candidate {
-    Candidate { replacement: format!("{}{end}", quote(text)), display: display.to_owned() }
+    Candidate {
+        replacement: format!("{}{end}", quote(text)),
+        display: display.to_owned(),
+        kind: CandidateKind::Path,
+    }
 }
 
 /// The text as it must be typed to be one word.

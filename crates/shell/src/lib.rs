@@ -19,14 +19,15 @@ mod failure; //     one line that says what is wrong, and a hint
 pub mod grammar; // text -> words -> statement
 mod json; //        the tree as `ls --json` shows it
 pub mod path; //    where a node is
+mod savefile; //    a saveconfig.json of the user's own
 mod screen; //      width and colour
-mod session;
+mod session; //     one statement after another
 mod settings; //    `get global`, bookmarks
 pub mod size; //    `16M` and `16.0MiB`
 pub mod tree; //    the configuration as nodes
-pub mod wwn; //     the spellings of a target's name //     one statement after another
+pub mod wwn; //     the spellings of a target's name
 
-pub use complete::{Candidate, Completion};
+pub use complete::{Candidate, CandidateKind, Completion};
 pub use daemon::{Api, ApiError};
 pub use failure::Failure;
 pub use screen::{Mode, Screen};

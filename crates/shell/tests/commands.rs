@@ -29,6 +29,7 @@ mod test_version;
 
 mod completion;
 mod statements;
+mod upstream;
 mod walkthrough;
 
 /// A command without tests is not ready: this file names a test file for each, and nothing else.

@@ -94,3 +94,17 @@ o- acls ...................................................... [ACLs: 0]
 ",
     );
 }
+
+#[test]
+fn a_backstore_may_be_deleted_from_the_saved_configuration_too() {
+    let mut session = furnished();
+    session.transcript(
+        "
+/> /backstores/ramdisk delete disk2 save=true
+Deleted storage object disk2.
+/> /backstores/block delete disk0
+Deleted storage object disk0.
+",
+    );
+    assert_eq!(session.fake.0.borrow().saved.len(), 1);
+}

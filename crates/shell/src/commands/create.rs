@@ -35,9 +35,21 @@ const SERIAL: Parameter = optional("wwn", Values::Free, "the unit serial number;
 
 /// Makes a backstore, reports what the daemon noted, and returns it as it is now.
 fn make_backstore(call: &mut Call<'_>, wanted: v1::CreateBackstore) -> Result<v1::Backstore, Failure> {
-    let outcome = call.apply(v1::Change::CreateBackstore(wanted))?;
-    let v1::Outcome::BackstoreCreated { backstore, notes } = outcome else {
-        return Err(unexpected(&outcome));
+    let (kind, name) = match &wanted {
+        v1::CreateBackstore::Block { name, .. } => (v1::Kind::Block, name),
+        v1::CreateBackstore::Fileio { name, .. } => (v1::Kind::Fileio, name),
+        v1::CreateBackstore::Ramdisk { name, .. } => (v1::Kind::Ramdisk, name),
+    };
+    let id = v1::BackstoreId { kind, name: name.clone() };
+    let mut changes = vec![v1::Change::CreateBackstore(wanted)];
+    if !call.kept.is_on("export_backstore_name_as_model") {
+        let (attribute, value) = ("emulate_model_alias".to_owned(), "0".to_owned());
+        changes.push(v1::Change::SetAttribute { id, attribute, value });
+    }
+    let outcomes = call.apply_all(changes)?;
+    let first = outcomes.into_iter().next().unwrap_or(v1::Outcome::Done);
+    let v1::Outcome::BackstoreCreated { backstore, notes } = first else {
+        return Err(unexpected(&first));
     };
     for note in notes {
         call.say(Level::Info, &note);

@@ -19,7 +19,7 @@ pub(super) const COMMANDS: &[Command] = &[
         places: Places::At(&[Place::Block, Place::Fileio, Place::Ramdisk]),
         parameters: &[
             required("name", Values::Child, "its name"),
-            optional("save", Values::Truth, "taken and ignored: every change is on disk when it is answered"),
+            optional("save", Values::Truth, "whether to write saveconfig.json after it; false if left out"),
         ],
         summary: "Remove a backstore",
         details: "It is refused while a LUN shows the backstore. The file or device is left as it is; the contents \
@@ -80,13 +80,16 @@ fn backstore(call: &mut Call<'_>) -> Result<(), Failure> {
         Place::Fileio => Kind::Fileio,
         _ => Kind::Ramdisk,
     };
-    call.arguments.truth("save")?;
+    let saves = call.arguments.truth("save")?.unwrap_or(false);
     let name = call.arguments.required("name")?.to_owned();
     if call.node.child(&name).is_none() {
         return Err(unknown(call, format!("No storage object named {name}.")));
     }
     call.apply(Change::DeleteBackstore { id: BackstoreId { kind, name: name.clone() } })?;
     call.say(Level::Info, &format!("Deleted storage object {name}."));
+    if saves {
+        super::saveconfig::save(call)?;
+    }
     Ok(())
 }
 
