@@ -242,7 +242,6 @@ fn node_acl(initiator: &Wwn, acl: &Acl) -> Value {
         })
     });
     json!({
-        "attributes": {},
         "mapped_luns": mapped.collect::<Vec<_>>(),
         "node_wwn": initiator.as_str(),
     })
