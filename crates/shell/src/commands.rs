@@ -28,7 +28,7 @@ mod version;
 use crate::command::Command;
 use crate::tree::Place;
 
-pub(crate) use get::{FABRIC_PROT_TYPE, groups};
+pub(crate) use get::{Entry, FABRIC_PROT_TYPE, groups};
 pub(crate) use sessions::sessions;
 
 /// The rows, by name.
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use crate::command::{Need, Places};
 
-    const PLACES: [Place; 16] = [
+    const PLACES: [Place; 17] = [
         Place::Root,
         Place::Backstores,
         Place::Block,
@@ -93,6 +93,7 @@ mod tests {
         Place::MappedLun,
         Place::Luns,
         Place::Lun,
+        Place::Foreign,
     ];
 
     #[test]

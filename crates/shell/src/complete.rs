@@ -168,7 +168,8 @@ impl Cursor<'_> {
             Need::Flag => self.offer_as(CandidateKind::Keyword, "", &format!("--{}", parameter.name), ' '),
             Need::EveryValue | Need::EveryAssignment => None,
         });
-        offered.collect()
+        // Every command has this one.
+        offered.chain(self.offer("", "--json", ' ').filter(|_| self.word.starts_with('-'))).collect()
     }
 
     fn values_of_keyword(&self, asked: &Asked<'_>, keyword: &str) -> Vec<Candidate> {

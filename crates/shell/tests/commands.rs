@@ -28,6 +28,7 @@ mod test_status;
 mod test_version;
 
 mod completion;
+mod json;
 mod statements;
 mod upstream;
 mod walkthrough;

@@ -4,15 +4,15 @@
 //! Above: `worker`, which owns it while it runs.
 //! Below: `request`, `response`, `target`, `virtqueue`; `control` for the queue that manages tasks.
 //! Never here: waiting, and any lock.
-//!
-//! The event queue is kept and not looked at: its buffers stay in the ring until there is an event.
 
 mod common; // what all queues of a worker use
 mod drained; // the end of all service
 mod logged; // what is written, for a migration
-mod steps; // commands of several steps
+mod steps;
+mod telling; // events // commands of several steps
 
 use crate::control::Management;
+use crate::events::Pending;
 use crate::logging::Logging;
 use crate::losses::Losses;
 use crate::port::TargetPort;
@@ -23,7 +23,7 @@ use crate::signs_of_life::SignsOfLife;
 use exec::snapshot::Cached;
 use memory::{IoBuf, View};
 use reactor::KickTag;
-use scsi::Address;
+use scsi::{Address, Sense};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -41,8 +41,6 @@ pub(crate) use steps::{QueueErrand, Wanted};
 
 /// Chains taken from one ring in one pass.
 pub(crate) const BATCH_MAX: usize = 32;
-/// The store of a command to a unit that has none.
-const NO_STORE: u64 = u64::MAX;
 /// Bytes that one ring may have moved at once, within a pass, before the next ring has its turn.
 const BYTES_A_PASS: u64 = 2 * 1024 * 1024;
 
@@ -69,6 +67,8 @@ impl QueueKind {
 pub(crate) struct Stopped {
     /// The index of the next chain that it would have taken.
     pub(crate) next_avail: u16,
+    /// Events that there were no buffers for.
+    pub(crate) untold: Pending,
 }
 
 /// How far the end of a queue has come.
@@ -156,6 +156,8 @@ pub(crate) struct Queue {
     pub(crate) management: Management,
     /// While a migration is under way.
     pub(crate) logging: Option<Logging>,
+    /// Of the event queue: what the guest is still to be told.
+    pub(crate) untold: Pending,
     map: Cached<LunMap>,
     /// Taken from the ring and not yet looked at.
     taken: VecDeque<u16>,
@@ -207,6 +209,8 @@ impl Queue {
             held_back,
         } = parts;
         let map = Cached::new(port.map());
+        // A process that died with a buffer in its hands was about to tell something.
+        let missed = kind == QueueKind::Event && ring.resubmissions() > 0;
         losses.note_stores(map.get());
         let mut queue = Self {
             map,
@@ -218,6 +222,7 @@ impl Queue {
             tasks: Slab::new(),
             errands: Vec::new(),
             management: Management::default(),
+            untold: Pending::after(missed),
             kind,
             ring,
             client,
@@ -263,7 +268,10 @@ impl Queue {
 
     /// Whether chains are taken from the ring now.
     fn takes(&self) -> bool {
-        let may = self.kind != QueueKind::Event && !self.management.is_full();
+        let may = match self.kind {
+            QueueKind::Event => !self.untold.is_empty(),
+            QueueKind::Control | QueueKind::Request => !self.management.is_full(),
+        };
         may && !self.held_back
             && match self.life {
                 Life::Runs => self.enabled || self.must_resubmit(),
@@ -331,6 +339,9 @@ impl Queue {
 
     /// Looks at the ring once; returns whether there was anything to do.
     pub(crate) fn pass(&mut self, index: u32, common: &mut Common, submitter: &mut Submitter) -> bool {
+        if self.kind == QueueKind::Event {
+            return self.takes() && self.tell(common, submitter);
+        }
         if self.taken.is_empty() && self.takes() {
             let mut heads = [0; BATCH_MAX];
             let again = self.ring.resubmissions() > 0;
@@ -453,7 +464,7 @@ impl Queue {
                     IoKind::Flush => (IoBuf::new(), buffers.data_in),
                 };
                 common.give_back(other);
-                let name = self.name(address, request.tag, plan.store.id, None);
+                let name = self.name(map, address, request.tag, (plan.store.id, None));
                 let number = common.next_task();
                 let answer = plan.answer;
                 let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
@@ -475,20 +486,34 @@ impl Queue {
                 self.begin(index, task, &plan, buffer, common, submitter)
             }
             Decision::Script(plan) => {
-                let name = self.name(address, request.tag, plan.store.unwrap_or(NO_STORE), plan.second_store);
+                let name = self.name(map, address, request.tag, plan.stores());
                 self.begin_steps(index, (head, name), plan.script, (buffers, response), common, submitter);
                 0
             }
         }
     }
 
-    fn name(&self, address: Address, tag: u64, store: u64, second_store: Option<u64>) -> TaskName {
+    fn name(&self, map: &LunMap, address: Address, tag: u64, stores: (u64, Option<u64>)) -> TaskName {
+        // Nothing but a unit leads to I/O.
         let (target, lun) = match address {
-            Address::Unit { target, lun } => (target, lun.get()),
-            // Neither of these leads to I/O.
-            Address::ReportLunsWellKnown { .. } | Address::Invalid => (0, 0),
+            Address::Unit { target, lun } => (target, lun),
+            Address::ReportLunsWellKnown { .. } | Address::Invalid => (0, scsi::Lun::default()),
         };
-        TaskName { client: self.client, port: self.port.id, target, lun, tag, store, second_store }
+        let group = map.group(target);
+        let unit = group.and_then(|group| group.unit(lun)).map_or(0, |mapping| mapping.unit.state.id());
+        let nexus = group.map_or(0, |group| group.nexus().name().relative_port);
+        let ((store, second_store), lun) = (stores, lun.get());
+        TaskName {
+            client: self.client,
+            port: self.port.id,
+            target,
+            lun,
+            tag,
+            store,
+            second_store,
+            unit,
+            nexus,
+        }
     }
 
     /// Begins the I/O of a task.  Returns the bytes that were moved before this returned.
@@ -551,6 +576,9 @@ impl Queue {
         for (_, task) in &mut self.tasks {
             if task.name.is_in(scope) && !(spares_waiting && task.waits_for_quiet()) {
                 task.ends_as = Some(ending);
+                if ending.tells(&task.name) {
+                    tell_cleared(self.map.get(), &task.name);
+                }
             }
         }
     }
@@ -566,6 +594,14 @@ impl Queue {
     /// Whether a task that began before the `before`th is under way.
     pub(crate) fn has_any_task(&self, before: u64) -> bool {
         self.tasks.iter().any(|(_, task)| task.number < before)
+    }
+}
+
+/// Tells a nexus that others ended its commands.  SAM-5, CLEAR TASK SET.
+fn tell_cleared(map: &LunMap, task: &TaskName) {
+    let lun = scsi::Lun::new(task.lun).unwrap_or_default();
+    if let Some(mapping) = map.group(task.target).and_then(|group| group.unit(lun)) {
+        mapping.attentions.establish(Sense::COMMANDS_CLEARED_BY_ANOTHER_INITIATOR);
     }
 }
 

@@ -12,6 +12,7 @@ mod marking; // dirty logs
 
 use crate::drain::Drain;
 use crate::errands::Errand;
+use crate::events::Pending;
 use crate::logging::Logging;
 use crate::queue::{Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
 use crate::quiesce::Quiesce;
@@ -22,6 +23,7 @@ use memory::{GuestMemory, View};
 use reactor::{Event, KickTag, Post, Work};
 use slab::Slab;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
 use target::io::Submitter;
@@ -88,6 +90,11 @@ pub(crate) enum LetterKind {
         logging: Option<Box<Logging>>,
         done: mpsc::Sender<()>,
     },
+    /// News for the guest of an event queue.
+    Announce {
+        key: QueueKey,
+        pending: Pending,
+    },
     Quiesce(Quiesce),
     Drain(Drain),
     /// Answered from the loop, by one that goes round.
@@ -103,6 +110,11 @@ pub(crate) enum LetterKind {
     ManagementQuiet {
         key: QueueKey,
         request: usize,
+    },
+    ManagementTold {
+        key: QueueKey,
+        request: usize,
+        told: Told,
     },
 }
 
@@ -266,7 +278,8 @@ impl Worker {
             // A queue that has nothing to do would keep the last map, and with it what is to be closed.
             queue.refresh_map();
             let is_meant = quiesce.scope.client.is_none_or(|client| client == queue.client);
-            if quiesce.ends_as.is_some() && is_meant && queue.kind == QueueKind::Request {
+            let must_find = quiesce.ends_as.is_some() || quiesce.looks.is_some();
+            if must_find && is_meant && queue.kind == QueueKind::Request {
                 offered.push((QueueKey(queue.tag), queue.offered()));
             }
         }
@@ -276,6 +289,13 @@ impl Worker {
         let mut waiting = WaitingQuiesce { quiesce, offered, before: 0 };
         waiting.begin(&mut self.queues, &self.common);
         self.quiesces.push(waiting);
+    }
+
+    /// Task management of a queue has come on.
+    fn management_moved(&mut self, QueueKey(tag): QueueKey) {
+        self.note_dirty(tag.key);
+        self.send_errands(tag.key);
+        self.activate(tag.key);
     }
 
     fn publish_queue(&mut self, submitter: &mut Submitter, index: u32) {
@@ -367,7 +387,8 @@ impl Worker {
             self.retire(submitter, descriptor);
         }
         if let Life::Ends(stopped) = queue.life {
-            self.ended.push((stopped, Stopped { next_avail: queue.ring.next_avail() }));
+            let (next_avail, untold) = (queue.ring.next_avail(), std::mem::take(&mut queue.untold));
+            self.ended.push((stopped, Stopped { next_avail, untold }));
         }
     }
 
@@ -385,10 +406,13 @@ impl Worker {
                 waiting.begin(&mut self.queues, &self.common);
             }
             let WaitingQuiesce { quiesce, offered, before } = &waiting;
-            let has_task = |queue: &Queue| queue.has_task(quiesce, *before);
-            if !offered.is_empty() || self.queues.iter().any(|(_, queue)| has_task(queue)) {
+            let is_there = self.queues.iter().any(|(_, queue)| queue.has_task(quiesce, *before));
+            if !offered.is_empty() || is_there && quiesce.looks.is_none() {
                 self.quiesces.push(waiting);
                 continue;
+            }
+            if is_there && let Some(looks) = &quiesce.looks {
+                looks.store(true, Ordering::SeqCst);
             }
             let quiesce = waiting.quiesce;
             if let Some(store) = quiesce.close {
@@ -442,6 +466,12 @@ impl Work for Worker {
                 self.set_logging(submitter, key, logging.map(|logging| *logging));
                 let _ = done.send(());
             }
+            LetterKind::Announce { key, pending } => {
+                if let Some(queue) = self.queue(key) {
+                    queue.announce(pending);
+                    self.activate(key.0.key);
+                }
+            }
             LetterKind::Quiesce(quiesce) => self.quiesce(quiesce),
             LetterKind::Drain(drain) => self.drain(drain),
             LetterKind::Alive { answer } => {
@@ -457,8 +487,13 @@ impl Work for Worker {
             LetterKind::ManagementQuiet { key, request } => {
                 if let Some(queue) = self.queue(key) {
                     queue.management_quiet(request);
-                    self.note_dirty(key.0.key);
-                    self.activate(key.0.key);
+                    self.management_moved(key);
+                }
+            }
+            LetterKind::ManagementTold { key, request, told } => {
+                if let Some(queue) = self.queue(key) {
+                    queue.management_told(request, told);
+                    self.management_moved(key);
                 }
             }
         }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `create`: makes a backstore, a target, a target port group, a LUN, an access control list or a mapped LUN.
+//! `create`: makes a backstore, a target, a target port group, a LUN, an access control list, a mapped LUN or an ALUA
+//! group.
 //!
 //! Above: the table.  Below: one file for each sort of thing.
 //! Never here: a rule; the daemon refuses what cannot be.
 
 mod acl;
+mod alua_group;
 mod block;
 mod fileio;
 mod lun;
@@ -18,6 +20,7 @@ use crate::failure::Failure;
 use crate::screen::Level;
 use crate::session::Call;
 use api::v1;
+use serde_json::json;
 
 pub(super) const COMMANDS: &[Command] = &[
     block::COMMAND,
@@ -28,6 +31,7 @@ pub(super) const COMMANDS: &[Command] = &[
     lun::COMMAND,
     acl::COMMAND,
     mapped_lun::COMMAND,
+    alua_group::COMMAND,
 ];
 
 /// The parameter that sets the unit serial number, in targetcli's word for it.
@@ -66,6 +70,7 @@ fn unexpected(outcome: &v1::Outcome) -> Failure {
 fn made(call: &mut Call<'_>, message: &str, name: &str) {
     call.say(Level::Info, message);
     let path = call.path.child(name);
+    call.result(json!({ "path": path.to_string() }));
     call.created(&path);
 }
 

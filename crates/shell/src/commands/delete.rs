@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `delete`: removes a backstore, a target, a target port group, a LUN, an access control list or a mapped LUN.
+//! `delete`: removes a backstore, a target, a target port group, a LUN, an access control list, a mapped LUN or an ALUA
+//! group.
 //!
 //! Above: the table.  Below: the API.
 //! Never here: a rule; the daemon refuses what is in use.
@@ -11,7 +12,8 @@ use crate::screen::Level;
 use crate::session::Call;
 use crate::tree::{Place, Subject, VHOST_IN_CONFIGFS};
 use crate::wwn;
-use api::v1::{BackstoreId, Change, Kind};
+use api::v1::{BackstoreId, Change, DEFAULT_ALUA_GROUP, Kind};
+use serde_json::json;
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -47,6 +49,15 @@ of a ramdisk are lost.",
     },
     Command {
         name: "delete",
+        places: Places::At(&[Place::AluaGroups]),
+        parameters: &[required("name", Values::Child, "its name")],
+        summary: "Remove an ALUA group",
+        details: "It is refused while a LUN is in it.",
+        needs: Needs::Node,
+        run: alua_group,
+    },
+    Command {
+        name: "delete",
         places: Places::At(&[Place::Luns]),
         parameters: &[required("lun", Values::Child, "its number, or lun and its number")],
         summary: "Take a LUN from the guest",
@@ -74,6 +85,21 @@ of a ramdisk are lost.",
     },
 ];
 
+fn alua_group(call: &mut Call<'_>) -> Result<(), Failure> {
+    let Subject::AluaGroups(id) = &call.node.subject else { return Ok(()) };
+    let id = id.clone();
+    let name = call.arguments.required("name")?.to_owned();
+    if call.node.child(&name).is_none() {
+        return Err(unknown(call, "Invalid ALUA group name".to_owned()));
+    }
+    if name == DEFAULT_ALUA_GROUP {
+        return Err(Failure::new(format!("Can not delete {name}")).hint("it is always there"));
+    }
+    // As quiet as targetcli.
+    call.apply(Change::DeleteAluaGroup { id, group: name })?;
+    Ok(())
+}
+
 fn backstore(call: &mut Call<'_>) -> Result<(), Failure> {
     let kind = match call.node.subject.place() {
         Place::Block => Kind::Block,
@@ -86,6 +112,7 @@ fn backstore(call: &mut Call<'_>) -> Result<(), Failure> {
         return Err(unknown(call, format!("No storage object named {name}.")));
     }
     call.apply(Change::DeleteBackstore { id: BackstoreId { kind, name: name.clone() } })?;
+    gone(call, &name);
     call.say(Level::Info, &format!("Deleted storage object {name}."));
     if saves {
         super::saveconfig::save(call)?;
@@ -99,7 +126,8 @@ fn target(call: &mut Call<'_>) -> Result<(), Failure> {
     if call.node.child(&name).is_none() {
         return Err(unknown(call, format!("No such Target in configfs: {VHOST_IN_CONFIGFS}/{name}")));
     }
-    call.apply(Change::DeleteTarget { wwn: name })?;
+    call.apply(Change::DeleteTarget { wwn: name.clone() })?;
+    gone(call, &name);
     call.say(Level::Info, &format!("Deleted Target {wwn}."));
     Ok(())
 }
@@ -113,6 +141,7 @@ fn tpg(call: &mut Call<'_>) -> Result<(), Failure> {
         return Err(unknown(call, format!("No such TPG in configfs: {VHOST_IN_CONFIGFS}/{wwn}/tpgt_{tag}")));
     }
     call.apply(Change::DeleteTpg { wwn: wwn.clone(), tag })?;
+    gone(call, &format!("tpg{tag}"));
     call.say(Level::Info, &format!("Deleted TPGT {tag}."));
     Ok(())
 }
@@ -123,6 +152,7 @@ fn lun(call: &mut Call<'_>) -> Result<(), Failure> {
     let lun = number_after("lun", typed).filter(|lun| call.node.child(&format!("lun{lun}")).is_some());
     let Some(lun) = lun else { return Err(unknown(call, "Invalid LUN".to_owned())) };
     call.apply(Change::UnmapLun { wwn: wwn.clone(), tag: *tag, lun })?;
+    gone(call, &format!("lun{lun}"));
     call.say(Level::Info, &format!("Deleted LUN {lun}."));
     Ok(())
 }
@@ -135,7 +165,8 @@ fn acl(call: &mut Call<'_>) -> Result<(), Failure> {
         let at = format!("{VHOST_IN_CONFIGFS}/{wwn}/tpgt_{tag}/acls/{initiator}");
         return Err(unknown(call, format!("No such NodeACL in configfs: {at}")));
     }
-    call.apply(Change::DeleteAcl { wwn: wwn.clone(), tag: *tag, initiator })?;
+    call.apply(Change::DeleteAcl { wwn: wwn.clone(), tag: *tag, initiator: initiator.clone() })?;
+    gone(call, &initiator);
     call.say(Level::Info, &format!("Deleted Node ACL {typed}."));
     Ok(())
 }
@@ -148,8 +179,14 @@ fn mapped_lun(call: &mut Call<'_>) -> Result<(), Failure> {
     let Some(lun) = lun else { return Err(unknown(call, format!("No such mapped LUN: {typed}"))) };
     let (wwn, initiator) = (wwn.clone(), initiator.clone());
     call.apply(Change::UnmapAclLun { wwn, tag: *tag, initiator, lun })?;
+    gone(call, &format!("mapped_lun{lun}"));
     call.say(Level::Info, &format!("Deleted Mapped LUN {lun}."));
     Ok(())
+}
+
+/// Tells a program which node there was.
+fn gone(call: &mut Call<'_>, name: &str) {
+    call.result(json!({ "path": call.path.child(name).to_string() }));
 }
 
 /// A failure to find what was named, with what there is.

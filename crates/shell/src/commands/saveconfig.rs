@@ -12,6 +12,7 @@ use crate::screen::Level;
 use crate::session::Call;
 use crate::tree::{Place, Subject, backstore_name, kind_name};
 use api::v1;
+use serde_json::json;
 use std::path::Path;
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -43,6 +44,7 @@ fn whole(call: &mut Call<'_>) -> Result<(), Failure> {
             let path = call.host_path(file);
             let text = call.api().saveconfig()?;
             savefile::write(Path::new(&path), &text)?;
+            call.result(json!({ "file": path, "backups": null }));
             path
         }
     };
@@ -54,6 +56,8 @@ fn whole(call: &mut Call<'_>) -> Result<(), Failure> {
 pub(super) fn save(call: &mut Call<'_>) -> Result<String, Failure> {
     let backups = call.kept.global("max_backup_files").parse().ok();
     let saved = call.api().save(&v1::SaveOptions { backups })?;
+    let kept = saved.backups.as_ref().map(|backups| backups.kept);
+    call.result(json!({ "file": saved.path, "backups": kept }));
     if let Some(backups) = saved.backups {
         let line = format!("Last {} configs saved in {}.", backups.kept, backups.directory);
         call.say(Level::Info, &line);
@@ -70,6 +74,7 @@ fn one(call: &mut Call<'_>) -> Result<(), Failure> {
             let path = call.host_path(file);
             let now = call.api().saveconfig()?;
             savefile::merge(Path::new(&path), &now, &backstore_name(&id))?;
+            call.result(json!({ "file": path, "backups": null }));
             path
         }
     };

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::session::Call;
 use crate::tree::{Place, backstore_name};
 use api::v1;
+use serde_json::{Value, json};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "sessions",
@@ -68,6 +69,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         return Err(Failure::new(format!("no session found with sid {wanted}"))
             .hint("`sessions` shows which there are"));
     }
+    call.result(json!({ "sessions": shown.iter().map(|session| value(session)).collect::<Vec<_>>() }));
     if shown.is_empty() {
         call.print_line("(no open sessions)");
         return Ok(());
@@ -77,6 +79,16 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         call.print(&text);
     }
     Ok(())
+}
+
+/// What a program is told of a session, whether details were wanted or not.
+fn value(session: &Session<'_>) -> Value {
+    let Session { id, target, tpg } = session;
+    let lun = |(number, backstore, write_protect): (u16, &v1::BackstoreId, bool)| json!({ "lun": number, "storage_object": backstore_name(backstore), "write_protect": write_protect });
+    let luns: Vec<Value> = seen(tpg).into_iter().map(lun).collect();
+    json!({
+        "id": id, "target": target.wwn, "tag": tpg.tag, "nexus": tpg.nexus, "socket": target.socket, "luns": luns,
+    })
 }
 
 fn lines(session: &Session<'_>, is_detailed: bool) -> String {

@@ -72,6 +72,11 @@ impl Cursor<'_> {
                 backstore.attributes.keys().map(String::as_str).collect()
             }
             (Some("attribute"), Subject::Tpg { .. }) => vec![commands::FABRIC_PROT_TYPE],
+            (Some("alua"), Subject::AluaGroup { group, .. }) => {
+                let fixed = |name: &&str| *name != "alua_support_lba_dependent";
+                group.attributes.keys().map(String::as_str).filter(fixed).collect()
+            }
+            (Some("alua"), Subject::Lun { .. }) => vec!["alua_tg_pt_gp_name", "alua_tg_pt_offline"],
             (Some("option"), Subject::Target { options, .. }) => options.keys().map(String::as_str).collect(),
             _ => Vec::new(),
         };
@@ -102,6 +107,14 @@ impl Cursor<'_> {
                 let row = table.and_then(|table| table.options.into_iter().find(|row| row.name == name));
                 (options.get(name), row.map(|row| row.values))
             }
+            Subject::AluaGroup { group: of, .. } if group == "alua" => {
+                let table = self.api.attributes().ok();
+                let row = table.and_then(|table| table.alua.into_iter().find(|row| row.name == name));
+                (of.attributes.get(name), row.map(|row| row.values))
+            }
+            Subject::Lun { wwn, tag, lun, .. } if name == "alua_tg_pt_gp_name" => {
+                return self.alua_groups(wwn, *tag, *lun);
+            }
             Subject::Tpg { .. } if group == "attribute" => return vec!["0".to_owned()],
             _ => (None, None),
         };
@@ -109,6 +122,14 @@ impl Cursor<'_> {
             Some(values) => values,
             None => now.cloned().into_iter().collect(),
         }
+    }
+
+    /// The ALUA groups of the backstore that a LUN shows.
+    fn alua_groups(&self, wwn: &str, tag: u16, lun: u16) -> Vec<String> {
+        let luns = self.tree.tpg(wwn, tag).into_iter().flat_map(|tpg| &tpg.luns);
+        let shown = luns.into_iter().find(|one| one.lun == lun).map(|one| &one.backstore);
+        let backstore = self.tree.config.backstores.iter().find(|one| Some(&one.id) == shown);
+        backstore.into_iter().flat_map(|one| &one.alua_groups).map(|group| group.name.clone()).collect()
     }
 
     /// The nexus of the group, where it has no list yet.

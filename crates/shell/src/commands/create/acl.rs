@@ -12,6 +12,7 @@ use crate::session::Call;
 use crate::tree::{Place, Subject};
 use crate::wwn;
 use api::v1::{Change, Outcome};
+use serde_json::json;
 
 pub(super) const COMMAND: Command = Command {
     name: "create",
@@ -63,6 +64,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         call.say(Level::Info, &format!("Created mapped LUN {lun}."));
     }
     let path = call.path.child(&initiator);
+    call.result(json!({ "path": path.to_string(), "luns": luns }));
     call.created(&path);
     Ok(())
 }

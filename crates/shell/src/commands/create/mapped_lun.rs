@@ -86,7 +86,7 @@ fn find(call: &Call<'_>, wwn: &str, tag: u16, typed: &str) -> Result<Found, Fail
     }
     let not_valid = |failure: Failure| Failure {
         message: "LUN, storage object, or path not valid".to_owned(),
-        hint: failure.hint,
+        ..failure
     };
     let (backstore, new) = storage_object(call, typed).map_err(not_valid)?;
     if let Some(lun) = luns.iter().find(|lun| lun.backstore == backstore) {

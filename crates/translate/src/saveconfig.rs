@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! LIO's saveconfig.json: the configuration in targetcli's words, for people and for LIO's own tools.
 //!
-//! Above: `server`.  Below: `model`, [`Live`], the file system.
+//! Above: `server`, `kernel-target`.  Below: `model`, [`Live`], the file system.
 //! Never here: the configuration that counts; that is the database's.
 //!
 //! The keys are those of targetcli 2.1.53 on Linux 6.1, in its order (sorted, indented by two), with two
@@ -9,6 +9,7 @@
 //! that were set, and `x_lunar` for what they have no word for.  What was restored from their files and is not
 //! served is written back as it was.
 
+mod alua; // target port groups and what LUNs have of them
 mod document; // a file, read
 mod entry; // an object whose members have their types
 mod notes; // what is otherwise than the file says
@@ -20,8 +21,8 @@ mod strict_json; // text -> values
 pub use document::{Document, DocumentError};
 pub use restore::{Restore, RestoreError, clear};
 
-use crate::directories::sync_directory;
-use crate::machine::{Live, LiveBackstore};
+use crate::host::sync_directory;
+use crate::live::{Live, LiveBackstore};
 use crate::view;
 use api::v1;
 use flate2::Compression;
@@ -48,6 +49,12 @@ const BACKUPS: &str = "backup";
 /// How many earlier versions are kept where nobody says.
 pub const BACKUPS_MAX: usize = 10;
 
+/// How many are to be kept.
+#[must_use]
+pub fn backups_wanted(options: &v1::SaveOptions) -> usize {
+    options.backups.and_then(|most| usize::try_from(most).ok()).unwrap_or(BACKUPS_MAX)
+}
+
 /// How many are kept at most, whatever is asked for.
 const BACKUPS_LIMIT: usize = 1000;
 
@@ -69,7 +76,7 @@ pub fn text(model: &Model, live: &Live) -> String {
     let own = model.backstores().iter().filter_map(|(id, backstore)| {
         Some((id.to_string(), own::object(backstore, live.backstores.get(id))?))
     });
-    whole[own::KEY] = own::file(own.collect());
+    whole[own::KEY] = own::file(own.collect(), model.lu_groups());
     // Sorted keys and two spaces, as json.dumps of targetcli.
     whole.sort_all_objects();
     format!("{whole:#}\n")
@@ -103,7 +110,7 @@ fn storage_object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value 
         }
     }
     put("attributes", attributes(backstore, live));
-    put("alua_tpgs", json!([default_alua_group()]));
+    put("alua_tpgs", backstore.alua.iter().map(alua::group).collect());
     Value::Object(object)
 }
 
@@ -174,30 +181,6 @@ fn attributes(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value {
     pairs.map(|row| (row.name.to_owned(), json!(view::attribute(backstore, live, row)))).collect()
 }
 
-/// The one group that every storage object of LIO has.  Tools skip it when they restore.
-fn default_alua_group() -> Value {
-    json!({
-        "alua_access_state": 0,
-        "alua_access_status": 0,
-        "alua_access_type": 0,
-        "alua_support_active_nonoptimized": 1,
-        "alua_support_active_optimized": 1,
-        "alua_support_offline": 1,
-        "alua_support_standby": 1,
-        "alua_support_transitioning": 1,
-        "alua_support_unavailable": 1,
-        "alua_write_metadata": 0,
-        "implicit_trans_secs": 0,
-        "name": DEFAULT_ALUA_GROUP,
-        "nonop_delay_msecs": 100,
-        "preferred": 0,
-        "tg_pt_gp_id": 0,
-        "trans_delay_msecs": 0,
-    })
-}
-
-const DEFAULT_ALUA_GROUP: &str = "default_tg_pt_gp";
-
 fn target(wwn: &str, target: &Target, kept: &Kept) -> Value {
     let Target { tpgs, options } = target;
     let groups = tpgs.iter().map(|(tag, group)| tpg(wwn, tag.get(), group, kept));
@@ -248,16 +231,17 @@ fn node_acl(initiator: &Wwn, acl: &Acl) -> Value {
 }
 
 fn lun(number: u16, mapping: &LunMapping) -> Value {
-    let LunMapping { backstore, alias, write_protect } = mapping;
+    let LunMapping { backstore, alias, write_protect, alua } = mapping;
     let mut lun = json!({
         "alias": alias.as_str(),
-        "alua_tg_pt_gp_name": DEFAULT_ALUA_GROUP,
+        "alua_tg_pt_gp_name": alua.group.as_str(),
         "index": number,
         "storage_object": format!("/backstores/{backstore}"),
     });
     if *write_protect {
         lun["write_protect"] = json!(true);
     }
+    alua::put_lun(alua, &mut lun);
     lun
 }
 
@@ -269,7 +253,7 @@ pub struct SaveConfig {
 
 /// Why the file could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {}: {}", path.display(), crate::start_error::plain(source))]
+#[error("cannot write {}: {}", path.display(), crate::host::plain(source))]
 pub struct WriteError {
     path: PathBuf,
     source: io::Error,
@@ -291,7 +275,7 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// The host failed.
-    #[error("cannot read {}: {}", path.display(), crate::start_error::plain(source))]
+    #[error("cannot read {}: {}", path.display(), crate::host::plain(source))]
     Host {
         /// The file.
         path: PathBuf,
