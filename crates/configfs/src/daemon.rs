@@ -66,23 +66,45 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::LunOutOfRange { .. }
         | Refusal::RelativePortZero
         | Refusal::SizeTooLarge { .. }
+        | Refusal::SizeTooSmall { .. }
         | Refusal::TpgNotEmpty { .. }
         | Refusal::AttributeValue { .. }
         | Refusal::AttributeOfDevice { .. }
         | Refusal::AttributeFrozen { .. }
         | Refusal::OptionValue { .. }
-        | Refusal::NameTooLongForProduct { .. } => Errno::INVAL,
+        | Refusal::NameTooLongForProduct { .. }
+        | Refusal::AluaNameInvalid { .. }
+        | Refusal::AluaIdInUse { .. }
+        | Refusal::AluaValue { .. }
+        | Refusal::AluaNotImplicit { .. }
+        | Refusal::AluaStateUnsupported { .. }
+        | Refusal::AluaNotAltered { .. }
+        | Refusal::LunAluaValue { .. }
+        | Refusal::AluaGroupsDiffer { .. }
+        | Refusal::LuGroupIdInUse { .. } => Errno::INVAL,
         Refusal::NoSuchBackstore { .. }
         | Refusal::NoSuchTarget { .. }
         | Refusal::NoSuchTpg { .. }
         | Refusal::NoSuchLun { .. }
+        | Refusal::NoSuchAcl { .. }
+        | Refusal::NoSuchMappedLun { .. }
         | Refusal::NoSuchAttribute { .. }
         | Refusal::NoSuchOption { .. } => Errno::NOENT,
+        Refusal::NoSuchAluaGroup { .. }
+        | Refusal::NoSuchAluaAttribute { .. }
+        | Refusal::NoSuchLunAlua { .. }
+        | Refusal::NoSuchLuGroup { .. } => Errno::NODEV,
+        Refusal::AluaGroupExists { .. } | Refusal::LuGroupExists { .. } => Errno::EXIST,
+        Refusal::AluaGroupInUse { .. } | Refusal::LuGroupInUse { .. } => Errno::BUSY,
+        Refusal::AluaGroupStays { .. } => Errno::PERM,
+        Refusal::TooManyAluaGroups { .. } | Refusal::TooManyLuGroups => Errno::NOSPC,
         Refusal::BackstoreExists { .. }
         | Refusal::TargetExists { .. }
         | Refusal::TpgExists { .. }
         | Refusal::LunExists { .. }
-        | Refusal::AlreadyMapped { .. } => Errno::EXIST,
+        | Refusal::AlreadyMapped { .. }
+        | Refusal::AclExists { .. }
+        | Refusal::MappedLunExists { .. } => Errno::EXIST,
         Refusal::PathInUse { .. } | Refusal::BackstoreInUse { .. } | Refusal::RelativePortInUse { .. } => {
             Errno::BUSY
         }
@@ -90,6 +112,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoFreeRelativePort
         | Refusal::NoFreeTag { .. }
         | Refusal::ForeignTooLong { .. }
+        | Refusal::TooManyAcls { .. }
         | Refusal::NoFreeLun => Errno::NOSPC,
         Refusal::ForeignMoved => Errno::AGAIN,
         Refusal::AttributeReadOnly { .. } => Errno::ACCESS,

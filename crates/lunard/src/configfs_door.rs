@@ -49,14 +49,14 @@ impl Daemon for Door {
     }
 
     fn live(&self) -> Live {
-        let machine::Live { backstores, targets, reservations } = self.0.live();
+        let machine::Live { backstores, targets } = self.0.live();
         Live {
             backstores: backstores.into_iter().map(|(id, live)| (id, backstore(live))).collect(),
             targets: targets
                 .into_iter()
                 .map(|(wwn, live)| (wwn, LiveTarget { connected: live.connected }))
                 .collect(),
-            reservations: reservations.into_iter().map(|(id, live)| (id, reserved(&live))).collect(),
+            reservations: self.0.reservations().into_iter().map(|(id, live)| (id, reserved(&live))).collect(),
         }
     }
 
@@ -115,10 +115,10 @@ fn denied(failure: Failure) -> Denied {
     Denied::Fault { message, errno }
 }
 
-type Answer = Result<v1::Applied, Failure>;
+pub(crate) type Answer = Result<v1::Applied, Failure>;
 
 /// Waits for the answer, and takes the changes back if it does not come in time.
-fn wait(answer: Receiver<Answer>, until: Instant) -> Option<Answer> {
+pub(crate) fn wait(answer: Receiver<Answer>, until: Instant) -> Option<Answer> {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

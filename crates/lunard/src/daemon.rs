@@ -11,6 +11,7 @@
 
 use crate::configfs_door;
 use crate::directories::{self, RuntimeDir, StateDir};
+use crate::growth;
 use crate::machine::{Machine, Occasion};
 use crate::options::Options;
 use crate::saveconfig::SaveConfig;
@@ -94,7 +95,10 @@ pub fn run<M: Machine>(
     let started =
         state_driver::start(model, store, Arc::clone(&machine), Box::new(HostChance), own_path.clone());
     let (handle, running) = started.map_err(|source| StartError::Host { source })?;
+    machine.owned_by(&handle);
     let owner = handle.probe();
+    let watched = growth::watch(Arc::clone(&machine), handle.clone());
+    watched.map_err(|source| StartError::Host { source })?;
     let tree = options.configfs.as_deref().map(|dir| configfs_door::open(&handle, dir)).transpose()?;
     let service = Service::new(handle, SaveConfig::new(state_dir.path()));
     let tokio = tokio::runtime::Builder::new_current_thread()

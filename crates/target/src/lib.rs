@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod admission; // whether a command may go on                               SAM
+mod alua; // asymmetric access                                             SPC
 mod attentions; // what a nexus has to be told first                          SAM
 mod execute; // a command: decided                                            SPC, SBC
 mod gate; // one word between a nexus and a unit
@@ -31,6 +32,7 @@ pub mod io {
     pub use backstore::{BackstoreError, Channel, Completed, Hold, Io, IoKind, Submitted, Submitter, Token};
 }
 
+pub use alua::{AccessGroup, Alua, Membership, Steer};
 pub use attentions::Attentions;
 pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
 pub use gate::{Barred, Gate, Word};

@@ -10,6 +10,7 @@
 //! A change is kept, then shown to every gate, then told to those concerned.  The caller answers when every reactor
 //! has begun to look at the new words, which a quiescence finds out.
 
+use crate::alua::Alua;
 use crate::attentions::Attentions;
 use crate::nexus::{Nexus, NexusName};
 use crate::reservations::{Ordered, Refusal, Reservations, Told};
@@ -87,6 +88,7 @@ pub struct UnitState {
 
 struct Shown {
     record: Arc<UnitRecord>,
+    alua: Arc<Alua>,
     seats: Vec<Seat>,
 }
 
@@ -101,7 +103,7 @@ impl UnitState {
     pub fn new(serial: impl Into<String>, record: UnitRecord, persist: Arc<dyn Persist>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let shown = Mutex::new(Shown { record: Arc::new(record), seats: Vec::new() });
+        let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
         Arc::new(Self { id, serial: serial.into(), persist, changing: Mutex::new(()), shown })
     }
 
@@ -123,6 +125,16 @@ impl UnitState {
     /// What the unit remembers now.
     pub fn record(&self) -> Arc<UnitRecord> {
         Arc::clone(&self.shown().record)
+    }
+
+    /// What the unit has of asymmetric access now.
+    pub fn alua(&self) -> Arc<Alua> {
+        Arc::clone(&self.shown().alua)
+    }
+
+    /// Tells what the unit has of asymmetric access from now on.  The gates are the caller's to set.
+    pub fn set_alua(&self, alua: Alua) {
+        self.shown().alua = Arc::new(alua);
     }
 
     /// Takes note of a nexus that reaches the unit, as long as its attentions live.

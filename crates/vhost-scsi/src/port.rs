@@ -5,7 +5,9 @@
 //! Below: `exec`'s snapshots.
 //! Never here: sockets.
 
+use crate::announcer::Announcer;
 use crate::config_space::DeviceOffer;
+use crate::events::{self, Event, Happened};
 use crate::holds::Holds;
 use crate::log_budget::LogBudget;
 use exec::snapshot::Published;
@@ -28,6 +30,8 @@ pub struct TargetPort {
     claim: Mutex<Claim>,
     device: Mutex<DeviceOffer>,
     released: Condvar,
+    /// How its guest hears of what changes.
+    pub(crate) announcer: Announcer,
     /// Where each ring stood when it was stopped last.
     stopped_at: Mutex<BTreeMap<u16, u16>>,
     /// What is locked while its rings run.
@@ -65,6 +69,7 @@ impl TargetPort {
             claim: Mutex::new(Claim::default()),
             device: Mutex::new(DeviceOffer::default()),
             released: Condvar::new(),
+            announcer: Announcer::default(),
             stopped_at: Mutex::default(),
             holds: Holds::default(),
             log: LogBudget::new(Instant::now()),
@@ -94,6 +99,15 @@ impl TargetPort {
     /// What a front end that connects now is offered.
     pub(crate) fn device(&self) -> DeviceOffer {
         self.device.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells the guest that a unit has not the size any more that it had when the guest last saw it, be it through
+    /// another process.
+    pub fn tell_of_capacity(&self, target: u8, lun: scsi::Lun) {
+        let news = [Event { target, lun, happened: Happened::CapacityChanged }];
+        let map = self.map.load();
+        events::establish(&news, &map, &map);
+        self.announcer.announce(news.to_vec());
     }
 
     /// Front ends connected now.

@@ -4,15 +4,15 @@
 //! Above: `worker`, which owns it while it runs.
 //! Below: `request`, `response`, `target`, `virtqueue`; `control` for the queue that manages tasks.
 //! Never here: waiting, and any lock.
-//!
-//! The event queue is kept and not looked at: its buffers stay in the ring until there is an event.
 
 mod common; // what all queues of a worker use
 mod drained; // the end of all service
 mod logged; // what is written, for a migration
-mod steps; // commands of several steps
+mod steps;
+mod telling; // events // commands of several steps
 
 use crate::control::Management;
+use crate::events::Pending;
 use crate::logging::Logging;
 use crate::losses::Losses;
 use crate::port::TargetPort;
@@ -67,6 +67,8 @@ impl QueueKind {
 pub(crate) struct Stopped {
     /// The index of the next chain that it would have taken.
     pub(crate) next_avail: u16,
+    /// Events that there were no buffers for.
+    pub(crate) untold: Pending,
 }
 
 /// How far the end of a queue has come.
@@ -154,6 +156,8 @@ pub(crate) struct Queue {
     pub(crate) management: Management,
     /// While a migration is under way.
     pub(crate) logging: Option<Logging>,
+    /// Of the event queue: what the guest is still to be told.
+    pub(crate) untold: Pending,
     map: Cached<LunMap>,
     /// Taken from the ring and not yet looked at.
     taken: VecDeque<u16>,
@@ -205,6 +209,8 @@ impl Queue {
             held_back,
         } = parts;
         let map = Cached::new(port.map());
+        // A process that died with a buffer in its hands was about to tell something.
+        let missed = kind == QueueKind::Event && ring.resubmissions() > 0;
         losses.note_stores(map.get());
         let mut queue = Self {
             map,
@@ -216,6 +222,7 @@ impl Queue {
             tasks: Slab::new(),
             errands: Vec::new(),
             management: Management::default(),
+            untold: Pending::after(missed),
             kind,
             ring,
             client,
@@ -261,7 +268,10 @@ impl Queue {
 
     /// Whether chains are taken from the ring now.
     fn takes(&self) -> bool {
-        let may = self.kind != QueueKind::Event && !self.management.is_full();
+        let may = match self.kind {
+            QueueKind::Event => !self.untold.is_empty(),
+            QueueKind::Control | QueueKind::Request => !self.management.is_full(),
+        };
         may && !self.held_back
             && match self.life {
                 Life::Runs => self.enabled || self.must_resubmit(),
@@ -329,6 +339,9 @@ impl Queue {
 
     /// Looks at the ring once; returns whether there was anything to do.
     pub(crate) fn pass(&mut self, index: u32, common: &mut Common, submitter: &mut Submitter) -> bool {
+        if self.kind == QueueKind::Event {
+            return self.takes() && self.tell(common, submitter);
+        }
         if self.taken.is_empty() && self.takes() {
             let mut heads = [0; BATCH_MAX];
             let again = self.ring.resubmissions() > 0;

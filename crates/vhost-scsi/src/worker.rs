@@ -12,6 +12,7 @@ mod marking; // dirty logs
 
 use crate::drain::Drain;
 use crate::errands::Errand;
+use crate::events::Pending;
 use crate::logging::Logging;
 use crate::queue::{Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
 use crate::quiesce::Quiesce;
@@ -88,6 +89,11 @@ pub(crate) enum LetterKind {
         key: QueueKey,
         logging: Option<Box<Logging>>,
         done: mpsc::Sender<()>,
+    },
+    /// News for the guest of an event queue.
+    Announce {
+        key: QueueKey,
+        pending: Pending,
     },
     Quiesce(Quiesce),
     Drain(Drain),
@@ -381,7 +387,8 @@ impl Worker {
             self.retire(submitter, descriptor);
         }
         if let Life::Ends(stopped) = queue.life {
-            self.ended.push((stopped, Stopped { next_avail: queue.ring.next_avail() }));
+            let (next_avail, untold) = (queue.ring.next_avail(), std::mem::take(&mut queue.untold));
+            self.ended.push((stopped, Stopped { next_avail, untold }));
         }
     }
 
@@ -458,6 +465,12 @@ impl Work for Worker {
             LetterKind::SetLogging { key, logging, done } => {
                 self.set_logging(submitter, key, logging.map(|logging| *logging));
                 let _ = done.send(());
+            }
+            LetterKind::Announce { key, pending } => {
+                if let Some(queue) = self.queue(key) {
+                    queue.announce(pending);
+                    self.activate(key.0.key);
+                }
             }
             LetterKind::Quiesce(quiesce) => self.quiesce(quiesce),
             LetterKind::Drain(drain) => self.drain(drain),
