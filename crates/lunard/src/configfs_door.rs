@@ -106,8 +106,8 @@ fn denied(failure: Failure) -> Denied {
     let errno = match failure {
         Failure::Refused(refusal) => return Denied::Refused(refusal),
         Failure::Fault(fault) => fault.errno,
-        // The tree asks for no restore.
-        Failure::Restore(_) => Errno::INVAL,
+        // The tree restores no file, and applies none.
+        Failure::Restore(_) | Failure::Moved => Errno::INVAL,
         Failure::Save(_) => Errno::IO,
         Failure::Busy => Errno::AGAIN,
         Failure::Stopping => Errno::SHUTDOWN,

@@ -228,7 +228,7 @@ impl Machine for RunningMachine {
                 Step::CreateTarget(wwn) => {
                     ready.sockets.insert(wwn.clone(), self.bind(wwn)?);
                 }
-                Step::RemoveTarget(wwn) if self.state().is_connected(wwn) => {
+                Step::RemoveTarget(wwn) if occasion != Occasion::Forced && self.state().is_connected(wwn) => {
                     return Err(Fault {
                         message: format!("target {wwn} is in use by a guest"),
                         hint: Some("shut the guest down or unplug the device first".into()),
