@@ -152,7 +152,13 @@ pub struct NexusLoss {
 }
 
 impl NexusLoss {
-    /// Takes away what the nexus took with RESERVE.  Blocks as long as the disk with the records of units does.
+    /// Whether there is anything to take away, which may block.
+    pub fn may_block(&self) -> bool {
+        self.mappings.iter().any(|mapping| mapping.unit.state.reset_may_block())
+    }
+
+    /// Takes away what the nexus took with RESERVE.  Blocks, if there is any such thing, as long as the disk with the
+    /// records of units does.
     ///
     /// # Errors
     /// [`NotPersisted`]; then what could not be taken away stays.
@@ -166,7 +172,12 @@ impl NexusLoss {
     /// As [`NexusLoss::release`]; then the nexus is not told.
     pub fn happen(&self) -> Result<(), NotPersisted> {
         self.release()?;
-        self.mappings.iter().for_each(|mapping| mapping.attentions.establish(Sense::NEXUS_LOSS));
+        self.tell();
         Ok(())
+    }
+
+    /// Tells the nexus of a loss that had nothing to take away.
+    pub fn tell(&self) {
+        self.mappings.iter().for_each(|mapping| mapping.attentions.establish(Sense::NEXUS_LOSS));
     }
 }
