@@ -50,6 +50,10 @@ const NEEDS: &[Need] = &[
     Need { program: "xz", package: "xz-utils", first_for: For::Demo },
     Need { program: "zstd", package: "zstd", first_for: For::Demo },
     Need { program: "fio", package: "fio", first_for: For::Test },
+    Need { program: "fish", package: "fish", first_for: For::Test },
+    Need { program: "groff", package: "groff", first_for: For::Test },
+    Need { program: "mandoc", package: "mandoc", first_for: For::Test },
+    Need { program: "zsh", package: "zsh", first_for: For::Test },
     Need { program: "grub-mkimage", package: "grub-common", first_for: For::Test },
     Need { program: "/usr/lib/grub/i386-pc/boot.img", package: "grub-pc-bin", first_for: For::Test },
     Need {

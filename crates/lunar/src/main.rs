@@ -4,6 +4,7 @@
 //! Above: the administrator.  Below: `shell`, `api`, `kernel-target`.
 //! Never here: what a command means.  This program owns the terminal, and it alone prints.
 
+mod completion; // the Tab key of other shells
 mod door; //        the way to `lunard`, opened when it is needed
 mod guest; //       which target for which guest
 mod home; //        what is kept for the user: preferences and history
@@ -11,6 +12,7 @@ mod import_lio; //  `lunar import-lio`
 mod interactive; // lines from a terminal
 mod kernel; //      the way to the kernel's own target
 mod libvirt;
+mod man; //         manual pages
 mod options; //     the command line
 mod qemu; //        `lunar qemu`
 mod session; //     one command, or lines //     `lunar libvirt`
@@ -71,6 +73,18 @@ fn run(options: &Options) -> io::Result<bool> {
             let text = runtime_dir(options).and_then(|at| libvirt::xml(wanted, &Door::new(at)));
             print_tool(options, "libvirt", text, |text| json!({ "xml": text }))
         }
+        Some(Tool::Completions { shell }) => {
+            let text = Ok(shell.script().to_owned());
+            print_tool(options, "completions", text, |text| json!({ "script": text }))
+        }
+        Some(Tool::Man { page }) => {
+            print_tool(options, "man", Ok(man::page(*page)), |text| json!({ "page": text }))
+        }
+        Some(Tool::Complete { shell, line, cursor }) => {
+            let offers = completion::offers(*shell, line, cursor.as_deref(), options);
+            io::stdout().lock().write_all(offers.as_bytes())?;
+            Ok(true)
+        }
         Some(Tool::ImportLio(wanted)) => {
             let text = runtime_dir(options).and_then(|at| {
                 import_lio::run(wanted, &kernel::at(options), &kernel::kept_in()?, &Door::new(at))
@@ -107,7 +121,7 @@ fn with_shell(
     body: impl FnOnce(&mut shell::Shell) -> io::Result<Printed>,
 ) -> io::Result<bool> {
     let api: Box<dyn shell::Api> = match &options.root {
-        Some(_) => Box::new(kernel::Kernel(kernel::at(options))),
+        Some(_) => Box::new(kernel::Kernel::new(kernel::at(options))),
         None => match runtime_dir(options) {
             Ok(directory) => Box::new(Door::new(directory)),
             Err(failure) => return fail(options, &failure),
@@ -121,6 +135,9 @@ fn with_shell(
     );
     if options.json {
         shell.speak_json();
+    }
+    if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        shell.ask_with(Box::new(session::ask));
     }
     Ok(!body(&mut shell)?.failed)
 }

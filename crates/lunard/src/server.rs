@@ -6,6 +6,7 @@
 //!
 //! Everything is bounded: the connections, the bytes of a request, the changes of a transaction.
 
+mod apply; // a file that says what is to be
 mod restore; // a whole saveconfig.json at once
 
 use crate::directories;
@@ -14,6 +15,7 @@ use crate::metrics;
 use crate::saveconfig::SaveConfig;
 use crate::start_error::StartError;
 use crate::state_driver::{Failure, Handle};
+use crate::wish::{Chance, HostChance};
 use api::v1::{self, codes};
 use axum::Router;
 use axum::body::Bytes;
@@ -49,6 +51,8 @@ const API_SOCKET_MODE: u32 = 0o660;
 pub struct Service {
     handle: Handle,
     saveconfig: Arc<Mutex<SaveConfig>>,
+    /// Tells the configurations of this daemon from those of the one before it.
+    life: Arc<str>,
     stop: Arc<watch::Sender<bool>>,
 }
 
@@ -59,6 +63,7 @@ impl Service {
         Self {
             handle,
             saveconfig: Arc::new(Mutex::new(saveconfig)),
+            life: HostChance.uuid().into(),
             stop: Arc::new(watch::Sender::new(false)),
         }
     }
@@ -137,6 +142,7 @@ where
         saveconfig_now,
         restore::restoreconfig,
         restore::clearconfig,
+        apply::apply,
         attributes,
         options
     )
@@ -154,6 +160,7 @@ pub fn routes(service: Service) -> Router {
             "/v1/restoreconfig",
             post(restore::restoreconfig).layer(DefaultBodyLimit::max(v1::SAVECONFIG_BYTES_MAX)),
         )
+        .route("/v1/apply", post(apply::apply).layer(DefaultBodyLimit::max(v1::SAVECONFIG_BYTES_MAX)))
         .route("/v1/clearconfig", post(restore::clearconfig))
         .route("/v1/attributes", get(attributes))
         .route("/v1/options", get(options))
@@ -314,6 +321,10 @@ impl From<Failure> for Answer {
                     StatusCode::BAD_REQUEST
                 };
                 Self::new(status, refusal.code(), message, Some(refusal.hint()))
+            }
+            Failure::Moved => {
+                let hint = "nothing was changed; look at the difference once more".to_owned();
+                Self::new(StatusCode::CONFLICT, codes::MOVED, message, Some(hint))
             }
             Failure::Restore(error) => error.into(),
             Failure::Fault(Fault { hint, kind, message, errno: _ }) => match kind {

@@ -4,11 +4,13 @@
 //! Above: `session`, `help`, `complete`.  Below: the files of the commands.
 //! Never here: what a command does.  A command is one file here and one in `tests/`, and a test compares.
 
+mod apply;
 mod bookmarks;
 mod cd;
 mod clearconfig;
 mod create;
 mod delete;
+mod diff;
 mod disable;
 mod enable;
 mod exit;
@@ -18,6 +20,7 @@ mod info;
 mod ls;
 mod pwd;
 mod refresh;
+mod resize;
 mod restoreconfig;
 mod saveconfig;
 mod set;
@@ -31,11 +34,13 @@ pub(crate) use get::{Entry, groups};
 
 /// The rows, by name.
 const TABLE: &[&[Command]] = &[
+    apply::COMMANDS,
     bookmarks::COMMANDS,
     cd::COMMANDS,
     clearconfig::COMMANDS,
     create::COMMANDS,
     delete::COMMANDS,
+    diff::COMMANDS,
     disable::COMMANDS,
     enable::COMMANDS,
     exit::COMMANDS,
@@ -45,6 +50,7 @@ const TABLE: &[&[Command]] = &[
     ls::COMMANDS,
     pwd::COMMANDS,
     refresh::COMMANDS,
+    resize::COMMANDS,
     restoreconfig::COMMANDS,
     saveconfig::COMMANDS,
     set::COMMANDS,

@@ -5,7 +5,7 @@
 //! Never here: whether something may happen; `Model::make` says so.
 
 use crate::live::Occasion;
-use crate::saveconfig::{self, Restore, RestoreError};
+use crate::saveconfig::{self, Apply, Restore, RestoreError};
 use api::v1;
 use model::{
     AbsolutePath, AclPlace, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName,
@@ -45,9 +45,20 @@ pub enum Wishes {
     Whole(Vec<Change>),
     /// The things of a saveconfig.json.
     Restore(Box<Restore>),
+    /// That everything be as a file says, if it is still as it was when the difference was looked at.
+    Apply {
+        /// The file.
+        apply: Box<Apply>,
+        /// How the configuration was.
+        generation: Generation,
+    },
     /// That nothing be left.
     Clear,
 }
+
+/// Which configuration it is, among those of one owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generation(pub u64);
 
 impl Wishes {
     /// The transaction that does it.
@@ -59,8 +70,18 @@ impl Wishes {
             Self::Changes(wishes) => Draft::new(model, wishes, chance)?,
             Self::Whole(changes) => Draft::of(model, changes)?,
             Self::Restore(restore) => restore.draft(model, chance)?,
+            Self::Apply { apply, generation: _ } => apply.draft(model, chance)?,
             Self::Clear => saveconfig::clear(model)?,
         })
+    }
+
+    /// The one configuration that this is meant for, if it is.
+    #[must_use]
+    pub fn meant_for(&self) -> Option<Generation> {
+        match self {
+            Self::Apply { generation, .. } => Some(*generation),
+            Self::Changes(_) | Self::Whole(_) | Self::Restore(_) | Self::Clear => None,
+        }
     }
 
     /// Why the machine is to prepare it.
@@ -68,7 +89,8 @@ impl Wishes {
     pub fn occasion(&self) -> Occasion {
         match self {
             Self::Changes(_) | Self::Whole(_) | Self::Clear => Occasion::Change,
-            Self::Restore(_) => Occasion::Import,
+            Self::Apply { apply, .. } if apply.is_forced() => Occasion::Forced,
+            Self::Restore(_) | Self::Apply { .. } => Occasion::Import,
         }
     }
 }
@@ -212,6 +234,28 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             let place = Place { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(*tag)?, lun: Lun::parse(*lun)? };
             (Change::UnmapLun(place), Made::Nothing)
         }
+        v1::Change::CreateAcl { .. }
+        | v1::Change::DeleteAcl { .. }
+        | v1::Change::MapAclLun { .. }
+        | v1::Change::UnmapAclLun { .. }
+        | v1::Change::ProtectAclLun { .. } => complete_acl(model, wish, chance)?,
+        v1::Change::CreateAluaGroup { .. }
+        | v1::Change::DeleteAluaGroup { .. }
+        | v1::Change::SetAluaAttribute { .. }
+        | v1::Change::SetLunAlua { .. }
+        | v1::Change::CreateLuGroup { .. }
+        | v1::Change::DeleteLuGroup { .. }
+        | v1::Change::SetLuGroup { .. } => complete_alua(model, wish)?,
+    })
+}
+
+/// The wishes about access control lists.
+fn complete_acl(
+    model: &Model,
+    wish: &v1::Change,
+    chance: &mut dyn Chance,
+) -> Result<(Change, Made), Refusal> {
+    Ok(match wish {
         v1::Change::CreateAcl { wwn, tag, initiator } => {
             (Change::CreateAcl(acl_place(wwn, *tag, initiator)?), Made::Nothing)
         }
@@ -234,13 +278,7 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             let (lun, write_protect) = (Lun::parse(*lun)?, *write_protect);
             (Change::ProtectAclLun { acl, lun, write_protect }, Made::Nothing)
         }
-        v1::Change::CreateAluaGroup { .. }
-        | v1::Change::DeleteAluaGroup { .. }
-        | v1::Change::SetAluaAttribute { .. }
-        | v1::Change::SetLunAlua { .. }
-        | v1::Change::CreateLuGroup { .. }
-        | v1::Change::DeleteLuGroup { .. }
-        | v1::Change::SetLuGroup { .. } => complete_alua(model, wish)?,
+        other => unreachable!("`complete` makes {other:?} itself"),
     })
 }
 

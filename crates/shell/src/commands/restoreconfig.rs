@@ -6,14 +6,13 @@
 
 use crate::command::{Command, Needs, Places, Values, optional};
 use crate::daemon::ApiError;
+use crate::difference::read;
 use crate::failure::Failure;
 use crate::screen::Level;
 use crate::session::Call;
 use crate::tree::Place;
 use api::v1::{self, codes};
 use serde_json::json;
-use std::fs::File;
-use std::io::{self, Read};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "restoreconfig",
@@ -34,9 +33,6 @@ fabrics, which are not served, and kept for the next saveconfig.",
     run,
 }];
 
-/// What a packed file starts with.
-const GZIP: &[u8] = &[0x1f, 0x8b];
-
 fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     let argument = |name: &str| call.arguments.get(name).map(str::to_owned);
     let options = v1::RestoreOptions {
@@ -45,7 +41,8 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         storage_object: argument("storage_object"),
     };
     let path = call.arguments.get("savefile").map(|file| call.host_path(file));
-    let document = path.as_deref().map(read).transpose()?;
+    let document =
+        path.as_deref().map(|path| read(path, || format!("Restore file {path} not found"))).transpose()?;
     let restored = call.api().restore(document, &options).map_err(|error| {
         let file = path.as_deref().unwrap_or("the daemon's saveconfig.json");
         match error {
@@ -66,25 +63,4 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     }));
     call.say(Level::Info, &format!("Configuration restored from {path}"));
     Ok(())
-}
-
-fn read(path: &str) -> Result<Vec<u8>, Failure> {
-    let fault = |error: &io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::new(format!("Restore file {path} not found")),
-        _ => Failure::new(format!("Could not read {path}: {error}")),
-    };
-    let file = File::open(path).map_err(|error| fault(&error))?;
-    let most = u64::try_from(v1::SAVECONFIG_BYTES_MAX).unwrap_or(u64::MAX);
-    let mut text = Vec::new();
-    file.take(most.saturating_add(1)).read_to_end(&mut text).map_err(|error| fault(&error))?;
-    if text.len() > v1::SAVECONFIG_BYTES_MAX {
-        return Err(Failure::new(format!("{path} is longer than {most} bytes")));
-    }
-    if text.is_empty() {
-        return Err(Failure::new(format!("{path} is empty")));
-    }
-    if text.starts_with(GZIP) {
-        return Err(Failure::new(format!("{path} is packed")).hint("unpack it with gunzip first"));
-    }
-    Ok(text)
 }
