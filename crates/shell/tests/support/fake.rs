@@ -269,13 +269,6 @@ impl State {
             Change::MapLun { wwn, tag, lun, backstore, write_protect } => {
                 self.map_lun(&wwn, tag, lun, backstore, write_protect)
             }
-            change @ (Change::CreateAluaGroup { .. }
-            | Change::DeleteAluaGroup { .. }
-            | Change::SetAluaAttribute { .. }
-            | Change::SetLunAlua { .. }) => self.apply_alua(change),
-            Change::CreateLuGroup { .. } | Change::DeleteLuGroup { .. } | Change::SetLuGroup { .. } => {
-                Ok(Outcome::Done)
-            }
             Change::UnmapLun { wwn, tag, lun } => {
                 let tpg = self.tpg(&wwn, tag);
                 tpg.luns.retain(|unit| unit.lun != lun);
@@ -286,6 +279,7 @@ impl State {
                 Ok(Outcome::Done)
             }
             change => self.apply_to_list(change),
+            other => self.apply_alua(other),
         }
     }
 
@@ -387,6 +381,9 @@ impl State {
                         group.members.push(member.clone());
                     }
                 }
+                Ok(Outcome::Done)
+            }
+            Change::CreateLuGroup { .. } | Change::DeleteLuGroup { .. } | Change::SetLuGroup { .. } => {
                 Ok(Outcome::Done)
             }
             other => panic!("{other:?} is no change of ALUA"),
