@@ -8,7 +8,7 @@
 //! To add a command: write its parser in a chapter of `cdb`, and one row in [`OPCODES`], in its place by
 //! operation code and service action (the order is checked when this compiles).
 
-use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, primary, reservation};
+use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, log, primary, reservation};
 use crate::{Sense, field};
 use Repeat::{Harmless, Never};
 
@@ -242,12 +242,15 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("READ (6)", &[0x08, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::read_6).reads(),
     Opcode::new("WRITE (6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::write_6),
     Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, primary::inquiry).passes_legacy().passes_attention(),
+    Opcode::new("MODE SELECT (6)", &[0x15, 0x11, 0, 0, 0xff, 0x04], Harmless, primary::mode_select_6),
     Opcode::new("RESERVE (6)", &[0x16, 0x11, 0, 0, 0, 0x04], Harmless, reservation::reserve_6)
         .always().feature(Feature::Reservations),
     Opcode::new("RELEASE (6)", &[0x17, 0x11, 0, 0, 0, 0x04], Harmless, reservation::release_6)
         .passes_legacy().feature(Feature::Reservations),
     Opcode::new("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_6).reads(),
     Opcode::new("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf3, 0x04], Harmless, primary::start_stop_unit).always(),
+    Opcode::new("RECEIVE DIAGNOSTIC RESULTS", &[0x1c, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, log::receive_diagnostic_results).reads(),
+    Opcode::new("SEND DIAGNOSTIC", &[0x1d, 0xe4, 0, 0xff, 0xff, 0x04], Harmless, log::send_diagnostic),
     Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10).always(),
     Opcode::new("READ (10)", &[0x28, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::read_10).media().reads(),
     Opcode::new("WRITE (10)", &[0x2a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::write_10).media(),
@@ -255,6 +258,9 @@ pub const OPCODES: &[Opcode] = &[
         .media_without_fua().reads(),
     Opcode::new("SYNCHRONIZE CACHE (10)", &[0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless,
         block::synchronize_cache_10).reads(),
+    Opcode::new("LOG SELECT", &[0x4c, 0x03, 0x3f, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, log::log_select),
+    Opcode::new("LOG SENSE", &[0x4d, 0x01, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless, log::log_sense).always(),
+    Opcode::new("MODE SELECT (10)", &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_select_10),
     Opcode::new("RESERVE (10)", &[0x56, 0x11, 0, 0, 0, 0, 0, 0, 0, 0x04], Harmless, reservation::reserve_6)
         .always().feature(Feature::Reservations),
     Opcode::new("RELEASE (10)", &[0x57, 0x11, 0, 0, 0, 0, 0, 0, 0, 0x04], Harmless, reservation::release_6)
@@ -401,7 +407,7 @@ mod tests {
             assert!(commands.insert((opcode.code(), opcode.service_action)), "{}", opcode.name);
             assert!(names.insert(opcode.name), "{}", opcode.name);
         }
-        assert_eq!(commands.len(), 40);
+        assert_eq!(commands.len(), 46);
     }
 
     #[test]
@@ -450,8 +456,8 @@ mod tests {
     #[test]
     fn a_command_passes_the_reservations_that_the_standards_say() {
         // Written out: whoever adds a row says here which column of SPC's and SBC's tables it has.
-        let always = [0x00, 0x03, 0x12, 0x16, 0x17, 0x1b, 0x25, 0x56, 0x57, 0x5e, 0x5f, 0x9e, 0xa0];
-        let reads = [0x08, 0x1a, 0x28, 0x2f, 0x35, 0x5a, 0x88, 0x8f, 0x91, 0xa3, 0xa8, 0xaf];
+        let always = [0x4d, 0x00, 0x03, 0x12, 0x16, 0x17, 0x1b, 0x25, 0x56, 0x57, 0x5e, 0x5f, 0x9e, 0xa0];
+        let reads = [0x1c, 0x08, 0x1a, 0x28, 0x2f, 0x35, 0x5a, 0x88, 0x8f, 0x91, 0xa3, 0xa8, 0xaf];
         let legacy = [0x03, 0x12, 0x17, 0x57, 0xa0];
         for opcode in OPCODES {
             let code = opcode.code();
@@ -476,7 +482,10 @@ mod tests {
     #[test]
     fn a_command_is_executed_again_only_if_it_leaves_the_same_behind() {
         // Written out, so that whoever adds a row must say here too what it does when it is done twice.
-        let reads = [0x00, 0x03, 0x08, 0x12, 0x1a, 0x25, 0x28, 0x5a, 0x5e, 0x88, 0x9e, 0xa0, 0xa3, 0xa8];
+        let reads = [
+            0x1c, 0x1d, 0x4d, 0x00, 0x03, 0x08, 0x12, 0x1a, 0x25, 0x28, 0x5a, 0x5e, 0x88, 0x9e, 0xa0, 0xa3,
+            0xa8,
+        ];
         // Whoever has it gets it again, and whoever has it not releases nothing.
         let reserves = [0x16, 0x17, 0x56, 0x57];
         // RESERVE and RELEASE too, and REGISTER AND IGNORE EXISTING KEY. The others depend on the key that is there.
@@ -485,7 +494,9 @@ mod tests {
         // The same data in the same place, before any later write to it is answered.
         let writes = [0x0a, 0x2a, 0x8a, 0xaa];
         let flushes_and_says_so = [0x1b, 0x35, 0x91];
-        let harmless = [&reads[..], &reserves, &verifies, &writes, &flushes_and_says_so].concat();
+        // The same values, whatever they were before.
+        let sets = [0x15, 0x4c, 0x55];
+        let harmless = [&reads[..], &reserves, &verifies, &writes, &flushes_and_says_so, &sets].concat();
         for opcode in OPCODES {
             let command = (opcode.code(), opcode.service_action);
             let is_harmless = harmless.contains(&opcode.code()) || persistently.contains(&command);
