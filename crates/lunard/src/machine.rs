@@ -15,6 +15,7 @@ use model::{BackstoreId, Step};
 use rustix::io::Errno;
 use std::sync::Arc;
 use std::time::Instant;
+use vhost_scsi::Waiting;
 
 /// What serves guests.
 pub trait Machine: Send + Sync + 'static {
@@ -50,6 +51,14 @@ pub trait Machine: Send + Sync + 'static {
 
     /// The open media that may grow, each with the size that guests see.
     fn gauges(&self) -> Vec<Gauge> {
+        Vec::new()
+    }
+
+    /// Looks for commands that have waited for long, and tells of them.  Called now and then.
+    fn look_for_waiting(&self) {}
+
+    /// What the last such look has found.
+    fn waiting(&self) -> Vec<Waiting> {
         Vec::new()
     }
 

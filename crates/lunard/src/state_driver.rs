@@ -31,6 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
+use vhost_scsi::Waiting;
 
 /// The most transactions that prepare at once, each on a thread of its own.
 pub const PREPARING_MAX: usize = 16;
@@ -105,6 +106,7 @@ pub struct Handle {
     /// Whether the owner waits for the disk of the database.
     saving: Arc<AtomicBool>,
     live: Arc<dyn Fn() -> Live + Send + Sync>,
+    waiting: Arc<dyn Fn() -> Vec<Waiting> + Send + Sync>,
     model: Arc<RwLock<Arc<Model>>>,
     counts: Arc<Counts>,
     runtime_dir: Arc<PathBuf>,
@@ -164,6 +166,12 @@ impl Handle {
     #[must_use]
     pub fn live(&self) -> Live {
         (self.live)()
+    }
+
+    /// Commands of guests that have waited for long.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Waiting> {
+        (self.waiting)()
     }
 
     /// The configuration as the API shows it.
@@ -240,7 +248,7 @@ pub fn start<M: Machine>(
     let model = Arc::new(model);
     let submit = to_self.clone();
     let ask = to_self.clone();
-    let live = Arc::clone(&machine);
+    let (live, waits) = (Arc::clone(&machine), Arc::clone(&machine));
     let shared = Handle {
         submit: Arc::new(move |wishes, reply| {
             // Without an owner the reply is dropped, which is an answer.
@@ -254,6 +262,7 @@ pub fn start<M: Machine>(
         }),
         saving: Arc::default(),
         live: Arc::new(move || live.live()),
+        waiting: Arc::new(move || waits.waiting()),
         model: Arc::new(RwLock::new(Arc::clone(&model))),
         counts: Arc::default(),
         runtime_dir: Arc::new(runtime_dir),

@@ -8,8 +8,9 @@
 mod common; // what all queues of a worker use
 mod drained; // the end of all service
 mod logged; // what is written, for a migration
-mod steps;
-mod telling; // events // commands of several steps
+mod old; // what has been under way for long
+mod steps; // commands of several steps
+mod telling; // events
 
 use crate::control::Management;
 use crate::events::Pending;

@@ -8,6 +8,7 @@
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
+mod patience; // commands that wait for long
 mod state; // what runs now
 
 use super::{Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
@@ -20,6 +21,7 @@ use backstore::{Hold, HostLock};
 use fault::{locked_fault, socket_fault};
 use medium::Opened;
 use model::{BackstoreId, Step, Wwn};
+use patience::Patience;
 use rustix::io::Errno;
 use state::State;
 use std::collections::BTreeMap;
@@ -27,7 +29,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
-use vhost_scsi::{Bound, Reactors, Scope};
+use vhost_scsi::{Bound, Reactors, Scope, Waiting};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
 /// comes back; until then its file stays open.
@@ -43,6 +45,7 @@ pub struct RunningMachine {
     socket_group: Option<u32>,
     state: Arc<Mutex<State>>,
     seeking: Arc<AtomicBool>,
+    patience: Mutex<Patience>,
 }
 
 /// What [`RunningMachine`] has prepared.  Dropped, what was created for it goes again.
@@ -85,6 +88,7 @@ impl RunningMachine {
             socket_group: host.socket_group,
             state: Arc::new(Mutex::new(State::remembering(host.units))),
             seeking: Arc::default(),
+            patience: Mutex::default(),
         })
     }
 
@@ -277,6 +281,14 @@ impl Machine for RunningMachine {
 
     fn gauges(&self) -> Vec<Gauge> {
         self.state().gauges()
+    }
+
+    fn look_for_waiting(&self) {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner).look(&self.reactors);
+    }
+
+    fn waiting(&self) -> Vec<Waiting> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner).long().to_vec()
     }
 
     fn probes(&self) -> Vec<Probe> {
