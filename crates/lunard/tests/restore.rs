@@ -102,7 +102,7 @@ fn a_file_of_a_real_kernel_is_restored() {
     assert_eq!(
         notes(LIO_6_1),
         ["attributes of 2 storage objects that cannot be so here keep their defaults: emulate_3pc=1 \
-          emulate_caw=1 emulate_pr=1 max_unmap_block_desc_count=1 max_unmap_lba_count=4194303 \
+          emulate_caw=1 max_unmap_block_desc_count=1 max_unmap_lba_count=4194303 \
           max_unmap_lba_count=8192 max_write_same_len=4096 max_write_same_len=4194303 \
           optimal_sectors=4294967288 queue_depth=256 unmap_granularity=1"]
     );
@@ -131,7 +131,7 @@ fn files_of_both_versions_of_targetcli_are_restored() {
         assert_eq!(
             notes(file),
             ["attributes of 4 storage objects that cannot be so here keep their defaults: emulate_3pc=1 \
-              emulate_caw=1 emulate_pr=1 emulate_rsoc=1 max_write_same_len=65535 submit_type=0"]
+              emulate_caw=1 emulate_rsoc=1 max_write_same_len=65535 submit_type=0"]
         );
     }
 }
@@ -147,7 +147,7 @@ fn what_lunar_writes_of_a_restored_file_is_that_file_where_both_have_words() {
             assert_eq!(again.get(key), file.get(key), "{key} of {}", file["name"]);
         }
         for (name, value) in again["attributes"].as_object().unwrap() {
-            let is_unbuilt = ["emulate_3pc", "emulate_caw", "emulate_pr", "max_write_same_len"];
+            let is_unbuilt = ["emulate_3pc", "emulate_caw", "max_write_same_len"];
             // LIO 6.1 and older have it, this file's tree had not.
             if !is_unbuilt.contains(&name.as_str()) && name != "alua_support" {
                 assert_eq!(Some(value), file["attributes"].get(name), "{name} of {}", file["name"]);

@@ -63,7 +63,6 @@ fn golden_with_our_differences() -> Value {
         for (attribute, value) in [
             ("emulate_3pc", 0),
             ("emulate_caw", 0),
-            ("emulate_pr", 0),
             ("max_unmap_block_desc_count", 0),
             ("max_unmap_lba_count", 0),
             ("max_write_same_len", 0),

@@ -8,15 +8,17 @@
 
 pub(crate) mod block;
 pub(crate) mod primary;
+pub(crate) mod reservation;
 
 use crate::BlockCount;
 use crate::alua::{ReportTargetPortGroups, SetTargetPortGroups};
 use crate::field::Fields;
 use block::{Read, SynchronizeCache, Verify, Write};
 use primary::{
-    Inquiry, ModeSense, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes, RequestSense,
-    StartStopUnit,
+    Inquiry, ModeSense, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
+    ReportSupportedTaskManagementFunctions, RequestSense, StartStopUnit,
 };
+use reservation::{PersistentReserveIn, PersistentReserveOut};
 
 /// The CDB field of a virtio-scsi request; a shorter CDB is followed by bytes without meaning.
 pub const CDB_BYTES_MAX: usize = 32;
@@ -57,6 +59,16 @@ pub enum Command {
     ReportTargetPortGroups(ReportTargetPortGroups),
     /// SET TARGET PORT GROUPS.  SPC-4.
     SetTargetPortGroups(SetTargetPortGroups),
+    /// REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS.  SPC-4.
+    ReportSupportedTaskManagementFunctions(ReportSupportedTaskManagementFunctions),
+    /// PERSISTENT RESERVE IN.  SPC-4.
+    PersistentReserveIn(PersistentReserveIn),
+    /// PERSISTENT RESERVE OUT.  SPC-4.
+    PersistentReserveOut(PersistentReserveOut),
+    /// RESERVE (6) and (10).  SPC-2.
+    Reserve,
+    /// RELEASE (6) and (10).  SPC-2.
+    Release,
 }
 
 /// What the data buffers of a command are for.
@@ -92,7 +104,14 @@ impl Command {
     pub fn data_phase(&self) -> DataPhase {
         let answer = |bytes_max: u32| DataPhase::In { bytes_max: u64::from(bytes_max) };
         match self {
-            Self::TestUnitReady | Self::StartStopUnit(_) | Self::SynchronizeCache(_) => DataPhase::None,
+            Self::TestUnitReady
+            | Self::StartStopUnit(_)
+            | Self::SynchronizeCache(_)
+            | Self::Reserve
+            | Self::Release => DataPhase::None,
+            Self::ReportSupportedTaskManagementFunctions(command) => answer(command.allocation_bytes),
+            Self::PersistentReserveIn(command) => answer(u32::from(command.allocation_bytes)),
+            Self::PersistentReserveOut(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
             Self::RequestSense(command) => answer(u32::from(command.allocation_bytes)),
             Self::Inquiry(command) => answer(u32::from(command.allocation_bytes)),
             Self::ModeSense(command) => answer(u32::from(command.allocation_bytes)),

@@ -9,7 +9,7 @@
 //! operation code and service action (the order is checked when this compiles).
 
 use crate::alua::Reach;
-use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, primary};
+use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, primary, reservation};
 use crate::{Sense, field};
 use Repeat::{Harmless, Never};
 
@@ -80,6 +80,8 @@ pub enum Feature {
     ReportSupportedOperationCodes,
     /// The type of access of the target port group has explicit changes.
     SetTargetPortGroups,
+    /// `emulate_pr`.
+    Reservations,
 }
 
 /// What of the table a unit has, as its attributes say.
@@ -92,6 +94,8 @@ pub struct Capabilities {
     pub report_supported_operation_codes: bool,
     /// The unit's target port group may be changed by an initiator.
     pub set_target_port_groups: bool,
+    /// `emulate_pr`.
+    pub reservations: bool,
 }
 
 impl Capabilities {
@@ -102,6 +106,7 @@ impl Capabilities {
             None => true,
             Some(Feature::ReportSupportedOperationCodes) => self.report_supported_operation_codes,
             Some(Feature::SetTargetPortGroups) => self.set_target_port_groups,
+            Some(Feature::Reservations) => self.reservations,
         }
     }
 
@@ -252,6 +257,10 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("WRITE (6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::write_6),
     Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, primary::inquiry).passes_legacy().passes_attention()
         .reach(Reach::Always),
+    Opcode::new("RESERVE (6)", &[0x16, 0x11, 0, 0, 0, 0x04], Harmless, reservation::reserve_6)
+        .always().feature(Feature::Reservations),
+    Opcode::new("RELEASE (6)", &[0x17, 0x11, 0, 0, 0, 0x04], Harmless, reservation::release_6)
+        .passes_legacy().feature(Feature::Reservations),
     Opcode::new("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_6).reads().reach(Reach::Standby),
     Opcode::new("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf3, 0x04], Harmless, primary::start_stop_unit).always(),
     Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10).always().reach(Reach::Standby),
@@ -261,7 +270,35 @@ pub const OPCODES: &[Opcode] = &[
         .media_without_fua().reads(),
     Opcode::new("SYNCHRONIZE CACHE (10)", &[0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless,
         block::synchronize_cache_10).reads(),
+    Opcode::new("RESERVE (10)", &[0x56, 0x11, 0, 0, 0, 0, 0, 0, 0, 0x04], Harmless, reservation::reserve_6)
+        .always().feature(Feature::Reservations),
+    Opcode::new("RELEASE (10)", &[0x57, 0x11, 0, 0, 0, 0, 0, 0, 0, 0x04], Harmless, reservation::release_6)
+        .passes_legacy().feature(Feature::Reservations),
     Opcode::new("MODE SENSE (10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_10).reads().reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE IN, READ KEYS", &[0x5e, 0x00, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
+        reservation::read_keys).service_action(0x00).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE IN, READ RESERVATION", &[0x5e, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
+        reservation::read_reservation).service_action(0x01).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE IN, REPORT CAPABILITIES", &[0x5e, 0x02, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
+        reservation::report_capabilities).service_action(0x02).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE IN, READ FULL STATUS", &[0x5e, 0x03, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
+        reservation::read_full_status).service_action(0x03).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, REGISTER", &[0x5f, 0x00, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::register).service_action(0x00).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, RESERVE", &[0x5f, 0x01, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless,
+        reservation::reserve).service_action(0x01).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, RELEASE", &[0x5f, 0x02, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless,
+        reservation::release).service_action(0x02).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, CLEAR", &[0x5f, 0x03, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::clear).service_action(0x03).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, PREEMPT", &[0x5f, 0x04, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::preempt).service_action(0x04).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, PREEMPT AND ABORT", &[0x5f, 0x05, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::preempt_and_abort).service_action(0x05).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", &[0x5f, 0x06, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless,
+        reservation::register_and_ignore).service_action(0x06).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, REGISTER AND MOVE", &[0x5f, 0x07, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::register_and_move).service_action(0x07).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("READ (16)", &[0x88, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::read_16).media().reads(),
     Opcode::new("WRITE (16)", &[0x8a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
@@ -278,6 +315,8 @@ pub const OPCODES: &[Opcode] = &[
         primary::report_target_port_groups).service_action(0x0a).always().reach(Reach::Always),
     Opcode::new("REPORT SUPPORTED OPERATION CODES", &[0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         primary::report_supported_operation_codes).service_action(0x0c).feature(Feature::ReportSupportedOperationCodes).reads(),
+    Opcode::new("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", &[0xa3, 0x0d, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
+        primary::report_supported_task_management_functions).service_action(0x0d).reads(),
     // What another initiator, or the administrator, has set since must stay.
     Opcode::new("SET TARGET PORT GROUPS", &[0xa4, 0x0a, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Never,
         primary::set_target_port_groups).service_action(0x0a).feature(Feature::SetTargetPortGroups)
@@ -384,7 +423,7 @@ mod tests {
             assert!(commands.insert((opcode.code(), opcode.service_action)), "{}", opcode.name);
             assert!(names.insert(opcode.name), "{}", opcode.name);
         }
-        assert_eq!(commands.len(), 25);
+        assert_eq!(commands.len(), 42);
     }
 
     #[test]
@@ -433,9 +472,9 @@ mod tests {
     #[test]
     fn a_command_passes_the_reservations_that_the_standards_say() {
         // Written out: whoever adds a row says here which column of SPC's and SBC's tables it has.
-        let always = [0x00, 0x03, 0x12, 0x1b, 0x25, 0x9e, 0xa0];
+        let always = [0x00, 0x03, 0x12, 0x16, 0x17, 0x1b, 0x25, 0x56, 0x57, 0x5e, 0x5f, 0x9e, 0xa0];
         let reads = [0x08, 0x1a, 0x28, 0x2f, 0x35, 0x5a, 0x88, 0x8f, 0x91, 0xa3, 0xa8, 0xaf];
-        let legacy = [0x03, 0x12, 0xa0];
+        let legacy = [0x03, 0x12, 0x17, 0x57, 0xa0];
         for opcode in OPCODES {
             let code = opcode.code();
             let expected = match (always.contains(&code), reads.contains(&code)) {
@@ -461,23 +500,27 @@ mod tests {
     #[test]
     fn a_command_is_executed_again_only_if_it_leaves_the_same_behind() {
         // Written out, so that whoever adds a row must say here too what it does when it is done twice.
-        let reads = [0x00, 0x03, 0x08, 0x12, 0x1a, 0x25, 0x28, 0x5a, 0x88, 0x9e, 0xa0, 0xa3, 0xa8];
+        let reads = [0x00, 0x03, 0x08, 0x12, 0x1a, 0x25, 0x28, 0x5a, 0x5e, 0x88, 0x9e, 0xa0, 0xa3, 0xa8];
+        // Whoever has it gets it again, and whoever has it not releases nothing.
+        let reserves = [0x16, 0x17, 0x56, 0x57];
+        // RESERVE and RELEASE too, and REGISTER AND IGNORE EXISTING KEY. The others depend on the key that is there.
+        let persistently = [(0x5f, Some(1)), (0x5f, Some(2)), (0x5f, Some(6))];
         let verifies = [0x2f, 0x8f, 0xaf];
         // The same data in the same place, before any later write to it is answered.
         let writes = [0x0a, 0x2a, 0x8a, 0xaa];
         let flushes_and_says_so = [0x1b, 0x35, 0x91];
-        let harmless = [&reads[..], &verifies, &writes, &flushes_and_says_so].concat();
-        // What somebody else set after it was done, and before it is repeated, would be undone.
-        let sets_what_others_set = [0xa4];
+        let harmless = [&reads[..], &reserves, &verifies, &writes, &flushes_and_says_so].concat();
         for opcode in OPCODES {
-            let expected = if harmless.contains(&opcode.code()) { Repeat::Harmless } else { Repeat::Never };
+            let command = (opcode.code(), opcode.service_action);
+            let is_harmless = harmless.contains(&opcode.code()) || persistently.contains(&command);
+            let expected = if is_harmless { Repeat::Harmless } else { Repeat::Never };
             assert_eq!(opcode.repeat, expected, "{}", opcode.name);
             let mut cdb = [0; CDB_BYTES_MAX];
             cdb[..opcode.cdb_bytes()].copy_from_slice(opcode.usage);
             assert_eq!(repeat_of(&cdb), expected, "{}", opcode.name);
         }
-        let codes: HashSet<u8> = OPCODES.iter().map(Opcode::code).collect();
-        assert_eq!(codes.len(), harmless.len() + sets_what_others_set.len());
+        // REGISTER, CLEAR, both kinds of PREEMPT, REGISTER AND MOVE, and SET TARGET PORT GROUPS.
+        assert_eq!(OPCODES.iter().filter(|opcode| opcode.repeat == Repeat::Never).count(), 6);
     }
 
     #[test]
@@ -504,9 +547,12 @@ mod tests {
         all(&always, 0xf);
         let set = [(0xa4, Some(0x0a))];
         all(&[&always[..], &set].concat(), 0x3);
-        // MODE SENSE and READ CAPACITY; not TEST UNIT READY.
+        // MODE SENSE, READ CAPACITY and what reserves persistently; not TEST UNIT READY.
         let standby = [(0x1a, None), (0x25, None), (0x5a, None), (0x9e, Some(0x10))];
-        all(&[&always[..], &set, &standby].concat(), 0x2);
+        let reserving =
+            (0..4).map(|action| (0x5e, Some(action))).chain((0..8).map(|action| (0x5f, Some(action))));
+        let reserving: Vec<_> = reserving.collect();
+        all(&[&always[..], &set, &standby, &reserving].concat(), 0x2);
         all(&[], 0xe);
     }
 
@@ -528,6 +574,7 @@ mod tests {
         let without = Capabilities {
             dpofua: false,
             report_supported_operation_codes: true,
+            reservations: true,
             set_target_port_groups: true,
         };
         let with = Capabilities { dpofua: true, ..without };
@@ -546,6 +593,7 @@ mod tests {
         let without = Capabilities {
             dpofua: false,
             report_supported_operation_codes: true,
+            reservations: true,
             set_target_port_groups: true,
         };
         assert_eq!(decoded_for(without, &[0x08, 0x1f, 0, 0, 1, 0]), Ok(()));
@@ -557,6 +605,7 @@ mod tests {
         let unit = Capabilities {
             dpofua: true,
             report_supported_operation_codes: true,
+            reservations: true,
             set_target_port_groups: true,
         };
         for opcode in [0x28, 0x2a, 0x2f, 0x88, 0x8a, 0x8f, 0xa8, 0xaa, 0xaf] {
@@ -573,6 +622,7 @@ mod tests {
         let with = Capabilities {
             dpofua: true,
             report_supported_operation_codes: true,
+            reservations: true,
             set_target_port_groups: true,
         };
         let without = Capabilities { report_supported_operation_codes: false, ..with };

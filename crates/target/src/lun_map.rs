@@ -5,6 +5,7 @@
 //! Below: `logical_unit`.
 //! Never here: a change.  A map is built whole and published whole.
 
+use crate::alua::Membership;
 use crate::attentions::Attentions;
 use crate::logical_unit::LogicalUnit;
 use crate::nexus::Nexus;
@@ -27,6 +28,7 @@ pub struct Group {
 }
 
 /// A unit as it is seen through one target port group.
+#[derive(Clone)]
 pub struct Mapping {
     /// The unit.
     pub unit: Arc<LogicalUnit>,
@@ -34,12 +36,20 @@ pub struct Mapping {
     pub write_protect: bool,
     /// What the group's nexus has to be told about the unit, and the gate in front of it.
     pub attentions: Arc<Attentions>,
+    /// The target port group that the unit is in through this port, where there is asymmetric access.
+    pub membership: Option<Membership>,
 }
 
 impl Mapping {
     /// A way to `unit` of which nothing is to be told.
     pub fn new(unit: Arc<LogicalUnit>, write_protect: bool) -> Self {
-        Self { unit, write_protect, attentions: Arc::default() }
+        Self { unit, write_protect, attentions: Arc::default(), membership: None }
+    }
+
+    /// The same way through a target port group.
+    #[must_use]
+    pub fn in_group(self, membership: Membership) -> Self {
+        Self { membership: Some(membership), ..self }
     }
 
     /// The same way with what an earlier map had to tell.

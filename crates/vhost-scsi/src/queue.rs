@@ -41,8 +41,6 @@ pub(crate) use steps::{QueueErrand, Wanted};
 
 /// Chains taken from one ring in one pass.
 pub(crate) const BATCH_MAX: usize = 32;
-/// The store of a command to a unit that has none.
-const NO_STORE: u64 = u64::MAX;
 /// Bytes that one ring may have moved at once, within a pass, before the next ring has its turn.
 const BYTES_A_PASS: u64 = 2 * 1024 * 1024;
 
@@ -466,7 +464,7 @@ impl Queue {
                     IoKind::Flush => (IoBuf::new(), buffers.data_in),
                 };
                 common.give_back(other);
-                let name = self.name(address, request.tag, plan.store.id, None);
+                let name = self.name(map, address, request.tag, (plan.store.id, None));
                 let number = common.next_task();
                 let answer = plan.answer;
                 let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
@@ -488,20 +486,34 @@ impl Queue {
                 self.begin(index, task, &plan, buffer, common, submitter)
             }
             Decision::Script(plan) => {
-                let name = self.name(address, request.tag, plan.store.unwrap_or(NO_STORE), plan.second_store);
+                let name = self.name(map, address, request.tag, plan.stores());
                 self.begin_steps(index, (head, name), plan.script, (buffers, response), common, submitter);
                 0
             }
         }
     }
 
-    fn name(&self, address: Address, tag: u64, store: u64, second_store: Option<u64>) -> TaskName {
+    fn name(&self, map: &LunMap, address: Address, tag: u64, stores: (u64, Option<u64>)) -> TaskName {
+        // Nothing but a unit leads to I/O.
         let (target, lun) = match address {
-            Address::Unit { target, lun } => (target, lun.get()),
-            // Neither of these leads to I/O.
-            Address::ReportLunsWellKnown { .. } | Address::Invalid => (0, 0),
+            Address::Unit { target, lun } => (target, lun),
+            Address::ReportLunsWellKnown { .. } | Address::Invalid => (0, scsi::Lun::default()),
         };
-        TaskName { client: self.client, port: self.port.id, target, lun, tag, store, second_store }
+        let group = map.group(target);
+        let unit = group.and_then(|group| group.unit(lun)).map_or(0, |mapping| mapping.unit.state.id());
+        let nexus = group.map_or(0, |group| group.nexus().name().relative_port);
+        let ((store, second_store), lun) = (stores, lun.get());
+        TaskName {
+            client: self.client,
+            port: self.port.id,
+            target,
+            lun,
+            tag,
+            store,
+            second_store,
+            unit,
+            nexus,
+        }
     }
 
     /// Begins the I/O of a task.  Returns the bytes that were moved before this returned.

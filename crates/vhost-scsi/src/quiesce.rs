@@ -23,6 +23,9 @@ pub(crate) struct TaskName {
     pub(crate) store: u64,
     /// Of a command that works on two backstores.
     pub(crate) second_store: Option<u64>,
+    /// The number of the unit's state, and the relative target port of the nexus; 0 where there is no unit.
+    pub(crate) unit: u64,
+    pub(crate) nexus: u16,
 }
 
 impl TaskName {
@@ -36,6 +39,8 @@ impl TaskName {
             && agrees(scope.target, self.target)
             && agrees(scope.lun, self.lun)
             && agrees(scope.tag, self.tag)
+            && agrees(scope.unit, self.unit)
+            && agrees(scope.nexus, self.nexus)
             && scope.store.is_none_or(is_store)
     }
 }
@@ -69,8 +74,17 @@ mod tests {
     use super::TaskName;
     use target::Scope;
 
-    const TASK: TaskName =
-        TaskName { client: 1, port: 2, target: 3, lun: 4, tag: 5, store: 6, second_store: Some(7) };
+    const TASK: TaskName = TaskName {
+        client: 1,
+        port: 2,
+        target: 3,
+        lun: 4,
+        tag: 5,
+        store: 6,
+        second_store: Some(7),
+        unit: 8,
+        nexus: 10,
+    };
 
     #[test]
     fn an_empty_scope_is_everything() {
@@ -90,6 +104,10 @@ mod tests {
             (Scope { store: Some(9), ..none }, false),
             (Scope { store: Some(6), ..none }, true),
             (Scope { store: Some(7), ..none }, true),
+            (Scope { unit: Some(8), ..none }, true),
+            (Scope { unit: Some(9), ..none }, false),
+            (Scope { nexus: Some(10), ..none }, true),
+            (Scope { nexus: Some(9), ..none }, false),
             (Scope::NOTHING, false),
             (Scope { client: Some(1), target: Some(3), lun: Some(4), tag: Some(5), ..none }, true),
         ] {

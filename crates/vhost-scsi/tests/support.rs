@@ -39,6 +39,8 @@ pub(crate) const FLAGS: UnitFlags = UnitFlags {
     tas: true,
     ua_interlock: UaInterlock::Clear,
     report_supported_operation_codes: true,
+    reservations: true,
+    force_registrations_to_outlast_power: false,
 };
 
 impl Unit {

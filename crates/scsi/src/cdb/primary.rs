@@ -112,6 +112,15 @@ pub struct ReportSupportedOperationCodes {
     pub allocation_bytes: u32,
 }
 
+/// Asks which task management functions there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportSupportedTaskManagementFunctions {
+    /// REPD: the extended format, with timeouts.
+    pub extended: bool,
+    /// The most bytes to return.
+    pub allocation_bytes: u32,
+}
+
 /// What REPORT SUPPORTED OPERATION CODES is to report.  SPC-4, REPORTING OPTIONS field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportingOption {
@@ -235,6 +244,17 @@ pub(crate) fn report_luns(cdb: Cdb<'_>) -> Result<Command, Sense> {
         _ => return Err(Sense::INVALID_FIELD_IN_CDB),
     };
     Ok(Command::ReportLuns(ReportLuns { select, allocation_bytes: cdb.be32::<6>() }))
+}
+
+pub(crate) fn report_supported_task_management_functions(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    let (extended, allocation_bytes) = (cdb.bit::<2, 7>(), cdb.be32::<6>());
+    if allocation_bytes < 4 {
+        return Err(Sense::INVALID_FIELD_IN_CDB); // SPC-4, ALLOCATION LENGTH of this command.
+    }
+    Ok(Command::ReportSupportedTaskManagementFunctions(ReportSupportedTaskManagementFunctions {
+        extended,
+        allocation_bytes,
+    }))
 }
 
 pub(crate) fn report_supported_operation_codes(cdb: Cdb<'_>) -> Result<Command, Sense> {

@@ -12,6 +12,7 @@ use scsi::{
     BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, alua, capacity, inquiry, mode,
     report_luns, rsoc, vpd,
 };
+use scsi::{PersistentReserveInAction, persistent, task_functions};
 
 /// An answer: data or sense key, code and qualifier.
 pub(crate) type Answer = Result<Vec<u8>, [u8; 3]>;
@@ -106,6 +107,7 @@ impl Unit {
         Capabilities {
             dpofua: self.write_cache,
             report_supported_operation_codes: true,
+            reservations: true,
             set_target_port_groups: true,
         }
     }
@@ -156,6 +158,15 @@ impl Unit {
                 Ok(alua::report(command, &[group], 0))
             }
             Command::SetTargetPortGroups(_) => Ok(Vec::new()),
+            Command::ReportSupportedTaskManagementFunctions(command) => Ok(task_functions::build(command)),
+            // Nobody is registered, and nothing is reserved.
+            Command::PersistentReserveIn(command) => Ok(match command.action {
+                PersistentReserveInAction::Keys => persistent::keys(0, &[]),
+                PersistentReserveInAction::Reservation => persistent::reservation(0, None),
+                PersistentReserveInAction::Capabilities => persistent::capabilities(false).to_vec(),
+                PersistentReserveInAction::FullStatus => persistent::full_status(0, std::iter::empty()),
+            }),
+            Command::PersistentReserveOut(_) | Command::Reserve | Command::Release => Ok(Vec::new()),
         }
     }
 }
