@@ -36,7 +36,7 @@ pub use attentions::Attentions;
 pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
 pub use gate::{Barred, Gate, Word};
 pub use logical_unit::{LogicalUnit, Store, UnitFlags};
-pub use lun_map::{Group, LunMap, Mapping};
+pub use lun_map::{Group, LunMap, Mapping, NexusLoss};
 pub use nexus::{Nexus, NexusName};
 pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
 pub use scope::Scope;

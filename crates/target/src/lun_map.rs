@@ -9,6 +9,7 @@ use crate::alua::Membership;
 use crate::attentions::Attentions;
 use crate::logical_unit::LogicalUnit;
 use crate::nexus::Nexus;
+use crate::unit_state::NotPersisted;
 use scsi::vpd::Port;
 use scsi::{Lun, Sense};
 use std::collections::BTreeMap;
@@ -103,6 +104,11 @@ impl Group {
         others.for_each(|(_, mapping)| mapping.attentions.establish(condition));
     }
 
+    /// What it takes to lose the nexus.
+    pub fn nexus_loss(&self) -> NexusLoss {
+        NexusLoss { nexus: Arc::clone(&self.nexus), mappings: self.units().cloned().collect() }
+    }
+
     /// Takes a condition back at every LUN of the nexus.
     pub(crate) fn clear(&self, condition: Sense) {
         self.units.iter().for_each(|(_, mapping)| mapping.attentions.clear(condition));
@@ -127,5 +133,31 @@ impl Group {
     /// Every unit, in order of the LUNs.
     pub fn units(&self) -> impl Iterator<Item = &Mapping> {
         self.units.iter().map(|(_, mapping)| mapping)
+    }
+}
+
+/// The loss of a nexus, at every unit that it reaches.
+pub struct NexusLoss {
+    nexus: Arc<Nexus>,
+    mappings: Vec<Mapping>,
+}
+
+impl NexusLoss {
+    /// Takes away what the nexus took with RESERVE.  Blocks as long as the disk with the records of units does.
+    ///
+    /// # Errors
+    /// [`NotPersisted`]; then what could not be taken away stays.
+    pub fn release(&self) -> Result<(), NotPersisted> {
+        self.mappings.iter().try_for_each(|mapping| mapping.unit.state.release(self.nexus.name()))
+    }
+
+    /// I_T NEXUS RESET: takes that away and tells the nexus.  SAM-5.
+    ///
+    /// # Errors
+    /// As [`NexusLoss::release`]; then the nexus is not told.
+    pub fn happen(&self) -> Result<(), NotPersisted> {
+        self.release()?;
+        self.mappings.iter().for_each(|mapping| mapping.attentions.establish(Sense::NEXUS_LOSS));
+        Ok(())
     }
 }

@@ -41,6 +41,12 @@ impl fmt::Display for NotPersisted {
 
 impl std::error::Error for NotPersisted {}
 
+impl From<NotPersisted> for Sense {
+    fn from(_: NotPersisted) -> Self {
+        Self::INTERNAL_TARGET_FAILURE
+    }
+}
+
 /// Keeps nothing: for units that live no longer than the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Volatile;
@@ -181,6 +187,27 @@ impl UnitState {
             self.establish(*condition, To::Only(nexus));
         }
         Ok(told)
+    }
+
+    /// LOGICAL UNIT RESET: takes away what RESERVE took, and tells everyone.  SAM-5.  Blocks as [`UnitState::change`] does.
+    ///
+    /// # Errors
+    /// [`NotPersisted`]; then the reservation stays, and nobody is told.
+    pub fn reset(&self) -> Result<(), NotPersisted> {
+        self.change(|record| record.reservations.legacy = None)?;
+        self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
+        Ok(())
+    }
+
+    /// Takes away what a nexus took with RESERVE: it is reset, or lost.  Blocks as [`UnitState::change`] does.
+    ///
+    /// # Errors
+    /// [`NotPersisted`]; then the reservation stays.
+    pub fn release(&self, nexus: &NexusName) -> Result<(), NotPersisted> {
+        if self.record().reservations.legacy.as_ref() != Some(nexus) {
+            return Ok(());
+        }
+        self.change(|record| record.reservations.release(nexus))
     }
 
     fn show(&self, record: UnitRecord) {

@@ -23,7 +23,7 @@ use crate::signs_of_life::SignsOfLife;
 use exec::snapshot::Cached;
 use memory::{IoBuf, View};
 use reactor::KickTag;
-use scsi::Address;
+use scsi::{Address, Sense};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -576,6 +576,9 @@ impl Queue {
         for (_, task) in &mut self.tasks {
             if task.name.is_in(scope) && !(spares_waiting && task.waits_for_quiet()) {
                 task.ends_as = Some(ending);
+                if ending.tells(&task.name) {
+                    tell_cleared(self.map.get(), &task.name);
+                }
             }
         }
     }
@@ -591,6 +594,14 @@ impl Queue {
     /// Whether a task that began before the `before`th is under way.
     pub(crate) fn has_any_task(&self, before: u64) -> bool {
         self.tasks.iter().any(|(_, task)| task.number < before)
+    }
+}
+
+/// Tells a nexus that others ended its commands.  SAM-5, CLEAR TASK SET.
+fn tell_cleared(map: &LunMap, task: &TaskName) {
+    let lun = scsi::Lun::new(task.lun).unwrap_or_default();
+    if let Some(mapping) = map.group(task.target).and_then(|group| group.unit(lun)) {
+        mapping.attentions.establish(Sense::COMMANDS_CLEARED_BY_ANOTHER_INITIATOR);
     }
 }
 

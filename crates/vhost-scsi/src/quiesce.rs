@@ -7,9 +7,12 @@
 //!
 //! A quiescence is asked of every worker.  Each answers when no task in the scope that it had at that moment
 //! is left, and after the answers of those tasks are visible to their guests.  Tasks that come later are not
-//! waited for, so a guest that keeps sending cannot hold it up.
+//! waited for, so a guest that keeps sending cannot hold it up.  Who only asks whether there are any is answered at
+//! that moment.
 
 use crate::response::ResponseCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use target::Scope;
 
 /// What a task is known by.
@@ -54,6 +57,15 @@ pub(crate) struct Ending {
     pub(crate) own: ResponseCode,
     /// Whether those of others end with the status TASK ABORTED (TAS of the Control mode page); if not, as its own.
     pub(crate) others_task_aborted: bool,
+    /// Whether others whose commands end without a status of their own are told so by a unit attention.
+    pub(crate) others_are_told: bool,
+}
+
+impl Ending {
+    /// Whether who sent `task` learns of its end by a unit attention.
+    pub(crate) fn tells(&self, task: &TaskName) -> bool {
+        self.others_are_told && !self.others_task_aborted && self.by != task.client
+    }
 }
 
 /// A quiescence asked of one worker.
@@ -65,6 +77,8 @@ pub(crate) struct Quiesce {
     pub(crate) close: Option<u64>,
     /// Whether commands are waited for that wait for quiet themselves.
     pub(crate) waits_for_waiting: bool,
+    /// Instead of waiting until nothing is left: where to note that something is there.
+    pub(crate) looks: Option<Arc<AtomicBool>>,
     /// Called once.
     pub(crate) done: Box<dyn FnOnce() + Send>,
 }

@@ -95,7 +95,7 @@ fn without_power(record: UnitRecord) -> UnitRecord {
     if !reservations.outlasts_power {
         reservations = Reservations::default();
     }
-    UnitRecord { reservations, ..record }
+    UnitRecord { reservations }
 }
 
 /// Saves the records of units.
