@@ -20,6 +20,7 @@ mod pwd;
 mod refresh;
 mod restoreconfig;
 mod saveconfig;
+mod sessions;
 mod set;
 mod status;
 mod version;
@@ -27,7 +28,8 @@ mod version;
 use crate::command::Command;
 use crate::tree::Place;
 
-pub(crate) use get::{Entry, groups};
+pub(crate) use get::{Entry, FABRIC_PROT_TYPE, groups};
+pub(crate) use sessions::sessions;
 
 /// The rows, by name.
 const TABLE: &[&[Command]] = &[
@@ -47,6 +49,7 @@ const TABLE: &[&[Command]] = &[
     refresh::COMMANDS,
     restoreconfig::COMMANDS,
     saveconfig::COMMANDS,
+    sessions::COMMANDS,
     set::COMMANDS,
     status::COMMANDS,
     version::COMMANDS,
@@ -73,7 +76,7 @@ mod tests {
     use super::*;
     use crate::command::{Need, Places};
 
-    const PLACES: [Place; 15] = [
+    const PLACES: [Place; 17] = [
         Place::Root,
         Place::Backstores,
         Place::Block,
@@ -86,6 +89,8 @@ mod tests {
         Place::Target,
         Place::Tpg,
         Place::Acls,
+        Place::Acl,
+        Place::MappedLun,
         Place::Luns,
         Place::Lun,
         Place::Foreign,
