@@ -289,3 +289,19 @@ fn with_json_what_cannot_even_begin_is_told_alike() {
     );
     lunar(&["--json", "--runtime-dir", &at, "ls"]).check(1, &format!("{unreached}\n"), "");
 }
+
+#[test]
+fn the_kernels_target_is_asked_without_a_daemon() {
+    let nowhere = tempfile::tempdir().expect("a directory");
+    let root = nowhere.path().display().to_string();
+    let err = format!(
+        "there is no target of the kernel at {root}\nhint: load it: modprobe target_core_mod, with configfs mounted at \
+         /sys/kernel/config\n"
+    );
+    for words in [&["ls"][..], &["/vhost", "create"], &["import-lio"], &["import-lio", "--take"]] {
+        lunar(&[&["--root", &root, "--runtime-dir", "/nonexistent"], words].concat()).check(1, "", &err);
+    }
+    lunar(&["--root", &root, "pwd"]).check(0, "/\n", "");
+    let both = lunar(&["import-lio", "--take", "--dry-run"]);
+    assert!(both.status == 1 && both.err.contains("cannot be used with"), "{}", both.err);
+}
