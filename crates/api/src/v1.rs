@@ -25,6 +25,10 @@
 //! A request that is refused changes nothing and is answered with status 4xx (the caller's fault) or
 //! 5xx (the host's) and a [`Problem`].
 
+mod alua; // asymmetric access
+
+pub use alua::{AluaGroup, AluaMember, DEFAULT_ALUA_GROUP, DEFAULT_LU_GROUP, LuGroup, LunAlua};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -88,6 +92,9 @@ pub struct Config {
     pub backstores: Vec<Backstore>,
     /// Ordered by WWN.
     pub targets: Vec<Target>,
+    /// The groups of logical units but for the default, ordered by name.
+    #[serde(default)]
+    pub lu_groups: Vec<LuGroup>,
 }
 
 /// The kinds of backstore, in targetcli's words.
@@ -139,6 +146,12 @@ pub struct Backstore {
     /// `MAJOR:MINOR` and the kernel's name of a block device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<BlockDevice>,
+    /// Its ALUA groups, ordered by name.
+    #[serde(default)]
+    pub alua_groups: Vec<AluaGroup>,
+    /// The group of logical units that it is in.
+    #[serde(default = "alua::default_lu_group")]
+    pub lu_group: String,
 }
 
 /// Which device of the host a block backstore is.
@@ -227,6 +240,9 @@ pub struct Lun {
     pub alias: String,
     /// Whether this mapping refuses writes.
     pub write_protect: bool,
+    /// What it has of asymmetric access.
+    #[serde(default)]
+    pub alua: LunAlua,
 }
 
 /// One transaction: all of it happens, or none.
@@ -288,6 +304,11 @@ pub enum Outcome {
         /// The value.
         value: String,
     },
+    /// The ALUA group's id.
+    AluaGroupCreated {
+        /// The id.
+        group_id: u16,
+    },
     /// Nothing is left to say.
     Done,
 }
@@ -297,6 +318,9 @@ pub enum Outcome {
 pub struct AttributeTable {
     /// Ordered by name.
     pub attributes: Vec<AttributeInfo>,
+    /// What is known of the attributes of an ALUA group, ordered by name.
+    #[serde(default)]
+    pub alua: Vec<OptionInfo>,
 }
 
 /// What is known of one attribute.
@@ -417,6 +441,70 @@ pub enum Change {
         /// Whether this mapping refuses writes.
         #[serde(default)]
         write_protect: bool,
+    },
+    /// Makes an ALUA group of a backstore.
+    CreateAluaGroup {
+        /// Of which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// Its name.
+        group: String,
+        /// What guests know it by; the lowest free one from 1 where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group_id: Option<u16>,
+    },
+    /// Removes an ALUA group that no LUN is in.
+    DeleteAluaGroup {
+        /// Of which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// Its name.
+        group: String,
+    },
+    /// Sets one attribute of an ALUA group.
+    SetAluaAttribute {
+        /// Of which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// Of which of its groups.
+        group: String,
+        /// The attribute's name, such as `alua_access_state`.
+        attribute: String,
+        /// The value as typed.
+        value: String,
+    },
+    /// Sets what a LUN has of asymmetric access.
+    SetLunAlua {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The number.
+        lun: u16,
+        /// `alua_tg_pt_gp_name`, `alua_tg_pt_offline`, `alua_tg_pt_status` or `alua_tg_pt_write_md`.
+        attribute: String,
+        /// The value as typed.
+        value: String,
+    },
+    /// Makes a group of logical units.
+    CreateLuGroup {
+        /// Its name.
+        group: String,
+        /// What guests know it by.
+        group_id: u16,
+    },
+    /// Removes a group of logical units that no backstore is in.
+    DeleteLuGroup {
+        /// Its name.
+        group: String,
+    },
+    /// Puts a backstore into a group of logical units.
+    SetLuGroup {
+        /// Which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// Which group.
+        group: String,
     },
     /// Takes a LUN away from the guest, and out of every access control list.
     UnmapLun {

@@ -140,7 +140,8 @@ impl Backstore for BlockDevice {
     fn channel(&self, key: u32) -> Box<dyn Channel> {
         // The kernel wants memory aligned to the device's DMA alignment, which is at most its sector.
         let alignment = usize::try_from(self.geometry.block_bytes).unwrap_or(4096);
-        let manner = Manner { direct_alignment: Some(alignment), always_durable: false };
+        let manner =
+            Manner { direct_alignment: Some(alignment), always_durable: false, may_hang_at_once: false };
         Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
     }
 

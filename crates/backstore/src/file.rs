@@ -10,7 +10,7 @@
 
 use crate::host_lock::{HostLock, Medium};
 use crate::kernel_io::{FileChannel, Manner};
-use crate::{Backstore, Channel, Geometry, OpenError, size, sysfs};
+use crate::{Backstore, Channel, Geometry, OpenError, fuse, size, sysfs};
 use rustix::fs::{self, FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -53,6 +53,8 @@ pub struct FileStore {
     geometry: Geometry,
     write_back: bool,
     created: Option<PathBuf>,
+    /// Whether a file system in user space has it.
+    is_fuse: bool,
     lock: Arc<HostLock>,
 }
 
@@ -75,7 +77,8 @@ impl FileStore {
             .and_then(|geometry| Ok((geometry, lock_of(path, &file)?)));
         match opened {
             Ok((geometry, lock)) => {
-                Ok(Self { file, geometry, write_back: options.write_back, created, lock })
+                let is_fuse = fuse::has(&file);
+                Ok(Self { file, geometry, write_back: options.write_back, created, is_fuse, lock })
             }
             Err(error) => {
                 if let Some(path) = created {
@@ -91,7 +94,7 @@ impl FileStore {
     pub fn with_write_back(&self, write_back: bool) -> Self {
         let geometry = Geometry { write_cache: write_back, ..self.geometry.clone() };
         let (file, lock) = (Arc::clone(&self.file), Arc::clone(&self.lock));
-        Self { file, geometry, write_back, created: None, lock }
+        Self { file, geometry, write_back, created: None, is_fuse: self.is_fuse, lock }
     }
 
     /// The open file, at least `bytes` long: it grows where it is not.  See [`Backstore::grown`].
@@ -114,7 +117,7 @@ impl FileStore {
         })?;
         let geometry = Geometry { bytes: now, ..self.geometry.clone() };
         let (file, lock) = (Arc::clone(&self.file), Arc::clone(&self.lock));
-        Ok(Self { file, geometry, write_back: self.write_back, created: None, lock })
+        Ok(Self { file, geometry, lock, created: None, write_back: self.write_back, is_fuse: self.is_fuse })
     }
 
     /// Whether it is the file that has these numbers, whatever its path.
@@ -222,7 +225,11 @@ impl Backstore for FileStore {
     }
 
     fn channel(&self, key: u32) -> Box<dyn Channel> {
-        let manner = Manner { direct_alignment: None, always_durable: !self.write_back };
+        let manner = Manner {
+            direct_alignment: None,
+            always_durable: !self.write_back,
+            may_hang_at_once: self.is_fuse,
+        };
         Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
     }
 

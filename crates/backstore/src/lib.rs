@@ -15,6 +15,7 @@ mod block;
 pub mod decorate;
 mod error;
 mod file;
+mod fuse;
 mod host_lock;
 mod kernel_io;
 mod ramdisk;

@@ -72,7 +72,16 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::AttributeOfDevice { .. }
         | Refusal::AttributeFrozen { .. }
         | Refusal::OptionValue { .. }
-        | Refusal::NameTooLongForProduct { .. } => Errno::INVAL,
+        | Refusal::NameTooLongForProduct { .. }
+        | Refusal::AluaNameInvalid { .. }
+        | Refusal::AluaIdInUse { .. }
+        | Refusal::AluaValue { .. }
+        | Refusal::AluaNotImplicit { .. }
+        | Refusal::AluaStateUnsupported { .. }
+        | Refusal::AluaNotAltered { .. }
+        | Refusal::LunAluaValue { .. }
+        | Refusal::AluaGroupsDiffer { .. }
+        | Refusal::LuGroupIdInUse { .. } => Errno::INVAL,
         Refusal::NoSuchBackstore { .. }
         | Refusal::NoSuchTarget { .. }
         | Refusal::NoSuchTpg { .. }
@@ -81,6 +90,14 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoSuchMappedLun { .. }
         | Refusal::NoSuchAttribute { .. }
         | Refusal::NoSuchOption { .. } => Errno::NOENT,
+        Refusal::NoSuchAluaGroup { .. }
+        | Refusal::NoSuchAluaAttribute { .. }
+        | Refusal::NoSuchLunAlua { .. }
+        | Refusal::NoSuchLuGroup { .. } => Errno::NODEV,
+        Refusal::AluaGroupExists { .. } | Refusal::LuGroupExists { .. } => Errno::EXIST,
+        Refusal::AluaGroupInUse { .. } | Refusal::LuGroupInUse { .. } => Errno::BUSY,
+        Refusal::AluaGroupStays { .. } => Errno::PERM,
+        Refusal::TooManyAluaGroups { .. } | Refusal::TooManyLuGroups => Errno::NOSPC,
         Refusal::BackstoreExists { .. }
         | Refusal::TargetExists { .. }
         | Refusal::TpgExists { .. }

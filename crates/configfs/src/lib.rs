@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alua; // asymmetric access
 mod control; // what is written to a backstore's `control`
 mod daemon; // what the tree needs of whoever owns the configuration
 mod fuse; // the kernel's requests

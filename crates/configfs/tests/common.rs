@@ -164,3 +164,18 @@ pub(crate) fn recorded(text: &str) -> BTreeMap<String, String> {
     }
     all.into_iter().map(|(path, said)| (path, said.trim_end().to_owned())).collect()
 }
+
+/// Refused twice, and nothing is different.
+pub(crate) fn check_refused(tree: &Tree, what: &str, errno: Errno, ask: impl Fn() -> Result<(), Errno>) {
+    let before = whole(tree);
+    assert_eq!(ask(), Err(errno), "{what}");
+    assert_eq!(ask(), Err(errno), "{what}, again");
+    assert_eq!(whole(tree), before, "{what}");
+}
+
+fn whole(tree: &Tree) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    dump(tree, "target", &mut all);
+    all.retain(|path, _| !path.ends_with("creation_time"));
+    all
+}

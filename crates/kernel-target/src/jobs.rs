@@ -76,6 +76,7 @@ impl Work<'_> {
             }
             Step::ResizeBackstore(backstore) => return Err(no_resize(&backstore.id())),
             Step::SetOptions { wwn, .. } => return Err(no_options(&wwn)),
+            Step::SetAlua { .. } | Step::SetLunAlua { .. } => return Err(no_alua()),
             Step::CreateTpg { wwn, tag, nexus, relative_port: _ } => {
                 let at = group(&wwn, tag);
                 self.make(&at);
@@ -292,6 +293,11 @@ fn no_resize(id: &BackstoreId) -> Fault {
 }
 
 /// The kernel's target has none of what Lunar's device has.
+fn no_alua() -> Fault {
+    Fault::new("ALUA groups of the kernel's own target cannot be changed here".to_owned())
+        .hint("its own files can: core/HBA/NAME/alua in its tree")
+}
+
 pub(crate) fn no_options(wwn: &Wwn) -> Fault {
     Fault::new(format!("target {wwn} of the kernel has no options"))
         .hint("what its adapter is, QEMU says: -device vhost-scsi-pci,num_queues=…")
@@ -322,7 +328,12 @@ mod tests {
                 wwn,
                 tag,
                 lun: Lun::parse(0).unwrap(),
-                mapping: LunMapping { backstore: disk().id(), alias, write_protect: false },
+                mapping: LunMapping {
+                    backstore: disk().id(),
+                    alias,
+                    write_protect: false,
+                    alua: model::LunAlua::default(),
+                },
             },
         ] {
             model.make(change).unwrap();

@@ -321,7 +321,10 @@ impl KernelTarget {
                 info.settable_on.push(kind);
             }
         }
-        Ok(v1::AttributeTable { attributes: table.into_values().collect() })
+        Ok(v1::AttributeTable {
+            attributes: table.into_values().collect(),
+            alua: translate::tables::attributes().alua,
+        })
     }
 
     /// The kernel's target has no options.

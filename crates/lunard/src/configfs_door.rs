@@ -92,10 +92,10 @@ fn denied(failure: Failure) -> Denied {
     Denied::Fault { message, errno }
 }
 
-type Answer = Result<v1::Applied, Failure>;
+pub(crate) type Answer = Result<v1::Applied, Failure>;
 
 /// Waits for the answer, and takes the changes back if it does not come in time.
-fn wait(answer: Receiver<Answer>, until: Instant) -> Option<Answer> {
+pub(crate) fn wait(answer: Receiver<Answer>, until: Instant) -> Option<Answer> {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

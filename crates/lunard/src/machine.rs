@@ -10,6 +10,7 @@ pub mod running; // the machine that serves guests
 
 pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, Occasion};
 
+use crate::state_driver::Handle;
 use crate::watchdog::Probe;
 use model::{BackstoreId, Step};
 use rustix::io::Errno;
@@ -52,6 +53,9 @@ pub trait Machine: Send + Sync + 'static {
     fn gauges(&self) -> Vec<Gauge> {
         Vec::new()
     }
+
+    /// From now on `owner` has the configuration: what a guest wants changed of it goes there.
+    fn owned_by(&self, _owner: &Handle) {}
 
     /// The threads that serve guests, for who wants to know whether they live.
     fn probes(&self) -> Vec<Probe> {

@@ -352,9 +352,12 @@ fn attributes_are_explained() {
             "emulate_fua_read",
             "emulate_fua_write",
             "emulate_model_alias",
+            "emulate_pr",
             "emulate_tas",
             "emulate_ua_intlck_ctrl",
             "emulate_write_cache",
+            "enforce_pr_isids",
+            "force_pr_aptpl",
             "hw_block_size",
             "hw_max_sectors",
             "hw_queue_depth",
@@ -363,11 +366,11 @@ fn attributes_are_explained() {
             "queue_depth",
         ]
     );
-    let cache = &attributes[7];
+    let cache = &attributes[8];
     assert_eq!(cache.values, "0 or 1");
     assert_eq!(cache.settable_on, [Kind::Fileio, Kind::Ramdisk]);
     assert!(!cache.frozen_while_exported);
-    assert_eq!(attributes[8].settable_on, []);
+    assert_eq!(attributes[11].settable_on, []);
     // The same names that every backstore shows.
     daemon.client().apply(vec![ramdisk("a")]).unwrap();
     let shown = daemon.client().config().unwrap().backstores.remove(0).attributes;

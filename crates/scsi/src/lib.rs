@@ -25,17 +25,23 @@ mod cdb; // a command as the guest meant it           SPC, SBC
 pub mod opcode; // THE table                          SPC
 
 // The answers, a file for each.
+pub mod alua;
 pub mod capacity;
 pub mod inquiry;
 pub mod mode;
+pub mod persistent;
 pub mod report_luns;
 pub mod rsoc;
+pub mod task_functions;
 pub mod vpd;
 
 pub use cdb::block::{Read, SynchronizeCache, Verify, Write};
 pub use cdb::primary::{
     Inquiry, ModeSense, PageControl, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
-    ReportingOption, RequestSense, SelectReport, StartStopUnit,
+    ReportSupportedTaskManagementFunctions, ReportingOption, RequestSense, SelectReport, StartStopUnit,
+};
+pub use cdb::reservation::{
+    PersistentReserveIn, PersistentReserveInAction, PersistentReserveOut, PersistentReserveOutAction,
 };
 pub use cdb::{CDB_BYTES_MAX, Command, DataPhase};
 pub use geometry::{BlockCount, Geometry, Lba};

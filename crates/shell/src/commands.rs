@@ -30,7 +30,7 @@ mod version;
 use crate::command::Command;
 use crate::tree::Place;
 
-pub(crate) use get::groups;
+pub(crate) use get::{Entry, groups};
 
 /// The rows, by name.
 const TABLE: &[&[Command]] = &[

@@ -192,6 +192,11 @@ impl Cursor<'_> {
             (Some("attribute"), Subject::Backstore(backstore)) => {
                 backstore.attributes.keys().map(String::as_str).collect()
             }
+            (Some("alua"), Subject::AluaGroup { group, .. }) => {
+                let fixed = |name: &&str| *name != "alua_support_lba_dependent";
+                group.attributes.keys().map(String::as_str).filter(fixed).collect()
+            }
+            (Some("alua"), Subject::Lun { .. }) => vec!["alua_tg_pt_gp_name", "alua_tg_pt_offline"],
             (Some("option"), Subject::Target { options, .. }) => options.keys().map(String::as_str).collect(),
             _ => Vec::new(),
         };

@@ -9,6 +9,7 @@
 //! a [`tree::Tree`]; the statement's path picks a node, the node's place and the command's name pick a
 //! [`command::Command`] from one table, from which help and completion come too.
 
+mod alua; //        ALUA in targetcli's words
 mod arguments; //   words bound to a command's parameters
 pub mod command; // the table's row
 pub mod commands; // one file a command

@@ -4,6 +4,7 @@
 //! Above: `session`, the commands, `draw`, `json`.  Below: the wire types.
 //! Never here: asking the daemon, or how a node is drawn.
 
+use crate::alua::state_name;
 use crate::daemon::Foreign;
 use crate::failure::{Failure, codes};
 use crate::path::NodePath;
@@ -82,6 +83,17 @@ pub enum Subject {
         tag: u16,
         /// Its number.
         lun: u16,
+        /// What it has of ALUA.
+        alua: v1::LunAlua,
+    },
+    /// The ALUA groups of a backstore.
+    AluaGroups(v1::BackstoreId),
+    /// One ALUA group.
+    AluaGroup {
+        /// Of which backstore.
+        id: v1::BackstoreId,
+        /// The group.
+        group: Box<v1::AluaGroup>,
     },
 }
 
@@ -96,6 +108,8 @@ impl Subject {
             Self::Tpg { .. } => Place::Tpg,
             Self::Luns { .. } => Place::Luns,
             Self::Lun { .. } => Place::Lun,
+            Self::AluaGroups(_) => Place::AluaGroups,
+            Self::AluaGroup { .. } => Place::AluaGroup,
         }
     }
 }
@@ -261,13 +275,26 @@ fn storage_objects(config: &v1::Config, kind: v1::Kind) -> Node {
     container(kind_name(kind), place, format!("Storage Objects: {}", objects.len())).with_children(objects)
 }
 
-/// The group every unit belongs to until others are made.
-const DEFAULT_GROUP: &str = "default_tg_pt_gp";
+fn alua_groups(backstore: &v1::Backstore) -> Node {
+    let groups: Vec<Node> =
+        backstore.alua_groups.iter().map(|group| alua_group(&backstore.id, group)).collect();
+    let mut node = container("alua", Place::AluaGroups, format!("ALUA Groups: {}", groups.len()));
+    node.subject = Subject::AluaGroups(backstore.id.clone());
+    node.with_children(groups)
+}
+
+fn alua_group(id: &v1::BackstoreId, group: &v1::AluaGroup) -> Node {
+    let state = group.attributes.get("alua_access_state").map_or("", String::as_str);
+    let summary = format!("ALUA state: {}", state_name(state));
+    let mut node = container(&group.name, Place::AluaGroup, summary);
+    node.subject = Subject::AluaGroup { id: id.clone(), group: Box::new(group.clone()) };
+    node.healthy = Some(true);
+    node.details = vec![("tg_pt_gp_id", Fact::Number(group.group_id.into()))];
+    node
+}
 
 fn storage_object(backstore: &v1::Backstore) -> Node {
-    let mut group = container(DEFAULT_GROUP, Place::AluaGroup, "ALUA state: Active/optimized");
-    group.healthy = Some(true);
-    let groups = container("alua", Place::AluaGroups, "ALUA Groups: 1").with_children(vec![group]);
+    let groups = alua_groups(backstore);
     Node {
         name: backstore.id.name.clone(),
         summary: storage_object_summary(backstore),
@@ -404,18 +431,20 @@ fn lun(config: &v1::Config, wwn: &str, tag: u16, lun: &v1::Lun) -> Node {
     let name = backstore_name(&lun.backstore);
     let path = backstore.and_then(|backstore| backstore.path.as_deref());
     let mode = if lun.write_protect { " ro" } else { "" };
+    let group = &lun.alua.group;
+    let offline = if lun.alua.offline { " offline" } else { "" };
     let summary = match path {
-        Some(path) => format!("{name} ({path}) ({DEFAULT_GROUP}){mode}"),
-        None => format!("{name} ({DEFAULT_GROUP}){mode}"),
+        Some(path) => format!("{name} ({path}) ({group}){mode}{offline}"),
+        None => format!("{name} ({group}){mode}{offline}"),
     };
     Node {
         name: format!("lun{}", lun.lun),
-        subject: Subject::Lun { wwn: wwn.to_owned(), tag, lun: lun.lun },
+        subject: Subject::Lun { wwn: wwn.to_owned(), tag, lun: lun.lun, alua: lun.alua.clone() },
         summary,
         healthy: Some(backstore.is_some_and(|backstore| backstore.state != v1::BackstoreState::Missing)),
         facts: vec![
             ("alias", Fact::Text(lun.alias.clone())),
-            ("alua_tg_pt_gp_name", Fact::Text(DEFAULT_GROUP.to_owned())),
+            ("alua_tg_pt_gp_name", Fact::Text(group.clone())),
             ("index", Fact::Number(lun.lun.into())),
             ("storage_object", Fact::Text(format!("/backstores/{name}"))),
         ],

@@ -8,8 +8,10 @@
 //! The order is SAM's: what the address leads to, what the command is, whether this unit may do it now, and
 //! then the command.
 
+mod access; // SPC, asymmetric access
 mod block; // SBC
 mod primary; // SPC
+mod reservation; // SPC, reservations
 
 use crate::admission::{Refused, admit};
 use crate::logical_unit::Store;
@@ -17,6 +19,7 @@ use crate::lun_map::{Group, LunMap, Mapping};
 use crate::script::Script;
 use crate::task::{Answer, Buffers, Ended, TaskAttribute};
 use backstore::{BackstoreError, IoKind};
+use scsi::alua::AccessState;
 use scsi::opcode::Repeat;
 use scsi::{Address, CDB_BYTES_MAX, Command, DataPhase, Sense, Status};
 
@@ -42,6 +45,13 @@ pub struct ScriptPlan {
     pub store: Option<u64>,
     /// That of the other backstore, of a command that works on two.
     pub second_store: Option<u64>,
+}
+
+impl ScriptPlan {
+    /// Both backstores by their numbers; where the unit has none, a number that none has.
+    pub fn stores(&self) -> (u64, Option<u64>) {
+        (self.store.unwrap_or(u64::MAX), self.second_store)
+    }
 }
 
 /// One I/O on a backstore.
@@ -125,9 +135,9 @@ fn decide<'a>(
     buffers: &mut Buffers,
 ) -> Result<Decision<'a>, Refused> {
     let unit = &*mapping.unit;
-    let capabilities = primary::capabilities(unit);
+    let capabilities = primary::capabilities(mapping);
     let opcode = capabilities.find(cdb);
-    admit(mapping, opcode)?;
+    let word = admit(mapping, opcode)?;
     let command = capabilities.parse(opcode, cdb)?;
     if let DataPhase::Write { .. } = command.data_phase()
         && matches!(command, Command::Write(_))
@@ -140,9 +150,20 @@ fn decide<'a>(
         Command::Write(write) => block::write(unit, &write, buffers),
         Command::Verify(verify) => block::verify(unit, &verify, buffers),
         Command::SynchronizeCache(synchronize) => block::synchronize_cache(unit, &synchronize, buffers),
+        Command::PersistentReserveIn(command) => Ok(reservation::read(mapping, &command, buffers)),
+        Command::PersistentReserveOut(command) => reservation::order(group, mapping, &command, buffers),
+        Command::Reserve => Ok(reservation::reserve(group, mapping)),
+        Command::Release => Ok(reservation::release(group, mapping)),
+        Command::ReportTargetPortGroups(command) => Ok(access::report(mapping, &command, buffers)),
+        Command::SetTargetPortGroups(command) => access::set(group, mapping, &command, buffers),
         _ => primary::answer(group, mapping, &command, buffers),
     };
-    Ok(decision?)
+    match decision? {
+        Decision::Io(plan) if word.access_state() == AccessState::NonOptimized.code() => {
+            Ok(access::delayed(mapping, plan))
+        }
+        decision => Ok(decision),
+    }
 }
 
 impl From<Sense> for Refused {

@@ -9,6 +9,7 @@
 //! that were set, and `x_lunar` for what they have no word for.  What was restored from their files and is not
 //! served is written back as it was.
 
+mod alua; // target port groups and what LUNs have of them
 mod apply; // a file becomes the difference to what is
 mod compare; // two configurations, side by side
 mod document; // a file, read
@@ -71,7 +72,7 @@ pub fn text(model: &Model, live: &Live) -> String {
     let own = model.backstores().iter().filter_map(|(id, backstore)| {
         Some((id.to_string(), own::object(backstore, live.backstores.get(id))?))
     });
-    whole[own::KEY] = own::file(own.collect());
+    whole[own::KEY] = own::file(own.collect(), model.lu_groups());
     // Sorted keys and two spaces, as json.dumps of targetcli.
     whole.sort_all_objects();
     format!("{whole:#}\n")
@@ -105,7 +106,7 @@ fn storage_object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value 
         }
     }
     put("attributes", attributes(backstore, live));
-    put("alua_tpgs", json!([default_alua_group()]));
+    put("alua_tpgs", backstore.alua.iter().map(alua::group).collect());
     Value::Object(object)
 }
 
@@ -176,30 +177,6 @@ fn attributes(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value {
     pairs.map(|row| (row.name.to_owned(), json!(view::attribute(backstore, live, row)))).collect()
 }
 
-/// The one group that every storage object of LIO has.  Tools skip it when they restore.
-fn default_alua_group() -> Value {
-    json!({
-        "alua_access_state": 0,
-        "alua_access_status": 0,
-        "alua_access_type": 0,
-        "alua_support_active_nonoptimized": 1,
-        "alua_support_active_optimized": 1,
-        "alua_support_offline": 1,
-        "alua_support_standby": 1,
-        "alua_support_transitioning": 1,
-        "alua_support_unavailable": 1,
-        "alua_write_metadata": 0,
-        "implicit_trans_secs": 0,
-        "name": DEFAULT_ALUA_GROUP,
-        "nonop_delay_msecs": 100,
-        "preferred": 0,
-        "tg_pt_gp_id": 0,
-        "trans_delay_msecs": 0,
-    })
-}
-
-const DEFAULT_ALUA_GROUP: &str = "default_tg_pt_gp";
-
 fn target(wwn: &str, target: &Target, kept: &Kept) -> Value {
     let Target { tpgs, options } = target;
     let groups = tpgs.iter().map(|(tag, group)| tpg(wwn, tag.get(), group, kept));
@@ -251,16 +228,17 @@ fn node_acl(initiator: &Wwn, acl: &Acl) -> Value {
 }
 
 fn lun(number: u16, mapping: &LunMapping) -> Value {
-    let LunMapping { backstore, alias, write_protect } = mapping;
+    let LunMapping { backstore, alias, write_protect, alua } = mapping;
     let mut lun = json!({
         "alias": alias.as_str(),
-        "alua_tg_pt_gp_name": DEFAULT_ALUA_GROUP,
+        "alua_tg_pt_gp_name": alua.group.as_str(),
         "index": number,
         "storage_object": format!("/backstores/{backstore}"),
     });
     if *write_protect {
         lun["write_protect"] = json!(true);
     }
+    alua::put_lun(alua, &mut lun);
     lun
 }
 

@@ -230,8 +230,9 @@ impl Connection {
             Effect::LogRing { index, log } => self.log_ring(index, log)?,
             Effect::SetLogBase(area) => self.set_log_base(area)?,
             Effect::SetLogFd(signal) => self.set_log_fd(signal)?,
-            // Nothing here is done for: there is no state of the device beside that of its rings.
-            Effect::ResetDevice | Effect::SetStatus(_) | Effect::WriteConfig(_) => {}
+            Effect::ResetDevice => self.port.guest_was_reset(),
+            // Nothing here is done for: there is no other state of the device beside that of its rings.
+            Effect::SetStatus(_) | Effect::WriteConfig(_) => {}
         }
         Ok(())
     }
@@ -346,6 +347,7 @@ impl Connection {
         if !self.port.claim(self.client, &self.socket).map_err(|error| error.to_string())? {
             return Err("another front end is running this target's rings".into());
         }
+        self.port.ring_starts(index, base);
         // Where a ring is held back already, all are, and are let go together.
         let held_back = self.fence.is_shut() || !self.fence.try_open(&self.port);
         let config = RingConfig {
@@ -425,6 +427,7 @@ impl Connection {
         if index == EVENT {
             self.port.announcer.left(untold);
         }
+        self.port.ring_stopped(index, next_avail);
         next_avail
     }
 

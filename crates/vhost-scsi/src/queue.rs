@@ -23,7 +23,7 @@ use crate::signs_of_life::SignsOfLife;
 use exec::snapshot::Cached;
 use memory::{IoBuf, View};
 use reactor::KickTag;
-use scsi::Address;
+use scsi::{Address, Sense};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -41,8 +41,6 @@ pub(crate) use steps::{QueueErrand, Wanted};
 
 /// Chains taken from one ring in one pass.
 pub(crate) const BATCH_MAX: usize = 32;
-/// The store of a command to a unit that has none.
-const NO_STORE: u64 = u64::MAX;
 /// Bytes that one ring may have moved at once, within a pass, before the next ring has its turn.
 const BYTES_A_PASS: u64 = 2 * 1024 * 1024;
 
@@ -466,7 +464,7 @@ impl Queue {
                     IoKind::Flush => (IoBuf::new(), buffers.data_in),
                 };
                 common.give_back(other);
-                let name = self.name(address, request.tag, plan.store.id, None);
+                let name = self.name(map, address, request.tag, (plan.store.id, None));
                 let number = common.next_task();
                 let answer = plan.answer;
                 let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
@@ -488,20 +486,34 @@ impl Queue {
                 self.begin(index, task, &plan, buffer, common, submitter)
             }
             Decision::Script(plan) => {
-                let name = self.name(address, request.tag, plan.store.unwrap_or(NO_STORE), plan.second_store);
+                let name = self.name(map, address, request.tag, plan.stores());
                 self.begin_steps(index, (head, name), plan.script, (buffers, response), common, submitter);
                 0
             }
         }
     }
 
-    fn name(&self, address: Address, tag: u64, store: u64, second_store: Option<u64>) -> TaskName {
+    fn name(&self, map: &LunMap, address: Address, tag: u64, stores: (u64, Option<u64>)) -> TaskName {
+        // Nothing but a unit leads to I/O.
         let (target, lun) = match address {
-            Address::Unit { target, lun } => (target, lun.get()),
-            // Neither of these leads to I/O.
-            Address::ReportLunsWellKnown { .. } | Address::Invalid => (0, 0),
+            Address::Unit { target, lun } => (target, lun),
+            Address::ReportLunsWellKnown { .. } | Address::Invalid => (0, scsi::Lun::default()),
         };
-        TaskName { client: self.client, port: self.port.id, target, lun, tag, store, second_store }
+        let group = map.group(target);
+        let unit = group.and_then(|group| group.unit(lun)).map_or(0, |mapping| mapping.unit.state.id());
+        let nexus = group.map_or(0, |group| group.nexus().name().relative_port);
+        let ((store, second_store), lun) = (stores, lun.get());
+        TaskName {
+            client: self.client,
+            port: self.port.id,
+            target,
+            lun,
+            tag,
+            store,
+            second_store,
+            unit,
+            nexus,
+        }
     }
 
     /// Begins the I/O of a task.  Returns the bytes that were moved before this returned.
@@ -564,6 +576,9 @@ impl Queue {
         for (_, task) in &mut self.tasks {
             if task.name.is_in(scope) && !(spares_waiting && task.waits_for_quiet()) {
                 task.ends_as = Some(ending);
+                if ending.tells(&task.name) {
+                    tell_cleared(self.map.get(), &task.name);
+                }
             }
         }
     }
@@ -579,6 +594,14 @@ impl Queue {
     /// Whether a task that began before the `before`th is under way.
     pub(crate) fn has_any_task(&self, before: u64) -> bool {
         self.tasks.iter().any(|(_, task)| task.number < before)
+    }
+}
+
+/// Tells a nexus that others ended its commands.  SAM-5, CLEAR TASK SET.
+fn tell_cleared(map: &LunMap, task: &TaskName) {
+    let lun = scsi::Lun::new(task.lun).unwrap_or_default();
+    if let Some(mapping) = map.group(task.target).and_then(|group| group.unit(lun)) {
+        mapping.attentions.establish(Sense::COMMANDS_CLEARED_BY_ANOTHER_INITIATOR);
     }
 }
 

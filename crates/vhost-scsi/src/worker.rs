@@ -23,6 +23,7 @@ use memory::{GuestMemory, View};
 use reactor::{Event, KickTag, Post, Work};
 use slab::Slab;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
 use target::io::Submitter;
@@ -109,6 +110,11 @@ pub(crate) enum LetterKind {
     ManagementQuiet {
         key: QueueKey,
         request: usize,
+    },
+    ManagementTold {
+        key: QueueKey,
+        request: usize,
+        told: Told,
     },
 }
 
@@ -272,7 +278,8 @@ impl Worker {
             // A queue that has nothing to do would keep the last map, and with it what is to be closed.
             queue.refresh_map();
             let is_meant = quiesce.scope.client.is_none_or(|client| client == queue.client);
-            if quiesce.ends_as.is_some() && is_meant && queue.kind == QueueKind::Request {
+            let must_find = quiesce.ends_as.is_some() || quiesce.looks.is_some();
+            if must_find && is_meant && queue.kind == QueueKind::Request {
                 offered.push((QueueKey(queue.tag), queue.offered()));
             }
         }
@@ -282,6 +289,13 @@ impl Worker {
         let mut waiting = WaitingQuiesce { quiesce, offered, before: 0 };
         waiting.begin(&mut self.queues, &self.common);
         self.quiesces.push(waiting);
+    }
+
+    /// Task management of a queue has come on.
+    fn management_moved(&mut self, QueueKey(tag): QueueKey) {
+        self.note_dirty(tag.key);
+        self.send_errands(tag.key);
+        self.activate(tag.key);
     }
 
     fn publish_queue(&mut self, submitter: &mut Submitter, index: u32) {
@@ -392,10 +406,13 @@ impl Worker {
                 waiting.begin(&mut self.queues, &self.common);
             }
             let WaitingQuiesce { quiesce, offered, before } = &waiting;
-            let has_task = |queue: &Queue| queue.has_task(quiesce, *before);
-            if !offered.is_empty() || self.queues.iter().any(|(_, queue)| has_task(queue)) {
+            let is_there = self.queues.iter().any(|(_, queue)| queue.has_task(quiesce, *before));
+            if !offered.is_empty() || is_there && quiesce.looks.is_none() {
                 self.quiesces.push(waiting);
                 continue;
+            }
+            if is_there && let Some(looks) = &quiesce.looks {
+                looks.store(true, Ordering::SeqCst);
             }
             let quiesce = waiting.quiesce;
             if let Some(store) = quiesce.close {
@@ -470,8 +487,13 @@ impl Work for Worker {
             LetterKind::ManagementQuiet { key, request } => {
                 if let Some(queue) = self.queue(key) {
                     queue.management_quiet(request);
-                    self.note_dirty(key.0.key);
-                    self.activate(key.0.key);
+                    self.management_moved(key);
+                }
+            }
+            LetterKind::ManagementTold { key, request, told } => {
+                if let Some(queue) = self.queue(key) {
+                    queue.management_told(request, told);
+                    self.management_moved(key);
                 }
             }
         }

@@ -263,6 +263,42 @@ fn a_guest_reset_drains_what_is_in_flight_first() {
 }
 
 #[test]
+fn a_guest_reset_alone_gives_back_what_reserve_took_and_no_registration() {
+    // Told by RESET_DEVICE, and seen by rings that begin anew.
+    for is_told in [true, false] {
+        let unit = Unit::ramdisk(MIB);
+        let state = Arc::clone(&unit.state);
+        let is_reserved = || state.record().reservations.legacy.is_some();
+        let rig = Rig::new(&[unit]);
+        let mut guest = rig.boot(Options::default());
+        assert!(guest.execute(&Command::new(lun_0(), &[0x16, 0, 0, 0, 0, 0])).unwrap().is_good());
+        assert!(is_reserved());
+        guest.stop().unwrap();
+        guest.start().unwrap();
+        assert!(is_reserved(), "a pause is no reset");
+        guest.reconnect().unwrap();
+        assert!(guest.execute(&commands::test_unit_ready(lun_0())).unwrap().is_good());
+        assert!(is_reserved(), "a connection that is lost and comes back is none");
+        if is_told {
+            guest.reset().unwrap();
+        } else {
+            guest.stop().unwrap();
+            guest.forget_all();
+        }
+        guest.start().unwrap();
+        assert!(guest.execute(&commands::test_unit_ready(lun_0())).unwrap().is_good());
+        assert!(!is_reserved());
+        let mut list = vec![0; 24];
+        list[15] = 0xa;
+        let register = Command::new(lun_0(), &[0x5f, 0, 0, 0, 0, 0, 0, 0, 24, 0]).data_out(list);
+        assert!(guest.execute(&register).unwrap().is_good());
+        guest.reset().unwrap();
+        guest.start().unwrap();
+        assert_eq!(state.record().reservations.registrations.len(), 1);
+    }
+}
+
+#[test]
 fn a_reset_of_the_logical_unit_ends_what_is_in_flight_as_reset() {
     let watched = Watched::new(true);
     let rig = watched.rig();

@@ -4,7 +4,6 @@
 //! Above: `text`.  Below: `model`, what is live, what is staged.
 //! Never here: what guests did; `statistics` has that.
 
-use super::alua_group;
 use crate::daemon::LiveBackstore;
 use crate::node::{Device, DevicePart, HW_PI_PROT_TYPE, Hba};
 use crate::staged::Unconfigured;
@@ -53,8 +52,6 @@ impl View<'_> {
                 State::Unconfigured(staged) => unconfigured(device, staged, file),
                 State::Configured(backstore) => self.configured(device.hba, backstore, file),
             },
-            DevicePart::AluaGroup if file == "members" => self.members(&device.id()),
-            DevicePart::AluaGroup => alua_group(file),
             DevicePart::Attrib => format!("{}\n", self.attribute(device, &state, file)),
             DevicePart::Pr => reservations(&state, file).to_owned(),
             DevicePart::Wwn => identity(device, &state, file),
@@ -69,7 +66,7 @@ impl View<'_> {
         match file {
             "enable" => "1\n".to_owned(),
             "info" => self.info(hba, backstore),
-            "alua_lu_gp" => "LU Group Alias: default_lu_gp\nLU Group ID: 0\n".to_owned(),
+            "alua_lu_gp" => self.lu_group_of(backstore),
             "udev_path" => backstore.medium.path().map_or_else(String::new, |path| format!("{path}\n")),
             _ => String::new(),
         }
@@ -107,19 +104,6 @@ impl View<'_> {
                 ramdisk_lines(&head, hba, pages, tables, *nullio)
             }
         }
-    }
-
-    /// The LUNs that show it.
-    fn members(&self, id: &BackstoreId) -> String {
-        let mut lines = String::new();
-        for (wwn, target) in self.staged.model.targets() {
-            for (tag, tpg) in &target.tpgs {
-                for (lun, _) in tpg.luns.iter().filter(|(_, mapping)| mapping.backstore == *id) {
-                    lines.push_str(&format!("vhost/{wwn}/tpgt_{tag}/lun_{lun}\n"));
-                }
-            }
-        }
-        lines
     }
 
     fn attribute(&self, device: &Device, state: &State<'_>, file: &str) -> u32 {

@@ -6,7 +6,9 @@
 
 use super::Found;
 use crate::files::{Fault, Files};
-use model::{BackstoreId, Change, Lun, LunAlias, LunMapping, Refusal, RelativePort, Tpg, TpgTag, Wwn};
+use model::{
+    BackstoreId, Change, Lun, LunAlias, LunAlua, LunMapping, Refusal, RelativePort, Tpg, TpgTag, Wwn,
+};
 use std::collections::BTreeMap;
 use translate::live::LiveTarget;
 
@@ -96,7 +98,7 @@ impl Found {
         let number: u16 = lun.number.parse().map_err(|_| format!("lun_{} is out of range", lun.number))?;
         let number = Lun::parse(number).map_err(words)?;
         let alias = LunAlias::parse(&lun.alias).map_err(words)?;
-        let mapping = LunMapping { backstore, alias, write_protect: false };
+        let mapping = LunMapping { backstore, alias, write_protect: false, alua: LunAlua::default() };
         self.learn(Change::MapLun { wwn: wwn.clone(), tag, lun: number, mapping }).map_err(words)
     }
 

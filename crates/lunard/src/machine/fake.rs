@@ -212,7 +212,9 @@ impl Machine for FakeMachine {
                 Step::RemoveTarget(wwn) => {
                     state.targets.remove(wwn);
                 }
-                Step::SetOptions { .. }
+                Step::SetAlua { .. }
+                | Step::SetLunAlua { .. }
+                | Step::SetOptions { .. }
                 | Step::CreateTpg { .. }
                 | Step::RemoveTpg { .. }
                 | Step::MapLun { .. }

@@ -5,6 +5,7 @@
 //! Below: `backstore` (opened here), `target` (units and maps built here), `vhost-scsi` (sockets, reactors).
 //! Never here: the model, and a decision about what may be configured.
 
+mod access; // asymmetric access
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
@@ -15,7 +16,9 @@ use crate::daemon::Host;
 use crate::directories::guest_socket;
 use crate::service_manager;
 use crate::start_error::StartError;
+use crate::state_driver::Handle;
 use crate::watchdog::Probe;
+use access::{Steering, Transition};
 use backstore::{Hold, HostLock};
 use fault::{locked_fault, socket_fault};
 use medium::Opened;
@@ -27,6 +30,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
+use target::Steer;
 use vhost_scsi::{Bound, Reactors, Scope};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
@@ -43,6 +47,7 @@ pub struct RunningMachine {
     socket_group: Option<u32>,
     state: Arc<Mutex<State>>,
     seeking: Arc<AtomicBool>,
+    steering: Arc<Steering>,
 }
 
 /// What [`RunningMachine`] has prepared.  Dropped, what was created for it goes again.
@@ -79,11 +84,13 @@ impl RunningMachine {
     pub fn start(host: Host<'_>) -> Result<Self, StartError> {
         let reactors =
             Reactors::start(usize::from(host.reactors)).map_err(|source| StartError::Reactor { source })?;
+        let state = Arc::new(Mutex::new(State::remembering(host.units)));
         Ok(Self {
             reactors,
             runtime_dir: host.runtime_dir.to_owned(),
             socket_group: host.socket_group,
-            state: Arc::default(),
+            steering: Steering::new(&state),
+            state,
             seeking: Arc::default(),
         })
     }
@@ -131,6 +138,26 @@ impl RunningMachine {
         });
         if spawned.is_err() {
             self.seeking.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Ends a change of an access state when its time is over.
+    fn end_later(&self, transition: Transition) {
+        let state = Arc::clone(&self.state);
+        let transition = Arc::new(transition);
+        let theirs = Arc::clone(&transition);
+        let end = move |wait: bool| {
+            if wait {
+                std::thread::sleep(theirs.delay);
+            }
+            let mut state = lock(&state);
+            if state.access.end(&theirs) {
+                state.show_access();
+            }
+        };
+        let later = end.clone();
+        if std::thread::Builder::new().name("transition".into()).spawn(move || later(true)).is_err() {
+            end(false);
         }
     }
 
@@ -262,8 +289,13 @@ impl Machine for RunningMachine {
             farewells.extend(state.take_step(step, medium));
         }
         farewells.extend(state.publish());
+        state.have_power();
         state.serve(&mut sockets, &self.reactors);
+        let transitions = state.access.take_begun();
         drop(state);
+        for transition in transitions {
+            self.end_later(transition);
+        }
         // What came of them, targets hold.
         drop(holds);
         self.seek();
@@ -276,6 +308,13 @@ impl Machine for RunningMachine {
 
     fn gauges(&self) -> Vec<Gauge> {
         self.state().gauges()
+    }
+
+    fn owned_by(&self, owner: &Handle) {
+        self.steering.owned_by(owner.clone());
+        let mut state = self.state();
+        state.access.steer = Some(Arc::clone(&self.steering) as Arc<dyn Steer>);
+        state.show_access();
     }
 
     fn probes(&self) -> Vec<Probe> {

@@ -9,9 +9,10 @@ use scsi::inquiry::{Identity, InquiryFlags, Peripheral};
 use scsi::mode::{ModeState, UaInterlock};
 use scsi::vpd::{ExtendedInquiry, Facts, Limits, Port, Provisioning};
 use scsi::{
-    BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, capacity, inquiry, mode,
+    BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, alua, capacity, inquiry, mode,
     report_luns, rsoc, vpd,
 };
+use scsi::{PersistentReserveInAction, persistent, task_functions};
 
 /// An answer: data or sense key, code and qualifier.
 pub(crate) type Answer = Result<Vec<u8>, [u8; 3]>;
@@ -103,7 +104,12 @@ impl Unit {
     }
 
     pub(crate) fn capabilities(&self) -> Capabilities {
-        Capabilities { dpofua: self.write_cache, report_supported_operation_codes: true }
+        Capabilities {
+            dpofua: self.write_cache,
+            report_supported_operation_codes: true,
+            reservations: true,
+            set_target_port_groups: true,
+        }
     }
 
     /// Answers a CDB, cut to its allocation length.
@@ -140,6 +146,27 @@ impl Unit {
             Command::SynchronizeCache(command) => moved(command.first, command.blocks),
             Command::ReportLuns(command) => Ok(report_luns::build(&self.luns, command.select)),
             Command::ReportSupportedOperationCodes(command) => rsoc::build(command, &self.capabilities()),
+            Command::ReportTargetPortGroups(command) => {
+                let group = alua::PortGroup {
+                    id: 0,
+                    preferred: false,
+                    state: alua::AccessState::Optimized,
+                    supported: alua::SupportedStates::ALL_BUT_LBA_DEPENDENT,
+                    altered_by: alua::AlteredBy::Nobody,
+                    ports: vec![1],
+                };
+                Ok(alua::report(command, &[group], 0))
+            }
+            Command::SetTargetPortGroups(_) => Ok(Vec::new()),
+            Command::ReportSupportedTaskManagementFunctions(command) => Ok(task_functions::build(command)),
+            // Nobody is registered, and nothing is reserved.
+            Command::PersistentReserveIn(command) => Ok(match command.action {
+                PersistentReserveInAction::Keys => persistent::keys(0, &[]),
+                PersistentReserveInAction::Reservation => persistent::reservation(0, None),
+                PersistentReserveInAction::Capabilities => persistent::capabilities(false).to_vec(),
+                PersistentReserveInAction::FullStatus => persistent::full_status(0, std::iter::empty()),
+            }),
+            Command::PersistentReserveOut(_) | Command::Reserve | Command::Release => Ok(Vec::new()),
         }
     }
 }

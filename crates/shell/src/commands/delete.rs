@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `delete`: removes a backstore, a target, a target port group or a LUN.
+//! `delete`: removes a backstore, a target, a target port group, a LUN or an ALUA group.
 //!
 //! Above: the table.  Below: the API.
 //! Never here: a rule; the daemon refuses what is in use.
@@ -11,7 +11,7 @@ use crate::screen::Level;
 use crate::session::Call;
 use crate::tree::{Place, Subject, VHOST_IN_CONFIGFS};
 use crate::wwn;
-use api::v1::{BackstoreId, Change, Kind};
+use api::v1::{BackstoreId, Change, DEFAULT_ALUA_GROUP, Kind};
 use serde_json::json;
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -48,6 +48,15 @@ of a ramdisk are lost.",
     },
     Command {
         name: "delete",
+        places: Places::At(&[Place::AluaGroups]),
+        parameters: &[required("name", Values::Child, "its name")],
+        summary: "Remove an ALUA group",
+        details: "It is refused while a LUN is in it.",
+        needs: Needs::Node,
+        run: alua_group,
+    },
+    Command {
+        name: "delete",
         places: Places::At(&[Place::Luns]),
         parameters: &[required("lun", Values::Child, "its number, or lun and its number")],
         summary: "Take a LUN from the guest",
@@ -56,6 +65,21 @@ of a ramdisk are lost.",
         run: lun,
     },
 ];
+
+fn alua_group(call: &mut Call<'_>) -> Result<(), Failure> {
+    let Subject::AluaGroups(id) = &call.node.subject else { return Ok(()) };
+    let id = id.clone();
+    let name = call.arguments.required("name")?.to_owned();
+    if call.node.child(&name).is_none() {
+        return Err(unknown(call, "Invalid ALUA group name".to_owned()));
+    }
+    if name == DEFAULT_ALUA_GROUP {
+        return Err(Failure::new(format!("Can not delete {name}")).hint("it is always there"));
+    }
+    // As quiet as targetcli.
+    call.apply(Change::DeleteAluaGroup { id, group: name })?;
+    Ok(())
+}
 
 fn backstore(call: &mut Call<'_>) -> Result<(), Failure> {
     let kind = match call.node.subject.place() {

@@ -4,6 +4,7 @@
 //! Above: the table; `set` shares the groups.  Below: `settings`, the API.
 //! Never here: which attributes a backstore has.
 
+use crate::alua;
 use crate::command::{Command, Need, Needs, Parameter, Places, Values, optional};
 use crate::failure::Failure;
 use crate::session::Call;
@@ -20,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, attribute at a backstore, or option at a target; all groups are named if left out",
+            "global, attribute at a backstore, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -36,13 +37,13 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 }];
 
 /// One parameter of a group.
-pub(super) struct Entry {
-    pub(super) name: String,
-    pub(super) value: String,
-    pub(super) writable: bool,
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) writable: bool,
     /// The word that `set` shows in place of the value.
-    pub(super) kind: &'static str,
-    pub(super) about: String,
+    pub(crate) kind: &'static str,
+    pub(crate) about: String,
 }
 
 fn run(call: &mut Call<'_>) -> Result<(), Failure> {
@@ -78,6 +79,7 @@ pub(crate) fn groups(place: Place) -> &'static [&'static str] {
     match place {
         Place::StorageObject => &["attribute", "global"],
         Place::Target => &["global", "option"],
+        Place::AluaGroup | Place::Lun => &["alua", "global"],
         _ => &["global"],
     }
 }
@@ -111,6 +113,10 @@ pub(super) fn entries(call: &Call<'_>, group: &str) -> Result<Vec<Entry>, Failur
     match (group, &call.node.subject) {
         ("attribute", Subject::Backstore(backstore)) => Ok(attributes(backstore, &call.api().attributes()?)),
         ("option", Subject::Target { options, .. }) => Ok(target_options(options, &call.api().options()?)),
+        ("alua", Subject::AluaGroup { group, .. }) => {
+            Ok(alua::of_group(group, &call.api().attributes()?.alua))
+        }
+        ("alua", Subject::Lun { alua, .. }) => Ok(alua::of_lun(alua)),
         _ => Ok(globals(call)),
     }
 }

@@ -5,10 +5,10 @@
 //! Never here: all the daemon's rules; they have tests of their own.
 
 use api::v1::{
-    Acl, Action, Applied, ApplyOptions, AttributeInfo, AttributeTable, Backstore, BackstoreId,
-    BackstoreState, Change, Changes, Cleared, Compared, Config, CreateBackstore, Difference, Kind, Lun,
-    MappedLun, OptionInfo, OptionTable, Outcome, Problem, RestoreOptions, Restored, Saved, Target, Tpg,
-    ValueChange, Version,
+    Acl, Action, AluaGroup, AluaMember, Applied, ApplyOptions, AttributeInfo, AttributeTable, Backstore,
+    BackstoreId, BackstoreState, Change, Changes, Cleared, Compared, Config, CreateBackstore, Difference,
+    Kind, Lun, LunAlua, MappedLun, OptionInfo, OptionTable, Outcome, Problem, RestoreOptions, Restored,
+    Saved, Target, Tpg, ValueChange, Version,
 };
 use shell::{Api, ApiError};
 use std::cell::RefCell;
@@ -162,6 +162,7 @@ impl Api for Fake {
         };
         let everywhere = [Kind::Block, Kind::Fileio, Kind::Ramdisk];
         Ok(AttributeTable {
+            alua: alua_attributes(),
             attributes: vec![
                 info("emulate_tpu", "Whether UNMAP is served", &everywhere),
                 info("emulate_write_cache", "Whether a write cache is reported", &everywhere),
@@ -268,6 +269,13 @@ impl State {
             Change::MapLun { wwn, tag, lun, backstore, write_protect } => {
                 self.map_lun(&wwn, tag, lun, backstore, write_protect)
             }
+            change @ (Change::CreateAluaGroup { .. }
+            | Change::DeleteAluaGroup { .. }
+            | Change::SetAluaAttribute { .. }
+            | Change::SetLunAlua { .. }) => self.apply_alua(change),
+            Change::CreateLuGroup { .. } | Change::DeleteLuGroup { .. } | Change::SetLuGroup { .. } => {
+                Ok(Outcome::Done)
+            }
             Change::UnmapLun { wwn, tag, lun } => {
                 let tpg = self.tpg(&wwn, tag);
                 tpg.luns.retain(|unit| unit.lun != lun);
@@ -324,6 +332,64 @@ impl State {
                 Ok(Outcome::Done)
             }
             other => panic!("{other:?} is of no list"),
+        }
+    }
+
+    fn apply_alua(&mut self, change: Change) -> Result<Outcome, Problem> {
+        match change {
+            Change::CreateAluaGroup { id, group, group_id } => {
+                let groups = &mut self.backstore(&id).alua_groups;
+                let group_id = group_id.unwrap_or(1);
+                if let Some(taken) = groups.iter().find(|other| other.group_id == group_id) {
+                    let message = format!("ALUA group id {group_id} is in use by {}", taken.name);
+                    return Err(problem("alua_id_in_use", message, "choose another number"));
+                }
+                groups.push(alua_group(&group, group_id));
+                groups.sort_by(|a, b| a.name.cmp(&b.name));
+                Ok(Outcome::AluaGroupCreated { group_id })
+            }
+            Change::DeleteAluaGroup { id, group } => {
+                let groups = &mut self.backstore(&id).alua_groups;
+                if groups.iter().any(|known| known.name == group && !known.members.is_empty()) {
+                    let message = format!("ALUA group {group} is in use");
+                    return Err(problem(
+                        "alua_group_in_use",
+                        message,
+                        "put the LUN into another group first",
+                    ));
+                }
+                groups.retain(|known| known.name != group);
+                Ok(Outcome::Done)
+            }
+            Change::SetAluaAttribute { id, group, attribute, value } => {
+                if value == "4" {
+                    let message = format!("ALUA group {group} does not support state 4");
+                    return Err(problem("alua_state_unsupported", message, "it has others"));
+                }
+                let groups = &mut self.backstore(&id).alua_groups;
+                let known = groups.iter_mut().find(|known| known.name == group).expect("the shell saw it");
+                known.attributes.insert(attribute, value.clone());
+                Ok(Outcome::AttributeSet { value })
+            }
+            Change::SetLunAlua { wwn, tag, lun, attribute, value } => {
+                let units = &mut self.tpg(&wwn, tag).luns;
+                let unit = units.iter_mut().find(|unit| unit.lun == lun).expect("the shell saw it");
+                match attribute.as_str() {
+                    "alua_tg_pt_gp_name" => unit.alua.group.clone_from(&value),
+                    "alua_tg_pt_offline" => unit.alua.offline = value == "1",
+                    _ => unit.alua.status = value.parse().expect("a number"),
+                }
+                let backstore = unit.backstore.clone();
+                let member = AluaMember { wwn, tag, lun };
+                for group in &mut self.backstore(&backstore).alua_groups {
+                    group.members.retain(|other| *other != member);
+                    if attribute == "alua_tg_pt_gp_name" && group.name == value {
+                        group.members.push(member.clone());
+                    }
+                }
+                Ok(Outcome::Done)
+            }
+            other => panic!("{other:?} is no change of ALUA"),
         }
     }
 
@@ -427,7 +493,13 @@ impl State {
                 "a LUN is 0 to 16383",
             ));
         }
-        luns.push(Lun { lun, backstore, alias: "a7975b902c".to_owned(), write_protect });
+        luns.push(Lun {
+            lun,
+            backstore,
+            alias: "a7975b902c".to_owned(),
+            write_protect,
+            alua: LunAlua::default(),
+        });
         luns.sort_by_key(|unit| unit.lun);
         self.set_states();
         Ok(Outcome::LunMapped { lun })
@@ -488,5 +560,33 @@ fn empty(kind: Kind, name: String) -> Backstore {
         state: BackstoreState::Deactivated,
         attributes: BTreeMap::new(),
         device: None,
+        alua_groups: vec![alua_group("default_tg_pt_gp", 0)],
+        lu_group: "default_lu_gp".to_owned(),
     }
+}
+
+fn alua_group(name: &str, group_id: u16) -> AluaGroup {
+    let values = [
+        ("alua_access_state", "0"),
+        ("alua_support_lba_dependent", "0"),
+        ("nonop_delay_msecs", "100"),
+        ("preferred", "0"),
+    ];
+    let attributes = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    AluaGroup { name: name.to_owned(), group_id, attributes, members: Vec::new() }
+}
+
+fn alua_attributes() -> Vec<OptionInfo> {
+    let info = |name: &str, help: &str, values: &str| OptionInfo {
+        name: name.to_owned(),
+        help: help.to_owned(),
+        values: values.to_owned(),
+        default: "0".to_owned(),
+    };
+    vec![
+        info("alua_access_state", "How guests reach it", "0, 1, 2, 3, 15"),
+        info("alua_support_lba_dependent", "Whether it differs by block", "0"),
+        info("nonop_delay_msecs", "The delay", "0 to 10000"),
+        info("preferred", "Whether it is preferred", "0 or 1"),
+    ]
 }

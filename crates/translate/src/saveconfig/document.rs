@@ -16,8 +16,9 @@ use super::{TargetEntry, TpgEntry, hand, select, strict_json};
 use crate::wish::Chance;
 use api::v1;
 use model::{
-    AbsolutePath, Acl, Attribute, Backstore, BackstoreId, BackstoreName, Foreign, Kind, Lun, LunAlias,
-    LunMapping, MappedLun, Medium, Refusal, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Acl, AluaGroupName, Attribute, Backstore, BackstoreId, BackstoreName, Foreign, Kind,
+    LUN_ALUA_ATTRIBUTES, Lun, LunAlias, LunMapping, MappedLun, Medium, Place, Refusal, RelativePort,
+    TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,8 @@ pub struct Document {
     pub(super) implied: BTreeSet<BackstoreId>,
     /// The targets that are served.
     pub(super) targets: BTreeMap<Wwn, TargetEntry>,
+    /// The groups of logical units of the file, by name.
+    pub(super) lu_groups: BTreeMap<AluaGroupName, u16>,
     /// What is kept for LIO's tools, by name.
     pub(super) foreign: BTreeMap<String, String>,
     /// What is otherwise than the file says.
@@ -102,7 +105,8 @@ impl Document {
         for (index, target) in part.targets {
             reader.target(index, target)?;
         }
-        let mut document = reader.document;
+        let lu_groups = reader.own.lu_groups();
+        let mut document = Self { lu_groups, ..reader.document };
         if let Some(named) = part.named {
             let all = document.backstores.iter().map(Backstore::id);
             document.implied = all.filter(|id| !named.contains(&id.to_string())).collect();
@@ -196,6 +200,12 @@ impl Reader<'_> {
         let mut backstore = Backstore::new(id.name, serial, medium).map_err(words)?;
         self.attributes(&entry, &mut backstore, &own)?;
         self.whole_blocks(&mut backstore)?;
+        for note in super::alua::read_groups(&entry, &mut backstore, self.own.has_alua())? {
+            self.note(note);
+        }
+        if let Some(group) = &own.lu_group {
+            backstore.lu_group = group.clone();
+        }
         self.rest_of_storage_object(&entry, kind)?;
         self.document.backstores.push(backstore);
         Ok(())
@@ -309,13 +319,6 @@ impl Reader<'_> {
         }
         if entry.truth("exclusive")? == Some(false) {
             self.note(format!("{} is opened exclusively all the same", entry.at()));
-        }
-        for group in entry.list("alua_tpgs")? {
-            let group = Entry::of(group, format!("ALUA group of {}", entry.at()))?;
-            let name = group.text("name")?.unwrap_or_default();
-            if name != super::DEFAULT_ALUA_GROUP {
-                self.note(format!("ALUA group {} of {} is not served", shown(name), entry.at()));
-            }
         }
         Ok(())
     }
@@ -488,8 +491,10 @@ impl Reader<'_> {
         };
         self.unknown_keys(
             &entry,
-            &["index", "storage_object", "alias", "alua_tg_pt_gp_name", "write_protect"],
+            &[&["index", "storage_object", "alias", "write_protect"][..], &LUN_ALUA_ATTRIBUTES].concat(),
         );
+        let place = Place { wwn: wwn.clone(), tag, lun };
+        let alua = super::alua::read_lun(&entry, &place)?;
         let alias = match entry.text("alias")?.map(LunAlias::parse) {
             Some(Ok(alias)) => alias,
             Some(Err(_)) => {
@@ -500,7 +505,7 @@ impl Reader<'_> {
         };
         let backstore = BackstoreId { kind, name: BackstoreName::parse(name).map_err(words)? };
         let write_protect = entry.truth("write_protect")? == Some(true);
-        if tpg.luns.insert(lun, LunMapping { backstore, alias, write_protect }).is_some() {
+        if tpg.luns.insert(lun, LunMapping { backstore, alias, write_protect, alua }).is_some() {
             return Err(format!("{} is there twice", entry.at()).into());
         }
         Ok(())

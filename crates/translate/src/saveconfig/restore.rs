@@ -13,8 +13,8 @@ use super::{TargetEntry, TpgEntry};
 use crate::wish::{Chance, Draft, Made, notes};
 use api::v1;
 use model::{
-    Acl, AclPlace, Backstore, BackstoreId, Change, Foreign, Lun, LunMapping, MappedLun, Model, Place,
-    Refusal, RelativePort, Target, TargetOption, TargetOptions, Tpg, TpgTag, Wwn,
+    Acl, AclPlace, AluaGroupName, Backstore, BackstoreId, Change, Foreign, Lun, LunMapping, MappedLun, Model,
+    Place, Refusal, RelativePort, Target, TargetOption, TargetOptions, Tpg, TpgTag, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
@@ -79,7 +79,7 @@ impl Restore {
     /// # Errors
     /// [`RestoreError`], for the first thing that cannot be.
     pub fn draft(&self, model: &Model, chance: &mut dyn Chance) -> Result<Draft, RestoreError> {
-        let Document { backstores, implied, targets, foreign, .. } = &self.document;
+        let Document { backstores, implied, targets, foreign, lu_groups, .. } = &self.document;
         let is_wanted = |id: &BackstoreId| !(implied.contains(id) && model.backstores().contains_key(id));
         let backstores: Vec<&Backstore> =
             backstores.iter().filter(|backstore| is_wanted(&backstore.id())).collect();
@@ -94,6 +94,7 @@ impl Restore {
         } else {
             must_not_be(model, &backstores, targets.keys())?;
         }
+        work.create_lu_groups(lu_groups, &backstores, is_whole)?;
         for backstore in backstores {
             let made = Made::Backstore(backstore.id(), notes(backstore));
             work.make(Change::CreateBackstore(backstore.clone()), made)?;
@@ -166,6 +167,26 @@ impl Work {
         for id in backstores {
             self.make(Change::DeleteBackstore(id), Made::Nothing)?;
         }
+        let lu_groups: Vec<AluaGroupName> = self.draft.model.lu_groups().keys().cloned().collect();
+        for name in lu_groups {
+            self.make(Change::DeleteLuGroup(name), Made::Nothing)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the groups of logical units that are not there: all of the file, or those that its storage objects need.
+    pub(super) fn create_lu_groups(
+        &mut self,
+        groups: &BTreeMap<AluaGroupName, u16>,
+        backstores: &[&Backstore],
+        all: bool,
+    ) -> Result<(), Refusal> {
+        for (name, id) in groups {
+            let needed = all || backstores.iter().any(|backstore| backstore.lu_group == *name);
+            if needed && self.draft.model.lu_groups().get(name) != Some(id) {
+                self.make(Change::CreateLuGroup { name: name.clone(), id: *id }, Made::Nothing)?;
+            }
+        }
         Ok(())
     }
 
@@ -195,7 +216,11 @@ impl Work {
     }
 
     pub(super) fn map_again(&mut self) -> Result<(), Refusal> {
-        for (Place { wwn, tag, lun }, mapping) in std::mem::take(&mut self.again) {
+        for (Place { wwn, tag, lun }, mut mapping) in std::mem::take(&mut self.again) {
+            let shown = self.draft.model.backstore(&mapping.backstore)?;
+            if shown.alua.get(&mapping.alua.group).is_none() {
+                mapping.alua.group = AluaGroupName::default_group();
+            }
             self.make(Change::MapLun { wwn, tag, lun, mapping }, Made::Nothing)?;
         }
         for (acl, lun, mapped) in std::mem::take(&mut self.mapped_again) {

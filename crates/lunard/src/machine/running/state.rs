@@ -6,12 +6,16 @@
 //! Never here: opening, or waiting.
 
 use super::Farewell;
+use super::access::{Access, LunAccess};
 use super::fault::{block_within_sector, missing_fault};
 use super::medium::Opened;
 use super::memories::Memories;
 use crate::machine::{Fault, Gauge, Live, LiveBackstore, LiveTarget};
+use crate::store::Units;
 use backstore::HostLock;
-use model::{Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, Wwn};
+use model::{
+    Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, UnitSerial, Wwn,
+};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +23,7 @@ use std::fs::Metadata;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
-use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, Nexus, UnitFlags};
+use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, Membership, Nexus, UnitFlags};
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
 /// Who LIO's disks say made them.
@@ -44,6 +48,8 @@ pub(super) struct State {
     left: Vec<Farewell>,
     /// What units remember, by serial number.
     memories: Memories,
+    /// What is known of asymmetric access.
+    pub(super) access: Access,
 }
 
 struct Unit {
@@ -70,6 +76,7 @@ struct Shown {
     write_protect: bool,
     /// What the nexus has to be told about it: as long as the LUN shows the same, whatever map it is in.
     attentions: Arc<Attentions>,
+    access: LunAccess,
 }
 
 impl Target {
@@ -82,6 +89,16 @@ impl Target {
 }
 
 impl State {
+    /// Nothing runs yet, and units remember this.
+    pub(super) fn remembering(units: Units) -> Self {
+        Self { memories: Memories::new(units), ..Self::default() }
+    }
+
+    /// All that was configured when the daemon started is there, so that what comes now is new.
+    pub(super) fn have_power(&mut self) {
+        self.memories.have_power();
+    }
+
     pub(super) fn is_connected(&self, wwn: &Wwn) -> bool {
         self.targets.get(wwn).is_some_and(|target| target.port.connections() > 0)
     }
@@ -136,7 +153,10 @@ impl State {
             }
             Step::UpdateBackstore(backstore) => self.update(backstore),
             Step::ResizeBackstore(backstore) => self.resize(backstore, opened?),
-            Step::CloseBackstore(id) => self.units.remove(id).and_then(|unit| farewell(unit.opened)),
+            Step::CloseBackstore(id) => {
+                self.access.forget(id);
+                self.units.remove(id).and_then(|unit| farewell(unit.opened))
+            }
             Step::CreateTarget(wwn) => {
                 let port = Arc::new(TargetPort::new(wwn.to_string(), LunMap::default()));
                 self.targets.insert(wwn.clone(), Target { port, endpoint: None, tpgs: BTreeMap::new() });
@@ -144,6 +164,18 @@ impl State {
             }
             Step::SetOptions { wwn, options } => {
                 self.targets.get(wwn)?.port.offer(offer(options));
+                None
+            }
+            Step::SetAlua { backstore, groups, lu_group } => {
+                let serial = self.units.get(backstore)?.backstore.unit_serial.clone();
+                if self.access.set(backstore, &serial, groups.clone(), *lu_group) {
+                    self.mark_shown(backstore);
+                }
+                None
+            }
+            Step::SetLunAlua { place, alua } => {
+                let tpg = self.target(&place.wwn)?.tpgs.get_mut(&place.tag)?;
+                tpg.luns.get_mut(&place.lun)?.access.wanted = alua.clone();
                 None
             }
             Step::RemoveTarget(wwn) => {
@@ -169,9 +201,13 @@ impl State {
                 None
             }
             Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
+                let attentions = self.memories.attentions();
                 let tpg = self.target(wwn)?.tpgs.get_mut(tag)?;
                 let (backstore, write_protect) = (backstore.clone(), *write_protect);
-                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions: Arc::default() });
+                tpg.luns.insert(
+                    *lun,
+                    Shown { backstore, write_protect, attentions, access: LunAccess::default() },
+                );
                 None
             }
             Step::UnmapLun { wwn, tag, lun } => {
@@ -282,6 +318,7 @@ impl State {
 
     /// Shows guests what the steps made.  Returns what has to be waited for before it is unlocked.
     pub(super) fn publish(&mut self) -> Vec<Farewell> {
+        self.show_access();
         for wwn in std::mem::take(&mut self.changed) {
             let before = self.withheld.clone();
             self.withheld.retain(|(of, _)| *of != wwn);
@@ -304,6 +341,34 @@ impl State {
         std::mem::take(&mut self.left)
     }
 
+    /// Shows every unit its groups and their ports, and every nexus the states of its LUNs.
+    pub(super) fn show_access(&mut self) {
+        let mut ports: BTreeMap<&UnitSerial, BTreeMap<u16, BTreeSet<u16>>> = BTreeMap::new();
+        let tpgs = || self.targets.values().flat_map(|target| target.tpgs.values());
+        for (tpg, shown) in tpgs().flat_map(|tpg| tpg.luns.values().map(move |shown| (tpg, shown))) {
+            let unit = self.units.get(&shown.backstore);
+            let group = self.access.membership(&shown.backstore, &shown.access);
+            if let (Some(unit), Some(Membership { group, .. })) = (unit, group) {
+                let of_unit = ports.entry(&unit.backstore.unit_serial).or_default();
+                of_unit.entry(group).or_default().insert(tpg.nexus.name().relative_port);
+            }
+        }
+        let none = BTreeMap::new();
+        for (id, unit) in &self.units {
+            let serial = &unit.backstore.unit_serial;
+            let alua = self.access.alua(id, serial, ports.get(serial).unwrap_or(&none));
+            unit.logical_unit.state.set_alua(alua);
+        }
+        for tpg in self.targets.values_mut().flat_map(|target| target.tpgs.values_mut()) {
+            let nexus = tpg.nexus.name();
+            for shown in tpg.luns.values_mut() {
+                let Some(unit) = self.units.get(&shown.backstore) else { continue };
+                let to = (nexus, &*shown.attentions);
+                self.access.show(&shown.backstore, &unit.backstore.unit_serial, to, &mut shown.access);
+            }
+        }
+    }
+
     /// What a target shows, and what it has to withhold.
     fn map_of(&self, target: &Target, change: &mut MapChange<'_>) -> (LunMap, Vec<BackstoreId>) {
         let (mut map, mut withheld) = (LunMap::default(), Vec::new());
@@ -318,7 +383,10 @@ impl State {
                     }
                     _ => Arc::clone(&unit.logical_unit),
                 };
-                let mapping = Mapping::new(unit, shown.write_protect);
+                let mut mapping = Mapping::new(unit, shown.write_protect);
+                if let Some(membership) = self.access.membership(id, &shown.access) {
+                    mapping = mapping.in_group(membership);
+                }
                 Some((scsi::Lun::new(lun.get())?, mapping.telling(Arc::clone(&shown.attentions))))
             });
             map.insert(tag.get(), Group::new(Arc::clone(&tpg.nexus), units));
@@ -470,6 +538,8 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
             _ => UaInterlock::Clear,
         },
         report_supported_operation_codes: true,
+        reservations: backstore.is_on(Key::EmulatePr),
+        force_registrations_to_outlast_power: backstore.is_on(Key::ForcePrAptpl),
     };
     let block_bytes =
         backstore.block_bytes().or(geometry.map(|below| below.block_bytes)).unwrap_or(BLOCK_BYTES);
