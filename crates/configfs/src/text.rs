@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the files say.
 //!
-//! Above: `tree`, `fuse`.  Below: `text/device.rs`, `text/statistics.rs`.
+//! Above: `tree`, `fuse`.  Below: `text/device.rs`, `text/reservations.rs`, `text/statistics.rs`.
 //! Never here: anything that LIO would not say in the same place; what is not so here is not claimed.
 
 mod device; // a backstore
+mod reservations; // who has reserved one
 mod statistics; // what is counted
 
 use crate::node::{AclPart, Dir, LunPart, TargetPart, TpgPart};

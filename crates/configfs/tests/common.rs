@@ -5,7 +5,9 @@
 //! Never here: a claim.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use configfs::{Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveTarget, NodeKind, Tree};
+use configfs::{
+    Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveReservations, LiveTarget, NodeKind, Tree,
+};
 use model::{BackstoreId, Change, Kind, Model, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ pub(crate) struct Plane {
     pub(crate) asked: Mutex<Vec<Vec<String>>>,
     pub(crate) connected: Mutex<bool>,
     pub(crate) missing: Mutex<bool>,
+    pub(crate) reservations: Mutex<BTreeMap<BackstoreId, LiveReservations>>,
 }
 
 impl Plane {
@@ -56,6 +59,7 @@ impl Daemon for Plane {
         Live {
             backstores: model.backstores().keys().map(|id| (id.clone(), live(id))).collect(),
             targets: model.targets().keys().map(target).collect(),
+            reservations: self.reservations.lock().unwrap().clone(),
         }
     }
 

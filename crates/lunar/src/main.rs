@@ -121,7 +121,7 @@ fn with_shell(
     body: impl FnOnce(&mut shell::Shell) -> io::Result<Printed>,
 ) -> io::Result<bool> {
     let api: Box<dyn shell::Api> = match &options.root {
-        Some(_) => Box::new(kernel::Kernel(kernel::at(options))),
+        Some(_) => Box::new(kernel::Kernel::new(kernel::at(options))),
         None => match runtime_dir(options) {
             Ok(directory) => Box::new(Door::new(directory)),
             Err(failure) => return fail(options, &failure),

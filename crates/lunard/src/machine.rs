@@ -14,8 +14,10 @@ use crate::state_driver::Handle;
 use crate::watchdog::Probe;
 use model::{BackstoreId, Step};
 use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
+use target::Reservations;
 
 /// What serves guests.
 pub trait Machine: Send + Sync + 'static {
@@ -48,6 +50,11 @@ pub trait Machine: Send + Sync + 'static {
 
     /// What the running target knows.  Never waits for a disk or a guest.
     fn live(&self) -> Live;
+
+    /// Who has reserved a backstore and who is registered with it, where anyone ever did.
+    fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
+        BTreeMap::new()
+    }
 
     /// The open media that may grow, each with the size that guests see.
     fn gauges(&self) -> Vec<Gauge> {

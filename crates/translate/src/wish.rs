@@ -234,6 +234,28 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             let place = Place { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(*tag)?, lun: Lun::parse(*lun)? };
             (Change::UnmapLun(place), Made::Nothing)
         }
+        v1::Change::CreateAcl { .. }
+        | v1::Change::DeleteAcl { .. }
+        | v1::Change::MapAclLun { .. }
+        | v1::Change::UnmapAclLun { .. }
+        | v1::Change::ProtectAclLun { .. } => complete_acl(model, wish, chance)?,
+        v1::Change::CreateAluaGroup { .. }
+        | v1::Change::DeleteAluaGroup { .. }
+        | v1::Change::SetAluaAttribute { .. }
+        | v1::Change::SetLunAlua { .. }
+        | v1::Change::CreateLuGroup { .. }
+        | v1::Change::DeleteLuGroup { .. }
+        | v1::Change::SetLuGroup { .. } => complete_alua(model, wish)?,
+    })
+}
+
+/// The wishes about access control lists.
+fn complete_acl(
+    model: &Model,
+    wish: &v1::Change,
+    chance: &mut dyn Chance,
+) -> Result<(Change, Made), Refusal> {
+    Ok(match wish {
         v1::Change::CreateAcl { wwn, tag, initiator } => {
             (Change::CreateAcl(acl_place(wwn, *tag, initiator)?), Made::Nothing)
         }
@@ -256,13 +278,7 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             let (lun, write_protect) = (Lun::parse(*lun)?, *write_protect);
             (Change::ProtectAclLun { acl, lun, write_protect }, Made::Nothing)
         }
-        v1::Change::CreateAluaGroup { .. }
-        | v1::Change::DeleteAluaGroup { .. }
-        | v1::Change::SetAluaAttribute { .. }
-        | v1::Change::SetLunAlua { .. }
-        | v1::Change::CreateLuGroup { .. }
-        | v1::Change::DeleteLuGroup { .. }
-        | v1::Change::SetLuGroup { .. } => complete_alua(model, wish)?,
+        other => unreachable!("`complete` makes {other:?} itself"),
     })
 }
 

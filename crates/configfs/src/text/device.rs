@@ -53,7 +53,7 @@ impl View<'_> {
                 State::Configured(backstore) => self.configured(device.hba, backstore, file),
             },
             DevicePart::Attrib => format!("{}\n", self.attribute(device, &state, file)),
-            DevicePart::Pr => reservations(&state, file).to_owned(),
+            DevicePart::Pr => self.reservations(device, &state, file),
             DevicePart::Wwn => identity(device, &state, file),
             DevicePart::ScsiDev | DevicePart::ScsiLu | DevicePart::ScsiTgtDev => {
                 return self.device_statistics(device, part, file);
@@ -198,24 +198,6 @@ fn unconfigured(device: &Device, staged: &Unconfigured, file: &str) -> String {
             }
         }
         _ => String::new(),
-    }
-}
-
-/// Where there are no reservations, LIO says that they are disabled.
-fn reservations(state: &State<'_>, file: &str) -> &'static str {
-    let enabled = match state {
-        State::Unconfigured(_) => Attribute::of(Key::EmulatePr).default_of(Kind::Ramdisk) == Some(1),
-        State::Configured(backstore) => backstore.is_on(Key::EmulatePr),
-    };
-    match (file, enabled) {
-        ("res_holder" | "res_type", false) => "SPC_RESERVATIONS_DISABLED\n",
-        ("res_aptpl_active" | "res_aptpl_metadata", false) => "",
-        ("res_type", true) => "SPC3_PERSISTENT_RESERVATIONS\n",
-        ("res_aptpl_active", true) => "APTPL Bit Status: Disabled\n",
-        ("res_aptpl_metadata", true) => "Ready to process PR APTPL metadata..\n",
-        ("res_pr_generation", _) => "0x00000000\n",
-        ("res_pr_registered_i_pts", _) => "SPC-3 PR Registrations:\nNone\n",
-        _ => "No SPC-3 Reservation holder\n",
     }
 }
 

@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
-use target::Steer;
+use target::{Reservations, Steer};
 use vhost_scsi::{Bound, Reactors, Scope};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
@@ -304,6 +304,10 @@ impl Machine for RunningMachine {
 
     fn live(&self) -> Live {
         self.state().live(|wwn| guest_socket(&self.runtime_dir, wwn))
+    }
+
+    fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
+        self.state().reservations()
     }
 
     fn gauges(&self) -> Vec<Gauge> {

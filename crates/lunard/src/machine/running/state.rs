@@ -23,7 +23,7 @@ use std::fs::Metadata;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
-use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, Membership, Nexus, UnitFlags};
+use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, Membership, Nexus, Reservations, UnitFlags};
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
 /// Who LIO's disks say made them.
@@ -451,6 +451,14 @@ impl State {
             (wwn.clone(), LiveTarget { socket: socket(wwn), connected })
         });
         Live { backstores, targets: targets.collect() }
+    }
+
+    pub(super) fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
+        let all = self
+            .units
+            .iter()
+            .map(|(id, unit)| (id.clone(), unit.logical_unit.state.record().reservations.clone()));
+        all.filter(|(_, reservations)| *reservations != Reservations::default()).collect()
     }
 }
 
