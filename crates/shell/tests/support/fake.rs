@@ -290,7 +290,6 @@ impl State {
                 Ok(Outcome::Done)
             }
             change => self.apply_to_list(change),
-            other => self.apply_alua(other),
         }
     }
 
@@ -336,7 +335,7 @@ impl State {
                 }
                 Ok(Outcome::Done)
             }
-            other => panic!("{other:?} is of no list"),
+            other => self.apply_alua(other),
         }
     }
 
