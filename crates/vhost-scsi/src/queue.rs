@@ -468,8 +468,7 @@ impl Queue {
                 };
                 common.give_back(other);
                 let name = self.name(map, address, request.tag, (plan.store.id, None));
-                let number = common.next_task();
-                let answer = plan.answer;
+                let (number, answer) = (common.next_task(), plan.answer);
                 let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
                 let syncs =
                     matches!(plan.store.kind(plan.kind), IoKind::Flush | IoKind::Write { durable: true });

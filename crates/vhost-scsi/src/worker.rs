@@ -131,6 +131,15 @@ pub(crate) enum StepEnd {
     Quiet,
 }
 
+impl From<StepEnd> for Outcome {
+    fn from(end: StepEnd) -> Self {
+        match end {
+            StepEnd::Told(told) => Self::Told(told),
+            StepEnd::Quiet => Self::Quiet,
+        }
+    }
+}
+
 /// What a worker has a timer for.
 enum Due {
     /// To look at the rings without a kick descriptor.
@@ -418,11 +427,7 @@ impl Work for Worker {
                 let _ = answer.send(());
             }
             LetterKind::StepEnded { key, task, end } => {
-                let outcome = match end {
-                    StepEnd::Told(told) => Outcome::Told(told),
-                    StepEnd::Quiet => Outcome::Quiet,
-                };
-                self.step_ended(submitter, key, task, outcome);
+                self.step_ended(submitter, key, task, end.into());
             }
             LetterKind::ManagementQuiet { key, request } => {
                 if let Some(queue) = self.queue(key) {

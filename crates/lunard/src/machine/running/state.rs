@@ -5,6 +5,8 @@
 //! Below: `target`, `vhost-scsi`.
 //! Never here: opening, or waiting.
 
+mod steps; // what each step makes of it
+
 use super::Farewell;
 use super::access::{Access, LunAccess};
 use super::fault::{block_within_sector, missing_fault};
@@ -172,94 +174,6 @@ impl State {
             _ => None,
         });
         closed.into_iter().find_map(|unit| unit.opened.handed_over(&unit.backstore, wanted, there))
-    }
-
-    /// Takes over one step; nothing is visible to guests before [`State::publish`].
-    pub(super) fn take_step(&mut self, step: &Step, opened: Option<Opened>) -> Option<Farewell> {
-        match step {
-            Step::OpenBackstore(backstore) => {
-                let opened = opened?;
-                let logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
-                let open = opened.store.as_ref().map(|store| store.backstore.geometry().bytes);
-                let known = backstore.medium.size_bytes();
-                if open.zip(known).is_some_and(|(open, known)| open != known) {
-                    self.resized.insert(backstore.id());
-                }
-                let counted = Counted::default();
-                let unit = Unit { backstore: backstore.clone(), opened, logical_unit, counted };
-                self.units.insert(backstore.id(), unit);
-                None
-            }
-            Step::UpdateBackstore(backstore) => self.update(backstore),
-            Step::ResizeBackstore(backstore) => self.resize(backstore, opened?),
-            Step::CloseBackstore(id) => {
-                self.access.forget(id);
-                self.units.remove(id).and_then(|unit| farewell(unit.opened))
-            }
-            Step::CreateTarget(wwn) => {
-                let port = Arc::new(TargetPort::new(wwn.to_string(), LunMap::default()));
-                self.targets.insert(wwn.clone(), Target { port, endpoint: None, tpgs: BTreeMap::new() });
-                None
-            }
-            Step::SetOptions { wwn, options } => {
-                self.targets.get(wwn)?.port.offer(offer(options));
-                None
-            }
-            Step::SetAlua { backstore, groups, lu_group } => {
-                let serial = self.units.get(backstore)?.backstore.unit_serial.clone();
-                if self.access.set(backstore, &serial, groups.clone(), *lu_group) {
-                    self.mark_shown(backstore);
-                }
-                None
-            }
-            Step::SetLunAlua { place, alua } => {
-                let tpg = self.target(&place.wwn)?.tpgs.get_mut(&place.tag)?;
-                tpg.luns.get_mut(&place.lun)?.access.wanted = alua.clone();
-                None
-            }
-            Step::RemoveTarget(wwn) => {
-                let target = self.targets.remove(wwn)?;
-                // A front end that came in the meantime may still run rings: they must find nothing any more.
-                let left = target.port.change_map().publish(LunMap::default());
-                self.left.extend(left.into_iter().map(|left| unlock_later(&target.port, left)));
-                Some(Farewell {
-                    scope: Scope { port: Some(target.port.id()), ..Scope::default() },
-                    close: None,
-                    last: None,
-                    hold: None,
-                })
-            }
-            Step::CreateTpg { wwn, tag, nexus, relative_port } => {
-                let nexus = Nexus::new(nexus.to_string(), wwn.to_string(), tag.get(), relative_port.get());
-                let tpg = Tpg { nexus: Arc::new(nexus), luns: BTreeMap::new() };
-                self.target(wwn)?.tpgs.insert(*tag, tpg);
-                None
-            }
-            Step::RemoveTpg { wwn, tag } => {
-                self.target(wwn)?.tpgs.remove(tag);
-                None
-            }
-            Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
-                let attentions = self.memories.attentions();
-                let tally = self.units.get_mut(backstore).map(|unit| unit.counted.way()).unwrap_or_default();
-                let tpg = self.target(wwn)?.tpgs.get_mut(tag)?;
-                let (backstore, write_protect) = (backstore.clone(), *write_protect);
-                let access = LunAccess::default();
-                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions, access, tally });
-                None
-            }
-            Step::UnmapLun { wwn, tag, lun } => {
-                let target = self.target(wwn)?;
-                target.tpgs.get_mut(tag)?.luns.remove(lun);
-                let scope = Scope {
-                    port: Some(target.port.id()),
-                    target: Some(tag.get()),
-                    lun: Some(lun.get()),
-                    ..Scope::default()
-                };
-                Some(Farewell { scope, close: None, last: None, hold: None })
-            }
-        }
     }
 
     /// The target, whose map will be published anew.
