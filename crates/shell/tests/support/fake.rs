@@ -279,7 +279,6 @@ impl State {
                 Ok(Outcome::Done)
             }
             change => self.apply_to_list(change),
-            other => self.apply_alua(other),
         }
     }
 
@@ -325,7 +324,7 @@ impl State {
                 }
                 Ok(Outcome::Done)
             }
-            other => panic!("{other:?} is of no list"),
+            other => self.apply_alua(other),
         }
     }
 
