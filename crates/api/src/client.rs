@@ -181,8 +181,9 @@ impl Client {
     ///
     /// # Errors
     /// Every [`ClientError`].
-    pub fn saveconfig(&self) -> Result<v1::Saved, ClientError> {
-        let body = self.ask(Method::POST, "/saveconfig", Bytes::new())?;
+    pub fn saveconfig(&self, options: &v1::SaveOptions) -> Result<v1::Saved, ClientError> {
+        let query = serde_urlencoded::to_string(options).map_err(|err| self.no_answer(&err))?;
+        let body = self.ask(Method::POST, &format!("/saveconfig?{query}"), Bytes::new())?;
         self.read(&body)
     }
 

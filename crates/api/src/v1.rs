@@ -9,7 +9,7 @@
 //! | `GET /v1/version` | | [`Version`] |
 //! | `GET /v1/config` | | [`Config`] |
 //! | `POST /v1/changes` | [`Changes`] | [`Applied`] |
-//! | `POST /v1/saveconfig` | | [`Saved`] |
+//! | `POST /v1/saveconfig?`[`SaveOptions`] | | [`Saved`] |
 //! | `GET /v1/saveconfig` | | LIO's saveconfig.json, as `POST` would write it |
 //! | `POST /v1/restoreconfig?`[`RestoreOptions`] | a saveconfig.json; the daemon's own where there is none | [`Restored`] |
 //! | `POST /v1/apply?`[`ApplyOptions`] | a saveconfig.json, or what people write in TOML | [`Compared`] |
@@ -41,6 +41,10 @@ pub const PREFIX: &str = "/v1";
 pub struct Version {
     /// The version of `lunard`, such as `0.1.0`.
     pub version: String,
+    /// The directory that LIO's tree is mounted on, where it is: its `target/` is what LIO's tools expect at
+    /// `/sys/kernel/config/target`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configfs: Option<String>,
 }
 
 /// Why a request was refused.
@@ -625,6 +629,15 @@ pub enum CreateBackstore {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unit_serial: Option<String>,
     },
+}
+
+/// How the daemon's own saveconfig.json is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SaveOptions {
+    /// How many earlier versions are kept; 10 where nothing is said, at most 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backups: Option<u32>,
 }
 
 /// Where the configuration was written.

@@ -42,8 +42,8 @@ impl Api for Door {
         Api::apply(self.client()?, changes)
     }
 
-    fn save(&self) -> Result<v1::Saved, ApiError> {
-        Api::save(self.client()?)
+    fn save(&self, options: &v1::SaveOptions) -> Result<v1::Saved, ApiError> {
+        Api::save(self.client()?, options)
     }
 
     fn saveconfig(&self) -> Result<String, ApiError> {

@@ -12,15 +12,15 @@ mod restore; // a whole saveconfig.json at once
 use crate::directories;
 use crate::machine::{Fault, FaultKind};
 use crate::metrics;
-use crate::saveconfig::SaveConfig;
+use crate::saveconfig::{SaveConfig, backups_wanted};
 use crate::start_error::StartError;
 use crate::state_driver::{Failure, Handle};
 use crate::wish::{Chance, HostChance};
 use api::v1::{self, codes};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
@@ -54,6 +54,7 @@ pub struct Service {
     /// Tells the configurations of this daemon from those of the one before it.
     life: Arc<str>,
     stop: Arc<watch::Sender<bool>>,
+    tree: Option<Arc<Path>>,
 }
 
 impl Service {
@@ -65,7 +66,14 @@ impl Service {
             saveconfig: Arc::new(Mutex::new(saveconfig)),
             life: HostChance.uuid().into(),
             stop: Arc::new(watch::Sender::new(false)),
+            tree: None,
         }
+    }
+
+    /// Tells where LIO's tree is mounted, if it is.
+    #[must_use]
+    pub fn with_tree(self, dir: Option<&Path>) -> Self {
+        Self { tree: dir.map(Arc::from), ..self }
     }
 
     /// Makes [`serve`] return once every request has its answer.
@@ -178,8 +186,9 @@ fn metrics_routes(service: Service) -> Router {
 }
 
 #[utoipa::path(get, path = "/v1/version", responses((status = 200, body = v1::Version)))]
-async fn version() -> Json<v1::Version> {
-    Json(v1::Version { version: env!("CARGO_PKG_VERSION").to_owned() })
+async fn version(State(service): State<Service>) -> Json<v1::Version> {
+    let configfs = service.tree.as_deref().map(|dir| dir.display().to_string());
+    Json(v1::Version { version: env!("CARGO_PKG_VERSION").to_owned(), configfs })
 }
 
 #[utoipa::path(get, path = "/v1/config", responses((status = 200, body = v1::Config)))]
@@ -226,13 +235,20 @@ async fn saveconfig(State(service): State<Service>) -> Response {
 
 #[utoipa::path(
     post, path = "/v1/saveconfig",
-    responses((status = 200, body = v1::Saved), (status = 500, body = v1::Problem))
+    params(("backups" = Option<u32>, Query, description = "How many earlier versions are kept")),
+    responses(
+        (status = 200, body = v1::Saved), (status = 400, body = v1::Problem), (status = 500, body = v1::Problem)
+    )
 )]
-async fn saveconfig_now(State(service): State<Service>) -> Result<Json<v1::Saved>, Answer> {
+async fn saveconfig_now(
+    State(service): State<Service>,
+    options: Result<Query<v1::SaveOptions>, QueryRejection>,
+) -> Result<Json<v1::Saved>, Answer> {
+    let Query(options) = options.map_err(|rejection| Answer::bad_request(rejection.body_text()))?;
     // Writing waits for the disk; the socket goes on being served.
     let written = tokio::task::spawn_blocking(move || {
         let saveconfig = service.saveconfig.lock().unwrap_or_else(PoisonError::into_inner);
-        saveconfig.write(&service.saveconfig_text())
+        saveconfig.write(&service.saveconfig_text(), backups_wanted(&options))
     });
     match written.await {
         Ok(Ok(saved)) => Ok(Json(saved)),

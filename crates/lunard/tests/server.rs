@@ -115,7 +115,7 @@ fn problem(result: Result<api::v1::Applied, ClientError>) -> (u16, String, Strin
 fn the_client_does_the_walkthrough() {
     let daemon = Daemon::start();
     let client = daemon.client();
-    assert_eq!(client.version().unwrap(), Version { version: "0.1.0".to_owned() });
+    assert_eq!(client.version().unwrap(), Version { version: "0.1.0".to_owned(), configfs: None });
     client.apply(vec![block("disk0", "/dev/sda")]).unwrap();
     client.apply(vec![target(WWN)]).unwrap();
     let mapped = client.apply(vec![map(WWN, None, Kind::Block, "disk0")]).unwrap();
@@ -382,12 +382,12 @@ fn the_saved_file_is_what_is_shown() {
     let daemon = Daemon::start();
     let client = daemon.client();
     client.apply(vec![ramdisk("a"), target(WWN), map(WWN, None, Kind::Ramdisk, "a")]).unwrap();
-    let saved = client.saveconfig().unwrap();
+    let saved = client.saveconfig(&api::v1::SaveOptions::default()).unwrap();
     assert!(saved.path.ends_with("/state/saveconfig.json"), "{}", saved.path);
     assert_eq!(std::fs::read_to_string(&saved.path).unwrap(), client.saveconfig_text().unwrap());
     let backup = daemon.scratch.path().join("state/backup");
     std::fs::write(&backup, "in the way").unwrap();
-    let err = client.saveconfig().unwrap_err();
+    let err = client.saveconfig(&api::v1::SaveOptions::default()).unwrap_err();
     assert!(matches!(err, ClientError::Problem { status: 500, .. }), "{err:?}");
     assert!(err.to_string().starts_with(&format!("cannot write {}", backup.display())), "{err}");
 }
@@ -442,7 +442,7 @@ fn the_daemons_own_file_needs_no_body() {
     assert_eq!(missing, (404, "no_saveconfig".to_owned(), format!("Restore file {path} not found")));
     client.apply(vec![ramdisk("a"), target(WWN), map(WWN, None, Kind::Ramdisk, "a")]).unwrap();
     let before = client.config().unwrap();
-    client.saveconfig().unwrap();
+    client.saveconfig(&api::v1::SaveOptions::default()).unwrap();
     let cleared = client.clearconfig().unwrap();
     assert_eq!((cleared.storage_objects, cleared.targets, cleared.kept_things), (1, 1, 0));
     assert_eq!(client.config().unwrap(), Config::default());

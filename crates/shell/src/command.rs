@@ -101,6 +101,18 @@ pub enum Values {
     Child,
     /// A path of the host.
     HostPath,
+    /// The name of an initiator: a nexus that has no access control list yet.
+    Initiator,
+    /// The lowest number that no child of this node has.
+    FreeNumber,
+    /// A session of a guest.
+    Session,
+    /// A target of a saveconfig.json.
+    FileTarget,
+    /// A storage object of a saveconfig.json.
+    FileObject,
+    /// A LUN of the target port group, or what [`Values::BackstorePath`] is.
+    LunOrBackstore,
     /// A command of this node.
     Topic,
     /// A bookmark.

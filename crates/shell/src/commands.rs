@@ -23,6 +23,7 @@ mod refresh;
 mod resize;
 mod restoreconfig;
 mod saveconfig;
+mod sessions;
 mod set;
 mod status;
 mod version;
@@ -30,7 +31,8 @@ mod version;
 use crate::command::Command;
 use crate::tree::Place;
 
-pub(crate) use get::{Entry, groups};
+pub(crate) use get::{Entry, FABRIC_PROT_TYPE, groups};
+pub(crate) use sessions::sessions;
 
 /// The rows, by name.
 const TABLE: &[&[Command]] = &[
@@ -53,6 +55,7 @@ const TABLE: &[&[Command]] = &[
     resize::COMMANDS,
     restoreconfig::COMMANDS,
     saveconfig::COMMANDS,
+    sessions::COMMANDS,
     set::COMMANDS,
     status::COMMANDS,
     version::COMMANDS,
@@ -79,7 +82,7 @@ mod tests {
     use super::*;
     use crate::command::{Need, Places};
 
-    const PLACES: [Place; 15] = [
+    const PLACES: [Place; 17] = [
         Place::Root,
         Place::Backstores,
         Place::Block,
@@ -92,6 +95,8 @@ mod tests {
         Place::Target,
         Place::Tpg,
         Place::Acls,
+        Place::Acl,
+        Place::MappedLun,
         Place::Luns,
         Place::Lun,
         Place::Foreign,

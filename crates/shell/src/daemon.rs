@@ -22,7 +22,7 @@ pub trait Api {
     /// Makes one transaction: all of it, or nothing.
     fn apply(&self, changes: v1::Changes) -> Result<v1::Applied, ApiError>;
     /// Writes LIO's saveconfig.json where the daemon keeps it.
-    fn save(&self) -> Result<v1::Saved, ApiError>;
+    fn save(&self, options: &v1::SaveOptions) -> Result<v1::Saved, ApiError>;
     /// LIO's saveconfig.json as it would be written now.
     fn saveconfig(&self) -> Result<String, ApiError>;
     /// Makes what a saveconfig.json says, or the daemon's own where there is no document: all of it, or nothing.
@@ -99,8 +99,8 @@ impl Api for Client {
         Ok(Client::apply(self, changes.changes)?)
     }
 
-    fn save(&self) -> Result<v1::Saved, ApiError> {
-        Ok(Client::saveconfig(self)?)
+    fn save(&self, options: &v1::SaveOptions) -> Result<v1::Saved, ApiError> {
+        Ok(Client::saveconfig(self, options)?)
     }
 
     fn saveconfig(&self) -> Result<String, ApiError> {

@@ -25,6 +25,7 @@ mod test_refresh;
 mod test_resize;
 mod test_restoreconfig;
 mod test_saveconfig;
+mod test_sessions;
 mod test_set;
 mod test_status;
 mod test_version;
@@ -32,6 +33,7 @@ mod test_version;
 mod completion;
 mod json;
 mod statements;
+mod upstream;
 mod walkthrough;
 
 /// A command without tests is not ready: this file names a test file for each, and nothing else.

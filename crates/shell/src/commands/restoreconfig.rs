@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `restoreconfig`: makes what a saveconfig.json says.
 //!
-//! Above: the table.  Below: the API; one file, where another than the daemon's is wanted.
+//! Above: the table.  Below: the API; `savefile`, where another than the daemon's is wanted.
 //! Never here: what is in it.
 
 use crate::command::{Command, Needs, Places, Values, optional};
 use crate::daemon::ApiError;
-use crate::difference::read;
 use crate::failure::Failure;
+use crate::savefile;
 use crate::screen::Level;
 use crate::session::Call;
 use crate::tree::Place;
@@ -20,8 +20,16 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     parameters: &[
         optional("savefile", Values::HostPath, "the file; the daemon's own if left out"),
         optional("clear_existing", Values::Truth, "whether what is there goes first; false if left out"),
-        optional("target", Values::Free, "the WWN of the only target to restore, with what its LUNs show"),
-        optional("storage_object", Values::Free, "the only storage object to restore: disk0, or block/disk0"),
+        optional(
+            "target",
+            Values::FileTarget,
+            "the WWN of the only target to restore, with what its LUNs show",
+        ),
+        optional(
+            "storage_object",
+            Values::FileObject,
+            "the only storage object to restore: disk0, or block/disk0",
+        ),
     ],
     summary: "Make the backstores, targets and LUNs that a file describes",
     details: "The file is a saveconfig.json, by targetcli or by Lunar. All of it is made, or nothing.\n\n\
@@ -41,8 +49,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         storage_object: argument("storage_object"),
     };
     let path = call.arguments.get("savefile").map(|file| call.host_path(file));
-    let document =
-        path.as_deref().map(|path| read(path, || format!("Restore file {path} not found"))).transpose()?;
+    let document = path.as_deref().map(savefile::read).transpose()?;
     let restored = call.api().restore(document, &options).map_err(|error| {
         let file = path.as_deref().unwrap_or("the daemon's saveconfig.json");
         match error {

@@ -8,7 +8,7 @@ use api::v1::{
     Acl, Action, AluaGroup, AluaMember, Applied, ApplyOptions, AttributeInfo, AttributeTable, Backstore,
     BackstoreId, BackstoreState, Change, Changes, Cleared, Compared, Config, CreateBackstore, Difference,
     Kind, Lun, LunAlua, MappedLun, OptionInfo, OptionTable, Outcome, Problem, RestoreOptions, Restored,
-    Saved, Target, Tpg, ValueChange, Version,
+    SaveOptions, Saved, Target, Tpg, ValueChange, Version,
 };
 use shell::{Api, ApiError};
 use std::cell::RefCell;
@@ -37,6 +37,10 @@ pub(crate) struct State {
     pub(crate) guests_lose: Vec<String>,
     /// Whether the configuration changes as soon as a difference was shown.
     pub(crate) moves: bool,
+    /// How many earlier versions were to be kept, each time it was saved.
+    pub(crate) saved: Vec<Option<u32>>,
+    /// What `saveconfig` would write, where a test wants to say it.
+    pub(crate) text: Option<String>,
     /// What it keeps and does not serve.
     pub(crate) kept_things: u64,
     /// Whether nobody answers.
@@ -47,6 +51,11 @@ pub(crate) struct State {
 impl Fake {
     pub(crate) fn stop(&self) {
         self.0.borrow_mut().down = true;
+    }
+
+    /// A guest comes to a target.
+    pub(crate) fn connect(&self, wwn: &str) {
+        self.0.borrow_mut().target(wwn).connected = true;
     }
 
     fn up(&self) -> Result<(), ApiError> {
@@ -61,7 +70,7 @@ impl Fake {
 impl Api for Fake {
     fn version(&self) -> Result<Version, ApiError> {
         self.up()?;
-        Ok(Version { version: "1.2.4".to_owned() })
+        Ok(Version { version: "1.2.4".to_owned(), configfs: None })
     }
 
     fn config(&self) -> Result<Config, ApiError> {
@@ -87,14 +96,16 @@ impl Api for Fake {
         Ok(Applied { results })
     }
 
-    fn save(&self) -> Result<Saved, ApiError> {
+    fn save(&self, options: &SaveOptions) -> Result<Saved, ApiError> {
         self.up()?;
+        self.0.borrow_mut().saved.push(options.backups);
         Ok(Saved { path: "/var/lib/lunar/saveconfig.json".to_owned(), backups: None })
     }
 
     fn saveconfig(&self) -> Result<String, ApiError> {
         self.up()?;
-        Ok("{\n  \"storage_objects\": []\n}\n".to_owned())
+        let text = self.0.borrow().text.clone();
+        Ok(text.unwrap_or_else(|| "{\n  \"storage_objects\": []\n}\n".to_owned()))
     }
 
     fn restore(&self, document: Option<Vec<u8>>, options: &RestoreOptions) -> Result<Restored, ApiError> {
