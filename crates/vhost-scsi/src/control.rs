@@ -256,7 +256,7 @@ impl Queue {
         let ending = Ending {
             by: self.client,
             own: if function.deed == Deed::Reset { ResponseCode::Reset } else { ResponseCode::Aborted },
-            others_task_aborted: unit.is_some_and(|unit| unit.flags.tas),
+            others_task_aborted: unit.is_some_and(|unit| unit.modes().tas),
             others_are_told: function.deed == Deed::Clear,
         };
         let then = match (function.deed, unit) {

@@ -8,6 +8,7 @@
 mod common; // what all queues of a worker use
 mod drained; // the end of all service
 mod logged; // what is written, for a migration
+mod old; // what has been under way for long
 mod scopes; // which of its tasks are meant
 mod steps; // commands of several steps
 mod telling; // events
@@ -119,13 +120,14 @@ impl Task {
     }
 
     /// Writes the response: the one that an abort asks for, or what the command came to.  Returns the bytes written.
-    fn respond(&self, answer: impl FnOnce(u64) -> Answer) -> u32 {
+    fn respond(&self, map: &LunMap, answer: impl FnOnce(u64) -> Answer) -> u32 {
+        let format = || map.sense_format_at(self.name.target, self.name.lun);
         match self.ends_as {
             Some(ending) if ending.others_task_aborted && ending.by != self.name.client => {
-                response::answer(&Answer::task_aborted(self.buffer_bytes), &self.response)
+                response::answer(&Answer::task_aborted(self.buffer_bytes), format, &self.response)
             }
             Some(ending) => response::refuse(ending.own, self.buffer_bytes, &self.response),
-            None => response::answer(&answer(self.buffer_bytes), &self.response),
+            None => response::answer(&answer(self.buffer_bytes), format, &self.response),
         }
     }
 }
@@ -447,7 +449,7 @@ impl Queue {
         let address = Address::decode(&request.lun);
         match target::execute(map, address, request.attribute, &request.cdb, &mut buffers) {
             Decision::Answer(answer) => {
-                let written = response::answer(&answer, &response);
+                let written = response::answer(&answer, || map.sense_format(address), &response);
                 // No more than was written: a guest may give any room, and marking all of it would take its time.
                 buffers.data_in.truncate(answer.data_in_bytes);
                 self.push(head, written, &[&buffers.data_in, &response]);
@@ -469,7 +471,8 @@ impl Queue {
                 let number = common.next_task();
                 let answer = plan.answer;
                 let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
-                let syncs = matches!(plan.kind, IoKind::Flush | IoKind::Write { durable: true });
+                let syncs =
+                    matches!(plan.store.kind(plan.kind), IoKind::Flush | IoKind::Write { durable: true });
                 let losses = syncs.then(|| Arc::clone(&plan.store.losses));
                 let task = Task {
                     head,
@@ -530,7 +533,7 @@ impl Queue {
         let bytes = buffer.bytes();
         let key = self.tasks.insert(task);
         let token = Token::new(token_number(index, key));
-        let io = Io { kind: plan.kind, offset: plan.offset, buffer };
+        let io = Io { kind: plan.store.kind(plan.kind), offset: plan.offset, buffer };
         let channel = common.channels.of(plan.store);
         crash::pass(Point::Submitting);
         let submitted = common.channels.submit(channel, submitter, io, token);
@@ -561,7 +564,11 @@ impl Queue {
             return self.go_on(index, key, Outcome::Io { buffer, result }, common, submitter);
         }
         let task = self.tasks.remove(key);
-        let written = task.respond(|buffer_bytes| match result {
+        if result.is_err() {
+            let kind = if task.is_read { target::Counted::Read } else { target::Counted::Write };
+            self.map.get().count_failure(task.name.store, kind);
+        }
+        let written = task.respond(self.map.get(), |buffer_bytes| match result {
             Ok(()) => task.answer,
             Err(error) => target::io_failed(error, buffer_bytes),
         });

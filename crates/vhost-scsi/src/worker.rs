@@ -15,6 +15,7 @@ use crate::drain::Drain;
 use crate::errands::Errand;
 use crate::events::Pending;
 use crate::logging::Logging;
+use crate::patience::OldTasks;
 use crate::queue::{Common, Life, Queue, QueueParts, Stopped, queue_of};
 use crate::quiesce::Quiesce;
 use crate::signs_of_life;
@@ -98,6 +99,11 @@ pub(crate) enum LetterKind {
     },
     Quiesce(Quiesce),
     Drain(Drain),
+    /// Tells which tasks that began before the `before`th are under way.
+    TellOld {
+        before: u64,
+        answer: mpsc::Sender<OldTasks>,
+    },
     /// Answered from the loop, by one that goes round.
     Alive {
         answer: mpsc::Sender<()>,
@@ -403,6 +409,11 @@ impl Work for Worker {
             }
             LetterKind::Quiesce(quiesce) => self.quiesce(quiesce),
             LetterKind::Drain(drain) => self.drain(drain),
+            LetterKind::TellOld { before, answer } => {
+                let mut old = Vec::new();
+                self.queues.iter().for_each(|(_, queue)| queue.tell_old(before, &mut old));
+                let _ = answer.send(OldTasks { begun: self.common.tasks_begun, old });
+            }
             LetterKind::Alive { answer } => {
                 let _ = answer.send(());
             }
