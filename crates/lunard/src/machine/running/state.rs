@@ -177,19 +177,7 @@ impl State {
     /// Takes over one step; nothing is visible to guests before [`State::publish`].
     pub(super) fn take_step(&mut self, step: &Step, opened: Option<Opened>) -> Option<Farewell> {
         match step {
-            Step::OpenBackstore(backstore) => {
-                let opened = opened?;
-                let logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
-                let open = opened.store.as_ref().map(|store| store.backstore.geometry().bytes);
-                let known = backstore.medium.size_bytes();
-                if open.zip(known).is_some_and(|(open, known)| open != known) {
-                    self.resized.insert(backstore.id());
-                }
-                let counted = Counted::default();
-                let unit = Unit { backstore: backstore.clone(), opened, logical_unit, counted };
-                self.units.insert(backstore.id(), unit);
-                None
-            }
+            Step::OpenBackstore(backstore) => self.open(backstore, opened?),
             Step::UpdateBackstore(backstore) => self.update(backstore),
             Step::ResizeBackstore(backstore) => self.resize(backstore, opened?),
             Step::CloseBackstore(id) => {
@@ -205,18 +193,7 @@ impl State {
                 self.targets.get(wwn)?.port.offer(offer(options));
                 None
             }
-            Step::SetAlua { backstore, groups, lu_group } => {
-                let serial = self.units.get(backstore)?.backstore.unit_serial.clone();
-                if self.access.set(backstore, &serial, groups.clone(), *lu_group) {
-                    self.mark_shown(backstore);
-                }
-                None
-            }
-            Step::SetLunAlua { place, alua } => {
-                let tpg = self.target(&place.wwn)?.tpgs.get_mut(&place.tag)?;
-                tpg.luns.get_mut(&place.lun)?.access.wanted = alua.clone();
-                None
-            }
+            Step::SetAlua { .. } | Step::SetLunAlua { .. } => self.take_access(step),
             Step::RemoveTarget(wwn) => {
                 let target = self.targets.remove(wwn)?;
                 // A front end that came in the meantime may still run rings: they must find nothing any more.
@@ -259,6 +236,38 @@ impl State {
                 };
                 Some(Farewell { scope, close: None, last: None, hold: None })
             }
+        }
+    }
+
+    fn open(&mut self, backstore: &Backstore, opened: Opened) -> Option<Farewell> {
+        let logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
+        let open = opened.store.as_ref().map(|store| store.backstore.geometry().bytes);
+        let known = backstore.medium.size_bytes();
+        if open.zip(known).is_some_and(|(open, known)| open != known) {
+            self.resized.insert(backstore.id());
+        }
+        let counted = Counted::default();
+        let unit = Unit { backstore: backstore.clone(), opened, logical_unit, counted };
+        self.units.insert(backstore.id(), unit);
+        None
+    }
+
+    /// A step of asymmetric access.
+    fn take_access(&mut self, step: &Step) -> Option<Farewell> {
+        match step {
+            Step::SetAlua { backstore, groups, lu_group } => {
+                let serial = self.units.get(backstore)?.backstore.unit_serial.clone();
+                if self.access.set(backstore, &serial, groups.clone(), *lu_group) {
+                    self.mark_shown(backstore);
+                }
+                None
+            }
+            Step::SetLunAlua { place, alua } => {
+                let tpg = self.target(&place.wwn)?.tpgs.get_mut(&place.tag)?;
+                tpg.luns.get_mut(&place.lun)?.access.wanted = alua.clone();
+                None
+            }
+            _ => None,
         }
     }
 
