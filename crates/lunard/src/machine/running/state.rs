@@ -5,6 +5,8 @@
 //! Below: `target`, `vhost-scsi`.
 //! Never here: opening, or waiting.
 
+mod shown; // what nexuses are shown of asymmetric access
+
 use super::Farewell;
 use super::access::{Access, LunAccess};
 use super::fault::{block_within_sector, missing_fault};
@@ -13,9 +15,7 @@ use super::memories::Memories;
 use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget};
 use crate::store::Units;
 use backstore::HostLock;
-use model::{
-    Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, UnitSerial, Wwn,
-};
+use model::{Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, Wwn};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,8 +24,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{
-    Attentions, Group, LogicalUnit, LunMap, Mapping, Membership, Nexus, Reservations, Tally, Totals,
-    UnitFlags,
+    Attentions, Group, LogicalUnit, LunMap, Mapping, Nexus, Reservations, Tally, Totals, UnitFlags,
 };
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
@@ -252,25 +251,6 @@ impl State {
         None
     }
 
-    /// A step of asymmetric access.
-    fn take_access(&mut self, step: &Step) -> Option<Farewell> {
-        match step {
-            Step::SetAlua { backstore, groups, lu_group } => {
-                let serial = self.units.get(backstore)?.backstore.unit_serial.clone();
-                if self.access.set(backstore, &serial, groups.clone(), *lu_group) {
-                    self.mark_shown(backstore);
-                }
-                None
-            }
-            Step::SetLunAlua { place, alua } => {
-                let tpg = self.target(&place.wwn)?.tpgs.get_mut(&place.tag)?;
-                tpg.luns.get_mut(&place.lun)?.access.wanted = alua.clone();
-                None
-            }
-            _ => None,
-        }
-    }
-
     /// The target, whose map will be published anew.
     fn target(&mut self, wwn: &Wwn) -> Option<&mut Target> {
         self.changed.insert(wwn.clone());
@@ -387,34 +367,6 @@ impl State {
         }
         self.memories.forget_unused();
         std::mem::take(&mut self.left)
-    }
-
-    /// Shows every unit its groups and their ports, and every nexus the states of its LUNs.
-    pub(super) fn show_access(&mut self) {
-        let mut ports: BTreeMap<&UnitSerial, BTreeMap<u16, BTreeSet<u16>>> = BTreeMap::new();
-        let tpgs = || self.targets.values().flat_map(|target| target.tpgs.values());
-        for (tpg, shown) in tpgs().flat_map(|tpg| tpg.luns.values().map(move |shown| (tpg, shown))) {
-            let unit = self.units.get(&shown.backstore);
-            let group = self.access.membership(&shown.backstore, &shown.access);
-            if let (Some(unit), Some(Membership { group, .. })) = (unit, group) {
-                let of_unit = ports.entry(&unit.backstore.unit_serial).or_default();
-                of_unit.entry(group).or_default().insert(tpg.nexus.name().relative_port);
-            }
-        }
-        let none = BTreeMap::new();
-        for (id, unit) in &self.units {
-            let serial = &unit.backstore.unit_serial;
-            let alua = self.access.alua(id, serial, ports.get(serial).unwrap_or(&none));
-            unit.logical_unit.state.set_alua(alua);
-        }
-        for tpg in self.targets.values_mut().flat_map(|target| target.tpgs.values_mut()) {
-            let nexus = tpg.nexus.name();
-            for shown in tpg.luns.values_mut() {
-                let Some(unit) = self.units.get(&shown.backstore) else { continue };
-                let to = (nexus, &*shown.attentions);
-                self.access.show(&shown.backstore, &unit.backstore.unit_serial, to, &mut shown.access);
-            }
-        }
     }
 
     /// What a target shows, and what it has to withhold.
