@@ -75,7 +75,7 @@ enum Message<P> {
         reply: Reply,
     },
     Ready {
-        ticket: Ticket,
+        ticket: Box<Ticket>,
         prepared: Result<P, Fault>,
     },
     /// Answered at once, by an owner that goes on.
@@ -326,7 +326,7 @@ impl<M: Machine> StateDriver<M> {
                 Message::Wish { wishes, reply } => self.accept(wishes, reply),
                 Message::Ready { ticket, prepared } => {
                     self.preparing -= 1;
-                    self.finish(ticket, prepared);
+                    self.finish(*ticket, prepared);
                     self.start_waiting();
                 }
                 Message::Alive(answer) => {
@@ -373,7 +373,7 @@ impl<M: Machine> StateDriver<M> {
         let prepare = move || {
             let prepared = machine.prepare(&ticket.steps, ticket.wishes.occasion());
             // An owner that ended drops what was prepared, which undoes it.
-            let _ = back.send(Message::Ready { ticket, prepared });
+            let _ = back.send(Message::Ready { ticket: Box::new(ticket), prepared });
         };
         match Builder::new().name("prepare".to_owned()).spawn(prepare) {
             Ok(_detached) => self.preparing += 1,

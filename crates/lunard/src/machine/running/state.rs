@@ -6,6 +6,7 @@
 //! Never here: opening, or waiting.
 
 mod steps; // what each step makes of it
+mod shown; // what nexuses are shown of asymmetric access
 
 use super::Farewell;
 use super::access::{Access, LunAccess};
@@ -15,9 +16,7 @@ use super::memories::Memories;
 use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget};
 use crate::store::Units;
 use backstore::HostLock;
-use model::{
-    Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, UnitSerial, Wwn,
-};
+use model::{Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, Wwn};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,8 +25,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{
-    Attentions, Group, LogicalUnit, LunMap, Mapping, Membership, Nexus, Reservations, Tally, Totals,
-    UnitFlags,
+    Attentions, Group, LogicalUnit, LunMap, Mapping, Nexus, Reservations, Tally, Totals, UnitFlags,
 };
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
@@ -292,34 +290,6 @@ impl State {
         }
         self.memories.forget_unused();
         std::mem::take(&mut self.left)
-    }
-
-    /// Shows every unit its groups and their ports, and every nexus the states of its LUNs.
-    pub(super) fn show_access(&mut self) {
-        let mut ports: BTreeMap<&UnitSerial, BTreeMap<u16, BTreeSet<u16>>> = BTreeMap::new();
-        let tpgs = || self.targets.values().flat_map(|target| target.tpgs.values());
-        for (tpg, shown) in tpgs().flat_map(|tpg| tpg.luns.values().map(move |shown| (tpg, shown))) {
-            let unit = self.units.get(&shown.backstore);
-            let group = self.access.membership(&shown.backstore, &shown.access);
-            if let (Some(unit), Some(Membership { group, .. })) = (unit, group) {
-                let of_unit = ports.entry(&unit.backstore.unit_serial).or_default();
-                of_unit.entry(group).or_default().insert(tpg.nexus.name().relative_port);
-            }
-        }
-        let none = BTreeMap::new();
-        for (id, unit) in &self.units {
-            let serial = &unit.backstore.unit_serial;
-            let alua = self.access.alua(id, serial, ports.get(serial).unwrap_or(&none));
-            unit.logical_unit.state.set_alua(alua);
-        }
-        for tpg in self.targets.values_mut().flat_map(|target| target.tpgs.values_mut()) {
-            let nexus = tpg.nexus.name();
-            for shown in tpg.luns.values_mut() {
-                let Some(unit) = self.units.get(&shown.backstore) else { continue };
-                let to = (nexus, &*shown.attentions);
-                self.access.show(&shown.backstore, &unit.backstore.unit_serial, to, &mut shown.access);
-            }
-        }
     }
 
     /// What a target shows, and what it has to withhold.

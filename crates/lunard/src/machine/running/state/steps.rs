@@ -39,18 +39,7 @@ impl State {
                 self.targets.get(wwn)?.port.offer(offer(options));
                 None
             }
-            Step::SetAlua { backstore, groups, lu_group } => {
-                let serial = self.units.get(backstore)?.backstore.unit_serial.clone();
-                if self.access.set(backstore, &serial, groups.clone(), *lu_group) {
-                    self.mark_shown(backstore);
-                }
-                None
-            }
-            Step::SetLunAlua { place, alua } => {
-                let tpg = self.target(&place.wwn)?.tpgs.get_mut(&place.tag)?;
-                tpg.luns.get_mut(&place.lun)?.access.wanted = alua.clone();
-                None
-            }
+            Step::SetAlua { .. } | Step::SetLunAlua { .. } => self.take_access(step),
             Step::RemoveTarget(wwn) => self.remove_target(wwn),
             Step::CreateTpg { wwn, tag, nexus, relative_port } => {
                 let nexus = Nexus::new(nexus.to_string(), wwn.to_string(), tag.get(), relative_port.get());
