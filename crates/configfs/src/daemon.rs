@@ -4,7 +4,7 @@
 //! Above: every other file of this crate.  Below: `lunard` implements it.
 //! Never here: how a change is made.
 
-use model::{BackstoreId, Change, Model, Refusal, Wwn};
+use model::{BackstoreId, Change, Model, Place, Refusal, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +16,16 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// What the running target knows.  Never waits for a disk or a guest.
     fn live(&self) -> Live;
+
+    /// What guests did with a backstore, where that is counted.  Never waits.
+    fn counted(&self, _backstore: &BackstoreId) -> Option<Counters> {
+        None
+    }
+
+    /// What guests did at a LUN, where that is counted.  Never waits.
+    fn counted_at(&self, _place: &Place) -> Option<Counters> {
+        None
+    }
 
     /// Makes all of the changes happen, or none, and returns when they are durable.  Waits as long as a
     /// disk takes, within bounds.
@@ -72,7 +82,16 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::AttributeOfDevice { .. }
         | Refusal::AttributeFrozen { .. }
         | Refusal::OptionValue { .. }
-        | Refusal::NameTooLongForProduct { .. } => Errno::INVAL,
+        | Refusal::NameTooLongForProduct { .. }
+        | Refusal::AluaNameInvalid { .. }
+        | Refusal::AluaIdInUse { .. }
+        | Refusal::AluaValue { .. }
+        | Refusal::AluaNotImplicit { .. }
+        | Refusal::AluaStateUnsupported { .. }
+        | Refusal::AluaNotAltered { .. }
+        | Refusal::LunAluaValue { .. }
+        | Refusal::AluaGroupsDiffer { .. }
+        | Refusal::LuGroupIdInUse { .. } => Errno::INVAL,
         Refusal::NoSuchBackstore { .. }
         | Refusal::NoSuchTarget { .. }
         | Refusal::NoSuchTpg { .. }
@@ -81,6 +100,14 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoSuchMappedLun { .. }
         | Refusal::NoSuchAttribute { .. }
         | Refusal::NoSuchOption { .. } => Errno::NOENT,
+        Refusal::NoSuchAluaGroup { .. }
+        | Refusal::NoSuchAluaAttribute { .. }
+        | Refusal::NoSuchLunAlua { .. }
+        | Refusal::NoSuchLuGroup { .. } => Errno::NODEV,
+        Refusal::AluaGroupExists { .. } | Refusal::LuGroupExists { .. } => Errno::EXIST,
+        Refusal::AluaGroupInUse { .. } | Refusal::LuGroupInUse { .. } => Errno::BUSY,
+        Refusal::AluaGroupStays { .. } => Errno::PERM,
+        Refusal::TooManyAluaGroups { .. } | Refusal::TooManyLuGroups => Errno::NOSPC,
         Refusal::BackstoreExists { .. }
         | Refusal::TargetExists { .. }
         | Refusal::TpgExists { .. }
@@ -110,6 +137,40 @@ pub struct Live {
     pub backstores: BTreeMap<BackstoreId, LiveBackstore>,
     /// By name.
     pub targets: BTreeMap<Wwn, LiveTarget>,
+    /// Who has reserved a backstore, and who is registered with it; absent is nobody.
+    pub reservations: BTreeMap<BackstoreId, LiveReservations>,
+}
+
+/// Who has reserved a backstore, and who is registered with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveReservations {
+    /// PRGENERATION.
+    pub generation: u32,
+    /// Whether registrations outlast a restart of the host (APTPL).
+    pub outlasts_power: bool,
+    /// Who is registered.
+    pub registrants: Vec<LiveRegistrant>,
+    /// The type code of the persistent reservation, if there is one.
+    pub kind: Option<u8>,
+    /// The initiator that reserved it with RESERVE.
+    pub legacy: Option<String>,
+}
+
+/// A nexus that is registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveRegistrant {
+    /// The initiator.
+    pub initiator: String,
+    /// The relative port of the target port group.
+    pub relative_port: u16,
+    /// The key.
+    pub key: u64,
+    /// PRGENERATION when it was registered.
+    pub generation: u32,
+    /// ALL_TG_PT.
+    pub all_target_ports: bool,
+    /// Whether it made the persistent reservation.
+    pub holds: bool,
 }
 
 /// A backstore as it runs.
@@ -123,8 +184,6 @@ pub struct LiveBackstore {
     pub read_only: bool,
     /// Which device of the host it is, if it is one.
     pub device: Option<LiveDevice>,
-    /// What guests did with it, where that is counted.
-    pub counters: Option<Counters>,
 }
 
 /// A block device of the host.

@@ -13,7 +13,8 @@ use crate::node::{parse_lun, parse_tpg, parse_wwn};
 use crate::staged::{Link, Staged, Unconfigured};
 use crate::tree::Tree;
 use model::{
-    AclPlace, BackstoreId, BackstoreName, Change, Lun, LunAlias, LunMapping, MappedLun, Place, TpgTag, Wwn,
+    AclPlace, BackstoreId, BackstoreName, Change, Lun, LunAlias, LunAlua, LunMapping, MappedLun, Place,
+    TpgTag, Wwn,
 };
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -72,6 +73,8 @@ impl Tree {
                 }
                 self.ask(&format!("remove target {wwn}"), vec![Change::DeleteTarget(wwn)])
             }
+            Dir::AluaGroup(device, name) => self.remove_alua_group(device, name),
+            Dir::LuGroup(name) => self.remove_lu_group(name),
             Dir::Tpg(wwn, tag, _) => self.remove_tpg(wwn, tag),
             Dir::Lun(place, _) => {
                 let mut staged = self.staged();
@@ -130,6 +133,9 @@ impl Tree {
 
     fn remove_device(&self, device: &Device) -> Result<(), Errno> {
         let id = device.id();
+        if !self.view(|view| view.alua_groups_made(device)).is_empty() {
+            return Err(Errno::NOTEMPTY);
+        }
         {
             let mut staged = self.staged();
             if staged.configured(device).is_none() {
@@ -198,10 +204,12 @@ impl Tree {
                 if twice {
                     return Err(Errno::EXIST);
                 }
-                staged.luns.insert(place.clone(), Some(Link { alias, backstore: id }));
+                staged
+                    .luns
+                    .insert(place.clone(), Some(Link { alias, backstore: id, alua: LunAlua::default() }));
                 return Ok(());
             }
-            LunMapping { backstore: id, alias, write_protect: false }
+            LunMapping { backstore: id, alias, write_protect: false, alua: LunAlua::default() }
         };
         let what = format!("link {place}");
         self.ask(&what, vec![Change::MapLun { wwn, tag, lun, mapping }])
@@ -333,8 +341,10 @@ fn stage_dir(staged: &mut Staged, dir: &Dir, name: &str) -> Result<Dir, Errno> {
             Ok(Dir::AclLun(acl.clone(), lun, false))
         }
         Dir::Tpg(_, _, TpgPart::Np) => Err(Errno::NOSYS),
-        // What Lunar has none of: ALUA groups, groups of logical units, iSCSI.
-        Dir::Device(_, DevicePart::Alua) | Dir::LuGroups | Dir::Iscsi => Err(Errno::OPNOTSUPP),
+        Dir::Device(device, DevicePart::Alua) => staged.make_alua_group(device, name),
+        Dir::LuGroups => staged.make_lu_group(name),
+        // What Lunar has none of: iSCSI.
+        Dir::Iscsi => Err(Errno::OPNOTSUPP),
         _ => Err(Errno::PERM),
     }
 }

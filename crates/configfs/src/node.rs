@@ -6,7 +6,10 @@
 //! Below: `model`'s names.
 //! Never here: whether a backstore, target or LUN exists.
 
-use model::{ATTRIBUTES, Access, AclPlace, BackstoreId, BackstoreName, Kind, Lun, Place, TpgTag, Wwn};
+use model::{
+    ALUA_ATTRIBUTES, ATTRIBUTES, Access, AclPlace, AluaGroupName, BackstoreId, BackstoreName, Kind, Lun,
+    Place, TpgTag, Wwn,
+};
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -67,9 +70,11 @@ pub(crate) enum Dir {
     Core,
     CoreAlua,
     LuGroups,
-    LuGroup,
+    LuGroup(AluaGroupName),
     Hba(Hba),
     Device(Device, DevicePart),
+    /// A target port group of a backstore.
+    AluaGroup(Device, AluaGroupName),
     Vhost,
     DiscoveryAuth,
     Target(Wwn, TargetPart),
@@ -88,7 +93,6 @@ pub(crate) enum DevicePart {
     Whole,
     Action,
     Alua,
-    AluaGroup,
     Attrib,
     Pr,
     Statistics,
@@ -246,31 +250,6 @@ const ISCSI_AUTH: &[FileRow] = &[
     ("userid_mutual", RW),
 ];
 
-/// One file of an ALUA group: its name, its mode, what the default group says, and what may be written because
-/// it changes nothing.
-pub(crate) type AluaRow = (&'static str, u16, &'static str, &'static str);
-
-/// The files of an ALUA group of target ports.
-pub(crate) const ALUA_GROUP: &[AluaRow] = &[
-    ("alua_access_state", RW, "0", "0"),
-    ("alua_access_status", RW, "None", "0"),
-    ("alua_access_type", RW, "Implicit and Explicit", "3"),
-    ("alua_support_active_nonoptimized", RW, "1", "1"),
-    ("alua_support_active_optimized", RW, "1", "1"),
-    ("alua_support_lba_dependent", RW, "0", "0"),
-    ("alua_support_offline", RW, "1", "1"),
-    ("alua_support_standby", RW, "1", "1"),
-    ("alua_support_transitioning", RW, "1", "1"),
-    ("alua_support_unavailable", RW, "1", "1"),
-    ("alua_write_metadata", RW, "0", "0"),
-    ("implicit_trans_secs", RW, "0", "0"),
-    ("members", RO, "", ""),
-    ("nonop_delay_msecs", RW, "100", "100"),
-    ("preferred", RW, "0", "0"),
-    ("tg_pt_gp_id", RW, "0", "0"),
-    ("trans_delay_msecs", RW, "0", "0"),
-];
-
 /// The attribute that `model` has no row for: no medium here protects its data.
 pub(crate) const HW_PI_PROT_TYPE: &str = "hw_pi_prot_type";
 
@@ -281,18 +260,22 @@ static ATTRIB: LazyLock<Vec<FileRow>> = LazyLock::new(|| {
     rows.sort_unstable();
     rows
 });
-static ALUA_FILES: LazyLock<Vec<FileRow>> =
-    LazyLock::new(|| ALUA_GROUP.iter().map(|(name, mode, _, _)| (*name, *mode)).collect());
+static ALUA_FILES: LazyLock<Vec<FileRow>> = LazyLock::new(|| {
+    let mut rows: Vec<FileRow> = ALUA_ATTRIBUTES.iter().map(|row| (row.name, RW)).collect();
+    rows.extend([("members", RO), ("tg_pt_gp_id", RW)]);
+    rows.sort_unstable();
+    rows
+});
 
 impl Dir {
     /// The files it has, by name.
     pub(crate) fn files(&self) -> &'static [FileRow] {
         match self {
             Self::Top => TOP,
-            Self::LuGroup => LU_GROUP,
+            Self::LuGroup(_) => LU_GROUP,
             Self::Hba(_) => HBA,
             Self::Device(_, DevicePart::Whole) => DEVICE,
-            Self::Device(_, DevicePart::AluaGroup) => &ALUA_FILES,
+            Self::AluaGroup(..) => &ALUA_FILES,
             Self::Device(_, DevicePart::Attrib) => &ATTRIB,
             Self::Device(_, DevicePart::Pr) => PR,
             Self::Device(_, DevicePart::ScsiDev) => SCSI_DEV,
@@ -355,14 +338,16 @@ impl Dir {
             (Self::Top, "core") => Some(Self::Core),
             (Self::Core, "alua") => Some(Self::CoreAlua),
             (Self::CoreAlua, "lu_gps") => Some(Self::LuGroups),
-            (Self::LuGroups, "default_lu_gp") => Some(Self::LuGroup),
+            (Self::LuGroups, "default_lu_gp") => Some(Self::LuGroup(AluaGroupName::default_lu_group())),
             (Self::Device(of, DevicePart::Whole), "action") => device(of, DevicePart::Action),
             (Self::Device(of, DevicePart::Whole), "alua") => device(of, DevicePart::Alua),
             (Self::Device(of, DevicePart::Whole), "attrib") => device(of, DevicePart::Attrib),
             (Self::Device(of, DevicePart::Whole), "pr") => device(of, DevicePart::Pr),
             (Self::Device(of, DevicePart::Whole), "statistics") => device(of, DevicePart::Statistics),
             (Self::Device(of, DevicePart::Whole), "wwn") => device(of, DevicePart::Wwn),
-            (Self::Device(of, DevicePart::Alua), "default_tg_pt_gp") => device(of, DevicePart::AluaGroup),
+            (Self::Device(of, DevicePart::Alua), "default_tg_pt_gp") => {
+                Some(Self::AluaGroup(of.clone(), AluaGroupName::default_group()))
+            }
             (Self::Device(of, DevicePart::Statistics), "scsi_dev") => device(of, DevicePart::ScsiDev),
             (Self::Device(of, DevicePart::Statistics), "scsi_lu") => device(of, DevicePart::ScsiLu),
             (Self::Device(of, DevicePart::Statistics), "scsi_tgt_dev") => device(of, DevicePart::ScsiTgtDev),

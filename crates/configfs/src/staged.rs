@@ -7,8 +7,8 @@
 use crate::control::Control;
 use crate::node::{Device, Hba};
 use model::{
-    AbsolutePath, AclPlace, Backstore, BackstoreId, BackstoreName, Key, Kind, Lun, LunAlias, Medium, Model,
-    Place, Refusal, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName, Key, Kind, Lun,
+    LunAlias, LunAlua, Medium, Model, Place, Refusal, TpgTag, UnitSerial, Wwn,
 };
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,6 +109,7 @@ fn scratch(kind: Kind) -> Result<Backstore, Refusal> {
 pub(crate) struct Link {
     pub(crate) alias: LunAlias,
     pub(crate) backstore: BackstoreId,
+    pub(crate) alua: LunAlua,
 }
 
 /// All of it.
@@ -130,6 +131,10 @@ pub(crate) struct Staged {
     /// Directories of mapped LUNs that the configuration does not have; in a session, with the name of the link to
     /// the LUN of the same number.
     pub(crate) mapped: BTreeMap<(AclPlace, Lun), Option<String>>,
+    /// Target port groups that have no id yet.
+    pub(crate) alua: BTreeMap<(Device, AluaGroupName), AluaGroup>,
+    /// Groups of logical units that have no id yet.
+    pub(crate) lu_groups: BTreeSet<AluaGroupName>,
     pub(crate) dbroot: Option<String>,
     hbas_seen: u32,
     homes_seen: u32,
@@ -139,7 +144,9 @@ impl Staged {
     /// Makes room for one more thing.
     pub(crate) fn room(&self) -> Result<(), Errno> {
         let by_hand = self.hbas.values().filter(|info| info.by_hand).count();
-        let used = by_hand + self.devices.len() + self.tpgs.len() + self.luns.len() + self.mapped.len();
+        let groups = self.alua.len() + self.lu_groups.len();
+        let used =
+            by_hand + self.devices.len() + self.tpgs.len() + self.luns.len() + self.mapped.len() + groups;
         if used < STAGED_MAX { Ok(()) } else { Err(Errno::NOSPC) }
     }
 
@@ -215,6 +222,14 @@ impl Staged {
             (Ok(_), Ok(known)) => link.is_none() && !known.luns.contains_key(lun),
             (Ok(tpg), Err(_)) => tpg.nexus == acl.initiator && (link.is_none() || tpg.luns.contains_key(lun)),
         });
+        let homes = &self.homes;
+        self.alua.retain(|(device, name), _| {
+            let id = device.id();
+            let is_home = homes.get(&id).is_some_and(|home| home.hba == device.hba);
+            let known = model.backstores().get(&id).filter(|_| is_home);
+            known.is_some_and(|backstore| backstore.alua.get(name).is_none())
+        });
+        self.lu_groups.retain(|name| !model.lu_groups().contains_key(name));
         self.vhost |= !model.targets().is_empty();
     }
 

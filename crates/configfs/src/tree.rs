@@ -5,11 +5,11 @@
 //! Below: `node` (the places), `staged` (what is only here), `text` (what files say).
 //! Never here: a change.
 
-use crate::daemon::{Daemon, Denied, Live};
+use crate::daemon::{Counters, Daemon, Denied, Live};
 use crate::node::{AclPart, Device, DevicePart, Dir, Hba, LunPart, Node, TargetPart, TpgPart};
 use crate::node::{parse_lun, parse_tpg, parse_wwn};
 use crate::staged::Staged;
-use model::{Acl, AclPlace, BackstoreName, Lun, MappedLun, Place, TpgTag, Wwn};
+use model::{Acl, AclPlace, AluaGroupName, BackstoreId, BackstoreName, Lun, MappedLun, Place, TpgTag, Wwn};
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -211,6 +211,14 @@ impl View<'_> {
         self.live.get_or_init(|| self.daemon.live())
     }
 
+    pub(crate) fn counted(&self, id: &BackstoreId) -> Option<Counters> {
+        self.daemon.counted(id)
+    }
+
+    pub(crate) fn counted_at(&self, place: &Place) -> Option<Counters> {
+        self.daemon.counted_at(place)
+    }
+
     /// Whether a guest is connected to a target now.
     pub(crate) fn connected(&self, wwn: &Wwn) -> bool {
         self.live().targets.get(wwn).is_some_and(|target| target.connected)
@@ -220,7 +228,9 @@ impl View<'_> {
     pub(crate) fn has(&self, dir: &Dir) -> bool {
         let staged = self.staged;
         match dir {
-            Dir::Root | Dir::Top | Dir::Core | Dir::CoreAlua | Dir::LuGroups | Dir::LuGroup => true,
+            Dir::Root | Dir::Top | Dir::Core | Dir::CoreAlua | Dir::LuGroups => true,
+            Dir::LuGroup(name) => self.has_lu_group(name),
+            Dir::AluaGroup(device, name) => self.has_device(device) && self.has_alua_group(device, name),
             Dir::Hba(hba) => staged.hbas.contains_key(hba),
             Dir::Device(device, _) => self.has_device(device),
             Dir::Vhost | Dir::DiscoveryAuth => staged.vhost,
@@ -291,6 +301,10 @@ impl View<'_> {
                 let device = Device { hba: *hba, name: BackstoreName::parse(name).ok()? };
                 Dir::Device(device, DevicePart::Whole)
             }
+            Dir::Device(device, DevicePart::Alua) => {
+                Dir::AluaGroup(device.clone(), AluaGroupName::parse(name).ok()?)
+            }
+            Dir::LuGroups => Dir::LuGroup(AluaGroupName::parse(name).ok()?),
             Dir::Vhost => Dir::Target(parse_wwn(name)?, TargetPart::Whole),
             Dir::Target(wwn, TargetPart::Whole) => Dir::Tpg(wwn.clone(), parse_tpg(name)?, TpgPart::Whole),
             Dir::Tpg(wwn, tag, TpgPart::Luns) => Dir::Lun(lun_at(wwn, *tag, name)?, LunPart::Whole),
@@ -346,6 +360,14 @@ impl View<'_> {
                 let names = configured.chain(staged.unconfigured_of(*hba));
                 let device = |name: &BackstoreName| Device { hba: *hba, name: name.clone() };
                 names.map(|name| (name.to_string(), Dir::Device(device(name), DevicePart::Whole))).collect()
+            }
+            Dir::Device(device, DevicePart::Alua) => {
+                let names = self.alua_groups_made(device).into_iter();
+                names.map(|name| (name.to_string(), Dir::AluaGroup(device.clone(), name))).collect()
+            }
+            Dir::LuGroups => {
+                let names = self.lu_groups_made().into_iter();
+                names.map(|name| (name.to_string(), Dir::LuGroup(name))).collect()
             }
             Dir::Vhost => {
                 let targets = staged.model.targets().keys();

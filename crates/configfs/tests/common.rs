@@ -5,8 +5,11 @@
 //! Never here: a claim.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use configfs::{Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveTarget, NodeKind, Tree};
-use model::{BackstoreId, Change, Kind, Model, Wwn};
+use configfs::{
+    Counters, Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveReservations, LiveTarget, NodeKind,
+    Tree,
+};
+use model::{BackstoreId, Change, Kind, Model, Place, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -19,6 +22,9 @@ pub(crate) struct Plane {
     pub(crate) asked: Mutex<Vec<Vec<String>>>,
     pub(crate) connected: Mutex<bool>,
     pub(crate) missing: Mutex<bool>,
+    pub(crate) reservations: Mutex<BTreeMap<BackstoreId, LiveReservations>>,
+    /// What was counted for everything.
+    pub(crate) counters: Mutex<Option<Counters>>,
 }
 
 impl Plane {
@@ -50,13 +56,21 @@ impl Daemon for Plane {
                 block_bytes: 512,
                 rotational: true,
             }),
-            counters: None,
         };
         let target = |wwn: &Wwn| (wwn.clone(), LiveTarget { connected: *self.connected.lock().unwrap() });
         Live {
             backstores: model.backstores().keys().map(|id| (id.clone(), live(id))).collect(),
             targets: model.targets().keys().map(target).collect(),
+            reservations: self.reservations.lock().unwrap().clone(),
         }
+    }
+
+    fn counted(&self, _: &BackstoreId) -> Option<Counters> {
+        *self.counters.lock().unwrap()
+    }
+
+    fn counted_at(&self, _: &Place) -> Option<Counters> {
+        *self.counters.lock().unwrap()
     }
 
     fn apply(&self, changes: Vec<Change>) -> Result<(), Denied> {
@@ -163,4 +177,19 @@ pub(crate) fn recorded(text: &str) -> BTreeMap<String, String> {
         all.insert(last.clone(), said);
     }
     all.into_iter().map(|(path, said)| (path, said.trim_end().to_owned())).collect()
+}
+
+/// Refused twice, and nothing is different.
+pub(crate) fn check_refused(tree: &Tree, what: &str, errno: Errno, ask: impl Fn() -> Result<(), Errno>) {
+    let before = whole(tree);
+    assert_eq!(ask(), Err(errno), "{what}");
+    assert_eq!(ask(), Err(errno), "{what}, again");
+    assert_eq!(whole(tree), before, "{what}");
+}
+
+fn whole(tree: &Tree) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    dump(tree, "target", &mut all);
+    all.retain(|path, _| !path.ends_with("creation_time"));
+    all
 }

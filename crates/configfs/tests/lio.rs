@@ -6,6 +6,8 @@
 mod common;
 
 use common::{dump, furnish, recorded, tree};
+use configfs::Counters;
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 
 const FRESH: &str = include_str!("lio/fresh-6.1.txt");
@@ -89,11 +91,17 @@ const DIFFER: &[(&str, &str)] = &[
 fn a_configured_tree_has_every_path_and_mode_of_lios_and_its_texts_but_for_what_is_listed() {
     let (_plane, tree) = tree();
     furnish(&tree);
+    // Groups that somebody made there.
+    for (group, file, id) in [
+        ("target/core/fileio_0/disk0/alua/standby", "tg_pt_gp_id", "16"),
+        ("target/core/alua/lu_gps/mylu", "lu_gp_id", "7"),
+    ] {
+        tree.mkdir(group).unwrap();
+        tree.write(&format!("{group}/{file}"), id).unwrap();
+    }
     let mut is = BTreeMap::new();
     dump(&tree, "target", &mut is);
     let mut lio = recorded(TREE);
-    // Groups that somebody made there, which there is no way to make here.
-    lio.retain(|path, _| !path.contains("/alua/standby") && !path.contains("/lu_gps/mylu"));
     let mode = |said: &str| said.split(' ').take(2).collect::<Vec<_>>().join(" ");
     for (path, said) in &mut lio {
         if let Some(is) = is.get(path)
@@ -137,4 +145,21 @@ fn info_of_files_and_ramdisks_is_lios() {
          TCM RamDisk ID: 0  RamDisk Makeup: rd_mcp\n        \
          PAGES/PAGE_SIZE: 2048*4096  SG_table_count: 2  nullio: 0 dummy: 0\n"
     );
+}
+
+#[test]
+fn what_guests_did_is_in_the_statistics_of_the_backstore_and_of_the_lun() {
+    let (plane, tree) = tree();
+    furnish(&tree);
+    let device = "target/core/fileio_0/disk0/statistics/scsi_lu";
+    let lun = "target/vhost/naa.5001405aabbccdd0/tpgt_1/lun/lun_0/statistics/scsi_tgt_port";
+    assert_eq!(tree.read(&format!("{device}/num_cmds")), Err(Errno::NODATA));
+    *plane.counters.lock().unwrap() =
+        Some(Counters { commands: 41, read_bytes: (3 << 20) + 5, write_bytes: (7 << 20) - 1 });
+    for (file, says) in [("num_cmds", "41\n"), ("read_mbytes", "3\n"), ("write_mbytes", "6\n")] {
+        assert_eq!(tree.read(&format!("{device}/{file}")).as_deref(), Ok(says), "{file}");
+    }
+    for (file, says) in [("in_cmds", "41\n"), ("read_mbytes", "3\n"), ("write_mbytes", "6\n")] {
+        assert_eq!(tree.read(&format!("{lun}/{file}")).as_deref(), Ok(says), "{file}");
+    }
 }

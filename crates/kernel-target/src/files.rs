@@ -5,6 +5,7 @@
 //! Never here: what a file means.
 
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::symlink;
@@ -40,6 +41,9 @@ pub(crate) enum Act {
     Mkdir(String),
     /// Remove one.
     Rmdir(String),
+    /// Make sure that no guest uses a target port group, which has LUNs: the kernel would let them go, one by one,
+    /// before the guest's eyes, and only then refuse.  It says so at once where the group itself is to go.
+    Unused(String),
     /// Write a text, in one piece.
     Write { at: String, text: String },
     /// Write a text where another one stands: the kernel refuses some values even where they change nothing.
@@ -171,6 +175,7 @@ impl Files {
                 fs::create_dir(self.path(at)).map_err(|error| self.fault("make directory", at, &error))
             }
             Act::Rmdir(at) => fs::remove_dir(self.path(at)).map_err(|error| self.fault("remove", at, &error)),
+            Act::Unused(at) => self.must_be_unused(at),
             Act::Write { at, text } => self.write(at, text),
             Act::Set { at, text } => match self.try_read(at) {
                 Ok(now) if now == *text => Ok(()),
@@ -187,6 +192,17 @@ impl Files {
         }
     }
 
+    /// What is in use is EBUSY, and what has something in it ENOTEMPTY: a directory with LUNs never goes.
+    fn must_be_unused(&self, at: &str) -> Result<(), Fault> {
+        match fs::remove_dir(self.path(at)).map_err(|error| Errno::from_io_error(&error)) {
+            Err(Some(Errno::BUSY)) => {
+                let message = format!("a guest is connected to {}", self.path(at).display());
+                Err(Fault::new(message).hint("stop the guest first"))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     fn write(&self, at: &str, text: &str) -> Result<(), Fault> {
         let written = OpenOptions::new().write(true).open(self.path(at)).and_then(|mut file| {
             // One call: each one is a command to the kernel.
@@ -199,14 +215,14 @@ impl Files {
     fn fault(&self, what: &str, at: &str, error: &io::Error) -> Fault {
         let path = self.path(at);
         let fault = Fault::new(format!("cannot {what} {}: {}", path.display(), plain(error)));
-        match rustix::io::Errno::from_io_error(error) {
-            Some(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM | rustix::io::Errno::ROFS) => {
+        match Errno::from_io_error(error) {
+            Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => {
                 fault.hint("become root; this is the kernel's configuration")
             }
-            Some(rustix::io::Errno::BUSY) => {
+            Some(Errno::BUSY) => {
                 fault.hint("something uses it: a guest that is connected, a mount, another target")
             }
-            Some(rustix::io::Errno::NOTCONN) => fault.hint("what serves this tree has ended"),
+            Some(Errno::NOTCONN) => fault.hint("what serves this tree has ended"),
             _ => fault.hint("the kernel's log may say more: dmesg"),
         }
     }
@@ -256,6 +272,20 @@ mod tests {
         assert_eq!(fault.hint.as_deref(), Some("the kernel's log may say more: dmesg"));
         assert!(!directory.path().join("a").exists());
         assert_eq!(fs::read_to_string(directory.path().join("value")).unwrap(), "old\n");
+    }
+
+    #[test]
+    fn what_the_kernel_says_is_busy_is_in_use_and_what_is_full_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir_all(directory.path().join("tpgt_1/lun")).unwrap();
+        let files = Files::new(directory.path());
+        assert_eq!(files.act(&Act::Unused("tpgt_1".to_owned())), Ok(()));
+        assert!(directory.path().join("tpgt_1/lun").is_dir());
+        // A mount point is busy, for whoever might remove it.
+        if rustix::process::geteuid().is_root() {
+            let fault = Files::new(Path::new("/")).act(&Act::Unused("proc".to_owned())).unwrap_err();
+            assert_eq!(fault.message, "a guest is connected to /proc");
+        }
     }
 
     #[test]

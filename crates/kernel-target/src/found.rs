@@ -4,10 +4,12 @@
 //! Above: `target`, `jobs`.  Below: `files`; `object` and `fabric`, one for each half of the tree.
 //! Never here: a change.  What has no word here is only looked at.
 
+mod access; // groups and lists
 mod fabric; // targets, port groups, LUNs
 mod info; // words of an `info` file
 mod object; // backstores
 
+pub(crate) use access::{LU_GROUPS, acl_directory, all_acls};
 pub(crate) use object::names;
 
 use crate::files::{Fault, Files};
@@ -60,6 +62,7 @@ impl Found {
     /// Reads all of the tree.
     pub(crate) fn read(files: &Files) -> Result<Self, Fault> {
         let mut found = Self::default();
+        found.lu_groups(files)?;
         found.storage_objects(files)?;
         for fabric in files.directories("")? {
             match fabric.as_str() {

@@ -7,9 +7,14 @@
 //! The order is the kernel's: a device is described, enabled and then named; a link comes after the directory it is
 //! in; all goes in the opposite order.
 
+mod access; // groups and lists
+
 use crate::files::{Act, Fault, Job};
 use crate::found::{Found, names};
-use model::{Attribute, Backstore, BackstoreId, Key, Lun, Medium, Model, Step, TpgTag, Wwn, plan};
+use access::{Gone, without_acls};
+use model::{
+    Attribute, Backstore, BackstoreId, Key, Lun, Medium, Model, Place, Refusal, Step, TpgTag, Wwn, plan,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -35,12 +40,23 @@ pub(crate) fn jobs(found: &Found, new: &Model, sizes: &Sizes, has_vhost: bool) -
         adapters: found.adapters.clone(),
         numbers: found.numbers.clone(),
         empty: found.empty_adapters.clone(),
+        opened: BTreeSet::new(),
+        mapped: BTreeSet::new(),
         jobs: Vec::new(),
         has_vhost,
     };
-    for step in plan(&found.model, new) {
+    let words = |refusal: Refusal| Fault::new(refusal.to_string());
+    let (old, wanted) = (without_acls(&found.model).map_err(words)?, without_acls(new).map_err(words)?);
+    let steps = plan(&old, &wanted);
+    let gone = Gone::of(&steps);
+    work.check_guests(&steps);
+    work.remove_acls(&gone);
+    work.add_lu_groups();
+    for step in steps {
         work.step(step)?;
     }
+    work.add_acls(&gone);
+    work.remove_lu_groups();
     Ok(work.jobs)
 }
 
@@ -51,11 +67,26 @@ struct Work<'a> {
     adapters: BTreeMap<BackstoreId, String>,
     numbers: BTreeSet<u32>,
     empty: BTreeSet<String>,
+    /// Backstores that are new, or opened anew.
+    opened: BTreeSet<BackstoreId>,
+    /// The same of LUNs.
+    mapped: BTreeSet<Place>,
     jobs: Vec<Job>,
     has_vhost: bool,
 }
 
 impl Work<'_> {
+    /// No guest may see its LUNs go, one by one, before its target is refused.
+    fn check_guests(&mut self, steps: &[Step]) {
+        for step in steps {
+            let Step::RemoveTpg { wwn, tag } = step else { continue };
+            let tpg = self.found.model.targets().get(wwn).and_then(|target| target.tpgs.get(tag));
+            if tpg.is_some_and(|tpg| !tpg.luns.is_empty()) {
+                self.push(Act::Unused(group(wwn, *tag)), Vec::new());
+            }
+        }
+    }
+
     fn step(&mut self, step: Step) -> Result<(), Fault> {
         match step {
             Step::UnmapLun { wwn, tag, lun } => self.unmap(&wwn, tag, lun),
@@ -76,6 +107,8 @@ impl Work<'_> {
             }
             Step::ResizeBackstore(backstore) => return Err(no_resize(&backstore.id())),
             Step::SetOptions { wwn, .. } => return Err(no_options(&wwn)),
+            Step::SetAlua { backstore, groups, lu_group: _ } => self.set_alua(&backstore, &groups)?,
+            Step::SetLunAlua { place, alua } => self.set_lun_alua(&place, &alua),
             Step::CreateTpg { wwn, tag, nexus, relative_port: _ } => {
                 let at = group(&wwn, tag);
                 self.make(&at);
@@ -103,7 +136,8 @@ impl Work<'_> {
         if let Some(mapping) = mapping {
             let link = format!("{at}/{}", mapping.alias);
             let to = self.found.directory(&mapping.backstore);
-            let undo = to.map(|to| Act::Link { at: link.clone(), to }).into_iter().collect();
+            let mut undo: Vec<Act> = to.map(|to| Act::Link { at: link.clone(), to }).into_iter().collect();
+            undo.extend(access::lun_again(&at, &mapping.alua));
             self.push(Act::Unlink(link), undo);
         }
         self.push(Act::Rmdir(at.clone()), vec![Act::Mkdir(at)]);
@@ -125,12 +159,17 @@ impl Work<'_> {
         let (Some(directory), Some(adapter)) = (self.found.directory(id), self.adapters.remove(id)) else {
             return Ok(());
         };
+        let found = self.found;
         let mut undo = vec![Act::Mkdir(directory.clone())];
-        if let Some(backstore) = self.found.model.backstores().get(id) {
+        if let Some(backstore) = found.model.backstores().get(id) {
+            self.remove_groups(backstore, &directory);
             let has_serial = !self.found.without_serial.contains(id);
             undo.extend(opening(backstore, &directory, backstore.medium.size_bytes(), has_serial)?);
         }
         undo.extend(self.attributes_of(id, &directory));
+        undo.extend(
+            found.model.backstores().get(id).into_iter().flat_map(|is| access::alua_again(is, &directory)),
+        );
         self.push(Act::Rmdir(directory), undo);
         let at = format!("core/{adapter}");
         self.push(Act::Rmdir(at.clone()), vec![Act::Mkdir(at)]);
@@ -174,6 +213,7 @@ impl Work<'_> {
             self.set(&directory, name, &value.to_string());
         }
         self.numbers.insert(number);
+        self.opened.insert(id.clone());
         self.adapters.insert(id, adapter);
         Ok(())
     }
@@ -213,6 +253,7 @@ impl Work<'_> {
         let to = format!("core/{adapter}/{}", backstore.name);
         let at = format!("{}/lun/lun_{lun}", group(wwn, tag));
         let link = format!("{at}/{}", mapping.alias);
+        self.mapped.insert(Place { wwn: wwn.clone(), tag, lun });
         self.make(&at);
         self.push(Act::Link { at: link.clone(), to }, vec![Act::Unlink(link)]);
         Ok(())
@@ -302,14 +343,14 @@ mod tests {
     use super::*;
     use model::{AbsolutePath, BackstoreName, Change, LunAlias, LunMapping, RelativePort, Tpg, UnitSerial};
 
-    fn disk() -> Backstore {
+    pub(super) fn disk() -> Backstore {
         let path = AbsolutePath::parse("/dev/mapper/x").unwrap();
         let medium = Medium::Block { path, read_only: None, size_bytes: None };
         Backstore::new(BackstoreName::parse("disk0").unwrap(), UnitSerial::parse("s1").unwrap(), medium)
             .unwrap()
     }
 
-    fn page() -> Model {
+    pub(super) fn page() -> Model {
         let wwn = Wwn::parse("naa.500140568720f76f").unwrap();
         let tag = TpgTag::new(1);
         let tpg = Tpg::new(Wwn::parse("naa.5001405000000001").unwrap(), RelativePort::parse(1).unwrap());
@@ -322,7 +363,12 @@ mod tests {
                 wwn,
                 tag,
                 lun: Lun::parse(0).unwrap(),
-                mapping: LunMapping { backstore: disk().id(), alias, write_protect: false },
+                mapping: LunMapping {
+                    backstore: disk().id(),
+                    alias,
+                    write_protect: false,
+                    alua: model::LunAlua::default(),
+                },
             },
         ] {
             model.make(change).unwrap();
@@ -330,10 +376,11 @@ mod tests {
         model
     }
 
-    fn in_words(jobs: &[Job]) -> Vec<String> {
+    pub(super) fn in_words(jobs: &[Job]) -> Vec<String> {
         let words = |job: &Job| match &job.act {
             Act::Mkdir(at) => format!("mkdir {at}"),
             Act::Rmdir(at) => format!("rmdir {at}"),
+            Act::Unused(at) => format!("unused {at}"),
             Act::Write { at, text } => format!("write {text:?} {at}"),
             Act::Set { at, text } => format!("set {text:?} {at}"),
             Act::Link { at, to } => format!("ln -s {to} {at}"),
@@ -342,6 +389,12 @@ mod tests {
             Act::Remove(path) => format!("rm {}", path.display()),
         };
         jobs.iter().map(words).collect()
+    }
+
+    /// What takes jobs back.
+    pub(super) fn backwards(jobs: &[Job]) -> Vec<Job> {
+        let acts = jobs.iter().rev().flat_map(|job| job.undo.clone());
+        acts.map(|act| Job { act, undo: Vec::new() }).collect()
     }
 
     #[test]
@@ -372,6 +425,7 @@ mod tests {
         let found = Found { model: page(), adapters, numbers: [3].into(), ..Found::default() };
         let jobs = jobs(&found, &Model::default(), &Sizes::new(), true).unwrap();
         let expected = [
+            "unused vhost/naa.500140568720f76f/tpgt_1",
             "rm vhost/naa.500140568720f76f/tpgt_1/lun/lun_0/a08824829b",
             "rmdir vhost/naa.500140568720f76f/tpgt_1/lun/lun_0",
             "rmdir vhost/naa.500140568720f76f/tpgt_1",
@@ -380,12 +434,7 @@ mod tests {
             "rmdir core/iblock_3",
         ];
         assert_eq!(in_words(&jobs), expected);
-        let back: Vec<Job> = jobs
-            .iter()
-            .rev()
-            .flat_map(|job| job.undo.clone())
-            .map(|act| Job { act, undo: Vec::new() })
-            .collect();
+        let back = backwards(&jobs);
         let expected = [
             "mkdir core/iblock_3",
             "mkdir core/iblock_3/disk0",

@@ -19,4 +19,4 @@ mod target; // questions and changes
 
 pub use files::Fault;
 pub use found::Foreign;
-pub use target::{KernelTarget, Released};
+pub use target::{Export, KernelTarget, Released};

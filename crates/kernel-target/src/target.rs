@@ -12,7 +12,7 @@ use crate::found::{Foreign, Found};
 use crate::jobs::{jobs, no_options};
 use crate::media::Media;
 use crate::problem::Problem;
-use crate::saved;
+use crate::saved::{self, ForKernel};
 use api::v1;
 use model::{Model, Refusal, Wwn, plan};
 use rustix::fs::{FlockOperation, flock};
@@ -28,12 +28,26 @@ use translate::wish::{Draft, HostChance, Made, backstore_id};
 /// Where the kernel has its own tree; elsewhere there is no module to load.
 const CONFIGFS: &str = "/sys/kernel/config";
 
+/// What becomes of other fabrics in `lunard`, which has none, and says so.
+const KEPT_BY_LUNARD: &str = "is not served; it is kept as it is";
+
 /// The kernel's own target.
 #[derive(Debug)]
 pub struct KernelTarget {
     files: Files,
     saveconfig: SaveConfig,
     save_dir: PathBuf,
+}
+
+/// What Lunar can take over from the kernel.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// All of it, to be shown.
+    pub config: v1::Config,
+    /// The same as a saveconfig.json.
+    pub document: String,
+    /// What stays.
+    pub stays: Vec<Foreign>,
 }
 
 /// What was taken out of the kernel, and can be put back.
@@ -88,7 +102,7 @@ impl KernelTarget {
     pub fn version(&self) -> Result<v1::Version, v1::Problem> {
         self.look()?;
         let version = self.files.read("version").map_err(Problem::from)?;
-        Ok(v1::Version { version })
+        Ok(v1::Version { version, configfs: None })
     }
 
     /// All that the model has words for.
@@ -96,8 +110,16 @@ impl KernelTarget {
     /// # Errors
     /// Where the tree is not there or cannot be read.
     pub fn config(&self) -> Result<v1::Config, v1::Problem> {
+        Ok(self.all()?.0)
+    }
+
+    /// The same and the rest, of one look at the tree.
+    ///
+    /// # Errors
+    /// Where the tree is not there or cannot be read.
+    pub fn all(&self) -> Result<(v1::Config, Vec<Foreign>), v1::Problem> {
         let found = self.look()?;
-        Ok(config(&found))
+        Ok((config(&found), found.foreign))
     }
 
     /// The rest.
@@ -208,13 +230,16 @@ impl KernelTarget {
     ///
     /// # Errors
     /// Where it cannot be written, or would lose something.
-    pub fn save(&self) -> Result<v1::Saved, v1::Problem> {
+    pub fn save(&self, options: &v1::SaveOptions) -> Result<v1::Saved, v1::Problem> {
         let text = saved::text(self.look()?, &self.saveconfig)?;
         std::fs::create_dir_all(&self.save_dir).map_err(|error| {
             let why = translate::host::plain(&error);
             Problem::new(v1::codes::HOST, format!("cannot make {}: {why}", self.save_dir.display()), None)
         })?;
-        Ok(self.saveconfig.write(&text).map_err(Problem::from)?)
+        Ok(self
+            .saveconfig
+            .write(&text, translate::saveconfig::backups_wanted(options))
+            .map_err(Problem::from)?)
     }
 
     /// The same text.
@@ -225,12 +250,28 @@ impl KernelTarget {
         Ok(saved::text(self.look()?, &self.saveconfig)?)
     }
 
-    /// What Lunar can take over, as a saveconfig.json: without what is foreign.
+    /// What Lunar can take over, and what stays.
     ///
     /// # Errors
-    /// Where the tree is not there or cannot be read.
-    pub fn document(&self) -> Result<String, v1::Problem> {
-        Ok(saved::own(&self.look()?))
+    /// Where the tree is not there, or somebody else shows what Lunar would.
+    pub fn export(&self) -> Result<Export, v1::Problem> {
+        let mut found = self.look()?;
+        for (id, places) in &found.elsewhere {
+            let place = places.first().map_or("", String::as_str);
+            if found.model.shown().contains(id) {
+                let message = format!("storage object {id} is shown by LUN {place} too");
+                let hint = "take that LUN away first: two must not write to one disk".to_owned();
+                return Err(Problem::new(v1::codes::CANNOT_PREPARE, message, Some(hint)).into());
+            }
+        }
+        let stay: Vec<model::BackstoreId> = found.elsewhere.keys().cloned().collect();
+        for id in stay {
+            let summary = format!("shown by {}", found.elsewhere[&id].join(", "));
+            found.foreign.insert(0, Foreign { path: format!("/backstores/{id}"), summary });
+            found.model.make(model::Change::DeleteBackstore(id)).map_err(Problem::from)?;
+        }
+        let (config, document) = (config(&found), saved::for_lunar(&found));
+        Ok(Export { config, document, stays: found.foreign })
     }
 
     /// Makes what a saveconfig.json says, as far as the model has words for it; the rest is told.
@@ -248,12 +289,15 @@ impl KernelTarget {
         };
         let _lock = self.lock();
         let found = self.look()?;
+        let ForKernel { text, attributes, mut notes } = ForKernel::read(text);
         let document = Document::read(&text, options, &mut HostChance).map_err(Problem::from)?;
-        let mut notes = document.notes();
+        let left = "is left as it is: targetcli restores it";
+        notes.extend(document.notes().iter().map(|note| note.replace(KEPT_BY_LUNARD, left)));
         let restore = Restore::new(document, options.clone());
         let draft = restore.draft(&found.model, &mut HostChance).map_err(Problem::from)?;
         let of_media = self.make(&found, &draft.model, Occasion::Import, Vec::new())?;
         notes.extend(of_media.into_values().flatten());
+        notes.extend(self.set_attributes(&draft.made, &attributes)?);
         let count = |wanted: fn(&Made) -> bool| {
             u64::try_from(draft.made.iter().filter(|made| wanted(made)).count()).unwrap_or(u64::MAX)
         };
@@ -263,6 +307,31 @@ impl KernelTarget {
             targets: count(|made| matches!(made, Made::Target(_))),
             notes,
         })
+    }
+
+    /// Gives new storage objects the attributes of a file, as far as this kernel takes them; returns what it does not.
+    fn set_attributes(
+        &self,
+        made: &[Made],
+        wanted: &BTreeMap<String, BTreeMap<String, String>>,
+    ) -> Result<Vec<String>, Problem> {
+        let now = self.look()?;
+        let mut notes = Vec::new();
+        for made in made {
+            let Made::Backstore(id, _) = made else { continue };
+            let (Some(wanted), Some(directory)) = (wanted.get(&id.to_string()), now.directory(id)) else {
+                continue;
+            };
+            for (name, text) in wanted {
+                let is_there = now.attributes.get(id).and_then(|all| all.get(name));
+                let Some(is) = is_there.filter(|is| is.is_writable && is.text != *text) else { continue };
+                let act = Act::Write { at: format!("{directory}/attrib/{name}"), text: text.clone() };
+                if self.files.carry_out(&[Job { act, undo: Vec::new() }]).is_err() {
+                    notes.push(format!("{name} of {id} is {} in this kernel, which refuses {text}", is.text));
+                }
+            }
+        }
+        Ok(notes)
     }
 
     /// Takes away all that the model has words for and nothing else shows.
@@ -290,6 +359,11 @@ impl KernelTarget {
     pub fn release(&self) -> Result<Released, v1::Problem> {
         let _lock = self.lock();
         let found = self.look()?;
+        if let Some(Foreign { path, summary }) = found.foreign.iter().find(|thing| is_of_vhost(thing)) {
+            let message = format!("{path} cannot be taken over: {summary}");
+            let hint = "remove it from the kernel first".to_owned();
+            return Err(Problem::new(v1::codes::CANNOT_PREPARE, message, Some(hint)).into());
+        }
         let new = without_ours(&found).map_err(Problem::from)?;
         let jobs = jobs(&found, &new, &BTreeMap::new(), true).map_err(Problem::from)?;
         self.files.carry_out(&jobs).map_err(Problem::from)?;
@@ -321,7 +395,10 @@ impl KernelTarget {
                 info.settable_on.push(kind);
             }
         }
-        Ok(v1::AttributeTable { attributes: table.into_values().collect() })
+        Ok(v1::AttributeTable {
+            attributes: table.into_values().collect(),
+            alua: translate::tables::attributes().alua,
+        })
     }
 
     /// The kernel's target has no options.
@@ -329,6 +406,11 @@ impl KernelTarget {
     pub fn options(&self) -> v1::OptionTable {
         v1::OptionTable { options: Vec::new() }
     }
+}
+
+/// Whether something is in the way where a target of vhost is to go.
+fn is_of_vhost(thing: &Foreign) -> bool {
+    thing.path.starts_with("/vhost/")
 }
 
 /// What was found without what the model has words for; storage objects that others show stay.

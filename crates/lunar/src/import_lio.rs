@@ -7,7 +7,7 @@
 
 use crate::options::ImportOptions;
 use api::v1;
-use kernel_target::{KernelTarget, Released};
+use kernel_target::{Export, KernelTarget, Released};
 use shell::{Api, ApiError, Failure};
 use std::fs;
 use std::io::Write;
@@ -24,21 +24,19 @@ pub(crate) fn run(
     kept_in: &Path,
     lunard: &dyn Api,
 ) -> Result<String, Failure> {
-    let config = kernel.config().map_err(words)?;
-    let foreign = kernel.foreign().map_err(words)?;
+    let Export { config, document, stays } = kernel.export().map_err(words)?;
     if config.backstores.is_empty() && config.targets.is_empty() {
         return Err(Failure::new("the kernel has nothing that could be taken over"));
     }
     let mut told = Told::default();
     told.what_there_is(&config);
-    for thing in &foreign {
+    for thing in &stays {
         told.line(&format!("Left in the kernel: {} {}", thing.path, thing.summary));
     }
     if wanted.dry_run {
         told.line("Nothing was changed.");
         return Ok(told.0);
     }
-    let document = kernel.document().map_err(words)?;
     let released = if wanted.take { Some(take(kernel, kept_in, &document)?) } else { None };
     let restored = lunard.restore(Some(document.into_bytes()), &v1::RestoreOptions::default());
     let restored = match restored {

@@ -9,13 +9,24 @@ use crate::options::Options;
 use api::v1;
 use kernel_target::KernelTarget;
 use shell::{Api, ApiError, Failure, Foreign};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 /// Where the kernel has its tree.
 const ROOT: &str = "/sys/kernel/config/target";
 
 /// The kernel's own target as the shell asks for it.
-pub(crate) struct Kernel(pub(crate) KernelTarget);
+pub(crate) struct Kernel {
+    target: KernelTarget,
+    /// What was seen together with the configuration that was asked for last, until it is asked for.
+    seen: RefCell<Option<Vec<kernel_target::Foreign>>>,
+}
+
+impl Kernel {
+    pub(crate) fn new(target: KernelTarget) -> Self {
+        Self { target, seen: RefCell::new(None) }
+    }
+}
 
 /// The kernel's target of the command line.
 pub(crate) fn at(options: &Options) -> KernelTarget {
@@ -36,23 +47,25 @@ impl Api for Kernel {
     }
 
     fn version(&self) -> Result<v1::Version, ApiError> {
-        self.0.version().map_err(ApiError::Refused)
+        self.target.version().map_err(ApiError::Refused)
     }
 
     fn config(&self) -> Result<v1::Config, ApiError> {
-        self.0.config().map_err(ApiError::Refused)
+        let (config, foreign) = self.target.all().map_err(ApiError::Refused)?;
+        self.seen.replace(Some(foreign));
+        Ok(config)
     }
 
     fn apply(&self, changes: v1::Changes) -> Result<v1::Applied, ApiError> {
-        self.0.apply(&changes.changes).map_err(ApiError::Refused)
+        self.target.apply(&changes.changes).map_err(ApiError::Refused)
     }
 
-    fn save(&self) -> Result<v1::Saved, ApiError> {
-        self.0.save().map_err(ApiError::Refused)
+    fn save(&self, options: &v1::SaveOptions) -> Result<v1::Saved, ApiError> {
+        self.target.save(options).map_err(ApiError::Refused)
     }
 
     fn saveconfig(&self) -> Result<String, ApiError> {
-        self.0.saveconfig().map_err(ApiError::Refused)
+        self.target.saveconfig().map_err(ApiError::Refused)
     }
 
     fn restore(
@@ -60,23 +73,26 @@ impl Api for Kernel {
         document: Option<Vec<u8>>,
         options: &v1::RestoreOptions,
     ) -> Result<v1::Restored, ApiError> {
-        self.0.restore(document, options).map_err(ApiError::Refused)
+        self.target.restore(document, options).map_err(ApiError::Refused)
     }
 
     fn clear(&self) -> Result<v1::Cleared, ApiError> {
-        self.0.clear().map_err(ApiError::Refused)
+        self.target.clear().map_err(ApiError::Refused)
     }
 
     fn attributes(&self) -> Result<v1::AttributeTable, ApiError> {
-        self.0.attributes().map_err(ApiError::Refused)
+        self.target.attributes().map_err(ApiError::Refused)
     }
 
     fn options(&self) -> Result<v1::OptionTable, ApiError> {
-        Ok(self.0.options())
+        Ok(self.target.options())
     }
 
     fn foreign(&self) -> Result<Vec<Foreign>, ApiError> {
-        let things = self.0.foreign().map_err(ApiError::Refused)?.into_iter();
+        let things = match self.seen.take() {
+            Some(things) => things.into_iter(),
+            None => self.target.foreign().map_err(ApiError::Refused)?.into_iter(),
+        };
         let shown = |kernel_target::Foreign { path, summary }| Foreign { path, summary };
         Ok(things.map(shown).collect())
     }

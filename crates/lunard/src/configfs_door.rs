@@ -4,12 +4,15 @@
 //! Above: `daemon`, which opens it where `--configfs` says.  Below: `configfs`, the handle of `state_driver`.
 //! Never here: a path or a text of the tree.
 
-use crate::machine;
+use crate::machine::{self, Countable};
 use crate::start_error::StartError;
 use crate::state_driver::{Failure, Handle};
 use api::v1;
-use configfs::{Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveTarget, Mounted, Tree};
-use model::{Change, Model};
+use configfs::{
+    Counters, Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveRegistrant, LiveReservations,
+    LiveTarget, Mounted, Tree,
+};
+use model::{BackstoreId, Change, Model, Place};
 use rustix::io::Errno;
 use std::future::Future;
 use std::path::Path;
@@ -18,6 +21,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
+use target::{NexusName, Registration, Reservations, Totals};
 use tokio::sync::oneshot::Receiver;
 use tracing::info;
 
@@ -52,7 +56,16 @@ impl Daemon for Door {
                 .into_iter()
                 .map(|(wwn, live)| (wwn, LiveTarget { connected: live.connected }))
                 .collect(),
+            reservations: self.0.reservations().into_iter().map(|(id, live)| (id, reserved(&live))).collect(),
         }
+    }
+
+    fn counted(&self, backstore: &BackstoreId) -> Option<Counters> {
+        self.0.counted(&Countable::Backstore(backstore.clone())).map(counters)
+    }
+
+    fn counted_at(&self, place: &Place) -> Option<Counters> {
+        self.0.counted(&Countable::Lun(place.clone())).map(counters)
     }
 
     fn apply(&self, changes: Vec<Change>) -> Result<(), Denied> {
@@ -68,6 +81,29 @@ impl Daemon for Door {
     }
 }
 
+fn reserved(live: &Reservations) -> LiveReservations {
+    let registrant = |(nexus, registration): (&NexusName, &Registration)| LiveRegistrant {
+        initiator: nexus.initiator.clone(),
+        relative_port: nexus.relative_port,
+        key: registration.key,
+        generation: registration.generation,
+        all_target_ports: registration.all_target_ports,
+        holds: live.held.as_ref().is_some_and(|held| held.holder == *nexus),
+    };
+    LiveReservations {
+        generation: live.generation,
+        outlasts_power: live.outlasts_power,
+        registrants: live.registrations.iter().map(registrant).collect(),
+        kind: live.held.as_ref().map(|held| held.kind.code()),
+        legacy: live.legacy.as_ref().map(|nexus| nexus.initiator.clone()),
+    }
+}
+
+fn counters(totals: Totals) -> Counters {
+    let Totals { commands, read_bytes, write_bytes } = totals;
+    Counters { commands, read_bytes, write_bytes }
+}
+
 fn backstore(live: machine::LiveBackstore) -> LiveBackstore {
     let machine::LiveBackstore { size_bytes, block_bytes, read_only, write_back: _, missing: _, device } =
         live;
@@ -75,7 +111,7 @@ fn backstore(live: machine::LiveBackstore) -> LiveBackstore {
         let machine::LiveDevice { name, major, minor, block_bytes, rotational } = device;
         LiveDevice { name, major, minor, block_bytes, rotational }
     });
-    LiveBackstore { size_bytes, block_bytes, read_only, device, counters: None }
+    LiveBackstore { size_bytes, block_bytes, read_only, device }
 }
 
 fn denied(failure: Failure) -> Denied {
@@ -83,8 +119,8 @@ fn denied(failure: Failure) -> Denied {
     let errno = match failure {
         Failure::Refused(refusal) => return Denied::Refused(refusal),
         Failure::Fault(fault) => fault.errno,
-        // The tree asks for no restore.
-        Failure::Restore(_) => Errno::INVAL,
+        // The tree restores no file, and applies none.
+        Failure::Restore(_) | Failure::Moved => Errno::INVAL,
         Failure::Save(_) => Errno::IO,
         Failure::Busy => Errno::AGAIN,
         Failure::Stopping => Errno::SHUTDOWN,
@@ -92,10 +128,10 @@ fn denied(failure: Failure) -> Denied {
     Denied::Fault { message, errno }
 }
 
-type Answer = Result<v1::Applied, Failure>;
+pub(crate) type Answer = Result<v1::Applied, Failure>;
 
 /// Waits for the answer, and takes the changes back if it does not come in time.
-fn wait(answer: Receiver<Answer>, until: Instant) -> Option<Answer> {
+pub(crate) fn wait(answer: Receiver<Answer>, until: Instant) -> Option<Answer> {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -95,11 +95,13 @@ pub fn run<M: Machine>(
     let started =
         state_driver::start(model, store, Arc::clone(&machine), Box::new(HostChance), own_path.clone());
     let (handle, running) = started.map_err(|source| StartError::Host { source })?;
+    machine.owned_by(&handle);
     let owner = handle.probe();
     let watched = growth::watch(Arc::clone(&machine), handle.clone());
     watched.map_err(|source| StartError::Host { source })?;
     let tree = options.configfs.as_deref().map(|dir| configfs_door::open(&handle, dir)).transpose()?;
-    let service = Service::new(handle, SaveConfig::new(state_dir.path()));
+    let service = Service::new(handle, SaveConfig::new(state_dir.path()))
+        .with_tree(tree.as_ref().map(configfs::Mounted::dir));
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -10,11 +10,14 @@ pub mod running; // the machine that serves guests
 
 pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, Occasion};
 
+use crate::state_driver::Handle;
 use crate::watchdog::Probe;
-use model::{BackstoreId, Step};
+use model::{BackstoreId, Place, Step};
 use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
+use target::{Reservations, Totals};
 use vhost_scsi::Waiting;
 
 /// What serves guests.
@@ -49,6 +52,11 @@ pub trait Machine: Send + Sync + 'static {
     /// What the running target knows.  Never waits for a disk or a guest.
     fn live(&self) -> Live;
 
+    /// Who has reserved a backstore and who is registered with it, where anyone ever did.
+    fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
+        BTreeMap::new()
+    }
+
     /// The open media that may grow, each with the size that guests see.
     fn gauges(&self) -> Vec<Gauge> {
         Vec::new()
@@ -62,6 +70,14 @@ pub trait Machine: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// From now on `owner` has the configuration: what a guest wants changed of it goes there.
+    fn owned_by(&self, _owner: &Handle) {}
+
+    /// What guests asked for; `None` where nobody counts.
+    fn counted(&self, _of: &Countable) -> Option<Totals> {
+        None
+    }
+
     /// The threads that serve guests, for who wants to know whether they live.
     fn probes(&self) -> Vec<Probe> {
         Vec::new()
@@ -72,6 +88,15 @@ pub trait Machine: Send + Sync + 'static {
     fn stop(&self, _deadline: Instant) -> Option<String> {
         None
     }
+}
+
+/// What commands are counted for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Countable {
+    /// A backstore, since it was opened.
+    Backstore(BackstoreId),
+    /// A LUN, since it was mapped.
+    Lun(Place),
 }
 
 /// How large an open medium is.

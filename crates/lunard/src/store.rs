@@ -12,6 +12,7 @@
 //! | `targets` | WWN | JSON, `record::Target` |
 //! | `tpgs` | (WWN, tag) | JSON, `record::Tpg` |
 //! | `luns` | (WWN, tag, LUN) | JSON, `record::Lun` |
+//! | `lu_groups` | the name of a group of logical units | JSON, its id; the table came later |
 //! | `units`, `host` | see `store/units.rs` | what units remember; the tables came later |
 //! | `foreign` | the name of a thing that is kept and not served | JSON of LIO's tools; the table came later |
 
@@ -50,6 +51,7 @@ const TARGETS: TableDefinition<&str, &[u8]> = TableDefinition::new("targets");
 const TPGS: TableDefinition<(&str, u8), &[u8]> = TableDefinition::new("tpgs");
 const LUNS: TableDefinition<(&str, u8, u16), &[u8]> = TableDefinition::new("luns");
 const FOREIGN: TableDefinition<&str, &[u8]> = TableDefinition::new("foreign");
+const LU_GROUPS: TableDefinition<&str, &[u8]> = TableDefinition::new("lu_groups");
 
 /// The configuration on disk.  While it lives no other daemon can have it.
 #[derive(Debug)]
@@ -208,6 +210,10 @@ fn write(database: &Database, old: &Model, new: &Model) -> Result<(), redb::Erro
         for (name, row) in differences(&old.foreign, &new.foreign) {
             put(&mut table, name.as_str(), row)?;
         }
+        let mut table = transaction.open_table(LU_GROUPS)?;
+        for (name, row) in differences(&old.lu_groups, &new.lu_groups) {
+            put(&mut table, name.as_str(), row)?;
+        }
         if old.backstores != new.backstores {
             let mut table = transaction.open_table(UNITS)?;
             table.retain(|serial, _| serials.contains(serial))?;
@@ -261,16 +267,18 @@ fn read_rows(database: &Database) -> Result<Rows, redb::Error> {
         let (wwn, tag, lun) = key.value();
         rows.luns.insert((wwn.to_owned(), tag, lun), value.value().to_vec());
     }
-    match transaction.open_table(FOREIGN) {
-        Ok(table) => {
-            for row in table.range::<&str>(..)? {
-                let (key, value) = row?;
-                rows.foreign.insert(key.value().to_owned(), value.value().to_vec());
+    for (table, into) in [(FOREIGN, &mut rows.foreign), (LU_GROUPS, &mut rows.lu_groups)] {
+        match transaction.open_table(table) {
+            Ok(table) => {
+                for row in table.range::<&str>(..)? {
+                    let (key, value) = row?;
+                    into.insert(key.value().to_owned(), value.value().to_vec());
+                }
             }
+            // Written by a version that had no such thing.
+            Err(redb::TableError::TableDoesNotExist(_)) => {}
+            Err(err) => return Err(err.into()),
         }
-        // Written by a version that kept nothing.
-        Err(redb::TableError::TableDoesNotExist(_)) => {}
-        Err(err) => return Err(err.into()),
     }
     Ok(rows)
 }

@@ -11,9 +11,9 @@ use lunard::machine::{Live, LiveBackstore};
 use lunard::saveconfig::{self, Document, DocumentError, Restore, RestoreError};
 use lunard::wish::Draft;
 use model::{
-    ATTRIBUTES, AbsolutePath, AclPlace, Backstore, BackstoreId, BackstoreName, Change, Foreign, Key, Kind,
-    Lun, LunAlias, LunMapping, MappedLun, Medium, Model, RelativePort, Step, Tpg, TpgTag, UnitSerial, Wwn,
-    plan,
+    ALUA_ATTRIBUTES, ATTRIBUTES, AbsolutePath, AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId,
+    BackstoreName, Change, Foreign, Key, Kind, Lun, LunAlias, LunAlua, LunMapping, MappedLun, Medium, Model,
+    RelativePort, Step, Tpg, TpgTag, UnitSerial, Wwn, plan,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -206,6 +206,7 @@ fn a_kept_lun_gives_way_to_one_that_was_mapped_since() {
         backstore: id("block/disk1"),
         alias: LunAlias::parse("aaaaaaaaaa").unwrap(),
         write_protect: false,
+        alua: LunAlua::default(),
     };
     let (wwn, tag, lun) = (wwn("naa.50014051768b3758"), TpgTag::new(1), Lun::parse(3).unwrap());
     let model = restored(&file).apply(Change::MapLun { wwn, tag, lun, mapping }).unwrap();
@@ -390,7 +391,10 @@ fn what_cannot_be_taken_over_is_told() {
         value["novel"] = json!(1);
         value["storage_objects"][0]["exclusive"] = json!(false);
         value["storage_objects"][0]["control"] = json!("x");
-        value["storage_objects"][0]["alua_tpgs"].as_array_mut().unwrap().push(json!({"name": "grp1"}));
+        value["storage_objects"][0]["alua_tpgs"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"name": "grp1", "tg_pt_gp_id": 5, "novel": 1}));
         value["targets"][0]["tpgs"][0]["enable"] = json!(false);
         value["targets"][0]["tpgs"][0]["node_acls"] = json!([{
             "node_wwn": "naa.5001405000000001", "chap_userid": "u", "tag": "t",
@@ -403,9 +407,9 @@ fn what_cannot_be_taken_over_is_told() {
         told[..told.len() - 1],
         [
             "'novel' of the file is not known here",
+            "'novel' of ALUA group grp1 of storage object block/disk0 is not known here",
             "'control' of storage object block/disk0 is not known here",
             "storage object block/disk0 is opened exclusively all the same",
-            "ALUA group grp1 of storage object block/disk0 is not served",
             "TPG 1 of target naa.500140568720f76f is served, for vhost has no switch to disable it",
             "LUN 0 of naa.500140568720f76f/tpg1 gets another alias",
             "'chap_userid' of node ACL naa.5001405000000001 of TPG 1 of target naa.500140568720f76f is not known \
@@ -513,7 +517,7 @@ fn wrong_targets_are_one_error_that_names_them() {
 fn with_node_acl(node_wwn: &str, mapped_luns: Value) -> String {
     edited(LIO_6_1, |value| {
         value["targets"][0]["tpgs"][0]["node_acls"] =
-            json!([{"attributes": {}, "node_wwn": node_wwn, "mapped_luns": mapped_luns}]);
+            json!([{"node_wwn": node_wwn, "mapped_luns": mapped_luns}]);
     })
 }
 
@@ -680,6 +684,30 @@ fn backstore() -> impl Strategy<Value = Backstore> {
     })
 }
 
+/// A group of a backstore, or of backstores, as far as it can be.
+fn make_groups(
+    model: &mut Model,
+    made: &[BackstoreId],
+    index: usize,
+    (which, number, row, value): (usize, u16, usize, u32),
+) {
+    let Some(backstore) = made.get(which).cloned() else { return };
+    let name = AluaGroupName::parse(&format!("g{index}")).unwrap();
+    if index % 3 == 2 {
+        let _ = model.make(Change::CreateLuGroup { name: name.clone(), id: number });
+        let _ = model.make(Change::SetLuGroup { backstore, group: name });
+        return;
+    }
+    let group = AluaGroup::new(number);
+    let _ = model.make(Change::CreateAluaGroup { backstore: backstore.clone(), name: name.clone(), group });
+    let (attribute, value) = (ALUA_ATTRIBUTES[row].name.to_owned(), value.to_string());
+    let default = AluaGroupName::default_group();
+    for group in [name, default] {
+        let (backstore, attribute, value) = (backstore.clone(), attribute.clone(), value.clone());
+        let _ = model.make(Change::SetAluaAttribute { backstore, group, attribute, value });
+    }
+}
+
 /// Every LUN in two lists of its group: one for the nexus, one for somebody else.
 fn map_in_lists(model: &mut Model) {
     for (wwn, target) in model.clone().targets() {
@@ -707,8 +735,9 @@ fn model() -> impl Strategy<Value = Model> {
         prop::collection::vec(target, 0..4),
         prop::collection::vec(mapping, 0..16),
         kept,
+        prop::collection::vec((0_usize..8, 0_u16..9, 0..ALUA_ATTRIBUTES.len(), 0_u32..20), 0..6),
     );
-    parts.prop_map(|(backstores, targets, mappings, kept)| {
+    parts.prop_map(|(backstores, targets, mappings, kept, groups_wanted)| {
         let mut model = Model::default();
         let mut made = Vec::new();
         for backstore in backstores {
@@ -716,6 +745,9 @@ fn model() -> impl Strategy<Value = Model> {
             if model.make(Change::CreateBackstore(backstore)).is_ok() {
                 made.push(id);
             }
+        }
+        for (index, change) in groups_wanted.into_iter().enumerate() {
+            make_groups(&mut model, &made, index, change);
         }
         let mut groups = Vec::new();
         for (number, queues, tags) in targets {
@@ -737,7 +769,13 @@ fn model() -> impl Strategy<Value = Model> {
             else {
                 continue;
             };
-            let mapping = LunMapping { backstore, alias: LunAlias::made_up(alias), write_protect };
+            let mut alua = LunAlua { offline: alias % 5 == 0, ..LunAlua::default() };
+            if alias % 2 == 0 {
+                let groups = model.backstores()[&backstore].alua.iter().map(|(name, _)| name.clone());
+                alua.group = groups.last().unwrap();
+            }
+            let alias = LunAlias::made_up(alias);
+            let mapping = LunMapping { backstore, alias, write_protect, alua };
             // A number or a storage object that is taken is no mapping.
             let _ = model.make(Change::MapLun { wwn, tag, lun: Lun::parse(lun).unwrap(), mapping });
         }

@@ -4,10 +4,10 @@
 
 use flate2::read::GzDecoder;
 use lunard::machine::Live;
-use lunard::saveconfig::{self, SaveConfig};
+use lunard::saveconfig::{self, BACKUPS_MAX, SaveConfig};
 use model::{
-    AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Kind, Lun, LunAlias, LunMapping, Medium,
-    Model, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Kind, Lun, LunAlias, LunAlua, LunMapping,
+    Medium, Model, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -33,8 +33,12 @@ fn same_as_golden(write_protect: bool) -> Model {
     let tag = TpgTag::new(1);
     let tpg = Tpg::new(Wwn::made_up(1), RelativePort::parse(1).unwrap());
     let disk0 = BackstoreId { kind: Kind::Fileio, name: BackstoreName::parse("disk0").unwrap() };
-    let mapping =
-        LunMapping { backstore: disk0, alias: LunAlias::parse("41ec07eb12").unwrap(), write_protect };
+    let mapping = LunMapping {
+        backstore: disk0,
+        alias: LunAlias::parse("41ec07eb12").unwrap(),
+        write_protect,
+        alua: LunAlua::default(),
+    };
     let changes = [
         backstore(
             "disk1",
@@ -68,11 +72,10 @@ fn golden_with_our_differences() -> Value {
         ] {
             object["attributes"][attribute] = json!(value);
         }
-        object["alua_tpgs"][0]["alua_access_type"] = json!(0);
     }
     // What LIO has no word for, where its tools do not look.
     golden["targets"][0]["tpgs"][0]["x_lunar"] = json!({"nexus": "naa.5001405000000001", "relative_port": 1});
-    golden["x_lunar"] = json!({ "version": 1, "storage_objects": { "block/disk1": {
+    golden["x_lunar"] = json!({ "version": 2, "storage_objects": { "block/disk1": {
         "by_device": { "block_size": 512, "is_nonrot": 0, "optimal_sectors": 16384 },
     } } });
     golden.sort_all_objects();
@@ -137,7 +140,7 @@ fn ramdisks_and_switches_are_in_targetclis_words() {
 #[test]
 fn the_first_file_has_no_backup_and_is_private() {
     let scratch = tempfile::tempdir().unwrap();
-    let saved = SaveConfig::new(scratch.path()).write("first\n").unwrap();
+    let saved = SaveConfig::new(scratch.path()).write("first\n", BACKUPS_MAX).unwrap();
     assert_eq!(saved.backups, None);
     assert_eq!(saved.path, scratch.path().join("saveconfig.json").display().to_string());
     assert_eq!(std::fs::read_to_string(&saved.path).unwrap(), "first\n");
@@ -149,8 +152,8 @@ fn the_first_file_has_no_backup_and_is_private() {
 fn what_is_replaced_is_kept_unless_it_is_kept_already() {
     let scratch = tempfile::tempdir().unwrap();
     let file = SaveConfig::new(scratch.path());
-    file.write("first\n").unwrap();
-    let backups = file.write("second\n").unwrap().backups.unwrap();
+    file.write("first\n", BACKUPS_MAX).unwrap();
+    let backups = file.write("second\n", BACKUPS_MAX).unwrap().backups.unwrap();
     assert_eq!(backups.kept, 10);
     assert_eq!(backups.directory, format!("{}/backup/", scratch.path().display()));
     let kept = listing(&scratch.path().join("backup"));
@@ -163,7 +166,7 @@ fn what_is_replaced_is_kept_unless_it_is_kept_already() {
 
     // The file is put back as it was: what it replaces is new, what replaces it then is not.
     std::fs::write(scratch.path().join("saveconfig.json"), "first\n").unwrap();
-    assert_eq!(file.write("third\n").unwrap().backups, None);
+    assert_eq!(file.write("third\n", BACKUPS_MAX).unwrap().backups, None);
     assert_eq!(listing(&scratch.path().join("backup")).len(), 1);
 }
 
@@ -172,7 +175,7 @@ fn what_is_saved_twice_within_a_second_is_kept_twice() {
     let scratch = tempfile::tempdir().unwrap();
     let file = SaveConfig::new(scratch.path());
     for text in ["first\n", "second\n", "third\n", "fourth\n"] {
-        file.write(text).unwrap();
+        file.write(text, BACKUPS_MAX).unwrap();
     }
     let backup = scratch.path().join("backup");
     let texts = listing(&backup).into_iter().map(|name| {
@@ -194,8 +197,8 @@ fn the_newest_ten_are_kept() {
     }
     std::fs::write(backup.join("notes.txt"), "mine").unwrap();
     let file = SaveConfig::new(scratch.path());
-    file.write("first\n").unwrap();
-    file.write("second\n").unwrap();
+    file.write("first\n", BACKUPS_MAX).unwrap();
+    file.write("second\n", BACKUPS_MAX).unwrap();
     let kept = listing(&backup);
     assert_eq!(kept.len(), 11);
     assert_eq!(kept[0], "notes.txt");
@@ -203,10 +206,24 @@ fn the_newest_ten_are_kept() {
 }
 
 #[test]
+fn as_many_are_kept_as_are_asked_for() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = SaveConfig::new(scratch.path());
+    for text in ["1\n", "2\n", "3\n", "4\n"] {
+        file.write(text, 2).unwrap();
+    }
+    assert_eq!(listing(&scratch.path().join("backup")).len(), 2);
+    let backups = file.write("5\n", 3).unwrap().backups.unwrap();
+    assert_eq!((backups.kept, listing(&scratch.path().join("backup")).len()), (3, 3));
+    assert_eq!(file.write("6\n", 0).unwrap().backups, None);
+    assert_eq!(listing(&scratch.path().join("backup")).len(), 3);
+}
+
+#[test]
 fn what_a_crash_left_behind_is_no_obstacle() {
     let scratch = tempfile::tempdir().unwrap();
     std::fs::write(scratch.path().join("saveconfig.json.temp"), "half").unwrap();
-    SaveConfig::new(scratch.path()).write("whole\n").unwrap();
+    SaveConfig::new(scratch.path()).write("whole\n", BACKUPS_MAX).unwrap();
     assert_eq!(listing(scratch.path()), ["saveconfig.json"]);
 }
 
@@ -214,9 +231,9 @@ fn what_a_crash_left_behind_is_no_obstacle() {
 fn a_file_that_cannot_be_written_is_named_and_stays() {
     let scratch = tempfile::tempdir().unwrap();
     let file = SaveConfig::new(scratch.path());
-    file.write("first\n").unwrap();
+    file.write("first\n", BACKUPS_MAX).unwrap();
     std::fs::create_dir(scratch.path().join("saveconfig.json.temp")).unwrap();
-    let err = file.write("second\n").unwrap_err();
+    let err = file.write("second\n", BACKUPS_MAX).unwrap_err();
     let expected = format!("cannot write {}/saveconfig.json.temp: Is a directory", scratch.path().display());
     assert_eq!(err.to_string(), expected);
     assert_eq!(std::fs::read_to_string(scratch.path().join("saveconfig.json")).unwrap(), "first\n");

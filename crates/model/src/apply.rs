@@ -4,6 +4,8 @@
 //! Above: the owner of the model.  Below: `model`, which answers what is there.
 //! Never here: the rules of a single name or number; their types have them.
 
+mod alua; // the changes of asymmetric access
+
 use crate::name::shown;
 use crate::{
     ACLS_MAX, Acl, AclPlace, Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Foreign, Lun,
@@ -50,10 +52,18 @@ impl Model {
                 self.protect_acl_lun(&acl, lun, write_protect)
             }
             Change::KeepForeign { was, is } => self.keep_foreign(&was, is),
+            Change::CreateAluaGroup { .. }
+            | Change::DeleteAluaGroup { .. }
+            | Change::SetAluaAttribute { .. }
+            | Change::SetLunAlua { .. }
+            | Change::AlterAlua { .. }
+            | Change::CreateLuGroup { .. }
+            | Change::DeleteLuGroup(_)
+            | Change::SetLuGroup { .. } => self.make_alua(change),
         }
     }
 
-    fn create_backstore(&mut self, backstore: Backstore) -> Result<(), Refusal> {
+    fn create_backstore(&mut self, mut backstore: Backstore) -> Result<(), Refusal> {
         let id = backstore.id();
         if self.backstores.contains_key(&id) {
             return Err(Refusal::BackstoreExists { backstore: id });
@@ -66,6 +76,8 @@ impl Model {
         if self.backstores.len() >= BACKSTORES_MAX {
             return Err(Refusal::TooManyBackstores);
         }
+        self.must_have_lu_group(&backstore.lu_group)?;
+        self.share_alua(&mut backstore)?;
         self.backstores.insert(id, backstore);
         Ok(())
     }
@@ -115,9 +127,13 @@ impl Model {
         {
             return Err(Refusal::BackstoreInUse { backstore: id.clone(), place });
         }
-        if let Some(backstore) = self.backstores.get_mut(id) {
-            backstore.unit_serial = serial;
+        let mut wanted = known.clone();
+        wanted.unit_serial = serial;
+        // What it had was for the unit that it was.
+        if wanted.unit_serial != known.unit_serial {
+            self.share_alua(&mut wanted)?;
         }
+        self.backstores.insert(id.clone(), wanted);
         Ok(())
     }
 
@@ -178,7 +194,11 @@ impl Model {
 
     fn map_lun(&mut self, wwn: &Wwn, tag: TpgTag, lun: Lun, mapping: LunMapping) -> Result<(), Refusal> {
         let tpg = self.tpg(wwn, tag)?;
-        self.backstore(&mapping.backstore)?;
+        let backstore = self.backstore(&mapping.backstore)?;
+        if backstore.alua.get(&mapping.alua.group).is_none() {
+            let group = mapping.alua.group;
+            return Err(Refusal::NoSuchAluaGroup { backstore: mapping.backstore, group });
+        }
         let place = |lun| Place { wwn: wwn.clone(), tag, lun };
         if let Some((other, _)) = tpg.luns.iter().find(|(_, other)| other.backstore == mapping.backstore) {
             return Err(Refusal::AlreadyMapped { backstore: mapping.backstore, place: place(*other) });

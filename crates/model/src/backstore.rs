@@ -5,7 +5,10 @@
 //! Never here: a file or a device; whether it is there is for whoever opens it to find out.
 
 use crate::attribute::transfer_blocks_max;
-use crate::{AbsolutePath, Access, Attribute, Attributes, BackstoreName, Key, Refusal, UnitSerial};
+use crate::{
+    AbsolutePath, Access, AluaGroupName, AluaGroups, Attribute, Attributes, BackstoreName, Key, Refusal,
+    UnitSerial,
+};
 use std::fmt;
 use std::num::NonZeroU64;
 
@@ -71,6 +74,10 @@ pub struct Backstore {
     pub unit_serial: UnitSerial,
     /// What its blocks are kept in.
     pub medium: Medium,
+    /// Its target port groups.  Backstores of one unit serial number have the same.
+    pub alua: AluaGroups,
+    /// The group of logical units that it is in.
+    pub lu_group: AluaGroupName,
     attributes: Attributes,
 }
 
@@ -195,7 +202,8 @@ impl Backstore {
         if !name.fits_product() {
             attributes.set(Key::EmulateModelAlias, 0);
         }
-        Ok(Self { name, unit_serial, medium, attributes })
+        let (alua, lu_group) = (AluaGroups::default(), AluaGroupName::default_lu_group());
+        Ok(Self { name, unit_serial, medium, alua, lu_group, attributes })
     }
 
     /// Its kind and name.

@@ -6,8 +6,8 @@
 
 use crate::name::shown;
 use crate::{
-    AclPlace, Backstore, BackstoreId, Foreign, Lun, LunMapping, MappedLun, Place, Tpg, TpgTag, UnitSerial,
-    Wwn,
+    AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId, Foreign, Lun, LunAluaSetting, LunMapping,
+    MappedLun, Place, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -93,6 +93,65 @@ pub enum Change {
     },
     /// Takes a LUN away from a guest, and out of every access control list.
     UnmapLun(Place),
+    /// Adds a target port group to a backstore, and to those that share its unit serial number.
+    CreateAluaGroup {
+        /// To which backstore.
+        backstore: BackstoreId,
+        /// Its name, which must be new there.
+        name: AluaGroupName,
+        /// Its id, which must be new there too, and its attributes.
+        group: AluaGroup,
+    },
+    /// Removes a target port group that no LUN is in.
+    DeleteAluaGroup {
+        /// From which backstore.
+        backstore: BackstoreId,
+        /// Its name.
+        name: AluaGroupName,
+    },
+    /// Sets an attribute of a target port group.
+    SetAluaAttribute {
+        /// Of which backstore.
+        backstore: BackstoreId,
+        /// Of which of its groups.
+        group: AluaGroupName,
+        /// LIO's name for it.
+        attribute: String,
+        /// The value as typed.
+        value: String,
+    },
+    /// Sets what a LUN has of asymmetric access.
+    SetLunAlua {
+        /// Which LUN.
+        place: Place,
+        /// What of it.
+        setting: LunAluaSetting,
+    },
+    /// Changes states as a guest asks for it (SPC-4, SET TARGET PORT GROUPS).
+    AlterAlua {
+        /// Of the backstores with this unit serial number.
+        serial: UnitSerial,
+        /// The id of each group, and the state that it is to be in.
+        states: Vec<(u16, u32)>,
+        /// The ports that are to be offline.
+        offline: Vec<RelativePort>,
+    },
+    /// Adds a group of logical units.
+    CreateLuGroup {
+        /// Its name, which must be new.
+        name: AluaGroupName,
+        /// Its id, which must be new.
+        id: u16,
+    },
+    /// Removes a group of logical units that no backstore is in.
+    DeleteLuGroup(AluaGroupName),
+    /// Puts a backstore into a group of logical units.
+    SetLuGroup {
+        /// Which backstore.
+        backstore: BackstoreId,
+        /// Which group.
+        group: AluaGroupName,
+    },
     /// Adds an access control list without mapped LUNs.  If it is the nexus's, the guest sees nothing then.
     CreateAcl(AclPlace),
     /// Removes an access control list.  If it is the nexus's, the guest sees the LUNs of the group again.
@@ -131,6 +190,9 @@ pub enum Change {
     },
 }
 
+/// The most states of a guest's wish that a line names.
+const ALTERED_SHOWN_MAX: usize = 4;
+
 /// In a few words, for a log.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,6 +223,35 @@ impl fmt::Display for Change {
                 write!(f, "map {} to LUN {place}", mapping.backstore)
             }
             Self::UnmapLun(place) => write!(f, "unmap LUN {place}"),
+            Self::CreateAluaGroup { backstore, name, group } => {
+                write!(f, "create ALUA group {name} ({}) of storage object {backstore}", group.id)
+            }
+            Self::DeleteAluaGroup { backstore, name } => {
+                write!(f, "delete ALUA group {name} of storage object {backstore}")
+            }
+            Self::SetAluaAttribute { backstore, group, attribute, value } => {
+                let (attribute, value) = (shown(attribute), shown(value));
+                write!(f, "set {attribute}={value} on ALUA group {group} of storage object {backstore}")
+            }
+            Self::SetLunAlua { place, setting } => match setting {
+                LunAluaSetting::Group(group) => write!(f, "put LUN {place} into ALUA group {group}"),
+                LunAluaSetting::Offline(offline) => write!(f, "set offline={offline} on LUN {place}"),
+                LunAluaSetting::Status(_) | LunAluaSetting::WriteMetadata(_) => {
+                    write!(f, "set what is kept of LUN {place}")
+                }
+            },
+            Self::AlterAlua { serial, states, offline } => {
+                write!(f, "as a guest asks, on the unit {serial}:")?;
+                let states = states.iter().map(|(id, state)| format!(" ALUA group {id} to state {state}"));
+                let ports = offline.iter().map(|port| format!(" port {port} offline"));
+                let all: Vec<String> = states.chain(ports).take(ALTERED_SHOWN_MAX).collect();
+                write!(f, "{}", all.join(","))
+            }
+            Self::CreateLuGroup { name, id } => write!(f, "create LU group {name} ({id})"),
+            Self::DeleteLuGroup(name) => write!(f, "delete LU group {name}"),
+            Self::SetLuGroup { backstore, group } => {
+                write!(f, "put storage object {backstore} into LU group {group}")
+            }
             Self::CreateAcl(acl) => write!(f, "create node ACL {acl}"),
             Self::DeleteAcl(acl) => write!(f, "delete node ACL {acl}"),
             Self::MapAclLun { acl, lun, mapped } => {

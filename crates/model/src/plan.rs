@@ -15,7 +15,8 @@
 //! administrator who repeats a serial number by hand.
 
 use crate::{
-    Backstore, BackstoreId, Lun, LunMapping, Model, RelativePort, Target, TargetOptions, Tpg, TpgTag, Wwn,
+    AluaGroups, Backstore, BackstoreId, Lun, LunAlua, LunMapping, Model, Place, RelativePort, Target,
+    TargetOptions, Tpg, TpgTag, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +47,15 @@ pub enum Step {
     OpenBackstore(Backstore),
     /// Take over the attributes of an open backstore.
     UpdateBackstore(Backstore),
+    /// Take over the asymmetric access of an open backstore.
+    SetAlua {
+        /// Which backstore.
+        backstore: BackstoreId,
+        /// All of its target port groups.
+        groups: AluaGroups,
+        /// The id of its group of logical units.
+        lu_group: u16,
+    },
     /// Take over the size of an open backstore, and make its file that large where it is not.  What is larger already
     /// stays so.
     ResizeBackstore(Backstore),
@@ -81,6 +91,13 @@ pub enum Step {
         backstore: BackstoreId,
         /// Whether this mapping refuses writes.
         write_protect: bool,
+    },
+    /// Take over the asymmetric access of a LUN.
+    SetLunAlua {
+        /// Which LUN.
+        place: Place,
+        /// All of it.
+        alua: LunAlua,
     },
 }
 
@@ -148,10 +165,21 @@ fn backstores(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps
             _ => steps.push(Step::OpenBackstore(is.clone())),
         }
     }
+    for (id, is) in &new.backstores {
+        let access = |backstore: &Backstore, model: &Model| {
+            (backstore.alua.clone(), model.lu_group_id(&backstore.lu_group))
+        };
+        let was = old.backstores.get(id).filter(|_| !reopened.contains(id));
+        let before = was.map(|was| access(was, old)).unwrap_or_default();
+        let (groups, lu_group) = access(is, new);
+        if before != (groups.clone(), lu_group) {
+            steps.push(Step::SetAlua { backstore: id.clone(), groups, lu_group });
+        }
+    }
 }
 
 fn additions(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps: &mut Vec<Step>) {
-    let (mut tpgs, mut luns) = (Vec::new(), Vec::new());
+    let (mut tpgs, mut luns, mut access) = (Vec::new(), Vec::new(), Vec::new());
     for (wwn, target) in &new.targets {
         if !old.targets.contains_key(wwn) {
             steps.push(Step::CreateTarget(wwn.clone()));
@@ -169,8 +197,13 @@ fn additions(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps:
             let (seen, before) = (tpg.seen(), kept.map(Tpg::seen).unwrap_or_default());
             for (lun, mapping) in &seen {
                 let same = before.get(lun).is_some_and(|was| shows_same(was, mapping));
+                let was = before.get(lun).filter(|_| same && !reopened.contains(&mapping.backstore));
+                if was.map(|was| was.alua.clone()).unwrap_or_default() != mapping.alua {
+                    let place = Place { wwn: wwn.clone(), tag: *tag, lun: *lun };
+                    access.push(Step::SetLunAlua { place, alua: mapping.alua.clone() });
+                }
                 if !same || reopened.contains(&mapping.backstore) {
-                    let LunMapping { backstore, alias: _, write_protect } = mapping.clone();
+                    let LunMapping { backstore, alias: _, write_protect, alua: _ } = mapping.clone();
                     luns.push(Step::MapLun {
                         wwn: wwn.clone(),
                         tag: *tag,
@@ -184,6 +217,7 @@ fn additions(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps:
     }
     steps.append(&mut tpgs);
     steps.append(&mut luns);
+    steps.append(&mut access);
 }
 
 /// The target port group in the other model that is the same one.

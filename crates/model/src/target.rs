@@ -4,7 +4,7 @@
 //! Above: `model`, `apply`, `plan`.  Below: names and numbers.
 //! Never here: a socket or a session.
 
-use crate::{Acl, BackstoreId, Lun, LunAlias, Refusal, RelativePort, TargetOptions, TpgTag, Wwn};
+use crate::{Acl, BackstoreId, Lun, LunAlias, LunAlua, Refusal, RelativePort, TargetOptions, TpgTag, Wwn};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -75,6 +75,8 @@ pub struct LunMapping {
     pub alias: LunAlias,
     /// Whether this mapping refuses writes.
     pub write_protect: bool,
+    /// What it has of asymmetric access.
+    pub alua: LunAlua,
 }
 
 /// Where a LUN is: `naa.…/tpg1/lun0`.
@@ -104,7 +106,12 @@ mod tests {
         for lun in luns {
             let name = BackstoreName::parse(&format!("d{lun}")).unwrap();
             let backstore = BackstoreId { kind: Kind::Ramdisk, name };
-            let mapping = LunMapping { backstore, alias: LunAlias::made_up(1), write_protect: false };
+            let mapping = LunMapping {
+                backstore,
+                alias: LunAlias::made_up(1),
+                write_protect: false,
+                alua: LunAlua::default(),
+            };
             tpg.luns.insert(Lun::parse(lun).unwrap(), mapping);
         }
         tpg

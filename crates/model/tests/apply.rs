@@ -380,14 +380,15 @@ fn names_of_targets_and_nexuses_are_known() {
 }
 
 #[test]
-fn a_size_that_was_found_is_no_wish() {
+fn a_size_that_was_found_is_kept_but_not_of_a_ramdisk() {
     let mut model = furnished();
     model.learn_size(&backstore_id("fileio/f0"), 1 << 20);
     model.learn_size(&backstore_id("ramdisk/r0"), 1 << 30);
     model.learn_size(&backstore_id("block/nothing"), 1);
     let size = |name: &str| model.backstores()[&backstore_id(name)].medium.size_bytes();
     assert_eq!((size("fileio/f0"), size("ramdisk/r0")), (Some(1_048_576), Some(65_536)));
-    assert_eq!(model::plan(&furnished(), &model), []);
+    let found = model.backstores()[&backstore_id("fileio/f0")].clone();
+    assert_eq!(model::plan(&furnished(), &model), [model::Step::ResizeBackstore(found)]);
 }
 
 #[test]

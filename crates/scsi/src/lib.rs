@@ -25,6 +25,7 @@ mod cdb; // a command as the guest meant it           SPC, SBC
 pub mod opcode; // THE table                          SPC
 
 // The answers, a file for each.
+pub mod alua;
 pub mod capacity;
 pub mod inquiry;
 pub mod log;

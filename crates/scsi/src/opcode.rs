@@ -8,6 +8,7 @@
 //! To add a command: write its parser in a chapter of `cdb`, and one row in [`OPCODES`], in its place by
 //! operation code and service action (the order is checked when this compiles).
 
+use crate::alua::Reach;
 use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, log, primary, reservation};
 use crate::{Sense, field};
 use Repeat::{Harmless, Never};
@@ -29,6 +30,8 @@ pub struct Opcode {
     pub protect_bits: u8,
     /// Whether the command may be executed again when nobody knows whether it was.
     pub repeat: Repeat,
+    /// In which access states of its target port group a unit carries it out.
+    pub reach: Reach,
     /// Which persistent reservations of another nexus it passes.
     pub access: Access,
     /// Whether it passes a reservation that another nexus took with RESERVE.
@@ -75,6 +78,8 @@ pub enum AttentionRule {
 pub enum Feature {
     /// `emulate_rsoc`.
     ReportSupportedOperationCodes,
+    /// The type of access of the target port group has explicit changes.
+    SetTargetPortGroups,
     /// `emulate_pr`.
     Reservations,
 }
@@ -87,6 +92,8 @@ pub struct Capabilities {
     pub dpofua: bool,
     /// `emulate_rsoc`.
     pub report_supported_operation_codes: bool,
+    /// The unit's target port group may be changed by an initiator.
+    pub set_target_port_groups: bool,
     /// `emulate_pr`.
     pub reservations: bool,
 }
@@ -98,6 +105,7 @@ impl Capabilities {
         match opcode.feature {
             None => true,
             Some(Feature::ReportSupportedOperationCodes) => self.report_supported_operation_codes,
+            Some(Feature::SetTargetPortGroups) => self.set_target_port_groups,
             Some(Feature::Reservations) => self.reservations,
         }
     }
@@ -150,7 +158,7 @@ impl Opcode {
     ) -> Self {
         let (service_action, feature) = (None, None);
         let (access, passes_legacy, attention) = (Access::Writes, false, AttentionRule::Reported);
-        let (dpofua_bits, protect_bits) = (0, 0);
+        let (dpofua_bits, protect_bits, reach) = (0, 0, Reach::Blocks);
         Self {
             name,
             usage,
@@ -162,6 +170,7 @@ impl Opcode {
             access,
             passes_legacy,
             attention,
+            reach,
             parse,
         }
     }
@@ -172,6 +181,10 @@ impl Opcode {
 
     const fn feature(self, feature: Feature) -> Self {
         Self { feature: Some(feature), ..self }
+    }
+
+    const fn reach(self, reach: Reach) -> Self {
+        Self { reach, ..self }
     }
 
     /// A command that only asks for what is on the medium, or how the unit is set.
@@ -238,58 +251,61 @@ impl Opcode {
 #[rustfmt::skip]
 pub const OPCODES: &[Opcode] = &[
     Opcode::new("TEST UNIT READY", &[0x00, 0, 0, 0, 0, 0x04], Harmless, primary::test_unit_ready).always(),
-    Opcode::new("REQUEST SENSE", &[0x03, 0x01, 0, 0, 0xff, 0x04], Harmless, primary::request_sense).passes_legacy().passes_attention(),
+    Opcode::new("REQUEST SENSE", &[0x03, 0x01, 0, 0, 0xff, 0x04], Harmless, primary::request_sense).passes_legacy().passes_attention()
+        .reach(Reach::Always),
     Opcode::new("READ (6)", &[0x08, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::read_6).reads(),
     Opcode::new("WRITE (6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::write_6),
-    Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, primary::inquiry).passes_legacy().passes_attention(),
-    Opcode::new("MODE SELECT (6)", &[0x15, 0x11, 0, 0, 0xff, 0x04], Harmless, primary::mode_select_6),
+    Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, primary::inquiry).passes_legacy().passes_attention()
+        .reach(Reach::Always),
+    Opcode::new("MODE SELECT (6)", &[0x15, 0x11, 0, 0, 0xff, 0x04], Harmless, primary::mode_select_6).reach(Reach::Standby),
     Opcode::new("RESERVE (6)", &[0x16, 0x11, 0, 0, 0, 0x04], Harmless, reservation::reserve_6)
         .always().feature(Feature::Reservations),
     Opcode::new("RELEASE (6)", &[0x17, 0x11, 0, 0, 0, 0x04], Harmless, reservation::release_6)
         .passes_legacy().feature(Feature::Reservations),
-    Opcode::new("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_6).reads(),
+    Opcode::new("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_6).reads().reach(Reach::Standby),
     Opcode::new("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf3, 0x04], Harmless, primary::start_stop_unit).always(),
-    Opcode::new("RECEIVE DIAGNOSTIC RESULTS", &[0x1c, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, log::receive_diagnostic_results).reads(),
-    Opcode::new("SEND DIAGNOSTIC", &[0x1d, 0xe4, 0, 0xff, 0xff, 0x04], Harmless, log::send_diagnostic),
-    Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10).always(),
+    Opcode::new("RECEIVE DIAGNOSTIC RESULTS", &[0x1c, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, log::receive_diagnostic_results).reads()
+        .reach(Reach::Standby),
+    Opcode::new("SEND DIAGNOSTIC", &[0x1d, 0xe4, 0, 0xff, 0xff, 0x04], Harmless, log::send_diagnostic).reach(Reach::Standby),
+    Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10).always().reach(Reach::Standby),
     Opcode::new("READ (10)", &[0x28, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::read_10).media().reads(),
     Opcode::new("WRITE (10)", &[0x2a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::write_10).media(),
     Opcode::new("VERIFY (10)", &[0x2f, 0xf6, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::verify_10)
         .media_without_fua().reads(),
     Opcode::new("SYNCHRONIZE CACHE (10)", &[0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless,
         block::synchronize_cache_10).reads(),
-    Opcode::new("LOG SELECT", &[0x4c, 0x03, 0x3f, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, log::log_select),
-    Opcode::new("LOG SENSE", &[0x4d, 0x01, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless, log::log_sense).always(),
-    Opcode::new("MODE SELECT (10)", &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_select_10),
+    Opcode::new("LOG SELECT", &[0x4c, 0x03, 0x3f, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, log::log_select).reach(Reach::Standby),
+    Opcode::new("LOG SENSE", &[0x4d, 0x01, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless, log::log_sense).always().reach(Reach::Standby),
+    Opcode::new("MODE SELECT (10)", &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_select_10).reach(Reach::Standby),
     Opcode::new("RESERVE (10)", &[0x56, 0x11, 0, 0, 0, 0, 0, 0, 0, 0x04], Harmless, reservation::reserve_6)
         .always().feature(Feature::Reservations),
     Opcode::new("RELEASE (10)", &[0x57, 0x11, 0, 0, 0, 0, 0, 0, 0, 0x04], Harmless, reservation::release_6)
         .passes_legacy().feature(Feature::Reservations),
-    Opcode::new("MODE SENSE (10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_10).reads(),
+    Opcode::new("MODE SENSE (10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_10).reads().reach(Reach::Standby),
     Opcode::new("PERSISTENT RESERVE IN, READ KEYS", &[0x5e, 0x00, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
-        reservation::read_keys).service_action(0x00).always().feature(Feature::Reservations),
+        reservation::read_keys).service_action(0x00).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("PERSISTENT RESERVE IN, READ RESERVATION", &[0x5e, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
-        reservation::read_reservation).service_action(0x01).always().feature(Feature::Reservations),
+        reservation::read_reservation).service_action(0x01).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("PERSISTENT RESERVE IN, REPORT CAPABILITIES", &[0x5e, 0x02, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
-        reservation::report_capabilities).service_action(0x02).always().feature(Feature::Reservations),
+        reservation::report_capabilities).service_action(0x02).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("PERSISTENT RESERVE IN, READ FULL STATUS", &[0x5e, 0x03, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
-        reservation::read_full_status).service_action(0x03).always().feature(Feature::Reservations),
+        reservation::read_full_status).service_action(0x03).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("PERSISTENT RESERVE OUT, REGISTER", &[0x5f, 0x00, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
-        reservation::register).service_action(0x00).always().feature(Feature::Reservations),
+        reservation::register).service_action(0x00).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("PERSISTENT RESERVE OUT, RESERVE", &[0x5f, 0x01, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless,
-        reservation::reserve).service_action(0x01).always().feature(Feature::Reservations),
+        reservation::reserve).service_action(0x01).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("PERSISTENT RESERVE OUT, RELEASE", &[0x5f, 0x02, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless,
-        reservation::release).service_action(0x02).always().feature(Feature::Reservations),
+        reservation::release).service_action(0x02).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("PERSISTENT RESERVE OUT, CLEAR", &[0x5f, 0x03, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
-        reservation::clear).service_action(0x03).always().feature(Feature::Reservations),
+        reservation::clear).service_action(0x03).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("PERSISTENT RESERVE OUT, PREEMPT", &[0x5f, 0x04, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
-        reservation::preempt).service_action(0x04).always().feature(Feature::Reservations),
+        reservation::preempt).service_action(0x04).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("PERSISTENT RESERVE OUT, PREEMPT AND ABORT", &[0x5f, 0x05, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
-        reservation::preempt_and_abort).service_action(0x05).always().feature(Feature::Reservations),
+        reservation::preempt_and_abort).service_action(0x05).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", &[0x5f, 0x06, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless,
-        reservation::register_and_ignore).service_action(0x06).always().feature(Feature::Reservations),
+        reservation::register_and_ignore).service_action(0x06).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("PERSISTENT RESERVE OUT, REGISTER AND MOVE", &[0x5f, 0x07, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
-        reservation::register_and_move).service_action(0x07).always().feature(Feature::Reservations),
+        reservation::register_and_move).service_action(0x07).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("READ (16)", &[0x88, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::read_16).media().reads(),
     Opcode::new("WRITE (16)", &[0x8a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
@@ -299,12 +315,19 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("SYNCHRONIZE CACHE (16)", &[0x91, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::synchronize_cache_16).reads(),
     Opcode::new("READ CAPACITY (16)", &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
-        primary::read_capacity_16).service_action(0x10).always(),
-    Opcode::new("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, primary::report_luns).passes_legacy().passes_attention(),
+        primary::read_capacity_16).service_action(0x10).always().reach(Reach::Standby),
+    Opcode::new("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, primary::report_luns).passes_legacy().passes_attention()
+        .reach(Reach::Always),
+    Opcode::new("REPORT TARGET PORT GROUPS", &[0xa3, 0xea, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
+        primary::report_target_port_groups).service_action(0x0a).always().reach(Reach::Always),
     Opcode::new("REPORT SUPPORTED OPERATION CODES", &[0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         primary::report_supported_operation_codes).service_action(0x0c).feature(Feature::ReportSupportedOperationCodes).reads(),
     Opcode::new("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", &[0xa3, 0x0d, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         primary::report_supported_task_management_functions).service_action(0x0d).reads(),
+    // What another initiator, or the administrator, has set since must stay.
+    Opcode::new("SET TARGET PORT GROUPS", &[0xa4, 0x0a, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Never,
+        primary::set_target_port_groups).service_action(0x0a).feature(Feature::SetTargetPortGroups)
+        .reach(Reach::Unavailable),
     Opcode::new("READ (12)", &[0xa8, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::read_12).media().reads(),
     Opcode::new("WRITE (12)", &[0xaa, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::write_12).media(),
     Opcode::new("VERIFY (12)", &[0xaf, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::verify_12)
@@ -407,7 +430,7 @@ mod tests {
             assert!(commands.insert((opcode.code(), opcode.service_action)), "{}", opcode.name);
             assert!(names.insert(opcode.name), "{}", opcode.name);
         }
-        assert_eq!(commands.len(), 46);
+        assert_eq!(commands.len(), 48);
     }
 
     #[test]
@@ -445,7 +468,7 @@ mod tests {
     fn usage_data_holds_the_service_action_and_naca() {
         for opcode in OPCODES {
             if let Some(service_action) = opcode.service_action {
-                assert_eq!(u16::from(opcode.usage[1]), service_action, "{}", opcode.name);
+                assert_eq!(u16::from(opcode.usage[1] & 0x1f), service_action, "{}", opcode.name);
             }
             assert_eq!(opcode.usage.last(), Some(&0x04), "{}", opcode.name);
             let conditional = opcode.dpofua_bits | opcode.protect_bits;
@@ -463,6 +486,8 @@ mod tests {
             let code = opcode.code();
             let expected = match (always.contains(&code), reads.contains(&code)) {
                 (true, _) => Access::Always,
+                // REPORT TARGET PORT GROUPS, beside service actions that are not always done.
+                (_, true) if (code, opcode.service_action) == (0xa3, Some(0x0a)) => Access::Always,
                 (_, true) => Access::Reads,
                 _ => Access::Writes,
             };
@@ -506,8 +531,43 @@ mod tests {
             cdb[..opcode.cdb_bytes()].copy_from_slice(opcode.usage);
             assert_eq!(repeat_of(&cdb), expected, "{}", opcode.name);
         }
-        // REGISTER, CLEAR, both kinds of PREEMPT, and REGISTER AND MOVE.
-        assert_eq!(OPCODES.iter().filter(|opcode| opcode.repeat == Repeat::Never).count(), 5);
+        // REGISTER, CLEAR, both kinds of PREEMPT, REGISTER AND MOVE, and SET TARGET PORT GROUPS.
+        assert_eq!(OPCODES.iter().filter(|opcode| opcode.repeat == Repeat::Never).count(), 6);
+    }
+
+    #[test]
+    fn each_access_state_lets_pass_what_spc_says() {
+        let passing = |state: u8| -> Vec<(u8, Option<u16>)> {
+            let state = crate::alua::AccessState::parse(state).expect("a state");
+            let rows = OPCODES.iter().filter(|row| row.reach.passes(state));
+            rows.map(|row| (row.code(), row.service_action)).collect()
+        };
+        for active in [0, 1, 4] {
+            assert_eq!(passing(active).len(), OPCODES.len(), "state {active}");
+        }
+        let all = |list: &[(u8, Option<u16>)], state: u8| {
+            let passing = passing(state);
+            for command in list {
+                assert!(passing.contains(command), "{command:02x?} passes in state {state}");
+            }
+            for command in &passing {
+                assert!(list.contains(command), "{command:02x?} does not pass in state {state}");
+            }
+        };
+        // REQUEST SENSE, INQUIRY, REPORT LUNS, REPORT TARGET PORT GROUPS.
+        let always = [(0x03, None), (0x12, None), (0xa0, None), (0xa3, Some(0x0a))];
+        all(&always, 0xf);
+        let set = [(0xa4, Some(0x0a))];
+        all(&[&always[..], &set].concat(), 0x3);
+        // MODE SENSE, READ CAPACITY and what reserves persistently; not TEST UNIT READY.
+        // And what sets, counts and tests: MODE SELECT, LOG SELECT and SENSE, RECEIVE and SEND DIAGNOSTIC.
+        let tests = [(0x15, None), (0x1c, None), (0x1d, None), (0x4c, None), (0x4d, None), (0x55, None)];
+        let standby = [(0x1a, None), (0x25, None), (0x5a, None), (0x9e, Some(0x10))];
+        let reserving =
+            (0..4).map(|action| (0x5e, Some(action))).chain((0..8).map(|action| (0x5f, Some(action))));
+        let reserving: Vec<_> = reserving.collect();
+        all(&[&always[..], &set, &standby, &tests, &reserving].concat(), 0x2);
+        all(&[], 0xe);
     }
 
     #[test]
@@ -525,8 +585,12 @@ mod tests {
 
     #[test]
     fn dpo_and_fua_need_a_unit_that_has_them() {
-        let without =
-            Capabilities { dpofua: false, report_supported_operation_codes: true, reservations: true };
+        let without = Capabilities {
+            dpofua: false,
+            report_supported_operation_codes: true,
+            reservations: true,
+            set_target_port_groups: true,
+        };
         let with = Capabilities { dpofua: true, ..without };
         let write_fua = [0x2a, 0x08, 0, 0, 0, 0, 0, 0, 1, 0];
         let read_dpo = [0x88, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
@@ -540,15 +604,24 @@ mod tests {
 
     #[test]
     fn the_same_bits_of_a_six_byte_command_are_an_address() {
-        let without =
-            Capabilities { dpofua: false, report_supported_operation_codes: true, reservations: true };
+        let without = Capabilities {
+            dpofua: false,
+            report_supported_operation_codes: true,
+            reservations: true,
+            set_target_port_groups: true,
+        };
         assert_eq!(decoded_for(without, &[0x08, 0x1f, 0, 0, 1, 0]), Ok(()));
         assert_eq!(decoded_for(without, &[0x0a, 0x1f, 0, 0, 1, 0]), Ok(()));
     }
 
     #[test]
     fn protection_information_is_refused_in_every_form() {
-        let unit = Capabilities { dpofua: true, report_supported_operation_codes: true, reservations: true };
+        let unit = Capabilities {
+            dpofua: true,
+            report_supported_operation_codes: true,
+            reservations: true,
+            set_target_port_groups: true,
+        };
         for opcode in [0x28, 0x2a, 0x2f, 0x88, 0x8a, 0x8f, 0xa8, 0xaa, 0xaf] {
             for protect in [0x20, 0x40, 0x80] {
                 let mut cdb = [0; 16];
@@ -560,7 +633,12 @@ mod tests {
 
     #[test]
     fn an_attribute_can_take_a_command_away() {
-        let with = Capabilities { dpofua: true, report_supported_operation_codes: true, reservations: true };
+        let with = Capabilities {
+            dpofua: true,
+            report_supported_operation_codes: true,
+            reservations: true,
+            set_target_port_groups: true,
+        };
         let without = Capabilities { report_supported_operation_codes: false, ..with };
         let cdb = [0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0];
         assert_eq!(decoded_for(with, &cdb), Ok(()));

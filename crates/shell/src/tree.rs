@@ -4,6 +4,9 @@
 //! Above: `session`, the commands, `draw`, `json`.  Below: the wire types.
 //! Never here: asking the daemon, or how a node is drawn.
 
+mod acls; // access control lists and mapped LUNs
+
+use crate::alua::state_name;
 use crate::daemon::Foreign;
 use crate::failure::{Failure, codes};
 use crate::path::NodePath;
@@ -36,8 +39,12 @@ pub enum Place {
     Target,
     /// A target port group.
     Tpg,
-    /// The access lists of a target port group: none with vhost.
+    /// The access control lists of a target port group.
     Acls,
+    /// One access control list.
+    Acl,
+    /// A LUN as an initiator sees it.
+    MappedLun,
     /// The LUNs of a target port group.
     Luns,
     /// One LUN.
@@ -67,6 +74,33 @@ pub enum Subject {
         /// The tag.
         tag: u16,
     },
+    /// The access control lists of a target port group.
+    Acls {
+        /// The target.
+        wwn: String,
+        /// The tag.
+        tag: u16,
+    },
+    /// One access control list.
+    Acl {
+        /// The target.
+        wwn: String,
+        /// The tag.
+        tag: u16,
+        /// Whose it is.
+        initiator: String,
+    },
+    /// A LUN as an initiator sees it.
+    MappedLun {
+        /// The target.
+        wwn: String,
+        /// The tag.
+        tag: u16,
+        /// Who sees it.
+        initiator: String,
+        /// Under which number.
+        lun: u16,
+    },
     /// The LUNs of a target port group.
     Luns {
         /// The target.
@@ -82,6 +116,17 @@ pub enum Subject {
         tag: u16,
         /// Its number.
         lun: u16,
+        /// What it has of ALUA.
+        alua: v1::LunAlua,
+    },
+    /// The ALUA groups of a backstore.
+    AluaGroups(v1::BackstoreId),
+    /// One ALUA group.
+    AluaGroup {
+        /// Of which backstore.
+        id: v1::BackstoreId,
+        /// The group.
+        group: Box<v1::AluaGroup>,
     },
 }
 
@@ -94,8 +139,13 @@ impl Subject {
             Self::Backstore(_) => Place::StorageObject,
             Self::Target { .. } => Place::Target,
             Self::Tpg { .. } => Place::Tpg,
+            Self::Acls { .. } => Place::Acls,
+            Self::Acl { .. } => Place::Acl,
+            Self::MappedLun { .. } => Place::MappedLun,
             Self::Luns { .. } => Place::Luns,
             Self::Lun { .. } => Place::Lun,
+            Self::AluaGroups(_) => Place::AluaGroups,
+            Self::AluaGroup { .. } => Place::AluaGroup,
         }
     }
 }
@@ -152,6 +202,13 @@ impl Tree {
         Self { config, root }
     }
 
+    /// A target port group of the configuration.
+    #[must_use]
+    pub fn tpg(&self, wwn: &str, tag: u16) -> Option<&v1::Tpg> {
+        let target = self.config.targets.iter().find(|target| target.wwn == wwn)?;
+        target.tpgs.iter().find(|tpg| tpg.tag == tag)
+    }
+
     /// The same with what is there besides, and only looked at.  A step that leads nowhere becomes a node.
     #[must_use]
     pub fn with_foreign(mut self, things: &[Foreign]) -> Self {
@@ -191,6 +248,11 @@ impl Node {
     #[must_use]
     pub fn child(&self, name: &str) -> Option<&Node> {
         self.children.iter().find(|child| child.name == name)
+    }
+
+    /// Whether it is a mapped LUN of that LUN.
+    pub(crate) fn is_mapping_of(&self, lun: u16) -> bool {
+        self.facts.contains(&("tpg_lun", Fact::Number(lun.into())))
     }
 
     fn child_or_foreign(&mut self, name: &str) -> &mut Node {
@@ -261,13 +323,26 @@ fn storage_objects(config: &v1::Config, kind: v1::Kind) -> Node {
     container(kind_name(kind), place, format!("Storage Objects: {}", objects.len())).with_children(objects)
 }
 
-/// The group every unit belongs to until others are made.
-const DEFAULT_GROUP: &str = "default_tg_pt_gp";
+fn alua_groups(backstore: &v1::Backstore) -> Node {
+    let groups: Vec<Node> =
+        backstore.alua_groups.iter().map(|group| alua_group(&backstore.id, group)).collect();
+    let mut node = container("alua", Place::AluaGroups, format!("ALUA Groups: {}", groups.len()));
+    node.subject = Subject::AluaGroups(backstore.id.clone());
+    node.with_children(groups)
+}
+
+fn alua_group(id: &v1::BackstoreId, group: &v1::AluaGroup) -> Node {
+    let state = group.attributes.get("alua_access_state").map_or("", String::as_str);
+    let summary = format!("ALUA state: {}", state_name(state));
+    let mut node = container(&group.name, Place::AluaGroup, summary);
+    node.subject = Subject::AluaGroup { id: id.clone(), group: Box::new(group.clone()) };
+    node.healthy = Some(true);
+    node.details = vec![("tg_pt_gp_id", Fact::Number(group.group_id.into()))];
+    node
+}
 
 fn storage_object(backstore: &v1::Backstore) -> Node {
-    let mut group = container(DEFAULT_GROUP, Place::AluaGroup, "ALUA state: Active/optimized");
-    group.healthy = Some(true);
-    let groups = container("alua", Place::AluaGroups, "ALUA Groups: 1").with_children(vec![group]);
+    let groups = alua_groups(backstore);
     Node {
         name: backstore.id.name.clone(),
         summary: storage_object_summary(backstore),
@@ -395,7 +470,7 @@ fn tpg(config: &v1::Config, wwn: &str, tpg: &v1::Tpg) -> Node {
         // A target port group of vhost is enabled from the start to the end: LIO's has no switch either.
         facts: vec![("enable", Fact::Truth(true)), ("tag", Fact::Number(tag.into()))],
         details: vec![("nexus", Fact::Text(tpg.nexus.clone()))],
-        children: vec![container("acls", Place::Acls, "ACLs: 0"), luns],
+        children: vec![acls::acls(wwn, tpg), luns],
     }
 }
 
@@ -404,18 +479,20 @@ fn lun(config: &v1::Config, wwn: &str, tag: u16, lun: &v1::Lun) -> Node {
     let name = backstore_name(&lun.backstore);
     let path = backstore.and_then(|backstore| backstore.path.as_deref());
     let mode = if lun.write_protect { " ro" } else { "" };
+    let group = &lun.alua.group;
+    let offline = if lun.alua.offline { " offline" } else { "" };
     let summary = match path {
-        Some(path) => format!("{name} ({path}) ({DEFAULT_GROUP}){mode}"),
-        None => format!("{name} ({DEFAULT_GROUP}){mode}"),
+        Some(path) => format!("{name} ({path}) ({group}){mode}{offline}"),
+        None => format!("{name} ({group}){mode}{offline}"),
     };
     Node {
         name: format!("lun{}", lun.lun),
-        subject: Subject::Lun { wwn: wwn.to_owned(), tag, lun: lun.lun },
+        subject: Subject::Lun { wwn: wwn.to_owned(), tag, lun: lun.lun, alua: lun.alua.clone() },
         summary,
         healthy: Some(backstore.is_some_and(|backstore| backstore.state != v1::BackstoreState::Missing)),
         facts: vec![
             ("alias", Fact::Text(lun.alias.clone())),
-            ("alua_tg_pt_gp_name", Fact::Text(DEFAULT_GROUP.to_owned())),
+            ("alua_tg_pt_gp_name", Fact::Text(group.clone())),
             ("index", Fact::Number(lun.lun.into())),
             ("storage_object", Fact::Text(format!("/backstores/{name}"))),
         ],

@@ -37,7 +37,7 @@ hw_block_size=512 [ro]
 ! No parameter 'nosuch' in group 'attribute'.
 /> /vhost/naa.500140568720f76f/tpg1 get parameter
 ! Unknown configuration group: parameter
-! hint: this node has global
+! hint: this node has attribute global
 ",
     );
 }
@@ -75,6 +75,49 @@ tree_max_depth=0
 loglevel_console=info 
 color_path=magenta 
 auto_save_on_exit=false 
+",
+    );
+}
+
+#[test]
+fn a_target_port_group_has_the_attribute_of_lios_vhost() {
+    let mut session = furnished();
+    session.run("cd /vhost/naa.500140568720f76f/tpg1");
+    session.transcript(
+        "
+/vhost/naa.50...8720f76f/tpg1> get attribute
+ATTRIBUTE CONFIG GROUP
+======================
+fabric_prot_type=0
+------------------
+Which protection information the fabric carries. It is 0, none, and cannot be otherwise.
+
+/vhost/naa.50...8720f76f/tpg1> set attribute fabric_prot_type=0
+Parameter fabric_prot_type is now '0'.
+/vhost/naa.50...8720f76f/tpg1> set attribute fabric_prot_type=1
+! Cannot set attribute fabric_prot_type: 1 is not 0
+! hint: no backstore protects its data, so there is nothing for the fabric to carry
+",
+    );
+}
+
+#[test]
+fn an_alua_group_says_its_state_and_its_members() {
+    furnished().transcript(
+        "
+/> /backstores/fileio/disk1/alua create grp1 5
+Created ALUA TPG grp1.
+/> /backstores/fileio/disk1/alua/grp1 get alua alua_access_state members tg_pt_gp_id
+alua_access_state=0 
+members=[] [ro]
+tg_pt_gp_id=5 [ro]
+/> /vhost/naa.500140568720f76f/tpg1/luns/lun0 set alua alua_tg_pt_gp_name=grp1
+Parameter alua_tg_pt_gp_name is now 'grp1'.
+/> /backstores/fileio/disk1/alua/grp1 get alua members
+members=[{'driver': 'vhost', 'target': 'naa.500140568720f76f', 'tpgt': 1, 'lun': 0}] [ro]
+/> /vhost/naa.500140568720f76f/tpg1/luns/lun0 get alua alua_tg_pt_gp_name alua_tg_pt_offline
+alua_tg_pt_gp_name=grp1 
+alua_tg_pt_offline=0 
 ",
     );
 }

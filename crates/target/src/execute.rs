@@ -8,6 +8,7 @@
 //! The order is SAM's: what the address leads to, what the command is, whether this unit may do it now, and
 //! then the command.
 
+mod access; // SPC, asymmetric access
 mod block; // SBC
 mod logs; // LOG SENSE, LOG SELECT, and diagnostics
 mod modes; // MODE SELECT
@@ -21,6 +22,7 @@ use crate::lun_map::{Group, LunMap, Mapping};
 use crate::script::Script;
 use crate::task::{Answer, Buffers, Ended, TaskAttribute};
 use backstore::{BackstoreError, IoKind};
+use scsi::alua::AccessState;
 use scsi::opcode::Repeat;
 use scsi::{Address, CDB_BYTES_MAX, Command, DataPhase, Sense, Status};
 
@@ -98,6 +100,7 @@ pub fn execute<'a>(
     let Some(mapping) = mapping else {
         return primary::of_absent(group, address, cdb, buffers);
     };
+    mapping.tally.count(buffers.data_in.bytes(), buffers.data_out.bytes());
     if attribute == TaskAttribute::Aca {
         return refuse(Sense::INVALID_FIELD_IN_CDB, buffers);
     }
@@ -136,9 +139,9 @@ fn decide<'a>(
     buffers: &mut Buffers,
 ) -> Result<Decision<'a>, Refused> {
     let unit = &*mapping.unit;
-    let capabilities = primary::capabilities(unit);
+    let capabilities = primary::capabilities(mapping);
     let opcode = capabilities.find(cdb);
-    admit(mapping, opcode)?;
+    let word = admit(mapping, opcode)?;
     let command = capabilities.parse(opcode, cdb)?;
     if let DataPhase::Write { .. } = command.data_phase()
         && matches!(command, Command::Write(_))
@@ -161,13 +164,20 @@ fn decide<'a>(
         Command::SendDiagnostic { self_test: false } => Ok(done(buffers)),
         Command::Reserve => Ok(reservation::reserve(group, mapping)),
         Command::Release => Ok(reservation::release(group, mapping)),
+        Command::ReportTargetPortGroups(command) => Ok(access::report(mapping, &command, buffers)),
+        Command::SetTargetPortGroups(command) => access::set(group, mapping, &command, buffers),
         _ => primary::answer(group, mapping, &command, buffers),
     };
     let decision = decision?;
     if let Decision::Io(_) | Decision::Script(_) = &decision {
         count(unit, &command);
     }
-    Ok(decision)
+    match decision {
+        Decision::Io(plan) if word.access_state() == AccessState::NonOptimized.code() => {
+            Ok(access::delayed(mapping, plan))
+        }
+        decision => Ok(decision),
+    }
 }
 
 /// Counts a command that moves blocks.

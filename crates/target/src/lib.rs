@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod admission; // whether a command may go on                               SAM
+mod alua; // asymmetric access                                             SPC
 mod attentions; // what a nexus has to be told first                          SAM
 mod counters; // what a unit has been asked for                                  SPC
 mod execute; // a command: decided                                            SPC, SBC
@@ -24,6 +25,8 @@ mod nexus; // who speaks                                                      SA
 mod reservations; // who has reserved a unit                                  SPC
 mod scope; // a set of commands
 mod script; // commands of several steps
+mod sync; // what threads meet at
+mod tally; // what was asked of a unit
 mod task; // one command, from arrival to answer                              SAM
 mod unit_state; // what a unit remembers
 
@@ -32,6 +35,7 @@ pub mod io {
     pub use backstore::{BackstoreError, Channel, Completed, Hold, Io, IoKind, Submitted, Submitter, Token};
 }
 
+pub use alua::{AccessGroup, Alua, Membership, Steer};
 pub use attentions::Attentions;
 pub use counters::Kind as Counted;
 pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
@@ -43,5 +47,13 @@ pub use nexus::{Nexus, NexusName};
 pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
 pub use scope::Scope;
 pub use script::{Abort, Helper, Outcome, Reply, Script, Step, Told};
+pub use tally::{Tally, Totals};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};
 pub use unit_state::{NotPersisted, Persist, To, UnitRecord, UnitState, Volatile};
+
+#[cfg(test)]
+#[path = "attentions/tests.rs"]
+mod attentions_tests;
+#[cfg(test)]
+#[path = "gate/tests.rs"]
+mod gate_tests;

@@ -10,6 +10,7 @@
 //! A change is kept, then shown to every gate, then told to those concerned.  The caller answers when every reactor
 //! has begun to look at the new words, which a quiescence finds out.
 
+use crate::alua::Alua;
 use crate::attentions::Attentions;
 use crate::counters::Counters;
 use crate::modes::ModeChanges;
@@ -97,6 +98,7 @@ pub struct UnitState {
 
 struct Shown {
     record: Arc<UnitRecord>,
+    alua: Arc<Alua>,
     seats: Vec<Seat>,
 }
 
@@ -113,7 +115,7 @@ impl UnitState {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let modes = AtomicU32::new(record.modes.word());
         let write_through = Arc::new(AtomicBool::new(writes_through(&record)));
-        let shown = Mutex::new(Shown { record: Arc::new(record), seats: Vec::new() });
+        let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
         let (serial, changing, counters) = (serial.into(), Mutex::new(()), Counters::default());
         Arc::new(Self { id, serial, persist, modes, write_through, counters, changing, shown })
     }
@@ -163,6 +165,16 @@ impl UnitState {
             forget(&mut record.modes);
             forget(&mut record.saved_modes);
         })
+    }
+
+    /// What the unit has of asymmetric access now.
+    pub fn alua(&self) -> Arc<Alua> {
+        Arc::clone(&self.shown().alua)
+    }
+
+    /// Tells what the unit has of asymmetric access from now on.  The gates are the caller's to set.
+    pub fn set_alua(&self, alua: Alua) {
+        self.shown().alua = Arc::new(alua);
     }
 
     /// Takes note of a nexus that reaches the unit, as long as its attentions live.
@@ -217,17 +229,31 @@ impl UnitState {
         Ok(told)
     }
 
-    /// LOGICAL UNIT RESET: takes away what RESERVE took, and tells everyone.  SAM-5.  Blocks as [`UnitState::change`] does.
+    /// Whether a reset has to take away what RESERVE took, or MODE SELECT did not save, which may block.
+    pub fn reset_may_block(&self) -> bool {
+        let record = self.record();
+        record.reservations.legacy.is_some() || record.modes != record.saved_modes
+    }
+
+    /// LOGICAL UNIT RESET: takes away what RESERVE took, and tells everyone.  SAM-5.  Blocks as [`UnitState::change`] does,
+    /// if there is any such thing.
     ///
     /// # Errors
     /// [`NotPersisted`]; then the reservation stays, and nobody is told.
     pub fn reset(&self) -> Result<(), NotPersisted> {
-        self.change(|record| {
-            record.reservations.legacy = None;
-            record.modes = record.saved_modes;
-        })?;
-        self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
+        if self.reset_may_block() {
+            self.change(|record| {
+                record.reservations.legacy = None;
+                record.modes = record.saved_modes;
+            })?;
+        }
+        self.tell_reset();
         Ok(())
+    }
+
+    /// Tells everyone of a reset that had nothing to take away.
+    pub fn tell_reset(&self) {
+        self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
     }
 
     /// Takes away what a nexus took with RESERVE: it is reset, or lost.  Blocks as [`UnitState::change`] does.

@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use target::{
-    Answer, Attentions, Buffers, Decision, Ended, Group, LogicalUnit, LunMap, Mapping, Nexus, NexusName,
-    Reply, Scope, Script, Step, Store, TaskAttribute, UnitFlags, UnitState, execute,
+    Answer, Attentions, Buffers, Decision, Ended, Group, LogicalUnit, LunMap, Mapping, Membership, Nexus,
+    NexusName, Reply, Scope, Script, Step, Store, TaskAttribute, UnitFlags, UnitState, execute,
 };
 
 pub(crate) const FLAGS: UnitFlags = UnitFlags {
@@ -52,6 +52,8 @@ pub(crate) struct Rig {
     memory: Arc<GuestMemory>,
     /// What commands of several steps had made quiet, and whether it was aborted.
     pub(crate) quiesced: RefCell<Vec<(Scope, bool)>>,
+    /// How long its scripts have waited.
+    pub(crate) waited: RefCell<Duration>,
 }
 
 /// A nexus that every rig has, which only looks.
@@ -85,6 +87,16 @@ impl Rig {
     }
 
     pub(crate) fn of(nexuses: usize, flags: UnitFlags, state: Arc<UnitState>) -> Self {
+        Self::in_groups(nexuses, flags, state, |_| None)
+    }
+
+    /// Each nexus in the target port group that `membership` says.
+    pub(crate) fn in_groups(
+        nexuses: usize,
+        flags: UnitFlags,
+        state: Arc<UnitState>,
+        membership: impl Fn(usize) -> Option<Membership>,
+    ) -> Self {
         let unit = || {
             let identity = Identity {
                 vendor: Identity::ascii_field("LIO-ORG"),
@@ -107,11 +119,18 @@ impl Rig {
             let store = Store::new(1, Arc::new(Shape(below)));
             Arc::new(LogicalUnit::new(store, identity, 512, flags).remembering(Arc::clone(&state)))
         };
+        let mapping = |number: usize| {
+            let mapping = Mapping::new(unit(), false);
+            match membership(number) {
+                Some(membership) => mapping.in_group(membership),
+                None => mapping,
+            }
+        };
         let map = |number: usize| {
             let name = name(number);
             let nexus =
                 Nexus::new(name.initiator, format!("naa.500140500000000{number}"), 1, name.relative_port);
-            let luns = [0, 1].map(|lun| (Lun::new(lun).unwrap(), Mapping::new(unit(), false)));
+            let luns = [0, 1].map(|lun| (Lun::new(lun).unwrap(), mapping(number)));
             let mut map = LunMap::default();
             map.insert(1, Group::new(nexus, luns));
             map
@@ -127,7 +146,7 @@ impl Rig {
         };
         let memory = Arc::new(GuestMemory::from_regions(vec![region]).unwrap());
         let maps = (1..=nexuses).chain([OBSERVER]).map(|number| (number, map(number))).collect();
-        Self { state, maps, memory, quiesced: RefCell::default() }
+        Self { state, maps, memory, quiesced: RefCell::default(), waited: RefCell::default() }
     }
 
     pub(crate) fn group(&self, nexus: usize) -> &Group {
@@ -172,7 +191,7 @@ impl Rig {
 
     /// Takes the steps of a command.
     fn run(&self, mut script: Box<dyn Script>, buffers: &mut Buffers) -> Answer {
-        let mut last = Step::Wait(Duration::ZERO);
+        let mut last = script.next(target::Outcome::Begun, buffers);
         loop {
             let outcome = match last {
                 Step::Ask { work, .. } => {
@@ -185,8 +204,11 @@ impl Rig {
                     target::Outcome::Quiet
                 }
                 Step::Done(answer) => return answer,
-                Step::Wait(_) => target::Outcome::Begun,
-                Step::Io { .. } => panic!("no I/O here"),
+                Step::Wait(time) => {
+                    *self.waited.borrow_mut() += time;
+                    target::Outcome::Waited
+                }
+                Step::Io { buffer, .. } => target::Outcome::Io { buffer, result: Ok(()) },
             };
             last = script.next(outcome, buffers);
         }

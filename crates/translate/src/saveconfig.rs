@@ -9,14 +9,20 @@
 //! that were set, and `x_lunar` for what they have no word for.  What was restored from their files and is not
 //! served is written back as it was.
 
+mod alua; // target port groups and what LUNs have of them
+mod apply; // a file becomes the difference to what is
+mod compare; // two configurations, side by side
 mod document; // a file, read
 mod entry; // an object whose members have their types
+mod hand; // the form that people write
 mod notes; // what is otherwise than the file says
 mod own; // what their format has no word for
 mod restore; // a file becomes a transaction
+mod scope; // what a file answers for
 mod select; // the part of it that is wanted
 mod strict_json; // text -> values
 
+pub use apply::{Apply, Comparison};
 pub use document::{Document, DocumentError};
 pub use restore::{Restore, RestoreError, clear};
 
@@ -45,8 +51,17 @@ pub const FILE_NAME: &str = "saveconfig.json";
 /// The directory of earlier versions, in the state directory.
 const BACKUPS: &str = "backup";
 
-/// How many earlier versions are kept.
+/// How many earlier versions are kept where nobody says.
 pub const BACKUPS_MAX: usize = 10;
+
+/// How many are to be kept.
+#[must_use]
+pub fn backups_wanted(options: &v1::SaveOptions) -> usize {
+    options.backups.and_then(|most| usize::try_from(most).ok()).unwrap_or(BACKUPS_MAX)
+}
+
+/// How many are kept at most, whatever is asked for.
+const BACKUPS_LIMIT: usize = 1000;
 
 /// The longest earlier version that is read to see whether it is the same, in bytes.
 const BACKUP_BYTES_MAX: u64 = 1 << 30;
@@ -66,7 +81,7 @@ pub fn text(model: &Model, live: &Live) -> String {
     let own = model.backstores().iter().filter_map(|(id, backstore)| {
         Some((id.to_string(), own::object(backstore, live.backstores.get(id))?))
     });
-    whole[own::KEY] = own::file(own.collect());
+    whole[own::KEY] = own::file(own.collect(), model.lu_groups());
     // Sorted keys and two spaces, as json.dumps of targetcli.
     whole.sort_all_objects();
     format!("{whole:#}\n")
@@ -100,7 +115,7 @@ fn storage_object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value 
         }
     }
     put("attributes", attributes(backstore, live));
-    put("alua_tpgs", json!([default_alua_group()]));
+    put("alua_tpgs", backstore.alua.iter().map(alua::group).collect());
     Value::Object(object)
 }
 
@@ -171,30 +186,6 @@ fn attributes(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value {
     pairs.map(|row| (row.name.to_owned(), json!(view::attribute(backstore, live, row)))).collect()
 }
 
-/// The one group that every storage object of LIO has.  Tools skip it when they restore.
-fn default_alua_group() -> Value {
-    json!({
-        "alua_access_state": 0,
-        "alua_access_status": 0,
-        "alua_access_type": 0,
-        "alua_support_active_nonoptimized": 1,
-        "alua_support_active_optimized": 1,
-        "alua_support_offline": 1,
-        "alua_support_standby": 1,
-        "alua_support_transitioning": 1,
-        "alua_support_unavailable": 1,
-        "alua_write_metadata": 0,
-        "implicit_trans_secs": 0,
-        "name": DEFAULT_ALUA_GROUP,
-        "nonop_delay_msecs": 100,
-        "preferred": 0,
-        "tg_pt_gp_id": 0,
-        "trans_delay_msecs": 0,
-    })
-}
-
-const DEFAULT_ALUA_GROUP: &str = "default_tg_pt_gp";
-
 fn target(wwn: &str, target: &Target, kept: &Kept) -> Value {
     let Target { tpgs, options } = target;
     let groups = tpgs.iter().map(|(tag, group)| tpg(wwn, tag.get(), group, kept));
@@ -239,23 +230,23 @@ fn node_acl(initiator: &Wwn, acl: &Acl) -> Value {
         })
     });
     json!({
-        "attributes": {},
         "mapped_luns": mapped.collect::<Vec<_>>(),
         "node_wwn": initiator.as_str(),
     })
 }
 
 fn lun(number: u16, mapping: &LunMapping) -> Value {
-    let LunMapping { backstore, alias, write_protect } = mapping;
+    let LunMapping { backstore, alias, write_protect, alua } = mapping;
     let mut lun = json!({
         "alias": alias.as_str(),
-        "alua_tg_pt_gp_name": DEFAULT_ALUA_GROUP,
+        "alua_tg_pt_gp_name": alua.group.as_str(),
         "index": number,
         "storage_object": format!("/backstores/{backstore}"),
     });
     if *write_protect {
         lun["write_protect"] = json!(true);
     }
+    alua::put_lun(alua, &mut lun);
     lun
 }
 
@@ -334,13 +325,13 @@ impl SaveConfig {
     }
 
     /// Writes the file, whole or not at all; when this returns it is durable.  What it held before is
-    /// kept among the earlier versions, unless the newest of those is the same.
+    /// kept among the `most` earlier versions, unless the newest of those is the same.
     ///
     /// # Errors
     /// [`WriteError`]; then the file is as it was.
-    pub fn write(&self, text: &str) -> Result<v1::Saved, WriteError> {
+    pub fn write(&self, text: &str, most: usize) -> Result<v1::Saved, WriteError> {
         let path = self.state_dir.join(FILE_NAME);
-        let backups = self.back_up(&path)?;
+        let backups = self.back_up(&path, most.min(BACKUPS_LIMIT))?;
         let temporary = self.state_dir.join(format!("{FILE_NAME}.temp"));
         write_new(&temporary, text.as_bytes())
             .map_err(|source| WriteError { path: temporary.clone(), source })?;
@@ -349,8 +340,11 @@ impl SaveConfig {
         Ok(v1::Saved { path: path.display().to_string(), backups })
     }
 
-    fn back_up(&self, path: &Path) -> Result<Option<v1::Backups>, WriteError> {
+    fn back_up(&self, path: &Path, most: usize) -> Result<Option<v1::Backups>, WriteError> {
         let directory = self.state_dir.join(BACKUPS);
+        if most == 0 {
+            return Ok(None);
+        }
         let fault = |source| WriteError { path: directory.clone(), source };
         let old = match std::fs::read(path) {
             Ok(old) => old,
@@ -366,12 +360,12 @@ impl SaveConfig {
         let backup = free_name(&directory, &timestamp(SystemTime::now()));
         write_new(&backup, &packed).map_err(|source| WriteError { path: backup.clone(), source })?;
         kept.retain(|earlier| *earlier != backup);
-        let surplus = (kept.len() + 1).saturating_sub(BACKUPS_MAX);
+        let surplus = (kept.len() + 1).saturating_sub(most);
         for earlier in kept.iter().take(surplus) {
             std::fs::remove_file(earlier).map_err(fault)?;
         }
         sync_directory(&directory).map_err(fault)?;
-        let kept = u32::try_from(BACKUPS_MAX).unwrap_or(u32::MAX);
+        let kept = u32::try_from(most).unwrap_or(u32::MAX);
         Ok(Some(v1::Backups { kept, directory: format!("{}/", directory.display()) }))
     }
 }

@@ -18,7 +18,18 @@ pub fn attributes() -> v1::AttributeTable {
         settable_on: settable_on(row),
         frozen_while_exported: row.frozen_while_exported,
     };
-    v1::AttributeTable { attributes: listed.map(info).collect() }
+    v1::AttributeTable { attributes: listed.map(info).collect(), alua: alua() }
+}
+
+/// Every attribute of an ALUA group.
+fn alua() -> Vec<v1::OptionInfo> {
+    let info = |row: &model::AluaAttribute| v1::OptionInfo {
+        name: row.name.to_owned(),
+        help: row.help.to_owned(),
+        values: row.values_in_words(),
+        default: row.default.to_string(),
+    };
+    model::ALUA_ATTRIBUTES.iter().map(info).collect()
 }
 
 fn settable_on(row: &model::Attribute) -> Vec<v1::Kind> {

@@ -8,8 +8,8 @@ use crate::live::{Live, LiveBackstore, LiveDevice, guest_socket};
 use crate::wish::Made;
 use api::v1;
 use model::{
-    ATTRIBUTES, Acl, Attribute, Backstore, BackstoreId, Key, Kind, LunMapping, MappedLun, Medium, Model,
-    TARGET_OPTIONS, Target, TargetOptions, Tpg, Wwn,
+    ALUA_ATTRIBUTES, ATTRIBUTES, Acl, AluaGroup, AluaGroupName, Attribute, Backstore, BackstoreId, Key, Kind,
+    LunAlua, LunMapping, MappedLun, Medium, Model, Place, TARGET_OPTIONS, Target, TargetOptions, Tpg, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,6 +21,8 @@ pub struct View<'a> {
     live: &'a Live,
     runtime_dir: &'a Path,
     shown: BTreeSet<&'a BackstoreId>,
+    /// By backstore and ALUA group.
+    members: BTreeMap<(&'a BackstoreId, &'a AluaGroupName), Vec<Place>>,
 }
 
 impl<'a> View<'a> {
@@ -28,7 +30,11 @@ impl<'a> View<'a> {
     /// shown as the model has it.
     #[must_use]
     pub fn new(model: &'a Model, live: &'a Live, runtime_dir: &'a Path) -> Self {
-        Self { model, live, runtime_dir, shown: model.shown() }
+        let mut members: BTreeMap<_, Vec<Place>> = BTreeMap::new();
+        for (place, mapping) in model.mappings() {
+            members.entry((&mapping.backstore, &mapping.alua.group)).or_default().push(place);
+        }
+        Self { model, live, runtime_dir, shown: model.shown(), members }
     }
 
     /// All of it.
@@ -37,6 +43,7 @@ impl<'a> View<'a> {
         v1::Config {
             backstores: self.model.backstores().values().map(|backstore| self.backstore(backstore)).collect(),
             targets: self.model.targets().iter().map(|(wwn, target)| self.target(wwn, target)).collect(),
+            lu_groups: self.model.lu_groups().iter().map(lu_group).collect(),
         }
     }
 
@@ -60,6 +67,7 @@ impl<'a> View<'a> {
             Made::AclLun(lun) => v1::Outcome::AclLunMapped { lun: lun.get() },
             Made::Attribute(value) => v1::Outcome::AttributeSet { value: value.to_string() },
             Made::Option(value) => v1::Outcome::OptionSet { value: value.to_string() },
+            Made::AluaGroup(group_id) => v1::Outcome::AluaGroupCreated { group_id },
             Made::Nothing => v1::Outcome::Done,
         }
     }
@@ -83,8 +91,27 @@ impl<'a> View<'a> {
             state: self.state(&id, live),
             attributes: attributes(backstore, live),
             device: live.and_then(|live| live.device.as_ref()).map(device),
+            alua_groups: self.alua_groups(backstore),
+            lu_group: backstore.lu_group.as_str().to_owned(),
             id: wire_id(&id),
         }
+    }
+
+    fn alua_groups(&self, backstore: &Backstore) -> Vec<v1::AluaGroup> {
+        let id = backstore.id();
+        let group = |(name, group): (&AluaGroupName, &AluaGroup)| {
+            let attributes = ALUA_ATTRIBUTES.iter();
+            let members = self.members.get(&(&id, name)).map(Vec::as_slice).unwrap_or_default();
+            v1::AluaGroup {
+                name: name.as_str().to_owned(),
+                group_id: group.id,
+                attributes: attributes
+                    .map(|row| (row.name.to_owned(), group.get(row.key).to_string()))
+                    .collect(),
+                members: members.iter().map(member).collect(),
+            }
+        };
+        backstore.alua.iter().map(group).collect()
     }
 
     fn state(&self, id: &BackstoreId, live: Option<&LiveBackstore>) -> v1::BackstoreState {
@@ -148,6 +175,15 @@ fn options(options: &TargetOptions) -> BTreeMap<String, String> {
     TARGET_OPTIONS.iter().map(|row| (row.name.to_owned(), options.get(row.key).to_string())).collect()
 }
 
+fn member(place: &Place) -> v1::AluaMember {
+    let Place { wwn, tag, lun } = place;
+    v1::AluaMember { wwn: wwn.as_str().to_owned(), tag: tag.get().into(), lun: lun.get() }
+}
+
+fn lu_group((name, id): (&AluaGroupName, &u16)) -> v1::LuGroup {
+    v1::LuGroup { name: name.as_str().to_owned(), group_id: *id }
+}
+
 fn device(device: &LiveDevice) -> v1::BlockDevice {
     // The rest shows as attributes.
     let LiveDevice { name, major, minor, block_bytes: _, rotational: _ } = device;
@@ -158,8 +194,15 @@ fn tpg(tag: u16, group: &Tpg) -> v1::Tpg {
     // The relative port is the target's own affair.
     let Tpg { nexus, relative_port: _, luns, acls } = group;
     let lun = |(lun, mapping): (&model::Lun, &LunMapping)| {
-        let LunMapping { backstore, alias, write_protect } = mapping;
+        let LunMapping { backstore, alias, write_protect, alua } = mapping;
+        let LunAlua { group, offline, status, write_metadata } = alua;
         v1::Lun {
+            alua: v1::LunAlua {
+                group: group.as_str().to_owned(),
+                offline: *offline,
+                status: status.number(),
+                write_metadata: *write_metadata,
+            },
             lun: lun.get(),
             backstore: wire_id(backstore),
             alias: alias.as_str().to_owned(),

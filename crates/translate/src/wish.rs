@@ -5,11 +5,12 @@
 //! Never here: whether something may happen; `Model::make` says so.
 
 use crate::live::Occasion;
-use crate::saveconfig::{self, Restore, RestoreError};
+use crate::saveconfig::{self, Apply, Restore, RestoreError};
 use api::v1;
 use model::{
-    AbsolutePath, AclPlace, Backstore, BackstoreId, BackstoreName, Change, Kind, Lun, LunAlias, LunMapping,
-    MappedLun, Medium, Model, Place, Refusal, Tpg, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, AclPlace, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName,
+    Change, Kind, Lun, LunAlias, LunAlua, LunAluaSetting, LunMapping, MappedLun, Medium, Model, Place,
+    Refusal, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -44,9 +45,20 @@ pub enum Wishes {
     Whole(Vec<Change>),
     /// The things of a saveconfig.json.
     Restore(Box<Restore>),
+    /// That everything be as a file says, if it is still as it was when the difference was looked at.
+    Apply {
+        /// The file.
+        apply: Box<Apply>,
+        /// How the configuration was.
+        generation: Generation,
+    },
     /// That nothing be left.
     Clear,
 }
+
+/// Which configuration it is, among those of one owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generation(pub u64);
 
 impl Wishes {
     /// The transaction that does it.
@@ -58,8 +70,18 @@ impl Wishes {
             Self::Changes(wishes) => Draft::new(model, wishes, chance)?,
             Self::Whole(changes) => Draft::of(model, changes)?,
             Self::Restore(restore) => restore.draft(model, chance)?,
+            Self::Apply { apply, generation: _ } => apply.draft(model, chance)?,
             Self::Clear => saveconfig::clear(model)?,
         })
+    }
+
+    /// The one configuration that this is meant for, if it is.
+    #[must_use]
+    pub fn meant_for(&self) -> Option<Generation> {
+        match self {
+            Self::Apply { generation, .. } => Some(*generation),
+            Self::Changes(_) | Self::Whole(_) | Self::Restore(_) | Self::Clear => None,
+        }
     }
 
     /// Why the machine is to prepare it.
@@ -67,7 +89,8 @@ impl Wishes {
     pub fn occasion(&self) -> Occasion {
         match self {
             Self::Changes(_) | Self::Whole(_) | Self::Clear => Occasion::Change,
-            Self::Restore(_) => Occasion::Import,
+            Self::Apply { apply, .. } if apply.is_forced() => Occasion::Forced,
+            Self::Restore(_) | Self::Apply { .. } => Occasion::Import,
         }
     }
 }
@@ -100,6 +123,8 @@ pub enum Made {
     Attribute(u32),
     /// An option's value, as it reads back.
     Option(u32),
+    /// An ALUA group's id.
+    AluaGroup(u16),
     /// Nothing that has a name.
     Nothing,
 }
@@ -148,6 +173,13 @@ impl Draft {
             let row = model::TargetOption::named(option);
             return target.zip(row).map_or(made, |(target, row)| Made::Option(target.options.get(row.key)));
         }
+        if let v1::Change::SetAluaAttribute { id, group, attribute, .. } = wish {
+            let backstore = backstore_id(id).ok().and_then(|id| self.model.backstores().get(&id));
+            let name = AluaGroupName::parse(group).ok();
+            let group = backstore.zip(name).and_then(|(backstore, name)| backstore.alua.get(&name));
+            let row = AluaAttribute::named(attribute);
+            return group.zip(row).map_or(made, |(group, row)| Made::Attribute(group.get(row.key)));
+        }
         let v1::Change::SetAttribute { id, attribute, .. } = wish else { return made };
         let backstore = backstore_id(id).ok().and_then(|id| self.model.backstores().get(&id));
         let row = model::Attribute::named(attribute);
@@ -190,14 +222,40 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             let (wwn, tag) = (Wwn::parse(wwn)?, TpgTag::parse(*tag)?);
             let lun = lun.map_or_else(|| model.tpg(&wwn, tag)?.free_lun(), Lun::parse)?;
             let alias = LunAlias::made_up(chance.bits());
-            let mapping =
-                LunMapping { backstore: backstore_id(backstore)?, alias, write_protect: *write_protect };
+            let mapping = LunMapping {
+                backstore: backstore_id(backstore)?,
+                alias,
+                write_protect: *write_protect,
+                alua: LunAlua::default(),
+            };
             (Change::MapLun { wwn, tag, lun, mapping }, Made::Lun(lun))
         }
         v1::Change::UnmapLun { wwn, tag, lun } => {
             let place = Place { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(*tag)?, lun: Lun::parse(*lun)? };
             (Change::UnmapLun(place), Made::Nothing)
         }
+        v1::Change::CreateAcl { .. }
+        | v1::Change::DeleteAcl { .. }
+        | v1::Change::MapAclLun { .. }
+        | v1::Change::UnmapAclLun { .. }
+        | v1::Change::ProtectAclLun { .. } => complete_acl(model, wish, chance)?,
+        v1::Change::CreateAluaGroup { .. }
+        | v1::Change::DeleteAluaGroup { .. }
+        | v1::Change::SetAluaAttribute { .. }
+        | v1::Change::SetLunAlua { .. }
+        | v1::Change::CreateLuGroup { .. }
+        | v1::Change::DeleteLuGroup { .. }
+        | v1::Change::SetLuGroup { .. } => complete_alua(model, wish)?,
+    })
+}
+
+/// The wishes about access control lists.
+fn complete_acl(
+    model: &Model,
+    wish: &v1::Change,
+    chance: &mut dyn Chance,
+) -> Result<(Change, Made), Refusal> {
+    Ok(match wish {
         v1::Change::CreateAcl { wwn, tag, initiator } => {
             (Change::CreateAcl(acl_place(wwn, *tag, initiator)?), Made::Nothing)
         }
@@ -220,7 +278,46 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             let (lun, write_protect) = (Lun::parse(*lun)?, *write_protect);
             (Change::ProtectAclLun { acl, lun, write_protect }, Made::Nothing)
         }
+        other => unreachable!("`complete` makes {other:?} itself"),
     })
+}
+
+/// The wishes about asymmetric access.
+fn complete_alua(model: &Model, wish: &v1::Change) -> Result<(Change, Made), Refusal> {
+    let change = match wish {
+        v1::Change::CreateAluaGroup { id, group, group_id } => {
+            let (backstore, name) = (backstore_id(id)?, AluaGroupName::parse(group)?);
+            let id = match group_id {
+                Some(id) => *id,
+                None => model.backstore(&backstore)?.alua.free_id(),
+            };
+            let group = AluaGroup::new(id);
+            return Ok((Change::CreateAluaGroup { backstore, name, group }, Made::AluaGroup(id)));
+        }
+        v1::Change::DeleteAluaGroup { id, group } => {
+            Change::DeleteAluaGroup { backstore: backstore_id(id)?, name: AluaGroupName::parse(group)? }
+        }
+        v1::Change::SetAluaAttribute { id, group, attribute, value } => Change::SetAluaAttribute {
+            backstore: backstore_id(id)?,
+            group: AluaGroupName::parse(group)?,
+            attribute: attribute.clone(),
+            value: value.clone(),
+        },
+        v1::Change::SetLunAlua { wwn, tag, lun, attribute, value } => {
+            let place = Place { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(*tag)?, lun: Lun::parse(*lun)? };
+            let setting = LunAluaSetting::parse(&place, attribute, value)?;
+            Change::SetLunAlua { place, setting }
+        }
+        v1::Change::CreateLuGroup { group, group_id } => {
+            Change::CreateLuGroup { name: AluaGroupName::parse(group)?, id: *group_id }
+        }
+        v1::Change::DeleteLuGroup { group } => Change::DeleteLuGroup(AluaGroupName::parse(group)?),
+        v1::Change::SetLuGroup { id, group } => {
+            Change::SetLuGroup { backstore: backstore_id(id)?, group: AluaGroupName::parse(group)? }
+        }
+        other => unreachable!("`complete` completes {other:?} itself"),
+    };
+    Ok((change, Made::Nothing))
 }
 
 fn acl_place(wwn: &str, tag: u16, initiator: &str) -> Result<AclPlace, Refusal> {

@@ -4,7 +4,7 @@
 //! Above: `found`.  Below: the names and rules of `model`.
 //! Never here: what a foreign fabric's own files mean.
 
-use super::Found;
+use super::{Found, access};
 use crate::files::{Fault, Files};
 use model::{BackstoreId, Change, Lun, LunAlias, LunMapping, Refusal, RelativePort, Tpg, TpgTag, Wwn};
 use std::collections::BTreeMap;
@@ -43,7 +43,10 @@ impl Found {
             let tag = name.trim_start_matches("tpgt_");
             let group = format!("{at}/{name}");
             match self.group(files, &wwn, tag, &group) {
-                Ok(tag) => self.luns(files, &wwn, tag, &group)?,
+                Ok(tag) => {
+                    self.luns(files, &wwn, tag, &group)?;
+                    self.acls(files, &wwn, tag, &group)?;
+                }
                 Err(why) => {
                     self.foreign_names.insert(format!("tpg {wwn}/tpg{tag}"));
                     self.leave(format!("/vhost/{wwn}/tpg{tag}"), why);
@@ -71,7 +74,7 @@ impl Found {
         for lun in luns(files, group)? {
             let shows = lun.shows.as_deref().and_then(|directory| self.at(directory));
             let place = format!("{}/lun_{}", group, lun.number);
-            if let Err(why) = self.lun(wwn, tag, &lun, shows.clone()) {
+            if let Err(why) = self.lun(files, wwn, tag, &lun, shows.clone()) {
                 self.foreign_names.insert(format!("lun {wwn}/tpg{tag}/lun{}", lun.number));
                 self.leave(format!("/vhost/{wwn}/tpg{tag}/luns/lun{}", lun.number), why);
                 self.shown_elsewhere(shows, place);
@@ -82,6 +85,7 @@ impl Found {
 
     fn lun(
         &mut self,
+        files: &Files,
         wwn: &Wwn,
         tag: TpgTag,
         lun: &FoundLun,
@@ -96,7 +100,8 @@ impl Found {
         let number: u16 = lun.number.parse().map_err(|_| format!("lun_{} is out of range", lun.number))?;
         let number = Lun::parse(number).map_err(words)?;
         let alias = LunAlias::parse(&lun.alias).map_err(words)?;
-        let mapping = LunMapping { backstore, alias, write_protect: false };
+        let alua = access::of_lun(files, &lun.at, self.model.backstores().get(&backstore));
+        let mapping = LunMapping { backstore, alias, write_protect: false, alua };
         self.learn(Change::MapLun { wwn: wwn.clone(), tag, lun: number, mapping }).map_err(words)
     }
 

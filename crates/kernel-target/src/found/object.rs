@@ -4,14 +4,14 @@
 //! Above: `found`.  Below: `info`, the names and rules of `model`; the host's sysfs, for sizes of devices.
 //! Never here: who shows them.
 
-use super::{Found, Value, info, kind_of, plugin};
+use super::{Found, Value, access, info, kind_of, plugin};
 use crate::files::{Fault, Files};
 use model::{AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Key, Kind, Medium, UnitSerial};
 use std::collections::BTreeMap;
 use translate::live::{LiveBackstore, LiveDevice};
 
-/// What stands for the serial number that a backstore has not; the model knows none without.
-const NO_SERIAL: &str = "none";
+/// What stands for the serial number that a backstore has not, before its place; the model knows none without.
+const NO_SERIAL: &str = "none at ";
 
 /// Bytes in the sector that sysfs counts in.
 const SYSFS_SECTOR_BYTES: u64 = 512;
@@ -50,8 +50,9 @@ impl Found {
             self.leave(format!("/backstores/{word}/{name}"), summary);
             return Ok(());
         };
-        let read = read(files, &directory, kind, name)?;
-        let made = read.and_then(|object| {
+        let lu_groups: Vec<_> = self.model.lu_groups().keys().cloned().collect();
+        let made = read(files, &directory, kind, name)?.and_then(|mut object| {
+            access::take_over(files, &directory, &mut object.backstore, &lu_groups);
             let id = object.backstore.id();
             let change = Change::CreateBackstore(object.backstore.clone());
             self.learn(change).map(|()| (id, object)).map_err(|refusal| refusal.to_string())
@@ -83,8 +84,11 @@ fn read(files: &Files, directory: &str, kind: Kind, name: &str) -> Result<Result
     let udev_path = files.read(&format!("{directory}/udev_path"))?;
     let serial = files.read(&format!("{directory}/wwn/vpd_unit_serial"))?;
     let serial = serial.split_once(':').map_or("", |(_, serial)| serial.trim()).to_owned();
+    let (serial, has_serial) =
+        if serial.is_empty() { (format!("{NO_SERIAL}{directory}"), false) } else { (serial, true) };
     let attributes = attributes(files, &format!("{directory}/attrib"))?;
-    Ok(object(kind, name, &text, &udev_path, &serial, attributes))
+    let read = object(kind, name, &text, &udev_path, &serial, attributes);
+    Ok(read.map(|object| Object { has_serial, ..object }))
 }
 
 fn attributes(files: &Files, directory: &str) -> Result<BTreeMap<String, Value>, Fault> {
@@ -110,9 +114,7 @@ fn object(
     let name = BackstoreName::parse(name).map_err(|refusal| refusal.to_string())?;
     let (medium, device) = medium(kind, text, udev_path)?;
     let size_bytes = medium.size_bytes().unwrap_or(0);
-    let has_serial = !serial.is_empty();
-    let serial = UnitSerial::parse(if has_serial { serial } else { NO_SERIAL });
-    let serial = serial.map_err(|refusal| refusal.to_string())?;
+    let serial = UnitSerial::parse(serial).map_err(|refusal| refusal.to_string())?;
     let mut backstore = Backstore::new(name, serial, medium).map_err(|refusal| refusal.to_string())?;
     let number = |key: &str| attributes.get(key).and_then(|value| value.text.parse::<u32>().ok());
     let block_bytes = number("block_size").unwrap_or(512);
@@ -125,7 +127,7 @@ fn object(
         device,
     };
     take_over(&mut backstore, &attributes, live.device.as_ref());
-    Ok(Object { backstore, live, attributes, has_serial })
+    Ok(Object { backstore, live, attributes, has_serial: true })
 }
 
 /// Tells the model of attributes that are otherwise than they would be if nobody had set them.  What it does not

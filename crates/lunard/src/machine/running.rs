@@ -5,18 +5,21 @@
 //! Below: `backstore` (opened here), `target` (units and maps built here), `vhost-scsi` (sockets, reactors).
 //! Never here: the model, and a decision about what may be configured.
 
+mod access; // asymmetric access
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
 mod patience; // commands that wait for long
 mod state; // what runs now
 
-use super::{Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
+use super::{Countable, Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
 use crate::daemon::Host;
 use crate::directories::guest_socket;
 use crate::service_manager;
 use crate::start_error::StartError;
+use crate::state_driver::Handle;
 use crate::watchdog::Probe;
+use access::{Steering, Transition};
 use backstore::{Hold, HostLock};
 use fault::{locked_fault, socket_fault};
 use medium::Opened;
@@ -29,6 +32,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
+use target::{Reservations, Steer, Totals};
 use vhost_scsi::{Bound, Reactors, Scope, Waiting};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
@@ -46,6 +50,7 @@ pub struct RunningMachine {
     state: Arc<Mutex<State>>,
     seeking: Arc<AtomicBool>,
     patience: Mutex<Patience>,
+    steering: Arc<Steering>,
 }
 
 /// What [`RunningMachine`] has prepared.  Dropped, what was created for it goes again.
@@ -82,11 +87,13 @@ impl RunningMachine {
     pub fn start(host: Host<'_>) -> Result<Self, StartError> {
         let reactors =
             Reactors::start(usize::from(host.reactors)).map_err(|source| StartError::Reactor { source })?;
+        let state = Arc::new(Mutex::new(State::remembering(host.units)));
         Ok(Self {
             reactors,
             runtime_dir: host.runtime_dir.to_owned(),
             socket_group: host.socket_group,
-            state: Arc::new(Mutex::new(State::remembering(host.units))),
+            steering: Steering::new(&state),
+            state,
             seeking: Arc::default(),
             patience: Mutex::default(),
         })
@@ -135,6 +142,26 @@ impl RunningMachine {
         });
         if spawned.is_err() {
             self.seeking.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Ends a change of an access state when its time is over.
+    fn end_later(&self, transition: Transition) {
+        let state = Arc::clone(&self.state);
+        let transition = Arc::new(transition);
+        let theirs = Arc::clone(&transition);
+        let end = move |wait: bool| {
+            if wait {
+                std::thread::sleep(theirs.delay);
+            }
+            let mut state = lock(&state);
+            if state.access.end(&theirs) {
+                state.show_access();
+            }
+        };
+        let later = end.clone();
+        if std::thread::Builder::new().name("transition".into()).spawn(move || later(true)).is_err() {
+            end(false);
         }
     }
 
@@ -205,7 +232,7 @@ impl Machine for RunningMachine {
                 Step::CreateTarget(wwn) => {
                     ready.sockets.insert(wwn.clone(), self.bind(wwn)?);
                 }
-                Step::RemoveTarget(wwn) if self.state().is_connected(wwn) => {
+                Step::RemoveTarget(wwn) if occasion != Occasion::Forced && self.state().is_connected(wwn) => {
                     return Err(Fault {
                         message: format!("target {wwn} is in use by a guest"),
                         hint: Some("shut the guest down or unplug the device first".into()),
@@ -268,7 +295,11 @@ impl Machine for RunningMachine {
         farewells.extend(state.publish());
         state.have_power();
         state.serve(&mut sockets, &self.reactors);
+        let transitions = state.access.take_begun();
         drop(state);
+        for transition in transitions {
+            self.end_later(transition);
+        }
         // What came of them, targets hold.
         drop(holds);
         self.seek();
@@ -277,6 +308,10 @@ impl Machine for RunningMachine {
 
     fn live(&self) -> Live {
         self.state().live(|wwn| guest_socket(&self.runtime_dir, wwn))
+    }
+
+    fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
+        self.state().reservations()
     }
 
     fn gauges(&self) -> Vec<Gauge> {
@@ -289,6 +324,17 @@ impl Machine for RunningMachine {
 
     fn waiting(&self) -> Vec<Waiting> {
         self.patience.lock().unwrap_or_else(PoisonError::into_inner).long().to_vec()
+    }
+
+    fn owned_by(&self, owner: &Handle) {
+        self.steering.owned_by(owner.clone());
+        let mut state = self.state();
+        state.access.steer = Some(Arc::clone(&self.steering) as Arc<dyn Steer>);
+        state.show_access();
+    }
+
+    fn counted(&self, of: &Countable) -> Option<Totals> {
+        self.state().counted(of)
     }
 
     fn probes(&self) -> Vec<Probe> {

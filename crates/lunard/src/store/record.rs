@@ -7,8 +7,9 @@
 //! The rows are for this program alone, and forever: a field may be added with a default, never renamed.
 
 use model::{
-    AbsolutePath, Acl, AclPlace, Attribute, BackstoreId, BackstoreName, Change, Foreign, Kind, LunAlias,
-    LunMapping, MappedLun, Medium, Model, Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Acl, AclPlace, AluaAttribute, AluaGroupName, AluaGroups, Attribute, BackstoreId,
+    BackstoreName, Change, Foreign, Kind, LunAlias, LunAluaStatus, LunMapping, MappedLun, Medium, Model,
+    Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub(super) struct Rows {
     pub(super) tpgs: BTreeMap<(String, u8), Vec<u8>>,
     pub(super) luns: BTreeMap<(String, u8, u16), Vec<u8>>,
     pub(super) foreign: BTreeMap<String, Vec<u8>>,
+    pub(super) lu_groups: BTreeMap<String, Vec<u8>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +32,25 @@ struct Backstore {
     medium: Record,
     /// By LIO's name; what the administrator did not set is absent.
     attributes: BTreeMap<String, u32>,
+    /// By name; a default group that is as it was at first is absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    alua: BTreeMap<String, AluaGroup>,
+    /// Absent where it is the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lu_group: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AluaGroup {
+    id: u16,
+    /// By LIO's name; what has its default is absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    values: BTreeMap<String, u32>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct LuGroup {
+    id: u16,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -70,6 +91,20 @@ struct Lun {
     backstore: String,
     alias: String,
     write_protect: bool,
+    /// Absent where it is as it was at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alua: Option<LunAlua>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct LunAlua {
+    group: String,
+    #[serde(default)]
+    offline: bool,
+    #[serde(default)]
+    status: u32,
+    #[serde(default)]
+    write_metadata: bool,
 }
 
 impl Rows {
@@ -95,6 +130,8 @@ impl Rows {
                 }
             }
         }
+        let lu_groups = model.lu_groups().iter();
+        rows.lu_groups.extend(lu_groups.map(|(name, id)| (name.to_string(), json(&LuGroup { id: *id }))));
         let foreign = model.foreign().things().iter();
         rows.foreign.extend(foreign.map(|(name, text)| (name.clone(), text.as_bytes().to_vec())));
         rows
@@ -108,6 +145,9 @@ impl Rows {
                 .and_then(|change| model.make(change).map_err(|refusal| refusal.to_string()))
                 .map_err(|err| format!("{what}: {err}"))
         };
+        for (name, row) in self.lu_groups {
+            make(&format!("LU group {name}"), lu_group_change(&name, &row))?;
+        }
         for ((kind, name), row) in self.backstores {
             make(&format!("backstore {kind}/{name}"), backstore_change(&kind, &name, &row))?;
         }
@@ -160,14 +200,26 @@ impl Backstore {
             unit_serial: backstore.unit_serial.as_str().to_owned(),
             medium,
             attributes: attributes.map(|(key, value)| (Attribute::of(key).name.to_owned(), value)).collect(),
+            alua: alua_rows(&backstore.alua),
+            lu_group: (backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU)
+                .then(|| backstore.lu_group.to_string()),
         }
     }
 }
 
 impl Lun {
     fn of(mapping: &LunMapping) -> Self {
-        let LunMapping { backstore, alias, write_protect } = mapping;
+        let LunMapping { backstore, alias, write_protect, alua } = mapping;
+        let is_new = *alua == model::LunAlua::default();
+        let model::LunAlua { group, offline, status, write_metadata } = alua;
+        let alua = LunAlua {
+            group: group.to_string(),
+            offline: *offline,
+            status: status.number().into(),
+            write_metadata: *write_metadata,
+        };
         Self {
+            alua: (!is_new).then_some(alua),
             kind: backstore.kind.as_str().to_owned(),
             backstore: backstore.name.as_str().to_owned(),
             alias: alias.as_str().to_owned(),
@@ -177,7 +229,7 @@ impl Lun {
 }
 
 fn backstore_change(kind: &str, name: &str, row: &[u8]) -> Result<Change, String> {
-    let Backstore { unit_serial, medium, attributes } = parse(row)?;
+    let Backstore { unit_serial, medium, attributes, alua, lu_group } = parse(row)?;
     let medium = match medium {
         Record::Block { path, read_only, size_bytes } => {
             AbsolutePath::parse(&path).map(|path| Medium::Block { path, read_only, size_bytes })
@@ -200,7 +252,46 @@ fn backstore_change(kind: &str, name: &str, row: &[u8]) -> Result<Change, String
     for (name, value) in first.into_iter().chain(rest) {
         backstore.set_attribute(&name, &value.to_string()).map_err(words)?;
     }
+    let id = backstore.id();
+    for (name, AluaGroup { id: number, values }) in alua {
+        let mut group = model::AluaGroup::new(number);
+        for (attribute, value) in values {
+            let row = AluaAttribute::named(&attribute);
+            let taken = row.is_some_and(|row| group.restore(row, value));
+            if !taken {
+                return Err(format!("ALUA group {name}: {attribute} cannot be {value}"));
+            }
+        }
+        let name = AluaGroupName::parse(&name).map_err(words)?;
+        backstore.alua.restore(&id, name, group).map_err(words)?;
+    }
+    if let Some(name) = lu_group {
+        backstore.lu_group = AluaGroupName::parse(&name).map_err(words)?;
+    }
     Ok(Change::CreateBackstore(backstore))
+}
+
+fn alua_rows(groups: &AluaGroups) -> BTreeMap<String, AluaGroup> {
+    let default = model::AluaGroup::default();
+    let kept = groups.iter().filter(|(_, group)| **group != default);
+    let values = |group: &model::AluaGroup| {
+        group.iter().map(|(key, value)| (AluaAttribute::of(key).name.to_owned(), value)).collect()
+    };
+    kept.map(|(name, group)| (name.to_string(), AluaGroup { id: group.id, values: values(group) })).collect()
+}
+
+fn lu_group_change(name: &str, row: &[u8]) -> Result<Change, String> {
+    let LuGroup { id } = parse(row)?;
+    Ok(Change::CreateLuGroup { name: AluaGroupName::parse(name).map_err(words)?, id })
+}
+
+fn lun_alua(row: Option<LunAlua>) -> Result<model::LunAlua, String> {
+    let Some(LunAlua { group, offline, status, write_metadata }) = row else {
+        return Ok(model::LunAlua::default());
+    };
+    let group = AluaGroupName::parse(&group).map_err(words)?;
+    let status = LunAluaStatus::from_number(status).ok_or_else(|| format!("there is no status {status}"))?;
+    Ok(model::LunAlua { group, offline, status, write_metadata })
 }
 
 fn mapped_luns(acl: &Acl) -> BTreeMap<u16, Mapped> {
@@ -231,10 +322,11 @@ fn tpg_changes(wwn: &str, tag: u8, row: &[u8]) -> Result<(Change, Vec<Change>), 
 }
 
 fn lun_change(wwn: &str, tag: u8, lun: u16, row: &[u8]) -> Result<Change, String> {
-    let Lun { kind, backstore, alias, write_protect } = parse(row)?;
+    let Lun { kind, backstore, alias, write_protect, alua } = parse(row)?;
     let name = BackstoreName::parse(&backstore).map_err(words)?;
     let backstore = BackstoreId { kind: parse_kind(&kind)?, name };
-    let mapping = LunMapping { backstore, alias: LunAlias::parse(&alias).map_err(words)?, write_protect };
+    let alias = LunAlias::parse(&alias).map_err(words)?;
+    let mapping = LunMapping { backstore, alias, write_protect, alua: lun_alua(alua)? };
     let Place { wwn, tag, lun } = Place { wwn: parse_wwn(wwn)?, tag: TpgTag::new(tag), lun: parse_lun(lun)? };
     Ok(Change::MapLun { wwn, tag, lun, mapping })
 }

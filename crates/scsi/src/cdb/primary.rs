@@ -5,6 +5,7 @@
 //! Below: `field`.
 //! Never here: the answers, which the files named after them build.
 
+use crate::alua::{ReportTargetPortGroups, SET_BYTES_MAX, SetTargetPortGroups};
 use crate::cdb::{Cdb, Command};
 use crate::{Sense, SenseFormat};
 
@@ -309,4 +310,22 @@ pub(crate) fn report_supported_operation_codes(cdb: Cdb<'_>) -> Result<Command, 
         timeouts: cdb.bit::<2, 7>(),
         allocation_bytes: cdb.be32::<6>(),
     }))
+}
+
+pub(crate) fn report_target_port_groups(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    let extended = match cdb.bits::<1, 7, 5>() {
+        0 => false,
+        1 => true,
+        _ => return Err(Sense::INVALID_FIELD_IN_CDB), // SPC-4, PARAMETER DATA FORMAT.
+    };
+    let allocation_bytes = cdb.be32::<6>();
+    Ok(Command::ReportTargetPortGroups(ReportTargetPortGroups { extended, allocation_bytes }))
+}
+
+pub(crate) fn set_target_port_groups(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    let list_bytes = cdb.be32::<6>();
+    if usize::try_from(list_bytes).map_or(true, |bytes| bytes > SET_BYTES_MAX) {
+        return Err(Sense::INVALID_FIELD_IN_CDB);
+    }
+    Ok(Command::SetTargetPortGroups(SetTargetPortGroups { list_bytes }))
 }

@@ -194,3 +194,19 @@ fn pages_of_a_disk_are_not_those_of_a_well_known_unit() {
     assert_eq!(unit.answer(&[0x12, 1, 0, 0, 0xff, 0]), Ok(vec![0x1e, 0, 0, 4, 0x00, 0x80, 0x83, 0x86]));
     assert_eq!(unit.answer(&[0x12, 1, 0xb0, 0, 0xff, 0]), Err([0x05, 0x24, 0x00]));
 }
+
+#[test]
+fn target_port_groups_with_the_extended_header_are_whole() {
+    // LIO gives 16 of the 20 bytes, and 12 as the length of what follows it.
+    let whole = [0, 0, 0, 0x10, 0x10, 0, 0, 0, 0x00, 0xcf, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+    assert_eq!(Unit::lio(1).answer(&[0xa3, 0x2a, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]), Ok(whole.to_vec()));
+}
+
+#[test]
+fn target_port_groups_are_cut_to_any_allocation_length() {
+    let answer = |bytes| Unit::lio(1).answer(&[0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 0, bytes, 0, 0]);
+    assert_eq!(answer(0), Ok(vec![]));
+    assert_eq!(answer(2), Ok(vec![0, 0]));
+    assert_eq!(answer(4), Ok(vec![0, 0, 0, 0x0c]));
+    assert_eq!(answer(10), Ok(vec![0, 0, 0, 0x0c, 0x00, 0xcf, 0, 0, 0, 0]));
+}

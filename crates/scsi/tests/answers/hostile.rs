@@ -207,8 +207,8 @@ fn every_bit_of_a_usage_map_is_looked_at() {
                         *byte = (0..attempt % 8).fold(*usage, |bits, _| bits & random());
                     }
                     cdb[0] = opcode.code();
-                    if opcode.service_action.is_some() {
-                        cdb[1] = opcode.usage[1];
+                    if let Some(service_action) = opcode.service_action {
+                        cdb[1] = u8::try_from(service_action).expect("five bits");
                     }
                     let before = decode(&cdb);
                     cdb[index] ^= bit;

@@ -9,8 +9,8 @@ use scsi::inquiry::{Identity, InquiryFlags, Peripheral};
 use scsi::mode::{ModeState, UaInterlock};
 use scsi::vpd::{ExtendedInquiry, Facts, Limits, Port, Provisioning};
 use scsi::{
-    BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, capacity, inquiry, log, mode,
-    report_luns, rsoc, vpd,
+    BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, alua, capacity, inquiry, log,
+    mode, report_luns, rsoc, vpd,
 };
 use scsi::{PersistentReserveInAction, persistent, task_functions};
 
@@ -106,7 +106,12 @@ impl Unit {
     }
 
     pub(crate) fn capabilities(&self) -> Capabilities {
-        Capabilities { dpofua: self.write_cache, report_supported_operation_codes: true, reservations: true }
+        Capabilities {
+            dpofua: self.write_cache,
+            report_supported_operation_codes: true,
+            reservations: true,
+            set_target_port_groups: true,
+        }
     }
 
     /// Answers a CDB, cut to its allocation length.
@@ -148,6 +153,18 @@ impl Unit {
             Command::SynchronizeCache(command) => moved(command.first, command.blocks),
             Command::ReportLuns(command) => Ok(report_luns::build(&self.luns, command.select)),
             Command::ReportSupportedOperationCodes(command) => rsoc::build(command, &self.capabilities()),
+            Command::ReportTargetPortGroups(command) => {
+                let group = alua::PortGroup {
+                    id: 0,
+                    preferred: false,
+                    state: alua::AccessState::Optimized,
+                    supported: alua::SupportedStates::ALL_BUT_LBA_DEPENDENT,
+                    altered_by: alua::AlteredBy::Nobody,
+                    ports: vec![1],
+                };
+                Ok(alua::report(command, &[group], 0))
+            }
+            Command::SetTargetPortGroups(_) => Ok(Vec::new()),
             Command::ReportSupportedTaskManagementFunctions(command) => Ok(task_functions::build(command)),
             // Nobody is registered, and nothing is reserved.
             Command::PersistentReserveIn(command) => Ok(match command.action {

@@ -5,9 +5,10 @@
 //! Never here: all the daemon's rules; they have tests of their own.
 
 use api::v1::{
-    Acl, Applied, AttributeInfo, AttributeTable, Backstore, BackstoreId, BackstoreState, Change, Changes,
-    Cleared, Config, CreateBackstore, Kind, Lun, MappedLun, OptionInfo, OptionTable, Outcome, Problem,
-    RestoreOptions, Restored, Saved, Target, Tpg, Version,
+    Acl, Action, AluaGroup, AluaMember, Applied, ApplyOptions, AttributeInfo, AttributeTable, Backstore,
+    BackstoreId, BackstoreState, Change, Changes, Cleared, Compared, Config, CreateBackstore, Difference,
+    Kind, Lun, LunAlua, MappedLun, OptionInfo, OptionTable, Outcome, Problem, RestoreOptions, Restored,
+    SaveOptions, Saved, Target, Tpg, ValueChange, Version,
 };
 use shell::{Api, ApiError};
 use std::cell::RefCell;
@@ -28,6 +29,18 @@ pub(crate) struct State {
     pub(crate) asked: Vec<Vec<Change>>,
     /// What was to be restored, and how.
     pub(crate) restored: Vec<(Option<String>, RestoreOptions)>,
+    /// What was to be applied, and how.
+    pub(crate) applied: Vec<(String, ApplyOptions)>,
+    /// What a file has otherwise.
+    pub(crate) differences: Vec<Difference>,
+    /// Whose guests would lose something.
+    pub(crate) guests_lose: Vec<String>,
+    /// Whether the configuration changes as soon as a difference was shown.
+    pub(crate) moves: bool,
+    /// How many earlier versions were to be kept, each time it was saved.
+    pub(crate) saved: Vec<Option<u32>>,
+    /// What `saveconfig` would write, where a test wants to say it.
+    pub(crate) text: Option<String>,
     /// What it keeps and does not serve.
     pub(crate) kept_things: u64,
     /// Whether nobody answers.
@@ -38,6 +51,11 @@ pub(crate) struct State {
 impl Fake {
     pub(crate) fn stop(&self) {
         self.0.borrow_mut().down = true;
+    }
+
+    /// A guest comes to a target.
+    pub(crate) fn connect(&self, wwn: &str) {
+        self.0.borrow_mut().target(wwn).connected = true;
     }
 
     fn up(&self) -> Result<(), ApiError> {
@@ -52,7 +70,7 @@ impl Fake {
 impl Api for Fake {
     fn version(&self) -> Result<Version, ApiError> {
         self.up()?;
-        Ok(Version { version: "1.2.4".to_owned() })
+        Ok(Version { version: "1.2.4".to_owned(), configfs: None })
     }
 
     fn config(&self) -> Result<Config, ApiError> {
@@ -78,14 +96,16 @@ impl Api for Fake {
         Ok(Applied { results })
     }
 
-    fn save(&self) -> Result<Saved, ApiError> {
+    fn save(&self, options: &SaveOptions) -> Result<Saved, ApiError> {
         self.up()?;
+        self.0.borrow_mut().saved.push(options.backups);
         Ok(Saved { path: "/var/lib/lunar/saveconfig.json".to_owned(), backups: None })
     }
 
     fn saveconfig(&self) -> Result<String, ApiError> {
         self.up()?;
-        Ok("{\n  \"storage_objects\": []\n}\n".to_owned())
+        let text = self.0.borrow().text.clone();
+        Ok(text.unwrap_or_else(|| "{\n  \"storage_objects\": []\n}\n".to_owned()))
     }
 
     fn restore(&self, document: Option<Vec<u8>>, options: &RestoreOptions) -> Result<Restored, ApiError> {
@@ -107,6 +127,34 @@ impl Api for Fake {
         }
     }
 
+    fn apply_file(&self, document: Vec<u8>, options: &ApplyOptions) -> Result<Compared, ApiError> {
+        self.up()?;
+        let text = String::from_utf8(document).expect("the tests apply text");
+        let mut state = self.0.borrow_mut();
+        state.applied.push((text.clone(), options.clone()));
+        let refuse = |code: &str, message: &str| {
+            Err(ApiError::Refused(problem(code, message.to_owned(), "nothing was changed")))
+        };
+        if text.starts_with('[') {
+            return refuse("saveconfig", "the file ends too early, at line 1 column 0");
+        }
+        if options.generation.is_some() && state.moves {
+            return refuse("moved", "the configuration has changed since the difference was shown");
+        }
+        if !options.dry_run && !options.force && !state.guests_lose.is_empty() {
+            return refuse("guest_connected", "the guests of target naa.5 are connected");
+        }
+        let notes = vec!["'x' of the file is not known here".to_owned()];
+        let (differences, guests_lose) = (state.differences.clone(), state.guests_lose.clone());
+        Ok(Compared {
+            generation: "g-1".to_owned(),
+            applied: !options.dry_run,
+            differences,
+            guests_lose,
+            notes,
+        })
+    }
+
     fn clear(&self) -> Result<Cleared, ApiError> {
         self.up()?;
         let mut state = self.0.borrow_mut();
@@ -125,6 +173,7 @@ impl Api for Fake {
         };
         let everywhere = [Kind::Block, Kind::Fileio, Kind::Ramdisk];
         Ok(AttributeTable {
+            alua: alua_attributes(),
             attributes: vec![
                 info("emulate_tpu", "Whether UNMAP is served", &everywhere),
                 info("emulate_write_cache", "Whether a write cache is reported", &everywhere),
@@ -154,6 +203,17 @@ fn options() -> BTreeMap<String, String> {
     [("num_queues", "0"), ("virtqueue_size", "32768")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into()
+}
+
+/// A difference, each value as `name=from>to`.
+pub(crate) fn difference(action: Action, path: &str, values: &[&str]) -> Difference {
+    let value = |text: &&str| {
+        let (name, rest) = text.split_once('=').expect("a name");
+        let (from, to) = rest.split_once('>').expect("two values");
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        ValueChange { name: name.to_owned(), from: some(from), to: some(to) }
+    };
+    Difference { action, path: path.to_owned(), values: values.iter().map(value).collect() }
 }
 
 fn problem(code: &str, message: String, hint: &str) -> Problem {
@@ -230,6 +290,7 @@ impl State {
                 Ok(Outcome::Done)
             }
             change => self.apply_to_list(change),
+            other => self.apply_alua(other),
         }
     }
 
@@ -276,6 +337,67 @@ impl State {
                 Ok(Outcome::Done)
             }
             other => panic!("{other:?} is of no list"),
+        }
+    }
+
+    fn apply_alua(&mut self, change: Change) -> Result<Outcome, Problem> {
+        match change {
+            Change::CreateAluaGroup { id, group, group_id } => {
+                let groups = &mut self.backstore(&id).alua_groups;
+                let group_id = group_id.unwrap_or(1);
+                if let Some(taken) = groups.iter().find(|other| other.group_id == group_id) {
+                    let message = format!("ALUA group id {group_id} is in use by {}", taken.name);
+                    return Err(problem("alua_id_in_use", message, "choose another number"));
+                }
+                groups.push(alua_group(&group, group_id));
+                groups.sort_by(|a, b| a.name.cmp(&b.name));
+                Ok(Outcome::AluaGroupCreated { group_id })
+            }
+            Change::DeleteAluaGroup { id, group } => {
+                let groups = &mut self.backstore(&id).alua_groups;
+                if groups.iter().any(|known| known.name == group && !known.members.is_empty()) {
+                    let message = format!("ALUA group {group} is in use");
+                    return Err(problem(
+                        "alua_group_in_use",
+                        message,
+                        "put the LUN into another group first",
+                    ));
+                }
+                groups.retain(|known| known.name != group);
+                Ok(Outcome::Done)
+            }
+            Change::SetAluaAttribute { id, group, attribute, value } => {
+                if value == "4" {
+                    let message = format!("ALUA group {group} does not support state 4");
+                    return Err(problem("alua_state_unsupported", message, "it has others"));
+                }
+                let groups = &mut self.backstore(&id).alua_groups;
+                let known = groups.iter_mut().find(|known| known.name == group).expect("the shell saw it");
+                known.attributes.insert(attribute, value.clone());
+                Ok(Outcome::AttributeSet { value })
+            }
+            Change::SetLunAlua { wwn, tag, lun, attribute, value } => {
+                let units = &mut self.tpg(&wwn, tag).luns;
+                let unit = units.iter_mut().find(|unit| unit.lun == lun).expect("the shell saw it");
+                match attribute.as_str() {
+                    "alua_tg_pt_gp_name" => unit.alua.group.clone_from(&value),
+                    "alua_tg_pt_offline" => unit.alua.offline = value == "1",
+                    _ => unit.alua.status = value.parse().expect("a number"),
+                }
+                let backstore = unit.backstore.clone();
+                let member = AluaMember { wwn, tag, lun };
+                for group in &mut self.backstore(&backstore).alua_groups {
+                    group.members.retain(|other| *other != member);
+                    if attribute == "alua_tg_pt_gp_name" && group.name == value {
+                        group.members.push(member.clone());
+                    }
+                }
+                Ok(Outcome::Done)
+            }
+            Change::CreateLuGroup { .. } | Change::DeleteLuGroup { .. } | Change::SetLuGroup { .. } => {
+                Ok(Outcome::Done)
+            }
+            other => panic!("{other:?} is no change of ALUA"),
         }
     }
 
@@ -379,7 +501,13 @@ impl State {
                 "a LUN is 0 to 16383",
             ));
         }
-        luns.push(Lun { lun, backstore, alias: "a7975b902c".to_owned(), write_protect });
+        luns.push(Lun {
+            lun,
+            backstore,
+            alias: "a7975b902c".to_owned(),
+            write_protect,
+            alua: LunAlua::default(),
+        });
         luns.sort_by_key(|unit| unit.lun);
         self.set_states();
         Ok(Outcome::LunMapped { lun })
@@ -440,5 +568,33 @@ fn empty(kind: Kind, name: String) -> Backstore {
         state: BackstoreState::Deactivated,
         attributes: BTreeMap::new(),
         device: None,
+        alua_groups: vec![alua_group("default_tg_pt_gp", 0)],
+        lu_group: "default_lu_gp".to_owned(),
     }
+}
+
+fn alua_group(name: &str, group_id: u16) -> AluaGroup {
+    let values = [
+        ("alua_access_state", "0"),
+        ("alua_support_lba_dependent", "0"),
+        ("nonop_delay_msecs", "100"),
+        ("preferred", "0"),
+    ];
+    let attributes = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    AluaGroup { name: name.to_owned(), group_id, attributes, members: Vec::new() }
+}
+
+fn alua_attributes() -> Vec<OptionInfo> {
+    let info = |name: &str, help: &str, values: &str| OptionInfo {
+        name: name.to_owned(),
+        help: help.to_owned(),
+        values: values.to_owned(),
+        default: "0".to_owned(),
+    };
+    vec![
+        info("alua_access_state", "How guests reach it", "0, 1, 2, 3, 15"),
+        info("alua_support_lba_dependent", "Whether it differs by block", "0"),
+        info("nonop_delay_msecs", "The delay", "0 to 10000"),
+        info("preferred", "Whether it is preferred", "0 or 1"),
+    ]
 }

@@ -11,12 +11,14 @@
 use super::entry::Entry;
 use super::notes::Notes;
 use super::own::{Own, OwnObject};
-use super::{TargetEntry, TpgEntry, select, strict_json};
+use super::scope::Scope;
+use super::{TargetEntry, TpgEntry, hand, select, strict_json};
 use crate::wish::Chance;
 use api::v1;
 use model::{
-    AbsolutePath, Acl, Attribute, Backstore, BackstoreId, BackstoreName, Foreign, Kind, Lun, LunAlias,
-    LunMapping, MappedLun, Medium, Refusal, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Acl, AluaGroupName, Attribute, Backstore, BackstoreId, BackstoreName, Foreign, Kind,
+    LUN_ALUA_ATTRIBUTES, Lun, LunAlias, LunMapping, MappedLun, Medium, Place, Refusal, RelativePort,
+    TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,10 +28,16 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Document {
     /// The storage objects that are served, in the order of the file.
     pub(super) backstores: Vec<Backstore>,
+    /// Those of them whose serial number the file does not say, so that it was made up.
+    pub(super) made_up: BTreeSet<BackstoreId>,
+    /// What the file answers for: what is within and not in the file is to go.
+    pub(super) scope: Scope,
     /// Those of them that nobody asked for by name, but for the sake of a target.
     pub(super) implied: BTreeSet<BackstoreId>,
     /// The targets that are served.
     pub(super) targets: BTreeMap<Wwn, TargetEntry>,
+    /// The groups of logical units of the file, by name.
+    pub(super) lu_groups: BTreeMap<AluaGroupName, u16>,
     /// What is kept for LIO's tools, by name.
     pub(super) foreign: BTreeMap<String, String>,
     /// What is otherwise than the file says.
@@ -63,8 +71,27 @@ impl Document {
         options: &v1::RestoreOptions,
         chance: &mut dyn Chance,
     ) -> Result<Self, DocumentError> {
-        let whole = strict_json::parse(text)?;
-        let part = select::part(&Entry::of(&whole, "the file".to_owned())?, options)?;
+        Self::of(&strict_json::parse(text)?, options, chance)
+    }
+
+    /// Reads a file that is to be applied: a saveconfig.json, or one in the form of [`hand`].
+    ///
+    /// # Errors
+    /// [`DocumentError`], for the first thing that is wrong.
+    pub fn read_wanted(text: &[u8], chance: &mut dyn Chance) -> Result<Self, DocumentError> {
+        let is_json = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+        let whole = if is_json { strict_json::parse(text)? } else { hand::parse(text)? };
+        let mut document = Self::of(&whole, &v1::RestoreOptions::default(), chance)?;
+        document.scope = Scope::read(&Entry::of(&whole, "the file".to_owned())?)?;
+        Ok(document)
+    }
+
+    fn of(
+        whole: &Value,
+        options: &v1::RestoreOptions,
+        chance: &mut dyn Chance,
+    ) -> Result<Self, DocumentError> {
+        let part = select::part(&Entry::of(whole, "the file".to_owned())?, options)?;
         let mut reader = Reader { document: Self::default(), own: part.own, seen: BTreeSet::new(), chance };
         for key in part.unknown {
             reader.document.notes.add(format!("'{key}' of the file is not known here"));
@@ -78,7 +105,8 @@ impl Document {
         for (index, target) in part.targets {
             reader.target(index, target)?;
         }
-        let mut document = reader.document;
+        let lu_groups = reader.own.lu_groups();
+        let mut document = Self { lu_groups, ..reader.document };
         if let Some(named) = part.named {
             let all = document.backstores.iter().map(Backstore::id);
             document.implied = all.filter(|id| !named.contains(&id.to_string())).collect();
@@ -163,12 +191,21 @@ impl Reader<'_> {
         let medium = self.medium(&entry, kind, &own)?;
         let serial = match entry.text("wwn")? {
             Some(serial) => serial.to_owned(),
-            None => self.chance.uuid(),
+            None => {
+                self.document.made_up.insert(id.clone());
+                self.chance.uuid()
+            }
         };
         let serial = UnitSerial::parse(&serial).map_err(words)?;
         let mut backstore = Backstore::new(id.name, serial, medium).map_err(words)?;
         self.attributes(&entry, &mut backstore, &own)?;
         self.whole_blocks(&mut backstore)?;
+        for note in super::alua::read_groups(&entry, &mut backstore, self.own.has_alua())? {
+            self.note(note);
+        }
+        if let Some(group) = &own.lu_group {
+            backstore.lu_group = group.clone();
+        }
         self.rest_of_storage_object(&entry, kind)?;
         self.document.backstores.push(backstore);
         Ok(())
@@ -282,13 +319,6 @@ impl Reader<'_> {
         }
         if entry.truth("exclusive")? == Some(false) {
             self.note(format!("{} is opened exclusively all the same", entry.at()));
-        }
-        for group in entry.list("alua_tpgs")? {
-            let group = Entry::of(group, format!("ALUA group of {}", entry.at()))?;
-            let name = group.text("name")?.unwrap_or_default();
-            if name != super::DEFAULT_ALUA_GROUP {
-                self.note(format!("ALUA group {} of {} is not served", shown(name), entry.at()));
-            }
         }
         Ok(())
     }
@@ -461,8 +491,10 @@ impl Reader<'_> {
         };
         self.unknown_keys(
             &entry,
-            &["index", "storage_object", "alias", "alua_tg_pt_gp_name", "write_protect"],
+            &[&["index", "storage_object", "alias", "write_protect"][..], &LUN_ALUA_ATTRIBUTES].concat(),
         );
+        let place = Place { wwn: wwn.clone(), tag, lun };
+        let alua = super::alua::read_lun(&entry, &place)?;
         let alias = match entry.text("alias")?.map(LunAlias::parse) {
             Some(Ok(alias)) => alias,
             Some(Err(_)) => {
@@ -473,7 +505,7 @@ impl Reader<'_> {
         };
         let backstore = BackstoreId { kind, name: BackstoreName::parse(name).map_err(words)? };
         let write_protect = entry.truth("write_protect")? == Some(true);
-        if tpg.luns.insert(lun, LunMapping { backstore, alias, write_protect }).is_some() {
+        if tpg.luns.insert(lun, LunMapping { backstore, alias, write_protect, alua }).is_some() {
             return Err(format!("{} is there twice", entry.at()).into());
         }
         Ok(())

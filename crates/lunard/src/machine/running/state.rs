@@ -6,13 +6,16 @@
 //! Never here: opening, or waiting.
 
 use super::Farewell;
+use super::access::{Access, LunAccess};
 use super::fault::{block_within_sector, missing_fault};
 use super::medium::Opened;
 use super::memories::Memories;
-use crate::machine::{Fault, Gauge, Live, LiveBackstore, LiveTarget};
+use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget};
 use crate::store::Units;
 use backstore::HostLock;
-use model::{Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, Wwn};
+use model::{
+    Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, UnitSerial, Wwn,
+};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +23,10 @@ use std::fs::Metadata;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
-use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, Nexus, UnitFlags};
+use target::{
+    Attentions, Group, LogicalUnit, LunMap, Mapping, Membership, Nexus, Reservations, Tally, Totals,
+    UnitFlags,
+};
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
 /// Who LIO's disks say made them.
@@ -45,12 +51,47 @@ pub(super) struct State {
     left: Vec<Farewell>,
     /// What units remember, by serial number.
     memories: Memories,
+    /// What is known of asymmetric access.
+    pub(super) access: Access,
 }
 
 struct Unit {
     backstore: Backstore,
     opened: Opened,
     logical_unit: Arc<LogicalUnit>,
+    counted: Counted,
+}
+
+/// What was asked of a unit, by every way that there is or was.
+#[derive(Default)]
+struct Counted {
+    /// By ways that are no more.
+    past: Totals,
+    ways: Vec<Arc<Tally>>,
+}
+
+impl Counted {
+    /// A new way to count by.
+    fn way(&mut self) -> Arc<Tally> {
+        let past = &mut self.past;
+        self.ways.retain(|way| {
+            // Nobody else can count by it.
+            let gone = Arc::strong_count(way) == 1;
+            if gone {
+                *past += way.totals();
+            }
+            !gone
+        });
+        let way = Arc::new(Tally::default());
+        self.ways.push(Arc::clone(&way));
+        way
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals = self.past;
+        self.ways.iter().for_each(|way| totals += way.totals());
+        totals
+    }
 }
 
 struct Target {
@@ -71,6 +112,9 @@ struct Shown {
     write_protect: bool,
     /// What the nexus has to be told about it: as long as the LUN shows the same, whatever map it is in.
     attentions: Arc<Attentions>,
+    access: LunAccess,
+    /// What was asked by it, likewise.
+    tally: Arc<Tally>,
 }
 
 impl Target {
@@ -141,13 +185,17 @@ impl State {
                 if open.zip(known).is_some_and(|(open, known)| open != known) {
                     self.resized.insert(backstore.id());
                 }
-                let unit = Unit { backstore: backstore.clone(), opened, logical_unit };
+                let counted = Counted::default();
+                let unit = Unit { backstore: backstore.clone(), opened, logical_unit, counted };
                 self.units.insert(backstore.id(), unit);
                 None
             }
             Step::UpdateBackstore(backstore) => self.update(backstore),
             Step::ResizeBackstore(backstore) => self.resize(backstore, opened?),
-            Step::CloseBackstore(id) => self.units.remove(id).and_then(|unit| farewell(unit.opened)),
+            Step::CloseBackstore(id) => {
+                self.access.forget(id);
+                self.units.remove(id).and_then(|unit| farewell(unit.opened))
+            }
             Step::CreateTarget(wwn) => {
                 let port = Arc::new(TargetPort::new(wwn.to_string(), LunMap::default()));
                 self.targets.insert(wwn.clone(), Target { port, endpoint: None, tpgs: BTreeMap::new() });
@@ -155,6 +203,18 @@ impl State {
             }
             Step::SetOptions { wwn, options } => {
                 self.targets.get(wwn)?.port.offer(offer(options));
+                None
+            }
+            Step::SetAlua { backstore, groups, lu_group } => {
+                let serial = self.units.get(backstore)?.backstore.unit_serial.clone();
+                if self.access.set(backstore, &serial, groups.clone(), *lu_group) {
+                    self.mark_shown(backstore);
+                }
+                None
+            }
+            Step::SetLunAlua { place, alua } => {
+                let tpg = self.target(&place.wwn)?.tpgs.get_mut(&place.tag)?;
+                tpg.luns.get_mut(&place.lun)?.access.wanted = alua.clone();
                 None
             }
             Step::RemoveTarget(wwn) => {
@@ -181,9 +241,11 @@ impl State {
             }
             Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
                 let attentions = self.memories.attentions();
+                let tally = self.units.get_mut(backstore).map(|unit| unit.counted.way()).unwrap_or_default();
                 let tpg = self.target(wwn)?.tpgs.get_mut(tag)?;
                 let (backstore, write_protect) = (backstore.clone(), *write_protect);
-                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions });
+                let access = LunAccess::default();
+                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions, access, tally });
                 None
             }
             Step::UnmapLun { wwn, tag, lun } => {
@@ -295,6 +357,7 @@ impl State {
 
     /// Shows guests what the steps made.  Returns what has to be waited for before it is unlocked.
     pub(super) fn publish(&mut self) -> Vec<Farewell> {
+        self.show_access();
         for wwn in std::mem::take(&mut self.changed) {
             let before = self.withheld.clone();
             self.withheld.retain(|(of, _)| *of != wwn);
@@ -317,6 +380,34 @@ impl State {
         std::mem::take(&mut self.left)
     }
 
+    /// Shows every unit its groups and their ports, and every nexus the states of its LUNs.
+    pub(super) fn show_access(&mut self) {
+        let mut ports: BTreeMap<&UnitSerial, BTreeMap<u16, BTreeSet<u16>>> = BTreeMap::new();
+        let tpgs = || self.targets.values().flat_map(|target| target.tpgs.values());
+        for (tpg, shown) in tpgs().flat_map(|tpg| tpg.luns.values().map(move |shown| (tpg, shown))) {
+            let unit = self.units.get(&shown.backstore);
+            let group = self.access.membership(&shown.backstore, &shown.access);
+            if let (Some(unit), Some(Membership { group, .. })) = (unit, group) {
+                let of_unit = ports.entry(&unit.backstore.unit_serial).or_default();
+                of_unit.entry(group).or_default().insert(tpg.nexus.name().relative_port);
+            }
+        }
+        let none = BTreeMap::new();
+        for (id, unit) in &self.units {
+            let serial = &unit.backstore.unit_serial;
+            let alua = self.access.alua(id, serial, ports.get(serial).unwrap_or(&none));
+            unit.logical_unit.state.set_alua(alua);
+        }
+        for tpg in self.targets.values_mut().flat_map(|target| target.tpgs.values_mut()) {
+            let nexus = tpg.nexus.name();
+            for shown in tpg.luns.values_mut() {
+                let Some(unit) = self.units.get(&shown.backstore) else { continue };
+                let to = (nexus, &*shown.attentions);
+                self.access.show(&shown.backstore, &unit.backstore.unit_serial, to, &mut shown.access);
+            }
+        }
+    }
+
     /// What a target shows, and what it has to withhold.
     fn map_of(&self, target: &Target, change: &mut MapChange<'_>) -> (LunMap, Vec<BackstoreId>) {
         let (mut map, mut withheld) = (LunMap::default(), Vec::new());
@@ -331,7 +422,10 @@ impl State {
                     }
                     _ => Arc::clone(&unit.logical_unit),
                 };
-                let mapping = Mapping::new(unit, shown.write_protect);
+                let mut mapping = Mapping::new(unit, shown.write_protect).counting(Arc::clone(&shown.tally));
+                if let Some(membership) = self.access.membership(id, &shown.access) {
+                    mapping = mapping.in_group(membership);
+                }
                 Some((scsi::Lun::new(lun.get())?, mapping.telling(Arc::clone(&shown.attentions))))
             });
             map.insert(tag.get(), Group::new(Arc::clone(&tpg.nexus), units));
@@ -389,6 +483,16 @@ impl State {
         open.map(|(id, store)| Gauge::new(id.clone(), Arc::clone(&store.backstore))).collect()
     }
 
+    pub(super) fn counted(&self, of: &Countable) -> Option<Totals> {
+        match of {
+            Countable::Backstore(id) => self.units.get(id).map(|unit| unit.counted.totals()),
+            Countable::Lun(place) => {
+                let tpg = self.targets.get(&place.wwn)?.tpgs.get(&place.tag)?;
+                tpg.luns.get(&place.lun).map(|shown| shown.tally.totals())
+            }
+        }
+    }
+
     pub(super) fn live(&self, socket: impl Fn(&Wwn) -> PathBuf) -> Live {
         let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live())).collect();
         let targets = self.targets.iter().map(|(wwn, target)| {
@@ -396,6 +500,14 @@ impl State {
             (wwn.clone(), LiveTarget { socket: socket(wwn), connected })
         });
         Live { backstores, targets: targets.collect() }
+    }
+
+    pub(super) fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
+        let all = self
+            .units
+            .iter()
+            .map(|(id, unit)| (id.clone(), unit.logical_unit.state.record().reservations.clone()));
+        all.filter(|(_, reservations)| *reservations != Reservations::default()).collect()
     }
 }
 
