@@ -471,9 +471,7 @@ impl Queue {
                 let number = common.next_task();
                 let answer = plan.answer;
                 let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
-                let syncs =
-                    matches!(plan.store.kind(plan.kind), IoKind::Flush | IoKind::Write { durable: true });
-                let losses = syncs.then(|| Arc::clone(&plan.store.losses));
+                let losses = losses_of(&plan);
                 let task = Task {
                     head,
                     name,
@@ -577,6 +575,12 @@ impl Queue {
         self.push(task.head, written, if task.is_read { &lists } else { &lists[..1] });
         common.give_back_all([buffer, task.response]);
     }
+}
+
+/// Where losses are counted, for a flush and for a write that must be durable.
+fn losses_of(plan: &IoPlan<'_>) -> Option<Arc<AtomicU64>> {
+    let syncs = matches!(plan.store.kind(plan.kind), IoKind::Flush | IoKind::Write { durable: true });
+    syncs.then(|| Arc::clone(&plan.store.losses))
 }
 
 fn token_number(queue: u32, task: usize) -> u64 {
