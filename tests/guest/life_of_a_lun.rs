@@ -23,7 +23,7 @@ const SCRIPT: &str = "settle 1
     lsscsi > /share/went
     until_true '[ $(size 0:0:1:0) = 262144 ]'
     echo restarted > /share/restarted
-    until_true '[ $(cat /sys/class/scsi_disk/0:0:1:0/cache_type) = \"write through\" ]'
+    until_true 'dmesg | grep -q \"sd 0:0:1:0: Mode parameters changed\"'
     echo done";
 
 fn grow(file: &Path, bytes: u64) -> Result<()> {

@@ -13,7 +13,7 @@ use lunard::store::{FILE_NAME, Store, Units};
 use model::Model;
 use redb::{Database, TableDefinition};
 use std::path::Path;
-use target::{Held, Kind, NexusName, Registration, Reservations, UnitRecord};
+use target::{Held, Kind, ModeChanges, NexusName, Registration, Reservations, UnitRecord};
 
 const SERIAL: &str = "3f9e2c5a-7d41-4f0e-9b7a-000000000004";
 
@@ -67,6 +67,7 @@ fn a_restart_of_the_host_leaves_what_was_to_outlast_it() {
         drop((state_dir, store, units));
         let (state_dir, store, units) = open(scratch.path(), "second boot");
         assert_eq!(units.records[SERIAL].reservations, expected);
+        assert_eq!(units.records[SERIAL].modes, record(true).saved_modes);
         assert!(units.lost_power);
         // Another unit's change makes the second boot the one that counts, for all of them.
         units.persist.save("other", &record(false)).unwrap();

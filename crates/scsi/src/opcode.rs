@@ -564,7 +564,7 @@ mod tests {
         let reserving =
             (0..4).map(|action| (0x5e, Some(action))).chain((0..8).map(|action| (0x5f, Some(action))));
         let reserving: Vec<_> = reserving.collect();
-        all(&[&always[..], &set, &standby, &reserving].concat(), 0x2);
+        all(&[&always[..], &set, &standby, &tests, &reserving].concat(), 0x2);
         all(&[], 0xe);
     }
 

@@ -470,9 +470,7 @@ impl Queue {
                 let name = self.name(map, address, request.tag, (plan.store.id, None));
                 let (number, answer) = (common.next_task(), plan.answer);
                 let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
-                let syncs =
-                    matches!(plan.store.kind(plan.kind), IoKind::Flush | IoKind::Write { durable: true });
-                let losses = syncs.then(|| Arc::clone(&plan.store.losses));
+                let losses = losses_of(&plan);
                 let task = Task {
                     head,
                     name,
@@ -576,6 +574,12 @@ impl Queue {
         self.push(task.head, written, if task.is_read { &lists } else { &lists[..1] });
         common.give_back_all([buffer, task.response]);
     }
+}
+
+/// Where losses are counted, for a flush and for a write that must be durable.
+fn losses_of(plan: &IoPlan<'_>) -> Option<Arc<AtomicU64>> {
+    let syncs = matches!(plan.store.kind(plan.kind), IoKind::Flush | IoKind::Write { durable: true });
+    syncs.then(|| Arc::clone(&plan.store.losses))
 }
 
 fn token_number(queue: u32, task: usize) -> u64 {

@@ -9,7 +9,8 @@ mod draining; // a worker's part of the end
 mod errands; // what steps of commands want of others
 mod kicks; // how it hears of what guests offer
 mod marking; // dirty logs
-mod quiescing; // waiting for what is in flight
+mod quiescing;
+mod telling; // news // waiting for what is in flight
 
 use crate::drain::Drain;
 use crate::errands::Errand;
@@ -410,18 +411,11 @@ impl Work for Worker {
                 self.set_logging(submitter, key, logging.map(|logging| *logging));
                 let _ = done.send(());
             }
-            LetterKind::Announce { key, pending } => {
-                if let Some(queue) = self.queue(key) {
-                    queue.announce(pending);
-                    self.activate(key.0.key);
-                }
-            }
+            LetterKind::Announce { key, pending } => self.announce(key, pending),
             LetterKind::Quiesce(quiesce) => self.quiesce(quiesce),
             LetterKind::Drain(drain) => self.drain(drain),
             LetterKind::TellOld { before, answer } => {
-                let mut old = Vec::new();
-                self.queues.iter().for_each(|(_, queue)| queue.tell_old(before, &mut old));
-                let _ = answer.send(OldTasks { begun: self.common.tasks_begun, old });
+                let _ = answer.send(self.old_tasks(before));
             }
             LetterKind::Alive { answer } => {
                 let _ = answer.send(());

@@ -9,6 +9,7 @@ mod access; // asymmetric access
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
+mod offer; // what a front end is offered
 mod patience; // commands that wait for long
 mod state; // what runs now
 

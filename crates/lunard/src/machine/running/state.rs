@@ -12,7 +12,8 @@ use super::Farewell;
 use super::access::{Access, LunAccess};
 use super::fault::{block_within_sector, missing_fault};
 use super::medium::Opened;
-use super::memories::Memories;
+use super::memories::{self, Memories};
+use super::offer::offer;
 use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget};
 use crate::store::Units;
 use backstore::HostLock;
@@ -21,13 +22,12 @@ use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
-use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{
     Attentions, Group, LogicalUnit, LunMap, Mapping, Nexus, Reservations, Tally, Totals, UnitFlags,
 };
-use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
+use vhost_scsi::{Bound, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
 /// Who LIO's disks say made them.
 const VENDOR: &str = "LIO-ORG";
@@ -192,7 +192,7 @@ impl State {
         } else {
             None
         };
-        attributes_count(&unit.backstore, backstore, &unit.logical_unit);
+        memories::attributes_count(&unit.backstore, backstore, &unit.logical_unit);
         unit.backstore = backstore.clone();
         unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
         self.mark_shown(&id);
@@ -415,38 +415,6 @@ impl Unit {
             missing: open.is_none(),
             device: self.opened.device.clone(),
         }
-    }
-}
-
-/// What the administrator has set counts for more than what a guest had selected before.
-fn attributes_count(was: &Backstore, is: &Backstore, unit: &LogicalUnit) {
-    let is_set = |key| was.attribute(key) != is.attribute(key);
-    let keys = [Key::EmulateWriteCache, Key::EmulateTas, Key::EmulateUaIntlckCtrl];
-    let [write_cache, tas, ua_interlock] = keys.map(is_set);
-    if !(write_cache || tas || ua_interlock) {
-        return;
-    }
-    let forgotten = unit.state.forget_modes(|modes| {
-        modes.write_cache = modes.write_cache.filter(|_| !write_cache);
-        modes.tas = modes.tas.filter(|_| !tas);
-        modes.ua_interlock = modes.ua_interlock.filter(|_| !ua_interlock);
-    });
-    if let Err(error) = forgotten {
-        tracing::error!("what a guest selected stays in force on {}: {error}", is.id());
-    }
-}
-
-/// What a front end is offered and told.
-fn offer(options: &TargetOptions) -> DeviceOffer {
-    let number = |key| options.get(key);
-    let default = DeviceOffer::default();
-    DeviceOffer {
-        request_queues: u16::try_from(number(OptionKey::NumQueues)).ok().and_then(NonZeroU16::new),
-        queue_entries_max: u16::try_from(number(OptionKey::VirtqueueSize))
-            .unwrap_or(default.queue_entries_max),
-        segments_max: number(OptionKey::SegMax),
-        sectors_max: number(OptionKey::MaxSectors),
-        commands_per_lun: number(OptionKey::CmdPerLun),
     }
 }
 
