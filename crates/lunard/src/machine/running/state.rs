@@ -7,6 +7,7 @@
 
 use super::Farewell;
 use super::access::{Access, LunAccess};
+use super::counted::Counted;
 use super::fault::{block_within_sector, missing_fault};
 use super::medium::Opened;
 use super::memories::Memories;
@@ -60,38 +61,6 @@ struct Unit {
     opened: Opened,
     logical_unit: Arc<LogicalUnit>,
     counted: Counted,
-}
-
-/// What was asked of a unit, by every way that there is or was.
-#[derive(Default)]
-struct Counted {
-    /// By ways that are no more.
-    past: Totals,
-    ways: Vec<Arc<Tally>>,
-}
-
-impl Counted {
-    /// A new way to count by.
-    fn way(&mut self) -> Arc<Tally> {
-        let past = &mut self.past;
-        self.ways.retain(|way| {
-            // Nobody else can count by it.
-            let gone = Arc::strong_count(way) == 1;
-            if gone {
-                *past += way.totals();
-            }
-            !gone
-        });
-        let way = Arc::new(Tally::default());
-        self.ways.push(Arc::clone(&way));
-        way
-    }
-
-    fn totals(&self) -> Totals {
-        let mut totals = self.past;
-        self.ways.iter().for_each(|way| totals += way.totals());
-        totals
-    }
 }
 
 struct Target {
@@ -178,16 +147,7 @@ impl State {
     pub(super) fn take_step(&mut self, step: &Step, opened: Option<Opened>) -> Option<Farewell> {
         match step {
             Step::OpenBackstore(backstore) => {
-                let opened = opened?;
-                let logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
-                let open = opened.store.as_ref().map(|store| store.backstore.geometry().bytes);
-                let known = backstore.medium.size_bytes();
-                if open.zip(known).is_some_and(|(open, known)| open != known) {
-                    self.resized.insert(backstore.id());
-                }
-                let counted = Counted::default();
-                let unit = Unit { backstore: backstore.clone(), opened, logical_unit, counted };
-                self.units.insert(backstore.id(), unit);
+                self.open(backstore, opened?);
                 None
             }
             Step::UpdateBackstore(backstore) => self.update(backstore),
@@ -217,18 +177,7 @@ impl State {
                 tpg.luns.get_mut(&place.lun)?.access.wanted = alua.clone();
                 None
             }
-            Step::RemoveTarget(wwn) => {
-                let target = self.targets.remove(wwn)?;
-                // A front end that came in the meantime may still run rings: they must find nothing any more.
-                let left = target.port.change_map().publish(LunMap::default());
-                self.left.extend(left.into_iter().map(|left| unlock_later(&target.port, left)));
-                Some(Farewell {
-                    scope: Scope { port: Some(target.port.id()), ..Scope::default() },
-                    close: None,
-                    last: None,
-                    hold: None,
-                })
-            }
+            Step::RemoveTarget(wwn) => self.remove_target(wwn),
             Step::CreateTpg { wwn, tag, nexus, relative_port } => {
                 let nexus = Nexus::new(nexus.to_string(), wwn.to_string(), tag.get(), relative_port.get());
                 let tpg = Tpg { nexus: Arc::new(nexus), luns: BTreeMap::new() };
@@ -260,6 +209,27 @@ impl State {
                 Some(Farewell { scope, close: None, last: None, hold: None })
             }
         }
+    }
+
+    fn open(&mut self, backstore: &Backstore, opened: Opened) {
+        let logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
+        let open = opened.store.as_ref().map(|store| store.backstore.geometry().bytes);
+        let known = backstore.medium.size_bytes();
+        if open.zip(known).is_some_and(|(open, known)| open != known) {
+            self.resized.insert(backstore.id());
+        }
+        let counted = Counted::default();
+        let unit = Unit { backstore: backstore.clone(), opened, logical_unit, counted };
+        self.units.insert(backstore.id(), unit);
+    }
+
+    fn remove_target(&mut self, wwn: &Wwn) -> Option<Farewell> {
+        let target = self.targets.remove(wwn)?;
+        // A front end that came in the meantime may still run rings: they must find nothing any more.
+        let left = target.port.change_map().publish(LunMap::default());
+        self.left.extend(left.into_iter().map(|left| unlock_later(&target.port, left)));
+        let scope = Scope { port: Some(target.port.id()), ..Scope::default() };
+        Some(Farewell { scope, close: None, last: None, hold: None })
     }
 
     /// The target, whose map will be published anew.
