@@ -10,6 +10,7 @@ mod counted; // what was asked of a unit, over all ways to it
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
+mod patience; // commands that wait for long
 mod state; // what runs now
 
 use super::{Countable, Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
@@ -24,6 +25,7 @@ use backstore::{Hold, HostLock};
 use fault::{locked_fault, socket_fault};
 use medium::Opened;
 use model::{BackstoreId, Step, Wwn};
+use patience::Patience;
 use rustix::io::Errno;
 use state::State;
 use std::collections::BTreeMap;
@@ -32,7 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use target::{Reservations, Steer, Totals};
-use vhost_scsi::{Bound, Reactors, Scope};
+use vhost_scsi::{Bound, Reactors, Scope, Waiting};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
 /// comes back; until then its file stays open.
@@ -49,6 +51,7 @@ pub struct RunningMachine {
     state: Arc<Mutex<State>>,
     seeking: Arc<AtomicBool>,
     steering: Arc<Steering>,
+    patience: Mutex<Patience>,
 }
 
 /// What [`RunningMachine`] has prepared.  Dropped, what was created for it goes again.
@@ -93,6 +96,7 @@ impl RunningMachine {
             steering: Steering::new(&state),
             state,
             seeking: Arc::default(),
+            patience: Mutex::default(),
         })
     }
 
@@ -324,6 +328,14 @@ impl Machine for RunningMachine {
 
     fn counted(&self, of: &Countable) -> Option<Totals> {
         self.state().counted(of)
+    }
+
+    fn look_for_waiting(&self) {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner).look(&self.reactors);
+    }
+
+    fn waiting(&self) -> Vec<Waiting> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner).long().to_vec()
     }
 
     fn probes(&self) -> Vec<Probe> {
