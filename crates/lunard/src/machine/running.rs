@@ -6,6 +6,7 @@
 //! Never here: the model, and a decision about what may be configured.
 
 mod access; // asymmetric access
+mod counted; // what was asked of a unit, over all ways to it
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember

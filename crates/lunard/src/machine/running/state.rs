@@ -10,6 +10,7 @@ mod shown; // what nexuses are shown of asymmetric access
 
 use super::Farewell;
 use super::access::{Access, LunAccess};
+use super::counted::Counted;
 use super::fault::{block_within_sector, missing_fault};
 use super::medium::Opened;
 use super::memories::{self, Memories};
@@ -60,38 +61,6 @@ struct Unit {
     opened: Opened,
     logical_unit: Arc<LogicalUnit>,
     counted: Counted,
-}
-
-/// What was asked of a unit, by every way that there is or was.
-#[derive(Default)]
-struct Counted {
-    /// By ways that are no more.
-    past: Totals,
-    ways: Vec<Arc<Tally>>,
-}
-
-impl Counted {
-    /// A new way to count by.
-    fn way(&mut self) -> Arc<Tally> {
-        let past = &mut self.past;
-        self.ways.retain(|way| {
-            // Nobody else can count by it.
-            let gone = Arc::strong_count(way) == 1;
-            if gone {
-                *past += way.totals();
-            }
-            !gone
-        });
-        let way = Arc::new(Tally::default());
-        self.ways.push(Arc::clone(&way));
-        way
-    }
-
-    fn totals(&self) -> Totals {
-        let mut totals = self.past;
-        self.ways.iter().for_each(|way| totals += way.totals());
-        totals
-    }
 }
 
 struct Target {
