@@ -212,6 +212,21 @@ impl Client {
         self.read(&answer)
     }
 
+    /// `POST /v1/apply`: everything becomes as a file says, or nothing; with [`v1::ApplyOptions::dry_run`] it is only
+    /// told what would.
+    ///
+    /// # Errors
+    /// Every [`ClientError`]; with [`ClientError::Problem`] nothing has changed.
+    pub fn apply_file(
+        &self,
+        document: Vec<u8>,
+        options: &v1::ApplyOptions,
+    ) -> Result<v1::Compared, ClientError> {
+        let query = serde_urlencoded::to_string(options).map_err(|err| self.no_answer(&err))?;
+        let answer = self.ask(Method::POST, &format!("/apply?{query}"), document.into())?;
+        self.read(&answer)
+    }
+
     /// `POST /v1/clearconfig`: the whole configuration goes.
     ///
     /// # Errors

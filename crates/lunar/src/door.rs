@@ -58,6 +58,10 @@ impl Api for Door {
         Api::restore(self.client()?, document, options)
     }
 
+    fn apply_file(&self, document: Vec<u8>, options: &v1::ApplyOptions) -> Result<v1::Compared, ApiError> {
+        Api::apply_file(self.client()?, document, options)
+    }
+
     fn clear(&self) -> Result<v1::Cleared, ApiError> {
         Api::clear(self.client()?)
     }

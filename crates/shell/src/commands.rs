@@ -4,11 +4,13 @@
 //! Above: `session`, `help`, `complete`.  Below: the files of the commands.
 //! Never here: what a command does.  A command is one file here and one in `tests/`, and a test compares.
 
+mod apply;
 mod bookmarks;
 mod cd;
 mod clearconfig;
 mod create;
 mod delete;
+mod diff;
 mod disable;
 mod enable;
 mod exit;
@@ -18,6 +20,7 @@ mod info;
 mod ls;
 mod pwd;
 mod refresh;
+mod resize;
 mod restoreconfig;
 mod saveconfig;
 mod sessions;
@@ -33,11 +36,13 @@ pub(crate) use sessions::sessions;
 
 /// The rows, by name.
 const TABLE: &[&[Command]] = &[
+    apply::COMMANDS,
     bookmarks::COMMANDS,
     cd::COMMANDS,
     clearconfig::COMMANDS,
     create::COMMANDS,
     delete::COMMANDS,
+    diff::COMMANDS,
     disable::COMMANDS,
     enable::COMMANDS,
     exit::COMMANDS,
@@ -47,6 +52,7 @@ const TABLE: &[&[Command]] = &[
     ls::COMMANDS,
     pwd::COMMANDS,
     refresh::COMMANDS,
+    resize::COMMANDS,
     restoreconfig::COMMANDS,
     saveconfig::COMMANDS,
     sessions::COMMANDS,

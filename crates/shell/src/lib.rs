@@ -15,6 +15,7 @@ pub mod command; // the table's row
 pub mod commands; // one file a command
 mod complete; //    the Tab key
 mod daemon; //      what is asked of `lunard`
+mod difference; //  what a file changes, as `diff` shows it
 mod draw; //        the tree as `ls` shows it
 pub mod failure; // one line that says what is wrong, and a hint
 pub mod grammar; // text -> words -> statement
@@ -33,5 +34,5 @@ pub use complete::{Candidate, CandidateKind, Completion};
 pub use daemon::{Api, ApiError, Foreign};
 pub use failure::Failure;
 pub use screen::{Mode, Screen};
-pub use session::{Environment, Reply, Shell};
+pub use session::{Ask, Environment, Reply, Shell};
 pub use settings::{Keeper, Kept, SETTINGS, Setting, SettingKind};

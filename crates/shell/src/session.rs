@@ -31,12 +31,17 @@ pub struct Shell {
     environment: Environment,
     /// Whether every reply is for a program.
     json: bool,
+    /// Who can be asked whether something is meant; nobody in a script.
+    ask: Option<Box<Ask>>,
     pub(crate) screen: Screen,
     pub(crate) here: NodePath,
     pub(crate) visits: Visits,
     /// What was said about the statement at hand, for the log.
     records: Vec<(Level, String)>,
 }
+
+/// Shows a text, asks a question that is answered with yes or no, and returns whether it was yes.
+pub type Ask = dyn Fn(&str, &str) -> bool;
 
 /// What the shell must know of the process it is part of.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +101,7 @@ impl Shell {
     pub fn new(api: Box<dyn Api>, keeper: Box<dyn Keeper>, environment: Environment, screen: Screen) -> Self {
         let visits = Visits { paths: vec![NodePath::root()], at: 0 };
         let here = NodePath::root();
-        Self { api, keeper, environment, json: false, screen, here, visits, records: Vec::new() }
+        Self { api, keeper, environment, json: false, ask: None, screen, here, visits, records: Vec::new() }
     }
 
     /// Tells the shell that its terminal has another size.
@@ -123,6 +128,11 @@ impl Shell {
     /// Has every reply be one line of JSON: see `report`.
     pub fn speak_json(&mut self) {
         self.json = true;
+    }
+
+    /// Has someone asked before much is changed.
+    pub fn ask_with(&mut self, ask: Box<Ask>) {
+        self.ask = Some(ask);
     }
 
     /// The reply to what is not even a statement.
@@ -361,6 +371,17 @@ impl Call<'_> {
         match &mut self.reply.report {
             Some(report) => report.text.push_str(text),
             None => self.reply.out.push_str(text),
+        }
+    }
+
+    /// Whether the user means it, having seen what was printed so far; where there is nobody to ask, it is meant.
+    pub(crate) fn is_meant(&mut self, question: &str) -> bool {
+        match &self.shell.ask {
+            Some(ask) if self.reply.report.is_none() => {
+                let shown = std::mem::take(&mut self.reply.out);
+                ask(&shown, question)
+            }
+            _ => true,
         }
     }
 

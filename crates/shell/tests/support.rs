@@ -6,7 +6,7 @@
 
 mod fake;
 
-pub(crate) use fake::{FAKE_SERIAL, Fake};
+pub(crate) use fake::{FAKE_SERIAL, Fake, difference};
 
 use shell::{Environment, Keeper, Kept, Mode, Reply, Screen, Shell, grammar};
 use std::cell::RefCell;

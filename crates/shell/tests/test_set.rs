@@ -150,7 +150,7 @@ Info: Created target naa.5001405000000001.
 Info: Created TPG 1.
 /> nosuch
 ! Error: Command not found nosuch
-! hint: the commands here are bookmarks cd clearconfig exit get help ls pwd refresh restoreconfig saveconfig sessions set status version
+! hint: the commands here are apply bookmarks cd clearconfig diff exit get help ls pwd refresh restoreconfig saveconfig sessions set status version
 ",
     );
 }

@@ -9,6 +9,7 @@ use crate::alua::Membership;
 use crate::attentions::Attentions;
 use crate::logical_unit::LogicalUnit;
 use crate::nexus::Nexus;
+use crate::tally::Tally;
 use crate::unit_state::NotPersisted;
 use scsi::vpd::Port;
 use scsi::{Lun, Sense};
@@ -39,12 +40,14 @@ pub struct Mapping {
     pub attentions: Arc<Attentions>,
     /// The target port group that the unit is in through this port, where there is asymmetric access.
     pub membership: Option<Membership>,
+    /// What was asked of the unit by this way.
+    pub tally: Arc<Tally>,
 }
 
 impl Mapping {
     /// A way to `unit` of which nothing is to be told.
     pub fn new(unit: Arc<LogicalUnit>, write_protect: bool) -> Self {
-        Self { unit, write_protect, attentions: Arc::default(), membership: None }
+        Self { unit, write_protect, attentions: Arc::default(), membership: None, tally: Arc::default() }
     }
 
     /// The same way through a target port group.
@@ -57,6 +60,12 @@ impl Mapping {
     #[must_use]
     pub fn telling(self, attentions: Arc<Attentions>) -> Self {
         Self { attentions, ..self }
+    }
+
+    /// The same way with what was counted by an earlier map.
+    #[must_use]
+    pub fn counting(self, tally: Arc<Tally>) -> Self {
+        Self { tally, ..self }
     }
 }
 

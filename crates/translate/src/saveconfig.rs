@@ -10,14 +10,19 @@
 //! served is written back as it was.
 
 mod alua; // target port groups and what LUNs have of them
+mod apply; // a file becomes the difference to what is
+mod compare; // two configurations, side by side
 mod document; // a file, read
 mod entry; // an object whose members have their types
+mod hand; // the form that people write
 mod notes; // what is otherwise than the file says
 mod own; // what their format has no word for
 mod restore; // a file becomes a transaction
+mod scope; // what a file answers for
 mod select; // the part of it that is wanted
 mod strict_json; // text -> values
 
+pub use apply::{Apply, Comparison};
 pub use document::{Document, DocumentError};
 pub use restore::{Restore, RestoreError, clear};
 
