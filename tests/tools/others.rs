@@ -93,21 +93,24 @@ fn rtslibs_python_interface_creates_saves_clears_and_restores() -> Result<()> {
         let words = [&python, &script, &image, &saved].map(|word| word.display().to_string());
         let said = well(&mounted, programs.as_ref(), &words.join(" "))?;
         let there = format!(
-            "fileio disk0 16777216 1\nramdisk ram0 8388608 0\n\
-             vhost {WWN} 1 [(0, '/backstores/fileio/disk0'), (3, '/backstores/ramdisk/ram0')]\n"
+            "fileio disk0 16777216 1 [('default_tg_pt_gp', 0), ('standby', 2)]\n\
+             ramdisk ram0 8388608 0 [('default_tg_pt_gp', 0)]\n\
+             vhost {WWN} 1 [(0, '/backstores/fileio/disk0', 'standby'), \
+             (3, '/backstores/ramdisk/ram0', 'default_tg_pt_gp')] \
+             [('naa.5001405aaaaaaaaa', [(0, 0, True), (5, 3, False)])]\n"
         );
         let lines: Vec<&str> = said.lines().collect();
-        assert_eq!(lines.first(), Some(&"created activated activated True True"), "{said}");
-        assert!(
-            lines.get(1).is_some_and(|line| line.starts_with("refused: ") && line.contains("exist")),
-            "{said}"
-        );
-        assert_eq!(
-            lines.get(2),
-            Some(&"refused: Cannot set attribute block_size: [Errno 22] Invalid argument")
-        );
-        let rest: String = lines.iter().skip(3).map(|line| format!("{line}\n")).collect();
-        assert_eq!(rest, format!("{there}saved True\ncleared [] []\nerrors []\n{there}restored True\n"),);
+        let made = [
+            "alua 16 2 standby default_tg_pt_gp",
+            "acl [(0, 0, True), (5, 3, False)]",
+            "created activated activated True True",
+        ];
+        assert_eq!(lines.get(..3), Some(made.as_slice()), "{said}");
+        let refused = "refused: Cannot set attribute block_size: [Errno 22] Invalid argument";
+        assert!(lines[3].starts_with("refused: ") && lines[3].contains("exist"), "{said}");
+        assert_eq!(lines[4], refused);
+        let rest: String = lines.iter().skip(5).map(|line| format!("{line}\n")).collect();
+        assert_eq!(rest, format!("{there}saved True\ncleared [] []\nerrors []\n{there}restored True\n"));
     }
     Ok(())
 }

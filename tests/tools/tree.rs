@@ -15,9 +15,6 @@ use stories::programs::workspace;
 
 const TPG: &str = "vhost/naa.5001405aabbccdd0/tpgt_1";
 
-/// Groups that somebody made where the recording was made.
-const MADE_THERE: [&str; 2] = ["/alua/standby", "/lu_gps/mylu"];
-
 /// Kind and mode of each path below `target`.
 fn recorded() -> Result<BTreeMap<String, String>> {
     let file = workspace().join("crates/configfs/tests/lio/tree-6.1.txt");
@@ -30,10 +27,8 @@ fn recorded() -> Result<BTreeMap<String, String>> {
             "L" => ("777", second),
             _ => (second, words.next().context("a path")?),
         };
-        if !MADE_THERE.iter().any(|made| path.contains(made)) {
-            let path = path.trim_start_matches("target").trim_matches('/');
-            all.insert(path.to_owned(), format!("{kind} {mode}"));
-        }
+        let path = path.trim_start_matches("target").trim_matches('/');
+        all.insert(path.to_owned(), format!("{kind} {mode}"));
     }
     Ok(all)
 }
@@ -62,6 +57,11 @@ fn furnish(mounted: &Mounted, disk: &LoopDevice) -> Result<()> {
         std::fs::create_dir(mounted.top(&lun))?;
         symlink(mounted.top(&device), mounted.top(&format!("{lun}/{link}")))?;
     }
+    // Groups that somebody made there.
+    std::fs::create_dir(mounted.top("core/fileio_0/disk0/alua/standby"))?;
+    mounted.write("core/fileio_0/disk0/alua/standby/tg_pt_gp_id", "16\n")?;
+    std::fs::create_dir(mounted.top("core/alua/lu_gps/mylu"))?;
+    mounted.write("core/alua/lu_gps/mylu/lu_gp_id", "7\n")?;
     Ok(())
 }
 

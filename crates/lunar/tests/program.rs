@@ -293,22 +293,6 @@ fn with_json_what_cannot_even_begin_is_told_alike() {
 }
 
 #[test]
-fn the_kernels_target_is_asked_without_a_daemon() {
-    let nowhere = tempfile::tempdir().expect("a directory");
-    let root = nowhere.path().display().to_string();
-    let err = format!(
-        "there is no target of the kernel at {root}\nhint: load it: modprobe target_core_mod, with configfs mounted at \
-         /sys/kernel/config\n"
-    );
-    for words in [&["ls"][..], &["/vhost", "create"], &["import-lio"], &["import-lio", "--take"]] {
-        lunar(&[&["--root", &root, "--runtime-dir", "/nonexistent"], words].concat()).check(1, "", &err);
-    }
-    lunar(&["--root", &root, "pwd"]).check(0, "/\n", "");
-    let both = lunar(&["import-lio", "--take", "--dry-run"]);
-    assert!(both.status == 1 && both.err.contains("cannot be used with"), "{}", both.err);
-}
-
-#[test]
 fn on_a_terminal_it_is_asked_before_a_file_is_applied() {
     let daemon = Daemon::start();
     let file = tempfile::NamedTempFile::new().expect("a file");
@@ -339,4 +323,20 @@ fn on_a_terminal_it_is_asked_before_a_file_is_applied() {
     shell.expect(&so);
     shell.write("exit\n");
     assert_eq!(shell.end(), 0);
+}
+
+#[test]
+fn the_kernels_target_is_asked_without_a_daemon() {
+    let nowhere = tempfile::tempdir().expect("a directory");
+    let root = nowhere.path().display().to_string();
+    let err = format!(
+        "there is no target of the kernel at {root}\nhint: load it: modprobe target_core_mod, with configfs mounted at \
+         /sys/kernel/config\n"
+    );
+    for words in [&["ls"][..], &["/vhost", "create"], &["import-lio"], &["import-lio", "--take"]] {
+        lunar(&[&["--root", &root, "--runtime-dir", "/nonexistent"], words].concat()).check(1, "", &err);
+    }
+    lunar(&["--root", &root, "pwd"]).check(0, "/\n", "");
+    let both = lunar(&["import-lio", "--take", "--dry-run"]);
+    assert!(both.status == 1 && both.err.contains("cannot be used with"), "{}", both.err);
 }

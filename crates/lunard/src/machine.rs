@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 use target::{Reservations, Totals};
+use vhost_scsi::Waiting;
 
 /// What serves guests.
 pub trait Machine: Send + Sync + 'static {
@@ -67,6 +68,14 @@ pub trait Machine: Send + Sync + 'static {
     /// What guests asked for; `None` where nobody counts.
     fn counted(&self, _of: &Countable) -> Option<Totals> {
         None
+    }
+
+    /// Looks for commands that have waited for long, and tells of them.  Called now and then.
+    fn look_for_waiting(&self) {}
+
+    /// What the last such look has found.
+    fn waiting(&self) -> Vec<Waiting> {
+        Vec::new()
     }
 
     /// The threads that serve guests, for who wants to know whether they live.

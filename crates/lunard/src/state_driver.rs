@@ -32,6 +32,7 @@ use std::thread::{Builder, JoinHandle};
 use target::{Reservations, Totals};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
+use vhost_scsi::Waiting;
 
 /// The most transactions that prepare at once, each on a thread of its own.
 pub const PREPARING_MAX: usize = 16;
@@ -111,6 +112,7 @@ pub struct Handle {
     live: Arc<dyn Fn() -> Live + Send + Sync>,
     reservations: Arc<dyn Fn() -> BTreeMap<BackstoreId, Reservations> + Send + Sync>,
     counted: Counting,
+    waiting: Arc<dyn Fn() -> Vec<Waiting> + Send + Sync>,
     model: Arc<RwLock<(Arc<Model>, Generation)>>,
     counts: Arc<Counts>,
     runtime_dir: Arc<PathBuf>,
@@ -194,6 +196,12 @@ impl Handle {
         (self.counted)(of)
     }
 
+    /// Commands of guests that have waited for long.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Waiting> {
+        (self.waiting)()
+    }
+
     /// The configuration as the API shows it.
     #[must_use]
     pub fn config(&self) -> v1::Config {
@@ -269,7 +277,7 @@ pub fn start<M: Machine>(
     let model = Arc::new(model);
     let submit = to_self.clone();
     let ask = to_self.clone();
-    let (live, reserved, counting) = (Arc::clone(&machine), Arc::clone(&machine), Arc::clone(&machine));
+    let [live, reserved, counting, waits] = [(); 4].map(|()| Arc::clone(&machine));
     let shared = Handle {
         submit: Arc::new(move |wishes, reply| {
             // Without an owner the reply is dropped, which is an answer.
@@ -285,6 +293,7 @@ pub fn start<M: Machine>(
         live: Arc::new(move || live.live()),
         reservations: Arc::new(move || reserved.reservations()),
         counted: Arc::new(move |of| counting.counted(of)),
+        waiting: Arc::new(move || waits.waiting()),
         model: Arc::new(RwLock::new((Arc::clone(&model), Generation::default()))),
         counts: Arc::default(),
         runtime_dir: Arc::new(runtime_dir),

@@ -317,6 +317,36 @@ fn access_control_lists_are_those_of_the_file() {
 }
 
 #[test]
+fn asymmetric_access_is_given_to_what_is_made_and_left_where_it_is() {
+    let lio = r#"{"storage_objects": [{"plugin": "ramdisk", "name": "r0", "size": 1048576, "wwn": "s",
+        "alua_tpgs": [{"name": "g1", "tg_pt_gp_id": 7, "alua_access_state": 1}]}],
+      "targets": [{"fabric": "vhost", "wwn": "naa.5001405000000002", "tpgs": [{"tag": 1, "luns": [
+        {"index": 0, "storage_object": "/backstores/ramdisk/r0", "alua_tg_pt_gp_name": "g1"}]}]}]}"#;
+    assert_eq!(
+        differences(&Model::default(), lio)[..2],
+        [
+            "+ /backstores/ramdisk/r0 size_bytes=>1048576 wwn=>s",
+            "+ /backstores/ramdisk/r0/alua/g1 tg_pt_gp_id=>7"
+        ]
+    );
+    let model = applied(&Model::default(), lio);
+    let group = |model: &Model| {
+        let tpg = model.targets().values().next().unwrap().tpgs.values().next().unwrap().clone();
+        tpg.luns.values().next().unwrap().alua.group.to_string()
+    };
+    assert_eq!(group(&model), "g1");
+    // By hand there is no word for it: it stays, also where the LUN or the disk is made anew.
+    let by_hand = "[ramdisk.r0]\nsize = \"1M\"\nnullio = true\n[vhost.\"naa.5001405000000002\".tpg1]\n\
+                   lun0 = { backstore = \"ramdisk/r0\", write_protect = true }\n";
+    let after = applied(&model, by_hand);
+    assert_eq!(group(&after), "g1");
+    // A group that is missing comes to a disk that is there.
+    let bare = applied(&Model::default(), "[ramdisk.r0]\nsize = \"1M\"\nwwn = \"s\"\n");
+    assert_eq!(differences(&bare, lio)[0], "+ /backstores/ramdisk/r0/alua/g1 tg_pt_gp_id=>7");
+    assert_eq!(group(&applied(&bare, lio)), "g1");
+}
+
+#[test]
 fn a_lun_of_what_is_nowhere_is_refused() {
     let text = "[vhost.\"naa.5001405000000002\".tpg1]\nlun0 = \"ramdisk/nosuch\"\n";
     assert_eq!(

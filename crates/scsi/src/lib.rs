@@ -28,6 +28,7 @@ pub mod opcode; // THE table                          SPC
 pub mod alua;
 pub mod capacity;
 pub mod inquiry;
+pub mod log;
 pub mod mode;
 pub mod persistent;
 pub mod report_luns;
@@ -36,8 +37,9 @@ pub mod task_functions;
 pub mod vpd;
 
 pub use cdb::block::{Read, SynchronizeCache, Verify, Write};
+pub use cdb::log::{LogSelect, LogSense, ReceiveDiagnosticResults};
 pub use cdb::primary::{
-    Inquiry, ModeSense, PageControl, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
+    Inquiry, ModeSelect, ModeSense, PageControl, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
     ReportSupportedTaskManagementFunctions, ReportingOption, RequestSense, SelectReport, StartStopUnit,
 };
 pub use cdb::reservation::{

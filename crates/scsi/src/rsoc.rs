@@ -118,15 +118,15 @@ mod tests {
     #[test]
     fn all_commands_are_listed_in_order() {
         let answer = ask(ReportingOption::All, CACHED).expect("the list");
-        assert_eq!(answer.len(), 4 + 8 * 42);
-        assert_eq!(answer[..4], [0, 0, 1, 80]);
+        assert_eq!(answer.len(), 4 + 8 * 48);
+        assert_eq!(answer[..4], [0, 0, 1, 128]);
         assert_eq!(answer[4..12], [/* TEST UNIT READY */ 0x00, 0, 0, 0, 0, 0, 0, 6]);
-        assert_eq!(answer[84..92], [/* READ (10) */ 0x28, 0, 0, 0, 0, 0, 0, 10]);
+        assert_eq!(answer[108..116], [/* READ (10) */ 0x28, 0, 0, 0, 0, 0, 0, 10]);
         assert_eq!(
-            answer[268..276],
+            answer[316..324],
             [/* READ CAPACITY (16) */ 0x9e, 0, 0x00, 0x10, 0, /* SERVACTV */ 1, 0, 16]
         );
-        assert_eq!(answer[332..340], [/* VERIFY (12) */ 0xaf, 0, 0, 0, 0, 0, 0, 12]);
+        assert_eq!(answer[380..388], [/* VERIFY (12) */ 0xaf, 0, 0, 0, 0, 0, 0, 12]);
     }
 
     #[test]
@@ -137,8 +137,8 @@ mod tests {
             allocation_bytes: 0,
         };
         let answer = build(&all, &CACHED).expect("the list");
-        assert_eq!(answer[..4], [0, 0, 0x03, 0x48]);
-        assert_eq!(answer.len(), 4 + 20 * 42);
+        assert_eq!(answer[..4], [0, 0, 0x03, 0xc0]);
+        assert_eq!(answer.len(), 4 + 20 * 48);
         #[rustfmt::skip]
         assert_eq!(answer[4..24], [0x00, 0, 0, 0, 0, /* CTDP */ 2, 0, 6, 0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let one = ReportSupportedOperationCodes { option: ReportingOption::Plain { opcode: 0x00 }, ..all };
@@ -198,7 +198,7 @@ mod tests {
     fn a_command_that_an_attribute_takes_away_is_not_listed() {
         let unit = Capabilities { report_supported_operation_codes: false, ..CACHED };
         let answer = ask(ReportingOption::All, unit).expect("the list");
-        assert_eq!(answer[..4], [0, 0, 1, 72]);
+        assert_eq!(answer[..4], [0, 0, 1, 120]);
         let action = ReportingOption::ServiceAction { opcode: 0xa3, service_action: 0x0c };
         assert_eq!(ask(action, unit), Ok(vec![0, 1, 0, 0]));
     }

@@ -117,6 +117,15 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_names_every_sort_of_node_for_programs() {
+        let manual = include_str!("../../../docs/manual/json.md");
+        for place in PLACES {
+            let word = format!("`{}`", crate::json::kind(place));
+            assert!(manual.contains(&word), "{word}");
+        }
+    }
+
+    #[test]
     fn help_is_in_the_tables_form() {
         for command in all() {
             let name = command.name;

@@ -9,39 +9,9 @@ use crate::failure::Failure;
 use crate::screen::{Level, Paint};
 use crate::session::Call;
 use crate::size::human;
-use api::v1::{self, Action, Compared, Difference, ValueChange, codes};
+use api::v1::{Action, Compared, Difference, ValueChange, codes};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Read};
-
-/// What a packed file starts with.
-const GZIP: &[u8] = &[0x1f, 0x8b];
-
-/// The bytes of a file that is sent to the daemon.
-///
-/// # Errors
-/// Names the file, and why it cannot be.  One that is not there is told by `missing`.
-pub(crate) fn read(path: &str, missing: impl Fn() -> String) -> Result<Vec<u8>, Failure> {
-    let fault = |error: &io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::new(missing()),
-        _ => Failure::new(format!("Could not read {path}: {error}")),
-    };
-    let file = File::open(path).map_err(|error| fault(&error))?;
-    let most = u64::try_from(v1::SAVECONFIG_BYTES_MAX).unwrap_or(u64::MAX);
-    let mut text = Vec::new();
-    file.take(most.saturating_add(1)).read_to_end(&mut text).map_err(|error| fault(&error))?;
-    if text.len() > v1::SAVECONFIG_BYTES_MAX {
-        return Err(Failure::new(format!("{path} is longer than {most} bytes")));
-    }
-    if text.is_empty() {
-        return Err(Failure::new(format!("{path} is empty")));
-    }
-    if text.starts_with(GZIP) {
-        return Err(Failure::new(format!("{path} is packed")).hint("unpack it with gunzip first"));
-    }
-    Ok(text)
-}
 
 /// A refusal of a file, which then is named.
 pub(crate) fn refused(path: &str, error: ApiError) -> Failure {

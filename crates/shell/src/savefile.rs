@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A saveconfig.json of the user's own: read, merged and written.
 //!
-//! Above: `saveconfig`, `restoreconfig`.  Below: one file.
+//! Above: `saveconfig`, `restoreconfig`, `apply`, `diff`.  Below: one file.
 //! Never here: the daemon's file; that is the daemon's.
 
 use crate::failure::Failure;
@@ -23,8 +23,16 @@ const OWN: &str = "x_lunar";
 /// # Errors
 /// One line that names the file: it is not there, empty, packed, or longer than what is restored.
 pub(crate) fn read(path: &str) -> Result<Vec<u8>, Failure> {
+    read_or(path, || format!("Restore file {path} not found"))
+}
+
+/// The same, with other words for a file that is not there.
+///
+/// # Errors
+/// Those of [`read`].
+pub(crate) fn read_or(path: &str, missing: impl Fn() -> String) -> Result<Vec<u8>, Failure> {
     let fault = |error: &io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::new(format!("Restore file {path} not found")),
+        io::ErrorKind::NotFound => Failure::new(missing()),
         _ => Failure::new(format!("Could not read {path}: {error}")),
     };
     let file = File::open(path).map_err(|error| fault(&error))?;

@@ -8,7 +8,7 @@
 //! held between statements: an idle shell has no lock and no connection.
 
 use crate::arguments::{self, Arguments};
-use crate::command::{Needs, Places};
+use crate::command::{Command, Needs, Places};
 use crate::commands;
 use crate::complete::{self, CandidateKind, Completion};
 use crate::daemon::{Api, ApiError};
@@ -318,6 +318,13 @@ fn not_found(name: &str, node: &Node) -> Failure {
     let failure = Failure::new(format!("Command not found {name}")).code(codes::NO_SUCH_COMMAND);
     if node.child(name).is_some() {
         return failure.hint(format!("{name} is a node: cd {name}, or {name}/ COMMAND"));
+    }
+    // `create` at the root is what a beginner types first.
+    let elsewhere = commands::all().filter(|command| command.name == name);
+    let places: Vec<String> = elsewhere.filter_map(Command::places_in_words).collect();
+    if !places.is_empty() {
+        let places = places.join(", ");
+        return failure.hint(format!("{name} is a command of {places}: write the path of one before it"));
     }
     let names: Vec<&str> = commands::at(node.subject.place()).map(|command| command.name).collect();
     failure.hint(format!("the commands here are {}", names.join(" ")))

@@ -12,6 +12,9 @@ fn what_does_not_exist_is_named() {
 /> nosuch
 ! Command not found nosuch
 ! hint: the commands here are apply bookmarks cd clearconfig diff exit get help ls pwd refresh restoreconfig saveconfig sessions set status version
+/> create disk0 /srv/disk0.img 1M
+! Command not found create
+! hint: create is a command of block, fileio, ramdisk, vhost, target, luns, acls, acl, alua_groups: write the path of one before it
 /> /vhost nosuch
 ! Command not found nosuch
 ! hint: the commands here are bookmarks cd create delete exit get help info ls pwd refresh set status version

@@ -54,7 +54,7 @@ fn a_node_that_only_holds_others_has_none() {
         "
 /> / info
 ! Command not found info
-! hint: the commands here are apply bookmarks cd clearconfig diff exit get help ls pwd refresh restoreconfig saveconfig sessions set status version
+! hint: info is a command of storage_object, vhost, target, tpg, lun, acl, mapped_lun: write the path of one before it
 ",
     );
 }

@@ -15,14 +15,17 @@
 mod admission; // whether a command may go on                               SAM
 mod alua; // asymmetric access                                             SPC
 mod attentions; // what a nexus has to be told first                          SAM
+mod counters; // what a unit has been asked for                                  SPC
 mod execute; // a command: decided                                            SPC, SBC
 mod gate; // one word between a nexus and a unit
 mod logical_unit; // what a unit is                                           SAM
 mod lun_map; // address -> logical unit                                       SAM, SPC (REPORT LUNS)
+mod modes; // what initiators changed of the mode pages
 mod nexus; // who speaks                                                      SAM
 mod reservations; // who has reserved a unit                                  SPC
 mod scope; // a set of commands
 mod script; // commands of several steps
+mod sync; // what threads meet at
 mod tally; // what was asked of a unit
 mod task; // one command, from arrival to answer                              SAM
 mod unit_state; // what a unit remembers
@@ -34,10 +37,12 @@ pub mod io {
 
 pub use alua::{AccessGroup, Alua, Membership, Steer};
 pub use attentions::Attentions;
+pub use counters::Kind as Counted;
 pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
 pub use gate::{Barred, Gate, Word};
 pub use logical_unit::{LogicalUnit, Store, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping, NexusLoss};
+pub use modes::ModeChanges;
 pub use nexus::{Nexus, NexusName};
 pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
 pub use scope::Scope;
@@ -45,3 +50,10 @@ pub use script::{Abort, Helper, Outcome, Reply, Script, Step, Told};
 pub use tally::{Tally, Totals};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};
 pub use unit_state::{NotPersisted, Persist, To, UnitRecord, UnitState, Volatile};
+
+#[cfg(test)]
+#[path = "attentions/tests.rs"]
+mod attentions_tests;
+#[cfg(test)]
+#[path = "gate/tests.rs"]
+mod gate_tests;

@@ -8,22 +8,24 @@
 mod common; // what all queues of a worker use
 mod drained; // the end of all service
 mod logged; // what is written, for a migration
-mod steps;
-mod telling; // events // commands of several steps
+mod old; // what has been under way for long
+mod scopes; // which of its tasks are meant
+mod steps; // commands of several steps
+mod telling; // events
 
 use crate::control::Management;
 use crate::events::Pending;
 use crate::logging::Logging;
 use crate::losses::Losses;
 use crate::port::TargetPort;
-use crate::quiesce::{Ending, Quiesce, TaskName};
+use crate::quiesce::{Ending, TaskName};
 use crate::request::{self, NoRequest};
 use crate::response::{self, ResponseCode};
 use crate::signs_of_life::SignsOfLife;
 use exec::snapshot::Cached;
 use memory::{IoBuf, View};
 use reactor::KickTag;
-use scsi::{Address, Sense};
+use scsi::Address;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -32,7 +34,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 use steps::Steps;
 use target::io::{Completed, Io, IoKind, Submitted, Submitter, Token};
-use target::{Answer, Decision, IoPlan, LunMap, Outcome, Scope};
+use target::{Answer, Decision, IoPlan, LunMap, Outcome};
 use virtqueue::crash::{self, Point};
 use virtqueue::{RingError, SplitRing};
 
@@ -118,13 +120,14 @@ impl Task {
     }
 
     /// Writes the response: the one that an abort asks for, or what the command came to.  Returns the bytes written.
-    fn respond(&self, answer: impl FnOnce(u64) -> Answer) -> u32 {
+    fn respond(&self, map: &LunMap, answer: impl FnOnce(u64) -> Answer) -> u32 {
+        let format = || map.sense_format_at(self.name.target, self.name.lun);
         match self.ends_as {
             Some(ending) if ending.others_task_aborted && ending.by != self.name.client => {
-                response::answer(&Answer::task_aborted(self.buffer_bytes), &self.response)
+                response::answer(&Answer::task_aborted(self.buffer_bytes), format, &self.response)
             }
             Some(ending) => response::refuse(ending.own, self.buffer_bytes, &self.response),
-            None => response::answer(&answer(self.buffer_bytes), &self.response),
+            None => response::answer(&answer(self.buffer_bytes), format, &self.response),
         }
     }
 }
@@ -446,7 +449,7 @@ impl Queue {
         let address = Address::decode(&request.lun);
         match target::execute(map, address, request.attribute, &request.cdb, &mut buffers) {
             Decision::Answer(answer) => {
-                let written = response::answer(&answer, &response);
+                let written = response::answer(&answer, || map.sense_format(address), &response);
                 // No more than was written: a guest may give any room, and marking all of it would take its time.
                 buffers.data_in.truncate(answer.data_in_bytes);
                 self.push(head, written, &[&buffers.data_in, &response]);
@@ -468,7 +471,8 @@ impl Queue {
                 let number = common.next_task();
                 let answer = plan.answer;
                 let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
-                let syncs = matches!(plan.kind, IoKind::Flush | IoKind::Write { durable: true });
+                let syncs =
+                    matches!(plan.store.kind(plan.kind), IoKind::Flush | IoKind::Write { durable: true });
                 let losses = syncs.then(|| Arc::clone(&plan.store.losses));
                 let task = Task {
                     head,
@@ -529,7 +533,7 @@ impl Queue {
         let bytes = buffer.bytes();
         let key = self.tasks.insert(task);
         let token = Token::new(token_number(index, key));
-        let io = Io { kind: plan.kind, offset: plan.offset, buffer };
+        let io = Io { kind: plan.store.kind(plan.kind), offset: plan.offset, buffer };
         let channel = common.channels.of(plan.store);
         crash::pass(Point::Submitting);
         let submitted = common.channels.submit(channel, submitter, io, token);
@@ -560,7 +564,11 @@ impl Queue {
             return self.go_on(index, key, Outcome::Io { buffer, result }, common, submitter);
         }
         let task = self.tasks.remove(key);
-        let written = task.respond(|buffer_bytes| match result {
+        if result.is_err() {
+            let kind = if task.is_read { target::Counted::Read } else { target::Counted::Write };
+            self.map.get().count_failure(task.name.store, kind);
+        }
+        let written = task.respond(self.map.get(), |buffer_bytes| match result {
             Ok(()) => task.answer,
             Err(error) => target::io_failed(error, buffer_bytes),
         });
@@ -568,40 +576,6 @@ impl Queue {
         // What a write reads from has not changed.
         self.push(task.head, written, if task.is_read { &lists } else { &lists[..1] });
         common.give_back_all([buffer, task.response]);
-    }
-
-    /// Marks the tasks of a scope that are to end in another way than by their own result.  Who waits for quiet goes on,
-    /// if `spares_waiting`.
-    pub(crate) fn mark(&mut self, scope: &Scope, ending: Ending, spares_waiting: bool) {
-        for (_, task) in &mut self.tasks {
-            if task.name.is_in(scope) && !(spares_waiting && task.waits_for_quiet()) {
-                task.ends_as = Some(ending);
-                if ending.tells(&task.name) {
-                    tell_cleared(self.map.get(), &task.name);
-                }
-            }
-        }
-    }
-
-    /// Whether a task of a quiescence's scope that began before the `before`th is under way.
-    pub(crate) fn has_task(&self, quiesce: &Quiesce, before: u64) -> bool {
-        let counts = |task: &Task| quiesce.waits_for_waiting || !task.waits_for_quiet();
-        self.tasks
-            .iter()
-            .any(|(_, task)| task.number < before && task.name.is_in(&quiesce.scope) && counts(task))
-    }
-
-    /// Whether a task that began before the `before`th is under way.
-    pub(crate) fn has_any_task(&self, before: u64) -> bool {
-        self.tasks.iter().any(|(_, task)| task.number < before)
-    }
-}
-
-/// Tells a nexus that others ended its commands.  SAM-5, CLEAR TASK SET.
-fn tell_cleared(map: &LunMap, task: &TaskName) {
-    let lun = scsi::Lun::new(task.lun).unwrap_or_default();
-    if let Some(mapping) = map.group(task.target).and_then(|group| group.unit(lun)) {
-        mapping.attentions.establish(Sense::COMMANDS_CLEARED_BY_ANOTHER_INITIATOR);
     }
 }
 

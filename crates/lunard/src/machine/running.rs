@@ -9,6 +9,7 @@ mod access; // asymmetric access
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
+mod patience; // commands that wait for long
 mod state; // what runs now
 
 use super::{Countable, Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
@@ -23,6 +24,7 @@ use backstore::{Hold, HostLock};
 use fault::{locked_fault, socket_fault};
 use medium::Opened;
 use model::{BackstoreId, Step, Wwn};
+use patience::Patience;
 use rustix::io::Errno;
 use state::State;
 use std::collections::BTreeMap;
@@ -31,7 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use target::{Reservations, Steer, Totals};
-use vhost_scsi::{Bound, Reactors, Scope};
+use vhost_scsi::{Bound, Reactors, Scope, Waiting};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
 /// comes back; until then its file stays open.
@@ -48,6 +50,7 @@ pub struct RunningMachine {
     state: Arc<Mutex<State>>,
     seeking: Arc<AtomicBool>,
     steering: Arc<Steering>,
+    patience: Mutex<Patience>,
 }
 
 /// What [`RunningMachine`] has prepared.  Dropped, what was created for it goes again.
@@ -92,6 +95,7 @@ impl RunningMachine {
             steering: Steering::new(&state),
             state,
             seeking: Arc::default(),
+            patience: Mutex::default(),
         })
     }
 
@@ -323,6 +327,14 @@ impl Machine for RunningMachine {
 
     fn counted(&self, of: &Countable) -> Option<Totals> {
         self.state().counted(of)
+    }
+
+    fn look_for_waiting(&self) {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner).look(&self.reactors);
+    }
+
+    fn waiting(&self) -> Vec<Waiting> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner).long().to_vec()
     }
 
     fn probes(&self) -> Vec<Probe> {

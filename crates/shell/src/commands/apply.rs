@@ -5,8 +5,9 @@
 //! Never here: what a file means; the daemon compares, and makes it so.
 
 use crate::command::{Command, Needs, Places, Values, flag, required};
-use crate::difference::{read, refused, show};
+use crate::difference::{refused, show};
 use crate::failure::Failure;
+use crate::savefile::read_or;
 use crate::screen::Level;
 use crate::session::Call;
 use crate::tree::Place;
@@ -32,7 +33,7 @@ file has the LUNs that the file says, and no others.",
 
 fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     let path = call.host_path(call.arguments.required("file")?);
-    let document = read(&path, || format!("{path} not found"))?;
+    let document = read_or(&path, || format!("{path} not found"))?;
     let force = call.arguments.flag("force");
     let look = ApplyOptions { dry_run: true, force, generation: None };
     let shown = call.api().apply_file(document.clone(), &look).map_err(|error| refused(&path, error))?;

@@ -5,8 +5,9 @@
 //! Never here: making it so.
 
 use crate::command::{Command, Needs, Places, Values, required};
-use crate::difference::{read, refused, show};
+use crate::difference::{refused, show};
 use crate::failure::Failure;
+use crate::savefile::read_or;
 use crate::screen::Level;
 use crate::session::Call;
 use crate::tree::Place;
@@ -30,7 +31,7 @@ With --json, differences is empty where everything is as the file says.",
 
 fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     let path = call.host_path(call.arguments.required("file")?);
-    let document = read(&path, || format!("{path} not found"))?;
+    let document = read_or(&path, || format!("{path} not found"))?;
     let options = ApplyOptions { dry_run: true, ..ApplyOptions::default() };
     let compared = call.api().apply_file(document, &options).map_err(|error| refused(&path, error))?;
     show(call, &path, &compared);

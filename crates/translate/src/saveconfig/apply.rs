@@ -15,8 +15,8 @@ use super::{TargetEntry, TpgEntry};
 use crate::wish::{Chance, Draft, Made, notes};
 use api::v1;
 use model::{
-    ATTRIBUTES, Acl, AclPlace, Backstore, BackstoreId, Change, Key, Lun, LunMapping, MappedLun, Medium,
-    Model, Place, Refusal, Step, TARGET_OPTIONS, Tpg, TpgTag, Wwn, plan,
+    ATTRIBUTES, Acl, AclPlace, AluaGroupName, AluaGroups, Backstore, BackstoreId, Change, Key, Lun,
+    LunMapping, MappedLun, Medium, Model, Place, Refusal, Step, TARGET_OPTIONS, Tpg, TpgTag, Wwn, plan,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,6 +63,8 @@ impl Apply {
     pub fn draft(&self, model: &Model, chance: &mut dyn Chance) -> Result<Draft, RestoreError> {
         let replaced = self.replaced(model)?;
         let mut work = Work::on(model);
+        let all: Vec<&Backstore> = self.document.backstores.iter().collect();
+        work.create_lu_groups(&self.document.lu_groups, &all, false)?;
         self.unmap(model, &replaced, &mut work)?;
         self.remove(model, &replaced, &mut work)?;
         for backstore in &self.document.backstores {
@@ -72,8 +74,8 @@ impl Apply {
                 }
                 was => {
                     let mut backstore = backstore.clone();
-                    if let Some(was) = was.filter(|_| self.document.made_up.contains(&backstore.id())) {
-                        backstore.unit_serial = was.unit_serial.clone();
+                    if let Some(was) = was {
+                        self.keep_what_is_not_said(&mut backstore, was);
                     }
                     let made = Made::Backstore(backstore.id(), notes(&backstore));
                     work.make(Change::CreateBackstore(backstore), made)?;
@@ -99,6 +101,19 @@ impl Apply {
         }
         let said = |id: &BackstoreId| !self.document.made_up.contains(id);
         Comparison { differences: compare(before, &draft.model, &said), taken_from }
+    }
+
+    /// What the file has no word for stays, also where a storage object is made anew.
+    fn keep_what_is_not_said(&self, backstore: &mut Backstore, was: &Backstore) {
+        if self.document.made_up.contains(&backstore.id()) {
+            backstore.unit_serial = was.unit_serial.clone();
+        }
+        if backstore.alua == AluaGroups::default() {
+            backstore.alua = was.alua.clone();
+        }
+        if backstore.lu_group == AluaGroupName::default_lu_group() {
+            backstore.lu_group = was.lu_group.clone();
+        }
     }
 
     /// The storage objects that are there and must be made anew.
@@ -215,9 +230,12 @@ fn map(
         if work.draft.model.tpg(wwn, tag)?.luns.contains_key(lun) {
             continue;
         }
-        let was = was.and_then(|was| was.luns.get(lun)).filter(|was| is_so(wanted, *lun, was));
-        let place = Place { wwn: wwn.clone(), tag, lun: *lun };
-        work.map(place, was.unwrap_or(mapping).clone())?;
+        let was = was.and_then(|was| was.luns.get(lun)).filter(|was| was.backstore == mapping.backstore);
+        let mut mapping = mapping.clone();
+        if let Some(was) = was {
+            (mapping.alias, mapping.alua) = (was.alias.clone(), was.alua.clone());
+        }
+        work.map(Place { wwn: wwn.clone(), tag, lun: *lun }, mapping)?;
     }
     Ok(())
 }
@@ -313,6 +331,12 @@ fn change_backstore(wanted: &Backstore, work: &mut Work, was: &Backstore) -> Res
         && bytes > now
     {
         work.make(Change::Resize { backstore: id.clone(), size_bytes: bytes }, Made::Nothing)?;
+    }
+    // States are guests' affair too: a group that is there stays as it is.
+    for (name, group) in wanted.alua.iter().filter(|(name, _)| was.alua.get(name).is_none()) {
+        let change =
+            Change::CreateAluaGroup { backstore: id.clone(), name: name.clone(), group: group.clone() };
+        work.make(change, Made::Nothing)?;
     }
     // The size of a block bounds what other attributes may be.
     let first = ATTRIBUTES.iter().filter(|row| row.key == Key::BlockSize);

@@ -6,7 +6,8 @@
 
 use api::v1::{Action, Difference, ValueChange};
 use model::{
-    ATTRIBUTES, Backstore, BackstoreId, LunMapping, MappedLun, Medium, Model, TARGET_OPTIONS, Target, Wwn,
+    ATTRIBUTES, AluaGroupName, Backstore, BackstoreId, LunMapping, MappedLun, Medium, Model, TARGET_OPTIONS,
+    Target, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -110,6 +111,16 @@ fn places(model: &Model) -> BTreeMap<At, Facts> {
             backstore: Some(id.clone()),
         };
         places.insert(at, of_backstore(backstore));
+        for (name, group) in backstore.alua.iter().filter(|(name, _)| name.as_str() != AluaGroupName::DEFAULT)
+        {
+            let at = At {
+                depth: 0,
+                numbers: (String::new(), 0, 0),
+                path: format!("/backstores/{id}/alua/{name}"),
+                backstore: None,
+            };
+            places.insert(at, Facts::from([("tg_pt_gp_id".to_owned(), group.id.to_string())]));
+        }
     }
     for (wwn, target) in model.targets() {
         places.insert(at(1, wwn, 0, 0, format!("/vhost/{wwn}")), of_target(target));

@@ -175,7 +175,7 @@ impl Work {
     }
 
     /// Makes the groups of logical units that are not there: all of the file, or those that its storage objects need.
-    fn create_lu_groups(
+    pub(super) fn create_lu_groups(
         &mut self,
         groups: &BTreeMap<AluaGroupName, u16>,
         backstores: &[&Backstore],

@@ -280,6 +280,7 @@ impl State {
         } else {
             None
         };
+        attributes_count(&unit.backstore, backstore, &unit.logical_unit);
         unit.backstore = backstore.clone();
         unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
         self.mark_shown(&id);
@@ -530,6 +531,24 @@ impl Unit {
             missing: open.is_none(),
             device: self.opened.device.clone(),
         }
+    }
+}
+
+/// What the administrator has set counts for more than what a guest had selected before.
+fn attributes_count(was: &Backstore, is: &Backstore, unit: &LogicalUnit) {
+    let is_set = |key| was.attribute(key) != is.attribute(key);
+    let keys = [Key::EmulateWriteCache, Key::EmulateTas, Key::EmulateUaIntlckCtrl];
+    let [write_cache, tas, ua_interlock] = keys.map(is_set);
+    if !(write_cache || tas || ua_interlock) {
+        return;
+    }
+    let forgotten = unit.state.forget_modes(|modes| {
+        modes.write_cache = modes.write_cache.filter(|_| !write_cache);
+        modes.tas = modes.tas.filter(|_| !tas);
+        modes.ua_interlock = modes.ua_interlock.filter(|_| !ua_interlock);
+    });
+    if let Err(error) = forgotten {
+        tracing::error!("what a guest selected stays in force on {}: {error}", is.id());
     }
 }
 
