@@ -20,7 +20,7 @@ fn check(daemon: &Daemon, line: &str, expected: &[&str]) {
 fn words_of_the_tree_and_of_the_program_are_offered() {
     let daemon = Daemon::start();
     check(&daemon, "lunar /vh", &["/vhost/"]);
-    check(&daemon, "lunar b", &["backstores/", "bookmarks "]);
+    check(&daemon, "lunar b", &["backstores/", "bind ", "bookmarks "]);
     check(&daemon, "lunar q", &["qemu "]);
     check(&daemon, "lunar --j", &["--json "]);
     check(&daemon, "lunar --json -e /vhost sta", &["status "]);
