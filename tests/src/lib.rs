@@ -15,6 +15,7 @@ pub mod scratch;
 
 pub mod daemon;
 pub mod loop_device;
+pub mod mounted;
 pub mod programs;
 pub mod recording;
 pub mod shell;

@@ -41,6 +41,10 @@ pub const PREFIX: &str = "/v1";
 pub struct Version {
     /// The version of `lunard`, such as `0.1.0`.
     pub version: String,
+    /// The directory that LIO's tree is mounted on, where it is: its `target/` is what LIO's tools expect at
+    /// `/sys/kernel/config/target`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configfs: Option<String>,
 }
 
 /// Why a request was refused.

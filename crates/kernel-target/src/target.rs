@@ -102,7 +102,7 @@ impl KernelTarget {
     pub fn version(&self) -> Result<v1::Version, v1::Problem> {
         self.look()?;
         let version = self.files.read("version").map_err(Problem::from)?;
-        Ok(v1::Version { version })
+        Ok(v1::Version { version, configfs: None })
     }
 
     /// All that the model has words for.

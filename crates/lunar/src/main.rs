@@ -11,15 +11,16 @@ mod home; //        what is kept for the user: preferences and history
 mod import_lio; //  `lunar import-lio`
 mod interactive; // lines from a terminal
 mod kernel; //      the way to the kernel's own target
-mod libvirt;
+mod libvirt; //     `lunar libvirt`
 mod man; //         manual pages
 mod options; //     the command line
 mod qemu; //        `lunar qemu`
-mod session; //     one command, or lines //     `lunar libvirt`
+mod run; //         `lunar run`
+mod session; //     one command, or lines
 
 use clap::{CommandFactory, Parser};
 use door::Door;
-use options::{Options, Tool};
+use options::{Options, RunOptions, Tool};
 use serde_json::{Value, json};
 use session::Printed;
 use shell::failure::codes;
@@ -33,6 +34,11 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(error) => return refuse(&error),
     };
+    match &options.tool {
+        Some(Tool::Run(wanted)) => return run_tool(&options, wanted),
+        Some(Tool::RunBus) => return run::bus::serve(),
+        _ => {}
+    }
     match run(&options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -96,6 +102,12 @@ fn run(options: &Options) -> io::Result<bool> {
                 |text| json!({ "lines": text.lines().collect::<Vec<_>>() }),
             )
         }
+        Some(Tool::Bind(wanted)) => {
+            let text = run::bind(wanted, &|| runtime_dir(options));
+            print_tool(options, "bind", text, |text| json!({ "lines": text.lines().collect::<Vec<_>>() }))
+        }
+        // They have an exit status of their own.
+        Some(Tool::Run(_) | Tool::RunBus) => Ok(true),
         Some(Tool::Words(words)) if words.len() == 1 && words[0] == "help" => {
             Options::command().print_long_help()?;
             Ok(true)
@@ -113,6 +125,14 @@ fn run(options: &Options) -> io::Result<bool> {
             session::batch(shell, io::stdin().lock(), options.stop)
         }),
     }
+}
+
+/// Becomes the command; returns where that cannot be.
+fn run_tool(options: &Options, wanted: &RunOptions) -> ExitCode {
+    let end = run::command(wanted, &|| runtime_dir(options), options.state_dir.clone());
+    // Where it cannot be told nothing is left to be done.
+    let _ = io::stderr().lock().write_all(end.failure.lines().as_bytes());
+    ExitCode::from(end.status)
 }
 
 fn with_shell(

@@ -29,7 +29,7 @@ use std::path::PathBuf;
     version,
     verbatim_doc_comment,
     disable_help_subcommand = true,
-    override_usage = "lunar [OPTIONS] [PATH] [COMMAND] [PARAMETER]...\n       lunar [OPTIONS] qemu WWN...\n       lunar [OPTIONS] libvirt WWN...\n       lunar [OPTIONS] import-lio [--take]\n       lunar completions SHELL\n       lunar man [PAGE]"
+    override_usage = "lunar [OPTIONS] [PATH] [COMMAND] [PARAMETER]...\n       lunar [OPTIONS] qemu WWN...\n       lunar [OPTIONS] libvirt WWN...\n       lunar [OPTIONS] run -- COMMAND [ARGUMENT]...\n       lunar [OPTIONS] import-lio [--take]\n       lunar completions SHELL\n       lunar man [PAGE]"
 )]
 pub(crate) struct Options {
     /// Where lunard has its sockets; it must have been given the same
@@ -106,8 +106,53 @@ pub(crate) enum Tool {
     /// starts.
     ImportLio(ImportOptions),
 
+    /// Run a tool of LIO's, such as targetcli, against Lunar
+    ///
+    /// The command finds the tree of lunard at /sys/kernel/config, a message bus that knows nobody, and
+    /// directories of its own in the place of /etc/target, /etc/rtslib-fb-target and /var/target; all of that for
+    /// itself and what it starts. The host, and a target of its kernel, are out of its reach.
+    ///
+    /// The exit status is that of the command; 125 if lunar cannot run it, 126 if it is no program, 127 if there
+    /// is no such program.
+    Run(RunOptions),
+
+    /// Give all of LIO's tools on this machine the tree of lunard, at /sys/kernel/config/target
+    ///
+    /// It is refused where the kernel's own target has a backstore or a target. lunar-configfs.service does it.
+    Bind(BindOptions),
+
+    /// What `run` starts beside the command
+    #[command(hide = true, name = "run-bus")]
+    RunBus,
+
     #[command(external_subcommand)]
     Words(Vec<OsString>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    /// Where LIO's tree is mounted; lunard is asked if left out
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tree: Option<PathBuf>,
+
+    /// Where the tools keep what they keep [default: `tools` in the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tools_dir: Option<PathBuf>,
+
+    /// The command and its arguments
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BindOptions {
+    /// Where LIO's tree is mounted; lunard is asked if left out
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tree: Option<PathBuf>,
+
+    /// Take it away again
+    #[arg(long, conflicts_with = "tree")]
+    pub(crate) undo: bool,
 }
 
 #[derive(Debug, Args)]

@@ -54,6 +54,7 @@ pub struct Service {
     /// Tells the configurations of this daemon from those of the one before it.
     life: Arc<str>,
     stop: Arc<watch::Sender<bool>>,
+    tree: Option<Arc<Path>>,
 }
 
 impl Service {
@@ -65,7 +66,14 @@ impl Service {
             saveconfig: Arc::new(Mutex::new(saveconfig)),
             life: HostChance.uuid().into(),
             stop: Arc::new(watch::Sender::new(false)),
+            tree: None,
         }
+    }
+
+    /// Tells where LIO's tree is mounted, if it is.
+    #[must_use]
+    pub fn with_tree(self, dir: Option<&Path>) -> Self {
+        Self { tree: dir.map(Arc::from), ..self }
     }
 
     /// Makes [`serve`] return once every request has its answer.
@@ -178,8 +186,9 @@ fn metrics_routes(service: Service) -> Router {
 }
 
 #[utoipa::path(get, path = "/v1/version", responses((status = 200, body = v1::Version)))]
-async fn version() -> Json<v1::Version> {
-    Json(v1::Version { version: env!("CARGO_PKG_VERSION").to_owned() })
+async fn version(State(service): State<Service>) -> Json<v1::Version> {
+    let configfs = service.tree.as_deref().map(|dir| dir.display().to_string());
+    Json(v1::Version { version: env!("CARGO_PKG_VERSION").to_owned(), configfs })
 }
 
 #[utoipa::path(get, path = "/v1/config", responses((status = 200, body = v1::Config)))]

@@ -14,7 +14,7 @@
 //! the configuration has moved, it is drafted again on what is now: if the same steps follow, it commits;
 //! if not, what was prepared is dropped and it starts over.
 
-use crate::machine::{Fault, FaultKind, Live, Machine};
+use crate::machine::{Countable, Fault, FaultKind, Live, Machine};
 use crate::saveconfig::RestoreError;
 use crate::service_manager;
 use crate::store::{SaveError, Store};
@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
-use target::Reservations;
+use target::{Reservations, Totals};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -74,7 +74,7 @@ enum Message<P> {
         reply: Reply,
     },
     Ready {
-        ticket: Ticket,
+        ticket: Box<Ticket>,
         prepared: Result<P, Fault>,
     },
     /// Answered at once, by an owner that goes on.
@@ -110,11 +110,15 @@ pub struct Handle {
     saving: Arc<AtomicBool>,
     live: Arc<dyn Fn() -> Live + Send + Sync>,
     reservations: Arc<dyn Fn() -> BTreeMap<BackstoreId, Reservations> + Send + Sync>,
+    counted: Counting,
     model: Arc<RwLock<(Arc<Model>, Generation)>>,
     counts: Arc<Counts>,
     runtime_dir: Arc<PathBuf>,
     watchers: Arc<Mutex<Vec<Watcher>>>,
 }
+
+/// What guests asked for.
+type Counting = Arc<dyn Fn(&Countable) -> Option<Totals> + Send + Sync>;
 
 /// What is called after each commit.
 type Watcher = Box<dyn Fn() + Send + Sync>;
@@ -182,6 +186,12 @@ impl Handle {
     #[must_use]
     pub fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
         (self.reservations)()
+    }
+
+    /// What guests asked of a backstore or at a LUN, where that is counted.
+    #[must_use]
+    pub fn counted(&self, of: &Countable) -> Option<Totals> {
+        (self.counted)(of)
     }
 
     /// The configuration as the API shows it.
@@ -259,7 +269,7 @@ pub fn start<M: Machine>(
     let model = Arc::new(model);
     let submit = to_self.clone();
     let ask = to_self.clone();
-    let (live, reserved) = (Arc::clone(&machine), Arc::clone(&machine));
+    let (live, reserved, counting) = (Arc::clone(&machine), Arc::clone(&machine), Arc::clone(&machine));
     let shared = Handle {
         submit: Arc::new(move |wishes, reply| {
             // Without an owner the reply is dropped, which is an answer.
@@ -274,6 +284,7 @@ pub fn start<M: Machine>(
         saving: Arc::default(),
         live: Arc::new(move || live.live()),
         reservations: Arc::new(move || reserved.reservations()),
+        counted: Arc::new(move |of| counting.counted(of)),
         model: Arc::new(RwLock::new((Arc::clone(&model), Generation::default()))),
         counts: Arc::default(),
         runtime_dir: Arc::new(runtime_dir),
@@ -306,7 +317,7 @@ impl<M: Machine> StateDriver<M> {
                 Message::Wish { wishes, reply } => self.accept(wishes, reply),
                 Message::Ready { ticket, prepared } => {
                     self.preparing -= 1;
-                    self.finish(ticket, prepared);
+                    self.finish(*ticket, prepared);
                     self.start_waiting();
                 }
                 Message::Alive(answer) => {
@@ -353,7 +364,7 @@ impl<M: Machine> StateDriver<M> {
         let prepare = move || {
             let prepared = machine.prepare(&ticket.steps, ticket.wishes.occasion());
             // An owner that ended drops what was prepared, which undoes it.
-            let _ = back.send(Message::Ready { ticket, prepared });
+            let _ = back.send(Message::Ready { ticket: Box::new(ticket), prepared });
         };
         match Builder::new().name("prepare".to_owned()).spawn(prepare) {
             Ok(_detached) => self.preparing += 1,

@@ -115,7 +115,7 @@ fn problem(result: Result<api::v1::Applied, ClientError>) -> (u16, String, Strin
 fn the_client_does_the_walkthrough() {
     let daemon = Daemon::start();
     let client = daemon.client();
-    assert_eq!(client.version().unwrap(), Version { version: "0.1.0".to_owned() });
+    assert_eq!(client.version().unwrap(), Version { version: "0.1.0".to_owned(), configfs: None });
     client.apply(vec![block("disk0", "/dev/sda")]).unwrap();
     client.apply(vec![target(WWN)]).unwrap();
     let mapped = client.apply(vec![map(WWN, None, Kind::Block, "disk0")]).unwrap();

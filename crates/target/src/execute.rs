@@ -97,6 +97,7 @@ pub fn execute<'a>(
     let Some(mapping) = mapping else {
         return primary::of_absent(group, address, cdb, buffers);
     };
+    mapping.tally.count(buffers.data_in.bytes(), buffers.data_out.bytes());
     if attribute == TaskAttribute::Aca {
         return refuse(Sense::INVALID_FIELD_IN_CDB, buffers);
     }

@@ -23,6 +23,8 @@ mod nexus; // who speaks                                                      SA
 mod reservations; // who has reserved a unit                                  SPC
 mod scope; // a set of commands
 mod script; // commands of several steps
+mod sync; // what threads meet at
+mod tally; // what was asked of a unit
 mod task; // one command, from arrival to answer                              SAM
 mod unit_state; // what a unit remembers
 
@@ -41,5 +43,13 @@ pub use nexus::{Nexus, NexusName};
 pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
 pub use scope::Scope;
 pub use script::{Abort, Helper, Outcome, Reply, Script, Step, Told};
+pub use tally::{Tally, Totals};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};
 pub use unit_state::{NotPersisted, Persist, To, UnitRecord, UnitState, Volatile};
+
+#[cfg(test)]
+#[path = "attentions/tests.rs"]
+mod attentions_tests;
+#[cfg(test)]
+#[path = "gate/tests.rs"]
+mod gate_tests;

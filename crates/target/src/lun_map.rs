@@ -9,6 +9,7 @@ use crate::alua::Membership;
 use crate::attentions::Attentions;
 use crate::logical_unit::LogicalUnit;
 use crate::nexus::Nexus;
+use crate::tally::Tally;
 use crate::unit_state::NotPersisted;
 use scsi::vpd::Port;
 use scsi::{Lun, Sense};
@@ -39,12 +40,14 @@ pub struct Mapping {
     pub attentions: Arc<Attentions>,
     /// The target port group that the unit is in through this port, where there is asymmetric access.
     pub membership: Option<Membership>,
+    /// What was asked of the unit by this way.
+    pub tally: Arc<Tally>,
 }
 
 impl Mapping {
     /// A way to `unit` of which nothing is to be told.
     pub fn new(unit: Arc<LogicalUnit>, write_protect: bool) -> Self {
-        Self { unit, write_protect, attentions: Arc::default(), membership: None }
+        Self { unit, write_protect, attentions: Arc::default(), membership: None, tally: Arc::default() }
     }
 
     /// The same way through a target port group.
@@ -57,6 +60,12 @@ impl Mapping {
     #[must_use]
     pub fn telling(self, attentions: Arc<Attentions>) -> Self {
         Self { attentions, ..self }
+    }
+
+    /// The same way with what was counted by an earlier map.
+    #[must_use]
+    pub fn counting(self, tally: Arc<Tally>) -> Self {
+        Self { tally, ..self }
     }
 }
 
@@ -143,7 +152,13 @@ pub struct NexusLoss {
 }
 
 impl NexusLoss {
-    /// Takes away what the nexus took with RESERVE.  Blocks as long as the disk with the records of units does.
+    /// Whether there is anything to take away, which may block.
+    pub fn may_block(&self) -> bool {
+        self.mappings.iter().any(|mapping| mapping.unit.state.reset_may_block())
+    }
+
+    /// Takes away what the nexus took with RESERVE.  Blocks, if there is any such thing, as long as the disk with the
+    /// records of units does.
     ///
     /// # Errors
     /// [`NotPersisted`]; then what could not be taken away stays.
@@ -157,7 +172,12 @@ impl NexusLoss {
     /// As [`NexusLoss::release`]; then the nexus is not told.
     pub fn happen(&self) -> Result<(), NotPersisted> {
         self.release()?;
-        self.mappings.iter().for_each(|mapping| mapping.attentions.establish(Sense::NEXUS_LOSS));
+        self.tell();
         Ok(())
+    }
+
+    /// Tells the nexus of a loss that had nothing to take away.
+    pub fn tell(&self) {
+        self.mappings.iter().for_each(|mapping| mapping.attentions.establish(Sense::NEXUS_LOSS));
     }
 }

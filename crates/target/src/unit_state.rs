@@ -189,14 +189,27 @@ impl UnitState {
         Ok(told)
     }
 
-    /// LOGICAL UNIT RESET: takes away what RESERVE took, and tells everyone.  SAM-5.  Blocks as [`UnitState::change`] does.
+    /// Whether a reset has to take away what RESERVE took, which may block.
+    pub fn reset_may_block(&self) -> bool {
+        self.record().reservations.legacy.is_some()
+    }
+
+    /// LOGICAL UNIT RESET: takes away what RESERVE took, and tells everyone.  SAM-5.  Blocks as [`UnitState::change`] does,
+    /// if there is any such thing.
     ///
     /// # Errors
     /// [`NotPersisted`]; then the reservation stays, and nobody is told.
     pub fn reset(&self) -> Result<(), NotPersisted> {
-        self.change(|record| record.reservations.legacy = None)?;
-        self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
+        if self.reset_may_block() {
+            self.change(|record| record.reservations.legacy = None)?;
+        }
+        self.tell_reset();
         Ok(())
+    }
+
+    /// Tells everyone of a reset that had nothing to take away.
+    pub fn tell_reset(&self) {
+        self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
     }
 
     /// Takes away what a nexus took with RESERVE: it is reset, or lost.  Blocks as [`UnitState::change`] does.

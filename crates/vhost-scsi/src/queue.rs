@@ -8,22 +8,23 @@
 mod common; // what all queues of a worker use
 mod drained; // the end of all service
 mod logged; // what is written, for a migration
-mod steps;
-mod telling; // events // commands of several steps
+mod scopes; // which of its tasks are meant
+mod steps; // commands of several steps
+mod telling; // events
 
 use crate::control::Management;
 use crate::events::Pending;
 use crate::logging::Logging;
 use crate::losses::Losses;
 use crate::port::TargetPort;
-use crate::quiesce::{Ending, Quiesce, TaskName};
+use crate::quiesce::{Ending, TaskName};
 use crate::request::{self, NoRequest};
 use crate::response::{self, ResponseCode};
 use crate::signs_of_life::SignsOfLife;
 use exec::snapshot::Cached;
 use memory::{IoBuf, View};
 use reactor::KickTag;
-use scsi::{Address, Sense};
+use scsi::Address;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -32,7 +33,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 use steps::Steps;
 use target::io::{Completed, Io, IoKind, Submitted, Submitter, Token};
-use target::{Answer, Decision, IoPlan, LunMap, Outcome, Scope};
+use target::{Answer, Decision, IoPlan, LunMap, Outcome};
 use virtqueue::crash::{self, Point};
 use virtqueue::{RingError, SplitRing};
 
@@ -568,40 +569,6 @@ impl Queue {
         // What a write reads from has not changed.
         self.push(task.head, written, if task.is_read { &lists } else { &lists[..1] });
         common.give_back_all([buffer, task.response]);
-    }
-
-    /// Marks the tasks of a scope that are to end in another way than by their own result.  Who waits for quiet goes on,
-    /// if `spares_waiting`.
-    pub(crate) fn mark(&mut self, scope: &Scope, ending: Ending, spares_waiting: bool) {
-        for (_, task) in &mut self.tasks {
-            if task.name.is_in(scope) && !(spares_waiting && task.waits_for_quiet()) {
-                task.ends_as = Some(ending);
-                if ending.tells(&task.name) {
-                    tell_cleared(self.map.get(), &task.name);
-                }
-            }
-        }
-    }
-
-    /// Whether a task of a quiescence's scope that began before the `before`th is under way.
-    pub(crate) fn has_task(&self, quiesce: &Quiesce, before: u64) -> bool {
-        let counts = |task: &Task| quiesce.waits_for_waiting || !task.waits_for_quiet();
-        self.tasks
-            .iter()
-            .any(|(_, task)| task.number < before && task.name.is_in(&quiesce.scope) && counts(task))
-    }
-
-    /// Whether a task that began before the `before`th is under way.
-    pub(crate) fn has_any_task(&self, before: u64) -> bool {
-        self.tasks.iter().any(|(_, task)| task.number < before)
-    }
-}
-
-/// Tells a nexus that others ended its commands.  SAM-5, CLEAR TASK SET.
-fn tell_cleared(map: &LunMap, task: &TaskName) {
-    let lun = scsi::Lun::new(task.lun).unwrap_or_default();
-    if let Some(mapping) = map.group(task.target).and_then(|group| group.unit(lun)) {
-        mapping.attentions.establish(Sense::COMMANDS_CLEARED_BY_ANOTHER_INITIATOR);
     }
 }
 

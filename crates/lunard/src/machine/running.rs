@@ -11,7 +11,7 @@ mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
 mod state; // what runs now
 
-use super::{Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
+use super::{Countable, Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
 use crate::daemon::Host;
 use crate::directories::guest_socket;
 use crate::service_manager;
@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
-use target::{Reservations, Steer};
+use target::{Reservations, Steer, Totals};
 use vhost_scsi::{Bound, Reactors, Scope};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
@@ -319,6 +319,10 @@ impl Machine for RunningMachine {
         let mut state = self.state();
         state.access.steer = Some(Arc::clone(&self.steering) as Arc<dyn Steer>);
         state.show_access();
+    }
+
+    fn counted(&self, of: &Countable) -> Option<Totals> {
+        self.state().counted(of)
     }
 
     fn probes(&self) -> Vec<Probe> {

@@ -70,7 +70,7 @@ impl Fake {
 impl Api for Fake {
     fn version(&self) -> Result<Version, ApiError> {
         self.up()?;
-        Ok(Version { version: "1.2.4".to_owned() })
+        Ok(Version { version: "1.2.4".to_owned(), configfs: None })
     }
 
     fn config(&self) -> Result<Config, ApiError> {
@@ -280,13 +280,6 @@ impl State {
             Change::MapLun { wwn, tag, lun, backstore, write_protect } => {
                 self.map_lun(&wwn, tag, lun, backstore, write_protect)
             }
-            change @ (Change::CreateAluaGroup { .. }
-            | Change::DeleteAluaGroup { .. }
-            | Change::SetAluaAttribute { .. }
-            | Change::SetLunAlua { .. }) => self.apply_alua(change),
-            Change::CreateLuGroup { .. } | Change::DeleteLuGroup { .. } | Change::SetLuGroup { .. } => {
-                Ok(Outcome::Done)
-            }
             Change::UnmapLun { wwn, tag, lun } => {
                 let tpg = self.tpg(&wwn, tag);
                 tpg.luns.retain(|unit| unit.lun != lun);
@@ -342,7 +335,7 @@ impl State {
                 }
                 Ok(Outcome::Done)
             }
-            other => panic!("{other:?} is of no list"),
+            other => self.apply_alua(other),
         }
     }
 
@@ -398,6 +391,9 @@ impl State {
                         group.members.push(member.clone());
                     }
                 }
+                Ok(Outcome::Done)
+            }
+            Change::CreateLuGroup { .. } | Change::DeleteLuGroup { .. } | Change::SetLuGroup { .. } => {
                 Ok(Outcome::Done)
             }
             other => panic!("{other:?} is no change of ALUA"),

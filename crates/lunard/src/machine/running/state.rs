@@ -10,7 +10,7 @@ use super::access::{Access, LunAccess};
 use super::fault::{block_within_sector, missing_fault};
 use super::medium::Opened;
 use super::memories::Memories;
-use crate::machine::{Fault, Gauge, Live, LiveBackstore, LiveTarget};
+use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget};
 use crate::store::Units;
 use backstore::HostLock;
 use model::{
@@ -23,7 +23,10 @@ use std::fs::Metadata;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
-use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, Membership, Nexus, Reservations, UnitFlags};
+use target::{
+    Attentions, Group, LogicalUnit, LunMap, Mapping, Membership, Nexus, Reservations, Tally, Totals,
+    UnitFlags,
+};
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
 /// Who LIO's disks say made them.
@@ -56,6 +59,39 @@ struct Unit {
     backstore: Backstore,
     opened: Opened,
     logical_unit: Arc<LogicalUnit>,
+    counted: Counted,
+}
+
+/// What was asked of a unit, by every way that there is or was.
+#[derive(Default)]
+struct Counted {
+    /// By ways that are no more.
+    past: Totals,
+    ways: Vec<Arc<Tally>>,
+}
+
+impl Counted {
+    /// A new way to count by.
+    fn way(&mut self) -> Arc<Tally> {
+        let past = &mut self.past;
+        self.ways.retain(|way| {
+            // Nobody else can count by it.
+            let gone = Arc::strong_count(way) == 1;
+            if gone {
+                *past += way.totals();
+            }
+            !gone
+        });
+        let way = Arc::new(Tally::default());
+        self.ways.push(Arc::clone(&way));
+        way
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals = self.past;
+        self.ways.iter().for_each(|way| totals += way.totals());
+        totals
+    }
 }
 
 struct Target {
@@ -77,6 +113,8 @@ struct Shown {
     /// What the nexus has to be told about it: as long as the LUN shows the same, whatever map it is in.
     attentions: Arc<Attentions>,
     access: LunAccess,
+    /// What was asked by it, likewise.
+    tally: Arc<Tally>,
 }
 
 impl Target {
@@ -147,7 +185,8 @@ impl State {
                 if open.zip(known).is_some_and(|(open, known)| open != known) {
                     self.resized.insert(backstore.id());
                 }
-                let unit = Unit { backstore: backstore.clone(), opened, logical_unit };
+                let counted = Counted::default();
+                let unit = Unit { backstore: backstore.clone(), opened, logical_unit, counted };
                 self.units.insert(backstore.id(), unit);
                 None
             }
@@ -202,12 +241,11 @@ impl State {
             }
             Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
                 let attentions = self.memories.attentions();
+                let tally = self.units.get_mut(backstore).map(|unit| unit.counted.way()).unwrap_or_default();
                 let tpg = self.target(wwn)?.tpgs.get_mut(tag)?;
                 let (backstore, write_protect) = (backstore.clone(), *write_protect);
-                tpg.luns.insert(
-                    *lun,
-                    Shown { backstore, write_protect, attentions, access: LunAccess::default() },
-                );
+                let access = LunAccess::default();
+                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions, access, tally });
                 None
             }
             Step::UnmapLun { wwn, tag, lun } => {
@@ -383,7 +421,7 @@ impl State {
                     }
                     _ => Arc::clone(&unit.logical_unit),
                 };
-                let mut mapping = Mapping::new(unit, shown.write_protect);
+                let mut mapping = Mapping::new(unit, shown.write_protect).counting(Arc::clone(&shown.tally));
                 if let Some(membership) = self.access.membership(id, &shown.access) {
                     mapping = mapping.in_group(membership);
                 }
@@ -442,6 +480,16 @@ impl State {
         let may_grow = self.units.iter().filter(|(id, _)| id.kind != Kind::Ramdisk);
         let open = may_grow.filter_map(|(id, unit)| Some((id, unit.opened.store.as_ref()?)));
         open.map(|(id, store)| Gauge::new(id.clone(), Arc::clone(&store.backstore))).collect()
+    }
+
+    pub(super) fn counted(&self, of: &Countable) -> Option<Totals> {
+        match of {
+            Countable::Backstore(id) => self.units.get(id).map(|unit| unit.counted.totals()),
+            Countable::Lun(place) => {
+                let tpg = self.targets.get(&place.wwn)?.tpgs.get(&place.tag)?;
+                tpg.luns.get(&place.lun).map(|shown| shown.tally.totals())
+            }
+        }
     }
 
     pub(super) fn live(&self, socket: impl Fn(&Wwn) -> PathBuf) -> Live {
