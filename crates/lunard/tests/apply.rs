@@ -379,13 +379,13 @@ fn what_changes_while_it_is_prepared_is_not_done_either() {
     let handle = plane.handle.clone();
     let asked = std::thread::spawn(move || {
         let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        tokio.block_on(handle.ask(Wishes::Apply { apply, generation }))
+        tokio.block_on(handle.ask(Wishes::Apply { apply, generation })).map_err(|err| err.to_string())
     });
     plane.machine.wait_until_hung(1);
     plane.apply([ramdisk("r1")]).unwrap();
     plane.machine.release("/dev/slow");
     let moved = asked.join().unwrap().unwrap_err();
-    assert_eq!(moved.to_string(), "the configuration has changed since the difference was shown");
+    assert_eq!(moved, "the configuration has changed since the difference was shown");
     assert_eq!(plane.machine.undone(), 1);
     assert_eq!(plane.model().backstores().len(), 1);
 }
