@@ -8,9 +8,10 @@
 //! With `write_back` the page cache is a volatile write cache, and the guest is told so (WCE).  Without it
 //! every write is durable before it is answered.
 
+use crate::calls::DiscardBy;
 use crate::host_lock::{HostLock, Medium};
 use crate::kernel_io::{FileChannel, Manner};
-use crate::{Backstore, Channel, Geometry, OpenError, sysfs};
+use crate::{Abilities, Backstore, BackstoreError, Channel, Extent, Geometry, OpenError, space, sysfs};
 use rustix::fs::{self, FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -51,6 +52,8 @@ pub struct NewFile {
 pub struct FileStore {
     file: Arc<File>,
     geometry: Geometry,
+    abilities: Abilities,
+    is_regular: bool,
     write_back: bool,
     created: Option<PathBuf>,
     lock: Arc<HostLock>,
@@ -71,11 +74,13 @@ impl FileStore {
         };
         let file = Arc::new(File::from(fd));
         let opened = let_it_wait(path, &file)
-            .and_then(|()| geometry_of(path, &file, options.write_back))
-            .and_then(|geometry| Ok((geometry, lock_of(path, &file)?)));
+            .and_then(|()| describe(path, &file, options.write_back))
+            .and_then(|described| Ok((described, lock_of(path, &file)?)));
         match opened {
-            Ok((geometry, lock)) => {
-                Ok(Self { file, geometry, write_back: options.write_back, created, lock })
+            Ok((described, lock)) => {
+                let Described { geometry, abilities, is_regular } = described;
+                let write_back = options.write_back;
+                Ok(Self { file, geometry, abilities, is_regular, write_back, created, lock })
             }
             Err(error) => {
                 if let Some(path) = created {
@@ -91,7 +96,8 @@ impl FileStore {
     pub fn with_write_back(&self, write_back: bool) -> Self {
         let geometry = Geometry { write_cache: write_back, ..self.geometry.clone() };
         let (file, lock) = (Arc::clone(&self.file), Arc::clone(&self.lock));
-        Self { file, geometry, write_back, created: None, lock }
+        let (abilities, is_regular) = (self.abilities, self.is_regular);
+        Self { file, geometry, abilities, is_regular, write_back, created: None, lock }
     }
 
     /// Whether it is the file that has these numbers, whatever its path.
@@ -158,9 +164,19 @@ fn lock_of(path: &Path, file: &Arc<File>) -> Result<Arc<HostLock>, OpenError> {
     }
 }
 
-fn geometry_of(path: &Path, fd: &File, write_back: bool) -> Result<Geometry, OpenError> {
+/// What a file, or a device that is used as one, is like.
+struct Described {
+    geometry: Geometry,
+    abilities: Abilities,
+    is_regular: bool,
+}
+
+fn describe(path: &Path, fd: &File, write_back: bool) -> Result<Described, OpenError> {
     let stat = fs::fstat(fd).map_err(|errno| OpenError::from_errno(path, errno))?;
-    let geometry = match FileType::from_raw_mode(stat.st_mode) {
+    let file_type = FileType::from_raw_mode(stat.st_mode);
+    let is_regular = file_type == FileType::RegularFile;
+    let mut abilities = Abilities::default();
+    let geometry = match file_type {
         FileType::RegularFile => Geometry {
             bytes: u64::try_from(stat.st_size).unwrap_or(0),
             block_bytes: FILE_BLOCK_BYTES,
@@ -174,6 +190,7 @@ fn geometry_of(path: &Path, fd: &File, write_back: bool) -> Result<Geometry, Ope
         },
         FileType::BlockDevice => {
             let device = sysfs::describe(path, fs::major(stat.st_rdev), fs::minor(stat.st_rdev))?;
+            abilities = device.abilities;
             Geometry { write_cache: write_back, ..device.geometry }
         }
         FileType::Directory => return Err(OpenError::Directory(path.to_path_buf())),
@@ -182,7 +199,10 @@ fn geometry_of(path: &Path, fd: &File, write_back: bool) -> Result<Geometry, Ope
     if geometry.bytes < u64::from(geometry.block_bytes) {
         return Err(OpenError::TooSmall { path: path.to_path_buf(), bytes: geometry.bytes });
     }
-    Ok(geometry)
+    if is_regular {
+        abilities = space::of_file(fd);
+    }
+    Ok(Described { geometry, abilities, is_regular })
 }
 
 impl Backstore for FileStore {
@@ -191,8 +211,39 @@ impl Backstore for FileStore {
     }
 
     fn channel(&self, key: u32) -> Box<dyn Channel> {
-        let manner = Manner { direct_alignment: None, always_durable: !self.write_back };
+        let manner = Manner {
+            direct_alignment: None,
+            always_durable: !self.write_back,
+            discard: DiscardBy::of(self.abilities),
+        };
         Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.abilities
+    }
+
+    fn zero(&self, offset: u64, bytes: u64, discard: bool) -> Result<(), BackstoreError> {
+        space::zero(&self.file, offset, bytes, discard, self.abilities)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), BackstoreError> {
+        space::write_at(&self.file, offset, data)
+    }
+
+    fn flush(&self) -> Result<(), BackstoreError> {
+        space::flush(&self.file)
+    }
+
+    fn extent(&self, offset: u64) -> Result<Extent, BackstoreError> {
+        if !self.is_regular {
+            return Ok(Extent { end: self.geometry.bytes, mapped: true });
+        }
+        space::extent_of_file(&self.file, offset, self.geometry.bytes)
+    }
+
+    fn regular_file(&self) -> Option<&File> {
+        self.is_regular.then_some(&*self.file)
     }
 
     fn host_lock(&self) -> Option<&Arc<HostLock>> {

@@ -3,17 +3,20 @@
 //!
 //! Above: `lunard` opens, `target` uses.
 //! Below: `memory`; the disk is a memory map of its own, so guest bytes are copied straight across.
-//! Never here: the kernel.  Every operation ends where it begins.
+//! Never here: waiting.  Every operation ends where it begins; the kernel is asked only to take memory back.
 //!
 //! The contents go with the daemon.  They are shared memory, so they do not count as the daemon's own.
 
 use crate::{
-    Backstore, BackstoreError, Channel, Completed, Geometry, Io, IoKind, OpenError, Submitted, Submitter,
-    Token,
+    Abilities, Backstore, BackstoreError, Channel, Completed, Discard, Extent, Geometry, Io, IoKind,
+    OpenError, Submitted, Submitter, Token, space,
 };
 use memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create,
+};
 use rustix::io::Errno;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,10 +24,16 @@ use std::sync::Arc;
 pub const RAMDISK_BYTES_MAX: u64 = 1 << 40;
 
 const RAMDISK_BLOCK_BYTES: u32 = 512;
+/// The unit in which memory is given back, in bytes.
+const RAMDISK_DISCARD_BYTES: u32 = 4096;
+/// What is given back or filled with zeroes at once, in bytes: the reactor does it by itself.
+const RAMDISK_DISCARD_BYTES_MAX: u64 = 32 << 20;
 
 /// Memory as a disk.
 pub struct Ramdisk {
     memory: Arc<GuestMemory>,
+    /// The memory as a file; `None` where nothing is kept.
+    file: Option<Arc<File>>,
     geometry: Geometry,
     nullio: bool,
 }
@@ -42,7 +51,12 @@ impl Ramdisk {
         if bytes > RAMDISK_BYTES_MAX {
             return Err(OpenError::NoSpace { path, bytes, errno: Errno::FBIG });
         }
-        let memory = if nullio { GuestMemory::empty() } else { allocate(bytes)? };
+        let (memory, file) = if nullio {
+            (GuestMemory::empty(), None)
+        } else {
+            let (memory, file) = allocate(bytes)?;
+            (memory, Some(Arc::new(file)))
+        };
         let geometry = Geometry {
             bytes,
             block_bytes: RAMDISK_BLOCK_BYTES,
@@ -54,19 +68,21 @@ impl Ramdisk {
             write_cache: false,
             rotational: false,
         };
-        Ok(Self { memory: Arc::new(memory), geometry, nullio })
+        Ok(Self { memory: Arc::new(memory), file, geometry, nullio })
     }
 }
 
-fn allocate(bytes: u64) -> Result<GuestMemory, OpenError> {
+fn allocate(bytes: u64) -> Result<(GuestMemory, File), OpenError> {
     let refused = |errno| OpenError::NoSpace { path: PathBuf::from("a ramdisk"), bytes, errno };
     let file =
         memfd_create("lunar-ramdisk", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(refused)?;
     ftruncate(&file, bytes).map_err(refused)?;
     fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).map_err(refused)?;
+    let kept = File::from(file.try_clone().map_err(|_| refused(Errno::MFILE))?);
     let region =
         RegionSpec { guest: GuestAddress(0), user: UserAddress(0x1000), bytes, file_offset: 0, file };
-    GuestMemory::from_regions(vec![region]).map_err(|_| refused(Errno::NOMEM))
+    let memory = GuestMemory::from_regions(vec![region]).map_err(|_| refused(Errno::NOMEM))?;
+    Ok((memory, kept))
 }
 
 impl Backstore for Ramdisk {
@@ -78,14 +94,51 @@ impl Backstore for Ramdisk {
         Box::new(RamdiskChannel {
             view: View::new(Arc::clone(&self.memory)),
             range: IoBuf::new(),
+            file: self.file.clone(),
             nullio: self.nullio,
         })
+    }
+
+    fn abilities(&self) -> Abilities {
+        let discard = Discard {
+            granularity_bytes: RAMDISK_DISCARD_BYTES,
+            alignment_bytes: 0,
+            bytes_max: RAMDISK_DISCARD_BYTES_MAX,
+            reads_zero: true,
+        };
+        Abilities { discard: Some(discard), zeroes: true }
+    }
+
+    fn extent(&self, offset: u64) -> Result<Extent, BackstoreError> {
+        match &self.file {
+            Some(file) => space::extent_of_file(file, offset, self.geometry.bytes),
+            None => Ok(Extent { end: self.geometry.bytes, mapped: false }),
+        }
+    }
+
+    fn zero(&self, offset: u64, bytes: u64, discard: bool) -> Result<(), BackstoreError> {
+        match &self.file {
+            Some(file) => space::zero(file, offset, bytes, discard, self.abilities()),
+            None => Ok(()),
+        }
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), BackstoreError> {
+        match &self.file {
+            Some(file) => space::write_at(file, offset, data),
+            None => Ok(()),
+        }
+    }
+
+    fn flush(&self) -> Result<(), BackstoreError> {
+        Ok(())
     }
 }
 
 struct RamdiskChannel {
     view: View,
     range: IoBuf,
+    file: Option<Arc<File>>,
     nullio: bool,
 }
 
@@ -97,16 +150,36 @@ impl RamdiskChannel {
             }
             return Ok(());
         }
-        self.range.clear();
-        let bytes = u32::try_from(io.buffer.bytes()).map_err(|_| BackstoreError::Internal)?;
-        self.range.push(&self.view, GuestAddress(io.offset), bytes).map_err(|_| BackstoreError::Internal)?;
+        match (io.kind, &self.file) {
+            (IoKind::Discard { bytes }, Some(file)) => return give_back(file, io.offset, bytes),
+            (IoKind::WriteZeroes { bytes, .. }, _) => {
+                self.at(io.offset, bytes)?;
+                self.range.fill(0, 0, bytes);
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.at(io.offset, io.buffer.bytes())?;
         match io.kind {
             IoKind::Read => self.range.copy_into(&io.buffer),
             IoKind::Write { .. } => io.buffer.copy_into(&self.range),
-            IoKind::Flush => 0,
+            _ => 0,
         };
         Ok(())
     }
+
+    /// Makes `range` that part of the disk.
+    fn at(&mut self, offset: u64, bytes: u64) -> Result<(), BackstoreError> {
+        self.range.clear();
+        let bytes = u32::try_from(bytes).map_err(|_| BackstoreError::Internal)?;
+        self.range.push(&self.view, GuestAddress(offset), bytes).map_err(|_| BackstoreError::Internal)
+    }
+}
+
+/// Pages that are given back are zeroes when they are looked at next, through the map too.
+fn give_back(file: &File, offset: u64, bytes: u64) -> Result<(), BackstoreError> {
+    let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    fallocate(file, punch, offset, bytes).map_err(|errno| BackstoreError::from_errno(errno, true))
 }
 
 impl Channel for RamdiskChannel {

@@ -452,7 +452,7 @@ impl Queue {
                 let (buffer, other) = match plan.kind {
                     IoKind::Read => (buffers.data_in, buffers.data_out),
                     IoKind::Write { .. } => (buffers.data_out, buffers.data_in),
-                    IoKind::Flush => (IoBuf::new(), buffers.data_in),
+                    _ => (IoBuf::new(), buffers.data_in),
                 };
                 common.give_back(other);
                 let name = self.name(address, request.tag, plan.store.id);

@@ -26,6 +26,12 @@ pub(super) fn capabilities(unit: &LogicalUnit) -> Capabilities {
     Capabilities {
         dpofua: unit.dpofua(),
         report_supported_operation_codes: unit.flags.report_supported_operation_codes,
+        unmap: false,
+        write_same_unmaps: false,
+        compare_and_write: false,
+        third_party_copy: false,
+        write_atomic: false,
+        removable: false,
     }
 }
 
@@ -70,9 +76,7 @@ pub(super) fn answer<'a>(
             let data = rsoc::build(command, &capabilities(unit))?;
             Ok(give(&data, u64::from(command.allocation_bytes), buffers))
         }
-        Command::Read(_) | Command::Write(_) | Command::Verify(_) | Command::SynchronizeCache(_) => {
-            Err(Sense::INTERNAL_TARGET_FAILURE)
-        }
+        _ => Err(Sense::INVALID_OPCODE),
     }
 }
 
