@@ -13,6 +13,7 @@ mod primary; // SPC
 
 use crate::logical_unit::Store;
 use crate::lun_map::{Group, LunMap, Mapping};
+use crate::script::Script;
 use crate::task::{Answer, Buffers, Ended, TaskAttribute};
 use backstore::{BackstoreError, IoKind};
 use scsi::opcode::Repeat;
@@ -27,6 +28,19 @@ pub enum Decision<'a> {
     NoTarget,
     /// This I/O, and then the answer that goes with its success, or [`io_failed`].
     Io(IoPlan<'a>),
+    /// Several steps.
+    Script(ScriptPlan),
+}
+
+/// A command of several steps, that is to be begun.
+#[derive(Debug)]
+pub struct ScriptPlan {
+    /// Its steps.
+    pub script: Box<dyn Script>,
+    /// The number of the backstore that it works on, so that whoever takes it away waits; `None` where the unit has none.
+    pub store: Option<u64>,
+    /// That of the other backstore, of a command that works on two.
+    pub second_store: Option<u64>,
 }
 
 /// One I/O on a backstore.

@@ -14,6 +14,8 @@
 mod execute; // a command: decided                                            SPC, SBC
 mod logical_unit; // what a unit is                                           SAM
 mod lun_map; // address -> logical unit                                       SAM, SPC (REPORT LUNS)
+mod scope; // a set of commands
+mod script; // commands of several steps
 mod task; // one command, from arrival to answer                              SAM
 
 /// What it takes to carry out an [`IoPlan`]: the fabric moves bytes through these and knows no backstore.
@@ -21,7 +23,9 @@ pub mod io {
     pub use backstore::{BackstoreError, Channel, Completed, Hold, Io, IoKind, Submitted, Submitter, Token};
 }
 
-pub use execute::{Decision, IoPlan, execute, io_failed, may_repeat};
+pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
 pub use logical_unit::{LogicalUnit, Store, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping};
+pub use scope::Scope;
+pub use script::{Abort, Helper, Outcome, Reply, Script, Step, Told};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};

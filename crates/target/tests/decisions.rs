@@ -98,6 +98,8 @@ fn list(bytes: u32) -> IoBuf {
 enum Decided {
     Answer(Answer),
     NoTarget,
+    /// Several steps.
+    Script,
     /// What, where, how many bytes of the buffer, and what is left over.
     Io(IoKind, u64, u64, u64),
 }
@@ -111,6 +113,7 @@ fn decide(flags: UnitFlags, cdb: &[u8], data_out: u32, data_in: u32) -> Decided 
     match execute(&map, address, TaskAttribute::Simple, &whole, &mut buffers) {
         Decision::Answer(answer) => Decided::Answer(answer),
         Decision::NoTarget => Decided::NoTarget,
+        Decision::Script(_) => Decided::Script,
         Decision::Io(plan) => {
             let bytes = buffers.data_in.bytes() + buffers.data_out.bytes();
             Decided::Io(plan.kind, plan.offset, bytes, plan.answer.residual)

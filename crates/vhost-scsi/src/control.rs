@@ -6,13 +6,13 @@
 //! Never here: cancelling.  The kernel seldom can, so an abort waits for what is in flight to end.
 
 use crate::queue::Queue;
-use crate::quiesce::{Ending, Scope};
+use crate::quiesce::Ending;
 use crate::response::ResponseCode;
 use memory::IoBuf;
 use scsi::Address;
 use scsi::opcode::Repeat;
 use slab::Slab;
-use target::LunMap;
+use target::{LunMap, Scope};
 
 const TYPE_TASK_MANAGEMENT: u32 = 0;
 const TYPE_NOTIFICATION_QUERY: u32 = 1;

@@ -19,6 +19,7 @@ mod connection; // one socket, one guest
 mod control; // task management
 mod drain; // the end of all service
 mod endpoint; // one target's socket
+mod errands; // what may block, on threads that may
 mod fence; // what rings wait for before they run
 mod holds; // the locks of what a target shows
 mod log_budget; // a bound on what a front end can have logged
@@ -41,6 +42,6 @@ pub use drain::{LAST_COMMANDS, Undrained};
 pub use endpoint::{Bound, Endpoint, SOCKET_PATH_BYTES_MAX};
 pub use holds::{Left, MapChange};
 pub use port::TargetPort;
-pub use quiesce::Scope;
 pub use reactors::Reactors;
+pub use target::Scope;
 pub use worker::Worker;

@@ -7,15 +7,16 @@
 //!
 //! The event queue is kept and not looked at: its buffers stay in the ring until there is an event.
 
+mod common; // what all queues of a worker use
 mod drained; // the end of all service
 mod logged; // what is written, for a migration
+mod steps; // commands of several steps
 
-use crate::channels::Channels;
 use crate::control::Management;
 use crate::logging::Logging;
 use crate::losses::Losses;
 use crate::port::TargetPort;
-use crate::quiesce::{Ending, Scope, TaskName};
+use crate::quiesce::{Ending, Quiesce, TaskName};
 use crate::request::{self, NoRequest};
 use crate::response::{self, ResponseCode};
 use crate::signs_of_life::SignsOfLife;
@@ -29,13 +30,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
-use target::io::{BackstoreError, Completed, Io, IoKind, Submitted, Submitter, Token};
-use target::{Answer, Decision, IoPlan, LunMap};
+use steps::Steps;
+use target::io::{Completed, Io, IoKind, Submitted, Submitter, Token};
+use target::{Answer, Decision, IoPlan, LunMap, Outcome, Scope};
 use virtqueue::crash::{self, Point};
 use virtqueue::{RingError, SplitRing};
 
+pub(crate) use common::Common;
+pub(crate) use steps::{QueueErrand, Wanted};
+
 /// Chains taken from one ring in one pass.
 pub(crate) const BATCH_MAX: usize = 32;
+/// The store of a command to a unit that has none.
+const NO_STORE: u64 = u64::MAX;
 /// Bytes that one ring may have moved at once, within a pass, before the next ring has its turn.
 const BYTES_A_PASS: u64 = 2 * 1024 * 1024;
 
@@ -78,38 +85,6 @@ pub(crate) enum Life {
     Ends(mpsc::Sender<Stopped>),
 }
 
-/// What all queues of a worker use.
-#[derive(Default)]
-pub(crate) struct Common {
-    pub(crate) channels: Channels,
-    /// Empty scatter lists that keep their room.
-    spare: Vec<IoBuf>,
-    /// Counts the tasks, so that a quiescence knows which came before it.
-    pub(crate) tasks_begun: u64,
-}
-
-/// Empty lists kept for reuse; more than this many are given back to the allocator.
-const SPARE_MAX: usize = 1024;
-
-impl Common {
-    fn list(&mut self) -> IoBuf {
-        self.spare.pop().unwrap_or_default()
-    }
-
-    fn give_back_all<const N: usize>(&mut self, lists: [IoBuf; N]) {
-        for list in lists {
-            self.give_back(list);
-        }
-    }
-
-    pub(crate) fn give_back(&mut self, mut list: IoBuf) {
-        list.clear();
-        if self.spare.len() < SPARE_MAX {
-            self.spare.push(list);
-        }
-    }
-}
-
 /// A head that was taken from the ring.
 #[derive(Clone, Copy)]
 struct Head {
@@ -132,6 +107,26 @@ struct Task {
     losses: Option<Arc<AtomicU64>>,
     is_flush: bool,
     is_read: bool,
+    /// Of a command that has several.
+    steps: Option<Box<Steps>>,
+}
+
+impl Task {
+    /// Whether it has nothing under way but the wait for the end of others.
+    fn waits_for_quiet(&self) -> bool {
+        self.steps.as_ref().is_some_and(|steps| steps.waits_for_quiet)
+    }
+
+    /// Writes the response: the one that an abort asks for, or what the command came to.  Returns the bytes written.
+    fn respond(&self, answer: impl FnOnce(u64) -> Answer) -> u32 {
+        match self.ends_as {
+            Some(ending) if ending.others_task_aborted && ending.by != self.name.client => {
+                response::answer(&Answer::task_aborted(self.buffer_bytes), &self.response)
+            }
+            Some(ending) => response::refuse(ending.own, self.buffer_bytes, &self.response),
+            None => response::answer(&answer(self.buffer_bytes), &self.response),
+        }
+    }
 }
 
 /// A queue on its worker.
@@ -171,6 +166,8 @@ pub(crate) struct Queue {
     /// How many are to be looked at even if the ring is told to stop.
     must_see: u64,
     tasks: Slab<Task>,
+    /// What tasks want of others.
+    errands: Vec<QueueErrand>,
 }
 
 /// What it takes to make a queue.
@@ -219,6 +216,7 @@ impl Queue {
             looked_at: 0,
             must_see: 0,
             tasks: Slab::new(),
+            errands: Vec::new(),
             management: Management::default(),
             kind,
             ring,
@@ -455,9 +453,8 @@ impl Queue {
                     _ => (IoBuf::new(), buffers.data_in),
                 };
                 common.give_back(other);
-                let name = self.name(address, request.tag, plan.store.id);
-                let number = common.tasks_begun;
-                common.tasks_begun += 1;
+                let name = self.name(address, request.tag, plan.store.id, None);
+                let number = common.next_task();
                 let answer = plan.answer;
                 let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
                 let syncs = matches!(plan.kind, IoKind::Flush | IoKind::Write { durable: true });
@@ -473,19 +470,25 @@ impl Queue {
                     losses,
                     is_flush,
                     is_read,
+                    steps: None,
                 };
                 self.begin(index, task, &plan, buffer, common, submitter)
+            }
+            Decision::Script(plan) => {
+                let name = self.name(address, request.tag, plan.store.unwrap_or(NO_STORE), plan.second_store);
+                self.begin_steps(index, (head, name), plan.script, (buffers, response), common, submitter);
+                0
             }
         }
     }
 
-    fn name(&self, address: Address, tag: u64, store: u64) -> TaskName {
+    fn name(&self, address: Address, tag: u64, store: u64, second_store: Option<u64>) -> TaskName {
         let (target, lun) = match address {
             Address::Unit { target, lun } => (target, lun.get()),
             // Neither of these leads to I/O.
             Address::ReportLunsWellKnown { .. } | Address::Invalid => (0, 0),
         };
-        TaskName { client: self.client, port: self.port.id, target, lun, tag, store }
+        TaskName { client: self.client, port: self.port.id, target, lun, tag, store, second_store }
     }
 
     /// Begins the I/O of a task.  Returns the bytes that were moved before this returned.
@@ -509,54 +512,60 @@ impl Queue {
         match submitted {
             Submitted::Queued => 0,
             Submitted::Done(completed) => {
-                self.finish(completed, common);
+                self.finish(index, completed, common, submitter);
                 bytes
             }
         }
     }
 
-    /// Answers the task whose I/O has ended.
-    pub(crate) fn finish(&mut self, completed: Completed, common: &mut Common) {
+    /// Answers the task whose I/O has ended, or takes its next step.
+    pub(crate) fn finish(
+        &mut self,
+        index: u32,
+        completed: Completed,
+        common: &mut Common,
+        submitter: &mut Submitter,
+    ) {
         crash::pass(Point::Completed);
         let Completed { token, buffer, result } = completed;
         let (_, key) = token_parts(token.redeem());
+        let result = self.heard(key, result);
         // The token is the only way here, and it comes once.
+        if self.tasks[key].steps.is_some() {
+            return self.go_on(index, key, Outcome::Io { buffer, result }, common, submitter);
+        }
         let task = self.tasks.remove(key);
-        let result = match &task.losses {
-            // A write that must be durable tells of itself; but EIO may be the news of another's write.
-            Some(losses) if task.is_flush || result == Err(BackstoreError::WriteFailed) => {
-                self.losses.hear(task.name.store, losses, result)
-            }
-            _ => result,
-        };
-        let written = match (task.ends_as, result) {
-            (Some(ending), _) if ending.others_task_aborted && ending.by != task.name.client => {
-                response::answer(&Answer::task_aborted(task.buffer_bytes), &task.response)
-            }
-            (Some(ending), _) => response::refuse(ending.own, task.buffer_bytes, &task.response),
-            (None, Ok(())) => response::answer(&task.answer, &task.response),
-            (None, Err(error)) => {
-                response::answer(&target::io_failed(error, task.buffer_bytes), &task.response)
-            }
-        };
+        let written = task.respond(|buffer_bytes| match result {
+            Ok(()) => task.answer,
+            Err(error) => target::io_failed(error, buffer_bytes),
+        });
         let lists = [&task.response, &buffer];
         // What a write reads from has not changed.
         self.push(task.head, written, if task.is_read { &lists } else { &lists[..1] });
         common.give_back_all([buffer, task.response]);
     }
 
-    /// Marks the tasks of a scope that are to end in another way than by their own result.
-    pub(crate) fn mark(&mut self, scope: &Scope, ending: Ending) {
+    /// Marks the tasks of a scope that are to end in another way than by their own result.  Who waits for quiet goes on,
+    /// if `spares_waiting`.
+    pub(crate) fn mark(&mut self, scope: &Scope, ending: Ending, spares_waiting: bool) {
         for (_, task) in &mut self.tasks {
-            if scope.contains(&task.name) {
+            if task.name.is_in(scope) && !(spares_waiting && task.waits_for_quiet()) {
                 task.ends_as = Some(ending);
             }
         }
     }
 
-    /// Whether a task of a scope that began before the `before`th is under way.
-    pub(crate) fn has_task(&self, scope: &Scope, before: u64) -> bool {
-        self.tasks.iter().any(|(_, task)| task.number < before && scope.contains(&task.name))
+    /// Whether a task of a quiescence's scope that began before the `before`th is under way.
+    pub(crate) fn has_task(&self, quiesce: &Quiesce, before: u64) -> bool {
+        let counts = |task: &Task| quiesce.waits_for_waiting || !task.waits_for_quiet();
+        self.tasks
+            .iter()
+            .any(|(_, task)| task.number < before && task.name.is_in(&quiesce.scope) && counts(task))
+    }
+
+    /// Whether a task that began before the `before`th is under way.
+    pub(crate) fn has_any_task(&self, before: u64) -> bool {
+        self.tasks.iter().any(|(_, task)| task.number < before)
     }
 }
 

@@ -10,23 +10,7 @@
 //! waited for, so a guest that keeps sending cannot hold it up.
 
 use crate::response::ResponseCode;
-
-/// Which tasks.  A field that is `None` excludes nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
-    /// Those of one connection.
-    pub client: Option<u64>,
-    /// Those of one target, by the number of its port.
-    pub port: Option<u64>,
-    /// Those to one SCSI target id.
-    pub target: Option<u8>,
-    /// Those to one LUN.
-    pub lun: Option<u16>,
-    /// Those with one tag.
-    pub tag: Option<u64>,
-    /// Those on one backstore.
-    pub store: Option<u64>,
-}
+use target::Scope;
 
 /// What a task is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,19 +21,22 @@ pub(crate) struct TaskName {
     pub(crate) lun: u16,
     pub(crate) tag: u64,
     pub(crate) store: u64,
+    /// Of a command that works on two backstores.
+    pub(crate) second_store: Option<u64>,
 }
 
-impl Scope {
-    pub(crate) fn contains(&self, task: &TaskName) -> bool {
+impl TaskName {
+    pub(crate) fn is_in(&self, scope: &Scope) -> bool {
         fn agrees<T: PartialEq>(wanted: Option<T>, is: T) -> bool {
             wanted.is_none_or(|wanted| wanted == is)
         }
-        agrees(self.client, task.client)
-            && agrees(self.port, task.port)
-            && agrees(self.target, task.target)
-            && agrees(self.lun, task.lun)
-            && agrees(self.tag, task.tag)
-            && agrees(self.store, task.store)
+        let is_store = |store| store == self.store || Some(store) == self.second_store;
+        agrees(scope.client, self.client)
+            && agrees(scope.port, self.port)
+            && agrees(scope.target, self.target)
+            && agrees(scope.lun, self.lun)
+            && agrees(scope.tag, self.tag)
+            && scope.store.is_none_or(is_store)
     }
 }
 
@@ -71,19 +58,23 @@ pub(crate) struct Quiesce {
     pub(crate) ends_as: Option<Ending>,
     /// Backstore whose channel is to be closed when all is quiet.
     pub(crate) close: Option<u64>,
+    /// Whether commands are waited for that wait for quiet themselves.
+    pub(crate) waits_for_waiting: bool,
     /// Called once.
     pub(crate) done: Box<dyn FnOnce() + Send>,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Scope, TaskName};
+    use super::TaskName;
+    use target::Scope;
 
-    const TASK: TaskName = TaskName { client: 1, port: 2, target: 3, lun: 4, tag: 5, store: 6 };
+    const TASK: TaskName =
+        TaskName { client: 1, port: 2, target: 3, lun: 4, tag: 5, store: 6, second_store: Some(7) };
 
     #[test]
     fn an_empty_scope_is_everything() {
-        assert!(Scope::default().contains(&TASK));
+        assert!(TASK.is_in(&Scope::default()));
     }
 
     #[test]
@@ -97,9 +88,12 @@ mod tests {
             (Scope { lun: Some(9), ..none }, false),
             (Scope { tag: Some(9), ..none }, false),
             (Scope { store: Some(9), ..none }, false),
+            (Scope { store: Some(6), ..none }, true),
+            (Scope { store: Some(7), ..none }, true),
+            (Scope::NOTHING, false),
             (Scope { client: Some(1), target: Some(3), lun: Some(4), tag: Some(5), ..none }, true),
         ] {
-            assert_eq!(scope.contains(&TASK), inside, "{scope:?}");
+            assert_eq!(TASK.is_in(&scope), inside, "{scope:?}");
         }
     }
 }

@@ -5,11 +5,13 @@
 //! Below: `worker`.
 //! Never here: a queue.
 
-use crate::quiesce::{Quiesce, Scope};
+use crate::errands;
+use crate::quiesce::Quiesce;
 use crate::worker::{LetterKind, Worker, send};
 use reactor::{Handle, Post, StartError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
+use target::Scope;
 
 fn reactor_name(index: usize) -> String {
     format!("reactor-{index}")
@@ -28,10 +30,11 @@ impl Reactors {
     /// [`StartError`].
     pub fn start(count: usize) -> Result<Arc<Self>, StartError> {
         let peers = Arc::new(OnceLock::new());
+        let errands = errands::start();
         let mut handles = Vec::new();
         for index in 0..count.max(1) {
-            let peers = Arc::clone(&peers);
-            let make = move |post| Worker::new(post, index, peers);
+            let (peers, errands) = (Arc::clone(&peers), errands.clone());
+            let make = move |post| Worker::new(post, index, peers, errands);
             handles.push(reactor::spawn(reactor_name(index), make)?);
         }
         let posts = handles.iter().map(|handle| handle.post().clone()).collect();
@@ -73,7 +76,8 @@ impl Reactors {
             let done = Box::new(move || {
                 let _ = sender.send(());
             });
-            send(handle.post(), LetterKind::Quiesce(Quiesce { scope, ends_as: None, close, done }));
+            let quiesce = Quiesce { scope, ends_as: None, close, waits_for_waiting: true, done };
+            send(handle.post(), LetterKind::Quiesce(quiesce));
         }
         drop(sender);
         for _ in &self.handles {

@@ -5,6 +5,7 @@
 //! Below: `worker`, `reactor::testing`.
 //! Never here: anything that the product uses.
 
+use crate::errands;
 use crate::losses::Losses;
 use crate::port::TargetPort;
 use crate::queue::{Life, QueueKind, QueueParts};
@@ -44,7 +45,7 @@ impl Bench {
         let (post, mail) = mailbox(Box::new(Awake));
         let peers = Arc::new(OnceLock::new());
         assert!(peers.set(vec![post.clone()]).is_ok(), "set once, here");
-        let worker = Worker::new(post.clone(), 0, peers);
+        let worker = Worker::new(post.clone(), 0, peers, errands::start());
         Self { worker, post, mail, port, signs: Arc::default(), losses: Arc::default() }
     }
 

@@ -6,10 +6,12 @@
 //! Never here: a lock, a wait, a system call of its own.
 
 mod draining; // a worker's part of the end
+mod errands; // what steps of commands want of others
 mod kicks; // how it hears of what guests offer
 mod marking; // dirty logs
 
 use crate::drain::Drain;
+use crate::errands::Errand;
 use crate::logging::Logging;
 use crate::queue::{Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
 use crate::quiesce::Quiesce;
@@ -23,6 +25,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
 use target::io::Submitter;
+use target::{Outcome, Told};
 use virtqueue::RingError;
 use virtqueue::crash::{self, Point};
 
@@ -91,10 +94,22 @@ pub(crate) enum LetterKind {
     Alive {
         answer: mpsc::Sender<()>,
     },
+    /// A step of a command has ended, that others had a part in.
+    StepEnded {
+        key: QueueKey,
+        task: (usize, u64),
+        end: StepEnd,
+    },
     ManagementQuiet {
         key: QueueKey,
         request: usize,
     },
+}
+
+/// How a step ended that others had a part in.
+pub(crate) enum StepEnd {
+    Told(Told),
+    Quiet,
 }
 
 /// What a worker has a timer for.
@@ -103,6 +118,8 @@ enum Due {
     PolledRings,
     /// To see whether a guest that kicked has offered anything.
     SignOfLife(QueueKey),
+    /// A step of a command was to wait until now.
+    StepEnded(QueueKey, (usize, u64)),
 }
 
 /// A quiescence that is under way.
@@ -122,7 +139,7 @@ impl WaitingQuiesce {
         self.before = common.tasks_begun;
         if let Some(ending) = self.quiesce.ends_as {
             for (_, queue) in queues {
-                queue.mark(&self.quiesce.scope, ending);
+                queue.mark(&self.quiesce.scope, ending, !self.quiesce.waits_for_waiting);
             }
         }
     }
@@ -134,6 +151,8 @@ pub struct Worker {
     /// Which of the reactors it is on.
     number: usize,
     peers: Arc<OnceLock<Vec<Post<Worker>>>>,
+    /// To the threads that may block.
+    errands: mpsc::Sender<Errand>,
     queues: Slab<Queue>,
     generation: u32,
     /// Queues that are looked at in every round.
@@ -163,11 +182,17 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(post: Post<Worker>, number: usize, peers: Arc<OnceLock<Vec<Post<Worker>>>>) -> Self {
+    pub(crate) fn new(
+        post: Post<Worker>,
+        number: usize,
+        peers: Arc<OnceLock<Vec<Post<Worker>>>>,
+        errands: mpsc::Sender<Errand>,
+    ) -> Self {
         Self {
             post,
             number,
             peers,
+            errands,
             queues: Slab::new(),
             generation: 0,
             active: Vec::new(),
@@ -251,24 +276,6 @@ impl Worker {
         let mut waiting = WaitingQuiesce { quiesce, offered, before: 0 };
         waiting.begin(&mut self.queues, &self.common);
         self.quiesces.push(waiting);
-    }
-
-    /// Asks every worker to make the scopes quiet that a control queue wants quiet.
-    fn send_wanted(&mut self, index: u32) {
-        let Some(queue) = self.queues.get_mut(index as usize) else { return };
-        let Some(peers) = self.peers.get() else { return };
-        let key = QueueKey(queue.tag);
-        for (request, scope, ends_as) in std::mem::take(&mut queue.management.wanted) {
-            queue.management.asked(request, peers.len());
-            for peer in peers {
-                let back = self.post.clone();
-                let done = Box::new(move || {
-                    send(&back, LetterKind::ManagementQuiet { key, request });
-                });
-                let quiesce = Quiesce { scope, ends_as: Some(ends_as), close: None, done };
-                send(peer, LetterKind::Quiesce(quiesce));
-            }
-        }
     }
 
     fn publish_queue(&mut self, submitter: &mut Submitter, index: u32) {
@@ -378,7 +385,7 @@ impl Worker {
                 waiting.begin(&mut self.queues, &self.common);
             }
             let WaitingQuiesce { quiesce, offered, before } = &waiting;
-            let has_task = |queue: &Queue| queue.has_task(&quiesce.scope, *before);
+            let has_task = |queue: &Queue| queue.has_task(quiesce, *before);
             if !offered.is_empty() || self.queues.iter().any(|(_, queue)| has_task(queue)) {
                 self.quiesces.push(waiting);
                 continue;
@@ -440,6 +447,13 @@ impl Work for Worker {
             LetterKind::Alive { answer } => {
                 let _ = answer.send(());
             }
+            LetterKind::StepEnded { key, task, end } => {
+                let outcome = match end {
+                    StepEnd::Told(told) => Outcome::Told(told),
+                    StepEnd::Quiet => Outcome::Quiet,
+                };
+                self.step_ended(submitter, key, task, outcome);
+            }
             LetterKind::ManagementQuiet { key, request } => {
                 if let Some(queue) = self.queue(key) {
                     queue.management_quiet(request);
@@ -456,11 +470,8 @@ impl Work for Worker {
             let Some(&index) = self.active.get(at) else { break };
             let Some(queue) = self.queues.get_mut(index as usize) else { continue };
             busy |= queue.pass(index, &mut self.common, submitter);
-            let wanted = !queue.management.wanted.is_empty();
             self.note_dirty(index);
-            if wanted {
-                self.send_wanted(index);
-            }
+            self.send_errands(index);
         }
         busy
     }
@@ -494,8 +505,10 @@ impl Work for Worker {
                 let Some(completed) = self.common.channels.completed(submitter, tag, result) else { return };
                 let (index, completed) = queue_of(completed);
                 // A queue stays until its tasks have ended.
-                self.queues[index].finish(completed, &mut self.common);
-                self.note_dirty(u32::try_from(index).unwrap_or(u32::MAX));
+                let number = u32::try_from(index).unwrap_or(u32::MAX);
+                self.queues[index].finish(number, completed, &mut self.common, submitter);
+                self.note_dirty(number);
+                self.send_errands(number);
             }
         }
     }
@@ -548,9 +561,10 @@ impl Work for Worker {
         self.timers.next()
     }
 
-    fn expired(&mut self, _: &mut Submitter, now: Instant) {
+    fn expired(&mut self, submitter: &mut Submitter, now: Instant) {
         while let Some(due) = self.timers.take_due(now) {
             match due {
+                Due::StepEnded(key, task) => self.step_ended(submitter, key, task, Outcome::Waited),
                 Due::PolledRings => self.look_at_polled_rings(now),
                 Due::SignOfLife(key) => {
                     self.waiting_for_signs = self.waiting_for_signs.saturating_sub(1);

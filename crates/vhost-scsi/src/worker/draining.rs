@@ -7,7 +7,6 @@
 use super::Worker;
 use crate::drain::Drain;
 use crate::queue::{Queue, QueueKind};
-use crate::quiesce::Scope;
 use std::collections::BTreeMap;
 use std::sync::mpsc;
 use target::io::Submitter;
@@ -85,7 +84,7 @@ impl Worker {
     pub(super) fn answer_drains(&mut self, submitter: &Submitter) {
         let Draining { before, older, last, .. } = &mut self.draining;
         if let Some(done) = older
-            && !self.queues.iter().any(|(_, queue)| queue.has_task(&Scope::default(), *before))
+            && !self.queues.iter().any(|(_, queue)| queue.has_any_task(*before))
         {
             let _ = done.send(self.number);
             *older = None;

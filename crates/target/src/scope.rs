@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A set of commands that are under way.
+//!
+//! Above: whoever waits for the end of some, or has them aborted.  Below: nothing.
+//! Never here: the commands.
+
+/// Which commands.  A field that is `None` excludes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Those of one connection.
+    pub client: Option<u64>,
+    /// Those of one target, by the number of its port.
+    pub port: Option<u64>,
+    /// Those to one SCSI target id.
+    pub target: Option<u8>,
+    /// Those to one LUN.
+    pub lun: Option<u16>,
+    /// Those with one tag.
+    pub tag: Option<u64>,
+    /// Those on one backstore.
+    pub store: Option<u64>,
+}
+
+impl Scope {
+    /// No command at all: who waits for its end waits until every reactor has come by.
+    pub const NOTHING: Self =
+        Self { client: Some(u64::MAX), port: None, target: None, lun: None, tag: None, store: None };
+}
