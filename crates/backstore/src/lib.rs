@@ -30,7 +30,7 @@ pub use file::{FileOptions, FileStore, NewFile};
 pub use host_lock::{Hold, HostLock};
 pub use ramdisk::{RAMDISK_BYTES_MAX, Ramdisk};
 pub use reactor::Submitter;
-pub use space::{Abilities, Discard, Extent};
+pub use space::{Abilities, Discard, Extent, copy_by_kernel};
 pub use token::Token;
 
 use memory::IoBuf;

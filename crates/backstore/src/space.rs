@@ -5,9 +5,9 @@
 //! Below: `file`, `block` and `ramdisk` find out.
 //! Never here: a promise that the medium does not make.
 
-use crate::BackstoreError;
 use crate::aligned::{BOUNCE_BYTES, Bounce};
-use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fdatasync, fstat, seek};
+use crate::{Backstore, BackstoreError};
+use rustix::fs::{FallocateFlags, SeekFrom, copy_file_range, fallocate, fdatasync, fstat, seek};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -122,6 +122,27 @@ fn write_piece(file: &File, offset: u64, data: &[u8]) -> Result<(), BackstoreErr
 /// Brings what was written to stable storage.
 pub(crate) fn flush(file: &File) -> Result<(), BackstoreError> {
     fdatasync(file).map_err(|errno| BackstoreError::from_errno(errno, true))
+}
+
+/// Copies bytes from one place to another by the kernel, which shares blocks where the file system can.  Returns how many
+/// are copied: fewer than `bytes` perhaps, and 0 where the kernel does not copy between these.  May block.
+///
+/// # Errors
+/// [`BackstoreError`]
+pub fn copy_by_kernel(
+    (from, at): (&dyn Backstore, u64),
+    (to, into): (&dyn Backstore, u64),
+    bytes: u64,
+) -> Result<u64, BackstoreError> {
+    let (Some(source), Some(sink)) = (from.regular_file(), to.regular_file()) else { return Ok(0) };
+    let (mut at, mut into) = (at, into);
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    match copy_file_range(source, Some(&mut at), sink, Some(&mut into), bytes) {
+        Ok(copied) => Ok(copied as u64),
+        // Other file systems, ranges of one file that overlap, or a kernel that does not.
+        Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => Ok(0),
+        Err(errno) => Err(BackstoreError::from_errno(errno, true)),
+    }
 }
 
 /// The largest unit that a file's space is said to be given back in, in bytes.

@@ -117,6 +117,23 @@ pub enum DataPhase {
 }
 
 impl Command {
+    /// Returns whether the command may change what is on the medium of the unit that it is sent to.
+    #[must_use]
+    pub fn changes_medium(&self) -> bool {
+        match self {
+            Self::Write(_)
+            | Self::WriteAndVerify(_)
+            | Self::WriteSame(_)
+            | Self::Unmap(_)
+            | Self::CompareAndWrite(_)
+            | Self::OrWrite(_)
+            | Self::WriteAtomic(_)
+            | Self::FormatUnit(_) => true,
+            Self::Sanitize(command) => command.kind != media::SanitizeKind::ExitFailureMode,
+            _ => false,
+        }
+    }
+
     /// Returns what the data buffers of the command are for.
     #[must_use]
     pub fn data_phase(&self) -> DataPhase {

@@ -28,6 +28,7 @@ pub mod opcode; // THE table                          SPC
 pub mod capacity;
 pub mod copy;
 pub mod defects;
+pub mod format;
 pub mod inquiry;
 pub mod lba_status;
 pub mod mode;

@@ -9,6 +9,8 @@
 
 mod identification;
 
+pub use identification::naa_of;
+
 use crate::field::Block;
 use crate::inquiry::{Identity, Peripheral};
 

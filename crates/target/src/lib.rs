@@ -11,9 +11,12 @@
 
 #![forbid(unsafe_code)]
 
+mod exclusion; // blocks that one command has for itself                      SBC (COMPARE AND WRITE)
 mod execute; // a command: decided                                            SPC, SBC
 mod logical_unit; // what a unit is                                           SAM
 mod lun_map; // address -> logical unit                                       SAM, SPC (REPORT LUNS)
+mod media; // what a unit does beyond reading and writing                      SBC
+mod sanitizing; // whether a medium is being freed of its contents            SBC
 mod scope; // a set of commands
 mod script; // commands of several steps
 mod task; // one command, from arrival to answer                              SAM
@@ -23,9 +26,12 @@ pub mod io {
     pub use backstore::{BackstoreError, Channel, Completed, Hold, Io, IoKind, Submitted, Submitter, Token};
 }
 
+pub use exclusion::{Exclusion, Exclusions, Wake, overlap};
 pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
 pub use logical_unit::{LogicalUnit, Store, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping};
+pub use media::{Media, MediaWishes};
+pub use sanitizing::{SanitizeState, Sanitizing};
 pub use scope::Scope;
-pub use script::{Abort, Helper, Outcome, Reply, Script, Step, Told};
+pub use script::{Abort, Claim, Helper, Outcome, Reply, Script, Step, Told};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};

@@ -5,6 +5,9 @@
 //! Below: `backstore`, `scsi`.
 //! Never here: a change.  A unit whose attribute changes is a new value in the next map.
 
+use crate::exclusion::Exclusions;
+use crate::media::{Media, MediaWishes};
+use crate::sanitizing::Sanitizing;
 use backstore::Backstore;
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
@@ -21,12 +24,16 @@ pub struct Store {
     pub backstore: Arc<dyn Backstore>,
     /// How often writes were lost: a flush failed, or a write that had to be durable took such news.
     pub losses: Arc<AtomicU64>,
+    /// Blocks that one command has for itself.
+    pub exclusions: Arc<Exclusions>,
+    /// Whether the medium is being freed of its contents.
+    pub sanitizing: Arc<Sanitizing>,
 }
 
 impl Store {
     /// An open backstore that has lost nothing.
     pub fn new(id: u64, backstore: Arc<dyn Backstore>) -> Self {
-        Self { id, backstore, losses: Arc::default() }
+        Self { id, backstore, losses: Arc::default(), exclusions: Arc::default(), sanitizing: Arc::default() }
     }
 }
 
@@ -63,6 +70,8 @@ pub struct LogicalUnit {
     pub optimal_blocks: u32,
     /// What the administrator set.
     pub flags: UnitFlags,
+    /// What it does beyond reading and writing.
+    pub media: Media,
 }
 
 impl LogicalUnit {
@@ -84,15 +93,30 @@ impl LogicalUnit {
             granularity_blocks: u16::try_from((below.io_min_bytes / block).max(1)).unwrap_or(u16::MAX),
             optimal_blocks: below.io_opt_bytes / block,
             flags: UnitFlags { read_only: flags.read_only || below.read_only, ..flags },
+            media: Media::of(store.backstore.abilities(), block),
             store: Some(store),
         }
+    }
+
+    /// The same with what the administrator set.
+    #[must_use]
+    pub fn with_media(self, wishes: &MediaWishes) -> Self {
+        Self { media: self.media.with(wishes), ..self }
     }
 
     /// A unit whose file or device is not there: it says who it is, and is not ready.
     pub fn missing(identity: Identity, block_bytes: u32, flags: UnitFlags) -> Self {
         let geometry =
             Geometry { blocks: BlockCount(0), block_bytes, physical_exponent: 0, lowest_aligned: 0 };
-        Self { store: None, identity, geometry, granularity_blocks: 1, optimal_blocks: 0, flags }
+        Self {
+            store: None,
+            identity,
+            geometry,
+            granularity_blocks: 1,
+            optimal_blocks: 0,
+            flags,
+            media: Media::default(),
+        }
     }
 
     /// DPOFUA of the mode parameter header.

@@ -7,6 +7,7 @@
 //!
 //! The event queue is kept and not looked at: its buffers stay in the ring until there is an event.
 
+mod claims; // what commands wait for
 mod common; // what all queues of a worker use
 mod drained; // the end of all service
 mod logged; // what is written, for a migration
@@ -26,16 +27,18 @@ use reactor::KickTag;
 use scsi::Address;
 use slab::Slab;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use steps::Steps;
 use target::io::{Completed, Io, IoKind, Submitted, Submitter, Token};
 use target::{Answer, Decision, IoPlan, LunMap, Outcome, Scope};
 use virtqueue::crash::{self, Point};
 use virtqueue::{RingError, SplitRing};
 
+use claims::written_by;
 pub(crate) use common::Common;
 pub(crate) use steps::{QueueErrand, Wanted};
 
@@ -107,6 +110,8 @@ struct Task {
     losses: Option<Arc<AtomicU64>>,
     is_flush: bool,
     is_read: bool,
+    /// What it may write, in bytes of its backstore: nothing before it has claimed it.
+    writes: Range<u64>,
     /// Of a command that has several.
     steps: Option<Box<Steps>>,
 }
@@ -470,8 +475,13 @@ impl Queue {
                     losses,
                     is_flush,
                     is_read,
+                    writes: written_by(&plan, &buffer),
                     steps: None,
                 };
+                if !task.writes.is_empty() && !plan.store.exclusions.is_empty() {
+                    self.begin_later(index, task, (plan.store, plan.kind), buffer, common, submitter);
+                    return 0;
+                }
                 self.begin(index, task, &plan, buffer, common, submitter)
             }
             Decision::Script(plan) => {
@@ -548,16 +558,24 @@ impl Queue {
     /// Marks the tasks of a scope that are to end in another way than by their own result.  Who waits for quiet goes on,
     /// if `spares_waiting`.
     pub(crate) fn mark(&mut self, scope: &Scope, ending: Ending, spares_waiting: bool) {
-        for (_, task) in &mut self.tasks {
+        for (key, task) in &mut self.tasks {
             if task.name.is_in(scope) && !(spares_waiting && task.waits_for_quiet()) {
                 task.ends_as = Some(ending);
+                // Nothing of it is under way, and what it waits for may be far.
+                if task.steps.as_mut().is_some_and(|steps| steps.takes_leave()) {
+                    let wanted = Wanted::Time(Duration::ZERO);
+                    self.errands.push(QueueErrand { task: (key, task.number), wanted });
+                }
             }
         }
     }
 
     /// Whether a task of a quiescence's scope that began before the `before`th is under way.
     pub(crate) fn has_task(&self, quiesce: &Quiesce, before: u64) -> bool {
-        let counts = |task: &Task| quiesce.waits_for_waiting || !task.waits_for_quiet();
+        let writes_there =
+            |task: &Task| quiesce.writes.as_ref().is_none_or(|range| target::overlap(range, &task.writes));
+        let counts =
+            |task: &Task| (quiesce.waits_for_waiting || !task.waits_for_quiet()) && writes_there(task);
         self.tasks
             .iter()
             .any(|(_, task)| task.number < before && task.name.is_in(&quiesce.scope) && counts(task))

@@ -10,6 +10,7 @@
 //! waited for, so a guest that keeps sending cannot hold it up.
 
 use crate::response::ResponseCode;
+use std::ops::Range;
 use target::Scope;
 
 /// What a task is known by.
@@ -58,6 +59,8 @@ pub(crate) struct Quiesce {
     pub(crate) ends_as: Option<Ending>,
     /// Backstore whose channel is to be closed when all is quiet.
     pub(crate) close: Option<u64>,
+    /// Only those that may write here, where something is said: one that has not claimed its blocks yet is not waited for.
+    pub(crate) writes: Option<Range<u64>>,
     /// Whether commands are waited for that wait for quiet themselves.
     pub(crate) waits_for_waiting: bool,
     /// Called once.

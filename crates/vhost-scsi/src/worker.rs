@@ -5,6 +5,7 @@
 //! Below: `queue`, `channels`.
 //! Never here: a lock, a wait, a system call of its own.
 
+mod claims; // memory and blocks that commands wait for
 mod draining; // a worker's part of the end
 mod errands; // what steps of commands want of others
 mod kicks; // how it hears of what guests offer
@@ -16,11 +17,13 @@ use crate::logging::Logging;
 use crate::queue::{Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
 use crate::quiesce::Quiesce;
 use crate::signs_of_life;
+use claims::Parked;
 use draining::Draining;
 use exec::timer::Timers;
 use memory::{GuestMemory, View};
 use reactor::{Event, KickTag, Post, Work};
 use slab::Slab;
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
@@ -100,6 +103,10 @@ pub(crate) enum LetterKind {
         task: (usize, u64),
         end: StepEnd,
     },
+    /// Blocks of a backstore that one command had for itself were let go.
+    ClaimsFree {
+        store: u64,
+    },
     ManagementQuiet {
         key: QueueKey,
         request: usize,
@@ -110,6 +117,8 @@ pub(crate) enum LetterKind {
 pub(crate) enum StepEnd {
     Told(Told),
     Quiet,
+    /// And the blocks that were asked for are its own.
+    Claimed,
 }
 
 /// What a worker has a timer for.
@@ -174,6 +183,10 @@ pub struct Worker {
     /// Queues that have ended and whose last notification is handed over with the next round.
     ended: Vec<(mpsc::Sender<Stopped>, Stopped)>,
     common: Common,
+    /// Commands that wait for memory, the first come first.
+    waiting_for_memory: VecDeque<(QueueKey, (usize, u64))>,
+    /// Commands that wait for blocks.
+    parked: Vec<Parked>,
     quiesces: Vec<WaitingQuiesce>,
     draining: Draining,
     /// Descriptors that an entry which was not handed over yet may still name, with the count of hand-overs
@@ -206,6 +219,8 @@ impl Worker {
             parking: Vec::new(),
             ended: Vec::new(),
             common: Common::default(),
+            waiting_for_memory: VecDeque::new(),
+            parked: Vec::new(),
             quiesces: Vec::new(),
             draining: Draining::default(),
             retired: Vec::new(),
@@ -371,7 +386,7 @@ impl Worker {
         }
     }
 
-    fn answer_quiesces(&mut self) {
+    fn answer_quiesces(&mut self, submitter: &mut Submitter) {
         if self.quiesces.is_empty() {
             return;
         }
@@ -396,6 +411,7 @@ impl Worker {
             }
             (quiesce.done)();
         }
+        self.send_errands_of_marked(submitter);
     }
 }
 
@@ -451,9 +467,11 @@ impl Work for Worker {
                 let outcome = match end {
                     StepEnd::Told(told) => Outcome::Told(told),
                     StepEnd::Quiet => Outcome::Quiet,
+                    StepEnd::Claimed => Outcome::Claimed,
                 };
                 self.step_ended(submitter, key, task, outcome);
             }
+            LetterKind::ClaimsFree { store } => self.claims_free(submitter, store),
             LetterKind::ManagementQuiet { key, request } => {
                 if let Some(queue) = self.queue(key) {
                     queue.management_quiet(request);
@@ -471,7 +489,7 @@ impl Work for Worker {
             let Some(queue) = self.queues.get_mut(index as usize) else { continue };
             busy |= queue.pass(index, &mut self.common, submitter);
             self.note_dirty(index);
-            self.send_errands(index);
+            self.send_errands(submitter, index);
         }
         busy
     }
@@ -508,7 +526,7 @@ impl Work for Worker {
                 let number = u32::try_from(index).unwrap_or(u32::MAX);
                 self.queues[index].finish(number, completed, &mut self.common, submitter);
                 self.note_dirty(number);
-                self.send_errands(number);
+                self.send_errands(submitter, number);
             }
         }
     }
@@ -519,11 +537,12 @@ impl Work for Worker {
         for (sender, stopped) in self.ended.drain(..) {
             let _ = sender.send(stopped);
         }
+        self.lend_to_waiting(submitter);
         for index in std::mem::take(&mut self.dirty) {
             self.publish_queue(submitter, index);
         }
         self.signal_marks(submitter);
-        self.answer_quiesces();
+        self.answer_quiesces(submitter);
         if !self.parking.is_empty() {
             self.tell_parked();
         }

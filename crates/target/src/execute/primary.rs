@@ -6,16 +6,17 @@
 //! Never here: bytes.
 
 use super::block::ready;
+use super::compare::compare_blocks_max;
 use super::{Decision, done, give, refuse};
 use crate::logical_unit::LogicalUnit;
 use crate::lun_map::{Group, Mapping};
 use crate::task::Buffers;
 use scsi::inquiry::{self, Identity, InquiryFlags, Peripheral};
 use scsi::mode::{self, ModeState};
-use scsi::vpd::{self, ExtendedInquiry, Facts, Limits, Provisioning};
+use scsi::vpd::{self, ExtendedInquiry, Facts, Limits};
 use scsi::{
     Address, CDB_BYTES_MAX, Capabilities, Command, Inquiry, Lun, ReportLuns, Sense, SenseFormat, capacity,
-    report_luns, rsoc,
+    copy, defects, report_luns, rsoc,
 };
 
 /// MAXIMUM TRANSFER LENGTH that guests are told, in bytes: 2048 pages, as LIO over vhost has it.
@@ -26,10 +27,10 @@ pub(super) fn capabilities(unit: &LogicalUnit) -> Capabilities {
     Capabilities {
         dpofua: unit.dpofua(),
         report_supported_operation_codes: unit.flags.report_supported_operation_codes,
-        unmap: false,
-        write_same_unmaps: false,
-        compare_and_write: false,
-        third_party_copy: false,
+        unmap: unit.media.unmap,
+        write_same_unmaps: unit.media.write_same_unmaps,
+        compare_and_write: unit.media.compare_and_write,
+        third_party_copy: unit.media.third_party_copy,
         write_atomic: false,
         removable: false,
     }
@@ -50,7 +51,10 @@ pub(super) fn answer<'a>(
         }
         Command::RequestSense(request) => {
             let format = if request.descriptor { SenseFormat::Descriptor } else { SenseFormat::Fixed };
-            let pending = if unit.store.is_some() { Sense::NO_SENSE } else { Sense::LOGICAL_UNIT_NOT_READY };
+            let pending = match &unit.store {
+                Some(_) => super::sanitize::pending(unit).unwrap_or(Sense::NO_SENSE),
+                None => Sense::LOGICAL_UNIT_NOT_READY,
+            };
             let sense = pending.encode(format);
             Ok(give(&sense, u64::from(request.allocation_bytes), buffers))
         }
@@ -68,14 +72,22 @@ pub(super) fn answer<'a>(
         }
         Command::ReadCapacity16(command) => {
             ready(unit)?;
-            let data = capacity::read_capacity_16(&unit.geometry, Provisioning::default());
+            let data = capacity::read_capacity_16(&unit.geometry, unit.media.provisioning());
             Ok(give(&data, u64::from(command.allocation_bytes), buffers))
+        }
+        Command::ReadDefectData(command) => {
+            ready(unit)?;
+            Ok(give(&defects::build(command), u64::from(command.allocation_bytes), buffers))
+        }
+        Command::CopyOperatingParameters(command) => {
+            Ok(give(&copy::operating_parameters(), u64::from(command.allocation_bytes), buffers))
         }
         Command::ReportLuns(command) => Ok(luns_of(Some(group), command, buffers)),
         Command::ReportSupportedOperationCodes(command) => {
             let data = rsoc::build(command, &capabilities(unit))?;
             Ok(give(&data, u64::from(command.allocation_bytes), buffers))
         }
+        // What has a chapter of its own, or is in no unit's table.
         _ => Err(Sense::INVALID_OPCODE),
     }
 }
@@ -148,7 +160,9 @@ fn inquiry_without_unit<'a>(peripheral: Peripheral, command: &Inquiry, buffers: 
 
 fn inquiry_data(group: &Group, unit: &LogicalUnit, command: &Inquiry) -> Result<Vec<u8>, Sense> {
     let Some(page) = command.page else {
-        return Ok(inquiry::standard(&unit.identity, &InquiryFlags::default()));
+        let third_party_copy = unit.media.third_party_copy;
+        let flags = InquiryFlags { third_party_copy, ..InquiryFlags::default() };
+        return Ok(inquiry::standard(&unit.identity, &flags));
     };
     let facts = Facts {
         peripheral: Peripheral::Disk,
@@ -160,18 +174,42 @@ fn inquiry_data(group: &Group, unit: &LogicalUnit, command: &Inquiry) -> Result<
             volatile_cache: unit.flags.write_cache,
         },
         limits: limits(unit),
-        provisioning: Provisioning::default(),
+        provisioning: unit.media.provisioning(),
         solid_state: unit.flags.solid_state,
     };
     vpd::page(page, &facts).ok_or(Sense::INVALID_FIELD_IN_CDB)
 }
 
 fn limits(unit: &LogicalUnit) -> Limits {
-    let transfer_blocks_max = TRANSFER_BYTES_TOLD / unit.geometry.block_bytes.max(1);
+    let (media, block_bytes) = (&unit.media, unit.geometry.block_bytes);
+    let transfer_blocks_max = TRANSFER_BYTES_TOLD / block_bytes.max(1);
     Limits {
+        compare_and_write_blocks_max: if media.compare_and_write {
+            compare_blocks_max(block_bytes)
+        } else {
+            0
+        },
         granularity_blocks: unit.granularity_blocks,
         transfer_blocks_max,
         transfer_blocks_optimal: unit.optimal_blocks.min(transfer_blocks_max),
+        write_same_blocks_max: media.write_same_blocks_max,
+        ..unmap_limits(unit)
+    }
+}
+
+/// The limits of UNMAP, all 0 where it is not there.
+fn unmap_limits(unit: &LogicalUnit) -> Limits {
+    let media = &unit.media;
+    if !media.provisioning().is_managed() {
+        return Limits::default();
+    }
+    let (blocks, descriptors) =
+        if media.unmap { (media.unmap_blocks_max, media.unmap_descriptors_max) } else { (0, 0) };
+    Limits {
+        unmap_blocks_max: blocks,
+        unmap_descriptors_max: descriptors,
+        unmap_granularity_blocks: media.unmap_granularity_blocks,
+        unmap_alignment: (media.unmap_alignment_blocks > 0).then_some(media.unmap_alignment_blocks),
         ..Limits::default()
     }
 }
