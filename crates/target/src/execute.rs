@@ -17,6 +17,7 @@ mod unmap; // SBC: UNMAP, GET LBA STATUS
 mod verify; // SBC: VERIFY, WRITE AND VERIFY
 mod write_same; // SBC: WRITE SAME
 
+use crate::admission::{Refused, admit};
 use crate::logical_unit::Store;
 use crate::lun_map::{Group, LunMap, Mapping};
 use crate::script::{Script, Step};
@@ -97,7 +98,8 @@ pub fn execute<'a>(
     }
     match decide(group, mapping, cdb, buffers) {
         Ok(decision) => decision,
-        Err(sense) => refuse(sense, buffers),
+        Err(Refused::Check(sense)) => refuse(sense, buffers),
+        Err(Refused::Conflict) => Decision::Answer(Answer::reservation_conflict(buffers.bytes())),
     }
 }
 
@@ -155,14 +157,17 @@ fn decide<'a>(
     mapping: &'a Mapping,
     cdb: &[u8; CDB_BYTES_MAX],
     buffers: &mut Buffers,
-) -> Result<Decision<'a>, Sense> {
+) -> Result<Decision<'a>, Refused> {
     let unit = &*mapping.unit;
-    let command = primary::capabilities(unit).decode(cdb)?;
+    let capabilities = primary::capabilities(unit);
+    let opcode = capabilities.find(cdb);
+    admit(mapping, opcode)?;
+    let command = capabilities.parse(opcode, cdb)?;
     if command.changes_medium() && (mapping.write_protect || unit.flags.read_only) {
-        return Err(Sense::WRITE_PROTECTED);
+        return Err(Sense::WRITE_PROTECTED.into());
     }
     sanitize::admit(unit, &command)?;
-    match command {
+    let decision = match command {
         Command::Read(read) => block::read(unit, &read, buffers),
         Command::Write(write) => block::write(unit, &write, buffers),
         Command::Verify(verify) => verify::verify(unit, &verify, buffers),
@@ -178,6 +183,13 @@ fn decide<'a>(
         Command::ExtendedCopy(copy) => copy::extended_copy(group, unit, &copy, buffers),
         Command::SynchronizeCache(synchronize) => block::synchronize_cache(unit, &synchronize, buffers),
         _ => primary::answer(group, mapping, &command, buffers),
+    };
+    Ok(decision?)
+}
+
+impl From<Sense> for Refused {
+    fn from(sense: Sense) -> Self {
+        Self::Check(sense)
     }
 }
 

@@ -3,11 +3,12 @@
 //!
 //! Above: `lun_map`, which leads to units; `lunard`, which makes them.
 //! Below: `backstore`, `scsi`.
-//! Never here: a change.  A unit whose attribute changes is a new value in the next map.
+//! Never here: a change.  A unit whose attribute changes is a new value in the next map, with the same `UnitState`.
 
 use crate::exclusion::Exclusions;
 use crate::media::{Media, MediaWishes};
 use crate::sanitizing::Sanitizing;
+use crate::unit_state::UnitState;
 use backstore::Backstore;
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
@@ -72,6 +73,8 @@ pub struct LogicalUnit {
     pub flags: UnitFlags,
     /// What it does beyond reading and writing.
     pub media: Media,
+    /// What it remembers.
+    pub state: Arc<UnitState>,
 }
 
 impl LogicalUnit {
@@ -88,6 +91,7 @@ impl LogicalUnit {
             lowest_aligned: u16::try_from((below.alignment_bytes / block).min(0x3fff)).unwrap_or(0),
         };
         Self {
+            state: UnitState::volatile(identity.unit_serial.as_str()),
             identity,
             geometry,
             granularity_blocks: u16::try_from((below.io_min_bytes / block).max(1)).unwrap_or(u16::MAX),
@@ -108,6 +112,7 @@ impl LogicalUnit {
     pub fn missing(identity: Identity, block_bytes: u32, flags: UnitFlags) -> Self {
         let geometry =
             Geometry { blocks: BlockCount(0), block_bytes, physical_exponent: 0, lowest_aligned: 0 };
+        let state = UnitState::volatile(identity.unit_serial.as_str());
         Self {
             store: None,
             identity,
@@ -116,7 +121,14 @@ impl LogicalUnit {
             optimal_blocks: 0,
             flags,
             media: Media::default(),
+            state,
         }
+    }
+
+    /// The same unit with what another one with its serial number remembers, or its predecessor.
+    #[must_use]
+    pub fn remembering(self, state: Arc<UnitState>) -> Self {
+        Self { state, ..self }
     }
 
     /// DPOFUA of the mode parameter header.

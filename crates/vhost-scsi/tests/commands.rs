@@ -162,7 +162,10 @@ fn capacity_is_the_last_block_and_its_length() {
     let ten = run(&mut guest, &commands::read_capacity_10(lun_0()));
     assert_eq!(ten.data_in, [0, 0, 0x07, 0xff, 0, 0, 0x02, 0]);
     let sixteen = run(&mut guest, &commands::read_capacity_16(lun_0(), 32));
-    assert_eq!(sixteen.data_in[..16], [0, 0, 0, 0, 0, 0, 0x07, 0xff, 0, 0, 0x02, 0, 0, 0, /* LBPME, LBPRZ */ 0xc0, 0]);
+    assert_eq!(
+        sixteen.data_in[..16],
+        [0, 0, 0, 0, 0, 0, 0x07, 0xff, 0, 0, 0x02, 0, 0, 0, /* LBPME, LBPRZ */ 0xc0, 0]
+    );
 }
 
 #[test]
@@ -199,11 +202,11 @@ fn caches_are_synchronized_and_ranges_verified() {
 fn scattered() -> Rig {
     let unit = |name: &str| Unit::ramdisk(MIB).logical_unit(name);
     let lun = |number| Lun::new(number).unwrap();
-    let mapping = |name: &str, write_protect| Mapping { unit: unit(name), write_protect };
+    let mapping = |name: &str, write_protect| Mapping::new(unit(name), write_protect);
     let mut map = LunMap::default();
     let first = [(lun(300), mapping("far", true)), (lun(0), mapping("near", false))];
-    map.insert(1, Group::new(support::port(), first));
-    map.insert(2, Group::new(support::port(), [(lun(5), mapping("fifth", false))]));
+    map.insert(1, Group::new(support::nexus(), first));
+    map.insert(2, Group::new(support::nexus(), [(lun(5), mapping("fifth", false))]));
     Rig::with_map(map)
 }
 
@@ -295,8 +298,8 @@ fn a_missing_disk_is_not_ready_and_says_who_it_is() {
     let like = Unit::ramdisk(MIB).logical_unit("gone");
     let unit = LogicalUnit::missing(like.identity.clone(), 512, like.flags);
     let mut map = LunMap::default();
-    let mapping = Mapping { unit: Arc::new(unit), write_protect: false };
-    map.insert(1, Group::new(support::port(), [(Lun::default(), mapping)]));
+    let mapping = Mapping::new(Arc::new(unit), false);
+    map.insert(1, Group::new(support::nexus(), [(Lun::default(), mapping)]));
     let rig = Rig::with_map(map);
     let mut guest = rig.boot(Options::default());
     assert_eq!(&run(&mut guest, &commands::inquiry(lun_0(), 36)).data_in[16..20], b"gone");

@@ -8,6 +8,7 @@
 use super::block::ready;
 use super::unmap::bytes_of;
 use super::{Decision, ScriptPlan, done, read_list, refuse_step};
+use crate::admission::is_kept_out;
 use crate::logical_unit::{LogicalUnit, Store};
 use crate::lun_map::{Group, Mapping};
 use crate::script::{Claim, Helper, Outcome, Reply, Script, Step};
@@ -73,6 +74,11 @@ fn leg(from: &Mapping, to: &Mapping, segment: &Segment) -> Result<Option<Leg>, S
     let (source_store, destination_store) = (ready(source)?, ready(destination)?);
     if to.write_protect || destination.flags.read_only {
         return Err(Sense::WRITE_PROTECTED);
+    }
+    const READ_10: u8 = 0x28;
+    const WRITE_10: u8 = 0x2a;
+    if is_kept_out(from, READ_10) || is_kept_out(to, WRITE_10) {
+        return Err(Sense::THIRD_PARTY_DEVICE_FAILURE);
     }
     // DC has a say only where blocks differ in length, and they may not.
     if source.geometry.block_bytes != destination.geometry.block_bytes {

@@ -51,11 +51,11 @@ pub(super) fn answer<'a>(
         }
         Command::RequestSense(request) => {
             let format = if request.descriptor { SenseFormat::Descriptor } else { SenseFormat::Fixed };
-            let pending = match &unit.store {
+            let state = match &unit.store {
                 Some(_) => super::sanitize::pending(unit).unwrap_or(Sense::NO_SENSE),
                 None => Sense::LOGICAL_UNIT_NOT_READY,
             };
-            let sense = pending.encode(format);
+            let sense = mapping.attentions.take().unwrap_or(state).encode(format);
             Ok(give(&sense, u64::from(request.allocation_bytes), buffers))
         }
         Command::Inquiry(command) => {
@@ -136,6 +136,10 @@ pub(super) fn of_well_known<'a>(
 }
 
 fn luns_of<'a>(group: Option<&Group>, command: &ReportLuns, buffers: &Buffers) -> Decision<'a> {
+    if let Some(group) = group {
+        // SPC-4, REPORT LUNS: who has the list needs not be told that it is another.
+        group.clear(Sense::REPORTED_LUNS_DATA_CHANGED);
+    }
     let mut luns: Vec<Lun> = group.map(|group| group.luns().collect()).unwrap_or_default();
     if luns.is_empty() {
         luns.push(Lun::default());
@@ -167,7 +171,7 @@ fn inquiry_data(group: &Group, unit: &LogicalUnit, command: &Inquiry) -> Result<
     let facts = Facts {
         peripheral: Peripheral::Disk,
         identity: &unit.identity,
-        port: group.port(),
+        port: &group.port(),
         extended: ExtendedInquiry {
             head_of_queue: false,
             ordered: false,
