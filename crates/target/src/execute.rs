@@ -202,6 +202,15 @@ fn done<'a>(buffers: &Buffers) -> Decision<'a> {
     Decision::Answer(Answer { residual: buffers.bytes(), ..Answer::good() })
 }
 
+/// GOOD after a parameter list of `bytes`.
+fn done_with<'a>(bytes: usize, buffers: &Buffers) -> Decision<'a> {
+    Decision::Answer(good_with(bytes, buffers))
+}
+
+fn good_with(bytes: usize, buffers: &Buffers) -> Answer {
+    Answer { residual: buffers.bytes().saturating_sub(bytes as u64), ..Answer::good() }
+}
+
 /// Gives `data` as the answer, cut to the allocation length and to the buffers.  The allocation length is a
 /// maximum (SPC-4, ALLOCATION LENGTH), so an answer that is longer is cut and is GOOD.
 fn give<'a>(data: &[u8], allocation_bytes: u64, buffers: &Buffers) -> Decision<'a> {

@@ -7,7 +7,7 @@
 
 use super::block::ready;
 use super::unmap::bytes_of;
-use super::{Decision, ScriptPlan, done, read_list, refuse_step};
+use super::{Decision, ScriptPlan, done, done_with, good_with, read_list, refuse_step};
 use crate::admission::is_kept_out;
 use crate::logical_unit::{LogicalUnit, Store};
 use crate::lun_map::{Group, Mapping};
@@ -50,7 +50,8 @@ pub(super) fn extended_copy<'a>(
         };
         legs.extend(leg(end(segment.source)?, end(segment.destination)?, segment)?);
     }
-    let (Some(first), residual) = (legs.front(), buffers.bytes()) else { return Ok(done(buffers)) };
+    let residual = good_with(bytes, buffers).residual;
+    let Some(first) = legs.front() else { return Ok(done_with(bytes, buffers)) };
     let (from, to) = (first.from.id, first.to.id);
     // A third backstore would be out of sight of whoever waits for what is under way on it.
     if legs.iter().any(|leg| ![from, to].contains(&leg.from.id) || ![from, to].contains(&leg.to.id)) {

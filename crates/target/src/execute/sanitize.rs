@@ -9,7 +9,7 @@
 //! goes on when nobody waits for it any more, as SBC-3 wants it.
 
 use super::block::ready;
-use super::{Decision, done, read_list, script};
+use super::{Decision, done, done_with, good_with, read_list, script};
 use crate::logical_unit::{LogicalUnit, Store};
 use crate::sanitizing::{SanitizeState, Sanitizing};
 use crate::scope::Scope;
@@ -32,6 +32,7 @@ pub(super) fn format_unit<'a>(
     ready(unit)?;
     if command.has_list {
         format::check(&read_list(buffers, command.header_bytes())?, command)?;
+        return Ok(done_with(command.header_bytes(), buffers));
     }
     Ok(done(buffers))
 }
@@ -92,7 +93,7 @@ pub(super) fn sanitize<'a>(
             Some(sanitize::parse(&list, unit.geometry.block_bytes)?)
         }
     };
-    let answer = Answer { residual: buffers.bytes(), ..Answer::good() };
+    let answer = good_with(usize::from(command.list_bytes), buffers);
     let work = Work {
         backstore: Arc::clone(&store.backstore),
         state: Arc::clone(&store.sanitizing),

@@ -6,7 +6,7 @@
 //! Never here: bytes of parameter lists.
 
 use super::block::ready;
-use super::{Decision, done, give, read_list, refuse_at, script};
+use super::{Decision, done, give, good_with, read_list, refuse_at, script};
 use crate::logical_unit::{LogicalUnit, Store};
 use crate::script::{Claim, Helper, Outcome, Reply, Script, Step};
 use crate::task::{Answer, Buffers};
@@ -49,10 +49,10 @@ pub(super) fn unmap<'a>(
             ranges.push_back(bytes_of(&unit.geometry, extent.first, extent.blocks));
         }
     }
+    let answer = good_with(usize::from(command.list_bytes), buffers);
     if ranges.is_empty() {
-        return Ok(done(buffers));
+        return Ok(Decision::Answer(answer));
     }
-    let answer = Answer { residual: buffers.bytes(), ..Answer::good() };
     Ok(script(store, GiveUp { store: store.clone(), ranges, claimed: 0..0, answer }))
 }
 
