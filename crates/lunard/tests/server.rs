@@ -347,26 +347,36 @@ fn attributes_are_explained() {
         names,
         [
             "block_size",
+            "emulate_3pc",
+            "emulate_caw",
             "emulate_dpo",
             "emulate_fua_read",
             "emulate_fua_write",
             "emulate_model_alias",
             "emulate_tas",
+            "emulate_tpu",
+            "emulate_tpws",
             "emulate_ua_intlck_ctrl",
             "emulate_write_cache",
             "hw_block_size",
             "hw_max_sectors",
             "hw_queue_depth",
             "is_nonrot",
+            "max_unmap_block_desc_count",
+            "max_unmap_lba_count",
+            "max_write_same_len",
             "optimal_sectors",
             "queue_depth",
+            "unmap_granularity",
+            "unmap_granularity_alignment",
+            "unmap_zeroes_data"
         ]
     );
-    let cache = &attributes[7];
+    let cache = &attributes[11];
     assert_eq!(cache.values, "0 or 1");
     assert_eq!(cache.settable_on, [Kind::Fileio, Kind::Ramdisk]);
     assert!(!cache.frozen_while_exported);
-    assert_eq!(attributes[8].settable_on, []);
+    assert_eq!(attributes[12].settable_on, []);
     // The same names that every backstore shows.
     daemon.client().apply(vec![ramdisk("a")]).unwrap();
     let shown = daemon.client().config().unwrap().backstores.remove(0).attributes;

@@ -38,6 +38,15 @@ impl Store {
     }
 }
 
+impl Store {
+    /// This one, with what is going on at the medium, which is that of another.
+    #[must_use]
+    pub fn in_place_of(self, before: &Self) -> Self {
+        let (exclusions, sanitizing) = (Arc::clone(&before.exclusions), Arc::clone(&before.sanitizing));
+        Self { exclusions, sanitizing, ..self }
+    }
+}
+
 /// What the administrator set, as far as commands depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnitFlags {

@@ -103,10 +103,8 @@ pub(crate) enum LetterKind {
         task: (usize, u64),
         end: StepEnd,
     },
-    /// Blocks of a backstore that one command had for itself were let go.
-    ClaimsFree {
-        store: u64,
-    },
+    /// Blocks that one command had for itself were let go.
+    ClaimsFree,
     ManagementQuiet {
         key: QueueKey,
         request: usize,
@@ -471,7 +469,7 @@ impl Work for Worker {
                 };
                 self.step_ended(submitter, key, task, outcome);
             }
-            LetterKind::ClaimsFree { store } => self.claims_free(submitter, store),
+            LetterKind::ClaimsFree => self.claims_free(submitter),
             LetterKind::ManagementQuiet { key, request } => {
                 if let Some(queue) = self.queue(key) {
                     queue.management_quiet(request);

@@ -61,7 +61,7 @@ impl Worker {
             return;
         }
         let (back, store) = (self.post.clone(), claim.store.id);
-        let wake = || -> Wake { Box::new(move || send(&back, LetterKind::ClaimsFree { store })) };
+        let wake = || -> Wake { Box::new(move || send(&back, LetterKind::ClaimsFree)) };
         let (exclusions, range) = (&claim.store.exclusions, claim.range.clone());
         if claim.exclusive {
             if let Some(exclusion) = exclusions.exclude(&range, self.number, wake) {
@@ -85,13 +85,9 @@ impl Worker {
         }
     }
 
-    /// Asks again for the blocks of a backstore, of which some were let go.
-    pub(super) fn claims_free(&mut self, submitter: &mut Submitter, store: u64) {
-        let is_meant = |parked: &Parked| parked.claim.store.id == store;
-        let (again, others) = std::mem::take(&mut self.parked).into_iter().partition(is_meant);
-        self.parked = others;
-        let again: Vec<Parked> = again;
-        for Parked { key, task, claim } in again {
+    /// Asks again for the blocks that commands wait for, as some were let go.
+    pub(super) fn claims_free(&mut self, submitter: &mut Submitter) {
+        for Parked { key, task, claim } in std::mem::take(&mut self.parked) {
             self.claim(submitter, key, task, claim);
         }
     }

@@ -128,7 +128,12 @@ impl Opened {
     /// The same file with or without a write cache, under a number of its own.
     pub(super) fn with_write_back(&self, write_back: bool) -> Self {
         let file = self.file.as_ref().map(|file| Arc::new(file.with_write_back(write_back)));
-        let store = file.as_ref().map(|file| store(Arc::clone(file) as Arc<dyn backstore::Backstore>));
+        let made = file.as_ref().map(|file| store(Arc::clone(file) as Arc<dyn backstore::Backstore>));
+        // It is the same medium, so that what one command has for itself there it still has.
+        let store = made.map(|made| match &self.store {
+            Some(before) => made.in_place_of(before),
+            None => made,
+        });
         Self { store, device: self.device.clone(), file, created: None, notes: Vec::new() }
     }
 }

@@ -19,7 +19,7 @@ use std::fs::Metadata;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
-use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, Nexus, UnitFlags};
+use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, UnitFlags};
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
 /// Who LIO's disks say made them.
@@ -430,9 +430,27 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
     let Some(store) = opened.store.clone() else {
         return LogicalUnit::missing(identity, block_bytes, flags);
     };
-    let mut unit = LogicalUnit::new(store, identity, block_bytes, flags);
+    let mut unit = LogicalUnit::new(store, identity, block_bytes, flags).with_media(&media_wishes(backstore));
     if let Some(optimal) = backstore.attribute(Key::OptimalSectors) {
         unit.optimal_blocks = optimal;
     }
     unit
+}
+
+/// What the administrator set of what a unit does beyond reading and writing.
+fn media_wishes(backstore: &Backstore) -> MediaWishes {
+    let switch = |key| Some(backstore.is_on(key));
+    let number = |key| backstore.attribute(key).unwrap_or(0);
+    MediaWishes {
+        unmap: switch(Key::EmulateTpu),
+        write_same_unmaps: switch(Key::EmulateTpws),
+        unmapped_reads_zero: switch(Key::UnmapZeroesData),
+        compare_and_write: switch(Key::EmulateCaw),
+        third_party_copy: switch(Key::Emulate3pc),
+        unmap_blocks_max: number(Key::MaxUnmapLbaCount),
+        unmap_descriptors_max: number(Key::MaxUnmapBlockDescCount),
+        unmap_granularity_blocks: number(Key::UnmapGranularity),
+        unmap_alignment_blocks: number(Key::UnmapGranularityAlignment),
+        write_same_blocks_max: number(Key::MaxWriteSameLen),
+    }
 }
