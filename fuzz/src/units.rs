@@ -23,6 +23,8 @@ const FLAGS: UnitFlags = UnitFlags {
     tas: true,
     ua_interlock: UaInterlock::Clear,
     report_supported_operation_codes: true,
+    reservations: true,
+    force_registrations_to_outlast_power: false,
 };
 
 /// LUN 0 with blocks of 512 bytes, 1 with 4096, 2 for reading only, 3 that keeps nothing, 4 whose disk is missing.

@@ -206,7 +206,7 @@ impl Plan {
         self
     }
 
-    /// Programs of the host to take along, such as `lsscsi`.
+    /// Programs of the host to take along, such as `lsscsi`; a whole path names any other.
     pub fn programs(mut self, names: &[&str]) -> Self {
         self.programs.extend(names.iter().map(|&name| name.to_owned()));
         self

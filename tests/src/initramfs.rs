@@ -102,10 +102,11 @@ fn add_modules(archive: &mut Archive, kernel: &Kernel, wanted: &[&str]) -> Resul
     Ok(())
 }
 
-/// Adds a program of the host with the shared libraries it is linked to.
+/// Adds a program of the host, or the one at a whole path, with the shared libraries it is linked to.
 fn add_program(archive: &mut Archive, name: &str) -> Result<()> {
-    let program = host_program(name)?;
+    let program = if name.starts_with('/') { PathBuf::from(name) } else { host_program(name)? };
     add_libraries(archive, &program)?;
+    let name = program.file_name().with_context(|| format!("{name} is no program"))?;
     archive.program(Path::new("usr/bin").join(name), read(&program)?);
     Ok(())
 }

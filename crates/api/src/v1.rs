@@ -24,6 +24,10 @@
 //! A request that is refused changes nothing and is answered with status 4xx (the caller's fault) or
 //! 5xx (the host's) and a [`Problem`].
 
+mod alua; // asymmetric access
+
+pub use alua::{AluaGroup, AluaMember, DEFAULT_ALUA_GROUP, DEFAULT_LU_GROUP, LuGroup, LunAlua};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -83,6 +87,9 @@ pub struct Config {
     pub backstores: Vec<Backstore>,
     /// Ordered by WWN.
     pub targets: Vec<Target>,
+    /// The groups of logical units but for the default, ordered by name.
+    #[serde(default)]
+    pub lu_groups: Vec<LuGroup>,
 }
 
 /// The kinds of backstore, in targetcli's words.
@@ -134,6 +141,12 @@ pub struct Backstore {
     /// `MAJOR:MINOR` and the kernel's name of a block device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<BlockDevice>,
+    /// Its ALUA groups, ordered by name.
+    #[serde(default)]
+    pub alua_groups: Vec<AluaGroup>,
+    /// The group of logical units that it is in.
+    #[serde(default = "alua::default_lu_group")]
+    pub lu_group: String,
 }
 
 /// Which device of the host a block backstore is.
@@ -184,6 +197,31 @@ pub struct Tpg {
     pub nexus: String,
     /// Ordered by number.
     pub luns: Vec<Lun>,
+    /// Access control lists, ordered by initiator.  One for the nexus decides what the guest sees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acls: Vec<Acl>,
+}
+
+/// What one initiator sees of a target port group, instead of its LUNs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Acl {
+    /// The initiator's name.
+    pub initiator: String,
+    /// Ordered by number.
+    pub luns: Vec<MappedLun>,
+}
+
+/// One LUN of the target port group, as an initiator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MappedLun {
+    /// The number that the initiator sees.  0 to 16383.
+    pub lun: u16,
+    /// Its number in the target port group.
+    pub of: u16,
+    /// Ten hexadecimal digits: the name of the link in LIO's tree.
+    pub alias: String,
+    /// Whether this initiator may only read.
+    pub write_protect: bool,
 }
 
 /// One mapping of a backstore into a target port group.
@@ -197,6 +235,9 @@ pub struct Lun {
     pub alias: String,
     /// Whether this mapping refuses writes.
     pub write_protect: bool,
+    /// What it has of asymmetric access.
+    #[serde(default)]
+    pub alua: LunAlua,
 }
 
 /// One transaction: all of it happens, or none.
@@ -243,6 +284,11 @@ pub enum Outcome {
         /// The number.
         lun: u16,
     },
+    /// The number that the initiator sees.
+    AclLunMapped {
+        /// The number.
+        lun: u16,
+    },
     /// The attribute's value, read back.
     AttributeSet {
         /// The value.
@@ -253,6 +299,11 @@ pub enum Outcome {
         /// The value.
         value: String,
     },
+    /// The ALUA group's id.
+    AluaGroupCreated {
+        /// The id.
+        group_id: u16,
+    },
     /// Nothing is left to say.
     Done,
 }
@@ -262,6 +313,9 @@ pub enum Outcome {
 pub struct AttributeTable {
     /// Ordered by name.
     pub attributes: Vec<AttributeInfo>,
+    /// What is known of the attributes of an ALUA group, ordered by name.
+    #[serde(default)]
+    pub alua: Vec<OptionInfo>,
 }
 
 /// What is known of one attribute.
@@ -321,6 +375,15 @@ pub enum Change {
         /// The value as typed.
         value: String,
     },
+    /// Makes a backstore larger, also while guests use it; they see the new size at once.  A file grows unless it has
+    /// that size already; a block device must have grown before.  A size smaller than the present one is refused.
+    Resize {
+        /// Which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// The size that it is to have, in bytes; of a ramdisk rounded up to whole pages.
+        size_bytes: u64,
+    },
     /// Makes a target with the given target port groups.
     CreateTarget {
         /// Its name; a free one is made up where there is none.
@@ -374,7 +437,71 @@ pub enum Change {
         #[serde(default)]
         write_protect: bool,
     },
-    /// Takes a LUN away from the guest.
+    /// Makes an ALUA group of a backstore.
+    CreateAluaGroup {
+        /// Of which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// Its name.
+        group: String,
+        /// What guests know it by; the lowest free one from 1 where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group_id: Option<u16>,
+    },
+    /// Removes an ALUA group that no LUN is in.
+    DeleteAluaGroup {
+        /// Of which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// Its name.
+        group: String,
+    },
+    /// Sets one attribute of an ALUA group.
+    SetAluaAttribute {
+        /// Of which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// Of which of its groups.
+        group: String,
+        /// The attribute's name, such as `alua_access_state`.
+        attribute: String,
+        /// The value as typed.
+        value: String,
+    },
+    /// Sets what a LUN has of asymmetric access.
+    SetLunAlua {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The number.
+        lun: u16,
+        /// `alua_tg_pt_gp_name`, `alua_tg_pt_offline`, `alua_tg_pt_status` or `alua_tg_pt_write_md`.
+        attribute: String,
+        /// The value as typed.
+        value: String,
+    },
+    /// Makes a group of logical units.
+    CreateLuGroup {
+        /// Its name.
+        group: String,
+        /// What guests know it by.
+        group_id: u16,
+    },
+    /// Removes a group of logical units that no backstore is in.
+    DeleteLuGroup {
+        /// Its name.
+        group: String,
+    },
+    /// Puts a backstore into a group of logical units.
+    SetLuGroup {
+        /// Which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// Which group.
+        group: String,
+    },
+    /// Takes a LUN away from the guest, and out of every access control list.
     UnmapLun {
         /// The target.
         wwn: String,
@@ -382,6 +509,65 @@ pub enum Change {
         tag: u16,
         /// The number.
         lun: u16,
+    },
+    /// Makes an access control list without mapped LUNs.
+    CreateAcl {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The initiator's name.
+        initiator: String,
+    },
+    /// Removes an access control list with its mapped LUNs.
+    DeleteAcl {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The initiator's name.
+        initiator: String,
+    },
+    /// Shows a LUN of the target port group to an initiator.
+    MapAclLun {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The initiator's name.
+        initiator: String,
+        /// The number that it sees; where there is none, that of the LUN, or the lowest free one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lun: Option<u16>,
+        /// The LUN's number in the target port group.
+        of: u16,
+        /// Whether the initiator may only read.
+        #[serde(default)]
+        write_protect: bool,
+    },
+    /// Takes a LUN away from an initiator.
+    UnmapAclLun {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The initiator's name.
+        initiator: String,
+        /// The number that it sees.
+        lun: u16,
+    },
+    /// Lets an initiator write to a LUN, or not any more.
+    ProtectAclLun {
+        /// The target.
+        wwn: String,
+        /// The target port group.
+        tag: u16,
+        /// The initiator's name.
+        initiator: String,
+        /// The number that it sees.
+        lun: u16,
+        /// Whether it may only read.
+        write_protect: bool,
     },
 }
 

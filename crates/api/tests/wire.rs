@@ -2,8 +2,9 @@
 //! The wire, byte for byte: what strangers send and read must not change by accident.
 
 use api::v1::{
-    Applied, Backstore, BackstoreId, BackstoreState, Backups, BlockDevice, Change, Changes, Cleared, Config,
-    CreateBackstore, Kind, Lun, Outcome, Problem, Restored, Saved, Target, Tpg,
+    Acl, AluaGroup, AluaMember, Applied, Backstore, BackstoreId, BackstoreState, Backups, BlockDevice,
+    Change, Changes, Cleared, Config, CreateBackstore, Kind, LuGroup, Lun, LunAlua, MappedLun, Outcome,
+    Problem, Restored, Saved, Target, Tpg,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -72,6 +73,14 @@ fn changes_of_backstores() {
 }
 
 #[test]
+fn a_new_size() {
+    check(
+        &Change::Resize { id: disk0(), size_bytes: 1 << 40 },
+        r#"{"change":"resize","kind":"block","name":"disk0","size_bytes":1099511627776}"#,
+    );
+}
+
+#[test]
 fn changes_of_targets() {
     let wwn = || "naa.500140568720f76f".to_owned();
     check(
@@ -96,9 +105,76 @@ fn changes_of_targets() {
         &Change::MapLun { wwn: wwn(), tag: 1, lun: Some(300), backstore: disk0(), write_protect: true },
         r#"{"change":"map_lun","wwn":"naa.500140568720f76f","tag":1,"lun":300,"backstore":{"kind":"block","name":"disk0"},"write_protect":true}"#,
     );
+    let (group, value) = ("grp1".to_owned(), "2".to_owned());
+    check(
+        &Change::CreateAluaGroup { id: disk0(), group: group.clone(), group_id: None },
+        r#"{"change":"create_alua_group","kind":"block","name":"disk0","group":"grp1"}"#,
+    );
+    check(
+        &Change::SetAluaAttribute {
+            id: disk0(),
+            group: group.clone(),
+            attribute: "alua_access_state".to_owned(),
+            value,
+        },
+        r#"{"change":"set_alua_attribute","kind":"block","name":"disk0","group":"grp1","attribute":"alua_access_state","value":"2"}"#,
+    );
+    check(
+        &Change::DeleteAluaGroup { id: disk0(), group: group.clone() },
+        r#"{"change":"delete_alua_group","kind":"block","name":"disk0","group":"grp1"}"#,
+    );
+    let attribute = "alua_tg_pt_gp_name".to_owned();
+    check(
+        &Change::SetLunAlua { wwn: wwn(), tag: 1, lun: 0, attribute, value: group },
+        r#"{"change":"set_lun_alua","wwn":"naa.500140568720f76f","tag":1,"lun":0,"attribute":"alua_tg_pt_gp_name","value":"grp1"}"#,
+    );
+    check(
+        &Change::CreateLuGroup { group: "cluster".to_owned(), group_id: 7 },
+        r#"{"change":"create_lu_group","group":"cluster","group_id":7}"#,
+    );
+    check(
+        &Change::SetLuGroup { id: disk0(), group: "cluster".to_owned() },
+        r#"{"change":"set_lu_group","kind":"block","name":"disk0","group":"cluster"}"#,
+    );
+    check(
+        &Change::DeleteLuGroup { group: "cluster".to_owned() },
+        r#"{"change":"delete_lu_group","group":"cluster"}"#,
+    );
     check(
         &Change::UnmapLun { wwn: wwn(), tag: 1, lun: 0 },
         r#"{"change":"unmap_lun","wwn":"naa.500140568720f76f","tag":1,"lun":0}"#,
+    );
+}
+
+#[test]
+fn changes_of_access_control_lists() {
+    let (wwn, initiator) = (|| "naa.500140568720f76f".to_owned(), || "naa.5001405aaaaaaaaa".to_owned());
+    check(
+        &Change::CreateAcl { wwn: wwn(), tag: 1, initiator: initiator() },
+        r#"{"change":"create_acl","wwn":"naa.500140568720f76f","tag":1,"initiator":"naa.5001405aaaaaaaaa"}"#,
+    );
+    check(
+        &Change::DeleteAcl { wwn: wwn(), tag: 1, initiator: initiator() },
+        r#"{"change":"delete_acl","wwn":"naa.500140568720f76f","tag":1,"initiator":"naa.5001405aaaaaaaaa"}"#,
+    );
+    check(
+        &Change::MapAclLun {
+            wwn: wwn(),
+            tag: 1,
+            initiator: initiator(),
+            lun: Some(9),
+            of: 5,
+            write_protect: true,
+        },
+        r#"{"change":"map_acl_lun","wwn":"naa.500140568720f76f","tag":1,"initiator":"naa.5001405aaaaaaaaa","lun":9,"of":5,"write_protect":true}"#,
+    );
+    check(
+        &Change::UnmapAclLun { wwn: wwn(), tag: 1, initiator: initiator(), lun: 9 },
+        r#"{"change":"unmap_acl_lun","wwn":"naa.500140568720f76f","tag":1,"initiator":"naa.5001405aaaaaaaaa","lun":9}"#,
+    );
+    check(
+        &Change::ProtectAclLun { wwn: wwn(), tag: 1, initiator: initiator(), lun: 9, write_protect: false },
+        r#"{"change":"protect_acl_lun","wwn":"naa.500140568720f76f","tag":1,"initiator":"naa.5001405aaaaaaaaa","lun":9,"write_protect":false}"#,
     );
 }
 
@@ -146,24 +222,46 @@ fn the_configuration() {
         state: BackstoreState::Activated,
         attributes: BTreeMap::from([("block_size".to_owned(), "512".to_owned())]),
         device: Some(BlockDevice { name: "dm-0".to_owned(), major: 252, minor: 0 }),
+        alua_groups: vec![AluaGroup {
+            name: "grp1".to_owned(),
+            group_id: 5,
+            attributes: BTreeMap::from([("preferred".to_owned(), "1".to_owned())]),
+            members: vec![AluaMember { wwn: "naa.500140568720f76f".to_owned(), tag: 1, lun: 0 }],
+        }],
+        lu_group: "cluster".to_owned(),
     };
-    let lun = Lun { lun: 0, backstore: disk0(), alias: "a08824829b".to_owned(), write_protect: false };
+    let alua = LunAlua { group: "grp1".to_owned(), offline: true, status: 1, write_metadata: false };
+    let lun = Lun { lun: 0, backstore: disk0(), alias: "a08824829b".to_owned(), write_protect: false, alua };
+    let mapped = MappedLun { lun: 9, of: 0, alias: "b08824829b".to_owned(), write_protect: true };
     let target = Target {
         wwn: "naa.500140568720f76f".to_owned(),
         socket: "/run/lunar/vhost/naa.500140568720f76f.sock".to_owned(),
         connected: true,
         options: BTreeMap::from([("num_queues".to_owned(), "4".to_owned())]),
-        tpgs: vec![Tpg { tag: 1, nexus: "naa.5001405aaaaaaaaa".to_owned(), luns: vec![lun] }],
+        tpgs: vec![Tpg {
+            tag: 1,
+            nexus: "naa.5001405aaaaaaaaa".to_owned(),
+            luns: vec![lun],
+            acls: vec![Acl { initiator: "naa.5001405aaaaaaaaa".to_owned(), luns: vec![mapped] }],
+        }],
     };
     check(
-        &Config { backstores: vec![backstore], targets: vec![target] },
+        &Config {
+            backstores: vec![backstore],
+            targets: vec![target],
+            lu_groups: vec![LuGroup { name: "cluster".to_owned(), group_id: 7 }],
+        },
         concat!(
             r#"{"backstores":[{"kind":"block","name":"disk0","path":"/dev/disk/by-id/dm-0","unit_serial":"s","#,
             r#""size_bytes":15032385536,"block_bytes":512,"read_only":false,"write_back":true,"nullio":false,"#,
-            r#""state":"activated","attributes":{"block_size":"512"},"device":{"name":"dm-0","major":252,"minor":0}}],"#,
+            r#""state":"activated","attributes":{"block_size":"512"},"device":{"name":"dm-0","major":252,"minor":0},"#,
+            r#""alua_groups":[{"name":"grp1","group_id":5,"attributes":{"preferred":"1"},"members":[{"wwn":"naa.500140568720f76f","tag":1,"lun":0}]}],"#,
+            r#""lu_group":"cluster"}],"#,
             r#""targets":[{"wwn":"naa.500140568720f76f","socket":"/run/lunar/vhost/naa.500140568720f76f.sock","#,
             r#""connected":true,"options":{"num_queues":"4"},"tpgs":[{"tag":1,"nexus":"naa.5001405aaaaaaaaa","luns":[{"lun":0,"#,
-            r#""backstore":{"kind":"block","name":"disk0"},"alias":"a08824829b","write_protect":false}]}]}]}"#
+            r#""backstore":{"kind":"block","name":"disk0"},"alias":"a08824829b","write_protect":false,"#,
+            r#""alua":{"group":"grp1","offline":true,"status":1,"write_metadata":false}}],"acls":[{"initiator":"naa.5001405aaaaaaaaa","luns":[{"lun":9,"#,
+            r#""of":0,"alias":"b08824829b","write_protect":true}]}]}]}],"lu_groups":[{"name":"cluster","group_id":7}]}"#
         ),
     );
 }
@@ -175,12 +273,13 @@ fn answers() {
             results: vec![
                 Outcome::TpgCreated { tag: 1 },
                 Outcome::LunMapped { lun: 0 },
+                Outcome::AclLunMapped { lun: 9 },
                 Outcome::AttributeSet { value: "1".to_owned() },
                 Outcome::OptionSet { value: "4".to_owned() },
                 Outcome::Done,
             ],
         },
-        r#"{"results":[{"result":"tpg_created","tag":1},{"result":"lun_mapped","lun":0},{"result":"attribute_set","value":"1"},{"result":"option_set","value":"4"},{"result":"done"}]}"#,
+        r#"{"results":[{"result":"tpg_created","tag":1},{"result":"lun_mapped","lun":0},{"result":"acl_lun_mapped","lun":9},{"result":"attribute_set","value":"1"},{"result":"option_set","value":"4"},{"result":"done"}]}"#,
     );
     check(
         &Problem { code: "target_exists".to_owned(), message: "m".to_owned(), hint: Some("h".to_owned()) },

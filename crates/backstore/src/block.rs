@@ -12,7 +12,7 @@
 use crate::calls::DiscardBy;
 use crate::host_lock::{HostLock, Medium};
 use crate::kernel_io::{FileChannel, Manner};
-use crate::{Abilities, Backstore, BackstoreError, Channel, Geometry, OpenError, space, sysfs};
+use crate::{Abilities, Backstore, BackstoreError, Channel, Geometry, OpenError, size, space, sysfs};
 use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -52,7 +52,7 @@ pub struct BlockDevice {
     abilities: Abilities,
     device: Device,
     lock: Arc<HostLock>,
-    _claim: File,
+    claim: Arc<File>,
 }
 
 impl BlockDevice {
@@ -92,7 +92,7 @@ impl BlockDevice {
         let medium = Medium::Device { device: stat.st_rdev };
         let lock = HostLock::new(path, Arc::clone(&file), medium, geometry.read_only)?;
         let device = Device { kernel_name, major, minor };
-        Ok(Self { file, geometry, abilities, device, lock, _claim: claim })
+        Ok(Self { file, geometry, abilities, device, lock, claim: Arc::new(claim) })
     }
 
     /// Which device it is.
@@ -118,6 +118,29 @@ impl Backstore for BlockDevice {
         &self.geometry
     }
 
+    fn bytes_now(&self) -> std::io::Result<u64> {
+        size::bytes_of(&self.file)
+    }
+
+    fn grown(&self, bytes: u64) -> Result<Arc<dyn Backstore>, OpenError> {
+        let path = self.lock.path();
+        let now = self.bytes_now().map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            OpenError::System { path: path.to_path_buf(), errno }
+        })?;
+        if now < bytes {
+            return Err(OpenError::TooSmall { path: path.to_path_buf(), bytes: now });
+        }
+        Ok(Arc::new(Self {
+            file: Arc::clone(&self.file),
+            geometry: Geometry { bytes: now, ..self.geometry.clone() },
+            abilities: self.abilities,
+            device: self.device.clone(),
+            lock: Arc::clone(&self.lock),
+            claim: Arc::clone(&self.claim),
+        }))
+    }
+
     fn channel(&self, key: u32) -> Box<dyn Channel> {
         // The kernel wants memory aligned to the device's DMA alignment, which is at most its sector.
         let alignment = usize::try_from(self.geometry.block_bytes).unwrap_or(4096);
@@ -125,6 +148,7 @@ impl Backstore for BlockDevice {
             direct_alignment: Some(alignment),
             always_durable: false,
             discard: DiscardBy::of(self.abilities),
+            may_hang_at_once: false,
         };
         Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
     }

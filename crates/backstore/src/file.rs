@@ -11,7 +11,9 @@
 use crate::calls::DiscardBy;
 use crate::host_lock::{HostLock, Medium};
 use crate::kernel_io::{FileChannel, Manner};
-use crate::{Abilities, Backstore, BackstoreError, Channel, Extent, Geometry, OpenError, space, sysfs};
+use crate::{
+    Abilities, Backstore, BackstoreError, Channel, Extent, Geometry, OpenError, fuse, size, space, sysfs,
+};
 use rustix::fs::{self, FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -56,6 +58,8 @@ pub struct FileStore {
     is_regular: bool,
     write_back: bool,
     created: Option<PathBuf>,
+    /// Whether a file system in user space has it.
+    is_fuse: bool,
     lock: Arc<HostLock>,
 }
 
@@ -79,8 +83,8 @@ impl FileStore {
         match opened {
             Ok((described, lock)) => {
                 let Described { geometry, abilities, is_regular } = described;
-                let write_back = options.write_back;
-                Ok(Self { file, geometry, abilities, is_regular, write_back, created, lock })
+                let (write_back, is_fuse) = (options.write_back, fuse::has(&file));
+                Ok(Self { file, geometry, abilities, is_regular, write_back, created, is_fuse, lock })
             }
             Err(error) => {
                 if let Some(path) = created {
@@ -96,8 +100,30 @@ impl FileStore {
     pub fn with_write_back(&self, write_back: bool) -> Self {
         let geometry = Geometry { write_cache: write_back, ..self.geometry.clone() };
         let (file, lock) = (Arc::clone(&self.file), Arc::clone(&self.lock));
-        let (abilities, is_regular) = (self.abilities, self.is_regular);
-        Self { file, geometry, abilities, is_regular, write_back, created: None, lock }
+        let (abilities, is_regular, is_fuse) = (self.abilities, self.is_regular, self.is_fuse);
+        Self { file, geometry, abilities, is_regular, write_back, created: None, is_fuse, lock }
+    }
+
+    /// The open file, at least `bytes` long: it grows where it is not.  See [`Backstore::grown`].
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn grow(&self, bytes: u64) -> Result<Self, OpenError> {
+        let path = self.lock.path();
+        let grown = size::bytes_of(&self.file).and_then(|now| {
+            if now >= bytes {
+                return Ok(now);
+            }
+            fs::ftruncate(&*self.file, bytes)?;
+            self.file.sync_all()?;
+            Ok(bytes)
+        });
+        let now = grown.map_err(|error| {
+            let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+            OpenError::NoSpace { path: path.to_path_buf(), bytes, errno }
+        })?;
+        let geometry = Geometry { bytes: now, ..self.geometry.clone() };
+        Ok(Self { geometry, ..self.with_write_back(self.write_back) })
     }
 
     /// Whether it is the file that has these numbers, whatever its path.
@@ -210,11 +236,20 @@ impl Backstore for FileStore {
         &self.geometry
     }
 
+    fn bytes_now(&self) -> std::io::Result<u64> {
+        size::bytes_of(&self.file)
+    }
+
+    fn grown(&self, bytes: u64) -> Result<Arc<dyn Backstore>, OpenError> {
+        Ok(Arc::new(self.grow(bytes)?))
+    }
+
     fn channel(&self, key: u32) -> Box<dyn Channel> {
         let manner = Manner {
             direct_alignment: None,
             always_durable: !self.write_back,
             discard: DiscardBy::of(self.abilities),
+            may_hang_at_once: self.is_fuse,
         };
         Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
     }

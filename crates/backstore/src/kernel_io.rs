@@ -33,6 +33,9 @@ pub(crate) struct Manner {
     pub(crate) always_durable: bool,
     /// How space is given back.
     pub(crate) discard: DiscardBy,
+    /// Whether the file may be asked, before its I/O, if it is ready, by whoever hands the I/O over: that can hang
+    /// (see `fuse`), so a thread of the kernel's is to do it all.
+    pub(crate) may_hang_at_once: bool,
 }
 
 /// The channel of a file.
@@ -80,7 +83,7 @@ impl FileChannel {
             file,
             key,
             manner,
-            try_cached: manner.direct_alignment.is_none(),
+            try_cached: manner.direct_alignment.is_none() && !manner.may_hang_at_once,
             operations: Slab::new(),
             bounces: BouncePool::default(),
             waiting_for_bounce: VecDeque::new(),
@@ -144,6 +147,8 @@ impl FileChannel {
             }
             Path::None { calls, thread } => call_entry(&self.file, operation.offset, calls, thread),
         };
+        let flags = if self.manner.may_hang_at_once { squeue::Flags::ASYNC } else { squeue::Flags::empty() };
+        let entry = entry.flags(flags);
         // The slab never holds as many operations as the chains of all rings, far below 2^32.
         let tag = IoTag { channel: self.key, operation: u32::try_from(index).unwrap_or(u32::MAX) };
         // SAFETY:

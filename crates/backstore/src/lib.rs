@@ -17,9 +17,11 @@ pub mod decorate;
 mod discard_thread;
 mod error;
 mod file;
+mod fuse;
 mod host_lock;
 mod kernel_io;
 mod ramdisk;
+mod size;
 mod space;
 mod sysfs;
 mod token;
@@ -34,6 +36,7 @@ pub use space::{Abilities, Discard, Extent, copy_by_kernel};
 pub use token::Token;
 
 use memory::IoBuf;
+use std::io;
 use std::sync::Arc;
 
 /// What is known of a backstore from the moment it is open.
@@ -63,6 +66,25 @@ pub struct Geometry {
 pub trait Backstore: Send + Sync {
     /// What it is.  Cheap, and the same for the life of the handle.
     fn geometry(&self) -> &Geometry;
+
+    /// How large the medium is now, in bytes: a file or a device may have grown since it was opened, or been cut.  May
+    /// wait for the host; never called on a reactor.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn bytes_now(&self) -> io::Result<u64> {
+        Ok(self.geometry().bytes)
+    }
+
+    /// Makes the medium at least `bytes` large, where it is not and can be, and durably so; returns it as it is then.
+    /// Channels into files and devices that are open already lead to the new part as well.  Waits for the host; never
+    /// called on a reactor.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::TooSmall`] for what is smaller and cannot be made larger from here.
+    fn grown(&self, _bytes: u64) -> Result<Arc<dyn Backstore>, OpenError> {
+        Err(OpenError::TooSmall { path: "a medium of a fixed size".into(), bytes: self.geometry().bytes })
+    }
 
     /// Opens this reactor's way in.  Called on the reactor's own thread; `key` is the number that the
     /// channel's operations carry through the kernel.

@@ -13,7 +13,7 @@ use crate::{
 };
 use memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
 use rustix::fs::{
-    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create,
+    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fstat, ftruncate, memfd_create,
 };
 use rustix::io::Errno;
 use std::fs::File;
@@ -32,10 +32,9 @@ const RAMDISK_DISCARD_BYTES_MAX: u64 = 32 << 20;
 /// Memory as a disk.
 pub struct Ramdisk {
     memory: Arc<GuestMemory>,
-    /// The memory as a file; `None` where nothing is kept.
+    /// What the memory is kept in; `nullio` keeps nothing.
     file: Option<Arc<File>>,
     geometry: Geometry,
-    nullio: bool,
 }
 
 impl Ramdisk {
@@ -44,6 +43,12 @@ impl Ramdisk {
     /// # Errors
     /// [`OpenError`] when the host does not give the memory, or `bytes` is 0 or above [`RAMDISK_BYTES_MAX`].
     pub fn new(bytes: u64, nullio: bool) -> Result<Self, OpenError> {
+        let file = if nullio { None } else { Some(Arc::new(make_file()?)) };
+        Self::of(file, bytes)
+    }
+
+    /// The first `bytes` of a file, which is made that large.
+    fn of(file: Option<Arc<File>>, bytes: u64) -> Result<Self, OpenError> {
         let path = PathBuf::from("a ramdisk");
         if bytes < u64::from(RAMDISK_BLOCK_BYTES) {
             return Err(OpenError::TooSmall { path, bytes });
@@ -51,12 +56,7 @@ impl Ramdisk {
         if bytes > RAMDISK_BYTES_MAX {
             return Err(OpenError::NoSpace { path, bytes, errno: Errno::FBIG });
         }
-        let (memory, file) = if nullio {
-            (GuestMemory::empty(), None)
-        } else {
-            let (memory, file) = allocate(bytes)?;
-            (memory, Some(Arc::new(file)))
-        };
+        let memory = file.as_deref().map_or_else(|| Ok(GuestMemory::empty()), |file| map(file, bytes))?;
         let geometry = Geometry {
             bytes,
             block_bytes: RAMDISK_BLOCK_BYTES,
@@ -68,21 +68,33 @@ impl Ramdisk {
             write_cache: false,
             rotational: false,
         };
-        Ok(Self { memory: Arc::new(memory), file, geometry, nullio })
+        Ok(Self { memory: Arc::new(memory), file, geometry })
     }
 }
 
-fn allocate(bytes: u64) -> Result<(GuestMemory, File), OpenError> {
-    let refused = |errno| OpenError::NoSpace { path: PathBuf::from("a ramdisk"), bytes, errno };
-    let file =
-        memfd_create("lunar-ramdisk", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(refused)?;
-    ftruncate(&file, bytes).map_err(refused)?;
-    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).map_err(refused)?;
-    let kept = File::from(file.try_clone().map_err(|_| refused(Errno::MFILE))?);
+fn refused(bytes: u64, errno: Errno) -> OpenError {
+    OpenError::NoSpace { path: PathBuf::from("a ramdisk"), bytes, errno }
+}
+
+/// A file that can grow and never shrinks: what is mapped of it stays there.
+fn make_file() -> Result<File, OpenError> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = memfd_create("lunar-ramdisk", flags).map_err(|errno| refused(0, errno))?;
+    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::SEAL).map_err(|errno| refused(0, errno))?;
+    Ok(File::from(file))
+}
+
+fn map(file: &File, bytes: u64) -> Result<GuestMemory, OpenError> {
+    let sized = fstat(file).and_then(|stat| {
+        // Never smaller, which its seal forbids as well.
+        if u64::try_from(stat.st_size).unwrap_or(0) < bytes { ftruncate(file, bytes) } else { Ok(()) }
+    });
+    sized.map_err(|errno| refused(bytes, errno))?;
+    let file = file.try_clone().map_err(|_| refused(bytes, Errno::MFILE))?;
+    let file = file.into();
     let region =
         RegionSpec { guest: GuestAddress(0), user: UserAddress(0x1000), bytes, file_offset: 0, file };
-    let memory = GuestMemory::from_regions(vec![region]).map_err(|_| refused(Errno::NOMEM))?;
-    Ok((memory, kept))
+    GuestMemory::from_regions(vec![region]).map_err(|_| refused(bytes, Errno::NOMEM))
 }
 
 impl Backstore for Ramdisk {
@@ -90,12 +102,17 @@ impl Backstore for Ramdisk {
         &self.geometry
     }
 
+    /// A channel into the smaller disk does not lead to the new part: it is mapped anew.
+    fn grown(&self, bytes: u64) -> Result<Arc<dyn Backstore>, OpenError> {
+        Ok(Arc::new(Self::of(self.file.clone(), bytes.max(self.geometry.bytes))?))
+    }
+
     fn channel(&self, _key: u32) -> Box<dyn Channel> {
         Box::new(RamdiskChannel {
             view: View::new(Arc::clone(&self.memory)),
             range: IoBuf::new(),
+            nullio: self.file.is_none(),
             file: self.file.clone(),
-            nullio: self.nullio,
         })
     }
 

@@ -66,23 +66,45 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::LunOutOfRange { .. }
         | Refusal::RelativePortZero
         | Refusal::SizeTooLarge { .. }
+        | Refusal::SizeTooSmall { .. }
         | Refusal::TpgNotEmpty { .. }
         | Refusal::AttributeValue { .. }
         | Refusal::AttributeOfDevice { .. }
         | Refusal::AttributeFrozen { .. }
         | Refusal::OptionValue { .. }
-        | Refusal::NameTooLongForProduct { .. } => Errno::INVAL,
+        | Refusal::NameTooLongForProduct { .. }
+        | Refusal::AluaNameInvalid { .. }
+        | Refusal::AluaIdInUse { .. }
+        | Refusal::AluaValue { .. }
+        | Refusal::AluaNotImplicit { .. }
+        | Refusal::AluaStateUnsupported { .. }
+        | Refusal::AluaNotAltered { .. }
+        | Refusal::LunAluaValue { .. }
+        | Refusal::AluaGroupsDiffer { .. }
+        | Refusal::LuGroupIdInUse { .. } => Errno::INVAL,
         Refusal::NoSuchBackstore { .. }
         | Refusal::NoSuchTarget { .. }
         | Refusal::NoSuchTpg { .. }
         | Refusal::NoSuchLun { .. }
+        | Refusal::NoSuchAcl { .. }
+        | Refusal::NoSuchMappedLun { .. }
         | Refusal::NoSuchAttribute { .. }
         | Refusal::NoSuchOption { .. } => Errno::NOENT,
+        Refusal::NoSuchAluaGroup { .. }
+        | Refusal::NoSuchAluaAttribute { .. }
+        | Refusal::NoSuchLunAlua { .. }
+        | Refusal::NoSuchLuGroup { .. } => Errno::NODEV,
+        Refusal::AluaGroupExists { .. } | Refusal::LuGroupExists { .. } => Errno::EXIST,
+        Refusal::AluaGroupInUse { .. } | Refusal::LuGroupInUse { .. } => Errno::BUSY,
+        Refusal::AluaGroupStays { .. } => Errno::PERM,
+        Refusal::TooManyAluaGroups { .. } | Refusal::TooManyLuGroups => Errno::NOSPC,
         Refusal::BackstoreExists { .. }
         | Refusal::TargetExists { .. }
         | Refusal::TpgExists { .. }
         | Refusal::LunExists { .. }
-        | Refusal::AlreadyMapped { .. } => Errno::EXIST,
+        | Refusal::AlreadyMapped { .. }
+        | Refusal::AclExists { .. }
+        | Refusal::MappedLunExists { .. } => Errno::EXIST,
         Refusal::PathInUse { .. } | Refusal::BackstoreInUse { .. } | Refusal::RelativePortInUse { .. } => {
             Errno::BUSY
         }
@@ -90,6 +112,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoFreeRelativePort
         | Refusal::NoFreeTag { .. }
         | Refusal::ForeignTooLong { .. }
+        | Refusal::TooManyAcls { .. }
         | Refusal::NoFreeLun => Errno::NOSPC,
         Refusal::ForeignMoved => Errno::AGAIN,
         Refusal::AttributeReadOnly { .. } => Errno::ACCESS,
@@ -104,6 +127,40 @@ pub struct Live {
     pub backstores: BTreeMap<BackstoreId, LiveBackstore>,
     /// By name.
     pub targets: BTreeMap<Wwn, LiveTarget>,
+    /// Who has reserved a backstore, and who is registered with it; absent is nobody.
+    pub reservations: BTreeMap<BackstoreId, LiveReservations>,
+}
+
+/// Who has reserved a backstore, and who is registered with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveReservations {
+    /// PRGENERATION.
+    pub generation: u32,
+    /// Whether registrations outlast a restart of the host (APTPL).
+    pub outlasts_power: bool,
+    /// Who is registered.
+    pub registrants: Vec<LiveRegistrant>,
+    /// The type code of the persistent reservation, if there is one.
+    pub kind: Option<u8>,
+    /// The initiator that reserved it with RESERVE.
+    pub legacy: Option<String>,
+}
+
+/// A nexus that is registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveRegistrant {
+    /// The initiator.
+    pub initiator: String,
+    /// The relative port of the target port group.
+    pub relative_port: u16,
+    /// The key.
+    pub key: u64,
+    /// PRGENERATION when it was registered.
+    pub generation: u32,
+    /// ALL_TG_PT.
+    pub all_target_ports: bool,
+    /// Whether it made the persistent reservation.
+    pub holds: bool,
 }
 
 /// A backstore as it runs.

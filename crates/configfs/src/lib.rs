@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alua; // asymmetric access
 mod control; // what is written to a backstore's `control`
 mod daemon; // what the tree needs of whoever owns the configuration
 mod fuse; // the kernel's requests
@@ -28,6 +29,9 @@ mod store; // a write to a file
 mod text; // what the files say
 mod tree; // looking and listing
 
-pub use daemon::{Counters, Daemon, Denied, Live, LiveBackstore, LiveDevice, LiveTarget, errno_of};
+pub use daemon::{
+    Counters, Daemon, Denied, Live, LiveBackstore, LiveDevice, LiveRegistrant, LiveReservations, LiveTarget,
+    errno_of,
+};
 pub use mount::{MountError, Mounted, mount};
 pub use tree::{Host, Kind as NodeKind, Tree};

@@ -12,7 +12,10 @@ use crate::node::{AclPart, Device, DevicePart, Dir, Hba, LunPart, Node, TargetPa
 use crate::node::{parse_lun, parse_tpg, parse_wwn};
 use crate::staged::{Link, Staged, Unconfigured};
 use crate::tree::Tree;
-use model::{BackstoreId, BackstoreName, Change, LunAlias, LunMapping, Place, TpgTag, Wwn};
+use model::{
+    AclPlace, BackstoreId, BackstoreName, Change, Lun, LunAlias, LunAlua, LunMapping, MappedLun, Place,
+    TpgTag, Wwn,
+};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 
@@ -42,13 +45,17 @@ impl Tree {
             self.ask(&format!("make target {name}"), vec![change])?;
             return Ok(Node::Dir(Dir::Target(wwn, TargetPart::Whole)));
         }
-        let connected = match dir {
-            Dir::Acl(wwn, ..) => self.view(|view| view.connected(wwn)),
-            _ => false,
-        };
+        if let Dir::Tpg(wwn, tag, TpgPart::Acls) = dir {
+            let initiator = parse_wwn(name).ok_or(Errno::INVAL)?;
+            // One that has no nexus yet is no part of the configuration.
+            self.view(|view| view.nexus(wwn, *tag).map(drop)).ok_or(Errno::NODEV)?;
+            let place = AclPlace { wwn: wwn.clone(), tag: *tag, initiator };
+            self.ask(&format!("make node ACL {place}"), vec![Change::CreateAcl(place.clone())])?;
+            return Ok(Node::Dir(Dir::Acl(place, AclPart::Whole)));
+        }
         let mut staged = self.staged();
         staged.room()?;
-        stage_dir(&mut staged, dir, name, connected).map(Node::Dir)
+        stage_dir(&mut staged, dir, name).map(Node::Dir)
     }
 
     /// rmdir.
@@ -66,6 +73,8 @@ impl Tree {
                 }
                 self.ask(&format!("remove target {wwn}"), vec![Change::DeleteTarget(wwn)])
             }
+            Dir::AluaGroup(device, name) => self.remove_alua_group(device, name),
+            Dir::LuGroup(name) => self.remove_lu_group(name),
             Dir::Tpg(wwn, tag, _) => self.remove_tpg(wwn, tag),
             Dir::Lun(place, _) => {
                 let mut staged = self.staged();
@@ -75,13 +84,27 @@ impl Tree {
                     Some(Some(_)) | None => Err(Errno::NOTEMPTY),
                 }
             }
-            Dir::AclLun(place, _) => {
+            Dir::AclLun(acl, lun, _) => {
                 let mut staged = self.staged();
-                if staged.mapped.get(&place).is_some_and(Option::is_some) {
-                    return Err(Errno::NOTEMPTY);
+                match staged.mapped.get(&(acl.clone(), lun)) {
+                    Some(None) => drop(staged.mapped.remove(&(acl, lun))),
+                    // Linked, here or in the configuration.
+                    Some(Some(_)) | None => return Err(Errno::NOTEMPTY),
                 }
-                staged.mapped.remove(&place);
                 Ok(())
+            }
+            Dir::Acl(place, _) => {
+                let dir = Dir::Acl(place.clone(), AclPart::Whole);
+                let (known, full) =
+                    self.view(|view| (view.acl(&place).is_some(), !view.made(&dir).is_empty()));
+                match (known, full) {
+                    // The session is the guest's.
+                    (false, _) => Err(Errno::BUSY),
+                    (true, true) => Err(Errno::NOTEMPTY),
+                    (true, false) => {
+                        self.ask(&format!("remove node ACL {place}"), vec![Change::DeleteAcl(place)])
+                    }
+                }
             }
             Dir::Hba(hba) => {
                 let mut staged = self.staged();
@@ -104,13 +127,15 @@ impl Tree {
                 self.staged().iscsi = false;
                 Ok(())
             }
-            // The session is the guest's.
             _ => Err(Errno::BUSY),
         }
     }
 
     fn remove_device(&self, device: &Device) -> Result<(), Errno> {
         let id = device.id();
+        if !self.view(|view| view.alua_groups_made(device)).is_empty() {
+            return Err(Errno::NOTEMPTY);
+        }
         {
             let mut staged = self.staged();
             if staged.configured(device).is_none() {
@@ -128,7 +153,12 @@ impl Tree {
     }
 
     fn remove_tpg(&self, wwn: Wwn, tag: TpgTag) -> Result<(), Errno> {
-        if self.view(|view| !view.made(&Dir::Tpg(wwn.clone(), tag, TpgPart::Luns)).is_empty()) {
+        let full = self.view(|view| {
+            let known = view.staged.model.tpg(&wwn, tag);
+            known.is_ok_and(|tpg| !tpg.acls.is_empty())
+                || !view.made(&Dir::Tpg(wwn.clone(), tag, TpgPart::Luns)).is_empty()
+        });
+        if full {
             return Err(Errno::NOTEMPTY);
         }
         if self.staged().tpgs.remove(&(wwn.clone(), tag)) {
@@ -147,7 +177,7 @@ impl Tree {
         }
         match dir {
             Dir::Lun(place, LunPart::Whole) => self.link_lun(place, name, to)?,
-            Dir::AclLun(place, false) => self.link_mapped_lun(place, name, to)?,
+            Dir::AclLun(acl, lun, false) => self.link_mapped_lun(acl, *lun, name, to)?,
             _ => return Err(Errno::PERM),
         }
         Ok(Node::Link(dir.clone(), name.to_owned()))
@@ -174,29 +204,56 @@ impl Tree {
                 if twice {
                     return Err(Errno::EXIST);
                 }
-                staged.luns.insert(place.clone(), Some(Link { alias, backstore: id }));
+                staged
+                    .luns
+                    .insert(place.clone(), Some(Link { alias, backstore: id, alua: LunAlua::default() }));
                 return Ok(());
             }
-            LunMapping { backstore: id, alias, write_protect: false }
+            LunMapping { backstore: id, alias, write_protect: false, alua: LunAlua::default() }
         };
         let what = format!("link {place}");
         self.ask(&what, vec![Change::MapLun { wwn, tag, lun, mapping }])
     }
 
-    /// A guest sees every LUN of its target port group under its own number, and may write to it.
-    fn link_mapped_lun(&self, place: &Place, name: &str, to: &str) -> Result<(), Errno> {
+    /// In an access control list, a change.  In a session, it may say what is so already: without a list the guest
+    /// sees every LUN of its target port group under its own number, and may write to it.
+    fn link_mapped_lun(&self, acl: &AclPlace, lun: Lun, name: &str, to: &str) -> Result<(), Errno> {
+        let alias = LunAlias::parse(name).map_err(|refusal| crate::errno_of(&refusal))?;
         let mut staged = self.staged();
-        let Place { wwn, tag, lun } = place;
-        if !to.ends_with(&format!("/{wwn}/tpgt_{tag}/lun/lun_{lun}")) {
-            return Err(Errno::OPNOTSUPP);
-        }
-        if !staged.model.tpg(wwn, *tag).is_ok_and(|tpg| tpg.luns.contains_key(lun)) {
+        let AclPlace { wwn, tag, initiator: _ } = acl;
+        // A LUN of another group is none of these.
+        let (_, number) = to.rsplit_once(&format!("/{wwn}/tpgt_{tag}/lun/")).ok_or(Errno::INVAL)?;
+        let of = parse_lun(number).ok_or(Errno::NOENT)?;
+        if !staged.model.tpg(wwn, *tag).is_ok_and(|tpg| tpg.luns.contains_key(&of)) {
             return Err(Errno::NOENT);
         }
-        match staged.mapped.get_mut(place) {
-            Some(link @ None) => *link = Some(name.to_owned()),
+        let is_list = staged.model.acl(acl).is_ok();
+        match staged.mapped.get_mut(&(acl.clone(), lun)) {
+            Some(None) if is_list => {}
+            Some(None) if of != lun => return Err(Errno::OPNOTSUPP),
+            Some(link @ None) => {
+                *link = Some(name.to_owned());
+                return Ok(());
+            }
             Some(Some(_)) => return Err(Errno::EXIST),
             None => return Err(Errno::NOENT),
+        }
+        drop(staged);
+        let mapped = MappedLun { of, alias, write_protect: false };
+        let what = format!("link {acl}/lun_{lun}");
+        self.ask(&what, vec![Change::MapAclLun { acl: acl.clone(), lun, mapped }])
+    }
+
+    fn unlink_mapped_lun(&self, acl: &AclPlace, lun: Lun) -> Result<(), Errno> {
+        if self.view(|view| view.mapped(acl, lun).is_some()) {
+            let what = format!("unlink {acl}/lun_{lun}");
+            self.ask(&what, vec![Change::UnmapAclLun { acl: acl.clone(), lun }])?;
+        }
+        // The directory stays, as in LIO, until it is removed.
+        let mut staged = self.staged();
+        let mapped_again = staged.model.acl(acl).is_ok_and(|list| list.luns.contains_key(&lun));
+        if !mapped_again && staged.room().is_ok() {
+            staged.mapped.insert((acl.clone(), lun), None);
         }
         Ok(())
     }
@@ -210,14 +267,16 @@ impl Tree {
         }
         let place = match dir {
             Dir::Lun(place, _) => place,
-            Dir::AclLun(place, _) => {
-                self.staged().mapped.insert(place.clone(), None);
-                return Ok(());
-            }
+            Dir::AclLun(acl, lun, _) => return self.unlink_mapped_lun(acl, *lun),
             _ => return Err(Errno::PERM),
         };
         {
             let mut staged = self.staged();
+            // LIO refuses later, when the directory is to go, and leaves a broken LUN.
+            let known = staged.model.tpg(&place.wwn, place.tag).ok();
+            if known.is_some_and(|tpg| tpg.acls.values().any(|acl| acl.mapped(place.lun).next().is_some())) {
+                return Err(Errno::BUSY);
+            }
             if staged.luns.contains_key(place) {
                 staged.luns.insert(place.clone(), None);
                 return Ok(());
@@ -237,7 +296,7 @@ impl Tree {
     }
 }
 
-fn stage_dir(staged: &mut Staged, dir: &Dir, name: &str, connected: bool) -> Result<Dir, Errno> {
+fn stage_dir(staged: &mut Staged, dir: &Dir, name: &str) -> Result<Dir, Errno> {
     match dir {
         Dir::Top => match name {
             "vhost" => {
@@ -276,16 +335,16 @@ fn stage_dir(staged: &mut Staged, dir: &Dir, name: &str, connected: bool) -> Res
             staged.luns.insert(place.clone(), None);
             Ok(Dir::Lun(place, LunPart::Whole))
         }
-        Dir::Acl(wwn, tag, AclPart::Whole) if connected => {
-            let place = Place { wwn: wwn.clone(), tag: *tag, lun: parse_lun(name).ok_or(Errno::INVAL)? };
-            staged.mapped.insert(place.clone(), None);
-            Ok(Dir::AclLun(place, false))
+        Dir::Acl(acl, AclPart::Whole) => {
+            let lun = parse_lun(name).ok_or(Errno::INVAL)?;
+            staged.mapped.insert((acl.clone(), lun), None);
+            Ok(Dir::AclLun(acl.clone(), lun, false))
         }
         Dir::Tpg(_, _, TpgPart::Np) => Err(Errno::NOSYS),
-        // What Lunar has none of: explicit ACLs, ALUA groups, groups of logical units, iSCSI.
-        Dir::Tpg(_, _, TpgPart::Acls) | Dir::Device(_, DevicePart::Alua) | Dir::LuGroups | Dir::Iscsi => {
-            Err(Errno::OPNOTSUPP)
-        }
+        Dir::Device(device, DevicePart::Alua) => staged.make_alua_group(device, name),
+        Dir::LuGroups => staged.make_lu_group(name),
+        // What Lunar has none of: iSCSI.
+        Dir::Iscsi => Err(Errno::OPNOTSUPP),
         _ => Err(Errno::PERM),
     }
 }

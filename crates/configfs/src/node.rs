@@ -6,7 +6,10 @@
 //! Below: `model`'s names.
 //! Never here: whether a backstore, target or LUN exists.
 
-use model::{ATTRIBUTES, Access, BackstoreId, BackstoreName, Kind, Lun, Place, TpgTag, Wwn};
+use model::{
+    ALUA_ATTRIBUTES, ATTRIBUTES, Access, AclPlace, AluaGroupName, BackstoreId, BackstoreName, Kind, Lun,
+    Place, TpgTag, Wwn,
+};
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -67,18 +70,20 @@ pub(crate) enum Dir {
     Core,
     CoreAlua,
     LuGroups,
-    LuGroup,
+    LuGroup(AluaGroupName),
     Hba(Hba),
     Device(Device, DevicePart),
+    /// A target port group of a backstore.
+    AluaGroup(Device, AluaGroupName),
     Vhost,
     DiscoveryAuth,
     Target(Wwn, TargetPart),
     Tpg(Wwn, TpgTag, TpgPart),
     Lun(Place, LunPart),
-    /// The guest's session, under its nexus.
-    Acl(Wwn, TpgTag, AclPart),
-    /// A mapped LUN of a session.
-    AclLun(Place, bool),
+    /// An access control list, or the guest's session under its nexus.
+    Acl(AclPlace, AclPart),
+    /// A mapped LUN of it, or its statistics.
+    AclLun(AclPlace, Lun, bool),
     Iscsi,
     IscsiAuth,
 }
@@ -88,7 +93,6 @@ pub(crate) enum DevicePart {
     Whole,
     Action,
     Alua,
-    AluaGroup,
     Attrib,
     Pr,
     Statistics,
@@ -140,7 +144,7 @@ pub(crate) enum Node {
     Dir(Dir),
     /// In which directory, and its name.
     File(Dir, &'static str),
-    /// A LUN's link, or that of a session's mapped LUN: in which directory, and its name.
+    /// A LUN's link, or that of a mapped LUN: in which directory, and its name.
     Link(Dir, String),
 }
 
@@ -246,31 +250,6 @@ const ISCSI_AUTH: &[FileRow] = &[
     ("userid_mutual", RW),
 ];
 
-/// One file of an ALUA group: its name, its mode, what the default group says, and what may be written because
-/// it changes nothing.
-pub(crate) type AluaRow = (&'static str, u16, &'static str, &'static str);
-
-/// The files of an ALUA group of target ports.
-pub(crate) const ALUA_GROUP: &[AluaRow] = &[
-    ("alua_access_state", RW, "0", "0"),
-    ("alua_access_status", RW, "None", "0"),
-    ("alua_access_type", RW, "Implicit and Explicit", "3"),
-    ("alua_support_active_nonoptimized", RW, "1", "1"),
-    ("alua_support_active_optimized", RW, "1", "1"),
-    ("alua_support_lba_dependent", RW, "0", "0"),
-    ("alua_support_offline", RW, "1", "1"),
-    ("alua_support_standby", RW, "1", "1"),
-    ("alua_support_transitioning", RW, "1", "1"),
-    ("alua_support_unavailable", RW, "1", "1"),
-    ("alua_write_metadata", RW, "0", "0"),
-    ("implicit_trans_secs", RW, "0", "0"),
-    ("members", RO, "", ""),
-    ("nonop_delay_msecs", RW, "100", "100"),
-    ("preferred", RW, "0", "0"),
-    ("tg_pt_gp_id", RW, "0", "0"),
-    ("trans_delay_msecs", RW, "0", "0"),
-];
-
 /// The attribute that `model` has no row for: no medium here protects its data.
 pub(crate) const HW_PI_PROT_TYPE: &str = "hw_pi_prot_type";
 
@@ -281,18 +260,22 @@ static ATTRIB: LazyLock<Vec<FileRow>> = LazyLock::new(|| {
     rows.sort_unstable();
     rows
 });
-static ALUA_FILES: LazyLock<Vec<FileRow>> =
-    LazyLock::new(|| ALUA_GROUP.iter().map(|(name, mode, _, _)| (*name, *mode)).collect());
+static ALUA_FILES: LazyLock<Vec<FileRow>> = LazyLock::new(|| {
+    let mut rows: Vec<FileRow> = ALUA_ATTRIBUTES.iter().map(|row| (row.name, RW)).collect();
+    rows.extend([("members", RO), ("tg_pt_gp_id", RW)]);
+    rows.sort_unstable();
+    rows
+});
 
 impl Dir {
     /// The files it has, by name.
     pub(crate) fn files(&self) -> &'static [FileRow] {
         match self {
             Self::Top => TOP,
-            Self::LuGroup => LU_GROUP,
+            Self::LuGroup(_) => LU_GROUP,
             Self::Hba(_) => HBA,
             Self::Device(_, DevicePart::Whole) => DEVICE,
-            Self::Device(_, DevicePart::AluaGroup) => &ALUA_FILES,
+            Self::AluaGroup(..) => &ALUA_FILES,
             Self::Device(_, DevicePart::Attrib) => &ATTRIB,
             Self::Device(_, DevicePart::Pr) => PR,
             Self::Device(_, DevicePart::ScsiDev) => SCSI_DEV,
@@ -307,9 +290,9 @@ impl Dir {
             Self::Lun(_, LunPart::ScsiPort) => SCSI_PORT,
             Self::Lun(_, LunPart::ScsiTgtPort) => SCSI_TGT_PORT,
             Self::Lun(_, LunPart::ScsiTransport) => SCSI_TRANSPORT,
-            Self::Acl(_, _, AclPart::Whole) => &[("info", RO)],
-            Self::Acl(_, _, AclPart::Auth) => &[("authenticate_target", RO)],
-            Self::AclLun(_, false) => &[("write_protect", RW)],
+            Self::Acl(_, AclPart::Whole) => &[("info", RO)],
+            Self::Acl(_, AclPart::Auth) => &[("authenticate_target", RO)],
+            Self::AclLun(_, _, false) => &[("write_protect", RW)],
             Self::Iscsi => ISCSI,
             Self::IscsiAuth => ISCSI_AUTH,
             Self::Root
@@ -322,7 +305,7 @@ impl Dir {
             | Self::Tpg(..)
             | Self::Lun(_, LunPart::Statistics)
             | Self::Acl(..)
-            | Self::AclLun(_, true) => &[],
+            | Self::AclLun(_, _, true) => &[],
         }
     }
 
@@ -340,9 +323,9 @@ impl Dir {
             Self::Vhost | Self::Iscsi => &["discovery_auth"],
             Self::Target(_, TargetPart::Whole) => &["fabric_statistics", "param"],
             Self::Tpg(_, _, TpgPart::Whole) => &["acls", "attrib", "auth", "lun", "np", "param"],
-            Self::Lun(_, LunPart::Whole) | Self::AclLun(_, false) => &["statistics"],
+            Self::Lun(_, LunPart::Whole) | Self::AclLun(_, _, false) => &["statistics"],
             Self::Lun(_, LunPart::Statistics) => &["scsi_port", "scsi_tgt_port", "scsi_transport"],
-            Self::Acl(_, _, AclPart::Whole) => &["attrib", "auth", "fabric_statistics", "param"],
+            Self::Acl(_, AclPart::Whole) => &["attrib", "auth", "fabric_statistics", "param"],
             _ => &[],
         }
     }
@@ -355,20 +338,22 @@ impl Dir {
             (Self::Top, "core") => Some(Self::Core),
             (Self::Core, "alua") => Some(Self::CoreAlua),
             (Self::CoreAlua, "lu_gps") => Some(Self::LuGroups),
-            (Self::LuGroups, "default_lu_gp") => Some(Self::LuGroup),
+            (Self::LuGroups, "default_lu_gp") => Some(Self::LuGroup(AluaGroupName::default_lu_group())),
             (Self::Device(of, DevicePart::Whole), "action") => device(of, DevicePart::Action),
             (Self::Device(of, DevicePart::Whole), "alua") => device(of, DevicePart::Alua),
             (Self::Device(of, DevicePart::Whole), "attrib") => device(of, DevicePart::Attrib),
             (Self::Device(of, DevicePart::Whole), "pr") => device(of, DevicePart::Pr),
             (Self::Device(of, DevicePart::Whole), "statistics") => device(of, DevicePart::Statistics),
             (Self::Device(of, DevicePart::Whole), "wwn") => device(of, DevicePart::Wwn),
-            (Self::Device(of, DevicePart::Alua), "default_tg_pt_gp") => device(of, DevicePart::AluaGroup),
+            (Self::Device(of, DevicePart::Alua), "default_tg_pt_gp") => {
+                Some(Self::AluaGroup(of.clone(), AluaGroupName::default_group()))
+            }
             (Self::Device(of, DevicePart::Statistics), "scsi_dev") => device(of, DevicePart::ScsiDev),
             (Self::Device(of, DevicePart::Statistics), "scsi_lu") => device(of, DevicePart::ScsiLu),
             (Self::Device(of, DevicePart::Statistics), "scsi_tgt_dev") => device(of, DevicePart::ScsiTgtDev),
             (Self::Vhost, "discovery_auth") => Some(Self::DiscoveryAuth),
             (Self::Iscsi, "discovery_auth") => Some(Self::IscsiAuth),
-            (Self::AclLun(place, false), "statistics") => Some(Self::AclLun(place.clone(), true)),
+            (Self::AclLun(acl, lun, false), "statistics") => Some(Self::AclLun(acl.clone(), *lun, true)),
             _ => self.group_of_target(name),
         }
     }
@@ -401,7 +386,7 @@ impl Dir {
                 };
                 Self::Lun(place.clone(), part)
             }
-            (Self::Acl(wwn, tag, AclPart::Whole), name) => {
+            (Self::Acl(place, AclPart::Whole), name) => {
                 let part = match name {
                     "attrib" => AclPart::Attrib,
                     "auth" => AclPart::Auth,
@@ -409,7 +394,7 @@ impl Dir {
                     "param" => AclPart::Param,
                     _ => return None,
                 };
-                Self::Acl(wwn.clone(), *tag, part)
+                Self::Acl(place.clone(), part)
             }
             _ => return None,
         })
@@ -451,6 +436,7 @@ mod tests {
         let hba = Hba { kind: Kind::Fileio, number: 0 };
         let device = Device { hba, name: BackstoreName::parse("disk0").unwrap() };
         let place = Place { wwn: wwn.clone(), tag: TpgTag::new(1), lun: Lun::parse(0).unwrap() };
+        let acl = AclPlace { wwn: wwn.clone(), tag: TpgTag::new(1), initiator: Wwn::made_up(2) };
         let mut waiting = vec![
             Dir::Root,
             Dir::Vhost,
@@ -459,8 +445,8 @@ mod tests {
             Dir::Target(wwn.clone(), TargetPart::Whole),
             Dir::Tpg(wwn.clone(), TpgTag::new(1), TpgPart::Whole),
             Dir::Lun(place.clone(), LunPart::Whole),
-            Dir::Acl(wwn, TpgTag::new(1), AclPart::Whole),
-            Dir::AclLun(place, false),
+            Dir::Acl(acl.clone(), AclPart::Whole),
+            Dir::AclLun(acl, place.lun, false),
         ];
         let mut seen = 0;
         while let Some(dir) = waiting.pop() {

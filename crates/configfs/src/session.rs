@@ -2,7 +2,7 @@
 //! A guest that is connected, in the words in which LIO's tools read sessions: the `info` of a node ACL.
 //!
 //! Above: `text`.  Below: nothing.
-//! Never here: access control; there is none, as in LIO without explicit ACLs.
+//! Never here: access control.
 
 use model::{TpgTag, Wwn};
 
@@ -16,4 +16,9 @@ pub(crate) fn info(nexus: &Wwn, tag: TpgTag) -> String {
          CID: 0  Connection State: TARG_CONN_STATE_LOGGED_IN\n   \
          Address vhost-user virtio-scsi  StatSN: 0x00000000\n"
     )
+}
+
+/// What `acls/<initiator>/info` says where no guest of that name is connected.
+pub(crate) fn none(initiator: &Wwn) -> String {
+    format!("No active session for initiator {initiator}\n")
 }

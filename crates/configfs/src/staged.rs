@@ -7,8 +7,8 @@
 use crate::control::Control;
 use crate::node::{Device, Hba};
 use model::{
-    AbsolutePath, Backstore, BackstoreId, BackstoreName, Key, Kind, Lun, LunAlias, Medium, Model, Place,
-    Refusal, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName, Key, Kind, Lun,
+    LunAlias, LunAlua, Medium, Model, Place, Refusal, TpgTag, UnitSerial, Wwn,
 };
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,6 +109,7 @@ fn scratch(kind: Kind) -> Result<Backstore, Refusal> {
 pub(crate) struct Link {
     pub(crate) alias: LunAlias,
     pub(crate) backstore: BackstoreId,
+    pub(crate) alua: LunAlua,
 }
 
 /// All of it.
@@ -127,8 +128,13 @@ pub(crate) struct Staged {
     pub(crate) tpgs: BTreeSet<(Wwn, TpgTag)>,
     /// Directories of LUNs that the configuration does not have.
     pub(crate) luns: BTreeMap<Place, Option<Link>>,
-    /// Mapped LUNs of sessions: the name of the link to the LUN of the same number.
-    pub(crate) mapped: BTreeMap<Place, Option<String>>,
+    /// Directories of mapped LUNs that the configuration does not have; in a session, with the name of the link to
+    /// the LUN of the same number.
+    pub(crate) mapped: BTreeMap<(AclPlace, Lun), Option<String>>,
+    /// Target port groups that have no id yet.
+    pub(crate) alua: BTreeMap<(Device, AluaGroupName), AluaGroup>,
+    /// Groups of logical units that have no id yet.
+    pub(crate) lu_groups: BTreeSet<AluaGroupName>,
     pub(crate) dbroot: Option<String>,
     hbas_seen: u32,
     homes_seen: u32,
@@ -138,7 +144,9 @@ impl Staged {
     /// Makes room for one more thing.
     pub(crate) fn room(&self) -> Result<(), Errno> {
         let by_hand = self.hbas.values().filter(|info| info.by_hand).count();
-        let used = by_hand + self.devices.len() + self.tpgs.len() + self.luns.len() + self.mapped.len();
+        let groups = self.alua.len() + self.lu_groups.len();
+        let used =
+            by_hand + self.devices.len() + self.tpgs.len() + self.luns.len() + self.mapped.len() + groups;
         if used < STAGED_MAX { Ok(()) } else { Err(Errno::NOSPC) }
     }
 
@@ -164,6 +172,11 @@ impl Staged {
     pub(crate) fn luns_of(&self, wwn: &Wwn, tag: TpgTag) -> impl Iterator<Item = (Lun, &Option<Link>)> {
         let within = move |place: &Place| place.tag == tag && place.wwn == *wwn;
         self.luns.iter().filter(move |(place, _)| within(place)).map(|(place, link)| (place.lun, link))
+    }
+
+    /// The mapped LUNs of an access control list or session that are only here.
+    pub(crate) fn mapped_of(&self, acl: &AclPlace) -> impl Iterator<Item = (Lun, &Option<String>)> {
+        self.mapped.iter().filter(move |((of, _), _)| of == acl).map(|((_, lun), link)| (*lun, link))
     }
 
     /// The unconfigured backstores of an HBA, by name.
@@ -204,10 +217,19 @@ impl Staged {
             let known = model.tpg(&place.wwn, place.tag).ok();
             known.map_or(tpgs.contains(&at), |tpg| !tpg.luns.contains_key(&place.lun))
         });
-        self.mapped.retain(|place, link| {
-            let known = model.tpg(&place.wwn, place.tag).ok();
-            known.is_some_and(|tpg| link.is_none() || tpg.luns.contains_key(&place.lun))
+        self.mapped.retain(|(acl, lun), link| match (model.tpg(&acl.wwn, acl.tag), model.acl(acl)) {
+            (Err(_), _) => false,
+            (Ok(_), Ok(known)) => link.is_none() && !known.luns.contains_key(lun),
+            (Ok(tpg), Err(_)) => tpg.nexus == acl.initiator && (link.is_none() || tpg.luns.contains_key(lun)),
         });
+        let homes = &self.homes;
+        self.alua.retain(|(device, name), _| {
+            let id = device.id();
+            let is_home = homes.get(&id).is_some_and(|home| home.hba == device.hba);
+            let known = model.backstores().get(&id).filter(|_| is_home);
+            known.is_some_and(|backstore| backstore.alua.get(name).is_none())
+        });
+        self.lu_groups.retain(|name| !model.lu_groups().contains_key(name));
         self.vhost |= !model.targets().is_empty();
     }
 

@@ -8,12 +8,12 @@
 //! when they are closed.
 
 use crate::control::{Control, number};
-use crate::node::{ALUA_GROUP, Device, DevicePart, Dir, LunPart, TargetPart, TpgPart};
+use crate::node::{Device, DevicePart, Dir, LunPart, TargetPart, TpgPart};
 use crate::staged::Link;
 use crate::tree::Tree;
 use model::{
-    AbsolutePath, Access, Attribute, Backstore, Change, Kind, LunMapping, Medium, PAGE_BYTES, Place, Refusal,
-    Tpg, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Access, AclPlace, Attribute, Backstore, Change, Kind, Lun, LunMapping, Medium, PAGE_BYTES,
+    Refusal, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use rustix::io::Errno;
 
@@ -43,9 +43,11 @@ impl Tree {
             Dir::Device(device, part) => self.store_device(device, *part, file, line),
             Dir::Tpg(wwn, tag, TpgPart::Whole) => self.store_nexus(wwn, *tag, line),
             Dir::Target(_, TargetPart::Param) => must_be(line == "-1"),
-            Dir::Tpg(_, _, TpgPart::Attrib) | Dir::AclLun(..) => must_be(number(line) == Ok(0)),
-            Dir::Lun(place, LunPart::Whole) => self.store_lun(place, file, line),
-            Dir::LuGroup => must_be(number(line) == Ok(0)),
+            Dir::Tpg(_, _, TpgPart::Attrib) => must_be(number(line) == Ok(0)),
+            Dir::AclLun(acl, lun, _) => self.store_write_protect(acl, *lun, line),
+            Dir::Lun(place, LunPart::Whole) => self.store_lun_alua(place, file, line),
+            Dir::LuGroup(name) => self.store_lu_group(name, line),
+            Dir::AluaGroup(device, name) => self.store_alua_group(device, name, file, line),
             Dir::IscsiAuth if file == "enforce_discovery_auth" => must_be(number(line) == Ok(0)),
             Dir::IscsiAuth => must_be(line == "NULL" || line.is_empty()),
             _ => Err(Errno::INVAL),
@@ -77,7 +79,7 @@ impl Tree {
                     Err(Errno::OPNOTSUPP)
                 }
             }
-            (DevicePart::Whole, "alua_lu_gp") => self.must_be_default(device, line),
+            (DevicePart::Whole, "alua_lu_gp") => self.store_lu_group_of(device, line),
             (DevicePart::Attrib, _) => self.store_attribute(device, file, line),
             (DevicePart::Wwn, "vpd_unit_serial") => self.store_serial(device, line),
             (DevicePart::Wwn, _) => self.store_identity(device, file, line),
@@ -88,19 +90,8 @@ impl Tree {
                     Err(Errno::OPNOTSUPP)
                 }
             }
-            (DevicePart::AluaGroup, _) => {
-                let row = ALUA_GROUP.iter().find(|(name, ..)| *name == file);
-                must_be(row.is_some_and(|(_, _, text, value)| line == *value || line == *text))
-            }
             _ => Err(Errno::INVAL),
         }
-    }
-
-    fn must_be_default(&self, device: &Device, line: &str) -> Result<(), Errno> {
-        if self.staged().configured(device).is_none() {
-            return Err(Errno::NODEV);
-        }
-        if line == "default_lu_gp" { Ok(()) } else { Err(Errno::NODEV) }
     }
 
     fn store_control(&self, device: &Device, line: &str) -> Result<(), Errno> {
@@ -245,8 +236,8 @@ impl Tree {
         let tpg = Tpg::new(nexus.clone(), port);
         let mut changes = vec![Change::CreateTpg { wwn: wwn.clone(), tag, tpg }];
         for (lun, link) in staged.luns_of(wwn, tag) {
-            if let Some(Link { alias, backstore }) = link.clone() {
-                let mapping = LunMapping { backstore, alias, write_protect: false };
+            if let Some(Link { alias, backstore, alua }) = link.clone() {
+                let mapping = LunMapping { backstore, alias, write_protect: false, alua };
                 changes.push(Change::MapLun { wwn: wwn.clone(), tag, lun, mapping });
             }
         }
@@ -256,7 +247,7 @@ impl Tree {
     fn drop_nexus(&self, wwn: &Wwn, tag: TpgTag) -> Result<(), Errno> {
         let busy = self.view(|view| {
             let tpg = view.staged.model.tpg(wwn, tag).map_err(|_| Errno::NODEV)?;
-            Ok(!tpg.luns.is_empty() || view.connected(wwn))
+            Ok(!tpg.luns.is_empty() || !tpg.acls.is_empty() || view.connected(wwn))
         })?;
         if busy {
             return Err(Errno::BUSY);
@@ -273,15 +264,16 @@ impl Tree {
         Ok(())
     }
 
-    fn store_lun(&self, place: &Place, file: &str, line: &str) -> Result<(), Errno> {
-        let dir = Dir::Lun(place.clone(), LunPart::Whole);
-        if self.view(|view| view.link_name(&dir).is_none()) {
-            return Err(Errno::NODEV);
-        }
-        match file {
-            "alua_tg_pt_gp" if line == "default_tg_pt_gp" || line == "NULL" => Ok(()),
-            "alua_tg_pt_gp" => Err(Errno::NODEV),
-            _ => must_be(number(line) == Ok(0)),
+    fn store_write_protect(&self, acl: &AclPlace, lun: Lun, line: &str) -> Result<(), Errno> {
+        let write_protect = number(line)? != 0;
+        match self.view(|view| view.mapped(acl, lun).map(|mapped| mapped.write_protect)) {
+            // A session shows what is so, and one that is not linked yet nothing.
+            None => must_be(!write_protect),
+            Some(before) if before == write_protect => Ok(()),
+            Some(_) => {
+                let change = Change::ProtectAclLun { acl: acl.clone(), lun, write_protect };
+                self.ask(&format!("set write_protect of {acl}/lun_{lun}"), vec![change])
+            }
         }
     }
 }

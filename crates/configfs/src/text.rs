@@ -1,25 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the files say.
 //!
-//! Above: `tree`, `fuse`.  Below: `text/device.rs`, `text/statistics.rs`.
+//! Above: `tree`, `fuse`.  Below: `text/device.rs`, `text/reservations.rs`, `text/statistics.rs`.
 //! Never here: anything that LIO would not say in the same place; what is not so here is not claimed.
 
 mod device; // a backstore
+mod reservations; // who has reserved one
 mod statistics; // what is counted
 
-use crate::node::{ALUA_GROUP, AclPart, Dir, LunPart, TargetPart, TpgPart};
+use crate::node::{AclPart, Dir, LunPart, TargetPart, TpgPart};
 use crate::session;
 use crate::tree::View;
-use model::Place;
 use rustix::io::Errno;
 
 /// The directory that LIO keeps reservations in, which nobody here reads.
 const DBROOT: &str = "/etc/target";
-
-/// The state of a LUN's port in ALUA, in the default group.
-const TG_PT_GP: &str = "TG Port Alias: default_tg_pt_gp\nTG Port Group ID: 0\n\
-    TG Port Primary Access State: Active/Optimized\nTG Port Primary Access Status: None\n\
-    TG Port Secondary Access State: None\nTG Port Secondary Access Status: None\n";
 
 impl View<'_> {
     /// The text of a file that is there.
@@ -32,12 +27,8 @@ impl View<'_> {
         }
         match dir {
             Dir::Top => Ok(self.top(file)),
-            Dir::LuGroup if file == "members" => {
-                let mut homes: Vec<_> = self.staged.homes.iter().collect();
-                homes.sort_by_key(|(_, home)| home.index);
-                Ok(homes.into_iter().map(|(id, home)| format!("{}/{}\n", home.hba, id.name)).collect())
-            }
-            Dir::LuGroup => Ok("0\n".to_owned()),
+            Dir::LuGroup(name) => Ok(self.lu_group_text(name, file)),
+            Dir::AluaGroup(device, name) => Ok(self.alua_group_text(device, name, file)),
             Dir::Hba(hba) => {
                 if file == "hba_mode" {
                     return Ok("0\n".to_owned());
@@ -53,12 +44,16 @@ impl View<'_> {
                 self.nexus(wwn, *tag).map(|nexus| format!("{nexus}\n")).ok_or(Errno::NODEV)
             }
             Dir::Tpg(_, _, TpgPart::Attrib) => Ok("0\n".to_owned()),
-            Dir::Lun(place, LunPart::Whole) => self.lun(place, file),
+            Dir::Lun(place, LunPart::Whole) => self.lun_alua_text(place, file),
             Dir::Lun(place, part) => self.lun_statistics(place, *part, file),
-            Dir::Acl(wwn, tag, AclPart::Whole) => {
-                self.nexus(wwn, *tag).map(|nexus| session::info(nexus, *tag)).ok_or(Errno::NOENT)
+            Dir::Acl(acl, AclPart::Whole) if self.is_session(acl) => {
+                Ok(session::info(&acl.initiator, acl.tag))
             }
-            Dir::Acl(_, _, AclPart::Auth) | Dir::AclLun(..) => Ok("0\n".to_owned()),
+            Dir::Acl(acl, AclPart::Whole) => Ok(session::none(&acl.initiator)),
+            Dir::AclLun(acl, lun, _) if self.mapped(acl, *lun).is_some_and(|mapped| mapped.write_protect) => {
+                Ok("1\n".to_owned())
+            }
+            Dir::Acl(_, AclPart::Auth) | Dir::AclLun(..) => Ok("0\n".to_owned()),
             Dir::Iscsi if file == "lio_version" => Ok("Datera Inc. iSCSI Target v4.1.0\n".to_owned()),
             Dir::Iscsi => Ok("\n".to_owned()),
             Dir::IscsiAuth => {
@@ -80,15 +75,4 @@ impl View<'_> {
     fn made_on(&self, what: &str, space: &str) -> String {
         format!("{what} on Linux/{}{space}on {}\n", self.host.machine, self.host.release)
     }
-
-    fn lun(&self, place: &Place, file: &str) -> Result<String, Errno> {
-        self.link_name(&Dir::Lun(place.clone(), LunPart::Whole)).ok_or(Errno::NODEV)?;
-        Ok(if file == "alua_tg_pt_gp" { TG_PT_GP } else { "0\n" }.to_owned())
-    }
-}
-
-/// What the default ALUA group says in a file, but for its members.
-fn alua_group(file: &str) -> String {
-    let row = ALUA_GROUP.iter().find(|(name, ..)| *name == file);
-    row.map_or_else(String::new, |(_, _, text, _)| format!("{text}\n"))
 }

@@ -9,9 +9,10 @@ use crate::daemon::{Daemon, Denied, Live};
 use crate::node::{AclPart, Device, DevicePart, Dir, Hba, LunPart, Node, TargetPart, TpgPart};
 use crate::node::{parse_lun, parse_tpg, parse_wwn};
 use crate::staged::Staged;
-use model::{BackstoreName, Lun, Place, TpgTag, Wwn};
+use model::{Acl, AclPlace, AluaGroupName, BackstoreName, Lun, MappedLun, Place, TpgTag, Wwn};
 use rustix::io::Errno;
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the host calls itself, for the lines that say on what the target runs.
@@ -219,15 +220,21 @@ impl View<'_> {
     pub(crate) fn has(&self, dir: &Dir) -> bool {
         let staged = self.staged;
         match dir {
-            Dir::Root | Dir::Top | Dir::Core | Dir::CoreAlua | Dir::LuGroups | Dir::LuGroup => true,
+            Dir::Root | Dir::Top | Dir::Core | Dir::CoreAlua | Dir::LuGroups => true,
+            Dir::LuGroup(name) => self.has_lu_group(name),
+            Dir::AluaGroup(device, name) => self.has_device(device) && self.has_alua_group(device, name),
             Dir::Hba(hba) => staged.hbas.contains_key(hba),
             Dir::Device(device, _) => self.has_device(device),
             Dir::Vhost | Dir::DiscoveryAuth => staged.vhost,
             Dir::Target(wwn, _) => staged.model.targets().contains_key(wwn),
             Dir::Tpg(wwn, tag, _) => staged.has_tpg(wwn, *tag),
             Dir::Lun(place, _) => self.has_lun(place),
-            Dir::Acl(wwn, tag, _) => self.nexus(wwn, *tag).is_some() && self.connected(wwn),
-            Dir::AclLun(place, _) => staged.mapped.contains_key(place) && self.connected(&place.wwn),
+            Dir::Acl(place, _) => self.acl(place).is_some() || self.is_session(place),
+            Dir::AclLun(acl, lun, _) => {
+                self.mapped(acl, *lun).is_some()
+                    || (staged.mapped.contains_key(&(acl.clone(), *lun))
+                        && (self.acl(acl).is_some() || self.is_session(acl)))
+            }
             Dir::Iscsi | Dir::IscsiAuth => staged.iscsi,
         }
     }
@@ -242,6 +249,21 @@ impl View<'_> {
 
     pub(crate) fn mapping(&self, place: &Place) -> Option<&model::LunMapping> {
         self.staged.model.tpg(&place.wwn, place.tag).ok()?.luns.get(&place.lun)
+    }
+
+    /// An access control list of the configuration.
+    pub(crate) fn acl(&self, place: &AclPlace) -> Option<&Acl> {
+        self.staged.model.acl(place).ok()
+    }
+
+    /// A mapped LUN of the configuration.
+    pub(crate) fn mapped(&self, acl: &AclPlace, lun: Lun) -> Option<&MappedLun> {
+        self.acl(acl)?.luns.get(&lun)
+    }
+
+    /// Whether the guest of this name is connected now.
+    pub(crate) fn is_session(&self, place: &AclPlace) -> bool {
+        self.nexus(&place.wwn, place.tag) == Some(&place.initiator) && self.connected(&place.wwn)
     }
 
     /// The name of the guest's side of a target port group.
@@ -271,16 +293,19 @@ impl View<'_> {
                 let device = Device { hba: *hba, name: BackstoreName::parse(name).ok()? };
                 Dir::Device(device, DevicePart::Whole)
             }
+            Dir::Device(device, DevicePart::Alua) => {
+                Dir::AluaGroup(device.clone(), AluaGroupName::parse(name).ok()?)
+            }
+            Dir::LuGroups => Dir::LuGroup(AluaGroupName::parse(name).ok()?),
             Dir::Vhost => Dir::Target(parse_wwn(name)?, TargetPart::Whole),
             Dir::Target(wwn, TargetPart::Whole) => Dir::Tpg(wwn.clone(), parse_tpg(name)?, TpgPart::Whole),
             Dir::Tpg(wwn, tag, TpgPart::Luns) => Dir::Lun(lun_at(wwn, *tag, name)?, LunPart::Whole),
             Dir::Tpg(wwn, tag, TpgPart::Acls) => {
-                let session = self.nexus(wwn, *tag).is_some_and(|nexus| nexus.as_str() == name);
-                return (session && self.connected(wwn))
-                    .then(|| Node::Dir(Dir::Acl(wwn.clone(), *tag, AclPart::Whole)));
+                let initiator = parse_wwn(name)?;
+                Dir::Acl(AclPlace { wwn: wwn.clone(), tag: *tag, initiator }, AclPart::Whole)
             }
-            Dir::Acl(wwn, tag, AclPart::Whole) => Dir::AclLun(lun_at(wwn, *tag, name)?, false),
-            Dir::Lun(_, LunPart::Whole) | Dir::AclLun(_, false) => {
+            Dir::Acl(acl, AclPart::Whole) => Dir::AclLun(acl.clone(), parse_lun(name)?, false),
+            Dir::Lun(_, LunPart::Whole) | Dir::AclLun(_, _, false) => {
                 let there = self.link_name(dir).is_some_and(|link| link == name);
                 return there.then(|| Node::Link(dir.clone(), name.to_owned()));
             }
@@ -328,6 +353,14 @@ impl View<'_> {
                 let device = |name: &BackstoreName| Device { hba: *hba, name: name.clone() };
                 names.map(|name| (name.to_string(), Dir::Device(device(name), DevicePart::Whole))).collect()
             }
+            Dir::Device(device, DevicePart::Alua) => {
+                let names = self.alua_groups_made(device).into_iter();
+                names.map(|name| (name.to_string(), Dir::AluaGroup(device.clone(), name))).collect()
+            }
+            Dir::LuGroups => {
+                let names = self.lu_groups_made().into_iter();
+                names.map(|name| (name.to_string(), Dir::LuGroup(name))).collect()
+            }
             Dir::Vhost => {
                 let targets = staged.model.targets().keys();
                 targets.map(|wwn| (wwn.to_string(), Dir::Target(wwn.clone(), TargetPart::Whole))).collect()
@@ -346,15 +379,19 @@ impl View<'_> {
                 all.map(|lun| (format!("lun_{lun}"), Dir::Lun(at(wwn, *tag, lun), LunPart::Whole))).collect()
             }
             Dir::Tpg(wwn, tag, TpgPart::Acls) => {
-                let nexus = self.nexus(wwn, *tag).filter(|_| self.connected(wwn));
-                let acl = |nexus: &Wwn| (nexus.to_string(), Dir::Acl(wwn.clone(), *tag, AclPart::Whole));
-                nexus.map(acl).into_iter().collect()
+                let known = staged.model.tpg(wwn, *tag).into_iter().flat_map(|tpg| tpg.acls.keys());
+                let mut names: BTreeSet<&Wwn> = known.collect();
+                names.extend(self.nexus(wwn, *tag).filter(|_| self.connected(wwn)));
+                let place = |name: &Wwn| AclPlace { wwn: wwn.clone(), tag: *tag, initiator: name.clone() };
+                let acl = |name: &Wwn| (name.to_string(), Dir::Acl(place(name), AclPart::Whole));
+                names.into_iter().map(acl).collect()
             }
-            Dir::Acl(wwn, tag, AclPart::Whole) => {
-                let mapped = staged.mapped.keys().filter(|place| place.tag == *tag && place.wwn == *wwn);
-                mapped
-                    .map(|place| (format!("lun_{}", place.lun), Dir::AclLun(place.clone(), false)))
-                    .collect()
+            Dir::Acl(acl, AclPart::Whole) => {
+                let known = self.acl(acl).into_iter().flat_map(|list| list.luns.keys().copied());
+                let only_here = staged.mapped_of(acl).map(|(lun, _)| lun);
+                let all: BTreeSet<Lun> = known.chain(only_here).collect();
+                let dir = |lun: Lun| (format!("lun_{lun}"), Dir::AclLun(acl.clone(), lun, false));
+                all.into_iter().map(dir).collect()
             }
             _ => Vec::new(),
         }
@@ -367,7 +404,10 @@ impl View<'_> {
                 Some(link) => link.as_ref().map(|link| link.alias.as_str()),
                 None => self.mapping(place).map(|mapping| mapping.alias.as_str()),
             },
-            Dir::AclLun(place, false) => self.staged.mapped.get(place)?.as_deref(),
+            Dir::AclLun(acl, lun, false) => match self.mapped(acl, *lun) {
+                Some(mapped) => Some(mapped.alias.as_str()),
+                None => self.staged.mapped.get(&(acl.clone(), *lun))?.as_deref(),
+            },
             _ => None,
         }
     }
@@ -378,8 +418,9 @@ impl View<'_> {
             return None;
         }
         match dir {
-            Dir::AclLun(place, _) => {
-                let Place { wwn, tag, lun } = place;
+            Dir::AclLun(acl, lun, _) => {
+                let AclPlace { wwn, tag, initiator: _ } = acl;
+                let lun = self.mapped(acl, *lun).map_or(*lun, |mapped| mapped.of);
                 Some(format!("../../../../../../../target/vhost/{wwn}/tpgt_{tag}/lun/lun_{lun}"))
             }
             Dir::Lun(place, _) => {

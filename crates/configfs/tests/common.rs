@@ -5,7 +5,9 @@
 //! Never here: a claim.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use configfs::{Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveTarget, NodeKind, Tree};
+use configfs::{
+    Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveReservations, LiveTarget, NodeKind, Tree,
+};
 use model::{BackstoreId, Change, Kind, Model, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ pub(crate) struct Plane {
     pub(crate) asked: Mutex<Vec<Vec<String>>>,
     pub(crate) connected: Mutex<bool>,
     pub(crate) missing: Mutex<bool>,
+    pub(crate) reservations: Mutex<BTreeMap<BackstoreId, LiveReservations>>,
 }
 
 impl Plane {
@@ -56,6 +59,7 @@ impl Daemon for Plane {
         Live {
             backstores: model.backstores().keys().map(|id| (id.clone(), live(id))).collect(),
             targets: model.targets().keys().map(target).collect(),
+            reservations: self.reservations.lock().unwrap().clone(),
         }
     }
 
@@ -163,4 +167,19 @@ pub(crate) fn recorded(text: &str) -> BTreeMap<String, String> {
         all.insert(last.clone(), said);
     }
     all.into_iter().map(|(path, said)| (path, said.trim_end().to_owned())).collect()
+}
+
+/// Refused twice, and nothing is different.
+pub(crate) fn check_refused(tree: &Tree, what: &str, errno: Errno, ask: impl Fn() -> Result<(), Errno>) {
+    let before = whole(tree);
+    assert_eq!(ask(), Err(errno), "{what}");
+    assert_eq!(ask(), Err(errno), "{what}, again");
+    assert_eq!(whole(tree), before, "{what}");
+}
+
+fn whole(tree: &Tree) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    dump(tree, "target", &mut all);
+    all.retain(|path, _| !path.ends_with("creation_time"));
+    all
 }

@@ -5,27 +5,10 @@
 
 mod common;
 
-use common::{dump, furnish, tree};
-use configfs::Tree;
+use common::{check_refused, furnish, tree};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
 
 const TPG: &str = "target/vhost/naa.5001405aabbccdd0/tpgt_1";
-
-fn whole(tree: &Tree) -> BTreeMap<String, String> {
-    let mut all = BTreeMap::new();
-    dump(tree, "target", &mut all);
-    all.retain(|path, _| !path.ends_with("creation_time"));
-    all
-}
-
-/// Refused twice, and nothing is different.
-fn check_refused(tree: &Tree, what: &str, errno: Errno, ask: impl Fn() -> Result<(), Errno>) {
-    let before = whole(tree);
-    assert_eq!(ask(), Err(errno), "{what}");
-    assert_eq!(ask(), Err(errno), "{what}, again");
-    assert_eq!(whole(tree), before, "{what}");
-}
 
 #[test]
 fn writes_that_lio_refuses_are_refused_with_its_errno() {
@@ -78,9 +61,12 @@ fn directories_that_lio_refuses_are_refused_with_its_errno() {
         ("target/loopback", Errno::INVAL),
         ("nothing", Errno::PERM),
         // What there is none of.
-        ("target/core/alua/lu_gps/mylu", Errno::OPNOTSUPP),
-        ("target/core/fileio_0/disk0/alua/standby", Errno::OPNOTSUPP),
-        ("target/vhost/naa.5001405aabbccdd0/tpgt_1/acls/naa.5001405aabbccdd1", Errno::OPNOTSUPP),
+        ("target/core/alua/lu_gps/default_lu_gp", Errno::EXIST),
+        ("target/core/alua/lu_gps/NULL", Errno::INVAL),
+        ("target/core/fileio_0/disk0/alua/default_tg_pt_gp", Errno::EXIST),
+        ("target/core/fileio_0/disk0/alua/a b", Errno::INVAL),
+        ("target/vhost/naa.5001405aabbccdd0/tpgt_1/acls/iqn.1994-05.com.x", Errno::INVAL),
+        ("target/vhost/naa.5001405aabbccdd0/tpgt_1/acls/naa.7001405aabbccdd1", Errno::INVAL),
     ] {
         check_refused(&tree, &format!("mkdir {path}"), errno, || tree.mkdir(path));
     }
@@ -93,6 +79,8 @@ fn directories_that_lio_refuses_are_refused_with_its_errno() {
         ("target/vhost", Errno::NOTEMPTY),
         ("target/core", Errno::PERM),
         ("target/core/fileio_0/disk0/attrib", Errno::PERM),
+        ("target/core/fileio_0/disk0/alua/default_tg_pt_gp", Errno::PERM),
+        ("target/core/alua/lu_gps/default_lu_gp", Errno::PERM),
         ("target/nothing", Errno::NOENT),
     ] {
         check_refused(&tree, &format!("rmdir {path}"), errno, || tree.rmdir(path));

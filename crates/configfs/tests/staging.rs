@@ -153,6 +153,65 @@ fn a_guest_that_is_connected_is_a_session() {
 }
 
 #[test]
+fn what_guests_reserved_is_said_in_lios_words() {
+    let (plane, tree) = tree();
+    furnish(&tree);
+    let name = BackstoreName::parse("disk0").unwrap();
+    let id = model::BackstoreId { kind: model::Kind::Fileio, name };
+    let model = configfs::Daemon::model(&*plane);
+    let tpgs = &model.targets().values().next().unwrap().tpgs;
+    let relative_port = tpgs.values().next().unwrap().relative_port.get();
+    let registrant = |initiator: &str, relative_port, key, holds| configfs::LiveRegistrant {
+        initiator: initiator.to_owned(),
+        relative_port,
+        key,
+        generation: 2,
+        all_target_ports: false,
+        holds,
+    };
+    let held = configfs::LiveReservations {
+        generation: 3,
+        outlasts_power: true,
+        registrants: vec![
+            registrant("naa.5001405aabbccdd1", relative_port, 0xaaa, true),
+            registrant("naa.6001405000000002", 999, 0xbbb, false),
+        ],
+        kind: Some(5),
+        legacy: None,
+    };
+    let says = |file: &str| tree.read(&format!("target/core/fileio_0/disk0/pr/{file}")).unwrap();
+    plane.reservations.lock().unwrap().insert(id.clone(), held);
+    for (file, expected) in [
+        ("res_holder", "SPC-3 Reservation: vhost Initiator: naa.5001405aabbccdd1\n"),
+        ("res_pr_all_tgt_pts", "SPC-3 Reservation: Single Target Port registration\n"),
+        ("res_pr_generation", "0x00000003\n"),
+        ("res_pr_type", "SPC-3 Reservation Type: Write Exclusive Access, Registrants Only\n"),
+        ("res_type", "SPC3_PERSISTENT_RESERVATIONS\n"),
+        ("res_aptpl_active", "APTPL Bit Status: Activated\n"),
+        (
+            "res_pr_registered_i_pts",
+            "SPC-3 PR Registrations:\n\
+             vhost Node: naa.5001405aabbccdd1 Key: 0x0000000000000aaa PRgen: 0x00000002\n\
+             vhost Node: naa.6001405000000002 Key: 0x0000000000000bbb PRgen: 0x00000002\n",
+        ),
+    ] {
+        assert_eq!(says(file), expected, "{file}");
+    }
+    let port = says("res_pr_holder_tg_port");
+    assert!(
+        port.starts_with("SPC-3 Reservation: vhost Target Node Endpoint: naa.5001405aabbccdd0\n"),
+        "{port}"
+    );
+    assert!(port.ends_with(" vhost Portal Group Tag: 1 vhost Logical Unit: 0\n"), "{port}");
+    let legacy = Some("naa.5001405aabbccdd1".to_owned());
+    let old = configfs::LiveReservations { legacy, ..configfs::LiveReservations::default() };
+    plane.reservations.lock().unwrap().insert(id, old);
+    assert_eq!(says("res_type"), "SPC2_RESERVATIONS\n");
+    assert_eq!(says("res_holder"), "SPC-2 Reservation: vhost Initiator: naa.5001405aabbccdd1\n");
+    assert_eq!(says("res_pr_registered_i_pts"), "SPC-3 PR Registrations:\nNone\n");
+}
+
+#[test]
 fn the_decoy_of_iscsi_takes_what_a_clear_writes_and_no_target() {
     let (plane, tree) = tree();
     tree.mkdir("target/iscsi").unwrap();

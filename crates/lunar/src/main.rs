@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `lunar`: the shell, and tools that print what a guest needs.
 //!
-//! Above: the administrator.  Below: `shell`, `api`.
+//! Above: the administrator.  Below: `shell`, `api`, `kernel-target`.
 //! Never here: what a command means.  This program owns the terminal, and it alone prints.
 
 mod door; //        the way to `lunard`, opened when it is needed
 mod guest; //       which target for which guest
 mod home; //        what is kept for the user: preferences and history
+mod import_lio; //  `lunar import-lio`
 mod interactive; // lines from a terminal
+mod kernel; //      the way to the kernel's own target
 mod libvirt;
 mod options; //     the command line
 mod qemu; //        `lunar qemu`
@@ -16,8 +18,10 @@ mod session; //     one command, or lines //     `lunar libvirt`
 use clap::{CommandFactory, Parser};
 use door::Door;
 use options::{Options, Tool};
+use serde_json::{Value, json};
 use session::Printed;
-use shell::{Failure, Mode};
+use shell::failure::codes;
+use shell::{Failure, Mode, report};
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,11 +29,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let options = match Options::try_parse() {
         Ok(options) => options,
-        Err(error) => {
-            // Help and version come this way too.  That they cannot be printed leaves nothing to be done.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return refuse(&error),
     };
     match run(&options) {
         Ok(true) => ExitCode::SUCCESS,
@@ -43,14 +43,44 @@ fn main() -> ExitCode {
     }
 }
 
+/// What clap has to say: help and version come this way too.  That it cannot be printed leaves nothing to be done.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if std::env::args_os().any(|word| word == "--json") {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let failure = Failure::new(message).hint("lunar --help").code(codes::SYNTAX);
+        print!("{}", report::failed(&failure));
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::FAILURE
+}
+
 /// Returns whether nothing failed.
 fn run(options: &Options) -> io::Result<bool> {
     match &options.tool {
         Some(Tool::Qemu(wanted)) => {
-            print(runtime_dir(options).and_then(|at| qemu::options(wanted, &Door::new(at))))
+            let text = runtime_dir(options).and_then(|at| qemu::options(wanted, &Door::new(at)));
+            print_tool(options, "qemu", text, |text| json!({ "arguments": qemu::words(text) }))
         }
         Some(Tool::Libvirt(wanted)) => {
-            print(runtime_dir(options).and_then(|at| libvirt::xml(wanted, &Door::new(at))))
+            let text = runtime_dir(options).and_then(|at| libvirt::xml(wanted, &Door::new(at)));
+            print_tool(options, "libvirt", text, |text| json!({ "xml": text }))
+        }
+        Some(Tool::ImportLio(wanted)) => {
+            let text = runtime_dir(options).and_then(|at| {
+                import_lio::run(wanted, &kernel::at(options), &kernel::kept_in()?, &Door::new(at))
+            });
+            print_tool(
+                options,
+                "import-lio",
+                text,
+                |text| json!({ "lines": text.lines().collect::<Vec<_>>() }),
+            )
         }
         Some(Tool::Words(words)) if words.len() == 1 && words[0] == "help" => {
             Options::command().print_long_help()?;
@@ -58,7 +88,7 @@ fn run(options: &Options) -> io::Result<bool> {
         }
         Some(Tool::Words(words)) => {
             let Some(words) = words.iter().map(|word| word.to_str()).collect::<Option<Vec<&str>>>() else {
-                return print(Err(Failure::new("an argument is not UTF-8")));
+                return fail(options, &Failure::new("an argument is not UTF-8"));
             };
             with_shell(options, Mode::OneShot, |shell| session::one_shot(shell, &words, options.stop))
         }
@@ -76,16 +106,22 @@ fn with_shell(
     mode: Mode,
     body: impl FnOnce(&mut shell::Shell) -> io::Result<Printed>,
 ) -> io::Result<bool> {
-    let door = match runtime_dir(options) {
-        Ok(directory) => Door::new(directory),
-        Err(failure) => return print(Err(failure)),
+    let api: Box<dyn shell::Api> = match &options.root {
+        Some(_) => Box::new(kernel::Kernel::new(kernel::at(options))),
+        None => match runtime_dir(options) {
+            Ok(directory) => Box::new(Door::new(directory)),
+            Err(failure) => return fail(options, &failure),
+        },
     };
     let mut shell = shell::Shell::new(
-        Box::new(door),
+        api,
         Box::new(home::Memory::of_user()),
         session::environment()?,
         session::screen(mode),
     );
+    if options.json {
+        shell.speak_json();
+    }
     Ok(!body(&mut shell)?.failed)
 }
 
@@ -96,11 +132,30 @@ fn runtime_dir(options: &Options) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Prints the text of a tool, or why there is none.
-fn print(text: Result<String, Failure>) -> io::Result<bool> {
+/// Prints the text of a tool, or why there is none; for a program what `told` makes of it.
+fn print_tool(
+    options: &Options,
+    tool: &str,
+    text: Result<String, Failure>,
+    told: impl FnOnce(&str) -> Value,
+) -> io::Result<bool> {
     match &text {
+        _ if options.json => {
+            let line = report::of_tool(tool, text.as_deref().map(told));
+            io::stdout().lock().write_all(line.as_bytes())?;
+        }
         Ok(text) => io::stdout().lock().write_all(text.as_bytes())?,
         Err(failure) => io::stderr().lock().write_all(failure.lines().as_bytes())?,
     }
     Ok(text.is_ok())
+}
+
+/// Prints why nothing was begun.
+fn fail(options: &Options, failure: &Failure) -> io::Result<bool> {
+    if options.json {
+        io::stdout().lock().write_all(report::failed(failure).as_bytes())?;
+    } else {
+        io::stderr().lock().write_all(failure.lines().as_bytes())?;
+    }
+    Ok(false)
 }

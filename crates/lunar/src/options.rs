@@ -27,7 +27,7 @@ use std::path::PathBuf;
     version,
     verbatim_doc_comment,
     disable_help_subcommand = true,
-    override_usage = "lunar [OPTIONS] [PATH] [COMMAND] [PARAMETER]...\n       lunar [OPTIONS] qemu WWN...\n       lunar [OPTIONS] libvirt WWN..."
+    override_usage = "lunar [OPTIONS] [PATH] [COMMAND] [PARAMETER]...\n       lunar [OPTIONS] qemu WWN...\n       lunar [OPTIONS] libvirt WWN...\n       lunar [OPTIONS] import-lio [--take]"
 )]
 pub(crate) struct Options {
     /// Where lunard has its sockets; it must have been given the same
@@ -38,9 +38,21 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR", env = "LUNAR_STATE_DIR", global = true)]
     pub(crate) state_dir: Option<PathBuf>,
 
+    /// Work on the kernel's own target, whose tree this is, instead of lunard's: /sys/kernel/config/target
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) root: Option<PathBuf>,
+
+    /// Where saveconfig.json of the kernel's target is; as LIO's tools have it if left out
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) save_dir: Option<PathBuf>,
+
     /// Stop at the first command that fails
     #[arg(short = 'e')]
     pub(crate) stop: bool,
+
+    /// Answer with JSON for programs, one line for each command
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
 
     #[command(subcommand)]
     pub(crate) tool: Option<Tool>,
@@ -58,6 +70,13 @@ pub(crate) enum Tool {
     ///
     /// It goes into the domain, for instance with `virsh edit`.
     Libvirt(LibvirtOptions),
+
+    /// Take the vhost targets of the kernel over into Lunar, as one change
+    ///
+    /// Takes backstores with their serial numbers and attributes, targets, target port groups with their nexuses, and
+    /// LUNs. Says what it leaves. Without --take the kernel keeps its own, and must give the devices up before a guest
+    /// starts.
+    ImportLio(ImportOptions),
 
     #[command(external_subcommand)]
     Words(Vec<OsString>),
@@ -77,6 +96,17 @@ pub(crate) struct QemuOptions {
 pub(crate) struct LibvirtOptions {
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportOptions {
+    /// Show what would be taken over, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Remove it from the kernel first; it is put back if Lunar refuses
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) take: bool,
 }
 
 /// What both tools want to know.

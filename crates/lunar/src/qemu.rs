@@ -28,6 +28,11 @@ pub(crate) fn options(wanted: &QemuOptions, api: &dyn Api) -> Result<String, Fai
     Ok(lines(&options))
 }
 
+/// The words of what [`options`] wrote, as a program passes them on.
+pub(crate) fn words(options: &str) -> Vec<&str> {
+    options.split_ascii_whitespace().collect()
+}
+
 fn lines(options: &[String]) -> String {
     options.iter().map(|option| format!("{option}\n")).collect()
 }

@@ -5,8 +5,9 @@
 //! Never here: what a line means.
 
 use rustix::termios::tcgetwinsize;
+use shell::failure::codes;
 use shell::grammar::{Unfinished, Word, statements};
-use shell::{Environment, Mode, Reply, Screen, Shell};
+use shell::{Environment, Failure, Mode, Reply, Screen, Shell};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
@@ -61,7 +62,7 @@ pub(crate) fn batch(shell: &mut Shell, mut input: impl BufRead, stop: bool) -> i
         let ended = input.read_until(b'\n', &mut line)? == 0;
         match String::from_utf8(line) {
             Ok(line) => so_far.push_str(&line),
-            Err(_) => return fail("a line of standard input is not UTF-8"),
+            Err(_) => return fail(shell, "a line of standard input is not UTF-8"),
         }
         if !ended && statements(&so_far).is_err() {
             continue;
@@ -80,9 +81,9 @@ pub(crate) fn text(shell: &mut Shell, text: &str, stop: bool) -> io::Result<Prin
     let lines = match statements(text) {
         Ok(lines) => lines,
         Err(Unfinished::Continued) => {
-            return fail("the last line ends with a backslash, and nothing follows");
+            return fail(shell, "the last line ends with a backslash, and nothing follows");
         }
-        Err(Unfinished::Quote(mark)) => return fail(&format!("a quote {mark} is not closed")),
+        Err(Unfinished::Quote(mark)) => return fail(shell, &format!("a quote {mark} is not closed")),
     };
     let mut printed = Printed::default();
     for words in lines {
@@ -105,6 +106,6 @@ pub(crate) fn print(reply: &Reply) -> io::Result<Printed> {
     Ok(Printed { failed: reply.failed, leave: reply.leave })
 }
 
-fn fail(message: &str) -> io::Result<Printed> {
-    print(&Reply { err: format!("{message}\n"), failed: true, ..Reply::default() })
+fn fail(shell: &Shell, message: &str) -> io::Result<Printed> {
+    print(&shell.refuse(&Failure::new(message).code(codes::SYNTAX)))
 }

@@ -78,7 +78,7 @@ fn help_and_version_need_no_daemon() {
         assert_eq!((help.status, help.err.as_str()), (0, ""));
         assert!(help.out.contains("lunar [OPTIONS] qemu WWN..."), "{}", help.out);
     }
-    assert!(lunar(&[&nowhere[..], &["help", "ls"]].concat()).out.contains("ls [path] [depth] [--json]"));
+    assert!(lunar(&[&nowhere[..], &["help", "ls"]].concat()).out.contains("ls [path] [depth] "));
     assert_eq!(lunar(&["--nosuch"]).status, 1);
 }
 
@@ -259,4 +259,33 @@ fn a_terminal_gets_banner_prompt_history_and_completion() {
     terminal.expect("exit\r\n");
     assert_eq!(terminal.end(), 0);
     assert_eq!(daemon.history(), "#V2\n/vhost/ status \\\\\\n\n");
+}
+
+#[test]
+fn with_json_every_answer_is_one_line_of_it() {
+    let daemon = Daemon::start();
+    let pwd = r#"{"schema":1,"command":"pwd","path":"/","ok":true,"messages":[],"result":{"path":"/"},"error":null}"#;
+    daemon.lunar(&["--json", "pwd"]).check(0, &format!("{pwd}\n"), "");
+    daemon.lunar(&["pwd", "--json"]).check(0, &format!("{pwd}\n"), "");
+    let no_path = r#"{"schema":1,"command":"ls","path":"/nosuch","ok":false,"messages":[],"result":null,"error":{"code":"no_such_path","message":"No such path /nosuch","hint":null}}"#;
+    daemon.lunar_reads(&["--json"], "pwd\n/nosuch ls\n").check(1, &format!("{pwd}\n{no_path}\n"), "");
+    let quote = r#"{"schema":1,"command":null,"path":null,"ok":false,"messages":[],"result":null,"error":{"code":"syntax","message":"a quote ' is not closed","hint":null}}"#;
+    daemon.lunar_reads(&["--json"], "pwd 'x\n").check(1, &format!("{quote}\n"), "");
+    let qemu = r#"{"schema":1,"command":"qemu","path":null,"ok":true,"messages":[],"result":{"arguments":["-object","memory-backend-memfd,id=lunar-memory,size=1G,share=on","-numa","node,memdev=lunar-memory","-m","1G","-chardev","socket,id=lunar-naa.500140568720f76f,path=/run/lunar/vhost/naa.500140568720f76f.sock,reconnect-ms=100","-device","vhost-user-scsi-pci,id=scsi-naa.500140568720f76f,chardev=lunar-naa.500140568720f76f,boot_tpgt=3"]},"error":null}"#;
+    daemon.lunar(&["--json", "qemu", "naa.500140568720f76f"]).check(0, &format!("{qemu}\n"), "");
+    let libvirt = daemon.lunar(&["libvirt", "--json", "naa.500140568720f76f"]);
+    let told: serde_json::Value = serde_json::from_str(&libvirt.out).expect("JSON");
+    assert!(told["result"]["xml"].as_str().expect("text").contains("<memoryBacking>"), "{told}");
+}
+
+#[test]
+fn with_json_what_cannot_even_begin_is_told_alike() {
+    let usage = r#"{"schema":1,"command":null,"path":null,"ok":false,"messages":[],"result":null,"error":{"code":"syntax","message":"unexpected argument '--nosuch' found","hint":"lunar --help"}}"#;
+    lunar(&["--json", "--nosuch"]).check(1, &format!("{usage}\n"), "");
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path().display().to_string();
+    let unreached = format!(
+        r#"{{"schema":1,"command":"ls","path":null,"ok":false,"messages":[],"result":null,"error":{{"code":"unreached","message":"no lunard is running at {at}/api.sock","hint":"start it with `lunard`; if it runs elsewhere, name its --runtime-dir"}}}}"#
+    );
+    lunar(&["--json", "--runtime-dir", &at, "ls"]).check(1, &format!("{unreached}\n"), "");
 }

@@ -8,7 +8,10 @@ use crate::machine;
 use crate::start_error::StartError;
 use crate::state_driver::{Failure, Handle};
 use api::v1;
-use configfs::{Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveTarget, Mounted, Tree};
+use configfs::{
+    Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveRegistrant, LiveReservations, LiveTarget,
+    Mounted, Tree,
+};
 use model::{Change, Model};
 use rustix::io::Errno;
 use std::future::Future;
@@ -18,6 +21,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
+use target::{NexusName, Registration, Reservations};
 use tokio::sync::oneshot::Receiver;
 use tracing::info;
 
@@ -52,6 +56,7 @@ impl Daemon for Door {
                 .into_iter()
                 .map(|(wwn, live)| (wwn, LiveTarget { connected: live.connected }))
                 .collect(),
+            reservations: self.0.reservations().into_iter().map(|(id, live)| (id, reserved(&live))).collect(),
         }
     }
 
@@ -65,6 +70,24 @@ impl Daemon for Door {
                 Err(Denied::Fault { message, errno: Errno::TIMEDOUT })
             }
         }
+    }
+}
+
+fn reserved(live: &Reservations) -> LiveReservations {
+    let registrant = |(nexus, registration): (&NexusName, &Registration)| LiveRegistrant {
+        initiator: nexus.initiator.clone(),
+        relative_port: nexus.relative_port,
+        key: registration.key,
+        generation: registration.generation,
+        all_target_ports: registration.all_target_ports,
+        holds: live.held.as_ref().is_some_and(|held| held.holder == *nexus),
+    };
+    LiveReservations {
+        generation: live.generation,
+        outlasts_power: live.outlasts_power,
+        registrants: live.registrations.iter().map(registrant).collect(),
+        kind: live.held.as_ref().map(|held| held.kind.code()),
+        legacy: live.legacy.as_ref().map(|nexus| nexus.initiator.clone()),
     }
 }
 
@@ -92,10 +115,10 @@ fn denied(failure: Failure) -> Denied {
     Denied::Fault { message, errno }
 }
 
-type Answer = Result<v1::Applied, Failure>;
+pub(crate) type Answer = Result<v1::Applied, Failure>;
 
 /// Waits for the answer, and takes the changes back if it does not come in time.
-fn wait(answer: Receiver<Answer>, until: Instant) -> Option<Answer> {
+pub(crate) fn wait(answer: Receiver<Answer>, until: Instant) -> Option<Answer> {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

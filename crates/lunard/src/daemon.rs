@@ -11,12 +11,13 @@
 
 use crate::configfs_door;
 use crate::directories::{self, RuntimeDir, StateDir};
+use crate::growth;
 use crate::machine::{Machine, Occasion};
 use crate::options::Options;
 use crate::saveconfig::SaveConfig;
 use crate::server::{self, Service};
 use crate::start_error::StartError;
-use crate::store::Store;
+use crate::store::{Store, Units};
 use crate::watchdog::{Probe, Watchdog};
 use crate::wish::HostChance;
 use crate::{service_manager, state_driver, watchdog};
@@ -32,7 +33,6 @@ use tracing::{info, warn};
 use vhost_scsi::LAST_COMMANDS;
 
 /// What a machine is made for.
-#[derive(Clone, Copy, Debug)]
 pub struct Host<'a> {
     /// Where its sockets go.
     pub runtime_dir: &'a Path,
@@ -40,6 +40,8 @@ pub struct Host<'a> {
     pub socket_group: Option<u32>,
     /// How many threads move guests' data.
     pub reactors: u16,
+    /// What units remember from before, and where it is kept.
+    pub units: Units,
 }
 
 /// How long a thread of the control plane that has done its work waits for more.
@@ -79,10 +81,12 @@ pub fn run<M: Machine>(
     directories::keep_new_files_private();
     let store = Store::open(&state_dir)?;
     let model = store.load()?;
+    let units = store.units()?;
     let machine = Arc::new(make_machine(Host {
         runtime_dir: runtime_dir.path(),
         socket_group: runtime_dir.socket_group(),
         reactors: options.reactors(),
+        units,
     })?);
     let model = restore(&*machine, model)?;
     info!("restored {} storage objects and {} targets", model.backstores().len(), model.targets().len());
@@ -91,7 +95,10 @@ pub fn run<M: Machine>(
     let started =
         state_driver::start(model, store, Arc::clone(&machine), Box::new(HostChance), own_path.clone());
     let (handle, running) = started.map_err(|source| StartError::Host { source })?;
+    machine.owned_by(&handle);
     let owner = handle.probe();
+    let watched = growth::watch(Arc::clone(&machine), handle.clone());
+    watched.map_err(|source| StartError::Host { source })?;
     let tree = options.configfs.as_deref().map(|dir| configfs_door::open(&handle, dir)).transpose()?;
     let service = Service::new(handle, SaveConfig::new(state_dir.path()));
     let tokio = tokio::runtime::Builder::new_current_thread()

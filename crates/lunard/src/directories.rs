@@ -4,6 +4,9 @@
 //! Above: `daemon`, at start.  Below: the file system.
 //! Never here: what is in a file.
 
+pub use translate::host::sync_directory;
+pub use translate::live::{GUEST_SOCKETS, guest_socket};
+
 use crate::predecessor;
 use crate::start_error::StartError;
 use api::{Owner, SOCKET_NAME, SOCKET_PATH_BYTES_MAX, group_name};
@@ -16,20 +19,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The directory of the guests' sockets, in the runtime directory.
-pub const GUEST_SOCKETS: &str = "vhost";
-
 /// The group that guests' sockets are given where nobody names one, if the host has it.
 pub const DEFAULT_SOCKET_GROUP: &str = "kvm";
 
 /// What group members may do in the runtime directory: pass through it.
 const RUNTIME_DIR_MODE: u32 = 0o710;
-
-/// Where QEMU connects to a target.
-#[must_use]
-pub fn guest_socket(runtime_dir: &Path, wwn: &Wwn) -> PathBuf {
-    runtime_dir.join(GUEST_SOCKETS).join(format!("{wwn}.sock"))
-}
 
 /// Where the API listens.
 #[must_use]
@@ -174,14 +168,6 @@ impl StateDir {
 
 fn lock_directory(directory: &File) -> Result<(), Errno> {
     predecessor::lock(directory)
-}
-
-/// Makes what was created, renamed or removed in a directory durable.
-///
-/// # Errors
-/// Those of opening and syncing the directory.
-pub fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 /// From now on what this process creates is private until it says otherwise.

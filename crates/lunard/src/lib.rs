@@ -13,17 +13,17 @@
 pub mod configfs_door; // LIO's tree in the file system
 pub mod daemon; // from start to end
 pub mod directories; // where
+mod growth; // files and devices that become larger
 pub mod logging; // one line an event
 pub mod machine; // what runs
 pub mod metrics;
 pub mod options; // what the command line says
 mod predecessor; // a daemon that was killed and is not gone yet
-pub mod saveconfig; // the same in LIO's words
 pub mod server; // HTTP
 pub mod service_manager; // what systemd is told
 pub mod start_error; // why there was no start
 pub mod state_driver; // the one owner of the configuration
 pub mod store; // what is on disk
-pub mod view; // what is shown
 pub mod watchdog; // whether everybody still answers
-pub mod wish; // what is asked for, made whole // Prometheus
+
+pub use translate::{saveconfig, view, wish}; // strangers' words and the model

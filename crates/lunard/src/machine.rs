@@ -8,12 +8,16 @@
 pub mod fake; // a machine without guests, for tests
 pub mod running; // the machine that serves guests
 
+pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, Occasion};
+
+use crate::state_driver::Handle;
 use crate::watchdog::Probe;
-use model::{BackstoreId, Step, Wwn};
+use model::{BackstoreId, Step};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
+use target::Reservations;
 
 /// What serves guests.
 pub trait Machine: Send + Sync + 'static {
@@ -47,6 +51,19 @@ pub trait Machine: Send + Sync + 'static {
     /// What the running target knows.  Never waits for a disk or a guest.
     fn live(&self) -> Live;
 
+    /// Who has reserved a backstore and who is registered with it, where anyone ever did.
+    fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
+        BTreeMap::new()
+    }
+
+    /// The open media that may grow, each with the size that guests see.
+    fn gauges(&self) -> Vec<Gauge> {
+        Vec::new()
+    }
+
+    /// From now on `owner` has the configuration: what a guest wants changed of it goes there.
+    fn owned_by(&self, _owner: &Handle) {}
+
     /// The threads that serve guests, for who wants to know whether they live.
     fn probes(&self) -> Vec<Probe> {
         Vec::new()
@@ -59,25 +76,35 @@ pub trait Machine: Send + Sync + 'static {
     }
 }
 
-/// Why steps are prepared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occasion {
-    /// The daemon starts: what is not there is restored as missing, and no file is created.
-    Restore,
-    /// The administrator asked: what is not there is a fault, or a file to create.
-    Change,
-    /// The administrator restores a file: the same, but a file that is there is meant to be.
-    Import,
+/// How large an open medium is.
+pub struct Gauge {
+    /// Which.
+    pub backstore: BackstoreId,
+    /// As guests see it, in bytes.
+    pub shown_bytes: u64,
+    /// The medium itself.
+    medium: Arc<dyn backstore::Backstore>,
 }
 
-impl Occasion {
-    /// Whether somebody waits for the answer, and wants all or nothing.
+impl Gauge {
+    /// A look at `medium`.
     #[must_use]
-    pub fn is_asked_for(self) -> bool {
-        match self {
-            Self::Change | Self::Import => true,
-            Self::Restore => false,
-        }
+    pub fn new(backstore: BackstoreId, medium: Arc<dyn backstore::Backstore>) -> Self {
+        Self { backstore, shown_bytes: medium.geometry().bytes, medium }
+    }
+
+    /// As it is now, in bytes.  May hang with the medium.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn bytes_now(&self) -> std::io::Result<u64> {
+        self.medium.bytes_now()
+    }
+}
+
+impl std::fmt::Debug for Gauge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gauge({}, {})", self.backstore, self.shown_bytes)
     }
 }
 
@@ -114,54 +141,4 @@ pub enum FaultKind {
     Caller,
     /// The host's.  Answered with a status 5xx.
     Host,
-}
-
-/// What the running target knows and the configuration does not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Live {
-    /// By kind and name.
-    pub backstores: BTreeMap<BackstoreId, LiveBackstore>,
-    /// By name.
-    pub targets: BTreeMap<Wwn, LiveTarget>,
-}
-
-/// A backstore as it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LiveBackstore {
-    /// The capacity in bytes; of a missing medium the one last known, or 0.
-    pub size_bytes: u64,
-    /// Bytes in a logical block.
-    pub block_bytes: u32,
-    /// Whether it refuses writes.
-    pub read_only: bool,
-    /// Whether guests see a volatile write cache.
-    pub write_back: bool,
-    /// Whether its file or device is not there.
-    pub missing: bool,
-    /// Which device of the host it is, if it is one.
-    pub device: Option<LiveDevice>,
-}
-
-/// A block device of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LiveDevice {
-    /// The kernel's name, such as `dm-0`.
-    pub name: String,
-    /// Its major number.
-    pub major: u32,
-    /// Its minor number.
-    pub minor: u32,
-    /// Bytes in a logical block of the device itself.
-    pub block_bytes: u32,
-    /// Whether it rotates.
-    pub rotational: bool,
-}
-
-/// A target as it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LiveTarget {
-    /// Where QEMU connects.
-    pub socket: PathBuf,
-    /// Whether a front end is connected now.
-    pub connected: bool,
 }

@@ -14,7 +14,6 @@ use crate::metrics;
 use crate::saveconfig::SaveConfig;
 use crate::start_error::StartError;
 use crate::state_driver::{Failure, Handle};
-use crate::view;
 use api::v1::{self, codes};
 use axum::Router;
 use axum::body::Bytes;
@@ -237,31 +236,12 @@ async fn saveconfig_now(State(service): State<Service>) -> Result<Json<v1::Saved
 
 #[utoipa::path(get, path = "/v1/attributes", responses((status = 200, body = v1::AttributeTable)))]
 async fn attributes() -> Json<v1::AttributeTable> {
-    let listed = model::ATTRIBUTES.iter().filter(|row| row.is_listed());
-    let info = |row: &model::Attribute| v1::AttributeInfo {
-        name: row.name.to_owned(),
-        help: row.help.to_owned(),
-        values: row.values_in_words(512),
-        settable_on: settable_on(row),
-        frozen_while_exported: row.frozen_while_exported,
-    };
-    Json(v1::AttributeTable { attributes: listed.map(info).collect() })
-}
-
-fn settable_on(row: &model::Attribute) -> Vec<v1::Kind> {
-    let kinds = model::Kind::ALL.into_iter().filter(|kind| row.is_settable_on(*kind));
-    kinds.map(view::wire_kind).collect()
+    Json(translate::tables::attributes())
 }
 
 #[utoipa::path(get, path = "/v1/options", responses((status = 200, body = v1::OptionTable)))]
 async fn options() -> Json<v1::OptionTable> {
-    let info = |row: &model::TargetOption| v1::OptionInfo {
-        name: row.name.to_owned(),
-        help: row.help.to_owned(),
-        values: row.values_in_words(),
-        default: row.default.to_string(),
-    };
-    Json(v1::OptionTable { options: model::TARGET_OPTIONS.iter().map(info).collect() })
+    Json(translate::tables::options())
 }
 
 async fn openapi() -> Json<utoipa::openapi::OpenApi> {

@@ -4,8 +4,9 @@
 //! Above: `main`, which prints it.  Below: nothing.
 //! Never here: a fault of a running daemon.
 
+pub use translate::host::plain;
+
 use api::{Owner, SOCKET_PATH_BYTES_MAX};
-use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 
@@ -90,11 +91,4 @@ fn may_be_used_by(owner: Option<&Owner>, option: &str) -> String {
         Some(owner) => format!("it is of {owner}: run as that user, or choose another {option}"),
         None => format!("choose another {option}"),
     }
-}
-
-/// An error of the host without `(os error 13)`, which says nothing more.
-#[must_use]
-pub fn plain(err: &dyn Display) -> String {
-    let text = err.to_string();
-    text.split(" (os error ").next().unwrap_or_default().to_owned()
 }

@@ -22,13 +22,14 @@ use crate::view::View;
 use crate::watchdog::Probe;
 use crate::wish::{Chance, Draft, Made, Wishes};
 use api::v1;
-use model::{Change, Model, Refusal, Step, plan};
-use std::collections::VecDeque;
+use model::{BackstoreId, Change, Model, Refusal, Step, plan};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
+use target::Reservations;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -105,6 +106,7 @@ pub struct Handle {
     /// Whether the owner waits for the disk of the database.
     saving: Arc<AtomicBool>,
     live: Arc<dyn Fn() -> Live + Send + Sync>,
+    reservations: Arc<dyn Fn() -> BTreeMap<BackstoreId, Reservations> + Send + Sync>,
     model: Arc<RwLock<Arc<Model>>>,
     counts: Arc<Counts>,
     runtime_dir: Arc<PathBuf>,
@@ -164,6 +166,12 @@ impl Handle {
     #[must_use]
     pub fn live(&self) -> Live {
         (self.live)()
+    }
+
+    /// Who has reserved a backstore and who is registered with it, where anyone ever did.
+    #[must_use]
+    pub fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
+        (self.reservations)()
     }
 
     /// The configuration as the API shows it.
@@ -240,7 +248,7 @@ pub fn start<M: Machine>(
     let model = Arc::new(model);
     let submit = to_self.clone();
     let ask = to_self.clone();
-    let live = Arc::clone(&machine);
+    let (live, reserved) = (Arc::clone(&machine), Arc::clone(&machine));
     let shared = Handle {
         submit: Arc::new(move |wishes, reply| {
             // Without an owner the reply is dropped, which is an answer.
@@ -254,6 +262,7 @@ pub fn start<M: Machine>(
         }),
         saving: Arc::default(),
         live: Arc::new(move || live.live()),
+        reservations: Arc::new(move || reserved.reservations()),
         model: Arc::new(RwLock::new(Arc::clone(&model))),
         counts: Arc::default(),
         runtime_dir: Arc::new(runtime_dir),

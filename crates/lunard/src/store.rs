@@ -12,19 +12,26 @@
 //! | `targets` | WWN | JSON, `record::Target` |
 //! | `tpgs` | (WWN, tag) | JSON, `record::Tpg` |
 //! | `luns` | (WWN, tag, LUN) | JSON, `record::Lun` |
+//! | `lu_groups` | the name of a group of logical units | JSON, its id; the table came later |
+//! | `units`, `host` | see `store/units.rs` | what units remember; the tables came later |
 //! | `foreign` | the name of a thing that is kept and not served | JSON of LIO's tools; the table came later |
 
 mod record; // what a row holds
+mod units; // what units remember
 
 use crate::directories::{StateDir, sync_directory};
 use crate::start_error::{StartError, plain};
 use model::Model;
 use record::Rows;
 use redb::{Builder, Database, DatabaseError, Key, ReadableDatabase, StorageError, TableDefinition};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use units::{Shared, UNITS};
+
+pub use units::Units;
 
 /// The name of the file in the state directory.
 pub const FILE_NAME: &str = "lunar.redb";
@@ -44,12 +51,13 @@ const TARGETS: TableDefinition<&str, &[u8]> = TableDefinition::new("targets");
 const TPGS: TableDefinition<(&str, u8), &[u8]> = TableDefinition::new("tpgs");
 const LUNS: TableDefinition<(&str, u8, u16), &[u8]> = TableDefinition::new("luns");
 const FOREIGN: TableDefinition<&str, &[u8]> = TableDefinition::new("foreign");
+const LU_GROUPS: TableDefinition<&str, &[u8]> = TableDefinition::new("lu_groups");
 
 /// The configuration on disk.  While it lives no other daemon can have it.
 #[derive(Debug)]
 pub struct Store {
-    /// `None` only after a failed write from which we could not recover yet.
-    database: Option<Database>,
+    /// `None` only after a failed write from which we could not recover yet.  Whoever keeps the records of units has it too.
+    database: Shared,
     path: PathBuf,
 }
 
@@ -73,7 +81,8 @@ impl Store {
     }
 
     fn open_file(path: PathBuf) -> Result<Self, StartError> {
-        Ok(Self { database: Some(open_whole(&path)?), path })
+        let database = Some(open_whole(&path)?);
+        Ok(Self { database: Arc::new(Mutex::new(database)), path })
     }
 
     /// Makes the database under another name and moves it to its own once it is whole, so that whatever
@@ -87,7 +96,7 @@ impl Store {
         let database = Builder::new().set_cache_size(CACHE_BYTES).create(&unfinished);
         let database = database.map_err(|err| open_fault(&unfinished, &err))?;
         write_layout(&database).map_err(|err| fault(&unfinished, &err))?;
-        let store = Self { database: Some(database), path };
+        let store = Self { database: Arc::new(Mutex::new(Some(database))), path };
         std::fs::rename(&unfinished, &store.path)
             .and_then(|()| sync_directory(state_dir.path()))
             .map_err(|err| fault(&store.path, &plain(&err)))?;
@@ -99,7 +108,7 @@ impl Store {
     /// # Errors
     /// [`StartError::Newer`] or [`StartError::Damaged`].
     pub fn load(&self) -> Result<Model, StartError> {
-        match &self.database {
+        match &*self.database.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(database) => load(database, &self.path),
             None => Err(fault(&self.path, &"it could not be opened again after a failed write")),
         }
@@ -111,19 +120,20 @@ impl Store {
     /// [`SaveError`]; then `old` is what counts, here and after a restart, unless the host failed so
     /// badly that `old` could not be seen to on the spot: then the next save or restart finds out first.
     pub fn save(&mut self, old: &Model, new: &Model) -> Result<(), SaveError> {
-        let database = match self.database.take() {
+        let mut shared = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = match shared.take() {
             Some(database) => database,
             None => self.recover(old).map_err(|err| self.save_error(&err))?,
         };
         match write(&database, old, new) {
             Ok(()) => {
-                self.database = Some(database);
+                *shared = Some(database);
                 Ok(())
             }
             Err(err) => {
                 // After a failed write a database takes no more, and whether `new` is on disk is unknown.
                 drop(database);
-                self.database = self.recover(old).ok();
+                *shared = self.recover(old).ok();
                 Err(self.save_error(&err))
             }
         }
@@ -173,6 +183,9 @@ fn write(database: &Database, old: &Model, new: &Model) -> Result<(), redb::Erro
     let mut transaction = database.begin_write()?;
     // The last of two commits must never be replaced by the first in silence: a damaged one is damage.
     transaction.set_two_phase_commit(true);
+    // What a unit remembers goes with the last backstore that has its serial number.
+    let serials: BTreeSet<&str> =
+        new.backstores().values().map(|backstore| backstore.unit_serial.as_str()).collect();
     let (old, new) = (Rows::of(old), Rows::of(new));
     {
         let mut table = transaction.open_table(BACKSTORES)?;
@@ -196,6 +209,14 @@ fn write(database: &Database, old: &Model, new: &Model) -> Result<(), redb::Erro
         let mut table = transaction.open_table(FOREIGN)?;
         for (name, row) in differences(&old.foreign, &new.foreign) {
             put(&mut table, name.as_str(), row)?;
+        }
+        let mut table = transaction.open_table(LU_GROUPS)?;
+        for (name, row) in differences(&old.lu_groups, &new.lu_groups) {
+            put(&mut table, name.as_str(), row)?;
+        }
+        if old.backstores != new.backstores {
+            let mut table = transaction.open_table(UNITS)?;
+            table.retain(|serial, _| serials.contains(serial))?;
         }
     }
     transaction.commit()?;
@@ -246,16 +267,18 @@ fn read_rows(database: &Database) -> Result<Rows, redb::Error> {
         let (wwn, tag, lun) = key.value();
         rows.luns.insert((wwn.to_owned(), tag, lun), value.value().to_vec());
     }
-    match transaction.open_table(FOREIGN) {
-        Ok(table) => {
-            for row in table.range::<&str>(..)? {
-                let (key, value) = row?;
-                rows.foreign.insert(key.value().to_owned(), value.value().to_vec());
+    for (table, into) in [(FOREIGN, &mut rows.foreign), (LU_GROUPS, &mut rows.lu_groups)] {
+        match transaction.open_table(table) {
+            Ok(table) => {
+                for row in table.range::<&str>(..)? {
+                    let (key, value) = row?;
+                    into.insert(key.value().to_owned(), value.value().to_vec());
+                }
             }
+            // Written by a version that had no such thing.
+            Err(redb::TableError::TableDoesNotExist(_)) => {}
+            Err(err) => return Err(err.into()),
         }
-        // Written by a version that kept nothing.
-        Err(redb::TableError::TableDoesNotExist(_)) => {}
-        Err(err) => return Err(err.into()),
     }
     Ok(rows)
 }

@@ -468,3 +468,71 @@ fn a_file_passes_from_one_backstore_to_another_in_one_transaction() {
     client.apply(vec![fileio("third")]).unwrap();
     assert_eq!(client.config().unwrap().backstores[0].size_bytes, 1 << 20);
 }
+
+#[test]
+fn a_file_and_a_ramdisk_grow_in_place() {
+    let scratch = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(scratch.path());
+    let file = scratch.path().join("disk");
+    let fileio = Change::CreateBackstore(CreateBackstore::Fileio {
+        name: "file".to_owned(),
+        path: file.to_str().unwrap().to_owned(),
+        size_bytes: Some(1 << 20),
+        write_back: None,
+        sparse: None,
+        unit_serial: None,
+    });
+    let client = daemon.client();
+    client.apply(vec![fileio, ramdisk("memory")]).unwrap();
+    let id = |kind, name: &str| BackstoreId { kind, name: name.to_owned() };
+    let resize = |id: BackstoreId, size_bytes| client.apply(vec![Change::Resize { id, size_bytes }]);
+    resize(id(Kind::Fileio, "file"), 3 << 20).unwrap();
+    resize(id(Kind::Ramdisk, "memory"), 5 << 20).unwrap();
+    assert_eq!(std::fs::metadata(&file).unwrap().len(), 3_145_728);
+    let sizes = || client.config().unwrap().backstores.iter().map(|one| one.size_bytes).collect::<Vec<_>>();
+    assert_eq!(sizes(), [3_145_728, 5_242_880]);
+    let refused = resize(id(Kind::Fileio, "file"), 3_146_000).unwrap_err().to_string();
+    assert!(refused.contains("cannot have 3146000 bytes"), "{refused}");
+    let refused = resize(id(Kind::Fileio, "file"), 1 << 20).unwrap_err().to_string();
+    assert!(refused.contains("storage object fileio/file has 3145728 bytes and cannot shrink"), "{refused}");
+    assert_eq!(sizes(), [3_145_728, 5_242_880]);
+    // Both are as large for the next daemon.
+    daemon.end("TERM");
+    let daemon = Daemon::start(scratch.path());
+    let sizes: Vec<_> =
+        daemon.client().config().unwrap().backstores.iter().map(|one| one.size_bytes).collect();
+    assert_eq!(sizes, [3_145_728, 5_242_880]);
+}
+
+#[test]
+fn a_file_that_grows_is_noticed_and_one_that_is_cut_is_told_of() {
+    let scratch = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(scratch.path());
+    let path = scratch.path().join("disk");
+    let fileio = Change::CreateBackstore(CreateBackstore::Fileio {
+        name: "file".to_owned(),
+        path: path.to_str().unwrap().to_owned(),
+        size_bytes: Some(1 << 20),
+        write_back: None,
+        sparse: None,
+        unit_serial: None,
+    });
+    let client = daemon.client();
+    client.apply(vec![fileio]).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(2 << 20).unwrap();
+    let size = || client.config().unwrap().backstores[0].size_bytes;
+    let noticed = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        size() == 2_097_152
+    });
+    assert!(noticed, "{}", size());
+    // What guests were shown stays as large as it was.
+    file.set_len(1 << 20).unwrap();
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(size(), 2_097_152);
+    let (_, log) = daemon.end("TERM");
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("was cut")).collect();
+    assert_eq!(told.len(), 1, "{log}");
+    assert!(told[0].contains("fileio/file was cut to 1048576 bytes: guests see 2097152"), "{log}");
+}

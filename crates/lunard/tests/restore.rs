@@ -11,8 +11,9 @@ use lunard::machine::{Live, LiveBackstore};
 use lunard::saveconfig::{self, Document, DocumentError, Restore, RestoreError};
 use lunard::wish::Draft;
 use model::{
-    ATTRIBUTES, AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Foreign, Key, Kind, Lun,
-    LunAlias, LunMapping, Medium, Model, RelativePort, Step, Tpg, TpgTag, UnitSerial, Wwn, plan,
+    ALUA_ATTRIBUTES, ATTRIBUTES, AbsolutePath, AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId,
+    BackstoreName, Change, Foreign, Key, Kind, Lun, LunAlias, LunAlua, LunMapping, MappedLun, Medium, Model,
+    RelativePort, Step, Tpg, TpgTag, UnitSerial, Wwn, plan,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -100,8 +101,9 @@ fn a_file_of_a_real_kernel_is_restored() {
     assert_eq!(luns(&model, "naa.50014051768b3758"), [own(0, "fileio/disk0", "41ec07eb12")]);
     assert_eq!(
         notes(LIO_6_1),
-        ["attributes of 2 storage objects that cannot be so here keep their defaults: emulate_pr=1 \
-          optimal_sectors=4294967288 queue_depth=256"]
+        [
+            "attributes of block/disk1 that cannot be so here keep their defaults: optimal_sectors=4294967288 queue_depth=256"
+        ]
     );
 }
 
@@ -127,8 +129,9 @@ fn files_of_both_versions_of_targetcli_are_restored() {
         assert_eq!(model.backstore(&id("fileio/f0")).unwrap().attribute(Key::IsNonrot), Some(1));
         assert_eq!(
             notes(file),
-            ["attributes of 4 storage objects that cannot be so here keep their defaults: emulate_pr=1 \
-              emulate_rsoc=1 submit_type=0"]
+            [
+                "attributes of 4 storage objects that cannot be so here keep their defaults: emulate_rsoc=1 submit_type=0"
+            ]
         );
     }
 }
@@ -144,7 +147,7 @@ fn what_lunar_writes_of_a_restored_file_is_that_file_where_both_have_words() {
             assert_eq!(again.get(key), file.get(key), "{key} of {}", file["name"]);
         }
         for (name, value) in again["attributes"].as_object().unwrap() {
-            let is_unbuilt = ["emulate_3pc", "emulate_caw", "emulate_pr", "max_write_same_len"];
+            let is_unbuilt = ["emulate_3pc", "emulate_caw", "max_write_same_len"];
             // LIO 6.1 and older have it, this file's tree had not.
             if !is_unbuilt.contains(&name.as_str()) && name != "alua_support" {
                 assert_eq!(Some(value), file["attributes"].get(name), "{name} of {}", file["name"]);
@@ -203,6 +206,7 @@ fn a_kept_lun_gives_way_to_one_that_was_mapped_since() {
         backstore: id("block/disk1"),
         alias: LunAlias::parse("aaaaaaaaaa").unwrap(),
         write_protect: false,
+        alua: LunAlua::default(),
     };
     let (wwn, tag, lun) = (wwn("naa.50014051768b3758"), TpgTag::new(1), Lun::parse(3).unwrap());
     let model = restored(&file).apply(Change::MapLun { wwn, tag, lun, mapping }).unwrap();
@@ -293,8 +297,9 @@ fn one_storage_object_comes_alone_by_either_name() {
 
 #[test]
 fn one_storage_object_is_replaced_under_its_luns() {
-    let model = restored(TARGETCLI_2);
+    let mut model = restored(TARGETCLI_2);
     let file = edited(TARGETCLI_2, |value| value["storage_objects"][1]["dev"] = json!("/srv/other.img"));
+    map_in_lists(&mut model);
     let options = RestoreOptions { clear_existing: true, ..only_object("f0") };
     let after = draft(&model, &file, &options).unwrap().model;
     assert_eq!(after.targets(), model.targets());
@@ -386,9 +391,15 @@ fn what_cannot_be_taken_over_is_told() {
         value["novel"] = json!(1);
         value["storage_objects"][0]["exclusive"] = json!(false);
         value["storage_objects"][0]["control"] = json!("x");
-        value["storage_objects"][0]["alua_tpgs"].as_array_mut().unwrap().push(json!({"name": "grp1"}));
+        value["storage_objects"][0]["alua_tpgs"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"name": "grp1", "tg_pt_gp_id": 5, "novel": 1}));
         value["targets"][0]["tpgs"][0]["enable"] = json!(false);
-        value["targets"][0]["tpgs"][0]["node_acls"] = json!([{"node_wwn": "naa.5001405000000001"}]);
+        value["targets"][0]["tpgs"][0]["node_acls"] = json!([{
+            "node_wwn": "naa.5001405000000001", "chap_userid": "u", "tag": "t",
+            "mapped_luns": [{"index": 0, "tpg_lun": 77}],
+        }]);
         value["targets"][0]["tpgs"][0]["luns"][0]["alias"] = json!("no/file");
     });
     let told = notes(&file);
@@ -396,12 +407,16 @@ fn what_cannot_be_taken_over_is_told() {
         told[..told.len() - 1],
         [
             "'novel' of the file is not known here",
+            "'novel' of ALUA group grp1 of storage object block/disk0 is not known here",
             "'control' of storage object block/disk0 is not known here",
             "storage object block/disk0 is opened exclusively all the same",
-            "ALUA group grp1 of storage object block/disk0 is not served",
             "TPG 1 of target naa.500140568720f76f is served, for vhost has no switch to disable it",
-            "the node ACLs of TPG 1 of target naa.500140568720f76f are not served",
             "LUN 0 of naa.500140568720f76f/tpg1 gets another alias",
+            "'chap_userid' of node ACL naa.5001405000000001 of TPG 1 of target naa.500140568720f76f is not known \
+             here",
+            "the tag of node ACL naa.5001405000000001 of TPG 1 of target naa.500140568720f76f is not taken over",
+            "Could not find matching TPG LUN 77 for mapped LUN 0 of node ACL naa.5001405000000001 of TPG 1 of target \
+             naa.500140568720f76f",
         ]
     );
 }
@@ -475,9 +490,65 @@ fn wrong_targets_are_one_error_that_names_them() {
     wrong("'nexus' of x_lunar of TPG 1 of target naa.50014051768b3758 is 7, not text", |v| {
         v["targets"][0]["tpgs"][0]["x_lunar"] = json!({"nexus": 7});
     });
+    let acl = |value: &mut Value, acl: Value| value["targets"][0]["tpgs"][0]["node_acls"] = json!([acl]);
+    let name = "naa.5001405aaaaaaaaa";
+    wrong("'node_wwn' missing in node_acl", |v| acl(v, json!({})));
+    wrong("WWN not valid as: naa: 'iqn.x'", |v| acl(v, json!({"node_wwn": "iqn.x"})));
+    wrong("'tpg_lun' not in a mapped_lun", |v| {
+        acl(v, json!({"node_wwn": name, "mapped_luns": [{"index": 0}]}));
+    });
+    wrong("'index' not in a mapped_lun", |v| {
+        acl(v, json!({"node_wwn": name, "mapped_luns": [{"tpg_lun": 0}]}));
+    });
+    wrong("LUN 65535 is out of range", |v| {
+        acl(v, json!({"node_wwn": name, "mapped_luns": [{"tpg_lun": 0, "index": 70_000}]}));
+    });
+    let group = "TPG 1 of target naa.50014051768b3758";
+    wrong(&format!("mapped LUN 0 of node ACL {name} of {group} is there twice"), |v| {
+        let mapped = json!({"tpg_lun": 0, "index": 0});
+        acl(v, json!({"node_wwn": name, "mapped_luns": [mapped, mapped]}));
+    });
     wrong("relative port 0 is reserved", |v| {
         v["targets"][0]["tpgs"][0]["x_lunar"] = json!({"relative_port": 1 << 20});
     });
+}
+
+/// A file of targetcli's with a list as it writes one.
+fn with_node_acl(node_wwn: &str, mapped_luns: Value) -> String {
+    edited(LIO_6_1, |value| {
+        value["targets"][0]["tpgs"][0]["node_acls"] =
+            json!([{"attributes": {}, "node_wwn": node_wwn, "mapped_luns": mapped_luns}]);
+    })
+}
+
+#[test]
+fn node_acls_are_restored_and_written_as_they_were() {
+    let lun = json!({"alias": "0a1b2c3d4e", "index": 9, "tpg_lun": 0, "write_protect": true});
+    let file = with_node_acl("naa.5001405aaaaaaaaa", json!([lun]));
+    let model = restored(&file);
+    let tpg = model.tpg(&wwn("naa.50014051768b3758"), TpgTag::new(1)).unwrap();
+    let (lun, mapped) = tpg.acls[&wwn("naa.5001405aaaaaaaaa")].luns.first_key_value().unwrap();
+    assert_eq!(
+        (lun.get(), mapped.of.get(), mapped.alias.as_str(), mapped.write_protect),
+        (9, 0, "0a1b2c3d4e", true)
+    );
+    let written: Value = serde_json::from_str(&text(&model)).unwrap();
+    let before: Value = serde_json::from_str(&file).unwrap();
+    let acls = |value: &Value| value["targets"][0]["tpgs"][0]["node_acls"].clone();
+    assert_eq!(acls(&written), acls(&before));
+}
+
+#[test]
+fn a_session_that_targetcli_saved_as_a_node_acl_hides_no_disk() {
+    let model = restored(LIO_6_1);
+    let target = wwn("naa.50014051768b3758");
+    let nexus = model.tpg(&target, TpgTag::new(1)).unwrap().nexus.to_string();
+    let after = draft(&model, &with_node_acl(&nexus, json!([])), &clearing()).unwrap().model;
+    assert_eq!(after, model);
+    // One of our own files says what it means.
+    let acl = model::AclPlace { wwn: target, tag: TpgTag::new(1), initiator: wwn(&nexus) };
+    let hidden = model.apply(Change::CreateAcl(acl)).unwrap();
+    assert_eq!(draft(&model, &text(&hidden), &clearing()).unwrap().model, hidden);
 }
 
 #[test]
@@ -613,6 +684,47 @@ fn backstore() -> impl Strategy<Value = Backstore> {
     })
 }
 
+/// A group of a backstore, or of backstores, as far as it can be.
+fn make_groups(
+    model: &mut Model,
+    made: &[BackstoreId],
+    index: usize,
+    (which, number, row, value): (usize, u16, usize, u32),
+) {
+    let Some(backstore) = made.get(which).cloned() else { return };
+    let name = AluaGroupName::parse(&format!("g{index}")).unwrap();
+    if index % 3 == 2 {
+        let _ = model.make(Change::CreateLuGroup { name: name.clone(), id: number });
+        let _ = model.make(Change::SetLuGroup { backstore, group: name });
+        return;
+    }
+    let group = AluaGroup::new(number);
+    let _ = model.make(Change::CreateAluaGroup { backstore: backstore.clone(), name: name.clone(), group });
+    let (attribute, value) = (ALUA_ATTRIBUTES[row].name.to_owned(), value.to_string());
+    let default = AluaGroupName::default_group();
+    for group in [name, default] {
+        let (backstore, attribute, value) = (backstore.clone(), attribute.clone(), value.clone());
+        let _ = model.make(Change::SetAluaAttribute { backstore, group, attribute, value });
+    }
+}
+
+/// Every LUN in two lists of its group: one for the nexus, one for somebody else.
+fn map_in_lists(model: &mut Model) {
+    for (wwn, target) in model.clone().targets() {
+        for (tag, tpg) in &target.tpgs {
+            for initiator in [tpg.nexus.clone(), Wwn::made_up(7)] {
+                let acl = AclPlace { wwn: wwn.clone(), tag: *tag, initiator };
+                model.make(Change::CreateAcl(acl.clone())).unwrap();
+                for (number, of) in (0..).zip(tpg.luns.keys()) {
+                    let (lun, alias) = (Lun::parse(number).unwrap(), LunAlias::made_up(number.into()));
+                    let mapped = MappedLun { of: *of, alias, write_protect: number % 2 == 0 };
+                    model.make(Change::MapAclLun { acl: acl.clone(), lun, mapped }).unwrap();
+                }
+            }
+        }
+    }
+}
+
 /// Any configuration, by changes of which those that are refused do not count.
 fn model() -> impl Strategy<Value = Model> {
     let target = (0_u64..6, 0_u32..3, prop::collection::btree_map(any::<u8>(), 1_u16..2000, 0..4));
@@ -623,8 +735,9 @@ fn model() -> impl Strategy<Value = Model> {
         prop::collection::vec(target, 0..4),
         prop::collection::vec(mapping, 0..16),
         kept,
+        prop::collection::vec((0_usize..8, 0_u16..9, 0..ALUA_ATTRIBUTES.len(), 0_u32..20), 0..6),
     );
-    parts.prop_map(|(backstores, targets, mappings, kept)| {
+    parts.prop_map(|(backstores, targets, mappings, kept, groups_wanted)| {
         let mut model = Model::default();
         let mut made = Vec::new();
         for backstore in backstores {
@@ -632,6 +745,9 @@ fn model() -> impl Strategy<Value = Model> {
             if model.make(Change::CreateBackstore(backstore)).is_ok() {
                 made.push(id);
             }
+        }
+        for (index, change) in groups_wanted.into_iter().enumerate() {
+            make_groups(&mut model, &made, index, change);
         }
         let mut groups = Vec::new();
         for (number, queues, tags) in targets {
@@ -653,10 +769,17 @@ fn model() -> impl Strategy<Value = Model> {
             else {
                 continue;
             };
-            let mapping = LunMapping { backstore, alias: LunAlias::made_up(alias), write_protect };
+            let mut alua = LunAlua { offline: alias % 5 == 0, ..LunAlua::default() };
+            if alias % 2 == 0 {
+                let groups = model.backstores()[&backstore].alua.iter().map(|(name, _)| name.clone());
+                alua.group = groups.last().unwrap();
+            }
+            let alias = LunAlias::made_up(alias);
+            let mapping = LunMapping { backstore, alias, write_protect, alua };
             // A number or a storage object that is taken is no mapping.
             let _ = model.make(Change::MapLun { wwn, tag, lun: Lun::parse(lun).unwrap(), mapping });
         }
+        map_in_lists(&mut model);
         let things = kept.into_iter().map(|(fabric, wwn)| {
             let target = json!({"fabric": format!("x{fabric}"), "wwn": wwn, "tpgs": []});
             (format!("target x{fabric}/{wwn}"), target.to_string())

@@ -6,8 +6,8 @@ use flate2::read::GzDecoder;
 use lunard::machine::Live;
 use lunard::saveconfig::{self, SaveConfig};
 use model::{
-    AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Kind, Lun, LunAlias, LunMapping, Medium,
-    Model, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Kind, Lun, LunAlias, LunAlua, LunMapping,
+    Medium, Model, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -33,8 +33,12 @@ fn same_as_golden(write_protect: bool) -> Model {
     let tag = TpgTag::new(1);
     let tpg = Tpg::new(Wwn::made_up(1), RelativePort::parse(1).unwrap());
     let disk0 = BackstoreId { kind: Kind::Fileio, name: BackstoreName::parse("disk0").unwrap() };
-    let mapping =
-        LunMapping { backstore: disk0, alias: LunAlias::parse("41ec07eb12").unwrap(), write_protect };
+    let mapping = LunMapping {
+        backstore: disk0,
+        alias: LunAlias::parse("41ec07eb12").unwrap(),
+        write_protect,
+        alua: LunAlua::default(),
+    };
     let changes = [
         backstore(
             "disk1",
@@ -59,7 +63,6 @@ fn golden_with_our_differences() -> Value {
         for (attribute, value) in [
             ("emulate_3pc", 1),
             ("emulate_caw", 1),
-            ("emulate_pr", 0),
             ("unmap_zeroes_data", 1),
             ("max_unmap_block_desc_count", 0),
             ("max_unmap_lba_count", 0),
@@ -75,11 +78,10 @@ fn golden_with_our_differences() -> Value {
         for attribute in ["emulate_tpu", "emulate_tpws"] {
             object["attributes"][attribute] = json!(thin);
         }
-        object["alua_tpgs"][0]["alua_access_type"] = json!(0);
     }
     // What LIO has no word for, where its tools do not look.
     golden["targets"][0]["tpgs"][0]["x_lunar"] = json!({"nexus": "naa.5001405000000001", "relative_port": 1});
-    golden["x_lunar"] = json!({ "version": 1, "storage_objects": { "block/disk1": {
+    golden["x_lunar"] = json!({ "version": 2, "storage_objects": { "block/disk1": {
         "by_device": { "block_size": 512, "is_nonrot": 0, "optimal_sectors": 16384 },
     } } });
     golden.sort_all_objects();

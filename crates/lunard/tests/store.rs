@@ -14,6 +14,17 @@ use std::path::Path;
 
 const WWN: &str = "naa.500140568720f76f";
 
+const INITIATOR: &str = "naa.5001405aaaaaaaaa";
+
+fn acl() -> api::v1::Change {
+    api::v1::Change::CreateAcl { wwn: WWN.to_owned(), tag: 1, initiator: INITIATOR.to_owned() }
+}
+
+fn map_acl_lun(lun: Option<u16>, of: u16, write_protect: bool) -> api::v1::Change {
+    let (wwn, initiator) = (WWN.to_owned(), INITIATOR.to_owned());
+    api::v1::Change::MapAclLun { wwn, tag: 1, initiator, lun, of, write_protect }
+}
+
 /// Something of everything.
 fn furnished() -> Model {
     let set = |name: &str, attribute: &str, value: &str| api::v1::Change::SetAttribute {
@@ -35,6 +46,9 @@ fn furnished() -> Model {
         map(WWN, None, api::v1::Kind::Block, "disk0"),
         map(WWN, Some(300), api::v1::Kind::Ramdisk, "r0"),
         target("naa.5001405000000001"),
+        acl(),
+        map_acl_lun(None, 0, false),
+        map_acl_lun(Some(9), 300, true),
     ];
     let things = BTreeMap::from([("target iscsi/iqn.x".to_owned(), "{\"wwn\":\"iqn.x\"}".to_owned())]);
     let is = Foreign::new(things).unwrap();
@@ -79,6 +93,40 @@ fn a_target_without_options_is_written_as_the_first_version_wrote_it() {
     let row = |wwn: &str| String::from_utf8(table.get(wwn).unwrap().unwrap().value().to_vec()).unwrap();
     assert_eq!(row("naa.5001405000000001"), "{}");
     assert_eq!(row(WWN), r#"{"options":{"num_queues":4,"virtqueue_size":256}}"#);
+}
+
+#[test]
+fn a_group_without_access_control_lists_is_written_as_the_first_version_wrote_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &furnished());
+    let database = Database::open(scratch.path().join(FILE_NAME)).unwrap();
+    let tpgs: TableDefinition<(&str, u8), &[u8]> = TableDefinition::new("tpgs");
+    let table = database.begin_read().unwrap().open_table(tpgs).unwrap();
+    let row = |wwn: &str| String::from_utf8(table.get((wwn, 1)).unwrap().unwrap().value().to_vec()).unwrap();
+    let plain = row("naa.5001405000000001");
+    assert!(
+        plain.starts_with(r#"{"nexus":"naa.5001405"#) && plain.ends_with(r#","relative_port":2}"#),
+        "{plain}"
+    );
+    let list = row(WWN);
+    assert!(list.contains(r#""acls":{"naa.5001405aaaaaaaaa":{"0":{"of":0,"alias":""#), "{list}");
+    assert!(
+        list.contains(r#""9":{"of":300,"alias":""#) && list.contains(r#""write_protect":true}}}"#),
+        "{list}"
+    );
+}
+
+#[test]
+fn a_mapped_lun_of_no_lun_is_damage_and_the_group_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &furnished());
+    edit(&scratch.path().join(FILE_NAME), |transaction| {
+        let table: TableDefinition<(&str, u8, u16), &[u8]> = TableDefinition::new("luns");
+        transaction.open_table(table).unwrap().remove((WWN, 1, 300)).unwrap();
+    });
+    let err = reopen(scratch.path()).unwrap_err().to_string();
+    let what = "TPG 1 of naa.500140568720f76f: Invalid LUN: naa.500140568720f76f/tpg1/lun300 does not exist";
+    assert!(err.ends_with(what), "{err}");
 }
 
 #[test]

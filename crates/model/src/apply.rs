@@ -4,10 +4,12 @@
 //! Above: the owner of the model.  Below: `model`, which answers what is there.
 //! Never here: the rules of a single name or number; their types have them.
 
+mod alua; // the changes of asymmetric access
+
 use crate::name::shown;
 use crate::{
-    Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Foreign, Lun, LunMapping, Model, Place,
-    Refusal, Target, TargetOption, Tpg, TpgTag, UnitSerial, Wwn,
+    ACLS_MAX, Acl, AclPlace, Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Foreign, Lun,
+    LunMapping, MappedLun, Model, Place, Refusal, Target, TargetOption, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -33,6 +35,7 @@ impl Model {
             Change::SetAttribute { backstore, attribute, value } => {
                 self.set_attribute(&backstore, &attribute, &value)
             }
+            Change::Resize { backstore, size_bytes } => self.resize(&backstore, size_bytes),
             Change::SetUnitSerial { backstore, serial } => self.set_unit_serial(&backstore, serial),
             Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
             Change::SetOption { wwn, option, value } => self.set_option(&wwn, &option, &value),
@@ -41,11 +44,26 @@ impl Model {
             Change::DeleteTpg { wwn, tag } => self.delete_tpg(&wwn, tag),
             Change::MapLun { wwn, tag, lun, mapping } => self.map_lun(&wwn, tag, lun, mapping),
             Change::UnmapLun(place) => self.unmap_lun(place),
+            Change::CreateAcl(place) => self.create_acl(place),
+            Change::DeleteAcl(place) => self.delete_acl(place),
+            Change::MapAclLun { acl, lun, mapped } => self.map_acl_lun(acl, lun, mapped),
+            Change::UnmapAclLun { acl, lun } => self.unmap_acl_lun(acl, lun),
+            Change::ProtectAclLun { acl, lun, write_protect } => {
+                self.protect_acl_lun(&acl, lun, write_protect)
+            }
             Change::KeepForeign { was, is } => self.keep_foreign(&was, is),
+            Change::CreateAluaGroup { .. }
+            | Change::DeleteAluaGroup { .. }
+            | Change::SetAluaAttribute { .. }
+            | Change::SetLunAlua { .. }
+            | Change::AlterAlua { .. }
+            | Change::CreateLuGroup { .. }
+            | Change::DeleteLuGroup(_)
+            | Change::SetLuGroup { .. } => self.make_alua(change),
         }
     }
 
-    fn create_backstore(&mut self, backstore: Backstore) -> Result<(), Refusal> {
+    fn create_backstore(&mut self, mut backstore: Backstore) -> Result<(), Refusal> {
         let id = backstore.id();
         if self.backstores.contains_key(&id) {
             return Err(Refusal::BackstoreExists { backstore: id });
@@ -58,6 +76,8 @@ impl Model {
         if self.backstores.len() >= BACKSTORES_MAX {
             return Err(Refusal::TooManyBackstores);
         }
+        self.must_have_lu_group(&backstore.lu_group)?;
+        self.share_alua(&mut backstore)?;
         self.backstores.insert(id, backstore);
         Ok(())
     }
@@ -88,6 +108,18 @@ impl Model {
         Ok(())
     }
 
+    fn resize(&mut self, id: &BackstoreId, size_bytes: u64) -> Result<(), Refusal> {
+        let known = self.backstore(id)?;
+        let medium = known.medium.resized(size_bytes)?;
+        if let Some(now_bytes) = known.medium.size_bytes().filter(|now| medium.size_bytes() < Some(*now)) {
+            return Err(Refusal::SizeTooSmall { backstore: id.clone(), size_bytes, now_bytes });
+        }
+        if let Some(backstore) = self.backstores.get_mut(id) {
+            backstore.medium = medium;
+        }
+        Ok(())
+    }
+
     fn set_unit_serial(&mut self, id: &BackstoreId, serial: UnitSerial) -> Result<(), Refusal> {
         let known = self.backstore(id)?;
         if known.unit_serial != serial
@@ -95,9 +127,13 @@ impl Model {
         {
             return Err(Refusal::BackstoreInUse { backstore: id.clone(), place });
         }
-        if let Some(backstore) = self.backstores.get_mut(id) {
-            backstore.unit_serial = serial;
+        let mut wanted = known.clone();
+        wanted.unit_serial = serial;
+        // What it had was for the unit that it was.
+        if wanted.unit_serial != known.unit_serial {
+            self.share_alua(&mut wanted)?;
         }
+        self.backstores.insert(id.clone(), wanted);
         Ok(())
     }
 
@@ -140,7 +176,7 @@ impl Model {
         if self.target(wwn)?.tpgs.contains_key(&tag) {
             return Err(Refusal::TpgExists { wwn: wwn.clone(), tag });
         }
-        if !tpg.luns.is_empty() {
+        if !tpg.luns.is_empty() || !tpg.acls.is_empty() {
             return Err(Refusal::TpgNotEmpty { tag });
         }
         if self.tpgs().any(|other| other.relative_port == tpg.relative_port) {
@@ -158,7 +194,11 @@ impl Model {
 
     fn map_lun(&mut self, wwn: &Wwn, tag: TpgTag, lun: Lun, mapping: LunMapping) -> Result<(), Refusal> {
         let tpg = self.tpg(wwn, tag)?;
-        self.backstore(&mapping.backstore)?;
+        let backstore = self.backstore(&mapping.backstore)?;
+        if backstore.alua.get(&mapping.alua.group).is_none() {
+            let group = mapping.alua.group;
+            return Err(Refusal::NoSuchAluaGroup { backstore: mapping.backstore, group });
+        }
         let place = |lun| Place { wwn: wwn.clone(), tag, lun };
         if let Some((other, _)) = tpg.luns.iter().find(|(_, other)| other.backstore == mapping.backstore) {
             return Err(Refusal::AlreadyMapped { backstore: mapping.backstore, place: place(*other) });
@@ -172,10 +212,55 @@ impl Model {
 
     fn unmap_lun(&mut self, place: Place) -> Result<(), Refusal> {
         let tpg = self.tpg_mut(&place.wwn, place.tag)?;
-        match tpg.luns.remove(&place.lun) {
-            Some(_) => Ok(()),
-            None => Err(Refusal::NoSuchLun { place }),
+        if tpg.luns.remove(&place.lun).is_none() {
+            return Err(Refusal::NoSuchLun { place });
         }
+        for acl in tpg.acls.values_mut() {
+            acl.luns.retain(|_, mapped| mapped.of != place.lun);
+        }
+        Ok(())
+    }
+
+    fn create_acl(&mut self, place: AclPlace) -> Result<(), Refusal> {
+        let tpg = self.tpg_mut(&place.wwn, place.tag)?;
+        if tpg.acls.contains_key(&place.initiator) {
+            return Err(Refusal::AclExists { acl: place });
+        }
+        if tpg.acls.len() >= ACLS_MAX {
+            return Err(Refusal::TooManyAcls { wwn: place.wwn, tag: place.tag });
+        }
+        tpg.acls.insert(place.initiator, Acl::default());
+        Ok(())
+    }
+
+    fn delete_acl(&mut self, place: AclPlace) -> Result<(), Refusal> {
+        let tpg = self.tpg_mut(&place.wwn, place.tag)?;
+        tpg.acls.remove(&place.initiator).map(drop).ok_or(Refusal::NoSuchAcl { acl: place })
+    }
+
+    fn map_acl_lun(&mut self, place: AclPlace, lun: Lun, mapped: MappedLun) -> Result<(), Refusal> {
+        let known = self.acl(&place)?;
+        if !self.tpg(&place.wwn, place.tag)?.luns.contains_key(&mapped.of) {
+            let AclPlace { wwn, tag, initiator: _ } = place;
+            return Err(Refusal::NoSuchLun { place: Place { wwn, tag, lun: mapped.of } });
+        }
+        if let Some(taken) = known.luns.get(&lun) {
+            return Err(Refusal::MappedLunExists { acl: place, lun, of: taken.of });
+        }
+        self.acl_mut(&place)?.luns.insert(lun, mapped);
+        Ok(())
+    }
+
+    fn unmap_acl_lun(&mut self, place: AclPlace, lun: Lun) -> Result<(), Refusal> {
+        let removed = self.acl_mut(&place)?.luns.remove(&lun);
+        removed.map(drop).ok_or(Refusal::NoSuchMappedLun { acl: place, lun })
+    }
+
+    fn protect_acl_lun(&mut self, place: &AclPlace, lun: Lun, write_protect: bool) -> Result<(), Refusal> {
+        let mapped = self.acl_mut(place)?.luns.get_mut(&lun);
+        let absent = || Refusal::NoSuchMappedLun { acl: place.clone(), lun };
+        mapped.ok_or_else(absent)?.write_protect = write_protect;
+        Ok(())
     }
 
     fn keep_foreign(&mut self, was: &Foreign, is: Foreign) -> Result<(), Refusal> {
@@ -193,5 +278,10 @@ impl Model {
     fn tpg_mut(&mut self, wwn: &Wwn, tag: TpgTag) -> Result<&mut Tpg, Refusal> {
         let tpg = self.target_mut(wwn)?.tpgs.get_mut(&tag);
         tpg.ok_or_else(|| Refusal::NoSuchTpg { wwn: wwn.clone(), tag })
+    }
+
+    fn acl_mut(&mut self, place: &AclPlace) -> Result<&mut Acl, Refusal> {
+        let acl = self.tpg_mut(&place.wwn, place.tag)?.acls.get_mut(&place.initiator);
+        acl.ok_or_else(|| Refusal::NoSuchAcl { acl: place.clone() })
     }
 }

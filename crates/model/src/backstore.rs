@@ -5,7 +5,10 @@
 //! Never here: a file or a device; whether it is there is for whoever opens it to find out.
 
 use crate::attribute::transfer_blocks_max;
-use crate::{AbsolutePath, Access, Attribute, Attributes, BackstoreName, Key, Refusal, UnitSerial};
+use crate::{
+    AbsolutePath, Access, AluaGroupName, AluaGroups, Attribute, Attributes, BackstoreName, Key, Refusal,
+    UnitSerial,
+};
 use std::fmt;
 use std::num::NonZeroU64;
 
@@ -71,6 +74,10 @@ pub struct Backstore {
     pub unit_serial: UnitSerial,
     /// What its blocks are kept in.
     pub medium: Medium,
+    /// Its target port groups.  Backstores of one unit serial number have the same.
+    pub alua: AluaGroups,
+    /// The group of logical units that it is in.
+    pub lu_group: AluaGroupName,
     attributes: Attributes,
 }
 
@@ -145,9 +152,31 @@ impl Medium {
         }
     }
 
-    /// Whether it has to be opened anew to become `other`: anything but the size last seen differs.
+    /// The same with another size; of a ramdisk rounded up to whole pages.
+    ///
+    /// # Errors
+    /// [`Refusal::SizeTooLarge`].
+    pub(crate) fn resized(&self, bytes: u64) -> Result<Self, Refusal> {
+        if bytes > SIZE_BYTES_MAX {
+            return Err(Refusal::SizeTooLarge { size_bytes: bytes });
+        }
+        let mut resized = self.clone();
+        match &mut resized {
+            Self::Block { size_bytes, .. } | Self::Fileio { size_bytes, .. } => *size_bytes = Some(bytes),
+            Self::Ramdisk { nullio, .. } => return Self::ramdisk(bytes, *nullio),
+        }
+        Ok(resized)
+    }
+
+    /// Whether it has to be opened anew to become `other`: anything differs but the size last seen, or that of a
+    /// ramdisk which only grows.
     pub(crate) fn is_other_than(&self, other: &Self) -> bool {
         let mut seen = self.clone();
+        if let (Self::Ramdisk { size_bytes, .. }, Self::Ramdisk { size_bytes: wanted, .. }) =
+            (&mut seen, other)
+        {
+            *size_bytes = (*size_bytes).max(*wanted);
+        }
         if let (
             Self::Block { size_bytes, .. } | Self::Fileio { size_bytes, .. },
             Self::Block { size_bytes: wanted, .. } | Self::Fileio { size_bytes: wanted, .. },
@@ -173,7 +202,8 @@ impl Backstore {
         if !name.fits_product() {
             attributes.set(Key::EmulateModelAlias, 0);
         }
-        Ok(Self { name, unit_serial, medium, attributes })
+        let (alua, lu_group) = (AluaGroups::default(), AluaGroupName::default_lu_group());
+        Ok(Self { name, unit_serial, medium, alua, lu_group, attributes })
     }
 
     /// Its kind and name.
@@ -398,6 +428,9 @@ mod tests {
         assert!(!small.is_other_than(&large));
         let full = Medium::Fileio { path, size_bytes: Some(512), sparse: false };
         assert!(small.is_other_than(&full));
-        assert!(Medium::ramdisk(4096, false).unwrap().is_other_than(&Medium::ramdisk(8192, false).unwrap()));
+        let ramdisk = |bytes| Medium::ramdisk(bytes, false).unwrap();
+        assert!(!ramdisk(4096).is_other_than(&ramdisk(8192)), "a ramdisk grows in its place");
+        assert!(ramdisk(8192).is_other_than(&ramdisk(4096)));
+        assert!(ramdisk(4096).is_other_than(&Medium::ramdisk(8192, true).unwrap()));
     }
 }

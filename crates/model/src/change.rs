@@ -5,7 +5,10 @@
 //! Never here: a door's own words.
 
 use crate::name::shown;
-use crate::{Backstore, BackstoreId, Foreign, Lun, LunMapping, Place, Tpg, TpgTag, UnitSerial, Wwn};
+use crate::{
+    AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId, Foreign, Lun, LunAluaSetting, LunMapping,
+    MappedLun, Place, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -26,6 +29,14 @@ pub enum Change {
         attribute: String,
         /// The value as typed.
         value: String,
+    },
+    /// Makes a backstore larger, also while LUNs show it.  A file grows unless it has that size already; a device must
+    /// have grown before; of a ramdisk what it held is kept.
+    Resize {
+        /// Which backstore.
+        backstore: BackstoreId,
+        /// The size that it is to have, in bytes; of a ramdisk rounded up to whole pages.
+        size_bytes: u64,
     },
     /// Gives a backstore that no LUN shows another serial number.  Files and devices are handed over; what
     /// a ramdisk held is gone.
@@ -80,8 +91,96 @@ pub enum Change {
         /// What to show, and how.
         mapping: LunMapping,
     },
-    /// Takes a LUN away from a guest.
+    /// Takes a LUN away from a guest, and out of every access control list.
     UnmapLun(Place),
+    /// Adds a target port group to a backstore, and to those that share its unit serial number.
+    CreateAluaGroup {
+        /// To which backstore.
+        backstore: BackstoreId,
+        /// Its name, which must be new there.
+        name: AluaGroupName,
+        /// Its id, which must be new there too, and its attributes.
+        group: AluaGroup,
+    },
+    /// Removes a target port group that no LUN is in.
+    DeleteAluaGroup {
+        /// From which backstore.
+        backstore: BackstoreId,
+        /// Its name.
+        name: AluaGroupName,
+    },
+    /// Sets an attribute of a target port group.
+    SetAluaAttribute {
+        /// Of which backstore.
+        backstore: BackstoreId,
+        /// Of which of its groups.
+        group: AluaGroupName,
+        /// LIO's name for it.
+        attribute: String,
+        /// The value as typed.
+        value: String,
+    },
+    /// Sets what a LUN has of asymmetric access.
+    SetLunAlua {
+        /// Which LUN.
+        place: Place,
+        /// What of it.
+        setting: LunAluaSetting,
+    },
+    /// Changes states as a guest asks for it (SPC-4, SET TARGET PORT GROUPS).
+    AlterAlua {
+        /// Of the backstores with this unit serial number.
+        serial: UnitSerial,
+        /// The id of each group, and the state that it is to be in.
+        states: Vec<(u16, u32)>,
+        /// The ports that are to be offline.
+        offline: Vec<RelativePort>,
+    },
+    /// Adds a group of logical units.
+    CreateLuGroup {
+        /// Its name, which must be new.
+        name: AluaGroupName,
+        /// Its id, which must be new.
+        id: u16,
+    },
+    /// Removes a group of logical units that no backstore is in.
+    DeleteLuGroup(AluaGroupName),
+    /// Puts a backstore into a group of logical units.
+    SetLuGroup {
+        /// Which backstore.
+        backstore: BackstoreId,
+        /// Which group.
+        group: AluaGroupName,
+    },
+    /// Adds an access control list without mapped LUNs.  If it is the nexus's, the guest sees nothing then.
+    CreateAcl(AclPlace),
+    /// Removes an access control list.  If it is the nexus's, the guest sees the LUNs of the group again.
+    DeleteAcl(AclPlace),
+    /// Shows a LUN of the target port group to an initiator.
+    MapAclLun {
+        /// In which access control list.
+        acl: AclPlace,
+        /// Under which number, which must be new in the list.
+        lun: Lun,
+        /// Which LUN, and how.
+        mapped: MappedLun,
+    },
+    /// Takes a LUN away from an initiator.
+    UnmapAclLun {
+        /// In which access control list.
+        acl: AclPlace,
+        /// The number that the initiator sees.
+        lun: Lun,
+    },
+    /// Lets an initiator write to a LUN, or not any more.
+    ProtectAclLun {
+        /// In which access control list.
+        acl: AclPlace,
+        /// The number that the initiator sees.
+        lun: Lun,
+        /// Whether it may only read.
+        write_protect: bool,
+    },
     /// Keeps other things of LIO than before.
     KeepForeign {
         /// What must be kept until then: two restores must not lose each other's things.
@@ -90,6 +189,9 @@ pub enum Change {
         is: Foreign,
     },
 }
+
+/// The most states of a guest's wish that a line names.
+const ALTERED_SHOWN_MAX: usize = 4;
 
 /// In a few words, for a log.
 impl fmt::Display for Change {
@@ -101,6 +203,9 @@ impl fmt::Display for Change {
                 // What was typed has passed the attribute's rule only if the change was made.
                 let (attribute, value) = (shown(attribute), shown(value));
                 write!(f, "set {attribute}={value} on storage object {backstore}")
+            }
+            Self::Resize { backstore, size_bytes } => {
+                write!(f, "resize storage object {backstore} to {size_bytes} bytes")
             }
             Self::SetUnitSerial { backstore, serial } => {
                 write!(f, "set serial number {serial} on storage object {backstore}")
@@ -118,6 +223,44 @@ impl fmt::Display for Change {
                 write!(f, "map {} to LUN {place}", mapping.backstore)
             }
             Self::UnmapLun(place) => write!(f, "unmap LUN {place}"),
+            Self::CreateAluaGroup { backstore, name, group } => {
+                write!(f, "create ALUA group {name} ({}) of storage object {backstore}", group.id)
+            }
+            Self::DeleteAluaGroup { backstore, name } => {
+                write!(f, "delete ALUA group {name} of storage object {backstore}")
+            }
+            Self::SetAluaAttribute { backstore, group, attribute, value } => {
+                let (attribute, value) = (shown(attribute), shown(value));
+                write!(f, "set {attribute}={value} on ALUA group {group} of storage object {backstore}")
+            }
+            Self::SetLunAlua { place, setting } => match setting {
+                LunAluaSetting::Group(group) => write!(f, "put LUN {place} into ALUA group {group}"),
+                LunAluaSetting::Offline(offline) => write!(f, "set offline={offline} on LUN {place}"),
+                LunAluaSetting::Status(_) | LunAluaSetting::WriteMetadata(_) => {
+                    write!(f, "set what is kept of LUN {place}")
+                }
+            },
+            Self::AlterAlua { serial, states, offline } => {
+                write!(f, "as a guest asks, on the unit {serial}:")?;
+                let states = states.iter().map(|(id, state)| format!(" ALUA group {id} to state {state}"));
+                let ports = offline.iter().map(|port| format!(" port {port} offline"));
+                let all: Vec<String> = states.chain(ports).take(ALTERED_SHOWN_MAX).collect();
+                write!(f, "{}", all.join(","))
+            }
+            Self::CreateLuGroup { name, id } => write!(f, "create LU group {name} ({id})"),
+            Self::DeleteLuGroup(name) => write!(f, "delete LU group {name}"),
+            Self::SetLuGroup { backstore, group } => {
+                write!(f, "put storage object {backstore} into LU group {group}")
+            }
+            Self::CreateAcl(acl) => write!(f, "create node ACL {acl}"),
+            Self::DeleteAcl(acl) => write!(f, "delete node ACL {acl}"),
+            Self::MapAclLun { acl, lun, mapped } => {
+                write!(f, "map LUN {} to mapped LUN {acl}/mapped_lun{lun}", mapped.of)
+            }
+            Self::UnmapAclLun { acl, lun } => write!(f, "unmap mapped LUN {acl}/mapped_lun{lun}"),
+            Self::ProtectAclLun { acl, lun, write_protect } => {
+                write!(f, "set write_protect={write_protect} on mapped LUN {acl}/mapped_lun{lun}")
+            }
             Self::KeepForeign { was: _, is } => {
                 write!(f, "keep {} things that are not served", is.things().len())
             }

@@ -6,7 +6,8 @@
 //! Never here: a change; this file only looks.
 
 use crate::{
-    AbsolutePath, Backstore, BackstoreId, Foreign, Place, Refusal, RelativePort, Target, Tpg, TpgTag, Wwn,
+    AbsolutePath, Acl, AclPlace, AluaGroupName, Backstore, BackstoreId, Foreign, LunMapping, Place, Refusal,
+    RelativePort, Target, Tpg, TpgTag, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,12 +17,16 @@ pub const BACKSTORES_MAX: usize = 65_536;
 /// Every backstore and every target.
 ///
 /// Always true: each LUN shows a backstore that exists; no backstore is shown twice in one target port
-/// group; no file or device is in two backstores; no relative port is in two target port groups.
+/// group; no file or device is in two backstores; no relative port is in two target port groups; each mapped
+/// LUN is of a LUN in its target port group; each LUN is in an ALUA group that its backstore has; backstores of one
+/// unit serial number have the same ALUA groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
     pub(crate) backstores: BTreeMap<BackstoreId, Backstore>,
     pub(crate) targets: BTreeMap<Wwn, Target>,
     pub(crate) foreign: Foreign,
+    /// The groups of logical units but for the default, by name.
+    pub(crate) lu_groups: BTreeMap<AluaGroupName, u16>,
 }
 
 impl Model {
@@ -66,6 +71,15 @@ impl Model {
     pub fn tpg(&self, wwn: &Wwn, tag: TpgTag) -> Result<&Tpg, Refusal> {
         let tpg = self.target(wwn)?.tpgs.get(&tag);
         tpg.ok_or_else(|| Refusal::NoSuchTpg { wwn: wwn.clone(), tag })
+    }
+
+    /// One access control list.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchTarget`], [`Refusal::NoSuchTpg`] or [`Refusal::NoSuchAcl`].
+    pub fn acl(&self, place: &AclPlace) -> Result<&Acl, Refusal> {
+        let acl = self.tpg(&place.wwn, place.tag)?.acls.get(&place.initiator);
+        acl.ok_or_else(|| Refusal::NoSuchAcl { acl: place.clone() })
     }
 
     /// Where a backstore is shown: the first LUN in the order of targets.
@@ -122,17 +136,46 @@ impl Model {
         }
     }
 
+    /// The groups of logical units but for the default, by name, with their ids.
+    #[must_use]
+    pub fn lu_groups(&self) -> &BTreeMap<AluaGroupName, u16> {
+        &self.lu_groups
+    }
+
+    /// What guests know a group of logical units by: 0 is the default's.
+    #[must_use]
+    pub fn lu_group_id(&self, name: &AluaGroupName) -> u16 {
+        self.lu_groups.get(name).copied().unwrap_or(0)
+    }
+
+    /// The LUNs in a target port group of a backstore, in order.
+    pub fn members<'m>(
+        &'m self,
+        backstore: &'m BackstoreId,
+        group: &'m AluaGroupName,
+    ) -> impl Iterator<Item = Place> + 'm {
+        let all = self
+            .mappings()
+            .filter(move |(_, mapping)| mapping.backstore == *backstore && mapping.alua.group == *group);
+        all.map(|(place, _)| place)
+    }
+
     pub(crate) fn tpgs(&self) -> impl Iterator<Item = &Tpg> + '_ {
         self.targets.values().flat_map(|target| target.tpgs.values())
     }
 
     /// Every LUN with what it shows.
     fn places(&self) -> impl Iterator<Item = (Place, &BackstoreId)> + '_ {
+        self.mappings().map(|(place, mapping)| (place, &mapping.backstore))
+    }
+
+    /// Every LUN with its mapping.
+    pub fn mappings(&self) -> impl Iterator<Item = (Place, &LunMapping)> + '_ {
         self.targets.iter().flat_map(|(wwn, target)| {
             target.tpgs.iter().flat_map(move |(tag, tpg)| {
-                tpg.luns.iter().map(move |(lun, mapping)| {
-                    (Place { wwn: wwn.clone(), tag: *tag, lun: *lun }, &mapping.backstore)
-                })
+                tpg.luns
+                    .iter()
+                    .map(move |(lun, mapping)| (Place { wwn: wwn.clone(), tag: *tag, lun: *lun }, mapping))
             })
         })
     }

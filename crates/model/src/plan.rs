@@ -8,12 +8,15 @@
 //! before their targets, and what shows a backstore before the backstore; then all comes in the opposite
 //! order.
 //!
+//! LUNs are taken as the guest sees them: an access control list is no step of its own.
+//!
 //! A thing that was deleted and made again in one transaction, and is the same in every word, is the same
 //! thing: no step.  Serial numbers and nexuses are made up anew each time, so this takes an
 //! administrator who repeats a serial number by hand.
 
 use crate::{
-    Backstore, BackstoreId, Lun, LunMapping, Model, RelativePort, Target, TargetOptions, Tpg, TpgTag, Wwn,
+    AluaGroups, Backstore, BackstoreId, Lun, LunAlua, LunMapping, Model, Place, RelativePort, Target,
+    TargetOptions, Tpg, TpgTag, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,6 +47,18 @@ pub enum Step {
     OpenBackstore(Backstore),
     /// Take over the attributes of an open backstore.
     UpdateBackstore(Backstore),
+    /// Take over the asymmetric access of an open backstore.
+    SetAlua {
+        /// Which backstore.
+        backstore: BackstoreId,
+        /// All of its target port groups.
+        groups: AluaGroups,
+        /// The id of its group of logical units.
+        lu_group: u16,
+    },
+    /// Take over the size of an open backstore, and make its file that large where it is not.  What is larger already
+    /// stays so.
+    ResizeBackstore(Backstore),
     /// Make a target without target port groups, and its socket.
     CreateTarget(Wwn),
     /// Take over the options of a target, for front ends that connect from now on.
@@ -77,6 +92,13 @@ pub enum Step {
         /// Whether this mapping refuses writes.
         write_protect: bool,
     },
+    /// Take over the asymmetric access of a LUN.
+    SetLunAlua {
+        /// Which LUN.
+        place: Place,
+        /// All of it.
+        alua: LunAlua,
+    },
 }
 
 /// The steps that turn a target running as `old` into one running as `new`.
@@ -104,8 +126,9 @@ fn removals(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps: 
     for (wwn, target) in &old.targets {
         for (tag, tpg) in &target.tpgs {
             let kept = kept_tpg(new, wwn, *tag, tpg);
-            for (lun, mapping) in &tpg.luns {
-                let same = kept.and_then(|kept| kept.luns.get(lun)).is_some_and(|is| shows_same(mapping, is));
+            let (seen, still) = (tpg.seen(), kept.map(Tpg::seen).unwrap_or_default());
+            for (lun, mapping) in &seen {
+                let same = still.get(lun).is_some_and(|is| shows_same(mapping, is));
                 if !same || reopened.contains(&mapping.backstore) {
                     steps.push(Step::UnmapLun { wwn: wwn.clone(), tag: *tag, lun: *lun });
                 }
@@ -134,14 +157,29 @@ fn backstores(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps
                 if was.attributes() != is.attributes() {
                     steps.push(Step::UpdateBackstore(is.clone()));
                 }
+                let size = is.medium.size_bytes();
+                if size.is_some() && was.medium.size_bytes() != size {
+                    steps.push(Step::ResizeBackstore(is.clone()));
+                }
             }
             _ => steps.push(Step::OpenBackstore(is.clone())),
+        }
+    }
+    for (id, is) in &new.backstores {
+        let access = |backstore: &Backstore, model: &Model| {
+            (backstore.alua.clone(), model.lu_group_id(&backstore.lu_group))
+        };
+        let was = old.backstores.get(id).filter(|_| !reopened.contains(id));
+        let before = was.map(|was| access(was, old)).unwrap_or_default();
+        let (groups, lu_group) = access(is, new);
+        if before != (groups.clone(), lu_group) {
+            steps.push(Step::SetAlua { backstore: id.clone(), groups, lu_group });
         }
     }
 }
 
 fn additions(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps: &mut Vec<Step>) {
-    let (mut tpgs, mut luns) = (Vec::new(), Vec::new());
+    let (mut tpgs, mut luns, mut access) = (Vec::new(), Vec::new(), Vec::new());
     for (wwn, target) in &new.targets {
         if !old.targets.contains_key(wwn) {
             steps.push(Step::CreateTarget(wwn.clone()));
@@ -153,14 +191,19 @@ fn additions(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps:
         for (tag, tpg) in &target.tpgs {
             let kept = kept_tpg(old, wwn, *tag, tpg);
             if kept.is_none() {
-                let Tpg { nexus, relative_port, luns: _ } = tpg.clone();
+                let Tpg { nexus, relative_port, luns: _, acls: _ } = tpg.clone();
                 tpgs.push(Step::CreateTpg { wwn: wwn.clone(), tag: *tag, nexus, relative_port });
             }
-            for (lun, mapping) in &tpg.luns {
-                let same =
-                    kept.and_then(|kept| kept.luns.get(lun)).is_some_and(|was| shows_same(was, mapping));
+            let (seen, before) = (tpg.seen(), kept.map(Tpg::seen).unwrap_or_default());
+            for (lun, mapping) in &seen {
+                let same = before.get(lun).is_some_and(|was| shows_same(was, mapping));
+                let was = before.get(lun).filter(|_| same && !reopened.contains(&mapping.backstore));
+                if was.map(|was| was.alua.clone()).unwrap_or_default() != mapping.alua {
+                    let place = Place { wwn: wwn.clone(), tag: *tag, lun: *lun };
+                    access.push(Step::SetLunAlua { place, alua: mapping.alua.clone() });
+                }
                 if !same || reopened.contains(&mapping.backstore) {
-                    let LunMapping { backstore, alias: _, write_protect } = mapping.clone();
+                    let LunMapping { backstore, alias: _, write_protect, alua: _ } = mapping.clone();
                     luns.push(Step::MapLun {
                         wwn: wwn.clone(),
                         tag: *tag,
@@ -174,6 +217,7 @@ fn additions(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps:
     }
     steps.append(&mut tpgs);
     steps.append(&mut luns);
+    steps.append(&mut access);
 }
 
 /// The target port group in the other model that is the same one.

@@ -4,7 +4,10 @@
 //! Above: the doors, which pass it on.  Below: nothing.
 //! Never here: what went wrong with the host; that is no fault of the change.
 
-use crate::{AbsolutePath, BackstoreId, BackstoreName, Lun, LunAlias, Place, TpgTag, UnitSerial, Wwn};
+use crate::{
+    AbsolutePath, AclPlace, AluaGroupName, BackstoreId, BackstoreName, Lun, LunAlias, Place, TpgTag,
+    UnitSerial, Wwn,
+};
 
 /// Why a change did not happen.
 ///
@@ -35,6 +38,8 @@ pub enum Refusal {
     RelativePortZero,
     #[error("a size of {size_bytes} bytes is too large")]
     SizeTooLarge { size_bytes: u64 },
+    #[error("storage object {backstore} has {now_bytes} bytes and cannot shrink to {size_bytes}")]
+    SizeTooSmall { backstore: BackstoreId, size_bytes: u64, now_bytes: u64 },
 
     // Not there.
     #[error("No storage object named {backstore}")]
@@ -45,6 +50,10 @@ pub enum Refusal {
     NoSuchTpg { wwn: Wwn, tag: TpgTag },
     #[error("Invalid LUN: {place} does not exist")]
     NoSuchLun { place: Place },
+    #[error("No such NodeACL: {acl}")]
+    NoSuchAcl { acl: AclPlace },
+    #[error("No such mapped LUN: {acl}/mapped_lun{lun}")]
+    NoSuchMappedLun { acl: AclPlace, lun: Lun },
 
     // There already.
     #[error("Storage object {backstore} exists")]
@@ -59,6 +68,10 @@ pub enum Refusal {
     LunExists { place: Place, shows: BackstoreId },
     #[error("lun for storage object {backstore} already exists")]
     AlreadyMapped { backstore: BackstoreId, place: Place },
+    #[error("NodeACL {acl} already exists")]
+    AclExists { acl: AclPlace },
+    #[error("mapped LUN {acl}/mapped_lun{lun} already exists")]
+    MappedLunExists { acl: AclPlace, lun: Lun, of: Lun },
     #[error("relative port {port} is in use")]
     RelativePortInUse { port: u16 },
 
@@ -71,6 +84,9 @@ pub enum Refusal {
     NoFreeTag { wwn: Wwn },
     #[error("every LUN from 0 to {} is in use", Lun::MAX)]
     NoFreeLun,
+
+    #[error("there are {} NodeACLs in {wwn}/tpg{tag} already", crate::ACLS_MAX)]
+    TooManyAcls { wwn: Wwn, tag: TpgTag },
 
     // In use.
     #[error("storage object {backstore} is in use by LUN {place}")]
@@ -99,6 +115,56 @@ pub enum Refusal {
 
     #[error("the name of {backstore} is too long to be the product that guests see")]
     NameTooLongForProduct { backstore: BackstoreId },
+
+    // Asymmetric access.
+    #[error("ALUA group name not valid: '{name}'")]
+    AluaNameInvalid { name: String },
+    #[error("No ALUA group '{group}' on storage object {backstore}")]
+    NoSuchAluaGroup { backstore: BackstoreId, group: AluaGroupName },
+    #[error("ALUA group {group} of storage object {backstore} already exists")]
+    AluaGroupExists { backstore: BackstoreId, group: AluaGroupName },
+    #[error("ALUA group id {id} of storage object {backstore} is in use by {group}")]
+    AluaIdInUse { backstore: BackstoreId, id: u16, group: AluaGroupName },
+    #[error("storage object {backstore} has {} ALUA groups already", crate::ALUA_GROUPS_MAX)]
+    TooManyAluaGroups { backstore: BackstoreId },
+    #[error("Can not delete {group}")]
+    AluaGroupStays { group: AluaGroupName },
+    #[error("ALUA group {group} of storage object {backstore} is in use by LUN {place}")]
+    AluaGroupInUse { backstore: BackstoreId, group: AluaGroupName, place: Place },
+    #[error("{backstore} has the unit serial number of {twin} and other ALUA groups")]
+    AluaGroupsDiffer { backstore: BackstoreId, twin: BackstoreId },
+    #[error("No attribute '{attribute}' on ALUA group {group} of storage object {backstore}")]
+    NoSuchAluaAttribute { backstore: BackstoreId, group: AluaGroupName, attribute: String },
+    #[error("{attribute} of ALUA group {group} of {backstore} cannot be '{value}': it takes {values}")]
+    AluaValue {
+        backstore: BackstoreId,
+        group: AluaGroupName,
+        attribute: &'static str,
+        value: String,
+        values: String,
+    },
+    #[error(
+        "the state of ALUA group {group} of {backstore} cannot be set: its alua_access_type is not implicit"
+    )]
+    AluaNotImplicit { backstore: BackstoreId, group: AluaGroupName },
+    #[error("ALUA group {group} of {backstore} does not support state {state}")]
+    AluaStateUnsupported { backstore: BackstoreId, group: AluaGroupName, state: String },
+    #[error("the unit {serial} has no such ALUA group or port, or it cannot be in that state")]
+    AluaNotAltered { serial: UnitSerial },
+    #[error("No ALUA attribute '{attribute}' on LUN {place}")]
+    NoSuchLunAlua { place: Place, attribute: String },
+    #[error("{attribute} of LUN {place} cannot be '{value}': it takes {values}")]
+    LunAluaValue { place: Place, attribute: &'static str, value: String, values: &'static str },
+    #[error("No LU group '{group}'")]
+    NoSuchLuGroup { group: AluaGroupName },
+    #[error("LU group {group} already exists")]
+    LuGroupExists { group: AluaGroupName },
+    #[error("LU group id {id} is in use by {group}")]
+    LuGroupIdInUse { id: u16, group: AluaGroupName },
+    #[error("there are {} LU groups already", crate::LU_GROUPS_MAX)]
+    TooManyLuGroups,
+    #[error("LU group {group} is in use by storage object {backstore}")]
+    LuGroupInUse { backstore: BackstoreId, group: AluaGroupName },
 
     // What is kept and not served.
     #[error(
@@ -139,6 +205,9 @@ impl Refusal {
             Self::LunOutOfRange { .. } => format!("a LUN is 0 to {}", Lun::MAX),
             Self::RelativePortZero => "a relative port is 1 to 65535".to_owned(),
             Self::SizeTooLarge { .. } => format!("the largest is {} bytes", crate::SIZE_BYTES_MAX),
+            Self::SizeTooSmall { .. } => {
+                "what a guest keeps at the end would be lost; copy it to a smaller storage object".to_owned()
+            }
             _ => self.hint_by_state(),
         }
     }
@@ -153,6 +222,16 @@ impl Refusal {
             Self::NoSuchTpg { wwn, .. } => format!("`ls /vhost/{wwn}` shows what is there"),
             Self::NoSuchLun { place } => {
                 format!("`ls /vhost/{}/tpg{}/luns` shows what is there", place.wwn, place.tag)
+            }
+            Self::NoSuchAcl { acl } => {
+                format!("`ls /vhost/{}/tpg{}/acls` shows what is there", acl.wwn, acl.tag)
+            }
+            Self::NoSuchMappedLun { acl, .. } => format!("`ls /vhost/{acl}` shows what is there"),
+            Self::AclExists { acl } => {
+                format!("`ls /vhost/{acl}` shows it; delete it first to start anew")
+            }
+            Self::MappedLunExists { of, .. } => {
+                format!("it shows LUN {of} of that TPG; choose another number")
             }
             Self::BackstoreExists { backstore } => {
                 format!(
@@ -170,7 +249,7 @@ impl Refusal {
             }
             Self::AlreadyMapped { place, .. } => format!("it is LUN {} of that TPG", place.lun),
             Self::RelativePortInUse { .. } | Self::NoFreeRelativePort => "delete a TPG first".to_owned(),
-            Self::TooManyBackstores => "delete one first".to_owned(),
+            Self::TooManyBackstores | Self::TooManyAcls { .. } => "delete one first".to_owned(),
             Self::NoFreeLun => "create another TPG".to_owned(),
             Self::BackstoreInUse { place, .. } => delete_lun_first(place),
             Self::TpgNotEmpty { .. } => "map its LUNs afterwards".to_owned(),
@@ -191,6 +270,50 @@ impl Refusal {
             }
             Self::ForeignTooLong { .. } => "take things out of the file that nobody needs".to_owned(),
             Self::ForeignMoved => "do it again".to_owned(),
+            other => other.hint_of_alua(),
+        }
+    }
+
+    /// The hints of what has to do with asymmetric access.
+    fn hint_of_alua(&self) -> String {
+        match self {
+            Self::AluaNameInvalid { .. } => {
+                format!(
+                    "use 1 to {} characters of printable ASCII without / and spaces",
+                    AluaGroupName::BYTES_MAX
+                )
+            }
+            Self::NoSuchAluaGroup { backstore, .. } => {
+                format!("`ls /backstores/{backstore}/alua` shows what is there")
+            }
+            Self::AluaGroupExists { backstore, group } => {
+                format!("choose another name, or delete it: `/backstores/{backstore}/alua delete {group}`")
+            }
+            Self::AluaIdInUse { .. } | Self::LuGroupIdInUse { .. } => "choose another number".to_owned(),
+            Self::TooManyAluaGroups { .. } | Self::TooManyLuGroups => "delete one first".to_owned(),
+            Self::AluaGroupStays { .. } => "it is always there".to_owned(),
+            Self::AluaGroupInUse { place: Place { wwn, tag, lun }, .. } => format!(
+                "put the LUN into another group first: `/vhost/{wwn}/tpg{tag}/luns/lun{lun} set alua \
+                 alua_tg_pt_gp_name={}`",
+                AluaGroupName::DEFAULT
+            ),
+            Self::AluaGroupsDiffer { .. } => {
+                "give it the same groups, or none: it takes those of the other".to_owned()
+            }
+            Self::NoSuchAluaAttribute { .. } => "`get alua` shows what is there".to_owned(),
+            Self::AluaValue { attribute, .. } => {
+                crate::AluaAttribute::named(attribute).map_or_else(String::new, |row| row.help.to_owned())
+            }
+            Self::AluaNotImplicit { .. } => "set alua_access_type to 1 or 3 first".to_owned(),
+            Self::AluaStateUnsupported { .. } => {
+                "the alua_support attributes of the group say which states it has".to_owned()
+            }
+            Self::AluaNotAltered { .. } => "REPORT TARGET PORT GROUPS tells a guest what there is".to_owned(),
+            Self::NoSuchLunAlua { .. } => "`get alua` shows what is there".to_owned(),
+            Self::LunAluaValue { .. } => "`help set` and the manual say what it does".to_owned(),
+            Self::NoSuchLuGroup { .. } => "it is made by mkdir in core/alua/lu_gps of LIO's tree".to_owned(),
+            Self::LuGroupExists { .. } => "choose another name".to_owned(),
+            Self::LuGroupInUse { .. } => "put the storage object into another group first".to_owned(),
             other => unreachable!("`hint` answers {other:?} itself"),
         }
     }
@@ -209,16 +332,22 @@ impl Refusal {
             Self::LunOutOfRange { .. } => "lun_out_of_range",
             Self::RelativePortZero => "relative_port_zero",
             Self::SizeTooLarge { .. } => "size_too_large",
+            Self::SizeTooSmall { .. } => "size_too_small",
             Self::NoSuchBackstore { .. } => "no_such_backstore",
             Self::NoSuchTarget { .. } => "no_such_target",
             Self::NoSuchTpg { .. } => "no_such_tpg",
             Self::NoSuchLun { .. } => "no_such_lun",
+            Self::NoSuchAcl { .. } => "no_such_acl",
+            Self::NoSuchMappedLun { .. } => "no_such_mapped_lun",
             Self::BackstoreExists { .. } => "backstore_exists",
             Self::PathInUse { .. } => "path_in_use",
             Self::TargetExists { .. } => "target_exists",
             Self::TpgExists { .. } => "tpg_exists",
             Self::LunExists { .. } => "lun_exists",
             Self::AlreadyMapped { .. } => "already_mapped",
+            Self::AclExists { .. } => "acl_exists",
+            Self::MappedLunExists { .. } => "mapped_lun_exists",
+            Self::TooManyAcls { .. } => "too_many_acls",
             Self::RelativePortInUse { .. } => "relative_port_in_use",
             Self::TooManyBackstores => "too_many_backstores",
             Self::NoFreeRelativePort => "no_free_relative_port",
@@ -237,6 +366,26 @@ impl Refusal {
             Self::NameTooLongForProduct { .. } => "name_too_long_for_product",
             Self::ForeignTooLong { .. } => "foreign_too_long",
             Self::ForeignMoved => "foreign_moved",
+            Self::AluaNameInvalid { .. } => "alua_name_invalid",
+            Self::NoSuchAluaGroup { .. } => "no_such_alua_group",
+            Self::AluaGroupExists { .. } => "alua_group_exists",
+            Self::AluaIdInUse { .. } => "alua_id_in_use",
+            Self::TooManyAluaGroups { .. } => "too_many_alua_groups",
+            Self::AluaGroupStays { .. } => "alua_group_stays",
+            Self::AluaGroupInUse { .. } => "alua_group_in_use",
+            Self::AluaGroupsDiffer { .. } => "alua_groups_differ",
+            Self::NoSuchAluaAttribute { .. } => "no_such_alua_attribute",
+            Self::AluaValue { .. } => "alua_value",
+            Self::AluaNotImplicit { .. } => "alua_not_implicit",
+            Self::AluaStateUnsupported { .. } => "alua_state_unsupported",
+            Self::AluaNotAltered { .. } => "alua_not_altered",
+            Self::NoSuchLunAlua { .. } => "no_such_lun_alua",
+            Self::LunAluaValue { .. } => "lun_alua_value",
+            Self::NoSuchLuGroup { .. } => "no_such_lu_group",
+            Self::LuGroupExists { .. } => "lu_group_exists",
+            Self::LuGroupIdInUse { .. } => "lu_group_id_in_use",
+            Self::TooManyLuGroups => "too_many_lu_groups",
+            Self::LuGroupInUse { .. } => "lu_group_in_use",
         }
     }
 
@@ -249,8 +398,14 @@ impl Refusal {
                 | Self::NoSuchTarget { .. }
                 | Self::NoSuchTpg { .. }
                 | Self::NoSuchLun { .. }
+                | Self::NoSuchAcl { .. }
+                | Self::NoSuchMappedLun { .. }
                 | Self::NoSuchAttribute { .. }
                 | Self::NoSuchOption { .. }
+                | Self::NoSuchAluaGroup { .. }
+                | Self::NoSuchAluaAttribute { .. }
+                | Self::NoSuchLuGroup { .. }
+                | Self::NoSuchLunAlua { .. }
         )
     }
 
@@ -265,6 +420,9 @@ impl Refusal {
                 | Self::TpgExists { .. }
                 | Self::LunExists { .. }
                 | Self::AlreadyMapped { .. }
+                | Self::AclExists { .. }
+                | Self::MappedLunExists { .. }
+                | Self::TooManyAcls { .. }
                 | Self::RelativePortInUse { .. }
                 | Self::TooManyBackstores
                 | Self::NoFreeRelativePort
@@ -273,6 +431,16 @@ impl Refusal {
                 | Self::BackstoreInUse { .. }
                 | Self::AttributeFrozen { .. }
                 | Self::ForeignMoved
+                | Self::AluaGroupExists { .. }
+                | Self::AluaIdInUse { .. }
+                | Self::TooManyAluaGroups { .. }
+                | Self::AluaGroupStays { .. }
+                | Self::AluaGroupInUse { .. }
+                | Self::AluaGroupsDiffer { .. }
+                | Self::LuGroupExists { .. }
+                | Self::LuGroupIdInUse { .. }
+                | Self::TooManyLuGroups
+                | Self::LuGroupInUse { .. }
         )
     }
 }

@@ -4,7 +4,7 @@
 //! Above: `model`, `apply`, `plan`.  Below: names and numbers.
 //! Never here: a socket or a session.
 
-use crate::{BackstoreId, Lun, LunAlias, Refusal, RelativePort, TargetOptions, TpgTag, Wwn};
+use crate::{Acl, BackstoreId, Lun, LunAlias, LunAlua, Refusal, RelativePort, TargetOptions, TpgTag, Wwn};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -24,15 +24,30 @@ pub struct Tpg {
     pub nexus: Wwn,
     /// What its port is called in VPD page 83h and in reservations.
     pub relative_port: RelativePort,
-    /// What the guest finds behind it.
+    /// What the guest finds behind it, unless there is an access control list for its nexus.
     pub luns: BTreeMap<Lun, LunMapping>,
+    /// Access control lists, by initiator.  The only initiator here is the nexus: the others wait for one of
+    /// their name.
+    pub acls: BTreeMap<Wwn, Acl>,
 }
 
 impl Tpg {
-    /// A target port group without LUNs.
+    /// A target port group without LUNs and access control lists.
     #[must_use]
     pub fn new(nexus: Wwn, relative_port: RelativePort) -> Self {
-        Self { nexus, relative_port, luns: BTreeMap::new() }
+        Self { nexus, relative_port, luns: BTreeMap::new(), acls: BTreeMap::new() }
+    }
+
+    /// What the guest sees: the LUNs, or what the access control list of its nexus says of them.
+    #[must_use]
+    pub fn seen(&self) -> BTreeMap<Lun, LunMapping> {
+        let Some(acl) = self.acls.get(&self.nexus) else { return self.luns.clone() };
+        let seen = acl.luns.iter().filter_map(|(lun, mapped)| {
+            let mapping = self.luns.get(&mapped.of)?.clone();
+            let write_protect = mapping.write_protect || mapped.write_protect;
+            Some((*lun, LunMapping { write_protect, ..mapping }))
+        });
+        seen.collect()
     }
 
     /// The lowest number that no LUN has.
@@ -40,10 +55,15 @@ impl Tpg {
     /// # Errors
     /// [`Refusal::NoFreeLun`].
     pub fn free_lun(&self) -> Result<Lun, Refusal> {
-        let taken = (0..).zip(self.luns.keys()).take_while(|(number, lun)| lun.get() == *number);
-        let number = u16::try_from(taken.count()).unwrap_or(u16::MAX);
-        Lun::parse(number).map_err(|_| Refusal::NoFreeLun)
+        lowest_free(&self.luns)
     }
+}
+
+/// The lowest number that is no key.
+pub(crate) fn lowest_free<T>(luns: &BTreeMap<Lun, T>) -> Result<Lun, Refusal> {
+    let taken = (0..).zip(luns.keys()).take_while(|(number, lun)| lun.get() == *number);
+    let number = u16::try_from(taken.count()).unwrap_or(u16::MAX);
+    Lun::parse(number).map_err(|_| Refusal::NoFreeLun)
 }
 
 /// One mapping of a backstore into a target port group.
@@ -55,6 +75,8 @@ pub struct LunMapping {
     pub alias: LunAlias,
     /// Whether this mapping refuses writes.
     pub write_protect: bool,
+    /// What it has of asymmetric access.
+    pub alua: LunAlua,
 }
 
 /// Where a LUN is: `naa.…/tpg1/lun0`.
@@ -84,7 +106,12 @@ mod tests {
         for lun in luns {
             let name = BackstoreName::parse(&format!("d{lun}")).unwrap();
             let backstore = BackstoreId { kind: Kind::Ramdisk, name };
-            let mapping = LunMapping { backstore, alias: LunAlias::made_up(1), write_protect: false };
+            let mapping = LunMapping {
+                backstore,
+                alias: LunAlias::made_up(1),
+                write_protect: false,
+                alua: LunAlua::default(),
+            };
             tpg.luns.insert(Lun::parse(lun).unwrap(), mapping);
         }
         tpg

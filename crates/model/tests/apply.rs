@@ -27,6 +27,36 @@ fn furnished() -> Model {
 }
 
 #[test]
+fn a_backstore_grows_and_never_shrinks() {
+    let resize = |id: &str, size_bytes| Change::Resize { backstore: backstore_id(id), size_bytes };
+    let mut model =
+        make([Change::CreateBackstore(ramdisk("r0")), Change::CreateBackstore(fileio("f0", "/f"))]);
+    check_refused(
+        &model,
+        resize("ramdisk/r0", 4096),
+        "storage object ramdisk/r0 has 65536 bytes and cannot shrink to 4096",
+        "what a guest keeps at the end would be lost; copy it to a smaller storage object",
+    );
+    check_refused(
+        &model,
+        resize("ramdisk/r0", u64::MAX),
+        "a size of 18446744073709551615 bytes is too large",
+        "the largest is 9223372036854771712 bytes",
+    );
+    check_refused(
+        &model,
+        resize("ramdisk/r9", 4096),
+        "No storage object named ramdisk/r9",
+        "`ls /backstores/ramdisk` shows what is there",
+    );
+    // Of a file that was never open nothing is known, so nothing is smaller.
+    for (id, asked, given) in [("ramdisk/r0", 65_537, 69_632), ("fileio/f0", 1536, 1536)] {
+        model.make(resize(id, asked)).unwrap();
+        assert_eq!(model.backstores()[&backstore_id(id)].medium.size_bytes(), Some(given));
+    }
+}
+
+#[test]
 fn a_name_is_unique_within_its_kind_only() {
     let model = make([Change::CreateBackstore(ramdisk("disk0"))]);
     check_refused(
@@ -355,14 +385,15 @@ fn names_of_targets_and_nexuses_are_known() {
 }
 
 #[test]
-fn a_size_that_was_found_is_no_wish() {
+fn a_size_that_was_found_is_kept_but_not_of_a_ramdisk() {
     let mut model = furnished();
     model.learn_size(&backstore_id("fileio/f0"), 1 << 20);
     model.learn_size(&backstore_id("ramdisk/r0"), 1 << 30);
     model.learn_size(&backstore_id("block/nothing"), 1);
     let size = |name: &str| model.backstores()[&backstore_id(name)].medium.size_bytes();
     assert_eq!((size("fileio/f0"), size("ramdisk/r0")), (Some(1_048_576), Some(65_536)));
-    assert_eq!(model::plan(&furnished(), &model), []);
+    let found = model.backstores()[&backstore_id("fileio/f0")].clone();
+    assert_eq!(model::plan(&furnished(), &model), [model::Step::ResizeBackstore(found)]);
 }
 
 #[test]
@@ -381,6 +412,7 @@ fn what_is_kept_and_not_served_changes_only_from_what_was_seen() {
 fn every_refusal_has_its_own_code_and_a_hint() {
     let backstore = backstore_id("block/b");
     let at = || place(1, 1, 0);
+    let acl = || model::AclPlace { wwn: wwn(1), tag: tag(1), initiator: wwn(2) };
     let refusals = [
         Refusal::NameCharacters { name: String::new() },
         Refusal::NameLength { name: String::new() },
@@ -396,7 +428,13 @@ fn every_refusal_has_its_own_code_and_a_hint() {
         Refusal::NoSuchTarget { wwn: wwn(1) },
         Refusal::NoSuchTpg { wwn: wwn(1), tag: tag(1) },
         Refusal::NoSuchLun { place: at() },
+        Refusal::NoSuchAcl { acl: acl() },
+        Refusal::NoSuchMappedLun { acl: acl(), lun: lun(0) },
+        Refusal::AclExists { acl: acl() },
+        Refusal::MappedLunExists { acl: acl(), lun: lun(0), of: lun(0) },
+        Refusal::TooManyAcls { wwn: wwn(1), tag: tag(1) },
         Refusal::BackstoreExists { backstore: backstore.clone() },
+        Refusal::SizeTooSmall { backstore: backstore.clone(), size_bytes: 512, now_bytes: 1024 },
         Refusal::PathInUse { path: model::AbsolutePath::parse("/x").unwrap(), user: backstore.clone() },
         Refusal::TargetExists { wwn: wwn(1) },
         Refusal::TpgExists { wwn: wwn(1), tag: tag(1) },
@@ -433,7 +471,7 @@ fn every_refusal_has_its_own_code_and_a_hint() {
     ];
     let codes: BTreeMap<&str, String> =
         refusals.iter().map(|refusal| (refusal.code(), refusal.hint())).collect();
-    assert_eq!(codes.len(), 38);
+    assert_eq!(codes.len(), 44);
     for refusal in &refusals {
         let (message, hint) = (refusal.to_string(), refusal.hint());
         assert!(!hint.is_empty() && !hint.ends_with('.') && !hint.contains('\n'), "{refusal:?}: {hint}");

@@ -6,8 +6,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use model::{
-    AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Kind, Lun, LunAlias, LunMapping, Medium,
-    Model, Place, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Kind, Lun, LunAlias, LunAlua, LunMapping,
+    Medium, Model, Place, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
 };
 
 pub(crate) fn make(changes: impl IntoIterator<Item = Change>) -> Model {
@@ -85,7 +85,11 @@ pub(crate) fn set_option(target: u64, option: &str, value: &str) -> Change {
 }
 
 pub(crate) fn map(target: u64, group: u8, number: u16, backstore: &str) -> Change {
-    let mapping =
-        LunMapping { backstore: backstore_id(backstore), alias: LunAlias::made_up(7), write_protect: false };
+    let mapping = LunMapping {
+        backstore: backstore_id(backstore),
+        alias: LunAlias::made_up(7),
+        write_protect: false,
+        alua: LunAlua::default(),
+    };
     Change::MapLun { wwn: wwn(target), tag: tag(group), lun: lun(number), mapping }
 }

@@ -6,8 +6,9 @@ mod common;
 
 use common::{backstore_id, block, create_target, lun, make, map, place, ramdisk, set_option, tag, tpg, wwn};
 use model::{
-    Backstore, BackstoreId, Change, Lun, LunAlias, LunMapping, Medium, Model, RelativePort, Step,
-    TargetOptions, TpgTag, Wwn, plan,
+    AclPlace, AluaGroup, AluaGroupName, AluaGroups, Backstore, BackstoreId, Change, Lun, LunAlias, LunAlua,
+    LunAluaSetting, LunMapping, MappedLun, Medium, Model, Place, RelativePort, Step, TargetOptions, TpgTag,
+    UnitSerial, Wwn, plan,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,15 +80,24 @@ fn an_attribute_is_an_update_under_the_lun() {
 }
 
 #[test]
+fn a_size_is_a_step_under_the_lun() {
+    let resize = Change::Resize { backstore: backstore_id("ramdisk/r0"), size_bytes: 1 << 20 };
+    let model = after(&furnished(), [resize]);
+    let resized = model.backstores()[&backstore_id("ramdisk/r0")].clone();
+    assert_eq!(resized.medium.size_bytes(), Some(1_048_576));
+    assert_eq!(plan(&furnished(), &model), [Step::ResizeBackstore(resized)]);
+}
+
+#[test]
 fn another_medium_under_the_same_name_is_closed_and_opened_below_its_luns() {
-    let mut larger = ramdisk("r0");
-    larger.medium = Medium::ramdisk(1 << 20, false).unwrap();
+    let mut smaller = ramdisk("r0");
+    smaller.medium = Medium::ramdisk(1 << 12, false).unwrap();
     let model = after(
         &furnished(),
         [
             Change::UnmapLun(place(1, 1, 0)),
             Change::DeleteBackstore(backstore_id("ramdisk/r0")),
-            Change::CreateBackstore(larger),
+            Change::CreateBackstore(smaller),
             map(1, 1, 0, "ramdisk/r0"),
         ],
     );
@@ -123,6 +133,7 @@ fn write_protection_is_a_new_mapping_and_another_alias_is_none() {
             backstore: backstore_id("ramdisk/r0"),
             alias: LunAlias::made_up(alias),
             write_protect,
+            alua: LunAlua::default(),
         };
         let mapped = Change::MapLun { wwn: wwn(1), tag: tag(1), lun: lun(0), mapping };
         after(&furnished(), [Change::UnmapLun(place(1, 1, 0)), mapped])
@@ -157,6 +168,8 @@ struct Toy {
     targets: BTreeMap<Wwn, TargetOptions>,
     tpgs: BTreeMap<(Wwn, TpgTag), (Wwn, RelativePort)>,
     luns: BTreeMap<(Wwn, TpgTag, Lun), (BackstoreId, bool)>,
+    access: BTreeMap<BackstoreId, (AluaGroups, u16)>,
+    lun_access: BTreeMap<(Wwn, TpgTag, Lun), LunAlua>,
 }
 
 impl Toy {
@@ -164,14 +177,15 @@ impl Toy {
     fn step(&mut self, step: Step) {
         match step {
             Step::OpenBackstore(backstore) => {
-                assert!(self.open.insert(backstore.id(), backstore).is_none());
+                assert!(self.open.insert(backstore.id(), bare(&backstore)).is_none());
             }
-            Step::UpdateBackstore(backstore) => {
-                assert!(self.open.insert(backstore.id(), backstore).is_some());
+            Step::UpdateBackstore(backstore) | Step::ResizeBackstore(backstore) => {
+                assert!(self.open.insert(backstore.id(), bare(&backstore)).is_some());
             }
             Step::CloseBackstore(id) => {
                 assert!(self.luns.values().all(|(shown, _)| *shown != id));
                 assert!(self.open.remove(&id).is_some());
+                self.access.remove(&id);
             }
             Step::CreateTarget(wwn) => {
                 assert!(self.targets.insert(wwn, TargetOptions::default()).is_none());
@@ -197,19 +211,56 @@ impl Toy {
                 assert!(self.open.contains_key(&backstore));
                 assert!(self.luns.insert((wwn, tag, lun), (backstore, write_protect)).is_none());
             }
-            Step::UnmapLun { wwn, tag, lun } => assert!(self.luns.remove(&(wwn, tag, lun)).is_some()),
+            Step::UnmapLun { wwn, tag, lun } => {
+                let key = (wwn, tag, lun);
+                assert!(self.luns.remove(&key).is_some());
+                self.lun_access.remove(&key);
+            }
+            Step::SetAlua { backstore, groups, lu_group } => {
+                assert!(self.open.contains_key(&backstore));
+                let after = (groups, lu_group);
+                assert_ne!(self.access.get(&backstore).cloned().unwrap_or_default(), after);
+                self.access.insert(backstore, after);
+            }
+            Step::SetLunAlua { place: Place { wwn, tag, lun }, alua } => {
+                let key = (wwn, tag, lun);
+                let (shown, _) = self.luns.get(&key).unwrap();
+                let (groups, _) = self.access.get(shown).cloned().unwrap_or_default();
+                assert!(groups.get(&alua.group).is_some());
+                self.lun_access.insert(key, alua);
+            }
         }
     }
 
     fn of(model: &Model) -> Self {
-        let mut toy = Self { open: model.backstores().clone(), ..Self::default() };
+        let open = model.backstores().iter().map(|(id, backstore)| (id.clone(), bare(backstore)));
+        let mut toy = Self { open: open.collect(), ..Self::default() };
+        for (id, backstore) in model.backstores() {
+            let access = (backstore.alua.clone(), model.lu_group_id(&backstore.lu_group));
+            if access != Default::default() {
+                toy.access.insert(id.clone(), access);
+            }
+        }
         for (wwn, target) in model.targets() {
             toy.targets.insert(wwn.clone(), target.options.clone());
             for (tag, tpg) in &target.tpgs {
                 toy.tpgs.insert((wwn.clone(), *tag), (tpg.nexus.clone(), tpg.relative_port));
+                let list = tpg.acls.get(&tpg.nexus);
                 for (lun, mapping) in &tpg.luns {
-                    let shown = (mapping.backstore.clone(), mapping.write_protect);
-                    toy.luns.insert((wwn.clone(), *tag, *lun), shown);
+                    let mut show = |number: Lun, read_only| {
+                        let shown = (mapping.backstore.clone(), read_only);
+                        toy.luns.insert((wwn.clone(), *tag, number), shown);
+                        if mapping.alua != LunAlua::default() {
+                            toy.lun_access.insert((wwn.clone(), *tag, number), mapping.alua.clone());
+                        }
+                    };
+                    let Some(list) = list else {
+                        show(*lun, mapping.write_protect);
+                        continue;
+                    };
+                    for (number, mapped) in list.luns.iter().filter(|(_, mapped)| mapped.of == *lun) {
+                        show(*number, mapping.write_protect || mapped.write_protect);
+                    }
                 }
             }
         }
@@ -224,6 +275,13 @@ fn check_invariants(model: &Model) {
         assert_eq!(*id, backstore.id());
         paths.extend(backstore.medium.path().map(|path| path.as_path().to_owned()));
     }
+    for one in model.backstores().values() {
+        for other in model.backstores().values().filter(|other| other.unit_serial == one.unit_serial) {
+            assert_eq!(one.alua, other.alua, "one unit has two sets of ALUA groups");
+        }
+        let known = one.lu_group.as_str() == "default_lu_gp" || model.lu_groups().contains_key(&one.lu_group);
+        assert!(known, "a backstore is in an LU group that is not there");
+    }
     let distinct: BTreeSet<_> = paths.iter().collect();
     assert_eq!(distinct.len(), paths.len(), "a path is in two backstores");
     let mut ports = BTreeSet::new();
@@ -233,8 +291,78 @@ fn check_invariants(model: &Model) {
         for mapping in tpg.luns.values() {
             assert!(model.backstores().contains_key(&mapping.backstore), "a LUN shows nothing");
             assert!(shown.insert(&mapping.backstore), "a backstore is shown twice in a group");
+            let groups = &model.backstores()[&mapping.backstore].alua;
+            assert!(groups.get(&mapping.alua.group).is_some(), "a LUN is in an ALUA group that is not there");
+        }
+        for mapped in tpg.acls.values().flat_map(|acl| acl.luns.values()) {
+            assert!(tpg.luns.contains_key(&mapped.of), "a mapped LUN is of no LUN");
         }
     }
+}
+
+/// Without what has a step of its own.
+fn bare(backstore: &Backstore) -> Backstore {
+    let mut bare = backstore.clone();
+    (bare.alua, bare.lu_group) = (AluaGroups::default(), AluaGroupName::default_lu_group());
+    bare
+}
+
+/// The changes of asymmetric access.
+fn any_alua_change() -> impl Strategy<Value = Change> {
+    let id = || prop_oneof![Just("ramdisk/a"), Just("block/a"), Just("block/b")].prop_map(backstore_id);
+    let word = |words: &'static [&'static str]| {
+        proptest::sample::select(words).prop_map(|word| AluaGroupName::parse(word).unwrap())
+    };
+    let group = move || word(&["default_tg_pt_gp", "one", "two"]);
+    let lu_group = move || word(&["default_lu_gp", "left", "right"]);
+    let any_place = || (1..3_u64, 0..3_u8, 0..3_u16).prop_map(|(target, tpg, lun)| place(target, tpg, lun));
+    let attribute = proptest::sample::select(vec!["alua_access_state", "alua_access_type", "preferred"]);
+    prop_oneof![
+        (id(), group(), 0..4_u16).prop_map(|(backstore, name, id)| {
+            Change::CreateAluaGroup { backstore, name, group: AluaGroup::new(id) }
+        }),
+        (id(), group()).prop_map(|(backstore, name)| Change::DeleteAluaGroup { backstore, name }),
+        (id(), group(), attribute, 0..5_u32).prop_map(|(backstore, group, attribute, value)| {
+            let (attribute, value) = (attribute.to_owned(), value.to_string());
+            Change::SetAluaAttribute { backstore, group, attribute, value }
+        }),
+        (any_place(), group()).prop_map(|(place, group)| {
+            Change::SetLunAlua { place, setting: LunAluaSetting::Group(group) }
+        }),
+        (any_place(), any::<bool>()).prop_map(|(place, offline)| {
+            Change::SetLunAlua { place, setting: LunAluaSetting::Offline(offline) }
+        }),
+        (0..4_u16, 0..5_u32, proptest::option::of(1..6_u16)).prop_map(|(id, state, port)| {
+            let serial = UnitSerial::parse("serial of a").unwrap();
+            let offline = port.map(|port| RelativePort::parse(port).unwrap()).into_iter().collect();
+            Change::AlterAlua { serial, states: vec![(id, state)], offline }
+        }),
+        (lu_group(), 0..3_u16).prop_map(|(name, id)| Change::CreateLuGroup { name, id }),
+        lu_group().prop_map(Change::DeleteLuGroup),
+        (id(), lu_group()).prop_map(|(backstore, group)| Change::SetLuGroup { backstore, group }),
+    ]
+}
+
+/// Of lists for nexuses, most of which some group has.
+fn any_change_of_a_list() -> impl Strategy<Value = Change> {
+    let list = (1..3_u64, 0..3_u8, 1_000_001..1_000_005_u64).prop_map(|(target, group, initiator)| {
+        AclPlace { wwn: wwn(target), tag: tag(group), initiator: wwn(initiator) }
+    });
+    let number = || (0..3_u16).prop_map(lun);
+    prop_oneof![
+        list.clone().prop_map(Change::CreateAcl),
+        list.clone().prop_map(Change::DeleteAcl),
+        (list.clone(), number(), number(), any::<bool>()).prop_map(|(acl, lun, of, write_protect)| {
+            let mapped = MappedLun { of, alias: LunAlias::made_up(8), write_protect };
+            Change::MapAclLun { acl, lun, mapped }
+        }),
+        (list.clone(), number()).prop_map(|(acl, lun)| Change::UnmapAclLun { acl, lun }),
+        (list, number(), any::<bool>()).prop_map(|(acl, lun, write_protect)| Change::ProtectAclLun {
+            acl,
+            lun,
+            write_protect
+        }),
+    ]
 }
 
 /// Few names and numbers, so that changes meet.
@@ -259,6 +387,8 @@ fn any_change() -> impl Strategy<Value = Change> {
                 Change::SetAttribute { backstore, attribute: attribute.to_owned(), value }
             }
         ),
+        (id.clone(), 1..5_u64)
+            .prop_map(|(id, pages)| Change::Resize { backstore: backstore_id(id), size_bytes: pages * 4096 }),
         (1..3_u64, proptest::collection::btree_map(0..3_u8, 1..6_u16, 0..3))
             .prop_map(|(target, tpgs)| create_target(target, tpgs)),
         (1..3_u64).prop_map(|target| Change::DeleteTarget(wwn(target))),
@@ -278,8 +408,10 @@ fn any_change() -> impl Strategy<Value = Change> {
                 other => other,
             }
         }),
+        any_alua_change(),
         (group(), 0..3_u16)
             .prop_map(|((target, group), number)| Change::UnmapLun(place(target, group, number))),
+        any_change_of_a_list(),
     ]
 }
 

@@ -10,8 +10,10 @@ pub(crate) mod block;
 pub(crate) mod copy;
 pub(crate) mod media;
 pub(crate) mod primary;
+pub(crate) mod reservation;
 
 use crate::BlockCount;
+use crate::alua::{ReportTargetPortGroups, SetTargetPortGroups};
 use crate::field::Fields;
 use block::{Read, SynchronizeCache, Verify, Write};
 use copy::{CopyOperatingParameters, ExtendedCopy};
@@ -20,9 +22,10 @@ use media::{
     WriteAtomic, WriteSame,
 };
 use primary::{
-    Inquiry, ModeSense, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes, RequestSense,
-    StartStopUnit,
+    Inquiry, ModeSense, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
+    ReportSupportedTaskManagementFunctions, RequestSense, StartStopUnit,
 };
+use reservation::{PersistentReserveIn, PersistentReserveOut};
 
 /// The CDB field of a virtio-scsi request; a shorter CDB is followed by bytes without meaning.
 pub const CDB_BYTES_MAX: usize = 32;
@@ -87,6 +90,20 @@ pub enum Command {
     ReportLuns(ReportLuns),
     /// REPORT SUPPORTED OPERATION CODES.  SPC-4.
     ReportSupportedOperationCodes(ReportSupportedOperationCodes),
+    /// REPORT TARGET PORT GROUPS.  SPC-4.
+    ReportTargetPortGroups(ReportTargetPortGroups),
+    /// SET TARGET PORT GROUPS.  SPC-4.
+    SetTargetPortGroups(SetTargetPortGroups),
+    /// REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS.  SPC-4.
+    ReportSupportedTaskManagementFunctions(ReportSupportedTaskManagementFunctions),
+    /// PERSISTENT RESERVE IN.  SPC-4.
+    PersistentReserveIn(PersistentReserveIn),
+    /// PERSISTENT RESERVE OUT.  SPC-4.
+    PersistentReserveOut(PersistentReserveOut),
+    /// RESERVE (6) and (10).  SPC-2.
+    Reserve,
+    /// RELEASE (6) and (10).  SPC-2.
+    Release,
 }
 
 /// What the data buffers of a command are for.
@@ -143,7 +160,12 @@ impl Command {
             | Self::StartStopUnit(_)
             | Self::SynchronizeCache(_)
             | Self::PreFetch(_)
-            | Self::PreventAllowMediumRemoval(_) => DataPhase::None,
+            | Self::PreventAllowMediumRemoval(_)
+            | Self::Reserve
+            | Self::Release => DataPhase::None,
+            Self::ReportSupportedTaskManagementFunctions(command) => answer(command.allocation_bytes),
+            Self::PersistentReserveIn(command) => answer(u32::from(command.allocation_bytes)),
+            Self::PersistentReserveOut(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
             Self::RequestSense(command) => answer(u32::from(command.allocation_bytes)),
             Self::Inquiry(command) => answer(u32::from(command.allocation_bytes)),
             Self::ModeSense(command) => answer(u32::from(command.allocation_bytes)),
@@ -151,6 +173,8 @@ impl Command {
             Self::ReadCapacity16(command) => answer(command.allocation_bytes),
             Self::ReportLuns(command) => answer(command.allocation_bytes),
             Self::ReportSupportedOperationCodes(command) => answer(command.allocation_bytes),
+            Self::ReportTargetPortGroups(command) => answer(command.allocation_bytes),
+            Self::SetTargetPortGroups(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
             Self::Read(command) => DataPhase::Read { blocks: command.blocks },
             Self::Write(command) => DataPhase::Write { blocks: command.blocks },
             Self::Verify(command) => command.data_phase(),
@@ -403,6 +427,24 @@ mod tests {
         assert_eq!(select(2), Ok(SelectReport::All));
         check_refused(&[0xa0, 0, 3, 0, 0, 0, 0, 0, 0, 16, 0, 0], [0x05, 0x24, 0x00]);
         check_refused(&[0xa0, 0, 0x12, 0, 0, 0, 0, 0, 0, 16, 0, 0], [0x05, 0x24, 0x00]);
+    }
+
+    #[test]
+    fn target_port_groups_are_told_in_two_forms_and_set_by_a_list() {
+        let report = |extended| {
+            Command::ReportTargetPortGroups(ReportTargetPortGroups {
+                extended,
+                allocation_bytes: 0x0102_0304,
+            })
+        };
+        check(&[0xa3, 0x0a, 0, 0, 0, 0, 1, 2, 3, 4, 0, 0], report(false));
+        check(&[0xa3, 0x2a, 0, 0, 0, 0, 1, 2, 3, 4, 0, 0], report(true));
+        check_refused(&[0xa3, 0x4a, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0], [0x05, 0x24, 0x00]);
+        let set = Command::SetTargetPortGroups(SetTargetPortGroups { list_bytes: 12 });
+        check(&[0xa4, 0x0a, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0], set);
+        assert_eq!(set.data_phase(), DataPhase::Out { bytes: 12 });
+        // A longer list could not name each group once.
+        check_refused(&[0xa4, 0x0a, 0, 0, 0, 0, 0, 4, 0, 5, 0, 0], [0x05, 0x24, 0x00]);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod cdb; // a command as the guest meant it           SPC, SBC
 pub mod opcode; // THE table                          SPC
 
 // The answers and the parameter lists, a file for each.
+pub mod alua;
 pub mod capacity;
 pub mod copy;
 pub mod defects;
@@ -32,9 +33,11 @@ pub mod format;
 pub mod inquiry;
 pub mod lba_status;
 pub mod mode;
+pub mod persistent;
 pub mod report_luns;
 pub mod rsoc;
 pub mod sanitize;
+pub mod task_functions;
 pub mod unmap;
 pub mod vpd;
 
@@ -46,7 +49,10 @@ pub use cdb::media::{
 };
 pub use cdb::primary::{
     Inquiry, ModeSense, PageControl, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
-    ReportingOption, RequestSense, SelectReport, StartStopUnit,
+    ReportSupportedTaskManagementFunctions, ReportingOption, RequestSense, SelectReport, StartStopUnit,
+};
+pub use cdb::reservation::{
+    PersistentReserveIn, PersistentReserveInAction, PersistentReserveOut, PersistentReserveOutAction,
 };
 pub use cdb::{CDB_BYTES_MAX, Command, DataPhase};
 pub use geometry::{BlockCount, Geometry, Lba};

@@ -8,7 +8,8 @@
 //! To add a command: write its parser in a chapter of `cdb`, and one row in [`OPCODES`], in its place by
 //! operation code and service action (the order is checked when this compiles).
 
-use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, copy, media, primary};
+use crate::alua::Reach;
+use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, copy, media, primary, reservation};
 use crate::{Sense, field};
 use Repeat::{Harmless, Never};
 
@@ -33,6 +34,8 @@ pub struct Opcode {
     pub absent_bits: u8,
     /// Whether the command may be executed again when nobody knows whether it was.
     pub repeat: Repeat,
+    /// In which access states of its target port group a unit carries it out.
+    pub reach: Reach,
     /// Which persistent reservations of another nexus it passes.
     pub access: Access,
     /// Whether it passes a reservation that another nexus took with RESERVE.
@@ -91,6 +94,10 @@ pub enum Feature {
     Provisioning,
     /// A medium that can be taken out.
     Removable,
+    /// The type of access of the target port group has explicit changes.
+    SetTargetPortGroups,
+    /// `emulate_pr`.
+    Reservations,
 }
 
 /// What of the table a unit has, as its attributes say.
@@ -113,6 +120,10 @@ pub struct Capabilities {
     pub write_atomic: bool,
     /// The medium can be taken out.
     pub removable: bool,
+    /// The unit's target port group may be changed by an initiator.
+    pub set_target_port_groups: bool,
+    /// `emulate_pr`.
+    pub reservations: bool,
 }
 
 impl Capabilities {
@@ -128,6 +139,8 @@ impl Capabilities {
             Some(Feature::WriteAtomic) => self.write_atomic,
             Some(Feature::Provisioning) => self.unmap || self.write_same_unmaps,
             Some(Feature::Removable) => self.removable,
+            Some(Feature::SetTargetPortGroups) => self.set_target_port_groups,
+            Some(Feature::Reservations) => self.reservations,
         }
     }
 
@@ -181,6 +194,7 @@ impl Opcode {
     ) -> Self {
         let (service_action, feature) = (None, None);
         let (access, passes_legacy, attention) = (Access::Writes, false, AttentionRule::Reported);
+        let reach = Reach::Blocks;
         Self {
             name,
             usage,
@@ -194,6 +208,7 @@ impl Opcode {
             access,
             passes_legacy,
             attention,
+            reach,
             parse,
         }
     }
@@ -204,6 +219,10 @@ impl Opcode {
 
     const fn feature(self, feature: Feature) -> Self {
         Self { feature: Some(feature), ..self }
+    }
+
+    const fn reach(self, reach: Reach) -> Self {
+        Self { reach, ..self }
     }
 
     /// A command that only asks for what is on the medium, or how the unit is set.
@@ -294,16 +313,22 @@ const VARIABLE_LENGTH: u8 = 0x7f;
 #[rustfmt::skip]
 pub const OPCODES: &[Opcode] = &[
     Opcode::new("TEST UNIT READY", &[0x00, 0, 0, 0, 0, 0x04], Harmless, primary::test_unit_ready).always(),
-    Opcode::new("REQUEST SENSE", &[0x03, 0x01, 0, 0, 0xff, 0x04], Harmless, primary::request_sense).passes_legacy().passes_attention(),
+    Opcode::new("REQUEST SENSE", &[0x03, 0x01, 0, 0, 0xff, 0x04], Harmless, primary::request_sense).passes_legacy().passes_attention()
+        .reach(Reach::Always),
     Opcode::new("FORMAT UNIT", &[0x04, 0xff, 0, 0, 0, 0x04], Harmless, media::format_unit).without(0xc8),
     Opcode::new("READ (6)", &[0x08, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::read_6).reads(),
     Opcode::new("WRITE (6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::write_6),
-    Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, primary::inquiry).passes_legacy().passes_attention(),
-    Opcode::new("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_6).reads(),
+    Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, primary::inquiry).passes_legacy().passes_attention()
+        .reach(Reach::Always),
+    Opcode::new("RESERVE (6)", &[0x16, 0x11, 0, 0, 0, 0x04], Harmless, reservation::reserve_6)
+        .always().feature(Feature::Reservations),
+    Opcode::new("RELEASE (6)", &[0x17, 0x11, 0, 0, 0, 0x04], Harmless, reservation::release_6)
+        .passes_legacy().feature(Feature::Reservations),
+    Opcode::new("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_6).reads().reach(Reach::Standby),
     Opcode::new("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf3, 0x04], Harmless, primary::start_stop_unit).always(),
     Opcode::new("PREVENT ALLOW MEDIUM REMOVAL", &[0x1e, 0, 0, 0, 0x03, 0x04], Harmless, media::prevent_allow_medium_removal)
         .feature(Feature::Removable),
-    Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10).always(),
+    Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10).always().reach(Reach::Standby),
     Opcode::new("READ (10)", &[0x28, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::read_10).media().reads(),
     Opcode::new("WRITE (10)", &[0x2a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::write_10).media(),
     Opcode::new("WRITE AND VERIFY (10)", &[0x2e, 0xf6, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless,
@@ -324,7 +349,35 @@ pub const OPCODES: &[Opcode] = &[
         .service_action(0x02).feature(Feature::Provisioning),
     Opcode::new("SANITIZE, EXIT FAILURE MODE", &[0x48, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
         media::sanitize_exit_failure_mode).service_action(0x1f),
-    Opcode::new("MODE SENSE (10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_10).reads(),
+    Opcode::new("RESERVE (10)", &[0x56, 0x11, 0, 0, 0, 0, 0, 0, 0, 0x04], Harmless, reservation::reserve_6)
+        .always().feature(Feature::Reservations),
+    Opcode::new("RELEASE (10)", &[0x57, 0x11, 0, 0, 0, 0, 0, 0, 0, 0x04], Harmless, reservation::release_6)
+        .passes_legacy().feature(Feature::Reservations),
+    Opcode::new("MODE SENSE (10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_10).reads().reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE IN, READ KEYS", &[0x5e, 0x00, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
+        reservation::read_keys).service_action(0x00).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE IN, READ RESERVATION", &[0x5e, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
+        reservation::read_reservation).service_action(0x01).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE IN, REPORT CAPABILITIES", &[0x5e, 0x02, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
+        reservation::report_capabilities).service_action(0x02).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE IN, READ FULL STATUS", &[0x5e, 0x03, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
+        reservation::read_full_status).service_action(0x03).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, REGISTER", &[0x5f, 0x00, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::register).service_action(0x00).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, RESERVE", &[0x5f, 0x01, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless,
+        reservation::reserve).service_action(0x01).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, RELEASE", &[0x5f, 0x02, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless,
+        reservation::release).service_action(0x02).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, CLEAR", &[0x5f, 0x03, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::clear).service_action(0x03).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, PREEMPT", &[0x5f, 0x04, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::preempt).service_action(0x04).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, PREEMPT AND ABORT", &[0x5f, 0x05, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::preempt_and_abort).service_action(0x05).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY", &[0x5f, 0x06, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless,
+        reservation::register_and_ignore).service_action(0x06).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("PERSISTENT RESERVE OUT, REGISTER AND MOVE", &[0x5f, 0x07, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
+        reservation::register_and_move).service_action(0x07).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("WRITE SAME (32)", &[0x7f, 0x04, 0, 0, 0, 0, 0, 0x18, 0x00, 0x0d, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0,
         0xff, 0xff, 0xff, 0xff], Harmless, media::write_same_32).service_action(0x0d).same().without(0x17),
     Opcode::new("EXTENDED COPY (LID1)", &[0x83, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Never, copy::extended_copy)
@@ -350,11 +403,20 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("WRITE ATOMIC (16)", &[0x9c, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::write_atomic_16).media()
         .feature(Feature::WriteAtomic),
     Opcode::new("READ CAPACITY (16)", &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
-        primary::read_capacity_16).service_action(0x10).always(),
+        primary::read_capacity_16).service_action(0x10).always().reach(Reach::Standby),
     Opcode::new("GET LBA STATUS", &[0x9e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::get_lba_status).service_action(0x12).reads(),
-    Opcode::new("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, primary::report_luns).passes_legacy().passes_attention(),
+    Opcode::new("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, primary::report_luns).passes_legacy().passes_attention()
+        .reach(Reach::Always),
+    Opcode::new("REPORT TARGET PORT GROUPS", &[0xa3, 0xea, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
+        primary::report_target_port_groups).service_action(0x0a).always().reach(Reach::Always),
     Opcode::new("REPORT SUPPORTED OPERATION CODES", &[0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         primary::report_supported_operation_codes).service_action(0x0c).feature(Feature::ReportSupportedOperationCodes).reads(),
+    Opcode::new("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", &[0xa3, 0x0d, 0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
+        primary::report_supported_task_management_functions).service_action(0x0d).reads(),
+    // What another initiator, or the administrator, has set since must stay.
+    Opcode::new("SET TARGET PORT GROUPS", &[0xa4, 0x0a, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Never,
+        primary::set_target_port_groups).service_action(0x0a).feature(Feature::SetTargetPortGroups)
+        .reach(Reach::Unavailable),
     Opcode::new("READ (12)", &[0xa8, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::read_12).media().reads(),
     Opcode::new("WRITE (12)", &[0xaa, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::write_12).media(),
     Opcode::new("WRITE AND VERIFY (12)", &[0xae, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::write_and_verify_12)
@@ -463,7 +525,7 @@ mod tests {
             assert!(commands.insert((opcode.code(), opcode.service_action)), "{}", opcode.name);
             assert!(names.insert(opcode.name), "{}", opcode.name);
         }
-        assert_eq!(commands.len(), 45);
+        assert_eq!(commands.len(), 64);
     }
 
     #[test]
@@ -518,10 +580,10 @@ mod tests {
     #[test]
     fn a_command_passes_the_reservations_that_the_standards_say() {
         // Written out: whoever adds a row says here which column of SPC's and SBC's tables it has.
-        let always = [0x00, 0x03, 0x12, 0x1b, 0x25, 0x9e, 0xa0];
+        let always = [0x00, 0x03, 0x12, 0x16, 0x17, 0x1b, 0x25, 0x56, 0x57, 0x5e, 0x5f, 0x9e, 0xa0];
         let reads = [0x08, 0x1a, 0x28, 0x2f, 0x35, 0x5a, 0x88, 0x8f, 0x91, 0xa3, 0xa8, 0xaf];
         let media_reads = [0x34, 0x37, 0x90, 0xb7];
-        let legacy = [0x03, 0x12, 0xa0];
+        let legacy = [0x03, 0x12, 0x17, 0x57, 0xa0];
         for opcode in OPCODES {
             let code = opcode.code();
             let reads = reads.contains(&code) || media_reads.contains(&code);
@@ -529,6 +591,8 @@ mod tests {
                 // GET LBA STATUS, beside READ CAPACITY (16).
                 _ if opcode.order() == (0x9e, 0x12) => Access::Reads,
                 (true, _) => Access::Always,
+                // REPORT TARGET PORT GROUPS, beside service actions that are not always done.
+                (_, true) if (code, opcode.service_action) == (0xa3, Some(0x0a)) => Access::Always,
                 (_, true) => Access::Reads,
                 _ => Access::Writes,
             };
@@ -548,8 +612,12 @@ mod tests {
     #[test]
     fn a_command_is_executed_again_only_if_it_leaves_the_same_behind() {
         // Written out, so that whoever adds a row must say here too what it does when it is done twice.
-        let reads = [0x00, 0x03, 0x08, 0x12, 0x1a, 0x25, 0x28, 0x5a, 0x88, 0x9e, 0xa0, 0xa3, 0xa8];
+        let reads = [0x00, 0x03, 0x08, 0x12, 0x1a, 0x25, 0x28, 0x5a, 0x5e, 0x88, 0x9e, 0xa0, 0xa3, 0xa8];
         let more_reads = [0x37, 0x84, 0xb7];
+        // Whoever has it gets it again, and whoever has it not releases nothing.
+        let reserves = [0x16, 0x17, 0x56, 0x57];
+        // RESERVE and RELEASE too, and REGISTER AND IGNORE EXISTING KEY. The others depend on the key that is there.
+        let persistently = [(0x5f, Some(1)), (0x5f, Some(2)), (0x5f, Some(6))];
         let verifies = [0x2f, 0x8f, 0xaf, 0x34, 0x90];
         // The same data in the same place, before any later write to it is answered.
         let writes = [0x0a, 0x2a, 0x8a, 0xaa, 0x2e, 0x8e, 0xae, 0x41, 0x93, 0x7f, 0x9c];
@@ -559,6 +627,7 @@ mod tests {
         let harmless = [
             &reads[..],
             &more_reads,
+            &reserves,
             &verifies,
             &writes,
             &gives_up_the_same_blocks,
@@ -566,20 +635,54 @@ mod tests {
             &flushes_and_says_so,
         ]
         .concat();
-        // What they do depends on what is there; a unit that is being sanitized says so by itself.
-        let done_once = [0x48, 0x83, 0x89, 0x8b];
+        let forgets_a_failure = (0x48, Some(0x1f));
         for opcode in OPCODES {
-            let is_harmless = harmless.contains(&opcode.code()) || opcode.order() == (0x48, 0x1f);
+            let command = (opcode.code(), opcode.service_action);
+            let is_harmless = harmless.contains(&opcode.code())
+                || persistently.contains(&command)
+                || command == forgets_a_failure;
             let expected = if is_harmless { Repeat::Harmless } else { Repeat::Never };
             assert_eq!(opcode.repeat, expected, "{}", opcode.name);
             let mut cdb = [0; CDB_BYTES_MAX];
             cdb[..opcode.cdb_bytes()].copy_from_slice(opcode.usage);
             assert_eq!(repeat_of(&cdb), expected, "{}", opcode.name);
         }
-        for opcode in OPCODES {
-            let codes = [&harmless[..], &done_once].concat();
-            assert!(codes.contains(&opcode.code()), "{}", opcode.name);
+        // REGISTER, CLEAR, both kinds of PREEMPT, REGISTER AND MOVE, and SET TARGET PORT GROUPS; both ways to SANITIZE,
+        // EXTENDED COPY, COMPARE AND WRITE and ORWRITE.
+        assert_eq!(OPCODES.iter().filter(|opcode| opcode.repeat == Repeat::Never).count(), 11);
+    }
+
+    #[test]
+    fn each_access_state_lets_pass_what_spc_says() {
+        let passing = |state: u8| -> Vec<(u8, Option<u16>)> {
+            let state = crate::alua::AccessState::parse(state).expect("a state");
+            let rows = OPCODES.iter().filter(|row| row.reach.passes(state));
+            rows.map(|row| (row.code(), row.service_action)).collect()
+        };
+        for active in [0, 1, 4] {
+            assert_eq!(passing(active).len(), OPCODES.len(), "state {active}");
         }
+        let all = |list: &[(u8, Option<u16>)], state: u8| {
+            let passing = passing(state);
+            for command in list {
+                assert!(passing.contains(command), "{command:02x?} passes in state {state}");
+            }
+            for command in &passing {
+                assert!(list.contains(command), "{command:02x?} does not pass in state {state}");
+            }
+        };
+        // REQUEST SENSE, INQUIRY, REPORT LUNS, REPORT TARGET PORT GROUPS.
+        let always = [(0x03, None), (0x12, None), (0xa0, None), (0xa3, Some(0x0a))];
+        all(&always, 0xf);
+        let set = [(0xa4, Some(0x0a))];
+        all(&[&always[..], &set].concat(), 0x3);
+        // MODE SENSE, READ CAPACITY and what reserves persistently; not TEST UNIT READY.
+        let standby = [(0x1a, None), (0x25, None), (0x5a, None), (0x9e, Some(0x10))];
+        let reserving =
+            (0..4).map(|action| (0x5e, Some(action))).chain((0..8).map(|action| (0x5f, Some(action))));
+        let reserving: Vec<_> = reserving.collect();
+        all(&[&always[..], &set, &standby, &reserving].concat(), 0x2);
+        all(&[], 0xe);
     }
 
     #[test]
@@ -598,6 +701,8 @@ mod tests {
         third_party_copy: true,
         write_atomic: true,
         removable: true,
+        reservations: true,
+        set_target_port_groups: true,
     };
 
     fn decoded_for(unit: Capabilities, bytes: &[u8]) -> Result<(), Sense> {

@@ -5,7 +5,7 @@
 //! Never here: what a value means, but for truth values.
 
 use crate::command::{Command, Need};
-use crate::failure::Failure;
+use crate::failure::{Failure, codes};
 use crate::grammar::Argument;
 use std::collections::BTreeMap;
 
@@ -41,6 +41,7 @@ impl Arguments {
         self.get(name).map(truth).transpose()
     }
 
+    #[expect(dead_code, reason = "no command has a flag of its own")]
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.flags.contains(&name)
     }
@@ -51,7 +52,7 @@ pub(crate) fn truth(text: &str) -> Result<bool, Failure> {
     match text.to_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(Failure::new(format!("Syntax error, '{text}' is not true|false."))),
+        _ => Err(Failure::new(format!("Syntax error, '{text}' is not true|false.")).code(codes::SYNTAX)),
     }
 }
 
@@ -61,6 +62,10 @@ pub(crate) fn truth(text: &str) -> Result<bool, Failure> {
 /// In targetcli's words and its order: what is missing, what is unknown, what is there twice, what is too
 /// much.  The hint names each word that is too much.
 pub(crate) fn bind(command: &'static Command, typed: &[Argument]) -> Result<Arguments, Failure> {
+    bind_all(command, typed).map_err(|failure| failure.code(codes::SYNTAX))
+}
+
+fn bind_all(command: &'static Command, typed: &[Argument]) -> Result<Arguments, Failure> {
     let mut bound = Arguments::default();
     let mut places = command.positional();
     let (mut unknown, mut twice, mut too_much) = (Vec::new(), None, Vec::new());

@@ -161,6 +161,7 @@ pub(crate) const fn keyword(name: &'static str, values: Values, about: &'static 
     Parameter { name, need: Need::Keyword, values, about }
 }
 
+#[expect(dead_code, reason = "no command has a flag of its own")]
 pub(crate) const fn flag(name: &'static str, about: &'static str) -> Parameter {
     Parameter { name, need: Need::Flag, values: Values::Free, about }
 }

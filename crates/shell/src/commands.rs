@@ -27,7 +27,7 @@ mod version;
 use crate::command::Command;
 use crate::tree::Place;
 
-pub(crate) use get::groups;
+pub(crate) use get::{Entry, groups};
 
 /// The rows, by name.
 const TABLE: &[&[Command]] = &[
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::command::{Need, Places};
 
-    const PLACES: [Place; 14] = [
+    const PLACES: [Place; 15] = [
         Place::Root,
         Place::Backstores,
         Place::Block,
@@ -88,6 +88,7 @@ mod tests {
         Place::Acls,
         Place::Luns,
         Place::Lun,
+        Place::Foreign,
     ];
 
     #[test]

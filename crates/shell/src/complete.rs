@@ -136,7 +136,8 @@ impl Cursor<'_> {
             Need::Flag => self.offer("", &format!("--{}", parameter.name), ' '),
             Need::EveryValue | Need::EveryAssignment => None,
         });
-        offered.collect()
+        // Every command has this one.
+        offered.chain(self.offer("", "--json", ' ').filter(|_| self.word.starts_with('-'))).collect()
     }
 
     fn values_of_keyword(&self, asked: &Asked<'_>, keyword: &str) -> Vec<Candidate> {
@@ -191,6 +192,11 @@ impl Cursor<'_> {
             (Some("attribute"), Subject::Backstore(backstore)) => {
                 backstore.attributes.keys().map(String::as_str).collect()
             }
+            (Some("alua"), Subject::AluaGroup { group, .. }) => {
+                let fixed = |name: &&str| *name != "alua_support_lba_dependent";
+                group.attributes.keys().map(String::as_str).filter(fixed).collect()
+            }
+            (Some("alua"), Subject::Lun { .. }) => vec!["alua_tg_pt_gp_name", "alua_tg_pt_offline"],
             (Some("option"), Subject::Target { options, .. }) => options.keys().map(String::as_str).collect(),
             _ => Vec::new(),
         };

@@ -4,14 +4,18 @@
 //! Above: the commands.  Below: the client of `api`, or a fake in the tests.
 //! Never here: the transport.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, codes};
 use api::{Client, ClientError, v1};
 
 /// The way to `lunard`.
 ///
 /// Every call may block for as long as the daemon needs; none is repeated by the shell.
 pub trait Api {
-    /// Who answers.
+    /// The name of who answers.
+    fn name(&self) -> &'static str {
+        "lunard"
+    }
+    /// The version of who answers.
     fn version(&self) -> Result<v1::Version, ApiError>;
     /// The whole configuration and what is known of the running target.
     fn config(&self) -> Result<v1::Config, ApiError>;
@@ -33,6 +37,19 @@ pub trait Api {
     fn attributes(&self) -> Result<v1::AttributeTable, ApiError>;
     /// What is known of the options of targets beside their values.
     fn options(&self) -> Result<v1::OptionTable, ApiError>;
+    /// What is there besides, and only looked at: other fabrics of the kernel.  `lunard` has none.
+    fn foreign(&self) -> Result<Vec<Foreign>, ApiError> {
+        Ok(Vec::new())
+    }
+}
+
+/// Something that is shown, and is nothing that any command works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Where it is in the tree, such as `/iscsi/iqn.2003-01.org.example:x`.
+    pub path: String,
+    /// What `ls` shows in brackets.
+    pub summary: String,
 }
 
 /// Why a request came to nothing.
@@ -110,7 +127,9 @@ impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         match error {
             ApiError::Refused(problem) => refusal(problem),
-            ApiError::Unreached { message, hint } => Failure { message, hint },
+            ApiError::Unreached { message, hint } => {
+                Failure { message, hint, ..Failure::new("").code(codes::UNREACHED) }
+            }
         }
     }
 }
@@ -124,7 +143,7 @@ fn refusal(problem: v1::Problem) -> Failure {
         "target_exists" => "This Target already exists in configFS",
         "tpg_exists" => "This TPG already exists in configFS",
         "lun_exists" => "This LUN already exists in configFS",
-        _ => return Failure { message, hint },
+        _ => return Failure { code: code.into(), message, hint },
     };
     // Two messages start with these words; what they name follows.
     let named = match code.as_str() {
@@ -132,5 +151,5 @@ fn refusal(problem: v1::Problem) -> Failure {
         _ => &message,
     };
     let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-    Failure::new(words).hint(format!("{named}{hint}"))
+    Failure::new(words).hint(format!("{named}{hint}")).code(code)
 }

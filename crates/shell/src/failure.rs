@@ -4,10 +4,28 @@
 //! Above: everything.  Below: nothing.
 //! Never here: where it is printed.
 
+use std::borrow::Cow;
+
+/// The [`Failure::code`]s that the shell gives itself; those of a refusal come from `lunard`.
+pub mod codes {
+    /// Whatever has no word of its own.
+    pub const FAILED: &str = "failed";
+    /// The words are not those of the command.
+    pub const SYNTAX: &str = "syntax";
+    /// A path leads nowhere.
+    pub const NO_SUCH_PATH: &str = "no_such_path";
+    /// The node has no such command.
+    pub const NO_SUCH_COMMAND: &str = "no_such_command";
+    /// The daemon was not reached, or the conversation with it failed.
+    pub const UNREACHED: &str = "unreached";
+}
+
 /// One line that says what is wrong, and one with the way out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
+    /// A word for programs: one of [`codes`], or the code of a refusal of `lunard`'s.
+    pub code: Cow<'static, str>,
     /// In targetcli's words where it has any.
     pub message: String,
     /// What to do about it, without the word `hint`.
@@ -17,7 +35,13 @@ pub struct Failure {
 impl Failure {
     /// A failure that needs no hint.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+        Self { code: Cow::Borrowed(codes::FAILED), message: message.into(), hint: None }
+    }
+
+    /// The same failure with a word for programs.
+    #[must_use]
+    pub fn code(self, code: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: code.into(), ..self }
     }
 
     /// The same failure with the way out.
@@ -29,7 +53,7 @@ impl Failure {
     /// The same failure on one line, and harmless to a terminal: what was typed may hold anything.
     pub(crate) fn printable(&self) -> Self {
         let clean = |text: &str| text.replace(|letter: char| letter.is_control(), "?");
-        Self { message: clean(&self.message), hint: self.hint.as_deref().map(clean) }
+        Self { code: self.code.clone(), message: clean(&self.message), hint: self.hint.as_deref().map(clean) }
     }
 
     /// The lines as they go to standard error, each with its end.

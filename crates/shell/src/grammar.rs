@@ -52,6 +52,15 @@ pub enum Argument {
     Flag(String),
 }
 
+impl Statement {
+    /// Takes `--name` away, wherever it stands.  Returns whether it was there.
+    pub fn take_flag(&mut self, name: &str) -> bool {
+        let count = self.arguments.len();
+        self.arguments.retain(|argument| !matches!(argument, Argument::Flag(flag) if flag == name));
+        self.arguments.len() < count
+    }
+}
+
 /// Understands the words of one line.  Pure: whether a path or command exists is not known here.
 #[must_use]
 pub fn parse(words: &[Word]) -> Statement {

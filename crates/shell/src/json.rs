@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The tree as `ls --json` writes it, for programs.
+//! Nodes as programs see them: the result of `ls`, and of `info`, which has no children.
 //!
-//! Above: `ls`.  Below: `tree`.
-//! Never here: how people see it.
+//! Above: `ls`, `info`.  Below: `tree`.
+//! Never here: how people see it; what is around a result.
 //!
 //! Each node is an object with
 //! - `name` and `path`, both text;
@@ -22,6 +22,19 @@ use crate::path::NodePath;
 use crate::tree::{Fact, Node, Place};
 use serde_json::{Map, Value, json};
 
+/// The object of `node` without its children.
+pub(crate) fn facts(node: &Node, path: &NodePath) -> Value {
+    json!({
+        "name": node.name,
+        "path": path.to_string(),
+        "kind": kind(node.subject.place()),
+        "summary": node.summary,
+        "healthy": node.healthy,
+        "info": object(&node.facts),
+        "details": object(&node.details),
+    })
+}
+
 /// The object of `node`, down to `depth` levels below it.
 pub(crate) fn value(node: &Node, path: &NodePath, depth: Option<usize>) -> Value {
     let children: Vec<Value> = match depth {
@@ -32,16 +45,9 @@ pub(crate) fn value(node: &Node, path: &NodePath, depth: Option<usize>) -> Value
             .map(|child| value(child, &path.child(&child.name), depth.map(|depth| depth - 1)))
             .collect(),
     };
-    json!({
-        "name": node.name,
-        "path": path.to_string(),
-        "kind": kind(node.subject.place()),
-        "summary": node.summary,
-        "healthy": node.healthy,
-        "info": object(&node.facts),
-        "details": object(&node.details),
-        "children": children,
-    })
+    let mut value = facts(node, path);
+    value["children"] = children.into();
+    value
 }
 
 fn object(facts: &[(&'static str, Fact)]) -> Map<String, Value> {
@@ -56,7 +62,8 @@ fn fact_value(fact: &Fact) -> Value {
     }
 }
 
-fn kind(place: Place) -> &'static str {
+/// The word for a sort of node.
+pub(crate) fn kind(place: Place) -> &'static str {
     match place {
         Place::Root => "root",
         Place::Backstores => "backstores",
@@ -72,5 +79,6 @@ fn kind(place: Place) -> &'static str {
         Place::Acls => "acls",
         Place::Luns => "luns",
         Place::Lun => "lun",
+        Place::Foreign => "foreign",
     }
 }

@@ -9,16 +9,18 @@
 //! a [`tree::Tree`]; the statement's path picks a node, the node's place and the command's name pick a
 //! [`command::Command`] from one table, from which help and completion come too.
 
+mod alua; //        ALUA in targetcli's words
 mod arguments; //   words bound to a command's parameters
 pub mod command; // the table's row
 pub mod commands; // one file a command
 mod complete; //    the Tab key
 mod daemon; //      what is asked of `lunard`
 mod draw; //        the tree as `ls` shows it
-mod failure; //     one line that says what is wrong, and a hint
+pub mod failure; // one line that says what is wrong, and a hint
 pub mod grammar; // text -> words -> statement
-mod json; //        the tree as `ls --json` shows it
+mod json; //        nodes for programs
 pub mod path; //    where a node is
+pub mod report; //  a reply for programs
 mod screen; //      width and colour
 mod session;
 mod settings; //    `get global`, bookmarks
@@ -27,7 +29,7 @@ pub mod tree; //    the configuration as nodes
 pub mod wwn; //     the spellings of a target's name //     one statement after another
 
 pub use complete::{Candidate, Completion};
-pub use daemon::{Api, ApiError};
+pub use daemon::{Api, ApiError, Foreign};
 pub use failure::Failure;
 pub use screen::{Mode, Screen};
 pub use session::{Environment, Reply, Shell};

@@ -67,6 +67,15 @@ impl Level {
         }
     }
 
+    /// The word for programs.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+
     pub(crate) fn colour(self) -> Paint {
         match self {
             Self::Info => Paint::GREEN,

@@ -12,13 +12,15 @@ use crate::command::{Needs, Places};
 use crate::commands;
 use crate::complete::{self, Completion};
 use crate::daemon::{Api, ApiError};
-use crate::failure::Failure;
+use crate::failure::{Failure, codes};
 use crate::grammar::{self, Statement, Target, Word};
 use crate::path::NodePath;
+use crate::report::Report;
 use crate::screen::{Level, Mode, Screen};
 use crate::settings::{Keeper, Kept};
 use crate::tree::{Node, Tree};
 use api::v1;
+use serde_json::Value;
 use std::path::PathBuf;
 
 /// A shell with its current path.
@@ -26,6 +28,8 @@ pub struct Shell {
     api: Box<dyn Api>,
     keeper: Box<dyn Keeper>,
     environment: Environment,
+    /// Whether every reply is for a program.
+    json: bool,
     pub(crate) screen: Screen,
     pub(crate) here: NodePath,
     pub(crate) visits: Visits,
@@ -53,6 +57,8 @@ pub struct Reply {
     pub failed: bool,
     /// Whether the shell was told to end.
     pub leave: bool,
+    /// What a program is told instead of text, as long as it is being collected.
+    pub(crate) report: Option<Report>,
 }
 
 /// The nodes where `cd` has been, for `cd <` and `cd >`.
@@ -61,6 +67,9 @@ pub(crate) struct Visits {
     pub(crate) paths: Vec<NodePath>,
     pub(crate) at: usize,
 }
+
+/// The flag that every command has.
+pub(crate) const JSON_FLAG: &str = "json";
 
 /// The most nodes that are remembered.
 const VISITS_MAX: usize = 100;
@@ -83,7 +92,7 @@ impl Shell {
     #[must_use]
     pub fn new(api: Box<dyn Api>, keeper: Box<dyn Keeper>, environment: Environment, screen: Screen) -> Self {
         let visits = Visits { paths: vec![NodePath::root()], at: 0 };
-        Self { api, keeper, environment, screen, here: NodePath::root(), visits }
+        Self { api, keeper, environment, json: false, screen, here: NodePath::root(), visits }
     }
 
     /// Tells the shell that its terminal has another size.
@@ -93,13 +102,32 @@ impl Shell {
 
     /// Carries out one line.  Never fails as a whole: what went wrong is in the reply.
     pub fn run(&mut self, words: &[Word]) -> Reply {
-        let mut reply = Reply::default();
-        let statement = grammar::parse(words);
+        let mut statement = grammar::parse(words);
+        let json = statement.take_flag(JSON_FLAG) || self.json;
+        let report = json.then(|| Report::about(statement.command.as_deref()));
+        let mut reply = Reply { report, ..Reply::default() };
         let kept = self.keeper.load();
         if let Err(failure) = self.carry_out(&statement, &kept, &mut reply) {
-            reply.failed = true;
-            reply.err.push_str(&self.failure_lines(&failure, &kept));
+            self.fail(&failure, &kept, &mut reply);
         }
+        reply.report = None;
+        reply
+    }
+
+    /// Has every reply be one line of JSON: see `report`.
+    pub fn speak_json(&mut self) {
+        self.json = true;
+    }
+
+    /// The reply to what is not even a statement.
+    #[must_use]
+    pub fn refuse(&self, failure: &Failure) -> Reply {
+        let mut reply = Reply { report: self.json.then(Report::default), ..Reply::default() };
+        match reply.report.take() {
+            Some(report) => reply.out = report.line(Some(&failure.printable())),
+            None => reply.err = failure.lines(),
+        }
+        reply.failed = true;
         reply
     }
 
@@ -131,13 +159,14 @@ impl Shell {
     #[must_use]
     pub fn complete(&self, line: &str) -> Completion {
         // A daemon that does not answer is told by the next command, not by a key.
-        let tree = Tree::new(self.api.config().unwrap_or_default());
+        let foreign = self.api.foreign().unwrap_or_default();
+        let tree = Tree::new(self.api.config().unwrap_or_default()).with_foreign(&foreign);
         complete::complete(line, &tree, &self.here, &self.keeper.load(), &self.environment)
     }
 
     fn carry_out(&mut self, statement: &Statement, kept: &Kept, reply: &mut Reply) -> Result<(), Failure> {
         let tree = match self.api.config() {
-            Ok(config) => Tree::new(config),
+            Ok(config) => Tree::new(config).with_foreign(&self.api.foreign()?),
             Err(error) => self.without_daemon(statement, error)?,
         };
         match &statement.target {
@@ -149,7 +178,9 @@ impl Shell {
                 let parent = resolve(&self.here, path, kept)?;
                 for child in &tree.find(&parent)?.children {
                     let path = parent.child(&child.name);
-                    reply.out.push_str(&format!("[{path}]\n"));
+                    if reply.report.is_none() {
+                        reply.out.push_str(&format!("[{path}]\n"));
+                    }
                     let default = Statement { command: Some("ls".to_owned()), ..statement.clone() };
                     let statement = if statement.command.is_none() { &default } else { statement };
                     self.at_node(statement, path, &tree, kept, reply)?;
@@ -178,6 +209,9 @@ impl Shell {
     ) -> Result<(), Failure> {
         // A path alone goes there.
         let name = statement.command.as_deref().unwrap_or("cd");
+        if let Some(report) = &mut reply.report {
+            *report = Report::of(name, &path);
+        }
         let node = match tree.find(&path) {
             // Someone deleted the node where this shell stands; it must be able to leave.
             Err(_) if statement.target == Target::Here && can_leave(name) => &tree.root,
@@ -189,18 +223,27 @@ impl Shell {
             arguments = Arguments::of("path", ".");
         }
         let mut call = Call { shell: self, tree, node, path, arguments, kept, reply };
-        (command.run)(&mut call)
+        (command.run)(&mut call)?;
+        if let Some(report) = reply.report.as_mut().map(std::mem::take) {
+            reply.out.push_str(&report.line(None));
+        }
+        Ok(())
     }
 
-    fn failure_lines(&self, failure: &Failure, kept: &Kept) -> String {
+    fn fail(&self, failure: &Failure, kept: &Kept, reply: &mut Reply) {
+        reply.failed = true;
         let failure = failure.printable();
-        match self.screen.mode {
+        if let Some(report) = reply.report.take() {
+            reply.out.push_str(&report.line(Some(&failure)));
+            return;
+        }
+        reply.err.push_str(&match self.screen.mode {
             Mode::OneShot => failure.lines(),
             Mode::Session => {
                 let message = message(&failure.message, Level::Error, self.screen.colour_err, kept);
-                Failure { message, hint: failure.hint }.lines()
+                Failure { message, ..failure }.lines()
             }
-        }
+        });
     }
 }
 
@@ -210,7 +253,7 @@ pub(crate) fn resolve(here: &NodePath, text: &str, kept: &Kept) -> Result<NodePa
     let (bookmark, below) = rest.split_once('/').unwrap_or((rest, ""));
     match kept.bookmarks.get(bookmark) {
         Some(path) => Ok(NodePath::root().join(path).join(below)),
-        None => Err(Failure::new(format!("No such bookmark {bookmark}"))),
+        None => Err(Failure::new(format!("No such bookmark {bookmark}")).code(codes::NO_SUCH_PATH)),
     }
 }
 
@@ -221,7 +264,7 @@ fn can_leave(name: &str) -> bool {
 }
 
 fn not_found(name: &str, node: &Node) -> Failure {
-    let failure = Failure::new(format!("Command not found {name}"));
+    let failure = Failure::new(format!("Command not found {name}")).code(codes::NO_SUCH_COMMAND);
     if node.child(name).is_some() {
         return failure.hint(format!("{name} is a node: cd {name}, or {name}/ COMMAND"));
     }
@@ -249,9 +292,24 @@ pub(crate) struct Call<'c> {
 }
 
 impl Call<'_> {
-    /// Prints text as it is; it ends with a line's end.
+    /// Prints text as it is; it ends with a line's end.  A program gets it where there is no result.
     pub(crate) fn print(&mut self, text: &str) {
-        self.reply.out.push_str(text);
+        match &mut self.reply.report {
+            Some(report) => report.text.push_str(text),
+            None => self.reply.out.push_str(text),
+        }
+    }
+
+    /// Whether a program reads the reply.
+    pub(crate) fn wants_json(&self) -> bool {
+        self.reply.report.is_some()
+    }
+
+    /// What a program is told instead of text: an object.  docs/manual/json.md says which for each command.
+    pub(crate) fn result(&mut self, value: Value) {
+        if let Some(report) = &mut self.reply.report {
+            report.result = Some(value);
+        }
     }
 
     /// Prints a line.
@@ -262,6 +320,10 @@ impl Call<'_> {
 
     /// Reports what was done, unless the user wants to hear less.
     pub(crate) fn say(&mut self, level: Level, text: &str) {
+        if let Some(report) = &mut self.reply.report {
+            report.messages.push((level, text.to_owned()));
+            return;
+        }
         let wanted = match self.kept.global("loglevel_console") {
             "critical" | "error" => Level::Error,
             "warning" => Level::Warning,

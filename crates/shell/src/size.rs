@@ -4,7 +4,7 @@
 //! Above: the commands, the tree.  Below: nothing.
 //! Never here: rounding to blocks or pages; that is the daemon's.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, codes};
 
 /// Bytes for `16M`, `16MiB`, `16mb` or `16777216`: a whole number, one of k m g t, and `i` and `b` as one likes.
 ///
@@ -14,6 +14,7 @@ pub fn parse(text: &str) -> Result<u64, Failure> {
     let wrong = || {
         Failure::new(format!("Cannot interpret size, wrong format: {text}"))
             .hint("a size is a whole number and k, m, g or t, such as 14G")
+            .code(codes::SYNTAX)
     };
     let plain: String = text.to_lowercase().chars().filter(|&letter| letter != 'i').collect();
     let plain = plain.strip_suffix('b').unwrap_or(&plain);

@@ -4,7 +4,9 @@
 //! Above: `session`, the commands, `draw`, `json`.  Below: the wire types.
 //! Never here: asking the daemon, or how a node is drawn.
 
-use crate::failure::Failure;
+use crate::alua::state_name;
+use crate::daemon::Foreign;
+use crate::failure::{Failure, codes};
 use crate::path::NodePath;
 use crate::size::human;
 use api::v1;
@@ -41,6 +43,8 @@ pub enum Place {
     Luns,
     /// One LUN.
     Lun,
+    /// What another fabric has, which is only looked at.
+    Foreign,
 }
 
 /// What a node stands for, in the API's words.
@@ -79,6 +83,17 @@ pub enum Subject {
         tag: u16,
         /// Its number.
         lun: u16,
+        /// What it has of ALUA.
+        alua: v1::LunAlua,
+    },
+    /// The ALUA groups of a backstore.
+    AluaGroups(v1::BackstoreId),
+    /// One ALUA group.
+    AluaGroup {
+        /// Of which backstore.
+        id: v1::BackstoreId,
+        /// The group.
+        group: Box<v1::AluaGroup>,
     },
 }
 
@@ -93,6 +108,8 @@ impl Subject {
             Self::Tpg { .. } => Place::Tpg,
             Self::Luns { .. } => Place::Luns,
             Self::Lun { .. } => Place::Lun,
+            Self::AluaGroups(_) => Place::AluaGroups,
+            Self::AluaGroup { .. } => Place::AluaGroup,
         }
     }
 }
@@ -149,6 +166,21 @@ impl Tree {
         Self { config, root }
     }
 
+    /// The same with what is there besides, and only looked at.  A step that leads nowhere becomes a node.
+    #[must_use]
+    pub fn with_foreign(mut self, things: &[Foreign]) -> Self {
+        for Foreign { path, summary } in things {
+            let mut node = &mut self.root;
+            for step in NodePath::root().join(path).steps() {
+                node = node.child_or_foreign(step);
+            }
+            if node.subject == Subject::Container(Place::Foreign) {
+                node.summary.clone_from(summary);
+            }
+        }
+        self
+    }
+
     /// The node of a path.
     ///
     /// # Errors
@@ -158,10 +190,14 @@ impl Tree {
         let mut so_far = NodePath::root();
         for step in path.steps() {
             so_far = so_far.child(step);
-            node = node.child(step).ok_or_else(|| Failure::new(format!("No such path {so_far}")))?;
+            node = node.child(step).ok_or_else(|| no_such_path(&so_far))?;
         }
         Ok(node)
     }
+}
+
+fn no_such_path(path: &NodePath) -> Failure {
+    Failure::new(format!("No such path {path}")).code(codes::NO_SUCH_PATH)
 }
 
 impl Node {
@@ -169,6 +205,18 @@ impl Node {
     #[must_use]
     pub fn child(&self, name: &str) -> Option<&Node> {
         self.children.iter().find(|child| child.name == name)
+    }
+
+    fn child_or_foreign(&mut self, name: &str) -> &mut Node {
+        let at = match self.children.iter().position(|child| child.name == name) {
+            Some(at) => at,
+            None => {
+                let at = self.children.partition_point(|child| sort_key(&child.name) < sort_key(name));
+                self.children.insert(at, container(name, Place::Foreign, ""));
+                at
+            }
+        };
+        &mut self.children[at]
     }
 
     fn with_children(mut self, mut children: Vec<Node>) -> Self {
@@ -227,13 +275,26 @@ fn storage_objects(config: &v1::Config, kind: v1::Kind) -> Node {
     container(kind_name(kind), place, format!("Storage Objects: {}", objects.len())).with_children(objects)
 }
 
-/// The group every unit belongs to until others are made.
-const DEFAULT_GROUP: &str = "default_tg_pt_gp";
+fn alua_groups(backstore: &v1::Backstore) -> Node {
+    let groups: Vec<Node> =
+        backstore.alua_groups.iter().map(|group| alua_group(&backstore.id, group)).collect();
+    let mut node = container("alua", Place::AluaGroups, format!("ALUA Groups: {}", groups.len()));
+    node.subject = Subject::AluaGroups(backstore.id.clone());
+    node.with_children(groups)
+}
+
+fn alua_group(id: &v1::BackstoreId, group: &v1::AluaGroup) -> Node {
+    let state = group.attributes.get("alua_access_state").map_or("", String::as_str);
+    let summary = format!("ALUA state: {}", state_name(state));
+    let mut node = container(&group.name, Place::AluaGroup, summary);
+    node.subject = Subject::AluaGroup { id: id.clone(), group: Box::new(group.clone()) };
+    node.healthy = Some(true);
+    node.details = vec![("tg_pt_gp_id", Fact::Number(group.group_id.into()))];
+    node
+}
 
 fn storage_object(backstore: &v1::Backstore) -> Node {
-    let mut group = container(DEFAULT_GROUP, Place::AluaGroup, "ALUA state: Active/optimized");
-    group.healthy = Some(true);
-    let groups = container("alua", Place::AluaGroups, "ALUA Groups: 1").with_children(vec![group]);
+    let groups = alua_groups(backstore);
     Node {
         name: backstore.id.name.clone(),
         summary: storage_object_summary(backstore),
@@ -370,18 +431,20 @@ fn lun(config: &v1::Config, wwn: &str, tag: u16, lun: &v1::Lun) -> Node {
     let name = backstore_name(&lun.backstore);
     let path = backstore.and_then(|backstore| backstore.path.as_deref());
     let mode = if lun.write_protect { " ro" } else { "" };
+    let group = &lun.alua.group;
+    let offline = if lun.alua.offline { " offline" } else { "" };
     let summary = match path {
-        Some(path) => format!("{name} ({path}) ({DEFAULT_GROUP}){mode}"),
-        None => format!("{name} ({DEFAULT_GROUP}){mode}"),
+        Some(path) => format!("{name} ({path}) ({group}){mode}{offline}"),
+        None => format!("{name} ({group}){mode}{offline}"),
     };
     Node {
         name: format!("lun{}", lun.lun),
-        subject: Subject::Lun { wwn: wwn.to_owned(), tag, lun: lun.lun },
+        subject: Subject::Lun { wwn: wwn.to_owned(), tag, lun: lun.lun, alua: lun.alua.clone() },
         summary,
         healthy: Some(backstore.is_some_and(|backstore| backstore.state != v1::BackstoreState::Missing)),
         facts: vec![
             ("alias", Fact::Text(lun.alias.clone())),
-            ("alua_tg_pt_gp_name", Fact::Text(DEFAULT_GROUP.to_owned())),
+            ("alua_tg_pt_gp_name", Fact::Text(group.clone())),
             ("index", Fact::Number(lun.lun.into())),
             ("storage_object", Fact::Text(format!("/backstores/{name}"))),
         ],
@@ -399,6 +462,24 @@ mod tests {
         let mut names = vec!["lun10", "lun2", "disk", "lun1", "a9b", "lun", "a10b", "7", "lun02"];
         names.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
         assert_eq!(names, ["7", "a10b", "a9b", "disk", "lun", "lun1", "lun02", "lun2", "lun10"]);
+    }
+
+    #[test]
+    fn what_is_foreign_stands_among_the_others_and_takes_no_node_away() {
+        let thing =
+            |path: &str, summary: &str| Foreign { path: path.to_owned(), summary: summary.to_owned() };
+        let tree = Tree::new(v1::Config::default()).with_foreign(&[
+            thing("/iscsi/iqn.x", "TPGs: 1"),
+            thing("/iscsi/iqn.x/tpg1/luns/lun0", "block/disk0"),
+            thing("/vhost", "never shown"),
+        ]);
+        let names: Vec<&str> = tree.root.children.iter().map(|child| child.name.as_str()).collect();
+        assert_eq!(names, ["backstores", "iscsi", "vhost"]);
+        let target = tree.find(&NodePath::root().join("/iscsi/iqn.x")).expect("a node");
+        assert_eq!((target.summary.as_str(), target.subject.place()), ("TPGs: 1", Place::Foreign));
+        let lun = tree.find(&NodePath::root().join("/iscsi/iqn.x/tpg1/luns/lun0")).expect("a node");
+        assert_eq!(lun.summary, "block/disk0");
+        assert_eq!(tree.root.child("vhost").expect("a node").summary, "Targets: 0");
     }
 
     #[test]

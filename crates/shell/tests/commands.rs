@@ -27,6 +27,7 @@ mod test_status;
 mod test_version;
 
 mod completion;
+mod json;
 mod statements;
 mod walkthrough;
 

@@ -251,3 +251,23 @@ o- naa.5001405000000001 ...................................... [TPGs: 1]
 ",
     );
 }
+
+#[test]
+fn an_alua_group_has_a_name_and_a_number() {
+    furnished().transcript(
+        "
+/> /backstores/fileio/disk1/alua create grp1 5
+Created ALUA TPG grp1.
+/> /backstores/fileio/disk1/alua ls
+o- alua ............................................... [ALUA Groups: 2]
+  o- default_tg_pt_gp ................... [ALUA state: Active/optimized]
+  o- grp1 ............................... [ALUA state: Active/optimized]
+/> /backstores/fileio/disk1/alua create grp2 0
+! The TPG Tag must be between 1 and 65535
+! hint: 0 is not
+/> /backstores/fileio/disk1/alua create grp2 5
+! ALUA group id 5 is in use by grp1
+! hint: choose another number
+",
+    );
+}

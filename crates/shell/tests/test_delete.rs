@@ -71,3 +71,27 @@ Status for /backstores/fileio: Storage Objects: 1
 ",
     );
 }
+
+#[test]
+fn an_alua_group_goes_in_silence_unless_it_is_used_or_stays() {
+    furnished().transcript(
+        "
+/> /backstores/fileio/disk1/alua create grp1 5
+Created ALUA TPG grp1.
+/> /vhost/naa.500140568720f76f/tpg1/luns/lun0 set alua alua_tg_pt_gp_name=grp1
+Parameter alua_tg_pt_gp_name is now 'grp1'.
+/> /backstores/fileio/disk1/alua delete grp1
+! ALUA group grp1 is in use
+! hint: put the LUN into another group first
+/> /vhost/naa.500140568720f76f/tpg1/luns/lun0 set alua alua_tg_pt_gp_name=default_tg_pt_gp
+Parameter alua_tg_pt_gp_name is now 'default_tg_pt_gp'.
+/> /backstores/fileio/disk1/alua delete grp1
+/> /backstores/fileio/disk1/alua delete grp1
+! Invalid ALUA group name
+! hint: /backstores/fileio/disk1/alua has default_tg_pt_gp
+/> /backstores/fileio/disk1/alua delete default_tg_pt_gp
+! Can not delete default_tg_pt_gp
+! hint: it is always there
+",
+    );
+}

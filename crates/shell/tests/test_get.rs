@@ -78,3 +78,24 @@ auto_save_on_exit=false
 ",
     );
 }
+
+#[test]
+fn an_alua_group_says_its_state_and_its_members() {
+    furnished().transcript(
+        "
+/> /backstores/fileio/disk1/alua create grp1 5
+Created ALUA TPG grp1.
+/> /backstores/fileio/disk1/alua/grp1 get alua alua_access_state members tg_pt_gp_id
+alua_access_state=0 
+members=[] [ro]
+tg_pt_gp_id=5 [ro]
+/> /vhost/naa.500140568720f76f/tpg1/luns/lun0 set alua alua_tg_pt_gp_name=grp1
+Parameter alua_tg_pt_gp_name is now 'grp1'.
+/> /backstores/fileio/disk1/alua/grp1 get alua members
+members=[{'driver': 'vhost', 'target': 'naa.500140568720f76f', 'tpgt': 1, 'lun': 0}] [ro]
+/> /vhost/naa.500140568720f76f/tpg1/luns/lun0 get alua alua_tg_pt_gp_name alua_tg_pt_offline
+alua_tg_pt_gp_name=grp1 
+alua_tg_pt_offline=0 
+",
+    );
+}

@@ -16,7 +16,7 @@ fn the_commands_of_a_node_are_listed_with_their_parameters() {
            - exit \n  \
            - get [group] [parameter...] \n  \
            - help [topic] \n  \
-           - ls [path] [depth] [--json] \n  \
+           - ls [path] [depth] \n  \
            - pwd \n  \
            - refresh \n  \
            - set [group] [parameter=value...] \n  \

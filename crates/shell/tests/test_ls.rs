@@ -59,7 +59,7 @@ o- luns ...................................................... [LUNs: 1]
 ! No such path /nosuch
 /> ls --jsn
 ! Unexpected keyword parameter '--jsn'.
-! hint: the command is: ls [path] [depth] [--json]
+! hint: the command is: ls [path] [depth]
 ",
     );
 }
@@ -114,42 +114,22 @@ o- r0 .................................... [nullio (1.0MiB) deactivated]
 #[test]
 fn json_has_the_whole_tree_for_programs() {
     let mut session = furnished();
-    let tree: serde_json::Value = serde_json::from_str(&session.run("ls --json").out).expect("JSON");
+    let told: serde_json::Value = serde_json::from_str(&session.run("ls --json").out).expect("JSON");
+    let tree = &told["result"];
     assert_eq!(tree["name"], "/");
     assert_eq!(tree["children"][1]["name"], "vhost");
     let reply = session.run("ls --json /vhost/naa.500140568720f76f/tpg1/luns");
-    assert_eq!(
-        reply.out,
-        r#"{
-  "children": [
-    {
-      "children": [],
-      "details": {
-        "write_protect": false
-      },
-      "healthy": true,
-      "info": {
-        "alias": "a7975b902c",
-        "alua_tg_pt_gp_name": "default_tg_pt_gp",
-        "index": 0,
-        "storage_object": "/backstores/fileio/disk1"
-      },
-      "kind": "lun",
-      "name": "lun0",
-      "path": "/vhost/naa.500140568720f76f/tpg1/luns/lun0",
-      "summary": "fileio/disk1 (/srv/disk1.img) (default_tg_pt_gp)"
-    }
-  ],
-  "details": {},
-  "healthy": null,
-  "info": {},
-  "kind": "luns",
-  "name": "luns",
-  "path": "/vhost/naa.500140568720f76f/tpg1/luns",
-  "summary": "LUNs: 1"
-}
-"#
+    let expected = concat!(
+        r#"{"schema":1,"command":"ls","path":"/","ok":true,"messages":[],"result":{"children":[{"children":[],"#,
+        r#""details":{"write_protect":false},"healthy":true,"info":{"alias":"a7975b902c","#,
+        r#""alua_tg_pt_gp_name":"default_tg_pt_gp","index":0,"storage_object":"/backstores/fileio/disk1"},"#,
+        r#""kind":"lun","name":"lun0","path":"/vhost/naa.500140568720f76f/tpg1/luns/lun0","#,
+        r#""summary":"fileio/disk1 (/srv/disk1.img) (default_tg_pt_gp)"}],"details":{},"healthy":null,"info":{},"#,
+        r#""kind":"luns","name":"luns","path":"/vhost/naa.500140568720f76f/tpg1/luns","summary":"LUNs: 1"},"#,
+        r#""error":null}"#,
+        "\n"
     );
+    assert_eq!(reply.out, expected);
     let target = &tree["children"][1]["children"][0];
     let details = serde_json::json!({
         "socket": "/run/lunar/vhost/naa.500140568720f76f.sock",

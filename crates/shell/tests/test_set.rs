@@ -167,3 +167,41 @@ fn messages_are_coloured_by_level_on_a_terminal() {
     let mut session = Session::on(Screen { mode: Mode::OneShot, ..screen });
     assert_eq!(session.run("/nosuch ls").err, "No such path /nosuch\n");
 }
+
+#[test]
+fn parameters_of_an_alua_group_are_set_as_targetcli_sets_them() {
+    furnished().transcript(
+        "
+/> /backstores/fileio/disk1/alua/default_tg_pt_gp set alua alua_access_state=2
+Parameter alua_access_state is now '2'.
+/> /backstores/fileio/disk1/alua ls
+o- alua ............................................... [ALUA Groups: 1]
+  o- default_tg_pt_gp ............................ [ALUA state: Standby]
+/> /backstores/fileio/disk1/alua/default_tg_pt_gp set alua alua_access_state=4
+! ALUA group default_tg_pt_gp does not support state 4
+! hint: it has others
+/> /backstores/fileio/disk1/alua/default_tg_pt_gp set alua tg_pt_gp_id=4
+! Parameter tg_pt_gp_id is read-only.
+/> /backstores/fileio/disk1/alua/default_tg_pt_gp set alua preferred=yes
+! Not setting preferred! Syntax error, 'yes' is not a NUMBER.
+",
+    );
+}
+
+#[test]
+fn a_lun_is_put_into_a_group_and_offline() {
+    furnished().transcript(
+        "
+/> /backstores/fileio/disk1/alua create grp1 5
+Created ALUA TPG grp1.
+/> /vhost/naa.500140568720f76f/tpg1/luns/lun0 set alua alua_tg_pt_gp_name=grp1 alua_tg_pt_offline=1
+Parameter alua_tg_pt_gp_name is now 'grp1'.
+Parameter alua_tg_pt_offline is now '1'.
+/> /vhost/naa.500140568720f76f/tpg1/luns/lun0 info
+alias: a7975b902c
+alua_tg_pt_gp_name: grp1
+index: 0
+storage_object: /backstores/fileio/disk1
+",
+    );
+}

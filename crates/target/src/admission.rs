@@ -9,6 +9,7 @@ use crate::attentions::is_first;
 use crate::gate::{Barred, Word};
 use crate::lun_map::Mapping;
 use scsi::Sense;
+use scsi::alua::AccessState;
 use scsi::mode::UaInterlock;
 use scsi::opcode::{Access, AttentionRule, Opcode, rows};
 
@@ -27,16 +28,16 @@ type Check = fn(&Mapping, Word, Option<&Opcode>) -> Option<Refused>;
 /// The checks in the order of their precedence.  What follows them is the command's own CHECK CONDITION.
 const PRECEDENCE: [Check; 4] = [resets, conflicts, attentions, access_states];
 
-/// Returns why a command may not go on, if it may not.  `opcode` is its row, if the unit has the command.
+/// Returns the word with which a command may go on, or why it may not.  `opcode` is its row, if the unit has the command.
 #[inline]
-pub(crate) fn admit(mapping: &Mapping, opcode: Option<&Opcode>) -> Result<(), Refused> {
+pub(crate) fn admit(mapping: &Mapping, opcode: Option<&Opcode>) -> Result<Word, Refused> {
     let word = mapping.attentions.gate().load();
-    if word.is_open() { Ok(()) } else { check(mapping, word, opcode) }
+    if word.is_open() { Ok(word) } else { check(mapping, word, opcode) }
 }
 
 #[cold]
-fn check(mapping: &Mapping, word: Word, opcode: Option<&Opcode>) -> Result<(), Refused> {
-    PRECEDENCE.iter().find_map(|check| check(mapping, word, opcode)).map_or(Ok(()), Err)
+fn check(mapping: &Mapping, word: Word, opcode: Option<&Opcode>) -> Result<Word, Refused> {
+    PRECEDENCE.iter().find_map(|check| check(mapping, word, opcode)).map_or(Ok(word), Err)
 }
 
 /// Conditions that come before a conflict: the initiator has lost all that it knew.
@@ -63,9 +64,15 @@ fn attentions(mapping: &Mapping, word: Word, opcode: Option<&Opcode>) -> Option<
     mapping.attentions.report(mapping.unit.flags.ua_interlock).map(Refused::Check)
 }
 
-/// The state of the target port group.  Every one lets everything pass as yet.
-fn access_states(_: &Mapping, _: Word, _: Option<&Opcode>) -> Option<Refused> {
-    None
+/// The state of the target port group.  SPC-4, target port group access states.
+fn access_states(_: &Mapping, word: Word, opcode: Option<&Opcode>) -> Option<Refused> {
+    let state = AccessState::parse(word.access_state())?;
+    let passes = match opcode {
+        Some(opcode) => opcode.reach.passes(state),
+        // What there is none of is refused as such, wherever anything can be reached.
+        None => state != AccessState::Offline,
+    };
+    if passes { None } else { state.refusal().map(Refused::Check) }
 }
 
 /// Whether a reservation keeps this nexus from doing to a unit what the command of that operation code does: for what is

@@ -8,10 +8,12 @@
 //! The order is SAM's: what the address leads to, what the command is, whether this unit may do it now, and
 //! then the command.
 
+mod access; // SPC, asymmetric access
 mod block; // SBC: blocks to and from a guest
 mod compare; // SBC: COMPARE AND WRITE, ORWRITE
 mod copy; // SPC: EXTENDED COPY
 mod primary; // SPC
+mod reservation; // SPC, reservations
 mod sanitize; // SBC: SANITIZE, FORMAT UNIT
 mod unmap; // SBC: UNMAP, GET LBA STATUS
 mod verify; // SBC: VERIFY, WRITE AND VERIFY
@@ -23,6 +25,7 @@ use crate::lun_map::{Group, LunMap, Mapping};
 use crate::script::{Script, Step};
 use crate::task::{Answer, Buffers, Ended, TaskAttribute};
 use backstore::{BackstoreError, IoKind};
+use scsi::alua::AccessState;
 use scsi::opcode::Repeat;
 use scsi::{Address, CDB_BYTES_MAX, Command, Sense, Status};
 
@@ -48,6 +51,13 @@ pub struct ScriptPlan {
     pub store: Option<u64>,
     /// That of the other backstore, of a command that works on two.
     pub second_store: Option<u64>,
+}
+
+impl ScriptPlan {
+    /// Both backstores by their numbers; where the unit has none, a number that none has.
+    pub fn stores(&self) -> (u64, Option<u64>) {
+        (self.store.unwrap_or(u64::MAX), self.second_store)
+    }
 }
 
 /// One I/O on a backstore.
@@ -159,9 +169,9 @@ fn decide<'a>(
     buffers: &mut Buffers,
 ) -> Result<Decision<'a>, Refused> {
     let unit = &*mapping.unit;
-    let capabilities = primary::capabilities(unit);
+    let capabilities = primary::capabilities(mapping);
     let opcode = capabilities.find(cdb);
-    admit(mapping, opcode)?;
+    let word = admit(mapping, opcode)?;
     let command = capabilities.parse(opcode, cdb)?;
     if command.changes_medium() && (mapping.write_protect || unit.flags.read_only) {
         return Err(Sense::WRITE_PROTECTED.into());
@@ -182,9 +192,20 @@ fn decide<'a>(
         Command::FormatUnit(format) => sanitize::format_unit(unit, &format, buffers),
         Command::ExtendedCopy(copy) => copy::extended_copy(group, unit, &copy, buffers),
         Command::SynchronizeCache(synchronize) => block::synchronize_cache(unit, &synchronize, buffers),
+        Command::PersistentReserveIn(command) => Ok(reservation::read(mapping, &command, buffers)),
+        Command::PersistentReserveOut(command) => reservation::order(group, mapping, &command, buffers),
+        Command::Reserve => Ok(reservation::reserve(group, mapping)),
+        Command::Release => Ok(reservation::release(group, mapping)),
+        Command::ReportTargetPortGroups(command) => Ok(access::report(mapping, &command, buffers)),
+        Command::SetTargetPortGroups(command) => access::set(group, mapping, &command, buffers),
         _ => primary::answer(group, mapping, &command, buffers),
     };
-    Ok(decision?)
+    match decision? {
+        Decision::Io(plan) if word.access_state() == AccessState::NonOptimized.code() => {
+            Ok(access::delayed(mapping, plan))
+        }
+        decision => Ok(decision),
+    }
 }
 
 impl From<Sense> for Refused {

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod admission; // whether a command may go on                               SAM
+mod alua; // asymmetric access                                             SPC
 mod attentions; // what a nexus has to be told first                          SAM
 mod exclusion; // blocks that one command has for itself                      SBC (COMPARE AND WRITE)
 mod execute; // a command: decided                                            SPC, SBC
@@ -33,15 +34,16 @@ pub mod io {
     pub use backstore::{BackstoreError, Channel, Completed, Hold, Io, IoKind, Submitted, Submitter, Token};
 }
 
+pub use alua::{AccessGroup, Alua, Membership, Steer};
 pub use attentions::Attentions;
 pub use exclusion::{Exclusion, Exclusions, Wake, overlap};
 pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
 pub use gate::{Barred, Gate, Word};
 pub use logical_unit::{LogicalUnit, Store, UnitFlags};
-pub use lun_map::{Group, LunMap, Mapping};
+pub use lun_map::{Group, LunMap, Mapping, NexusLoss};
 pub use media::{Media, MediaWishes};
 pub use nexus::{Nexus, NexusName};
-pub use reservations::{Held, Kind, Reservations};
+pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
 pub use sanitizing::{SanitizeState, Sanitizing};
 pub use scope::Scope;
 pub use script::{Abort, Claim, Helper, Outcome, Reply, Script, Step, Told};

@@ -64,6 +64,10 @@ pub struct UnitFlags {
     pub ua_interlock: UaInterlock,
     /// REPORT SUPPORTED OPERATION CODES exists.
     pub report_supported_operation_codes: bool,
+    /// PERSISTENT RESERVE IN and OUT, RESERVE and RELEASE exist.
+    pub reservations: bool,
+    /// Every registration has APTPL = 1, whatever was asked for.
+    pub force_registrations_to_outlast_power: bool,
 }
 
 /// A logical unit.

@@ -5,9 +5,11 @@
 //! Below: `logical_unit`.
 //! Never here: a change.  A map is built whole and published whole.
 
+use crate::alua::Membership;
 use crate::attentions::Attentions;
 use crate::logical_unit::LogicalUnit;
 use crate::nexus::Nexus;
+use crate::unit_state::NotPersisted;
 use scsi::vpd::Port;
 use scsi::{Lun, Sense};
 use std::collections::BTreeMap;
@@ -27,6 +29,7 @@ pub struct Group {
 }
 
 /// A unit as it is seen through one target port group.
+#[derive(Clone)]
 pub struct Mapping {
     /// The unit.
     pub unit: Arc<LogicalUnit>,
@@ -34,12 +37,20 @@ pub struct Mapping {
     pub write_protect: bool,
     /// What the group's nexus has to be told about the unit, and the gate in front of it.
     pub attentions: Arc<Attentions>,
+    /// The target port group that the unit is in through this port, where there is asymmetric access.
+    pub membership: Option<Membership>,
 }
 
 impl Mapping {
     /// A way to `unit` of which nothing is to be told.
     pub fn new(unit: Arc<LogicalUnit>, write_protect: bool) -> Self {
-        Self { unit, write_protect, attentions: Arc::default() }
+        Self { unit, write_protect, attentions: Arc::default(), membership: None }
+    }
+
+    /// The same way through a target port group.
+    #[must_use]
+    pub fn in_group(self, membership: Membership) -> Self {
+        Self { membership: Some(membership), ..self }
     }
 
     /// The same way with what an earlier map had to tell.
@@ -93,6 +104,11 @@ impl Group {
         others.for_each(|(_, mapping)| mapping.attentions.establish(condition));
     }
 
+    /// What it takes to lose the nexus.
+    pub fn nexus_loss(&self) -> NexusLoss {
+        NexusLoss { nexus: Arc::clone(&self.nexus), mappings: self.units().cloned().collect() }
+    }
+
     /// Takes a condition back at every LUN of the nexus.
     pub(crate) fn clear(&self, condition: Sense) {
         self.units.iter().for_each(|(_, mapping)| mapping.attentions.clear(condition));
@@ -109,8 +125,39 @@ impl Group {
         self.units.iter().map(|(lun, _)| *lun)
     }
 
+    /// Every unit with its LUN, in order.
+    pub fn mappings(&self) -> impl Iterator<Item = (Lun, &Mapping)> {
+        self.units.iter().map(|(lun, mapping)| (*lun, mapping))
+    }
+
     /// Every unit, in order of the LUNs.
     pub fn units(&self) -> impl Iterator<Item = &Mapping> {
         self.units.iter().map(|(_, mapping)| mapping)
+    }
+}
+
+/// The loss of a nexus, at every unit that it reaches.
+pub struct NexusLoss {
+    nexus: Arc<Nexus>,
+    mappings: Vec<Mapping>,
+}
+
+impl NexusLoss {
+    /// Takes away what the nexus took with RESERVE.  Blocks as long as the disk with the records of units does.
+    ///
+    /// # Errors
+    /// [`NotPersisted`]; then what could not be taken away stays.
+    pub fn release(&self) -> Result<(), NotPersisted> {
+        self.mappings.iter().try_for_each(|mapping| mapping.unit.state.release(self.nexus.name()))
+    }
+
+    /// I_T NEXUS RESET: takes that away and tells the nexus.  SAM-5.
+    ///
+    /// # Errors
+    /// As [`NexusLoss::release`]; then the nexus is not told.
+    pub fn happen(&self) -> Result<(), NotPersisted> {
+        self.release()?;
+        self.mappings.iter().for_each(|mapping| mapping.attentions.establish(Sense::NEXUS_LOSS));
+        Ok(())
     }
 }

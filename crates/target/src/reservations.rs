@@ -5,25 +5,46 @@
 //! Below: names of nexuses.
 //! Never here: a lock, a disk, a byte of a command.
 
+mod orders; // what PERSISTENT RESERVE OUT asks for
+
 use crate::gate::Barred;
 use crate::nexus::NexusName;
+pub(crate) use orders::{Ordered, Refusal, Told};
 use std::collections::BTreeMap;
+
+/// Registrations of one unit: more than there are nexuses in any configuration that is sane, and a bound all the same.
+pub const REGISTRATIONS_MAX: usize = 1024;
 
 /// Registrations and reservations of one unit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reservations {
-    /// The keys, by who registered them.
-    pub registrations: BTreeMap<NexusName, u64>,
+    /// The registrations, by whose they are.
+    pub registrations: BTreeMap<NexusName, Registration>,
     /// The persistent reservation.
     pub held: Option<Held>,
+    /// PRGENERATION: counts changes of the registrations.
+    pub generation: u32,
+    /// PTPL_A: all of this is to outlast the loss of power, as the last registration wanted it.
+    pub outlasts_power: bool,
     /// Who has reserved the unit with RESERVE.
     pub legacy: Option<NexusName>,
+}
+
+/// One registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The key.
+    pub key: u64,
+    /// ALL_TG_PT: it was made for every target port of the initiator at once.
+    pub all_target_ports: bool,
+    /// PRGENERATION when it was made.
+    pub generation: u32,
 }
 
 /// A persistent reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Who holds it.  Of a type for all registrants each of them does, and this is who made it.
+    /// Who holds it.  Of a type for all registrants each of them does, and this is one of them.
     pub holder: NexusName,
     /// What it bars others from.
     pub kind: Kind,
@@ -48,6 +69,24 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The type with this code.
+    pub fn of_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::WriteExclusive),
+            3 => Some(Self::ExclusiveAccess),
+            5 => Some(Self::WriteExclusiveRegistrants),
+            6 => Some(Self::ExclusiveAccessRegistrants),
+            7 => Some(Self::WriteExclusiveAll),
+            8 => Some(Self::ExclusiveAccessAll),
+            _ => None,
+        }
+    }
+
+    /// Its code.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
     /// Whether it bars only from writing.
     fn is_for_writing(self) -> bool {
         matches!(self, Self::WriteExclusive | Self::WriteExclusiveRegistrants | Self::WriteExclusiveAll)
@@ -57,7 +96,16 @@ impl Kind {
     fn is_for_registrants(self) -> bool {
         !matches!(self, Self::WriteExclusive | Self::ExclusiveAccess)
     }
+
+    /// Whether every registrant holds it.
+    fn is_held_by_all(self) -> bool {
+        matches!(self, Self::WriteExclusiveAll | Self::ExclusiveAccessAll)
+    }
 }
+
+/// RESERVE or PERSISTENT RESERVE OUT meets what it must not touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Conflict;
 
 impl Reservations {
     /// What `nexus` is barred from.
@@ -66,13 +114,49 @@ impl Reservations {
             return Barred::Legacy;
         }
         match &self.held {
-            Some(held) if held.kind.is_for_registrants() && self.registrations.contains_key(nexus) => {
-                Barred::Nothing
-            }
+            Some(held) if held.kind.is_for_registrants() && self.is_registered(nexus) => Barred::Nothing,
             Some(held) if held.holder == *nexus => Barred::Nothing,
             Some(held) if held.kind.is_for_writing() => Barred::Writing,
             Some(_) => Barred::Accessing,
             None => Barred::Nothing,
         }
+    }
+
+    /// Whether `nexus` is registered.
+    pub fn is_registered(&self, nexus: &NexusName) -> bool {
+        self.registrations.contains_key(nexus)
+    }
+
+    /// Whether `nexus` holds the reservation.
+    pub fn holds(&self, nexus: &NexusName) -> bool {
+        self.held.as_ref().is_some_and(|held| {
+            held.holder == *nexus || held.kind.is_held_by_all() && self.is_registered(nexus)
+        })
+    }
+
+    /// What READ RESERVATION shows: the key of the holder, 0 where all registrants hold it, and the type.
+    pub(crate) fn shown(&self) -> Option<(u64, u8)> {
+        let held = self.held.as_ref()?;
+        let holder = self.registrations.get(&held.holder).filter(|_| !held.kind.is_held_by_all());
+        Some((holder.map_or(0, |holder| holder.key), held.kind.code()))
+    }
+
+    /// RESERVE.  SPC-3, exceptions to SPC-2 RESERVE and RELEASE behavior: GOOD and nothing done for a nexus that may do
+    /// what the holder of the persistent reservation may.
+    pub(crate) fn reserve(&mut self, nexus: &NexusName) -> Result<(), Conflict> {
+        let takes_part = self.held.as_ref().is_some_and(|held| held.kind.is_for_registrants());
+        if self.holds(nexus) || takes_part && self.is_registered(nexus) {
+            return Ok(());
+        }
+        if !self.registrations.is_empty() || self.legacy.as_ref().is_some_and(|holder| holder != nexus) {
+            return Err(Conflict);
+        }
+        self.legacy = Some(nexus.clone());
+        Ok(())
+    }
+
+    /// RELEASE, which is GOOD for everyone and done for the holder.
+    pub(crate) fn release(&mut self, nexus: &NexusName) {
+        self.legacy.take_if(|holder| holder == nexus);
     }
 }

@@ -19,10 +19,22 @@ pub struct Scope {
     pub tag: Option<u64>,
     /// Those on one backstore.
     pub store: Option<u64>,
+    /// Those to one unit, through whatever backstore, by the number of its state.
+    pub unit: Option<u64>,
+    /// Those of one nexus, by its relative target port, which no other target port group has.
+    pub nexus: Option<u16>,
 }
 
 impl Scope {
     /// No command at all: who waits for its end waits until every reactor has come by.
-    pub const NOTHING: Self =
-        Self { client: Some(u64::MAX), port: None, target: None, lun: None, tag: None, store: None };
+    pub const NOTHING: Self = Self {
+        client: Some(u64::MAX),
+        port: None,
+        target: None,
+        lun: None,
+        tag: None,
+        store: None,
+        unit: None,
+        nexus: None,
+    };
 }

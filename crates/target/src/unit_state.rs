@@ -10,11 +10,13 @@
 //! A change is kept, then shown to every gate, then told to those concerned.  The caller answers when every reactor
 //! has begun to look at the new words, which a quiescence finds out.
 
+use crate::alua::Alua;
 use crate::attentions::Attentions;
 use crate::nexus::{Nexus, NexusName};
-use crate::reservations::Reservations;
+use crate::reservations::{Ordered, Refusal, Reservations, Told};
 use scsi::Sense;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Where the records of units outlast the process.
@@ -38,6 +40,12 @@ impl fmt::Display for NotPersisted {
 }
 
 impl std::error::Error for NotPersisted {}
+
+impl From<NotPersisted> for Sense {
+    fn from(_: NotPersisted) -> Self {
+        Self::INTERNAL_TARGET_FAILURE
+    }
+}
 
 /// Keeps nothing: for units that live no longer than the process.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,6 +77,7 @@ pub enum To<'a> {
 
 /// The state of one unit.
 pub struct UnitState {
+    id: u64,
     serial: String,
     persist: Arc<dyn Persist>,
     /// Held while a change is made and kept, which may take long: one change at a time.
@@ -79,6 +88,7 @@ pub struct UnitState {
 
 struct Shown {
     record: Arc<UnitRecord>,
+    alua: Arc<Alua>,
     seats: Vec<Seat>,
 }
 
@@ -91,13 +101,20 @@ struct Seat {
 impl UnitState {
     /// The state of the unit with this serial number, as `record` has it.
     pub fn new(serial: impl Into<String>, record: UnitRecord, persist: Arc<dyn Persist>) -> Arc<Self> {
-        let shown = Mutex::new(Shown { record: Arc::new(record), seats: Vec::new() });
-        Arc::new(Self { serial: serial.into(), persist, changing: Mutex::new(()), shown })
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
+        Arc::new(Self { id, serial: serial.into(), persist, changing: Mutex::new(()), shown })
     }
 
     /// The state of a unit that remembers nothing and keeps nothing.
     pub fn volatile(serial: impl Into<String>) -> Arc<Self> {
         Self::new(serial, UnitRecord::default(), Arc::new(Volatile))
+    }
+
+    /// The number that a [`Scope`](crate::Scope) knows the unit by.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// The serial number.
@@ -108,6 +125,16 @@ impl UnitState {
     /// What the unit remembers now.
     pub fn record(&self) -> Arc<UnitRecord> {
         Arc::clone(&self.shown().record)
+    }
+
+    /// What the unit has of asymmetric access now.
+    pub fn alua(&self) -> Arc<Alua> {
+        Arc::clone(&self.shown().alua)
+    }
+
+    /// Tells what the unit has of asymmetric access from now on.  The gates are the caller's to set.
+    pub fn set_alua(&self, alua: Alua) {
+        self.shown().alua = Arc::new(alua);
     }
 
     /// Takes note of a nexus that reaches the unit, as long as its attentions live.
@@ -150,6 +177,37 @@ impl UnitState {
             self.show(record);
         }
         Ok(result)
+    }
+
+    /// Carries out an order of PERSISTENT RESERVE OUT, and tells those concerned.  Blocks as [`UnitState::change`] does.
+    pub(crate) fn obey(&self, nexus: &NexusName, order: &Ordered) -> Result<Told, Refusal> {
+        let told = self.change(|record| record.reservations.obey(nexus, order));
+        let told = told.map_err(|NotPersisted| Refusal::Check(Sense::INTERNAL_TARGET_FAILURE))??;
+        for (nexus, condition) in &told.attentions {
+            self.establish(*condition, To::Only(nexus));
+        }
+        Ok(told)
+    }
+
+    /// LOGICAL UNIT RESET: takes away what RESERVE took, and tells everyone.  SAM-5.  Blocks as [`UnitState::change`] does.
+    ///
+    /// # Errors
+    /// [`NotPersisted`]; then the reservation stays, and nobody is told.
+    pub fn reset(&self) -> Result<(), NotPersisted> {
+        self.change(|record| record.reservations.legacy = None)?;
+        self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
+        Ok(())
+    }
+
+    /// Takes away what a nexus took with RESERVE: it is reset, or lost.  Blocks as [`UnitState::change`] does.
+    ///
+    /// # Errors
+    /// [`NotPersisted`]; then the reservation stays.
+    pub fn release(&self, nexus: &NexusName) -> Result<(), NotPersisted> {
+        if self.record().reservations.legacy.as_ref() != Some(nexus) {
+            return Ok(());
+        }
+        self.change(|record| record.reservations.release(nexus))
     }
 
     fn show(&self, record: UnitRecord) {

@@ -10,7 +10,7 @@ use scsi::mode::UaInterlock;
 use scsi::{Lun, Sense};
 use support::Outcome::{Check, Conflict, Done};
 use support::{FLAGS, Outcome, Rig, attention, name};
-use target::{Held, Kind, To, UnitFlags, UnitRecord};
+use target::{Held, Kind, Registration, To, UnitFlags, UnitRecord};
 
 const TEST_UNIT_READY: &[u8] = &[0x00, 0, 0, 0, 0, 0];
 const REQUEST_SENSE: &[u8] = &[0x03, 0, 0, 0, 252, 0];
@@ -26,8 +26,8 @@ const UNKNOWN: &[u8] = &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 fn reserved(rig: &Rig, kind: Kind) {
     let change = |record: &mut UnitRecord| {
         let reservations = &mut record.reservations;
-        reservations.registrations.insert(name(1), 0xaaa);
-        reservations.registrations.insert(name(3), 0xccc);
+        let registration = Registration { key: 0xabc, all_target_ports: false, generation: 1 };
+        reservations.registrations.extend([1, 3].map(|nexus| (name(nexus), registration)));
         reservations.held = Some(Held { holder: name(1), kind });
     };
     rig.state.change(change).unwrap();

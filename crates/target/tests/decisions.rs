@@ -25,6 +25,8 @@ const FLAGS: UnitFlags = UnitFlags {
     tas: true,
     ua_interlock: UaInterlock::Clear,
     report_supported_operation_codes: true,
+    reservations: true,
+    force_registrations_to_outlast_power: false,
 };
 
 /// A medium that has a shape and nothing in it.

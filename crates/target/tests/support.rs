@@ -12,10 +12,13 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use scsi::{Address, Lun, SenseKey, Status};
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 use target::{
-    Answer, Attentions, Buffers, Decision, Ended, Group, LogicalUnit, LunMap, Mapping, Nexus, NexusName,
-    Store, TaskAttribute, UnitFlags, UnitState, execute,
+    Answer, Attentions, Buffers, Decision, Ended, Group, LogicalUnit, LunMap, Mapping, Membership, Nexus,
+    NexusName, Reply, Scope, Script, Step, Store, TaskAttribute, UnitFlags, UnitState, execute,
 };
 
 pub(crate) const FLAGS: UnitFlags = UnitFlags {
@@ -26,6 +29,8 @@ pub(crate) const FLAGS: UnitFlags = UnitFlags {
     tas: true,
     ua_interlock: UaInterlock::Clear,
     report_supported_operation_codes: true,
+    reservations: true,
+    force_registrations_to_outlast_power: false,
 };
 
 /// A medium that has a shape and nothing in it.
@@ -43,9 +48,16 @@ impl Backstore for Shape {
 /// One unit as LUN 0 and LUN 1 of several targets, which nexuses 1, 2, … reach.
 pub(crate) struct Rig {
     pub(crate) state: Arc<UnitState>,
-    maps: Vec<LunMap>,
+    maps: BTreeMap<usize, LunMap>,
     memory: Arc<GuestMemory>,
+    /// What commands of several steps had made quiet, and whether it was aborted.
+    pub(crate) quiesced: RefCell<Vec<(Scope, bool)>>,
+    /// How long its scripts have waited.
+    pub(crate) waited: RefCell<Duration>,
 }
+
+/// A nexus that every rig has, which only looks.
+pub(crate) const OBSERVER: usize = 8;
 
 /// What a command came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +87,16 @@ impl Rig {
     }
 
     pub(crate) fn of(nexuses: usize, flags: UnitFlags, state: Arc<UnitState>) -> Self {
+        Self::in_groups(nexuses, flags, state, |_| None)
+    }
+
+    /// Each nexus in the target port group that `membership` says.
+    pub(crate) fn in_groups(
+        nexuses: usize,
+        flags: UnitFlags,
+        state: Arc<UnitState>,
+        membership: impl Fn(usize) -> Option<Membership>,
+    ) -> Self {
         let unit = || {
             let identity = Identity {
                 vendor: Identity::ascii_field("LIO-ORG"),
@@ -97,11 +119,18 @@ impl Rig {
             let store = Store::new(1, Arc::new(Shape(below)));
             Arc::new(LogicalUnit::new(store, identity, 512, flags).remembering(Arc::clone(&state)))
         };
+        let mapping = |number: usize| {
+            let mapping = Mapping::new(unit(), false);
+            match membership(number) {
+                Some(membership) => mapping.in_group(membership),
+                None => mapping,
+            }
+        };
         let map = |number: usize| {
             let name = name(number);
             let nexus =
                 Nexus::new(name.initiator, format!("naa.500140500000000{number}"), 1, name.relative_port);
-            let luns = [0, 1].map(|lun| (Lun::new(lun).unwrap(), Mapping::new(unit(), false)));
+            let luns = [0, 1].map(|lun| (Lun::new(lun).unwrap(), mapping(number)));
             let mut map = LunMap::default();
             map.insert(1, Group::new(nexus, luns));
             map
@@ -116,12 +145,12 @@ impl Rig {
             file,
         };
         let memory = Arc::new(GuestMemory::from_regions(vec![region]).unwrap());
-        let maps = (1..=nexuses).map(map).collect();
-        Self { state, maps, memory }
+        let maps = (1..=nexuses).chain([OBSERVER]).map(|number| (number, map(number))).collect();
+        Self { state, maps, memory, quiesced: RefCell::default(), waited: RefCell::default() }
     }
 
     pub(crate) fn group(&self, nexus: usize) -> &Group {
-        self.maps[nexus - 1].group(1).unwrap()
+        self.maps[&nexus].group(1).unwrap()
     }
 
     /// What nexus `nexus` has to be told about its LUN 0.
@@ -135,25 +164,62 @@ impl Rig {
         list
     }
 
-    /// Sends a command of nexus `nexus` to a LUN, with room for 512 bytes either way that it needs.
-    pub(crate) fn send_to(&self, nexus: usize, lun: u8, cdb: &[u8]) -> (Outcome, Vec<u8>) {
+    /// Sends a command of nexus `nexus` to a LUN, with `data`, or with room for 4096 bytes.
+    pub(crate) fn send_with(&self, nexus: usize, lun: u8, cdb: &[u8], data: &[u8]) -> (Outcome, Vec<u8>) {
         let mut whole = [0; 32];
         whole[..cdb.len()].copy_from_slice(cdb);
-        let out = [0x0a, 0x2a, 0x8a, 0xaa, 0x5f].contains(&cdb[0]);
-        let (data_out, data_in) =
-            if out { (self.list(0, 512), IoBuf::new()) } else { (IoBuf::new(), self.list(4096, 512)) };
+        let (data_out, data_in) = if data.is_empty() {
+            (IoBuf::new(), self.list(8192, 4096))
+        } else {
+            let list = self.list(0, u32::try_from(data.len()).unwrap());
+            list.copy_from(0, data);
+            (list, IoBuf::new())
+        };
         let mut buffers = Buffers { data_out, data_in };
         let address = Address::decode(&[1, 1, 0, lun, 0, 0, 0, 0]);
-        let map = &self.maps[nexus - 1];
-        match execute(map, address, TaskAttribute::Simple, &whole, &mut buffers) {
-            Decision::Answer(answer) => {
-                let mut data = vec![0; usize::try_from(answer.data_in_bytes).unwrap()];
-                buffers.data_in.copy_to(0, &mut data);
-                (outcome(&answer), data)
-            }
-            Decision::Io(_) => (Outcome::Done, Vec::new()),
-            other => panic!("{other:?}"),
+        let map = &self.maps[&nexus];
+        let answer = match execute(map, address, TaskAttribute::Simple, &whole, &mut buffers) {
+            Decision::Answer(answer) => answer,
+            Decision::Io(_) => return (Outcome::Done, Vec::new()),
+            Decision::Script(plan) => self.run(plan.script, &mut buffers),
+            Decision::NoTarget => panic!("there is a target"),
+        };
+        let mut data = vec![0; usize::try_from(answer.data_in_bytes).unwrap()];
+        buffers.data_in.copy_to(0, &mut data);
+        (outcome(&answer), data)
+    }
+
+    /// Takes the steps of a command.
+    fn run(&self, mut script: Box<dyn Script>, buffers: &mut Buffers) -> Answer {
+        let mut last = script.next(target::Outcome::Begun, buffers);
+        loop {
+            let outcome = match last {
+                Step::Ask { work, .. } => {
+                    let (sender, told) = mpsc::channel();
+                    work(Reply::new(move |answer| sender.send(answer).unwrap()));
+                    target::Outcome::Told(told.recv().unwrap())
+                }
+                Step::Quiesce { scope, abort } => {
+                    self.quiesced.borrow_mut().push((scope, abort.is_some()));
+                    target::Outcome::Quiet
+                }
+                Step::Done(answer) => return answer,
+                Step::Wait(time) => {
+                    *self.waited.borrow_mut() += time;
+                    target::Outcome::Waited
+                }
+                Step::Io { buffer, .. } => target::Outcome::Io { buffer, result: Ok(()) },
+                Step::Memory => target::Outcome::Memory(memory::ScratchPool::default().take()),
+                Step::Claim(_) => target::Outcome::Claimed,
+            };
+            last = script.next(outcome, buffers);
         }
+    }
+
+    /// Sends a command of nexus `nexus` to a LUN, with a block of data if it writes one.
+    pub(crate) fn send_to(&self, nexus: usize, lun: u8, cdb: &[u8]) -> (Outcome, Vec<u8>) {
+        let data: &[u8] = if [0x0a, 0x2a, 0x8a, 0xaa].contains(&cdb[0]) { &[0; 512] } else { &[] };
+        self.send_with(nexus, lun, cdb, data)
     }
 
     /// Sends a command of nexus `nexus` to LUN 0.

@@ -9,11 +9,12 @@
 mod dirty_log; // which pages were written to, for a migration
 
 use crate::config_space::{DeviceOffer, QUEUES_MAX};
+use crate::events::{self, FEATURE_CHANGE, FEATURE_HOTPLUG};
 use crate::fence::{Awaited, Fence};
 use crate::logging::Line;
 use crate::losses::Losses;
 use crate::port::TargetPort;
-use crate::queue::{QueueKind, QueueParts};
+use crate::queue::{QueueKind, QueueParts, Stopped};
 use crate::reactors::Reactors;
 use crate::signs_of_life::SignsOfLife;
 use crate::socket;
@@ -37,8 +38,10 @@ use virtqueue::{InflightRegion, RingConfig, SplitRing};
 const CONTROL: u16 = 0;
 /// Memory regions of a guest.
 const MEMORY_SLOTS: u16 = 509;
-/// VIRTIO_SCSI_F_HOTPLUG and VIRTIO_SCSI_F_CHANGE (virtio 1.2, 5.6.3).
-const SCSI_FEATURES: u64 = 1 << 1 | 1 << 2;
+/// The event queue.
+const EVENT: u16 = 1;
+/// What a guest can be told unasked (virtio 1.2, 5.6.3).
+const SCSI_FEATURES: u64 = FEATURE_HOTPLUG | FEATURE_CHANGE;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -227,8 +230,9 @@ impl Connection {
             Effect::LogRing { index, log } => self.log_ring(index, log)?,
             Effect::SetLogBase(area) => self.set_log_base(area)?,
             Effect::SetLogFd(signal) => self.set_log_fd(signal)?,
-            // Nothing here is done for: there is no state of the device beside that of its rings.
-            Effect::ResetDevice | Effect::SetStatus(_) | Effect::WriteConfig(_) => {}
+            Effect::ResetDevice => self.port.guest_was_reset(),
+            // Nothing here is done for: there is no other state of the device beside that of its rings.
+            Effect::SetStatus(_) | Effect::WriteConfig(_) => {}
         }
         Ok(())
     }
@@ -343,6 +347,7 @@ impl Connection {
         if !self.port.claim(self.client, &self.socket).map_err(|error| error.to_string())? {
             return Err("another front end is running this target's rings".into());
         }
+        self.port.ring_starts(index, base);
         // Where a ring is held back already, all are, and are let go together.
         let held_back = self.fence.is_shut() || !self.fence.try_open(&self.port);
         let config = RingConfig {
@@ -361,6 +366,8 @@ impl Connection {
         ring.set_notify_on_empty(features & features::NOTIFY_ON_EMPTY != 0);
         let logging = self.logging_of_new_ring(index, addresses.log, config.used_bytes())?;
         let enabled = !(index == CONTROL && self.control_waits());
+        // A guest that has just begun has posted nothing before its queues run.
+        let goes_on = ring.next_avail() != 0 || ring.has_work();
         let slot = self.rings.get_mut(usize::from(index)).ok_or("there is no such ring")?;
         slot.parked = false;
         let copy = |descriptor: &Option<OwnedFd>| {
@@ -387,6 +394,12 @@ impl Connection {
         let (key, answer) = mpsc::channel();
         send(&post, LetterKind::Start { parts, key });
         let key = answer.recv().map_err(|error| error.to_string())?;
+        if index == EVENT {
+            if !goes_on {
+                events::forget(&self.port.map().load());
+            }
+            self.port.announcer.started(post.clone(), key, goes_on);
+        }
         slot.running = Some(Running { post, key, config, used_log: addresses.log });
         // Says whether a driver speaks legacy virtio, which no other place shows.
         let target = self.port.wwn();
@@ -405,9 +418,17 @@ impl Connection {
     fn stop_ring(&mut self, index: u16) -> u16 {
         let slot = self.rings.get_mut(usize::from(index));
         let Some(Running { post, key, .. }) = slot.and_then(|slot| slot.running.take()) else { return 0 };
+        if index == EVENT {
+            self.port.announcer.stopping();
+        }
         let (stopped, answer) = mpsc::channel();
         send(&post, LetterKind::Stop { key, stopped });
-        answer.recv().map_or(0, |stopped| stopped.next_avail)
+        let Ok(Stopped { next_avail, untold }) = answer.recv() else { return 0 };
+        if index == EVENT {
+            self.port.announcer.left(untold);
+        }
+        self.port.ring_stopped(index, next_avail);
+        next_avail
     }
 
     fn release_if_nothing_runs(&mut self) {

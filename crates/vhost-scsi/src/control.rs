@@ -9,10 +9,12 @@ use crate::queue::Queue;
 use crate::quiesce::Ending;
 use crate::response::ResponseCode;
 use memory::IoBuf;
-use scsi::Address;
 use scsi::opcode::Repeat;
+use scsi::{Address, Sense};
 use slab::Slab;
-use target::{LunMap, Scope};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use target::{LunMap, Reply, Scope, Told};
 
 const TYPE_TASK_MANAGEMENT: u32 = 0;
 const TYPE_NOTIFICATION_QUERY: u32 = 1;
@@ -21,20 +23,70 @@ const TASK_MANAGEMENT_BYTES: usize = 24;
 const NOTIFICATION_BYTES: usize = 16;
 /// An answer to a notification request; one to task management has a byte.
 const ANSWER_BYTES_MAX: u64 = 5;
-const ABORT_TASK: u32 = 0;
-const LOGICAL_UNIT_RESET: u32 = 5;
-/// The functions there are, and whether each may be done again after the death of a process that may have done it.
-/// Both wait for what is in flight and change nothing, so they may.
-const FUNCTIONS: &[(u32, Repeat)] = &[(ABORT_TASK, Repeat::Harmless), (LOGICAL_UNIT_RESET, Repeat::Harmless)];
+
+/// A task management function.
+struct Function {
+    code: u32,
+    reach: Reach,
+    deed: Deed,
+    /// Whether it may be done again after the death of a process that may have done it.
+    repeat: Repeat,
+}
+
+/// Which tasks a function is about.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// One of this guest's to one LUN.
+    Task,
+    /// All of this guest's to one LUN.
+    TaskSet,
+    /// Everyone's to the unit, whatever leads there.
+    Unit,
+    /// All of this guest's to one target.
+    Nexus,
+}
+
+/// What becomes of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    /// They end.
+    Abort,
+    /// They end, and who else loses any is told.
+    Clear,
+    /// They end, and what they were done under is reset.
+    Reset,
+    /// Nothing; it is looked whether there are any.
+    Query,
+}
+
+impl Function {
+    const fn new(code: u32, reach: Reach, deed: Deed) -> Self {
+        // All of them wait for what is in flight, and what they take away is not there the second time.
+        Self { code, reach, deed, repeat: Repeat::Harmless }
+    }
+}
+
+/// The functions of virtio 1.2, 5.6.6.2.  CLEAR ACA is not there, because there is no auto contingent allegiance.
+const FUNCTIONS: &[Function] = &[
+    Function::new(0, Reach::Task, Deed::Abort),    // ABORT TASK
+    Function::new(1, Reach::TaskSet, Deed::Abort), // ABORT TASK SET
+    Function::new(3, Reach::Unit, Deed::Clear),    // CLEAR TASK SET
+    Function::new(4, Reach::Nexus, Deed::Reset),   // I_T NEXUS RESET
+    Function::new(5, Reach::Unit, Deed::Reset),    // LOGICAL UNIT RESET
+    Function::new(6, Reach::Task, Deed::Query),    // QUERY TASK
+    Function::new(7, Reach::TaskSet, Deed::Query), // QUERY TASK SET
+];
 /// Requests of one queue that may wait before it is left alone until one is answered.
 const WAITING_MAX: usize = 16;
 
 /// What a task management request is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum Function {
+enum Response {
     Complete = 0,
     BadTarget = 3,
+    Failure = 9,
+    Succeeded = 10,
     Rejected = 11,
     IncorrectLun = 12,
 }
@@ -43,8 +95,21 @@ enum Function {
 #[derive(Default)]
 pub(crate) struct Management {
     waiting: Slab<Waiting>,
-    /// Scopes that are to be made quiet, with the request that waits; the worker asks everyone.
-    pub(crate) wanted: Vec<(usize, Scope, Ending)>,
+    /// What is wanted of every worker.
+    pub(crate) wanted: Vec<Wanted>,
+    /// What is to be done where it may block, with the request that waits for it.
+    pub(crate) errands: Vec<(usize, Work)>,
+}
+
+/// Work that may block.
+type Work = Box<dyn FnOnce(Reply) + Send>;
+
+/// A scope that is to be made quiet, or looked at, with the request that waits.
+pub(crate) struct Wanted {
+    pub(crate) request: usize,
+    pub(crate) scope: Scope,
+    pub(crate) ends_as: Option<Ending>,
+    pub(crate) looks: Option<Arc<AtomicBool>>,
 }
 
 struct Waiting {
@@ -52,6 +117,19 @@ struct Waiting {
     response: IoBuf,
     /// Workers that have not answered.
     workers: usize,
+    then: Then,
+}
+
+/// What comes when every worker has answered.
+enum Then {
+    /// The answer.
+    Complete,
+    /// The answer, which says whether any task was found.
+    Tell(Arc<AtomicBool>),
+    /// This, and then the answer.
+    Do(Work),
+    /// Nothing: it is being done.
+    Wait,
 }
 
 impl Management {
@@ -86,10 +164,7 @@ impl Queue {
         let length = readable.copy_to(0, &mut bytes);
         let request = Reader { bytes, length };
         match request.word(0) {
-            Some(TYPE_TASK_MANAGEMENT) if again && !may_repeat(&request) => {
-                self.answer_management(head, Function::Rejected, &writable);
-            }
-            Some(TYPE_TASK_MANAGEMENT) => self.manage(head, &request, map, writable),
+            Some(TYPE_TASK_MANAGEMENT) => self.manage(head, again, &request, map, writable),
             Some(TYPE_NOTIFICATION_QUERY | TYPE_NOTIFICATION_SUBSCRIBE) => {
                 self.notification(head, &request, map, &writable);
             }
@@ -99,57 +174,105 @@ impl Queue {
         0
     }
 
-    fn manage(&mut self, head: u16, request: &Reader, map: &LunMap, response: IoBuf) {
-        let (Some(function), Some(lun), Some(tag)) = (request.word(4), request.lun(8), request.long(16))
-        else {
-            return self.answer_management(head, Function::BadTarget, &response);
-        };
-        let Address::Unit { target, lun } = Address::decode(&lun) else {
-            return self.answer_management(head, Function::BadTarget, &response);
-        };
-        let Some(group) = map.group(target) else {
-            return self.answer_management(head, Function::BadTarget, &response);
-        };
-        let Some(mapping) = group.unit(lun) else {
-            return self.answer_management(head, Function::IncorrectLun, &response);
-        };
-        let (scope, own) = match function {
-            ABORT_TASK => {
-                let client = Some(self.client);
-                let scope = Scope {
-                    client,
-                    target: Some(target),
-                    lun: Some(lun.get()),
-                    tag: Some(tag),
-                    ..Scope::default()
+    fn manage(&mut self, head: u16, again: bool, request: &Reader, map: &LunMap, response: IoBuf) {
+        match self.prepare(again, request, map) {
+            Ok((scope, ends_as, then)) => {
+                let looks = match &then {
+                    Then::Tell(found) => Some(Arc::clone(found)),
+                    Then::Complete | Then::Do(_) | Then::Wait => None,
                 };
-                (scope, ResponseCode::Aborted)
+                let request = self.management.waiting.insert(Waiting { head, response, workers: 0, then });
+                self.management.wanted.push(Wanted { request, scope, ends_as, looks });
             }
-            LOGICAL_UNIT_RESET => match &mapping.unit.store {
-                Some(store) => (Scope { store: Some(store.id), ..Scope::default() }, ResponseCode::Reset),
-                // Nothing can be in flight to a unit that is missing.
-                None => return self.answer_management(head, Function::Complete, &response),
-            },
-            _ => return self.answer_management(head, Function::Rejected, &response),
-        };
-        let others_task_aborted = mapping.unit.flags.tas;
-        let ending = Ending { by: self.client, own, others_task_aborted };
-        let key = self.management.waiting.insert(Waiting { head, response, workers: 0 });
-        self.management.wanted.push((key, scope, ending));
-    }
-
-    /// One worker has nothing left in the scope of a waiting request.
-    pub(crate) fn management_quiet(&mut self, key: usize) {
-        let Some(waiting) = self.management.waiting.get_mut(key) else { return };
-        waiting.workers = waiting.workers.saturating_sub(1);
-        if waiting.workers == 0 {
-            let Waiting { head, response, .. } = self.management.waiting.remove(key);
-            self.answer_management(head, Function::Complete, &response);
+            Err(refusal) => self.answer_management(head, refusal, &response),
         }
     }
 
-    fn answer_management(&mut self, head: u16, function: Function, response: &IoBuf) {
-        let written = response.copy_from(0, &[function as u8]);
+    /// What a function asks of every worker, and what comes then.
+    fn prepare(
+        &self,
+        again: bool,
+        request: &Reader,
+        map: &LunMap,
+    ) -> Result<(Scope, Option<Ending>, Then), Response> {
+        let (Some(code), Some(lun), Some(tag)) = (request.word(4), request.lun(8), request.long(16)) else {
+            return Err(Response::BadTarget);
+        };
+        let Address::Unit { target, lun } = Address::decode(&lun) else { return Err(Response::BadTarget) };
+        let group = map.group(target).ok_or(Response::BadTarget)?;
+        let mapping = group.unit(lun).ok_or(Response::IncorrectLun);
+        let function = FUNCTIONS.iter().find(|function| function.code == code);
+        let function = match (function, &mapping) {
+            // A nexus is reset, whether there is a unit at that number or not.
+            (Some(function), _) if matches!(function.reach, Reach::Nexus) => function,
+            (_, Err(absent)) => return Err(*absent),
+            (Some(function), Ok(_)) => function,
+            (None, Ok(_)) => return Err(Response::Rejected),
+        };
+        if again && function.repeat == Repeat::Never {
+            return Err(Response::Rejected);
+        }
+        let nexus = Scope { client: Some(self.client), target: Some(target), ..Scope::default() };
+        let set = Scope { lun: Some(lun.get()), ..nexus };
+        let unit = mapping.as_ref().ok().map(|mapping| &mapping.unit);
+        let scope = match function.reach {
+            Reach::Task => Scope { tag: Some(tag), ..set },
+            Reach::TaskSet => set,
+            Reach::Unit => Scope { unit: unit.map(|unit| unit.state.id()), ..Scope::default() },
+            Reach::Nexus => nexus,
+        };
+        let ending = Ending {
+            by: self.client,
+            own: if function.deed == Deed::Reset { ResponseCode::Reset } else { ResponseCode::Aborted },
+            others_task_aborted: unit.is_some_and(|unit| unit.flags.tas),
+            others_are_told: function.deed == Deed::Clear,
+        };
+        let then = match (function.deed, unit) {
+            (Deed::Query, _) => return Ok((scope, None, Then::Tell(Arc::default()))),
+            (Deed::Abort | Deed::Clear, _) => Then::Complete,
+            (Deed::Reset, Some(unit)) if matches!(function.reach, Reach::Unit) => {
+                let state = Arc::clone(&unit.state);
+                Then::Do(Box::new(move |reply| reply.tell(state.reset().map(|()| 0).map_err(Sense::from))))
+            }
+            (Deed::Reset, _) => {
+                let loss = group.nexus_loss();
+                Then::Do(Box::new(move |reply| reply.tell(loss.happen().map(|()| 0).map_err(Sense::from))))
+            }
+        };
+        Ok((scope, Some(ending), then))
+    }
+
+    /// One worker has nothing left in the scope of a waiting request, or has looked.
+    pub(crate) fn management_quiet(&mut self, key: usize) {
+        let Some(waiting) = self.management.waiting.get_mut(key) else { return };
+        waiting.workers = waiting.workers.saturating_sub(1);
+        if waiting.workers > 0 {
+            return;
+        }
+        match std::mem::replace(&mut waiting.then, Then::Wait) {
+            Then::Complete => self.management_done(key, Response::Complete),
+            Then::Tell(found) if found.load(Ordering::SeqCst) => {
+                self.management_done(key, Response::Succeeded);
+            }
+            Then::Tell(_) => self.management_done(key, Response::Complete),
+            Then::Do(work) => self.management.errands.push((key, work)),
+            Then::Wait => {}
+        }
+    }
+
+    /// What had to be done for a waiting request is done, or could not be.
+    pub(crate) fn management_told(&mut self, key: usize, told: Told) {
+        self.management_done(key, if told.is_ok() { Response::Complete } else { Response::Failure });
+    }
+
+    fn management_done(&mut self, key: usize, answer: Response) {
+        if let Some(Waiting { head, response, .. }) = self.management.waiting.try_remove(key) {
+            self.answer_management(head, answer, &response);
+        }
+    }
+
+    fn answer_management(&mut self, head: u16, answer: Response, response: &IoBuf) {
+        let written = response.copy_from(0, &[answer as u8]);
         self.push(head, u32::try_from(written).unwrap_or(0), &[response]);
     }
 
@@ -160,19 +283,13 @@ impl Queue {
                 Address::Unit { target, .. } => map.group(target).is_some(),
                 _ => false,
             });
-        let code = if known { Function::Complete } else { Function::BadTarget };
+        let code = if known { Response::Complete } else { Response::BadTarget };
         if response.bytes() < ANSWER_BYTES_MAX {
             return self.push(head, 0, &[]);
         }
         let written = response.copy_from(0, &[0, 0, 0, 0, code as u8]);
         self.push(head, u32::try_from(written).unwrap_or(0), &[response]);
     }
-}
-
-/// Whether a function that a dead process took may be done again; one that there is not is rejected anyway.
-fn may_repeat(request: &Reader) -> bool {
-    let row = FUNCTIONS.iter().find(|(function, _)| request.word(4) == Some(*function));
-    row.is_none_or(|&(_, repeat)| repeat == Repeat::Harmless)
 }
 
 /// A request of the control queue, as far as it came.

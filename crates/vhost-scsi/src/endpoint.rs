@@ -89,6 +89,7 @@ impl Bound {
     /// Begins to serve.
     pub fn serve(self, port: Arc<TargetPort>, reactors: Arc<Reactors>) -> Endpoint {
         let Self { listener, name, thread, begin } = self;
+        port.announcer.begin();
         let shared = Arc::new(Shared {
             port,
             reactors,

@@ -8,6 +8,7 @@
 //! A target takes all of its locks or none, so that two daemons that want each other's disks cannot each keep what
 //! the other waits for.  A change of the map, and the start and end of the rings, are one after the other.
 
+use crate::events;
 use crate::port::TargetPort;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -103,13 +104,18 @@ impl MapChange<'_> {
         may
     }
 
-    /// Shows guests `map`, of which every store was asked for.  Returns what the target shows no more.
+    /// Shows guests `map`, of which every store was asked for, and tells them what has changed.  Returns what the target shows no more.
     pub fn publish(mut self, map: LunMap) -> Vec<Left> {
         let mut left = std::mem::take(&mut self.held.by_store);
         for store in stores(&map) {
             self.held.by_store.extend(left.remove_entry(&store.id));
         }
+        let old = self.port.map().load();
         self.port.map().publish(map);
+        let new = self.port.map().load();
+        let news = events::between(&old, &new);
+        events::establish(&news, &old, &new);
+        self.port.announcer.announce(news);
         left.into_iter().map(|(store, hold)| Left { store, hold }).collect()
     }
 }

@@ -13,6 +13,7 @@
 //! A queue belongs to one worker while it runs.  The connection's thread may block, on its own front end and
 //! on the drain of its own rings; a worker never does.
 
+mod announcer; // the way of events to the guest
 mod channels; // a worker's ways into the backstores
 mod config_space; // what a target's device is to a front end
 mod connection; // one socket, one guest
@@ -20,6 +21,7 @@ mod control; // task management
 mod drain; // the end of all service
 mod endpoint; // one target's socket
 mod errands; // what may block, on threads that may
+mod events; // what a guest is told unasked
 mod fence; // what rings wait for before they run
 mod holds; // the locks of what a target shows
 mod log_budget; // a bound on what a front end can have logged

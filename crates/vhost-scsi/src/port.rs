@@ -5,11 +5,14 @@
 //! Below: `exec`'s snapshots.
 //! Never here: sockets.
 
+use crate::announcer::Announcer;
 use crate::config_space::DeviceOffer;
+use crate::events::{self, Event, Happened};
 use crate::holds::Holds;
 use crate::log_budget::LogBudget;
 use exec::snapshot::Published;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -27,6 +30,10 @@ pub struct TargetPort {
     claim: Mutex<Claim>,
     device: Mutex<DeviceOffer>,
     released: Condvar,
+    /// How its guest hears of what changes.
+    pub(crate) announcer: Announcer,
+    /// Where each ring stood when it was stopped last.
+    stopped_at: Mutex<BTreeMap<u16, u16>>,
     /// What is locked while its rings run.
     pub(crate) holds: Holds,
     /// What the target's front ends and guests can have logged.
@@ -62,6 +69,8 @@ impl TargetPort {
             claim: Mutex::new(Claim::default()),
             device: Mutex::new(DeviceOffer::default()),
             released: Condvar::new(),
+            announcer: Announcer::default(),
+            stopped_at: Mutex::default(),
             holds: Holds::default(),
             log: LogBudget::new(Instant::now()),
         }
@@ -90,6 +99,15 @@ impl TargetPort {
     /// What a front end that connects now is offered.
     pub(crate) fn device(&self) -> DeviceOffer {
         self.device.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells the guest that a unit has not the size any more that it had when the guest last saw it, be it through
+    /// another process.
+    pub fn tell_of_capacity(&self, target: u8, lun: scsi::Lun) {
+        let news = [Event { target, lun, happened: Happened::CapacityChanged }];
+        let map = self.map.load();
+        events::establish(&news, &map, &map);
+        self.announcer.announce(news.to_vec());
     }
 
     /// Front ends connected now.
@@ -122,6 +140,38 @@ impl TargetPort {
                     claim = self.released.wait(claim).unwrap_or_else(PoisonError::into_inner);
                 }
                 Some(_) => return Ok(false),
+            }
+        }
+    }
+
+    /// Takes note of where a ring stood when it was stopped.
+    pub(crate) fn ring_stopped(&self, index: u16, next_avail: u16) {
+        self.stopped_at.lock().unwrap_or_else(PoisonError::into_inner).insert(index, next_avail);
+    }
+
+    /// A ring starts at `base`.  One that had been used and starts at its beginning is that of a guest that was reset:
+    /// its nexus gives back what it took with RESERVE.  Blocks, if there is any such thing, as the disk with the records
+    /// of units does.
+    pub(crate) fn ring_starts(&self, index: u16, base: u16) {
+        let before = self.stopped_at.lock().unwrap_or_else(PoisonError::into_inner).remove(&index);
+        if base == 0 && before.is_some_and(|before| before != 0) {
+            self.guest_was_reset();
+        }
+    }
+
+    /// The guest gives back what it took with RESERVE.
+    pub(crate) fn guest_was_reset(&self) {
+        for (tag, group) in self.map.load().groups() {
+            if group.nexus_loss().release().is_err()
+                && let Some(suppressed) = self.log.spend(Instant::now())
+            {
+                let target = self.wwn();
+                tracing::error!(
+                    target,
+                    tag,
+                    suppressed,
+                    "what a guest reserved stays reserved after its reset"
+                );
             }
         }
     }

@@ -4,27 +4,27 @@
 //! Above: `worker`, which owns it while it runs.
 //! Below: `request`, `response`, `target`, `virtqueue`; `control` for the queue that manages tasks.
 //! Never here: waiting, and any lock.
-//!
-//! The event queue is kept and not looked at: its buffers stay in the ring until there is an event.
 
 mod claims; // what commands wait for
 mod common; // what all queues of a worker use
 mod drained; // the end of all service
 mod logged; // what is written, for a migration
+mod requests; // chains that ask for commands
 mod steps; // commands of several steps
+mod telling; // events
 
 use crate::control::Management;
+use crate::events::Pending;
 use crate::logging::Logging;
 use crate::losses::Losses;
 use crate::port::TargetPort;
 use crate::quiesce::{Ending, Quiesce, TaskName};
-use crate::request::{self, NoRequest};
-use crate::response::{self, ResponseCode};
+use crate::response;
 use crate::signs_of_life::SignsOfLife;
 use exec::snapshot::Cached;
 use memory::{IoBuf, View};
 use reactor::KickTag;
-use scsi::Address;
+use scsi::Sense;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -33,19 +33,16 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use steps::Steps;
-use target::io::{Completed, Io, IoKind, Submitted, Submitter, Token};
-use target::{Answer, Decision, IoPlan, LunMap, Outcome, Scope};
+use target::io::{Completed, Submitter, Token};
+use target::{Answer, LunMap, Outcome, Scope};
 use virtqueue::crash::{self, Point};
 use virtqueue::{RingError, SplitRing};
 
-use claims::written_by;
 pub(crate) use common::Common;
 pub(crate) use steps::{QueueErrand, Wanted};
 
 /// Chains taken from one ring in one pass.
 pub(crate) const BATCH_MAX: usize = 32;
-/// The store of a command to a unit that has none.
-const NO_STORE: u64 = u64::MAX;
 /// Bytes that one ring may have moved at once, within a pass, before the next ring has its turn.
 const BYTES_A_PASS: u64 = 2 * 1024 * 1024;
 
@@ -72,6 +69,8 @@ impl QueueKind {
 pub(crate) struct Stopped {
     /// The index of the next chain that it would have taken.
     pub(crate) next_avail: u16,
+    /// Events that there were no buffers for.
+    pub(crate) untold: Pending,
 }
 
 /// How far the end of a queue has come.
@@ -161,6 +160,8 @@ pub(crate) struct Queue {
     pub(crate) management: Management,
     /// While a migration is under way.
     pub(crate) logging: Option<Logging>,
+    /// Of the event queue: what the guest is still to be told.
+    pub(crate) untold: Pending,
     map: Cached<LunMap>,
     /// Taken from the ring and not yet looked at.
     taken: VecDeque<u16>,
@@ -212,6 +213,8 @@ impl Queue {
             held_back,
         } = parts;
         let map = Cached::new(port.map());
+        // A process that died with a buffer in its hands was about to tell something.
+        let missed = kind == QueueKind::Event && ring.resubmissions() > 0;
         losses.note_stores(map.get());
         let mut queue = Self {
             map,
@@ -223,6 +226,7 @@ impl Queue {
             tasks: Slab::new(),
             errands: Vec::new(),
             management: Management::default(),
+            untold: Pending::after(missed),
             kind,
             ring,
             client,
@@ -268,7 +272,10 @@ impl Queue {
 
     /// Whether chains are taken from the ring now.
     fn takes(&self) -> bool {
-        let may = self.kind != QueueKind::Event && !self.management.is_full();
+        let may = match self.kind {
+            QueueKind::Event => !self.untold.is_empty(),
+            QueueKind::Control | QueueKind::Request => !self.management.is_full(),
+        };
         may && !self.held_back
             && match self.life {
                 Life::Runs => self.enabled || self.must_resubmit(),
@@ -336,6 +343,9 @@ impl Queue {
 
     /// Looks at the ring once; returns whether there was anything to do.
     pub(crate) fn pass(&mut self, index: u32, common: &mut Common, submitter: &mut Submitter) -> bool {
+        if self.kind == QueueKind::Event {
+            return self.takes() && self.tell(common, submitter);
+        }
         if self.taken.is_empty() && self.takes() {
             let mut heads = [0; BATCH_MAX];
             let again = self.ring.resubmissions() > 0;
@@ -403,131 +413,6 @@ impl Queue {
         0
     }
 
-    /// Takes one request.  Returns the bytes that were moved before this returned.
-    fn take_request(
-        &mut self,
-        index: u32,
-        Head { number: head, again }: Head,
-        map: &LunMap,
-        common: &mut Common,
-        submitter: &mut Submitter,
-    ) -> u64 {
-        let (mut readable, mut writable, mut response) = (common.list(), common.list(), common.list());
-        if self.ring.chain(head, &self.view, &mut readable, &mut writable).is_err() {
-            // A chain that is no request has no place for an answer.
-            self.push(head, 0, &[]);
-            common.give_back_all([readable, writable, response]);
-            return 0;
-        }
-        let request = match request::parse(self.features, &mut readable, &mut writable, &mut response) {
-            Ok(request) => request,
-            Err(refusal) => {
-                let written = match refusal {
-                    NoRequest::Unanswerable => 0,
-                    NoRequest::Refused(code) => response::refuse(code, 0, &response),
-                };
-                return self.push_response(head, written, [readable, writable, response], common);
-            }
-        };
-        if again && !target::may_repeat(&request.cdb) {
-            // Whether it was done nobody knows, and nothing else would be true.
-            let buffer_bytes = readable.bytes().saturating_add(writable.bytes());
-            let written = response::refuse(ResponseCode::Aborted, buffer_bytes, &response);
-            return self.push_response(head, written, [readable, writable, response], common);
-        }
-        let mut buffers = request::data(readable, writable);
-        let buffer_bytes = buffers.data_in.bytes().saturating_add(buffers.data_out.bytes());
-        let address = Address::decode(&request.lun);
-        match target::execute(map, address, request.attribute, &request.cdb, &mut buffers) {
-            Decision::Answer(answer) => {
-                let written = response::answer(&answer, &response);
-                // No more than was written: a guest may give any room, and marking all of it would take its time.
-                buffers.data_in.truncate(answer.data_in_bytes);
-                self.push(head, written, &[&buffers.data_in, &response]);
-                common.give_back_all([buffers.data_in, buffers.data_out, response]);
-                answer.data_in_bytes
-            }
-            Decision::NoTarget => {
-                let written = response::refuse(ResponseCode::BadTarget, 0, &response);
-                self.push_response(head, written, [buffers.data_in, buffers.data_out, response], common)
-            }
-            Decision::Io(plan) => {
-                let (buffer, other) = match plan.kind {
-                    IoKind::Read => (buffers.data_in, buffers.data_out),
-                    IoKind::Write { .. } => (buffers.data_out, buffers.data_in),
-                    _ => (IoBuf::new(), buffers.data_in),
-                };
-                common.give_back(other);
-                let name = self.name(address, request.tag, plan.store.id, None);
-                let number = common.next_task();
-                let answer = plan.answer;
-                let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
-                let syncs = matches!(plan.kind, IoKind::Flush | IoKind::Write { durable: true });
-                let losses = syncs.then(|| Arc::clone(&plan.store.losses));
-                let task = Task {
-                    head,
-                    name,
-                    number,
-                    answer,
-                    response,
-                    buffer_bytes,
-                    ends_as: None,
-                    losses,
-                    is_flush,
-                    is_read,
-                    writes: written_by(&plan, &buffer),
-                    steps: None,
-                };
-                if !task.writes.is_empty() && !plan.store.exclusions.is_empty() {
-                    self.begin_later(index, task, (plan.store, plan.kind), buffer, common, submitter);
-                    return 0;
-                }
-                self.begin(index, task, &plan, buffer, common, submitter)
-            }
-            Decision::Script(plan) => {
-                let name = self.name(address, request.tag, plan.store.unwrap_or(NO_STORE), plan.second_store);
-                self.begin_steps(index, (head, name), plan.script, (buffers, response), common, submitter);
-                0
-            }
-        }
-    }
-
-    fn name(&self, address: Address, tag: u64, store: u64, second_store: Option<u64>) -> TaskName {
-        let (target, lun) = match address {
-            Address::Unit { target, lun } => (target, lun.get()),
-            // Neither of these leads to I/O.
-            Address::ReportLunsWellKnown { .. } | Address::Invalid => (0, 0),
-        };
-        TaskName { client: self.client, port: self.port.id, target, lun, tag, store, second_store }
-    }
-
-    /// Begins the I/O of a task.  Returns the bytes that were moved before this returned.
-    fn begin(
-        &mut self,
-        index: u32,
-        task: Task,
-        plan: &IoPlan<'_>,
-        buffer: IoBuf,
-        common: &mut Common,
-        submitter: &mut Submitter,
-    ) -> u64 {
-        let bytes = buffer.bytes();
-        let key = self.tasks.insert(task);
-        let token = Token::new(token_number(index, key));
-        let io = Io { kind: plan.kind, offset: plan.offset, buffer };
-        let channel = common.channels.of(plan.store);
-        crash::pass(Point::Submitting);
-        let submitted = common.channels.submit(channel, submitter, io, token);
-        crash::pass(Point::Submitted);
-        match submitted {
-            Submitted::Queued => 0,
-            Submitted::Done(completed) => {
-                self.finish(index, completed, common, submitter);
-                bytes
-            }
-        }
-    }
-
     /// Answers the task whose I/O has ended, or takes its next step.
     pub(crate) fn finish(
         &mut self,
@@ -566,6 +451,9 @@ impl Queue {
                     let wanted = Wanted::Time(Duration::ZERO);
                     self.errands.push(QueueErrand { task: (key, task.number), wanted });
                 }
+                if ending.tells(&task.name) {
+                    tell_cleared(self.map.get(), &task.name);
+                }
             }
         }
     }
@@ -584,6 +472,14 @@ impl Queue {
     /// Whether a task that began before the `before`th is under way.
     pub(crate) fn has_any_task(&self, before: u64) -> bool {
         self.tasks.iter().any(|(_, task)| task.number < before)
+    }
+}
+
+/// Tells a nexus that others ended its commands.  SAM-5, CLEAR TASK SET.
+fn tell_cleared(map: &LunMap, task: &TaskName) {
+    let lun = scsi::Lun::new(task.lun).unwrap_or_default();
+    if let Some(mapping) = map.group(task.target).and_then(|group| group.unit(lun)) {
+        mapping.attentions.establish(Sense::COMMANDS_CLEARED_BY_ANOTHER_INITIATOR);
     }
 }
 

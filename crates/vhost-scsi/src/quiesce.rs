@@ -7,10 +7,13 @@
 //!
 //! A quiescence is asked of every worker.  Each answers when no task in the scope that it had at that moment
 //! is left, and after the answers of those tasks are visible to their guests.  Tasks that come later are not
-//! waited for, so a guest that keeps sending cannot hold it up.
+//! waited for, so a guest that keeps sending cannot hold it up.  Who only asks whether there are any is answered at
+//! that moment.
 
 use crate::response::ResponseCode;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use target::Scope;
 
 /// What a task is known by.
@@ -24,6 +27,9 @@ pub(crate) struct TaskName {
     pub(crate) store: u64,
     /// Of a command that works on two backstores.
     pub(crate) second_store: Option<u64>,
+    /// The number of the unit's state, and the relative target port of the nexus; 0 where there is no unit.
+    pub(crate) unit: u64,
+    pub(crate) nexus: u16,
 }
 
 impl TaskName {
@@ -37,6 +43,8 @@ impl TaskName {
             && agrees(scope.target, self.target)
             && agrees(scope.lun, self.lun)
             && agrees(scope.tag, self.tag)
+            && agrees(scope.unit, self.unit)
+            && agrees(scope.nexus, self.nexus)
             && scope.store.is_none_or(is_store)
     }
 }
@@ -50,6 +58,15 @@ pub(crate) struct Ending {
     pub(crate) own: ResponseCode,
     /// Whether those of others end with the status TASK ABORTED (TAS of the Control mode page); if not, as its own.
     pub(crate) others_task_aborted: bool,
+    /// Whether others whose commands end without a status of their own are told so by a unit attention.
+    pub(crate) others_are_told: bool,
+}
+
+impl Ending {
+    /// Whether who sent `task` learns of its end by a unit attention.
+    pub(crate) fn tells(&self, task: &TaskName) -> bool {
+        self.others_are_told && !self.others_task_aborted && self.by != task.client
+    }
 }
 
 /// A quiescence asked of one worker.
@@ -63,6 +80,8 @@ pub(crate) struct Quiesce {
     pub(crate) writes: Option<Range<u64>>,
     /// Whether commands are waited for that wait for quiet themselves.
     pub(crate) waits_for_waiting: bool,
+    /// Instead of waiting until nothing is left: where to note that something is there.
+    pub(crate) looks: Option<Arc<AtomicBool>>,
     /// Called once.
     pub(crate) done: Box<dyn FnOnce() + Send>,
 }
@@ -72,8 +91,17 @@ mod tests {
     use super::TaskName;
     use target::Scope;
 
-    const TASK: TaskName =
-        TaskName { client: 1, port: 2, target: 3, lun: 4, tag: 5, store: 6, second_store: Some(7) };
+    const TASK: TaskName = TaskName {
+        client: 1,
+        port: 2,
+        target: 3,
+        lun: 4,
+        tag: 5,
+        store: 6,
+        second_store: Some(7),
+        unit: 8,
+        nexus: 10,
+    };
 
     #[test]
     fn an_empty_scope_is_everything() {
@@ -93,6 +121,10 @@ mod tests {
             (Scope { store: Some(9), ..none }, false),
             (Scope { store: Some(6), ..none }, true),
             (Scope { store: Some(7), ..none }, true),
+            (Scope { unit: Some(8), ..none }, true),
+            (Scope { unit: Some(9), ..none }, false),
+            (Scope { nexus: Some(10), ..none }, true),
+            (Scope { nexus: Some(9), ..none }, false),
             (Scope::NOTHING, false),
             (Scope { client: Some(1), target: Some(3), lun: Some(4), tag: Some(5), ..none }, true),
         ] {

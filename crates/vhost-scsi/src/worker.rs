@@ -7,12 +7,14 @@
 
 mod claims; // memory and blocks that commands wait for
 mod draining; // a worker's part of the end
+mod ending; // queues that are disabled or end
 mod errands; // what steps of commands want of others
 mod kicks; // how it hears of what guests offer
 mod marking; // dirty logs
 
 use crate::drain::Drain;
 use crate::errands::Errand;
+use crate::events::Pending;
 use crate::logging::Logging;
 use crate::queue::{Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
 use crate::quiesce::Quiesce;
@@ -25,6 +27,7 @@ use reactor::{Event, KickTag, Post, Work};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
 use target::io::Submitter;
@@ -91,6 +94,11 @@ pub(crate) enum LetterKind {
         logging: Option<Box<Logging>>,
         done: mpsc::Sender<()>,
     },
+    /// News for the guest of an event queue.
+    Announce {
+        key: QueueKey,
+        pending: Pending,
+    },
     Quiesce(Quiesce),
     Drain(Drain),
     /// Answered from the loop, by one that goes round.
@@ -108,6 +116,11 @@ pub(crate) enum LetterKind {
     ManagementQuiet {
         key: QueueKey,
         request: usize,
+    },
+    ManagementTold {
+        key: QueueKey,
+        request: usize,
+        told: Told,
     },
 }
 
@@ -279,7 +292,8 @@ impl Worker {
             // A queue that has nothing to do would keep the last map, and with it what is to be closed.
             queue.refresh_map();
             let is_meant = quiesce.scope.client.is_none_or(|client| client == queue.client);
-            if quiesce.ends_as.is_some() && is_meant && queue.kind == QueueKind::Request {
+            let must_find = quiesce.ends_as.is_some() || quiesce.looks.is_some();
+            if must_find && is_meant && queue.kind == QueueKind::Request {
                 offered.push((QueueKey(queue.tag), queue.offered()));
             }
         }
@@ -289,6 +303,13 @@ impl Worker {
         let mut waiting = WaitingQuiesce { quiesce, offered, before: 0 };
         waiting.begin(&mut self.queues, &self.common);
         self.quiesces.push(waiting);
+    }
+
+    /// Task management of a queue has come on.
+    fn management_moved(&mut self, submitter: &mut Submitter, QueueKey(tag): QueueKey) {
+        self.note_dirty(tag.key);
+        self.send_errands(submitter, tag.key);
+        self.activate(tag.key);
     }
 
     fn publish_queue(&mut self, submitter: &mut Submitter, index: u32) {
@@ -313,77 +334,6 @@ impl Worker {
         }
     }
 
-    fn enable(&mut self, key: QueueKey, enabled: bool, done: mpsc::Sender<()>) {
-        let Some(queue) = self.queue(key) else { return };
-        queue.enabled = enabled;
-        self.activate(key.0.key);
-        if enabled {
-            let _ = done.send(());
-        } else {
-            self.parking.push((key, done));
-        }
-    }
-
-    /// Tells who disabled a queue that nothing which it took is under way any more.
-    fn tell_parked(&mut self) {
-        let queues = &self.queues;
-        self.parking.retain(|(QueueKey(tag), done)| {
-            let queue = queues.get(tag.key as usize).filter(|queue| queue.tag == *tag);
-            if queue.is_some_and(|queue| !queue.is_quiet()) {
-                return true;
-            }
-            let _ = done.send(());
-            false
-        });
-    }
-
-    /// Keeps a descriptor that is given up until no entry names it any more.
-    fn retire(&mut self, submitter: &Submitter, descriptor: Option<OwnedFd>) {
-        self.retired.extend(descriptor.map(|descriptor| (submitter.hand_overs(), descriptor)));
-    }
-
-    /// Ends the queues that were told to and have nothing left to answer.
-    fn end_quiet_queues(&mut self, submitter: &mut Submitter) {
-        let mut ending = std::mem::take(&mut self.ending);
-        ending.retain(|&index| {
-            let Some(queue) = self.queues.get(index as usize) else { return false };
-            if !queue.is_quiet() {
-                return true;
-            }
-            self.end_queue(submitter, index);
-            false
-        });
-        self.ending = ending;
-    }
-
-    fn end_queue(&mut self, submitter: &mut Submitter, index: u32) {
-        self.active.retain(|&active| active != index);
-        self.forget_polled(index);
-        let mut queue = self.queues.remove(index as usize);
-        if !queue.has_lost_its_log() {
-            queue.ring.publish();
-        }
-        if let Some(call) = &queue.call {
-            // Never by a write of our own: the front end decides whether its descriptor blocks.
-            // SAFETY: `retired` keeps the descriptor open until the next round has handed this over.
-            unsafe { submitter.notify(call.as_fd()) }
-        }
-        if queue.kick.is_some() {
-            submitter.unwatch(queue.kick_tag);
-        }
-        let signal = queue.logging.take().and_then(|logging| logging.signal);
-        if let Some(signal) = &signal {
-            // SAFETY: as above.
-            unsafe { submitter.notify(signal.as_fd()) }
-        }
-        for descriptor in [queue.kick.take(), queue.call.take(), queue.err.take(), signal] {
-            self.retire(submitter, descriptor);
-        }
-        if let Life::Ends(stopped) = queue.life {
-            self.ended.push((stopped, Stopped { next_avail: queue.ring.next_avail() }));
-        }
-    }
-
     fn answer_quiesces(&mut self, submitter: &mut Submitter) {
         if self.quiesces.is_empty() {
             return;
@@ -398,10 +348,13 @@ impl Worker {
                 waiting.begin(&mut self.queues, &self.common);
             }
             let WaitingQuiesce { quiesce, offered, before } = &waiting;
-            let has_task = |queue: &Queue| queue.has_task(quiesce, *before);
-            if !offered.is_empty() || self.queues.iter().any(|(_, queue)| has_task(queue)) {
+            let is_there = self.queues.iter().any(|(_, queue)| queue.has_task(quiesce, *before));
+            if !offered.is_empty() || is_there && quiesce.looks.is_none() {
                 self.quiesces.push(waiting);
                 continue;
+            }
+            if is_there && let Some(looks) = &quiesce.looks {
+                looks.store(true, Ordering::SeqCst);
             }
             let quiesce = waiting.quiesce;
             if let Some(store) = quiesce.close {
@@ -456,6 +409,12 @@ impl Work for Worker {
                 self.set_logging(submitter, key, logging.map(|logging| *logging));
                 let _ = done.send(());
             }
+            LetterKind::Announce { key, pending } => {
+                if let Some(queue) = self.queue(key) {
+                    queue.announce(pending);
+                    self.activate(key.0.key);
+                }
+            }
             LetterKind::Quiesce(quiesce) => self.quiesce(quiesce),
             LetterKind::Drain(drain) => self.drain(drain),
             LetterKind::Alive { answer } => {
@@ -473,8 +432,13 @@ impl Work for Worker {
             LetterKind::ManagementQuiet { key, request } => {
                 if let Some(queue) = self.queue(key) {
                     queue.management_quiet(request);
-                    self.note_dirty(key.0.key);
-                    self.activate(key.0.key);
+                    self.management_moved(submitter, key);
+                }
+            }
+            LetterKind::ManagementTold { key, request, told } => {
+                if let Some(queue) = self.queue(key) {
+                    queue.management_told(request, told);
+                    self.management_moved(submitter, key);
                 }
             }
         }

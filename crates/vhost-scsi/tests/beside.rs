@@ -45,7 +45,7 @@ impl Scene {
     pub(crate) fn on(unit: Unit) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let reactors = Reactors::start(1).unwrap();
-        let again = Unit { store: Store { ..unit.store.clone() }, ..unit };
+        let again = Unit { store: Store { ..unit.store.clone() }, state: Arc::clone(&unit.state), ..unit };
         let serve = |name: &str, unit: Unit| {
             let port = Arc::new(TargetPort::new(format!("naa.500140500000000{}", name.len()), map(&[unit])));
             Bound::bind(&directory.path().join(name), None).unwrap().serve(port, Arc::clone(&reactors))

@@ -151,7 +151,7 @@ fn memory_that_is_no_memory_is_refused() {
 #[test]
 fn memory_on_a_file_system_that_hangs_holds_up_its_own_front_end_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let fuse = match HungFuse::mount(folder.path()) {
+    let fuse = match HungFuse::mount(folder.path(), hung_fuse::STATFS) {
         Ok(fuse) => fuse,
         Err(why) => return println!("skipped: a file system of our own cannot be mounted ({why})"),
     };

@@ -4,10 +4,12 @@
 //! Above: nothing.  Below: `initiator`, `vhost-scsi`.
 //! Never here: what the other tests claim already.
 
+mod hung_fuse;
 mod support;
 
 use backstore::decorate::{Fate, Judged};
 use backstore::{FileOptions, FileStore, IoKind, Ramdisk};
+use hung_fuse::HungFuse;
 use initiator::deadline::Deadline;
 use initiator::notifier::Notifier;
 use initiator::ring::Buffer;
@@ -230,4 +232,37 @@ fn a_reset_does_not_wait_for_what_another_guest_has_taken_back() {
     drop(hostile);
     let mut next = Guest::boot(one.path(), Options::default()).unwrap();
     assert!(next.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good());
+}
+
+#[test]
+fn a_file_system_that_hangs_before_it_has_answered_once_holds_up_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let fuse = match HungFuse::mount(folder.path(), hung_fuse::POLL) {
+        Ok(fuse) => fuse,
+        Err(why) => return println!("skipped: a FUSE file system is needed: {why}"),
+    };
+    let path = folder.path().join("memory");
+    let hung = Unit::new(FileStore::open(&FileOptions { path, create: None, write_back: true }).unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let reactors = Reactors::start(1).unwrap();
+    let one = serve(directory.path(), "one", hung, &reactors);
+    let two = serve(directory.path(), "two", Unit::ramdisk(MIB), &reactors);
+    let patient = Options::default().patience(Duration::from_secs(3));
+    let mut neighbour = Guest::boot(two.path(), patient.clone()).unwrap();
+    let mut guest = Guest::boot(one.path(), patient).unwrap();
+    for command in [commands::write_10(lun_0(), 0, 1, &[1; 512]), commands::read_10(lun_0(), 8, 1, 512)] {
+        guest.request_queue(0).unwrap().start(&command).unwrap();
+    }
+    // Dropped before all that would wait for it.
+    let fuse = fuse;
+    let deadline = Deadline::after(Duration::from_secs(2));
+    while !fuse.hangs() && !deadline.passed() {
+        let read = neighbour.execute(&commands::read_10(lun_0(), 0, 1, 512)).unwrap();
+        assert!(read.is_good(), "{read:?}");
+    }
+    for _ in 0..3 {
+        let read = neighbour.execute(&commands::read_10(lun_0(), 0, 1, 512)).unwrap();
+        assert!(read.is_good(), "{read:?}");
+    }
+    drop(fuse);
 }

@@ -30,6 +30,12 @@ fn run(guest: &mut Guest, command: &Command) -> Answer {
     guest.execute(command).unwrap()
 }
 
+/// Has the guest told that its unit was reset.
+fn must_be_told_of_the_reset(guest: &mut Guest) {
+    let told = run(guest, &commands::test_unit_ready(lun_0()));
+    assert_eq!(told.check_condition(), Some([0x06, 0x29, 0x03]));
+}
+
 /// A rig with LUN 0 and LUN 300 of target 1, LUN 5 of target 7 and LUN 0 of target 255.
 fn scattered() -> Rig {
     let lun = |number| Lun::new(number).unwrap();
@@ -215,6 +221,7 @@ fn every_mix_of_features_and_layouts_is_served() {
             // LOGICAL UNIT RESET, over the control queue of a legacy driver.
             let reset = guest.control().task_management(5, lun_0(), 0).unwrap();
             assert_eq!((reset.response, reset.used_len), (0, 1), "{features:#x}");
+            must_be_told_of_the_reset(&mut guest);
         }
     }
     assert_eq!(served, 188);
@@ -365,6 +372,7 @@ fn firmware_hands_its_device_over_to_linux_and_gets_it_back() {
         assert_eq!(guest.events().exchange.in_flight(), 8);
 
         guest.hand_over(Options::firmware).unwrap();
+        must_be_told_of_the_reset(&mut guest);
         assert_eq!(run(&mut guest, &commands::read_10(lun_0(), 5, 1, 512)).data_in, data);
     }
 }

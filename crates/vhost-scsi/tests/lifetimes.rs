@@ -263,6 +263,42 @@ fn a_guest_reset_drains_what_is_in_flight_first() {
 }
 
 #[test]
+fn a_guest_reset_alone_gives_back_what_reserve_took_and_no_registration() {
+    // Told by RESET_DEVICE, and seen by rings that begin anew.
+    for is_told in [true, false] {
+        let unit = Unit::ramdisk(MIB);
+        let state = Arc::clone(&unit.state);
+        let is_reserved = || state.record().reservations.legacy.is_some();
+        let rig = Rig::new(&[unit]);
+        let mut guest = rig.boot(Options::default());
+        assert!(guest.execute(&Command::new(lun_0(), &[0x16, 0, 0, 0, 0, 0])).unwrap().is_good());
+        assert!(is_reserved());
+        guest.stop().unwrap();
+        guest.start().unwrap();
+        assert!(is_reserved(), "a pause is no reset");
+        guest.reconnect().unwrap();
+        assert!(guest.execute(&commands::test_unit_ready(lun_0())).unwrap().is_good());
+        assert!(is_reserved(), "a connection that is lost and comes back is none");
+        if is_told {
+            guest.reset().unwrap();
+        } else {
+            guest.stop().unwrap();
+            guest.forget_all();
+        }
+        guest.start().unwrap();
+        assert!(guest.execute(&commands::test_unit_ready(lun_0())).unwrap().is_good());
+        assert!(!is_reserved());
+        let mut list = vec![0; 24];
+        list[15] = 0xa;
+        let register = Command::new(lun_0(), &[0x5f, 0, 0, 0, 0, 0, 0, 0, 24, 0]).data_out(list);
+        assert!(guest.execute(&register).unwrap().is_good());
+        guest.reset().unwrap();
+        guest.start().unwrap();
+        assert_eq!(state.record().reservations.registrations.len(), 1);
+    }
+}
+
+#[test]
 fn a_reset_of_the_logical_unit_ends_what_is_in_flight_as_reset() {
     let watched = Watched::new(true);
     let rig = watched.rig();
@@ -435,7 +471,7 @@ fn a_command_that_must_not_be_done_twice_ends_as_aborted() {
 }
 
 #[test]
-fn a_buffer_for_events_that_a_dead_process_took_stays_and_nothing_waits_for_it() {
+fn a_buffer_for_events_that_a_dead_process_took_says_that_one_may_have_been_missed() {
     let rig = Rig::new(&[Unit::ramdisk(MIB)]);
     let mut guest = rig.boot(Options::default());
     assert!(guest.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good());
@@ -443,9 +479,12 @@ fn a_buffer_for_events_that_a_dead_process_took_stays_and_nothing_waits_for_it()
     put(&guest, entry(1, 0), &[1]);
     guest.reconnect().unwrap();
     assert!(guest.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good());
-    assert_eq!(guest.events().exchange.in_flight(), 8);
+    guest.events().repost = false;
+    let event = guest.events().next_event(Duration::from_secs(5)).unwrap().expect("an event");
+    assert_eq!((event.event, event.missed, event.reason), (0, true, 0));
+    assert_eq!(guest.events().next_event(Duration::from_millis(200)).unwrap(), None);
     assert_eq!(guest.stop().unwrap()[1], 1, "the queue goes on behind it");
-    assert_eq!(in_flight(&guest, 1), [0]);
+    assert_eq!(in_flight(&guest, 1), [0; 0]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use scsi::mode::UaInterlock;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use target::{Group, LogicalUnit, LunMap, Mapping, Nexus, Store, UnitFlags};
+use target::{Group, LogicalUnit, LunMap, Mapping, Nexus, Store, UnitFlags, UnitState};
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Reactors, TargetPort};
 
 /// A target being served.
@@ -29,6 +29,7 @@ pub(crate) struct Unit {
     pub(crate) store: Store,
     pub(crate) block_bytes: u32,
     pub(crate) flags: UnitFlags,
+    pub(crate) state: Arc<UnitState>,
 }
 
 pub(crate) const FLAGS: UnitFlags = UnitFlags {
@@ -39,6 +40,8 @@ pub(crate) const FLAGS: UnitFlags = UnitFlags {
     tas: true,
     ua_interlock: UaInterlock::Clear,
     report_supported_operation_codes: true,
+    reservations: true,
+    force_registrations_to_outlast_power: false,
 };
 
 impl Unit {
@@ -49,6 +52,7 @@ impl Unit {
             store: Store::new(NEXT.fetch_add(1, Ordering::Relaxed), Arc::new(backstore)),
             block_bytes: 512,
             flags: UnitFlags { write_cache, ..FLAGS },
+            state: UnitState::volatile("serial"),
         }
     }
 
@@ -69,7 +73,8 @@ impl Unit {
             unit_serial: "3f9e2c5a-7d41-4f0e-9b7a-000000000004".into(),
             company_id: 0x00_1405,
         };
-        Arc::new(LogicalUnit::new(self.store.clone(), identity, self.block_bytes, self.flags))
+        let unit = LogicalUnit::new(self.store.clone(), identity, self.block_bytes, self.flags);
+        Arc::new(unit.remembering(Arc::clone(&self.state)))
     }
 }
 

@@ -85,6 +85,8 @@ fn an_abort_leaves_other_tasks_and_units_alone() {
     let other = guest.request_queue(0).unwrap().start(&other).unwrap();
     assert_eq!(guest.control().task_management(ABORT_TASK, lun(0), 2).unwrap().response, 0);
     assert_eq!(guest.control().task_management(LOGICAL_UNIT_RESET, lun(1), 0).unwrap().response, 0);
+    assert_eq!(told_at(&mut guest, lun(1)), [[6, 0x29, 0x03]]);
+    assert!(told(&mut guest).is_empty());
     let read = guest.execute(&commands::read_10(lun(1), 0, 1, 512)).unwrap();
     assert!(read.is_good(), "{read:?}");
     hangs.store(false, Ordering::SeqCst);
@@ -127,14 +129,191 @@ fn reset_beside_another_guest(tas: bool, ended: (u8, u8)) {
 #[test]
 fn what_is_not_done_is_rejected_and_what_is_not_there_is_named() {
     let (_rig, mut guest, _) = hanging();
-    for function in [1, 2, 3, 4, 6, 7, 8, 0xffff_ffff] {
+    for function in [2, 8, 0xffff_ffff] {
         let answer = guest.control().task_management(function, lun(0), 0).unwrap();
         assert_eq!((answer.response, answer.used_len), (11, 1), "function {function}");
     }
-    let absent = guest.control().task_management(ABORT_TASK, lun(9), 0).unwrap();
-    assert_eq!(absent.response, 12);
-    let nowhere = guest.control().task_management(ABORT_TASK, LunAddress::unit(9, 0), 0).unwrap();
-    assert_eq!(nowhere.response, 3);
+    for function in [0, 1, 2, 3, 5, 6, 7, 8] {
+        assert_eq!(guest.control().task_management(function, lun(9), 0).unwrap().response, 12, "{function}");
+        let nowhere = guest.control().task_management(function, LunAddress::unit(9, 0), 0).unwrap();
+        assert_eq!(nowhere.response, 3, "{function}");
+    }
+    // A nexus is with a target, whatever is at that LUN.
+    assert_eq!(guest.control().task_management(4, lun(9), 0).unwrap().response, 0);
+    assert_eq!(guest.control().task_management(4, LunAddress::unit(9, 0), 0).unwrap().response, 3);
+}
+
+#[test]
+fn a_function_ends_the_tasks_of_its_reach_and_no_others() {
+    // To LUN 0 with tag 77, to LUN 0 with tag 78, and to LUN 1: what each ends with. 0 is its own result.
+    for (function, ended) in [(0, [2, 0, 0]), (1, [2, 2, 0]), (3, [2, 2, 0]), (4, [4, 4, 4]), (5, [4, 4, 0])]
+    {
+        let hangs = Arc::new(AtomicBool::new(true));
+        let unit = |hangs: &Arc<AtomicBool>| {
+            let switch = Arc::clone(hangs);
+            let hang = move |_, _| Fate::Hang(Arc::clone(&switch));
+            Unit::new(Judged::new(Ramdisk::new(MIB, false).unwrap(), hang))
+        };
+        let rig = Rig::new(&[unit(&hangs), unit(&hangs)]);
+        let mut guest = rig.boot(Options::default());
+        let tasks = [(0, 77), (0, 78), (1, 77)].map(|(number, tag)| {
+            let write = commands::write_10(lun(number), 0, 1, &[1; 512]).tag(tag);
+            guest.request_queue(0).unwrap().start(&write).unwrap()
+        });
+        let management = guest.control().start_task_management(function, lun(0), 77).unwrap();
+        assert!(!is_answered_within(&mut guest, management, Duration::from_millis(50)), "{function}");
+        hangs.store(false, Ordering::SeqCst);
+        assert_eq!(guest.control().wait_for(management).unwrap().response, 0, "{function}");
+        let came_to = tasks.map(|task| guest.request_queue(0).unwrap().wait_for(task).unwrap().response);
+        assert_eq!(came_to, ended, "{function}");
+    }
+}
+
+#[test]
+fn a_query_says_at_once_whether_a_task_is_there() {
+    const COMPLETE: u8 = 0;
+    const SUCCEEDED: u8 = 10;
+    let (_rig, mut guest, hangs) = hanging();
+    let query = |guest: &mut Guest, function, number, tag| {
+        guest.control().task_management(function, lun(number), tag).unwrap().response
+    };
+    for function in [6, 7] {
+        assert_eq!(query(&mut guest, function, 0, 77), COMPLETE);
+    }
+    // It need not have been taken from the ring: it is there when the guest has offered it.
+    let write = commands::write_10(lun(0), 0, 1, &[1; 512]).tag(77);
+    let write = guest.request_queue(0).unwrap().stage(&write).unwrap();
+    assert_eq!(query(&mut guest, 6, 0, 77), SUCCEEDED);
+    assert_eq!(query(&mut guest, 6, 0, 78), COMPLETE);
+    assert_eq!(query(&mut guest, 7, 0, 78), SUCCEEDED);
+    assert_eq!(query(&mut guest, 7, 1, 77), COMPLETE);
+    hangs.store(false, Ordering::SeqCst);
+    assert!(guest.request_queue(0).unwrap().wait_for(write).unwrap().is_good());
+    assert_eq!(query(&mut guest, 7, 0, 77), COMPLETE);
+}
+
+/// Two guests with two nexuses on one unit, which hangs while the switch is on.
+fn two_guests(tas: bool) -> (Rig, vhost_scsi::Endpoint, Guest, Guest, Arc<AtomicBool>) {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&hangs);
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |_, _| Fate::Hang(Arc::clone(&switch)));
+    let unit = Unit::new(store);
+    let unit = Unit { flags: target::UnitFlags { tas, ..unit.flags }, ..unit };
+    let unit = unit.logical_unit("disk0");
+    let map = |number: u16| {
+        let nexus = target::Nexus::new(
+            format!("naa.600140500000000{number}"),
+            format!("naa.500140500000000{number}"),
+            1,
+            number,
+        );
+        let mapping = target::Mapping::new(Arc::clone(&unit), false);
+        let mut map = target::LunMap::default();
+        map.insert(1, target::Group::new(nexus, [(scsi::Lun::default(), mapping)]));
+        map
+    };
+    let first = Rig::with_map(map(1));
+    let port = Arc::new(vhost_scsi::TargetPort::new("naa.5001405000000002".into(), map(2)));
+    let bound = vhost_scsi::Bound::bind(&first.directory.path().join("second"), None).unwrap();
+    let endpoint = bound.serve(port, Arc::clone(&first.reactors));
+    let one = first.boot(Options::default());
+    let two = Guest::boot(endpoint.path(), Options::default()).unwrap();
+    (first, endpoint, one, two, hangs)
+}
+
+/// What a guest is told, one TEST UNIT READY after the other.
+fn told(guest: &mut Guest) -> Vec<[u8; 3]> {
+    told_at(guest, lun(0))
+}
+
+fn told_at(guest: &mut Guest, lun: LunAddress) -> Vec<[u8; 3]> {
+    let look = |guest: &mut Guest| guest.execute(&commands::test_unit_ready(lun)).unwrap().check_condition();
+    std::iter::from_fn(|| look(guest)).collect()
+}
+
+#[test]
+fn a_function_tells_the_nexuses_that_sam_says() {
+    const LUN_RESET: [u8; 3] = [6, 0x29, 0x03];
+    const NEXUS_LOSS: [u8; 3] = [6, 0x29, 0x07];
+    const CLEARED: [u8; 3] = [6, 0x2f, 0x00];
+    type Row = (u32, bool, &'static [[u8; 3]], &'static [[u8; 3]], (u8, u8));
+    // The function and TAS; what its guest is told, what the other is told, and what the other's read ends with.
+    let rows: [Row; 6] = [
+        (1, false, &[], &[], (0, 0x00)),
+        (3, false, &[], &[CLEARED], (2, 0x00)),
+        (3, true, &[], &[], (0, 0x40)),
+        (4, false, &[NEXUS_LOSS], &[], (0, 0x00)),
+        (5, false, &[LUN_RESET], &[LUN_RESET], (4, 0x00)),
+        (5, true, &[LUN_RESET], &[LUN_RESET], (0, 0x40)),
+    ];
+    for (function, tas, own, others, ended) in rows {
+        let (_rig, _endpoint, mut one, mut two, hangs) = two_guests(tas);
+        let read = two.request_queue(0).unwrap().start(&commands::read_10(lun(0), 0, 1, 512)).unwrap();
+        // It is certain to have been taken now.
+        assert!(two.execute(&commands::inquiry(lun(0), 36)).unwrap().is_good());
+        let management = one.control().start_task_management(function, lun(0), 0).unwrap();
+        if ended == (0, 0x00) {
+            // Not of its reach, so not waited for.
+            assert_eq!(one.control().wait_for(management).unwrap().response, 0, "{function}");
+            hangs.store(false, Ordering::SeqCst);
+        } else {
+            assert!(!is_answered_within(&mut one, management, Duration::from_millis(50)), "{function}");
+            hangs.store(false, Ordering::SeqCst);
+            assert_eq!(one.control().wait_for(management).unwrap().response, 0, "{function}");
+        }
+        let read = two.request_queue(0).unwrap().wait_for(read).unwrap();
+        assert_eq!((read.response, read.status), ended, "{function} {tas}");
+        assert_eq!((told(&mut one), told(&mut two)), (own.to_vec(), others.to_vec()), "{function} {tas}");
+    }
+}
+
+#[test]
+fn a_reset_releases_what_reserve_took() {
+    for (function, by_holder, released) in
+        [(5, false, true), (5, true, true), (4, true, true), (4, false, false), (3, true, false)]
+    {
+        let (_rig, _endpoint, mut one, mut two, hangs) = two_guests(true);
+        hangs.store(false, Ordering::SeqCst);
+        let reserve = initiator::Command::new(lun(0), &[0x16, 0, 0, 0, 0, 0]);
+        assert!(one.execute(&reserve).unwrap().is_good());
+        assert_eq!(two.execute(&commands::test_unit_ready(lun(0))).unwrap().status, 0x18);
+        let guest = if by_holder { &mut one } else { &mut two };
+        assert_eq!(guest.control().task_management(function, lun(0), 0).unwrap().response, 0);
+        told(&mut two);
+        let status = two.execute(&commands::test_unit_ready(lun(0))).unwrap().status;
+        assert_eq!(status, if released { 0 } else { 0x18 }, "{function} {by_holder}");
+    }
+}
+
+#[test]
+fn preempt_and_abort_is_answered_when_the_others_write_can_no_longer_land() {
+    for (tas, ended) in [(false, (2, 0x00)), (true, (0, 0x40))] {
+        let (_rig, _endpoint, mut one, mut two, hangs) = two_guests(tas);
+        let out = |action: u8, kind: u8, key: u8, theirs: u8| {
+            let mut list = [0; 24];
+            (list[7], list[15]) = (key, theirs);
+            initiator::Command::new(lun(0), &[0x5f, action, kind, 0, 0, 0, 0, 0, 24, 0]).data_out(list)
+        };
+        for (guest, key) in [(&mut one, 0xa), (&mut two, 0xb)] {
+            assert!(guest.execute(&out(6, 0, 0, key)).unwrap().is_good());
+        }
+        assert!(two.execute(&out(1, 5, 0xb, 0)).unwrap().is_good());
+        let write = commands::write_10(lun(0), 0, 1, &[1; 512]);
+        let write = two.request_queue(0).unwrap().start(&write).unwrap();
+        assert!(two.execute(&commands::inquiry(lun(0), 36)).unwrap().is_good());
+        let preempt = one.request_queue(0).unwrap().start(&out(5, 5, 0xa, 0xb)).unwrap();
+        // Barred at once, and answered when the write has ended.
+        let nothing = initiator::Command::new(lun(0), &[0x2a, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let barred = || two.execute(&nothing).unwrap().status == 0x18;
+        assert!(std::iter::repeat_with(barred).take(1000).any(|is_barred| is_barred));
+        let deadline = initiator::deadline::Deadline::after(Duration::from_millis(100));
+        assert!(one.request_queue(0).unwrap().exchange.wait_for(preempt, &deadline).is_err());
+        hangs.store(false, Ordering::SeqCst);
+        assert!(one.request_queue(0).unwrap().wait_for(preempt).unwrap().is_good());
+        let write = two.request_queue(0).unwrap().wait_for(write).unwrap();
+        assert_eq!((write.response, write.status), ended, "TAS {tas}");
+        assert_eq!(told(&mut two), [[6, 0x2a, 0x05]]);
+    }
 }
 
 #[test]

@@ -20,11 +20,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("vhost-scsi", &["vhost-user", "virtqueue", "memory", "reactor", "exec", "target", "scsi"]),
     ("model", &[]),
     ("api", &[]),
+    ("translate", &["model", "api"]),
+    ("kernel-target", &["model", "api", "translate"]),
     ("configfs", &["model"]),
     ("shell", &["api"]),
     ("initiator", &["scsi"]),
     ("lunard", LUNARD),
-    ("lunar", &["shell", "api", "initiator"]),
+    ("lunar", &["shell", "api", "initiator", "kernel-target"]),
     ("stories", &[]),
     ("benches", &["initiator", "stories"]),
     ("fuzz", FUZZ),
@@ -57,6 +59,7 @@ const LUNARD: &[&str] = &[
     "vhost-scsi",
     "model",
     "api",
+    "translate",
     "configfs",
 ];
 

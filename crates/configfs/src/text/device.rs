@@ -4,7 +4,6 @@
 //! Above: `text`.  Below: `model`, what is live, what is staged.
 //! Never here: what guests did; `statistics` has that.
 
-use super::alua_group;
 use crate::daemon::LiveBackstore;
 use crate::node::{Device, DevicePart, HW_PI_PROT_TYPE, Hba};
 use crate::staged::Unconfigured;
@@ -53,10 +52,8 @@ impl View<'_> {
                 State::Unconfigured(staged) => unconfigured(device, staged, file),
                 State::Configured(backstore) => self.configured(device.hba, backstore, file),
             },
-            DevicePart::AluaGroup if file == "members" => self.members(&device.id()),
-            DevicePart::AluaGroup => alua_group(file),
             DevicePart::Attrib => format!("{}\n", self.attribute(device, &state, file)),
-            DevicePart::Pr => reservations(&state, file).to_owned(),
+            DevicePart::Pr => self.reservations(device, &state, file),
             DevicePart::Wwn => identity(device, &state, file),
             DevicePart::ScsiDev | DevicePart::ScsiLu | DevicePart::ScsiTgtDev => {
                 return self.device_statistics(device, part, file);
@@ -69,7 +66,7 @@ impl View<'_> {
         match file {
             "enable" => "1\n".to_owned(),
             "info" => self.info(hba, backstore),
-            "alua_lu_gp" => "LU Group Alias: default_lu_gp\nLU Group ID: 0\n".to_owned(),
+            "alua_lu_gp" => self.lu_group_of(backstore),
             "udev_path" => backstore.medium.path().map_or_else(String::new, |path| format!("{path}\n")),
             _ => String::new(),
         }
@@ -107,19 +104,6 @@ impl View<'_> {
                 ramdisk_lines(&head, hba, pages, tables, *nullio)
             }
         }
-    }
-
-    /// The LUNs that show it.
-    fn members(&self, id: &BackstoreId) -> String {
-        let mut lines = String::new();
-        for (wwn, target) in self.staged.model.targets() {
-            for (tag, tpg) in &target.tpgs {
-                for (lun, _) in tpg.luns.iter().filter(|(_, mapping)| mapping.backstore == *id) {
-                    lines.push_str(&format!("vhost/{wwn}/tpgt_{tag}/lun_{lun}\n"));
-                }
-            }
-        }
-        lines
     }
 
     fn attribute(&self, device: &Device, state: &State<'_>, file: &str) -> u32 {
@@ -214,24 +198,6 @@ fn unconfigured(device: &Device, staged: &Unconfigured, file: &str) -> String {
             }
         }
         _ => String::new(),
-    }
-}
-
-/// Where there are no reservations, LIO says that they are disabled.
-fn reservations(state: &State<'_>, file: &str) -> &'static str {
-    let enabled = match state {
-        State::Unconfigured(_) => Attribute::of(Key::EmulatePr).default_of(Kind::Ramdisk) == Some(1),
-        State::Configured(backstore) => backstore.is_on(Key::EmulatePr),
-    };
-    match (file, enabled) {
-        ("res_holder" | "res_type", false) => "SPC_RESERVATIONS_DISABLED\n",
-        ("res_aptpl_active" | "res_aptpl_metadata", false) => "",
-        ("res_type", true) => "SPC3_PERSISTENT_RESERVATIONS\n",
-        ("res_aptpl_active", true) => "APTPL Bit Status: Disabled\n",
-        ("res_aptpl_metadata", true) => "Ready to process PR APTPL metadata..\n",
-        ("res_pr_generation", _) => "0x00000000\n",
-        ("res_pr_registered_i_pts", _) => "SPC-3 PR Registrations:\nNone\n",
-        _ => "No SPC-3 Reservation holder\n",
     }
 }
 

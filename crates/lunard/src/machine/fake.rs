@@ -192,7 +192,9 @@ impl Machine for FakeMachine {
         let mut state = self.inner.lock();
         for step in &prepared.steps {
             match step {
-                Step::OpenBackstore(backstore) | Step::UpdateBackstore(backstore) => {
+                Step::OpenBackstore(backstore)
+                | Step::UpdateBackstore(backstore)
+                | Step::ResizeBackstore(backstore) => {
                     state.open.insert(backstore.id(), backstore.clone());
                 }
                 Step::CloseBackstore(id) => {
@@ -204,7 +206,9 @@ impl Machine for FakeMachine {
                 Step::RemoveTarget(wwn) => {
                     state.targets.remove(wwn);
                 }
-                Step::SetOptions { .. }
+                Step::SetAlua { .. }
+                | Step::SetLunAlua { .. }
+                | Step::SetOptions { .. }
                 | Step::CreateTpg { .. }
                 | Step::RemoveTpg { .. }
                 | Step::MapLun { .. }

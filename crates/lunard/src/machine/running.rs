@@ -5,17 +5,20 @@
 //! Below: `backstore` (opened here), `target` (units and maps built here), `vhost-scsi` (sockets, reactors).
 //! Never here: the model, and a decision about what may be configured.
 
+mod access; // asymmetric access
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
 mod state; // what runs now
 
-use super::{Fault, FaultKind, Found, Live, Machine, Occasion};
+use super::{Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
 use crate::daemon::Host;
 use crate::directories::guest_socket;
 use crate::service_manager;
 use crate::start_error::StartError;
+use crate::state_driver::Handle;
 use crate::watchdog::Probe;
+use access::{Steering, Transition};
 use backstore::{Hold, HostLock};
 use fault::{locked_fault, socket_fault};
 use medium::Opened;
@@ -27,6 +30,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
+use target::{Reservations, Steer};
 use vhost_scsi::{Bound, Reactors, Scope};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
@@ -43,12 +47,15 @@ pub struct RunningMachine {
     socket_group: Option<u32>,
     state: Arc<Mutex<State>>,
     seeking: Arc<AtomicBool>,
+    steering: Arc<Steering>,
 }
 
 /// What [`RunningMachine`] has prepared.  Dropped, what was created for it goes again.
 pub struct Ready {
     steps: Vec<Step>,
     opened: BTreeMap<BackstoreId, Opened>,
+    /// What is open already, as it is at its new size.
+    resized: BTreeMap<BackstoreId, Opened>,
     sockets: BTreeMap<Wwn, Bound>,
     /// The locks of what guests that run are to be shown.
     holds: Vec<Hold>,
@@ -77,11 +84,13 @@ impl RunningMachine {
     pub fn start(host: Host<'_>) -> Result<Self, StartError> {
         let reactors =
             Reactors::start(usize::from(host.reactors)).map_err(|source| StartError::Reactor { source })?;
+        let state = Arc::new(Mutex::new(State::remembering(host.units)));
         Ok(Self {
             reactors,
             runtime_dir: host.runtime_dir.to_owned(),
             socket_group: host.socket_group,
-            state: Arc::default(),
+            steering: Steering::new(&state),
+            state,
             seeking: Arc::default(),
         })
     }
@@ -132,6 +141,26 @@ impl RunningMachine {
         }
     }
 
+    /// Ends a change of an access state when its time is over.
+    fn end_later(&self, transition: Transition) {
+        let state = Arc::clone(&self.state);
+        let transition = Arc::new(transition);
+        let theirs = Arc::clone(&transition);
+        let end = move |wait: bool| {
+            if wait {
+                std::thread::sleep(theirs.delay);
+            }
+            let mut state = lock(&state);
+            if state.access.end(&theirs) {
+                state.show_access();
+            }
+        };
+        let later = end.clone();
+        if std::thread::Builder::new().name("transition".into()).spawn(move || later(true)).is_err() {
+            end(false);
+        }
+    }
+
     fn bind(&self, wwn: &Wwn) -> Result<Bound, Fault> {
         let path = guest_socket(&self.runtime_dir, wwn);
         Bound::bind(&path, self.socket_group).map_err(|error| socket_fault(&path, &error))
@@ -176,8 +205,13 @@ impl Machine for RunningMachine {
     type Prepared = Ready;
 
     fn prepare(&self, steps: &[Step], occasion: Occasion) -> Result<Ready, Fault> {
-        let (opened, sockets, holds) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        let mut ready = Ready { steps: steps.to_vec(), opened, sockets, holds };
+        let mut ready = Ready {
+            steps: steps.to_vec(),
+            opened: BTreeMap::new(),
+            resized: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            holds: Vec::new(),
+        };
         for (done, step) in steps.iter().enumerate() {
             if occasion == Occasion::Restore {
                 service_manager::restoring(done, steps.len());
@@ -225,26 +259,43 @@ impl Machine for RunningMachine {
                 _ => {}
             }
         }
+        // Last, because a file that has grown stays so.
+        for step in steps {
+            if let Step::ResizeBackstore(backstore) = step {
+                let same = self.state().to_resize(backstore)?;
+                ready.resized.insert(backstore.id(), medium::grown(backstore, &same)?);
+            }
+        }
         Ok(ready)
     }
 
     fn found(&self, prepared: &Ready) -> Vec<Found> {
-        prepared.opened.iter().map(|(id, opened)| opened.found(id)).collect()
+        prepared.opened.iter().chain(&prepared.resized).map(|(id, opened)| opened.found(id)).collect()
     }
 
     fn commit(&self, prepared: Ready) {
-        let Ready { steps, mut opened, mut sockets, holds } = prepared;
+        let Ready { steps, mut opened, mut resized, mut sockets, holds } = prepared;
         for opened in opened.values_mut() {
             opened.keep();
         }
         let mut state = self.state();
         let mut farewells = Vec::new();
         for step in &steps {
-            farewells.extend(state.take_step(step, &mut opened));
+            let medium = match step {
+                Step::OpenBackstore(backstore) => opened.remove(&backstore.id()),
+                Step::ResizeBackstore(backstore) => resized.remove(&backstore.id()),
+                _ => None,
+            };
+            farewells.extend(state.take_step(step, medium));
         }
         farewells.extend(state.publish());
+        state.have_power();
         state.serve(&mut sockets, &self.reactors);
+        let transitions = state.access.take_begun();
         drop(state);
+        for transition in transitions {
+            self.end_later(transition);
+        }
         // What came of them, targets hold.
         drop(holds);
         self.seek();
@@ -253,6 +304,21 @@ impl Machine for RunningMachine {
 
     fn live(&self) -> Live {
         self.state().live(|wwn| guest_socket(&self.runtime_dir, wwn))
+    }
+
+    fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
+        self.state().reservations()
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        self.state().gauges()
+    }
+
+    fn owned_by(&self, owner: &Handle) {
+        self.steering.owned_by(owner.clone());
+        let mut state = self.state();
+        state.access.steer = Some(Arc::clone(&self.steering) as Arc<dyn Steer>);
+        state.show_access();
     }
 
     fn probes(&self) -> Vec<Probe> {

@@ -60,6 +60,8 @@ pub(super) async fn restoreconfig(
             | v1::Outcome::LunMapped { .. }
             | v1::Outcome::AttributeSet { .. }
             | v1::Outcome::OptionSet { .. }
+            | v1::Outcome::AluaGroupCreated { .. }
+            | v1::Outcome::AclLunMapped { .. }
             | v1::Outcome::Done => {}
         }
     }

@@ -7,8 +7,9 @@
 //! The rows are for this program alone, and forever: a field may be added with a default, never renamed.
 
 use model::{
-    AbsolutePath, Attribute, BackstoreId, BackstoreName, Change, Foreign, Kind, LunAlias, LunMapping, Medium,
-    Model, Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Acl, AclPlace, AluaAttribute, AluaGroupName, AluaGroups, Attribute, BackstoreId,
+    BackstoreName, Change, Foreign, Kind, LunAlias, LunAluaStatus, LunMapping, MappedLun, Medium, Model,
+    Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub(super) struct Rows {
     pub(super) tpgs: BTreeMap<(String, u8), Vec<u8>>,
     pub(super) luns: BTreeMap<(String, u8, u16), Vec<u8>>,
     pub(super) foreign: BTreeMap<String, Vec<u8>>,
+    pub(super) lu_groups: BTreeMap<String, Vec<u8>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +32,25 @@ struct Backstore {
     medium: Record,
     /// By LIO's name; what the administrator did not set is absent.
     attributes: BTreeMap<String, u32>,
+    /// By name; a default group that is as it was at first is absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    alua: BTreeMap<String, AluaGroup>,
+    /// Absent where it is the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lu_group: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AluaGroup {
+    id: u16,
+    /// By LIO's name; what has its default is absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    values: BTreeMap<String, u32>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct LuGroup {
+    id: u16,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,6 +73,16 @@ struct Target {
 struct Tpg {
     nexus: String,
     relative_port: u16,
+    /// Access control lists by initiator, each its mapped LUNs by number; absent in rows of the first versions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    acls: BTreeMap<String, BTreeMap<u16, Mapped>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Mapped {
+    of: u16,
+    alias: String,
+    write_protect: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,6 +91,20 @@ struct Lun {
     backstore: String,
     alias: String,
     write_protect: bool,
+    /// Absent where it is as it was at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alua: Option<LunAlua>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct LunAlua {
+    group: String,
+    #[serde(default)]
+    offline: bool,
+    #[serde(default)]
+    status: u32,
+    #[serde(default)]
+    write_metadata: bool,
 }
 
 impl Rows {
@@ -74,14 +119,19 @@ impl Rows {
             let wwn = wwn.as_str();
             let options = options.iter().map(|(key, value)| (TargetOption::of(key).name.to_owned(), value));
             rows.targets.insert(wwn.to_owned(), json(&Target { options: options.collect() }));
-            for (tag, model::Tpg { nexus, relative_port, luns }) in tpgs {
-                let tpg = Tpg { nexus: nexus.as_str().to_owned(), relative_port: relative_port.get() };
+            for (tag, model::Tpg { nexus, relative_port, luns, acls }) in tpgs {
+                let acls =
+                    acls.iter().map(|(initiator, acl)| (initiator.as_str().to_owned(), mapped_luns(acl)));
+                let (nexus, acls) = (nexus.as_str().to_owned(), acls.collect());
+                let tpg = Tpg { nexus, relative_port: relative_port.get(), acls };
                 rows.tpgs.insert((wwn.to_owned(), tag.get()), json(&tpg));
                 for (lun, mapping) in luns {
                     rows.luns.insert((wwn.to_owned(), tag.get(), lun.get()), json(&Lun::of(mapping)));
                 }
             }
         }
+        let lu_groups = model.lu_groups().iter();
+        rows.lu_groups.extend(lu_groups.map(|(name, id)| (name.to_string(), json(&LuGroup { id: *id }))));
         let foreign = model.foreign().things().iter();
         rows.foreign.extend(foreign.map(|(name, text)| (name.clone(), text.as_bytes().to_vec())));
         rows
@@ -95,6 +145,9 @@ impl Rows {
                 .and_then(|change| model.make(change).map_err(|refusal| refusal.to_string()))
                 .map_err(|err| format!("{what}: {err}"))
         };
+        for (name, row) in self.lu_groups {
+            make(&format!("LU group {name}"), lu_group_change(&name, &row))?;
+        }
         for ((kind, name), row) in self.backstores {
             make(&format!("backstore {kind}/{name}"), backstore_change(&kind, &name, &row))?;
         }
@@ -108,11 +161,19 @@ impl Rows {
                 make(&what, Ok(Change::SetOption { wwn: wwn.clone(), option, value }))?;
             }
         }
+        let mut lists = Vec::new();
         for ((wwn, tag), row) in self.tpgs {
-            make(&format!("TPG {tag} of {wwn}"), tpg_change(&wwn, tag, &row))?;
+            let what = format!("TPG {tag} of {wwn}");
+            let (change, acls) = tpg_changes(&wwn, tag, &row).map_err(|err| format!("{what}: {err}"))?;
+            make(&what, Ok(change))?;
+            lists.extend(acls.into_iter().map(|change| (what.clone(), change)));
         }
         for ((wwn, tag, lun), row) in self.luns {
             make(&format!("LUN {lun} of {wwn}/tpg{tag}"), lun_change(&wwn, tag, lun, &row))?;
+        }
+        // What they map has to be there.
+        for (what, change) in lists {
+            make(&what, Ok(change))?;
         }
         make("what is kept and not served", foreign_change(self.foreign))?;
         Ok(model)
@@ -139,14 +200,26 @@ impl Backstore {
             unit_serial: backstore.unit_serial.as_str().to_owned(),
             medium,
             attributes: attributes.map(|(key, value)| (Attribute::of(key).name.to_owned(), value)).collect(),
+            alua: alua_rows(&backstore.alua),
+            lu_group: (backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU)
+                .then(|| backstore.lu_group.to_string()),
         }
     }
 }
 
 impl Lun {
     fn of(mapping: &LunMapping) -> Self {
-        let LunMapping { backstore, alias, write_protect } = mapping;
+        let LunMapping { backstore, alias, write_protect, alua } = mapping;
+        let is_new = *alua == model::LunAlua::default();
+        let model::LunAlua { group, offline, status, write_metadata } = alua;
+        let alua = LunAlua {
+            group: group.to_string(),
+            offline: *offline,
+            status: status.number().into(),
+            write_metadata: *write_metadata,
+        };
         Self {
+            alua: (!is_new).then_some(alua),
             kind: backstore.kind.as_str().to_owned(),
             backstore: backstore.name.as_str().to_owned(),
             alias: alias.as_str().to_owned(),
@@ -156,7 +229,7 @@ impl Lun {
 }
 
 fn backstore_change(kind: &str, name: &str, row: &[u8]) -> Result<Change, String> {
-    let Backstore { unit_serial, medium, attributes } = parse(row)?;
+    let Backstore { unit_serial, medium, attributes, alua, lu_group } = parse(row)?;
     let medium = match medium {
         Record::Block { path, read_only, size_bytes } => {
             AbsolutePath::parse(&path).map(|path| Medium::Block { path, read_only, size_bytes })
@@ -179,23 +252,82 @@ fn backstore_change(kind: &str, name: &str, row: &[u8]) -> Result<Change, String
     for (name, value) in first.into_iter().chain(rest) {
         backstore.set_attribute(&name, &value.to_string()).map_err(words)?;
     }
+    let id = backstore.id();
+    for (name, AluaGroup { id: number, values }) in alua {
+        let mut group = model::AluaGroup::new(number);
+        for (attribute, value) in values {
+            let row = AluaAttribute::named(&attribute);
+            let taken = row.is_some_and(|row| group.restore(row, value));
+            if !taken {
+                return Err(format!("ALUA group {name}: {attribute} cannot be {value}"));
+            }
+        }
+        let name = AluaGroupName::parse(&name).map_err(words)?;
+        backstore.alua.restore(&id, name, group).map_err(words)?;
+    }
+    if let Some(name) = lu_group {
+        backstore.lu_group = AluaGroupName::parse(&name).map_err(words)?;
+    }
     Ok(Change::CreateBackstore(backstore))
 }
 
-fn tpg_change(wwn: &str, tag: u8, row: &[u8]) -> Result<Change, String> {
-    let Tpg { nexus, relative_port } = parse(row)?;
+fn alua_rows(groups: &AluaGroups) -> BTreeMap<String, AluaGroup> {
+    let default = model::AluaGroup::default();
+    let kept = groups.iter().filter(|(_, group)| **group != default);
+    let values = |group: &model::AluaGroup| {
+        group.iter().map(|(key, value)| (AluaAttribute::of(key).name.to_owned(), value)).collect()
+    };
+    kept.map(|(name, group)| (name.to_string(), AluaGroup { id: group.id, values: values(group) })).collect()
+}
+
+fn lu_group_change(name: &str, row: &[u8]) -> Result<Change, String> {
+    let LuGroup { id } = parse(row)?;
+    Ok(Change::CreateLuGroup { name: AluaGroupName::parse(name).map_err(words)?, id })
+}
+
+fn lun_alua(row: Option<LunAlua>) -> Result<model::LunAlua, String> {
+    let Some(LunAlua { group, offline, status, write_metadata }) = row else {
+        return Ok(model::LunAlua::default());
+    };
+    let group = AluaGroupName::parse(&group).map_err(words)?;
+    let status = LunAluaStatus::from_number(status).ok_or_else(|| format!("there is no status {status}"))?;
+    Ok(model::LunAlua { group, offline, status, write_metadata })
+}
+
+fn mapped_luns(acl: &Acl) -> BTreeMap<u16, Mapped> {
+    let mapped = acl.luns.iter().map(|(lun, MappedLun { of, alias, write_protect })| {
+        let (of, alias) = (of.get(), alias.as_str().to_owned());
+        (lun.get(), Mapped { of, alias, write_protect: *write_protect })
+    });
+    mapped.collect()
+}
+
+/// The group, and its access control lists for when its LUNs are there.
+fn tpg_changes(wwn: &str, tag: u8, row: &[u8]) -> Result<(Change, Vec<Change>), String> {
+    let Tpg { nexus, relative_port, acls } = parse(row)?;
+    let (wwn, tag) = (parse_wwn(wwn)?, TpgTag::new(tag));
+    let mut lists = Vec::new();
+    for (initiator, luns) in acls {
+        let acl = AclPlace { wwn: wwn.clone(), tag, initiator: parse_wwn(&initiator)? };
+        lists.push(Change::CreateAcl(acl.clone()));
+        for (lun, Mapped { of, alias, write_protect }) in luns {
+            let (lun, of) = (parse_lun(lun)?, parse_lun(of)?);
+            let mapped = MappedLun { of, alias: LunAlias::parse(&alias).map_err(words)?, write_protect };
+            lists.push(Change::MapAclLun { acl: acl.clone(), lun, mapped });
+        }
+    }
     let port = RelativePort::parse(relative_port).map_err(words)?;
     let tpg = model::Tpg::new(parse_wwn(&nexus)?, port);
-    Ok(Change::CreateTpg { wwn: parse_wwn(wwn)?, tag: TpgTag::new(tag), tpg })
+    Ok((Change::CreateTpg { wwn, tag, tpg }, lists))
 }
 
 fn lun_change(wwn: &str, tag: u8, lun: u16, row: &[u8]) -> Result<Change, String> {
-    let Lun { kind, backstore, alias, write_protect } = parse(row)?;
+    let Lun { kind, backstore, alias, write_protect, alua } = parse(row)?;
     let name = BackstoreName::parse(&backstore).map_err(words)?;
     let backstore = BackstoreId { kind: parse_kind(&kind)?, name };
-    let mapping = LunMapping { backstore, alias: LunAlias::parse(&alias).map_err(words)?, write_protect };
-    let Place { wwn, tag, lun } =
-        Place { wwn: parse_wwn(wwn)?, tag: TpgTag::new(tag), lun: model::Lun::parse(lun).map_err(words)? };
+    let alias = LunAlias::parse(&alias).map_err(words)?;
+    let mapping = LunMapping { backstore, alias, write_protect, alua: lun_alua(alua)? };
+    let Place { wwn, tag, lun } = Place { wwn: parse_wwn(wwn)?, tag: TpgTag::new(tag), lun: parse_lun(lun)? };
     Ok(Change::MapLun { wwn, tag, lun, mapping })
 }
 
@@ -215,6 +347,10 @@ fn parse<'a, T: Deserialize<'a>>(row: &'a [u8]) -> Result<T, String> {
 fn parse_kind(kind: &str) -> Result<Kind, String> {
     let found = Kind::ALL.into_iter().find(|known| known.as_str() == kind);
     found.ok_or_else(|| format!("there is no kind {kind}"))
+}
+
+fn parse_lun(lun: u16) -> Result<model::Lun, String> {
+    model::Lun::parse(lun).map_err(words)
 }
 
 fn parse_wwn(wwn: &str) -> Result<Wwn, String> {

@@ -5,6 +5,7 @@
 //! Below: `field`.
 //! Never here: the answers, which the files named after them build.
 
+use crate::alua::{ReportTargetPortGroups, SET_BYTES_MAX, SetTargetPortGroups};
 use crate::cdb::{Cdb, Command};
 use crate::{Sense, SenseFormat};
 
@@ -107,6 +108,15 @@ pub struct ReportSupportedOperationCodes {
     pub option: ReportingOption,
     /// RCTD: each command with a timeouts descriptor.
     pub timeouts: bool,
+    /// The most bytes to return.
+    pub allocation_bytes: u32,
+}
+
+/// Asks which task management functions there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportSupportedTaskManagementFunctions {
+    /// REPD: the extended format, with timeouts.
+    pub extended: bool,
     /// The most bytes to return.
     pub allocation_bytes: u32,
 }
@@ -236,6 +246,17 @@ pub(crate) fn report_luns(cdb: Cdb<'_>) -> Result<Command, Sense> {
     Ok(Command::ReportLuns(ReportLuns { select, allocation_bytes: cdb.be32::<6>() }))
 }
 
+pub(crate) fn report_supported_task_management_functions(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    let (extended, allocation_bytes) = (cdb.bit::<2, 7>(), cdb.be32::<6>());
+    if allocation_bytes < 4 {
+        return Err(Sense::INVALID_FIELD_IN_CDB); // SPC-4, ALLOCATION LENGTH of this command.
+    }
+    Ok(Command::ReportSupportedTaskManagementFunctions(ReportSupportedTaskManagementFunctions {
+        extended,
+        allocation_bytes,
+    }))
+}
+
 pub(crate) fn report_supported_operation_codes(cdb: Cdb<'_>) -> Result<Command, Sense> {
     let (opcode, service_action) = (cdb.byte::<3>(), cdb.be16::<4>());
     let option = match cdb.bits::<2, 2, 0>() {
@@ -250,4 +271,22 @@ pub(crate) fn report_supported_operation_codes(cdb: Cdb<'_>) -> Result<Command, 
         timeouts: cdb.bit::<2, 7>(),
         allocation_bytes: cdb.be32::<6>(),
     }))
+}
+
+pub(crate) fn report_target_port_groups(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    let extended = match cdb.bits::<1, 7, 5>() {
+        0 => false,
+        1 => true,
+        _ => return Err(Sense::INVALID_FIELD_IN_CDB), // SPC-4, PARAMETER DATA FORMAT.
+    };
+    let allocation_bytes = cdb.be32::<6>();
+    Ok(Command::ReportTargetPortGroups(ReportTargetPortGroups { extended, allocation_bytes }))
+}
+
+pub(crate) fn set_target_port_groups(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    let list_bytes = cdb.be32::<6>();
+    if usize::try_from(list_bytes).map_or(true, |bytes| bytes > SET_BYTES_MAX) {
+        return Err(Sense::INVALID_FIELD_IN_CDB);
+    }
+    Ok(Command::SetTargetPortGroups(SetTargetPortGroups { list_bytes }))
 }

@@ -210,3 +210,19 @@ fn what_is_read_after_an_erase_is_said_where_there_is_one() {
     let page = unit.answer(&[0x12, 1, 0xb1, 0, 0xff, 0]).expect("the page is there");
     assert_eq!(page[..8], [0, 0xb1, 0, 0x3c, 0, 0, 0, 0x40]);
 }
+
+#[test]
+fn target_port_groups_with_the_extended_header_are_whole() {
+    // LIO gives 16 of the 20 bytes, and 12 as the length of what follows it.
+    let whole = [0, 0, 0, 0x10, 0x10, 0, 0, 0, 0x00, 0xcf, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+    assert_eq!(Unit::lio(1).answer(&[0xa3, 0x2a, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]), Ok(whole.to_vec()));
+}
+
+#[test]
+fn target_port_groups_are_cut_to_any_allocation_length() {
+    let answer = |bytes| Unit::lio(1).answer(&[0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 0, bytes, 0, 0]);
+    assert_eq!(answer(0), Ok(vec![]));
+    assert_eq!(answer(2), Ok(vec![0, 0]));
+    assert_eq!(answer(4), Ok(vec![0, 0, 0, 0x0c]));
+    assert_eq!(answer(10), Ok(vec![0, 0, 0, 0x0c, 0x00, 0xcf, 0, 0, 0, 0]));
+}

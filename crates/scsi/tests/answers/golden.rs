@@ -152,3 +152,11 @@ fn a_ramdisk_answers_as_lio() {
     ];
     check(include_str!("../golden/ramdisk.txt"), &unit, otherwise);
 }
+
+#[test]
+fn target_port_groups_are_those_of_lio() {
+    // Not among the 110: it was recorded apart.
+    let recorded = [0, 0, 0, 0x0c, 0x00, 0xcf, 0, 0, 0, 0, 0, 0x01, 0, 0, 0, 0x01];
+    let cdb = [0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0];
+    assert_eq!(Unit::lio(1).answer(&cdb), Ok(recorded.to_vec()));
+}

@@ -215,9 +215,12 @@ fn every_bit_of_a_usage_map_is_looked_at() {
                         *byte = (0..attempt % 8).fold(*usage, |bits, _| bits & random());
                     }
                     cdb[0] = opcode.code();
-                    if opcode.service_action.is_some() {
+                    if let Some(service_action) = opcode.service_action {
                         cdb[..first].copy_from_slice(&opcode.usage[..first]);
-                        cdb[1] &= if opcode.code() == 0x7f { 0 } else { 0xff };
+                        cdb[1] = match opcode.code() {
+                            0x7f => 0,
+                            _ => u8::try_from(service_action).expect("five bits"),
+                        };
                     }
                     let before = decode(&cdb);
                     cdb[index] ^= bit;

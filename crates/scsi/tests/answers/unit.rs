@@ -10,9 +10,10 @@ use scsi::lba_status::Extent;
 use scsi::mode::{ModeState, UaInterlock};
 use scsi::vpd::{ExtendedInquiry, Facts, Limits, Port, Provisioning};
 use scsi::{
-    BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, capacity, copy, defects, inquiry,
-    lba_status, mode, report_luns, rsoc, vpd,
+    BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, alua, capacity, copy, defects,
+    inquiry, lba_status, mode, report_luns, rsoc, vpd,
 };
+use scsi::{PersistentReserveInAction, persistent, task_functions};
 
 /// An answer: data or sense key, code and qualifier.
 pub(crate) type Answer = Result<Vec<u8>, [u8; 3]>;
@@ -113,6 +114,8 @@ impl Unit {
             third_party_copy: true,
             write_atomic: false,
             removable: false,
+            reservations: true,
+            set_target_port_groups: true,
         }
     }
 
@@ -168,6 +171,27 @@ impl Unit {
             | Command::ExtendedCopy(_) => Ok(Vec::new()),
             Command::ReportLuns(command) => Ok(report_luns::build(&self.luns, command.select)),
             Command::ReportSupportedOperationCodes(command) => rsoc::build(command, &self.capabilities()),
+            Command::ReportTargetPortGroups(command) => {
+                let group = alua::PortGroup {
+                    id: 0,
+                    preferred: false,
+                    state: alua::AccessState::Optimized,
+                    supported: alua::SupportedStates::ALL_BUT_LBA_DEPENDENT,
+                    altered_by: alua::AlteredBy::Nobody,
+                    ports: vec![1],
+                };
+                Ok(alua::report(command, &[group], 0))
+            }
+            Command::SetTargetPortGroups(_) => Ok(Vec::new()),
+            Command::ReportSupportedTaskManagementFunctions(command) => Ok(task_functions::build(command)),
+            // Nobody is registered, and nothing is reserved.
+            Command::PersistentReserveIn(command) => Ok(match command.action {
+                PersistentReserveInAction::Keys => persistent::keys(0, &[]),
+                PersistentReserveInAction::Reservation => persistent::reservation(0, None),
+                PersistentReserveInAction::Capabilities => persistent::capabilities(false).to_vec(),
+                PersistentReserveInAction::FullStatus => persistent::full_status(0, std::iter::empty()),
+            }),
+            Command::PersistentReserveOut(_) | Command::Reserve | Command::Release => Ok(Vec::new()),
         }
     }
 }

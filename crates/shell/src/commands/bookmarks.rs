@@ -8,6 +8,7 @@ use crate::command::{Command, Needs, Places, Values, optional, required};
 use crate::failure::Failure;
 use crate::screen::Level;
 use crate::session::Call;
+use serde_json::json;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "bookmarks",
@@ -70,6 +71,7 @@ fn add(call: &mut Call<'_>, name: &str) -> Result<(), Failure> {
 }
 
 fn show(call: &mut Call<'_>) {
+    call.result(json!({ "bookmarks": call.kept.bookmarks }));
     if call.kept.bookmarks.is_empty() {
         call.say(Level::Info, "No bookmarks yet.");
         return;

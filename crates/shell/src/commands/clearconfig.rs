@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::screen::Level;
 use crate::session::Call;
 use crate::tree::Place;
+use serde_json::json;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "clearconfig",
@@ -27,6 +28,9 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         return Err(Failure::new("As a precaution, confirm=True needs to be set"));
     }
     let cleared = call.api().clear()?;
+    call.result(json!({
+        "storage_objects": cleared.storage_objects, "targets": cleared.targets, "kept_things": cleared.kept_things,
+    }));
     if cleared.kept_things > 0 {
         let things = cleared.kept_things;
         call.say(Level::Warning, &format!("What was kept and not served is forgotten too ({things})"));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `create`: makes a backstore, a target, a target port group or a LUN.
+//! `create`: makes a backstore, a target, a target port group, a LUN or an ALUA group.
 //!
 //! Above: the table.  Below: one file for each sort of thing.
 //! Never here: a rule; the daemon refuses what cannot be.
 
+mod alua_group;
 mod block;
 mod fileio;
 mod lun;
@@ -16,9 +17,17 @@ use crate::failure::Failure;
 use crate::screen::Level;
 use crate::session::Call;
 use api::v1;
+use serde_json::json;
 
-pub(super) const COMMANDS: &[Command] =
-    &[block::COMMAND, fileio::COMMAND, ramdisk::COMMAND, target::COMMAND, tpg::COMMAND, lun::COMMAND];
+pub(super) const COMMANDS: &[Command] = &[
+    block::COMMAND,
+    fileio::COMMAND,
+    ramdisk::COMMAND,
+    target::COMMAND,
+    tpg::COMMAND,
+    lun::COMMAND,
+    alua_group::COMMAND,
+];
 
 /// The parameter that sets the unit serial number, in targetcli's word for it.
 const SERIAL: Parameter = optional("wwn", Values::Free, "the unit serial number; made up if left out");
@@ -44,6 +53,7 @@ fn unexpected(outcome: &v1::Outcome) -> Failure {
 fn made(call: &mut Call<'_>, message: &str, name: &str) {
     call.say(Level::Info, message);
     let path = call.path.child(name);
+    call.result(json!({ "path": path.to_string() }));
     call.created(&path);
 }
 

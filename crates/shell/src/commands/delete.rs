@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `delete`: removes a backstore, a target, a target port group or a LUN.
+//! `delete`: removes a backstore, a target, a target port group, a LUN or an ALUA group.
 //!
 //! Above: the table.  Below: the API.
 //! Never here: a rule; the daemon refuses what is in use.
@@ -11,7 +11,8 @@ use crate::screen::Level;
 use crate::session::Call;
 use crate::tree::{Place, Subject, VHOST_IN_CONFIGFS};
 use crate::wwn;
-use api::v1::{BackstoreId, Change, Kind};
+use api::v1::{BackstoreId, Change, DEFAULT_ALUA_GROUP, Kind};
+use serde_json::json;
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -47,6 +48,15 @@ of a ramdisk are lost.",
     },
     Command {
         name: "delete",
+        places: Places::At(&[Place::AluaGroups]),
+        parameters: &[required("name", Values::Child, "its name")],
+        summary: "Remove an ALUA group",
+        details: "It is refused while a LUN is in it.",
+        needs: Needs::Node,
+        run: alua_group,
+    },
+    Command {
+        name: "delete",
         places: Places::At(&[Place::Luns]),
         parameters: &[required("lun", Values::Child, "its number, or lun and its number")],
         summary: "Take a LUN from the guest",
@@ -55,6 +65,21 @@ of a ramdisk are lost.",
         run: lun,
     },
 ];
+
+fn alua_group(call: &mut Call<'_>) -> Result<(), Failure> {
+    let Subject::AluaGroups(id) = &call.node.subject else { return Ok(()) };
+    let id = id.clone();
+    let name = call.arguments.required("name")?.to_owned();
+    if call.node.child(&name).is_none() {
+        return Err(unknown(call, "Invalid ALUA group name".to_owned()));
+    }
+    if name == DEFAULT_ALUA_GROUP {
+        return Err(Failure::new(format!("Can not delete {name}")).hint("it is always there"));
+    }
+    // As quiet as targetcli.
+    call.apply(Change::DeleteAluaGroup { id, group: name })?;
+    Ok(())
+}
 
 fn backstore(call: &mut Call<'_>) -> Result<(), Failure> {
     let kind = match call.node.subject.place() {
@@ -68,6 +93,7 @@ fn backstore(call: &mut Call<'_>) -> Result<(), Failure> {
         return Err(unknown(call, format!("No storage object named {name}.")));
     }
     call.apply(Change::DeleteBackstore { id: BackstoreId { kind, name: name.clone() } })?;
+    gone(call, &name);
     call.say(Level::Info, &format!("Deleted storage object {name}."));
     Ok(())
 }
@@ -78,7 +104,8 @@ fn target(call: &mut Call<'_>) -> Result<(), Failure> {
     if call.node.child(&name).is_none() {
         return Err(unknown(call, format!("No such Target in configfs: {VHOST_IN_CONFIGFS}/{name}")));
     }
-    call.apply(Change::DeleteTarget { wwn: name })?;
+    call.apply(Change::DeleteTarget { wwn: name.clone() })?;
+    gone(call, &name);
     call.say(Level::Info, &format!("Deleted Target {wwn}."));
     Ok(())
 }
@@ -92,6 +119,7 @@ fn tpg(call: &mut Call<'_>) -> Result<(), Failure> {
         return Err(unknown(call, format!("No such TPG in configfs: {VHOST_IN_CONFIGFS}/{wwn}/tpgt_{tag}")));
     }
     call.apply(Change::DeleteTpg { wwn: wwn.clone(), tag })?;
+    gone(call, &format!("tpg{tag}"));
     call.say(Level::Info, &format!("Deleted TPGT {tag}."));
     Ok(())
 }
@@ -102,8 +130,14 @@ fn lun(call: &mut Call<'_>) -> Result<(), Failure> {
     let lun = number_after("lun", typed).filter(|lun| call.node.child(&format!("lun{lun}")).is_some());
     let Some(lun) = lun else { return Err(unknown(call, "Invalid LUN".to_owned())) };
     call.apply(Change::UnmapLun { wwn: wwn.clone(), tag: *tag, lun })?;
+    gone(call, &format!("lun{lun}"));
     call.say(Level::Info, &format!("Deleted LUN {lun}."));
     Ok(())
+}
+
+/// Tells a program which node there was.
+fn gone(call: &mut Call<'_>, name: &str) {
+    call.result(json!({ "path": call.path.child(name).to_string() }));
 }
 
 /// A failure to find what was named, with what there is.

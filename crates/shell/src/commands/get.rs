@@ -4,12 +4,14 @@
 //! Above: the table; `set` shares the groups.  Below: `settings`, the API.
 //! Never here: which attributes a backstore has.
 
+use crate::alua;
 use crate::command::{Command, Need, Needs, Parameter, Places, Values, optional};
 use crate::failure::Failure;
 use crate::session::Call;
 use crate::settings::SETTINGS;
 use crate::tree::{Place, Subject};
 use api::v1;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
@@ -19,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, attribute at a backstore, or option at a target; all groups are named if left out",
+            "global, attribute at a backstore, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -35,13 +37,13 @@ pub(super) const COMMANDS: &[Command] = &[Command {
 }];
 
 /// One parameter of a group.
-pub(super) struct Entry {
-    pub(super) name: String,
-    pub(super) value: String,
-    pub(super) writable: bool,
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) writable: bool,
     /// The word that `set` shows in place of the value.
-    pub(super) kind: &'static str,
-    pub(super) about: String,
+    pub(crate) kind: &'static str,
+    pub(crate) about: String,
 }
 
 fn run(call: &mut Call<'_>) -> Result<(), Failure> {
@@ -51,6 +53,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     };
     let entries = entries(call, &group)?;
     if call.arguments.values.is_empty() {
+        call.result(object(&group, entries.iter()));
         return show_all(call, &group, entries.iter().map(|entry| (entry, entry.value.as_str())));
     }
     let wanted: Vec<&Entry> = call
@@ -62,6 +65,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
             entry.ok_or_else(|| Failure::new(format!("No parameter '{name}' in group '{group}'.")))
         })
         .collect::<Result<_, _>>()?;
+    call.result(object(&group, wanted.iter().copied()));
     for entry in wanted {
         // targetcli ends the line of a parameter that can be set with a space.
         let mark = if entry.writable { "" } else { "[ro]" };
@@ -75,11 +79,26 @@ pub(crate) fn groups(place: Place) -> &'static [&'static str] {
     match place {
         Place::StorageObject => &["attribute", "global"],
         Place::Target => &["global", "option"],
+        Place::AluaGroup | Place::Lun => &["alua", "global"],
         _ => &["global"],
     }
 }
 
+/// A group and its parameters, for programs.
+pub(super) fn object<'e>(group: &str, entries: impl Iterator<Item = &'e Entry>) -> Value {
+    let parameters: Vec<Value> = entries
+        .map(|entry| {
+            json!({
+                "name": entry.name, "value": entry.value, "type": entry.kind,
+                "writable": entry.writable, "about": entry.about,
+            })
+        })
+        .collect();
+    json!({ "group": group, "parameters": parameters })
+}
+
 pub(super) fn list_groups(call: &mut Call<'_>) {
+    call.result(json!({ "groups": groups(call.node.subject.place()) }));
     let groups = groups(call.node.subject.place()).join(" ");
     call.print("\nAVAILABLE CONFIGURATION GROUPS\n==============================\n");
     call.print_line(&groups);
@@ -94,6 +113,10 @@ pub(super) fn entries(call: &Call<'_>, group: &str) -> Result<Vec<Entry>, Failur
     match (group, &call.node.subject) {
         ("attribute", Subject::Backstore(backstore)) => Ok(attributes(backstore, &call.api().attributes()?)),
         ("option", Subject::Target { options, .. }) => Ok(target_options(options, &call.api().options()?)),
+        ("alua", Subject::AluaGroup { group, .. }) => {
+            Ok(alua::of_group(group, &call.api().attributes()?.alua))
+        }
+        ("alua", Subject::Lun { alua, .. }) => Ok(alua::of_lun(alua)),
         _ => Ok(globals(call)),
     }
 }

@@ -41,6 +41,8 @@ A parameter is given by its place or as NAME=VALUE.  Quotes and the
 backslash keep spaces in a word; a backslash at the end of a line
 continues it; a line that starts with # is a comment.
 
+With --json every command answers with one line of JSON for programs.
+
 AVAILABLE COMMANDS
 ==================
 The following commands are available in the

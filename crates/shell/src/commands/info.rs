@@ -6,6 +6,7 @@
 
 use crate::command::{Command, Needs, Places};
 use crate::failure::Failure;
+use crate::json;
 use crate::session::Call;
 use crate::tree::{Fact, Place};
 
@@ -14,12 +15,13 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     places: Places::At(&[Place::StorageObject, Place::Vhost, Place::Target, Place::Tpg, Place::Lun]),
     parameters: &[],
     summary: "Show what is known of the node",
-    details: "`ls --json` has the same for programs.",
+    details: "With --json there is more for programs.",
     needs: Needs::Node,
     run,
 }];
 
 fn run(call: &mut Call<'_>) -> Result<(), Failure> {
+    call.result(json::facts(call.node, &call.path));
     for (key, fact) in &call.node.facts {
         let value = match fact {
             Fact::Text(text) => text.clone(),

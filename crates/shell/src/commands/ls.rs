@@ -4,7 +4,7 @@
 //! Above: the table.  Below: `draw`, `json`.
 //! Never here: how a line looks.
 
-use crate::command::{Command, Needs, Places, Values, flag, optional};
+use crate::command::{Command, Needs, Places, Values, optional};
 use crate::draw::{Style, draw};
 use crate::failure::Failure;
 use crate::json;
@@ -16,12 +16,9 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     parameters: &[
         optional("path", Values::Node, "the node to start from; this one if left out"),
         optional("depth", Values::Free, "how many levels below it to show; 0 for all"),
-        flag("json", "write JSON for programs"),
     ],
     summary: "Show the tree below a node",
-    details: "With --json the tree is one JSON object. Each node has name, path, kind, summary, healthy (true, \
-false or null), info (what `info` shows), details (such as the socket of a target) and children. docs/manual/shell.md \
-describes all of it.",
+    details: "",
     needs: Needs::Node,
     run,
 }];
@@ -37,19 +34,19 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     };
     let depth = (depth > 0).then_some(depth);
     let node = call.tree.find(&path)?;
-    let text = if call.arguments.flag("json") {
-        format!("{:#}\n", json::value(node, &path, depth))
-    } else {
-        let style = Style {
-            columns: call.shell.screen.tree_columns(),
-            colour: call.shell.screen.colour_out && call.kept.is_on("color_mode"),
-            round: call.kept.is_on("tree_round_nodes"),
-            status: call.kept.is_on("tree_status_mode"),
-            root: call.kept.is_on("tree_show_root"),
-            depth,
-        };
-        draw(node, &style)
+    if call.wants_json() {
+        call.result(json::value(node, &path, depth));
+        return Ok(());
+    }
+    let style = Style {
+        columns: call.shell.screen.tree_columns(),
+        colour: call.shell.screen.colour_out && call.kept.is_on("color_mode"),
+        round: call.kept.is_on("tree_round_nodes"),
+        status: call.kept.is_on("tree_status_mode"),
+        root: call.kept.is_on("tree_show_root"),
+        depth,
     };
+    let text = draw(node, &style);
     call.print(&text);
     Ok(())
 }

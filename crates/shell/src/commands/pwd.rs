@@ -5,6 +5,7 @@
 //! Never here: the prompt.
 
 use crate::command::{Command, Needs, Places};
+use serde_json::json;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "pwd",
@@ -16,6 +17,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     run: |call| {
         let path = call.path.to_string();
         call.print_line(&path);
+        call.result(json!({ "path": path }));
         Ok(())
     },
 }];

@@ -11,6 +11,7 @@ use crate::screen::Level;
 use crate::session::Call;
 use crate::tree::Place;
 use api::v1::{self, codes};
+use serde_json::json;
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -49,6 +50,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         let file = path.as_deref().unwrap_or("the daemon's saveconfig.json");
         match error {
             ApiError::Refused(problem) if problem.code == codes::SAVECONFIG => Failure {
+                code: problem.code.into(),
                 message: format!("Could not restore {file}: {}", problem.message),
                 hint: problem.hint,
             },
@@ -59,6 +61,9 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         call.say(Level::Warning, note);
     }
     let path = path.or(restored.path).unwrap_or_default();
+    call.result(json!({
+        "file": path, "storage_objects": restored.storage_objects, "targets": restored.targets,
+    }));
     call.say(Level::Info, &format!("Configuration restored from {path}"));
     Ok(())
 }

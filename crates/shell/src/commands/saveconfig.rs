@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::screen::Level;
 use crate::session::Call;
 use crate::tree::Place;
+use serde_json::json;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -29,6 +30,8 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     let path = match call.arguments.get("savefile") {
         None => {
             let saved = call.api().save()?;
+            let kept = saved.backups.as_ref().map(|backups| backups.kept);
+            call.result(json!({ "file": saved.path, "backups": kept }));
             if let Some(backups) = saved.backups {
                 let line = format!("Last {} configs saved in {}.", backups.kept, backups.directory);
                 call.say(Level::Info, &line);
@@ -40,6 +43,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
             let text = call.api().saveconfig()?;
             write(Path::new(&path), &text)
                 .map_err(|error| Failure::new(format!("Could not write {path}: {error}")))?;
+            call.result(json!({ "file": path, "backups": null }));
             path
         }
     };

@@ -4,7 +4,7 @@
 //! Above: the table.  Below: `get`, which knows the groups; `settings`, the API.
 //! Never here: which values an attribute takes.
 
-use super::get::{Entry, entries, list_groups, show_all};
+use super::get::{Entry, entries, list_groups, object, show_all};
 use crate::command::{Command, Need, Needs, Parameter, Places, Values, optional};
 use crate::failure::Failure;
 use crate::screen::Level;
@@ -12,6 +12,7 @@ use crate::session::Call;
 use crate::settings::Setting;
 use crate::tree::Subject;
 use api::v1::{Change, Outcome};
+use serde_json::{Value, json};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "set",
@@ -20,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, attribute at a backstore, or option at a target; all groups are named if left out",
+            "global, attribute at a backstore, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -44,6 +45,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     let known = entries(call, &group)?;
     let wanted = call.arguments.assignments.clone();
     if wanted.is_empty() {
+        call.result(object(&group, known.iter().filter(|entry| entry.writable)));
         let writable = known.iter().filter(|entry| entry.writable);
         return show_all(call, &group, writable.map(|entry| (entry, entry.kind)));
     }
@@ -59,8 +61,20 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
             let wwn = wwn.clone();
             set_options(call, &wwn, &wanted)?
         }
+        Subject::AluaGroup { id, group: of } if group == "alua" => {
+            let (id, of) = (id.clone(), of.name.clone());
+            set_alua_group(call, &id, &of, &wanted)?
+        }
+        Subject::Lun { wwn, tag, lun, .. } if group == "alua" => {
+            let place = (wwn.clone(), *tag, *lun);
+            set_alua_of_lun(call, place, &wanted)?
+        }
         _ => set_globals(call, &wanted)?,
     };
+    let parameter =
+        |((name, _), value): (&(String, String), &String)| json!({ "name": name, "value": value });
+    let now: Vec<Value> = wanted.iter().zip(&values).map(parameter).collect();
+    call.result(json!({ "group": group, "parameters": now }));
     for ((name, _), value) in wanted.iter().zip(values) {
         call.say(Level::Info, &format!("Parameter {name} is now '{value}'."));
     }
@@ -111,6 +125,42 @@ fn set_options(call: &mut Call<'_>, wwn: &str, wanted: &[(String, String)]) -> R
         _ => typed.clone(),
     });
     Ok(read_back.collect())
+}
+
+fn set_alua_group(
+    call: &mut Call<'_>,
+    id: &api::v1::BackstoreId,
+    group: &str,
+    wanted: &[(String, String)],
+) -> Result<Vec<String>, Failure> {
+    let change = |(attribute, value): &(String, String)| Change::SetAluaAttribute {
+        id: id.clone(),
+        group: group.to_owned(),
+        attribute: attribute.clone(),
+        value: value.clone(),
+    };
+    let outcomes = call.apply_all(wanted.iter().map(change).collect())?;
+    let read_back = outcomes.into_iter().zip(wanted).map(|(outcome, (_, typed))| match outcome {
+        Outcome::AttributeSet { value } => value,
+        _ => typed.clone(),
+    });
+    Ok(read_back.collect())
+}
+
+fn set_alua_of_lun(
+    call: &mut Call<'_>,
+    (wwn, tag, lun): (String, u16, u16),
+    wanted: &[(String, String)],
+) -> Result<Vec<String>, Failure> {
+    let change = |(attribute, value): &(String, String)| Change::SetLunAlua {
+        wwn: wwn.clone(),
+        tag,
+        lun,
+        attribute: attribute.clone(),
+        value: value.clone(),
+    };
+    call.apply_all(wanted.iter().map(change).collect())?;
+    Ok(wanted.iter().map(|(_, value)| value.clone()).collect())
 }
 
 fn set_globals(call: &mut Call<'_>, wanted: &[(String, String)]) -> Result<Vec<String>, Failure> {

@@ -6,6 +6,7 @@
 
 use crate::command::{Command, Needs, Places};
 use crate::screen::Level;
+use serde_json::json;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "status",
@@ -16,6 +17,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     needs: Needs::Node,
     run: |call| {
         let line = format!("Status for {}: {}", call.path, call.node.summary);
+        call.result(json!({ "path": call.path.to_string(), "summary": call.node.summary, "healthy": call.node.healthy }));
         call.say(Level::Info, &line);
         Ok(())
     },

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::screen::Level;
 use crate::session::Call;
 use crate::tree::{Place, Subject, kind_name};
+use serde_json::json;
 
 pub(super) const COMMANDS: &[Command] = &[
     Command {
@@ -43,8 +44,11 @@ pub(super) const COMMANDS: &[Command] = &[
 fn programs(call: &mut Call<'_>) -> Result<(), Failure> {
     let line = format!("lunar version {}", call.program_version());
     call.say(Level::Info, &line);
-    match call.api().version() {
-        Ok(daemon) => call.say(Level::Info, &format!("lunard version {}", daemon.version)),
+    let name = call.api().name();
+    let daemon = call.api().version().map(|daemon| daemon.version);
+    call.result(json!({ "lunar": call.program_version(), "lunard": daemon.as_ref().ok() }));
+    match daemon {
+        Ok(version) => call.say(Level::Info, &format!("{name} version {version}")),
         Err(error) => call.say(Level::Warning, &error.to_string()),
     }
     Ok(())

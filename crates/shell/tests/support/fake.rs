@@ -5,9 +5,9 @@
 //! Never here: all the daemon's rules; they have tests of their own.
 
 use api::v1::{
-    Applied, AttributeInfo, AttributeTable, Backstore, BackstoreId, BackstoreState, Change, Changes, Cleared,
-    Config, CreateBackstore, Kind, Lun, OptionInfo, OptionTable, Outcome, Problem, RestoreOptions, Restored,
-    Saved, Target, Tpg, Version,
+    Acl, AluaGroup, AluaMember, Applied, AttributeInfo, AttributeTable, Backstore, BackstoreId,
+    BackstoreState, Change, Changes, Cleared, Config, CreateBackstore, Kind, Lun, LunAlua, MappedLun,
+    OptionInfo, OptionTable, Outcome, Problem, RestoreOptions, Restored, Saved, Target, Tpg, Version,
 };
 use shell::{Api, ApiError};
 use std::cell::RefCell;
@@ -125,6 +125,7 @@ impl Api for Fake {
         };
         let everywhere = [Kind::Block, Kind::Fileio, Kind::Ramdisk];
         Ok(AttributeTable {
+            alua: alua_attributes(),
             attributes: vec![
                 info("emulate_tpu", "Whether UNMAP is served", &everywhere),
                 info("emulate_write_cache", "Whether a write cache is reported", &everywhere),
@@ -181,6 +182,10 @@ impl State {
                 self.backstore(&id).attributes.insert(attribute, value.clone());
                 Ok(Outcome::AttributeSet { value })
             }
+            Change::Resize { id, size_bytes } => {
+                self.backstore(&id).size_bytes = size_bytes;
+                Ok(Outcome::Done)
+            }
             Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
             Change::SetOption { wwn, option, value } => {
                 if value.len() > 5 {
@@ -216,11 +221,127 @@ impl State {
             Change::MapLun { wwn, tag, lun, backstore, write_protect } => {
                 self.map_lun(&wwn, tag, lun, backstore, write_protect)
             }
+            change @ (Change::CreateAluaGroup { .. }
+            | Change::DeleteAluaGroup { .. }
+            | Change::SetAluaAttribute { .. }
+            | Change::SetLunAlua { .. }) => self.apply_alua(change),
+            Change::CreateLuGroup { .. } | Change::DeleteLuGroup { .. } | Change::SetLuGroup { .. } => {
+                Ok(Outcome::Done)
+            }
             Change::UnmapLun { wwn, tag, lun } => {
-                self.tpg(&wwn, tag).luns.retain(|unit| unit.lun != lun);
+                let tpg = self.tpg(&wwn, tag);
+                tpg.luns.retain(|unit| unit.lun != lun);
+                for acl in &mut tpg.acls {
+                    acl.luns.retain(|mapped| mapped.of != lun);
+                }
                 self.set_states();
                 Ok(Outcome::Done)
             }
+            change => self.apply_to_list(change),
+        }
+    }
+
+    fn apply_to_list(&mut self, change: Change) -> Result<Outcome, Problem> {
+        match change {
+            Change::CreateAcl { wwn, tag, initiator } => {
+                if !initiator.starts_with("naa.5") {
+                    let message = format!("WWN not valid as: naa: '{initiator}'");
+                    return Err(problem("wwn_invalid", message, "a WWN is naa. and 16 digits"));
+                }
+                let acls = &mut self.tpg(&wwn, tag).acls;
+                acls.push(Acl { initiator, luns: Vec::new() });
+                acls.sort_by(|a, b| a.initiator.cmp(&b.initiator));
+                Ok(Outcome::Done)
+            }
+            Change::DeleteAcl { wwn, tag, initiator } => {
+                self.tpg(&wwn, tag).acls.retain(|acl| acl.initiator != initiator);
+                Ok(Outcome::Done)
+            }
+            Change::MapAclLun { wwn, tag, initiator, lun, of, write_protect } => {
+                let luns = &mut self.acl(&wwn, tag, &initiator).luns;
+                let is_free = |lun: &u16| luns.iter().all(|mapped| mapped.lun != *lun);
+                let lun = lun
+                    .unwrap_or_else(|| std::iter::once(of).chain(0..).find(is_free).expect("a free number"));
+                if !is_free(&lun) {
+                    let message = format!("mapped LUN {lun} already exists");
+                    return Err(problem("mapped_lun_exists", message, "choose another number"));
+                }
+                let alias = "b7975b902c".to_owned();
+                luns.push(MappedLun { lun, of, alias, write_protect });
+                luns.sort_by_key(|mapped| mapped.lun);
+                Ok(Outcome::AclLunMapped { lun })
+            }
+            Change::UnmapAclLun { wwn, tag, initiator, lun } => {
+                self.acl(&wwn, tag, &initiator).luns.retain(|mapped| mapped.lun != lun);
+                Ok(Outcome::Done)
+            }
+            Change::ProtectAclLun { wwn, tag, initiator, lun, write_protect } => {
+                for mapped in &mut self.acl(&wwn, tag, &initiator).luns {
+                    if mapped.lun == lun {
+                        mapped.write_protect = write_protect;
+                    }
+                }
+                Ok(Outcome::Done)
+            }
+            other => panic!("{other:?} is of no list"),
+        }
+    }
+
+    fn apply_alua(&mut self, change: Change) -> Result<Outcome, Problem> {
+        match change {
+            Change::CreateAluaGroup { id, group, group_id } => {
+                let groups = &mut self.backstore(&id).alua_groups;
+                let group_id = group_id.unwrap_or(1);
+                if let Some(taken) = groups.iter().find(|other| other.group_id == group_id) {
+                    let message = format!("ALUA group id {group_id} is in use by {}", taken.name);
+                    return Err(problem("alua_id_in_use", message, "choose another number"));
+                }
+                groups.push(alua_group(&group, group_id));
+                groups.sort_by(|a, b| a.name.cmp(&b.name));
+                Ok(Outcome::AluaGroupCreated { group_id })
+            }
+            Change::DeleteAluaGroup { id, group } => {
+                let groups = &mut self.backstore(&id).alua_groups;
+                if groups.iter().any(|known| known.name == group && !known.members.is_empty()) {
+                    let message = format!("ALUA group {group} is in use");
+                    return Err(problem(
+                        "alua_group_in_use",
+                        message,
+                        "put the LUN into another group first",
+                    ));
+                }
+                groups.retain(|known| known.name != group);
+                Ok(Outcome::Done)
+            }
+            Change::SetAluaAttribute { id, group, attribute, value } => {
+                if value == "4" {
+                    let message = format!("ALUA group {group} does not support state 4");
+                    return Err(problem("alua_state_unsupported", message, "it has others"));
+                }
+                let groups = &mut self.backstore(&id).alua_groups;
+                let known = groups.iter_mut().find(|known| known.name == group).expect("the shell saw it");
+                known.attributes.insert(attribute, value.clone());
+                Ok(Outcome::AttributeSet { value })
+            }
+            Change::SetLunAlua { wwn, tag, lun, attribute, value } => {
+                let units = &mut self.tpg(&wwn, tag).luns;
+                let unit = units.iter_mut().find(|unit| unit.lun == lun).expect("the shell saw it");
+                match attribute.as_str() {
+                    "alua_tg_pt_gp_name" => unit.alua.group.clone_from(&value),
+                    "alua_tg_pt_offline" => unit.alua.offline = value == "1",
+                    _ => unit.alua.status = value.parse().expect("a number"),
+                }
+                let backstore = unit.backstore.clone();
+                let member = AluaMember { wwn, tag, lun };
+                for group in &mut self.backstore(&backstore).alua_groups {
+                    group.members.retain(|other| *other != member);
+                    if attribute == "alua_tg_pt_gp_name" && group.name == value {
+                        group.members.push(member.clone());
+                    }
+                }
+                Ok(Outcome::Done)
+            }
+            other => panic!("{other:?} is no change of ALUA"),
         }
     }
 
@@ -324,7 +445,13 @@ impl State {
                 "a LUN is 0 to 16383",
             ));
         }
-        luns.push(Lun { lun, backstore, alias: "a7975b902c".to_owned(), write_protect });
+        luns.push(Lun {
+            lun,
+            backstore,
+            alias: "a7975b902c".to_owned(),
+            write_protect,
+            alua: LunAlua::default(),
+        });
         luns.sort_by_key(|unit| unit.lun);
         self.set_states();
         Ok(Outcome::LunMapped { lun })
@@ -345,13 +472,18 @@ impl State {
         self.config.targets.iter_mut().find(|target| target.wwn == wwn).expect("the shell saw it")
     }
 
+    fn acl(&mut self, wwn: &str, tag: u16, initiator: &str) -> &mut Acl {
+        let acls = &mut self.tpg(wwn, tag).acls;
+        acls.iter_mut().find(|acl| acl.initiator == initiator).expect("the shell saw it")
+    }
+
     fn tpg(&mut self, wwn: &str, tag: u16) -> &mut Tpg {
         self.target(wwn).tpgs.iter_mut().find(|tpg| tpg.tag == tag).expect("the shell saw it")
     }
 }
 
 fn tpg(tag: u16) -> Tpg {
-    Tpg { tag, nexus: "naa.5001405c3bdda0c6".to_owned(), luns: Vec::new() }
+    Tpg { tag, nexus: "naa.5001405c3bdda0c6".to_owned(), luns: Vec::new(), acls: Vec::new() }
 }
 
 fn shows(target: &Target, id: &BackstoreId) -> bool {
@@ -380,5 +512,33 @@ fn empty(kind: Kind, name: String) -> Backstore {
         state: BackstoreState::Deactivated,
         attributes: BTreeMap::new(),
         device: None,
+        alua_groups: vec![alua_group("default_tg_pt_gp", 0)],
+        lu_group: "default_lu_gp".to_owned(),
     }
+}
+
+fn alua_group(name: &str, group_id: u16) -> AluaGroup {
+    let values = [
+        ("alua_access_state", "0"),
+        ("alua_support_lba_dependent", "0"),
+        ("nonop_delay_msecs", "100"),
+        ("preferred", "0"),
+    ];
+    let attributes = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    AluaGroup { name: name.to_owned(), group_id, attributes, members: Vec::new() }
+}
+
+fn alua_attributes() -> Vec<OptionInfo> {
+    let info = |name: &str, help: &str, values: &str| OptionInfo {
+        name: name.to_owned(),
+        help: help.to_owned(),
+        values: values.to_owned(),
+        default: "0".to_owned(),
+    };
+    vec![
+        info("alua_access_state", "How guests reach it", "0, 1, 2, 3, 15"),
+        info("alua_support_lba_dependent", "Whether it differs by block", "0"),
+        info("nonop_delay_msecs", "The delay", "0 to 10000"),
+        info("preferred", "Whether it is preferred", "0 or 1"),
+    ]
 }

@@ -13,17 +13,18 @@ use crate::lun_map::{Group, Mapping};
 use crate::task::Buffers;
 use scsi::inquiry::{self, Identity, InquiryFlags, Peripheral};
 use scsi::mode::{self, ModeState};
-use scsi::vpd::{self, ExtendedInquiry, Facts, Limits};
+use scsi::vpd::{self, ExtendedInquiry, Facts, Limits, Port};
 use scsi::{
     Address, CDB_BYTES_MAX, Capabilities, Command, Inquiry, Lun, ReportLuns, Sense, SenseFormat, capacity,
-    copy, defects, report_luns, rsoc,
+    copy, defects, report_luns, rsoc, task_functions,
 };
 
 /// MAXIMUM TRANSFER LENGTH that guests are told, in bytes: 2048 pages, as LIO over vhost has it.
 const TRANSFER_BYTES_TOLD: u32 = 8 * 1024 * 1024;
 
 /// Which commands this unit has, and which bits of them.
-pub(super) fn capabilities(unit: &LogicalUnit) -> Capabilities {
+pub(super) fn capabilities(mapping: &Mapping) -> Capabilities {
+    let unit = &*mapping.unit;
     Capabilities {
         dpofua: unit.dpofua(),
         report_supported_operation_codes: unit.flags.report_supported_operation_codes,
@@ -33,6 +34,8 @@ pub(super) fn capabilities(unit: &LogicalUnit) -> Capabilities {
         third_party_copy: unit.media.third_party_copy,
         write_atomic: false,
         removable: false,
+        set_target_port_groups: mapping.membership.is_some_and(|membership| membership.explicit),
+        reservations: unit.flags.reservations,
     }
 }
 
@@ -59,7 +62,7 @@ pub(super) fn answer<'a>(
             Ok(give(&sense, u64::from(request.allocation_bytes), buffers))
         }
         Command::Inquiry(command) => {
-            let data = inquiry_data(group, unit, command)?;
+            let data = inquiry_data(group, mapping, command)?;
             Ok(give(&data, u64::from(command.allocation_bytes), buffers))
         }
         Command::ModeSense(command) => {
@@ -84,7 +87,11 @@ pub(super) fn answer<'a>(
         }
         Command::ReportLuns(command) => Ok(luns_of(Some(group), command, buffers)),
         Command::ReportSupportedOperationCodes(command) => {
-            let data = rsoc::build(command, &capabilities(unit))?;
+            let data = rsoc::build(command, &capabilities(mapping))?;
+            Ok(give(&data, u64::from(command.allocation_bytes), buffers))
+        }
+        Command::ReportSupportedTaskManagementFunctions(command) => {
+            let data = task_functions::build(command);
             Ok(give(&data, u64::from(command.allocation_bytes), buffers))
         }
         // What has a chapter of its own, or is in no unit's table.
@@ -162,16 +169,28 @@ fn inquiry_without_unit<'a>(peripheral: Peripheral, command: &Inquiry, buffers: 
     give(&data, u64::from(command.allocation_bytes), buffers)
 }
 
-fn inquiry_data(group: &Group, unit: &LogicalUnit, command: &Inquiry) -> Result<Vec<u8>, Sense> {
+fn inquiry_data(group: &Group, mapping: &Mapping, command: &Inquiry) -> Result<Vec<u8>, Sense> {
+    let unit = &*mapping.unit;
+    let alua = unit.state.alua();
     let Some(page) = command.page else {
-        let third_party_copy = unit.media.third_party_copy;
-        let flags = InquiryFlags { third_party_copy, ..InquiryFlags::default() };
+        let flags = InquiryFlags {
+            implicit_alua: mapping.membership.is_some_and(|membership| membership.implicit),
+            explicit_alua: mapping.membership.is_some_and(|membership| membership.explicit),
+            multi_port: alua.is_multi_port(),
+            third_party_copy: unit.media.third_party_copy,
+            ..InquiryFlags::default()
+        };
         return Ok(inquiry::standard(&unit.identity, &flags));
+    };
+    let port = Port {
+        tg_pt_group: mapping.membership.map(|membership| membership.group),
+        lu_group: mapping.membership.map(|_| alua.lu_group),
+        ..group.port()
     };
     let facts = Facts {
         peripheral: Peripheral::Disk,
         identity: &unit.identity,
-        port: &group.port(),
+        port: &port,
         extended: ExtendedInquiry {
             head_of_queue: false,
             ordered: false,

@@ -5,6 +5,7 @@
 //! Never here: what a command means.
 
 use super::{Due, LetterKind, QueueKey, StepEnd, Worker, send};
+use crate::control::Wanted as Management;
 use crate::errands::Errand;
 use crate::queue::{QueueErrand, Wanted};
 use crate::quiesce::{Ending, Quiesce};
@@ -14,13 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use target::io::Submitter;
-use target::{Abort, Outcome, Reply, Scope};
+use target::{Abort, Helper, Outcome, Reply, Scope};
 
 impl Worker {
     /// Sends out what the tasks and the task management of a queue want.
     pub(super) fn send_errands(&mut self, submitter: &mut Submitter, index: u32) {
         let Some(queue) = self.queues.get_mut(index as usize) else { return };
-        if !queue.management.wanted.is_empty() {
+        if !queue.management.wanted.is_empty() || !queue.management.errands.is_empty() {
             self.send_management(index);
         }
         let Some(queue) = self.queues.get_mut(index as usize) else { return };
@@ -64,6 +65,7 @@ impl Worker {
             by: client,
             own: ResponseCode::Aborted,
             others_task_aborted: abort.others_task_aborted,
+            others_are_told: false,
         });
         for peer in peers {
             let (back, left) = (self.post.clone(), Arc::clone(&left));
@@ -74,7 +76,8 @@ impl Worker {
                 }
             });
             let writes = writes.clone();
-            let quiesce = Quiesce { scope, ends_as, close: None, writes, waits_for_waiting: claims, done };
+            let quiesce =
+                Quiesce { scope, ends_as, close: None, writes, waits_for_waiting: claims, looks: None, done };
             send(peer, LetterKind::Quiesce(quiesce));
         }
     }
@@ -96,28 +99,36 @@ impl Worker {
         self.send_errands(submitter, tag.key);
     }
 
-    /// Asks every worker to make the scopes quiet that a control queue wants quiet.
+    /// Asks every worker to make the scopes quiet that a control queue wants quiet, or to look at them, and sends out what
+    /// may block.
     fn send_management(&mut self, index: u32) {
         let Some(queue) = self.queues.get_mut(index as usize) else { return };
         let Some(peers) = self.peers.get() else { return };
         let key = QueueKey(queue.tag);
-        for (request, scope, ends_as) in std::mem::take(&mut queue.management.wanted) {
+        for Management { request, scope, ends_as, looks } in std::mem::take(&mut queue.management.wanted) {
             queue.management.asked(request, peers.len());
             for peer in peers {
-                let back = self.post.clone();
+                let (back, looks) = (self.post.clone(), looks.clone());
                 let done = Box::new(move || {
                     send(&back, LetterKind::ManagementQuiet { key, request });
                 });
                 let quiesce = Quiesce {
                     scope,
-                    ends_as: Some(ends_as),
+                    ends_as,
                     close: None,
                     writes: None,
                     waits_for_waiting: true,
+                    looks,
                     done,
                 };
                 send(peer, LetterKind::Quiesce(quiesce));
             }
+        }
+        for (request, work) in std::mem::take(&mut queue.management.errands) {
+            let back = self.post.clone();
+            let reply =
+                Reply::new(move |told| send(&back, LetterKind::ManagementTold { key, request, told }));
+            let _ = self.errands.send(Errand { helper: Helper::Keeper, work, reply });
         }
     }
 }

@@ -42,6 +42,20 @@ pub(super) fn block_within_sector(id: &BackstoreId, block_bytes: u32, sector_byt
     )
 }
 
+/// The fault of a size for what is not there.
+pub(super) fn missing_fault(id: &BackstoreId) -> Fault {
+    let hint = Some("it is served again as soon as its file or device is there".into());
+    Fault { errno: Errno::NODEV, ..caller(format!("{id} is missing and cannot be resized"), hint) }
+}
+
+/// The fault of a device that has not the size that is asked for.
+pub(super) fn device_is_smaller(id: &BackstoreId, wanted: u64, now: u64) -> Fault {
+    caller(
+        format!("{id} cannot have {wanted} bytes: its device has {now}"),
+        Some("make the device larger first; it is noticed by itself".into()),
+    )
+}
+
 /// The fault of a file or device that does not open.
 pub(super) fn open_fault(kind: Kind, error: OpenError) -> Fault {
     let errno = errno_of(&error);

@@ -5,7 +5,7 @@
 //! Below: `backstore`.
 //! Never here: guests.
 
-use super::fault::{needs_size, not_whole_blocks, open_fault};
+use super::fault::{device_is_smaller, missing_fault, needs_size, not_whole_blocks, open_fault};
 use crate::machine::{Fault, Found, LiveDevice, Occasion};
 use backstore::{
     Backstore as _, BlockDevice, BlockOptions, FileOptions, FileStore, HostLock, NewFile, OpenError, Ramdisk,
@@ -125,6 +125,12 @@ impl Opened {
         }
     }
 
+    /// The same open medium once more.
+    pub(super) fn same(&self) -> Self {
+        let (store, device, file) = (self.store.clone(), self.device.clone(), self.file.clone());
+        Self { store, device, file, ..Self::missing() }
+    }
+
     /// The same file with or without a write cache, under a number of its own.
     pub(super) fn with_write_back(&self, write_back: bool) -> Self {
         let file = self.file.as_ref().map(|file| Arc::new(file.with_write_back(write_back)));
@@ -187,6 +193,40 @@ fn try_open(backstore: &Backstore, create: Option<NewFile>) -> Result<Opened, Op
         Medium::Ramdisk { size_bytes, nullio } => {
             let disk = Ramdisk::new(size_bytes.get(), *nullio)?;
             Ok(Opened { store: Some(store(Arc::new(disk))), ..Opened::missing() })
+        }
+    }
+}
+
+/// Makes an open medium as large as `backstore` is to be, unless it is larger already.
+pub(super) fn grown(backstore: &Backstore, opened: &Opened) -> Result<Opened, Fault> {
+    let (id, kind) = (backstore.id(), backstore.kind());
+    let (Some(was), Some(wanted)) = (&opened.store, backstore.medium.size_bytes()) else {
+        return Err(missing_fault(&id));
+    };
+    match &opened.file {
+        Some(file) => {
+            let is_there = file.bytes_now().is_ok_and(|now| now >= wanted);
+            if !is_there && !wanted.is_multiple_of(u64::from(FILE_BLOCK_BYTES)) {
+                let path = backstore.medium.path().map_or("the file", |path| path.as_str());
+                return Err(not_whole_blocks(path, wanted, FILE_BLOCK_BYTES));
+            }
+            let file = Arc::new(file.grow(wanted).map_err(|error| open_fault(kind, error))?);
+            let store = Store { backstore: Arc::clone(&file) as _, ..was.clone() };
+            Ok(Opened { store: Some(store), file: Some(file), ..opened.same() })
+        }
+        None => {
+            let grown = was.backstore.grown(wanted).map_err(|error| match error {
+                OpenError::TooSmall { bytes, .. } if kind == Kind::Block => {
+                    device_is_smaller(&id, wanted, bytes)
+                }
+                error => open_fault(kind, error),
+            })?;
+            // A ramdisk is mapped anew, and reactors need channels of their own into it.
+            let store = match kind {
+                Kind::Ramdisk => Store { losses: Arc::clone(&was.losses), ..store(grown).in_place_of(was) },
+                Kind::Block | Kind::Fileio => Store { backstore: grown, ..was.clone() },
+            };
+            Ok(Opened { store: Some(store), ..opened.same() })
         }
     }
 }

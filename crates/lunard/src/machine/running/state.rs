@@ -6,12 +6,16 @@
 //! Never here: opening, or waiting.
 
 use super::Farewell;
-use super::fault::block_within_sector;
+use super::access::{Access, LunAccess};
+use super::fault::{block_within_sector, missing_fault};
 use super::medium::Opened;
 use super::memories::Memories;
-use crate::machine::{Fault, Live, LiveBackstore, LiveTarget};
+use crate::machine::{Fault, Gauge, Live, LiveBackstore, LiveTarget};
+use crate::store::Units;
 use backstore::HostLock;
-use model::{Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, Wwn};
+use model::{
+    Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, UnitSerial, Wwn,
+};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +23,9 @@ use std::fs::Metadata;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
-use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, UnitFlags};
+use target::{
+    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Membership, Nexus, Reservations, UnitFlags,
+};
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
 /// Who LIO's disks say made them.
@@ -38,10 +44,14 @@ pub(super) struct State {
     changed: BTreeSet<Wwn>,
     /// What targets whose rings run are not shown, because another process has locked it.
     withheld: BTreeSet<(Wwn, BackstoreId)>,
+    /// What was opened and had not the size that was last known.
+    resized: BTreeSet<BackstoreId>,
     /// What is to be waited for after the next [`State::publish`].
     left: Vec<Farewell>,
     /// What units remember, by serial number.
     memories: Memories,
+    /// What is known of asymmetric access.
+    pub(super) access: Access,
 }
 
 struct Unit {
@@ -68,9 +78,29 @@ struct Shown {
     write_protect: bool,
     /// What the nexus has to be told about it: as long as the LUN shows the same, whatever map it is in.
     attentions: Arc<Attentions>,
+    access: LunAccess,
+}
+
+impl Target {
+    /// Where it shows any of these.
+    fn luns_of(&self, shown: &BTreeSet<BackstoreId>) -> Vec<(u8, scsi::Lun)> {
+        let luns = self.tpgs.iter().flat_map(|(tag, tpg)| tpg.luns.iter().map(move |lun| (tag, lun)));
+        let these = luns.filter(|(_, (_, lun))| shown.contains(&lun.backstore));
+        these.filter_map(|(tag, (lun, _))| Some((tag.get(), scsi::Lun::new(lun.get())?))).collect()
+    }
 }
 
 impl State {
+    /// Nothing runs yet, and units remember this.
+    pub(super) fn remembering(units: Units) -> Self {
+        Self { memories: Memories::new(units), ..Self::default() }
+    }
+
+    /// All that was configured when the daemon started is there, so that what comes now is new.
+    pub(super) fn have_power(&mut self) {
+        self.memories.have_power();
+    }
+
     pub(super) fn is_connected(&self, wwn: &Wwn) -> bool {
         self.targets.get(wwn).is_some_and(|target| target.port.connections() > 0)
     }
@@ -109,21 +139,26 @@ impl State {
     }
 
     /// Takes over one step; nothing is visible to guests before [`State::publish`].
-    pub(super) fn take_step(
-        &mut self,
-        step: &Step,
-        opened: &mut BTreeMap<BackstoreId, Opened>,
-    ) -> Option<Farewell> {
+    pub(super) fn take_step(&mut self, step: &Step, opened: Option<Opened>) -> Option<Farewell> {
         match step {
             Step::OpenBackstore(backstore) => {
-                let opened = opened.remove(&backstore.id())?;
+                let opened = opened?;
                 let logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
+                let open = opened.store.as_ref().map(|store| store.backstore.geometry().bytes);
+                let known = backstore.medium.size_bytes();
+                if open.zip(known).is_some_and(|(open, known)| open != known) {
+                    self.resized.insert(backstore.id());
+                }
                 let unit = Unit { backstore: backstore.clone(), opened, logical_unit };
                 self.units.insert(backstore.id(), unit);
                 None
             }
             Step::UpdateBackstore(backstore) => self.update(backstore),
-            Step::CloseBackstore(id) => self.units.remove(id).and_then(|unit| farewell(unit.opened)),
+            Step::ResizeBackstore(backstore) => self.resize(backstore, opened?),
+            Step::CloseBackstore(id) => {
+                self.access.forget(id);
+                self.units.remove(id).and_then(|unit| farewell(unit.opened))
+            }
             Step::CreateTarget(wwn) => {
                 let port = Arc::new(TargetPort::new(wwn.to_string(), LunMap::default()));
                 self.targets.insert(wwn.clone(), Target { port, endpoint: None, tpgs: BTreeMap::new() });
@@ -131,6 +166,18 @@ impl State {
             }
             Step::SetOptions { wwn, options } => {
                 self.targets.get(wwn)?.port.offer(offer(options));
+                None
+            }
+            Step::SetAlua { backstore, groups, lu_group } => {
+                let serial = self.units.get(backstore)?.backstore.unit_serial.clone();
+                if self.access.set(backstore, &serial, groups.clone(), *lu_group) {
+                    self.mark_shown(backstore);
+                }
+                None
+            }
+            Step::SetLunAlua { place, alua } => {
+                let tpg = self.target(&place.wwn)?.tpgs.get_mut(&place.tag)?;
+                tpg.luns.get_mut(&place.lun)?.access.wanted = alua.clone();
                 None
             }
             Step::RemoveTarget(wwn) => {
@@ -156,9 +203,13 @@ impl State {
                 None
             }
             Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
+                let attentions = self.memories.attentions();
                 let tpg = self.target(wwn)?.tpgs.get_mut(tag)?;
                 let (backstore, write_protect) = (backstore.clone(), *write_protect);
-                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions: Arc::default() });
+                tpg.luns.insert(
+                    *lun,
+                    Shown { backstore, write_protect, attentions, access: LunAccess::default() },
+                );
                 None
             }
             Step::UnmapLun { wwn, tag, lun } => {
@@ -197,6 +248,27 @@ impl State {
         unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
         self.mark_shown(&id);
         last
+    }
+
+    /// The open medium that is to have another size.
+    pub(super) fn to_resize(&self, backstore: &Backstore) -> Result<Opened, Fault> {
+        let id = backstore.id();
+        let opened = self.units.get(&id).map(|unit| &unit.opened).filter(|opened| opened.store.is_some());
+        opened.map(Opened::same).ok_or_else(|| missing_fault(&id))
+    }
+
+    /// Takes over a medium of another size.  Its guests' I/O goes on.
+    fn resize(&mut self, backstore: &Backstore, opened: Opened) -> Option<Farewell> {
+        let id = backstore.id();
+        let unit = self.units.get_mut(&id)?;
+        let number = |opened: &Opened| opened.store.as_ref().map(|store| store.id);
+        let is_same = number(&unit.opened) == number(&opened);
+        let old = std::mem::replace(&mut unit.opened, opened);
+        unit.backstore = backstore.clone();
+        unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
+        self.mark_shown(&id);
+        // Channels of one number lead to both.
+        if is_same { None } else { farewell(old) }
     }
 
     /// Marks the targets that show a backstore.
@@ -248,6 +320,7 @@ impl State {
 
     /// Shows guests what the steps made.  Returns what has to be waited for before it is unlocked.
     pub(super) fn publish(&mut self) -> Vec<Farewell> {
+        self.show_access();
         for wwn in std::mem::take(&mut self.changed) {
             let before = self.withheld.clone();
             self.withheld.retain(|(of, _)| *of != wwn);
@@ -270,6 +343,34 @@ impl State {
         std::mem::take(&mut self.left)
     }
 
+    /// Shows every unit its groups and their ports, and every nexus the states of its LUNs.
+    pub(super) fn show_access(&mut self) {
+        let mut ports: BTreeMap<&UnitSerial, BTreeMap<u16, BTreeSet<u16>>> = BTreeMap::new();
+        let tpgs = || self.targets.values().flat_map(|target| target.tpgs.values());
+        for (tpg, shown) in tpgs().flat_map(|tpg| tpg.luns.values().map(move |shown| (tpg, shown))) {
+            let unit = self.units.get(&shown.backstore);
+            let group = self.access.membership(&shown.backstore, &shown.access);
+            if let (Some(unit), Some(Membership { group, .. })) = (unit, group) {
+                let of_unit = ports.entry(&unit.backstore.unit_serial).or_default();
+                of_unit.entry(group).or_default().insert(tpg.nexus.name().relative_port);
+            }
+        }
+        let none = BTreeMap::new();
+        for (id, unit) in &self.units {
+            let serial = &unit.backstore.unit_serial;
+            let alua = self.access.alua(id, serial, ports.get(serial).unwrap_or(&none));
+            unit.logical_unit.state.set_alua(alua);
+        }
+        for tpg in self.targets.values_mut().flat_map(|target| target.tpgs.values_mut()) {
+            let nexus = tpg.nexus.name();
+            for shown in tpg.luns.values_mut() {
+                let Some(unit) = self.units.get(&shown.backstore) else { continue };
+                let to = (nexus, &*shown.attentions);
+                self.access.show(&shown.backstore, &unit.backstore.unit_serial, to, &mut shown.access);
+            }
+        }
+    }
+
     /// What a target shows, and what it has to withhold.
     fn map_of(&self, target: &Target, change: &mut MapChange<'_>) -> (LunMap, Vec<BackstoreId>) {
         let (mut map, mut withheld) = (LunMap::default(), Vec::new());
@@ -284,7 +385,10 @@ impl State {
                     }
                     _ => Arc::clone(&unit.logical_unit),
                 };
-                let mapping = Mapping::new(unit, shown.write_protect);
+                let mut mapping = Mapping::new(unit, shown.write_protect);
+                if let Some(membership) = self.access.membership(id, &shown.access) {
+                    mapping = mapping.in_group(membership);
+                }
                 Some((scsi::Lun::new(lun.get())?, mapping.telling(Arc::clone(&shown.attentions))))
             });
             map.insert(tag.get(), Group::new(Arc::clone(&tpg.nexus), units));
@@ -299,8 +403,13 @@ impl State {
                 && let Some(bound) = sockets.remove(wwn)
             {
                 target.endpoint = Some(bound.serve(Arc::clone(&target.port), Arc::clone(reactors)));
+                // A guest that was here before a restart has seen another size.
+                for (tag, lun) in target.luns_of(&self.resized) {
+                    target.port.tell_of_capacity(tag, lun);
+                }
             }
         }
+        self.resized.clear();
     }
 
     /// Turns away every front end that comes now.
@@ -330,6 +439,13 @@ impl State {
         (!left.is_empty()).then(|| format!("commands were left for the next lunard: {}", left.join(", ")))
     }
 
+    /// What may grow by itself.
+    pub(super) fn gauges(&self) -> Vec<Gauge> {
+        let may_grow = self.units.iter().filter(|(id, _)| id.kind != Kind::Ramdisk);
+        let open = may_grow.filter_map(|(id, unit)| Some((id, unit.opened.store.as_ref()?)));
+        open.map(|(id, store)| Gauge::new(id.clone(), Arc::clone(&store.backstore))).collect()
+    }
+
     pub(super) fn live(&self, socket: impl Fn(&Wwn) -> PathBuf) -> Live {
         let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live())).collect();
         let targets = self.targets.iter().map(|(wwn, target)| {
@@ -337,6 +453,14 @@ impl State {
             (wwn.clone(), LiveTarget { socket: socket(wwn), connected })
         });
         Live { backstores, targets: targets.collect() }
+    }
+
+    pub(super) fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
+        let all = self
+            .units
+            .iter()
+            .map(|(id, unit)| (id.clone(), unit.logical_unit.state.record().reservations.clone()));
+        all.filter(|(_, reservations)| *reservations != Reservations::default()).collect()
     }
 }
 
@@ -424,6 +548,8 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
             _ => UaInterlock::Clear,
         },
         report_supported_operation_codes: true,
+        reservations: backstore.is_on(Key::EmulatePr),
+        force_registrations_to_outlast_power: backstore.is_on(Key::ForcePrAptpl),
     };
     let block_bytes =
         backstore.block_bytes().or(geometry.map(|below| below.block_bytes)).unwrap_or(BLOCK_BYTES);

@@ -15,8 +15,9 @@ use super::{TargetEntry, TpgEntry, select, strict_json};
 use crate::wish::Chance;
 use api::v1;
 use model::{
-    AbsolutePath, Attribute, Backstore, BackstoreId, BackstoreName, Foreign, Kind, Lun, LunAlias, LunMapping,
-    Medium, Refusal, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Acl, AluaGroupName, Attribute, Backstore, BackstoreId, BackstoreName, Foreign, Kind,
+    LUN_ALUA_ATTRIBUTES, Lun, LunAlias, LunMapping, MappedLun, Medium, Place, Refusal, RelativePort,
+    TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,8 @@ pub struct Document {
     pub(super) implied: BTreeSet<BackstoreId>,
     /// The targets that are served.
     pub(super) targets: BTreeMap<Wwn, TargetEntry>,
+    /// The groups of logical units of the file, by name.
+    pub(super) lu_groups: BTreeMap<AluaGroupName, u16>,
     /// What is kept for LIO's tools, by name.
     pub(super) foreign: BTreeMap<String, String>,
     /// What is otherwise than the file says.
@@ -78,13 +81,20 @@ impl Document {
         for (index, target) in part.targets {
             reader.target(index, target)?;
         }
-        let mut document = reader.document;
+        let lu_groups = reader.own.lu_groups();
+        let mut document = Self { lu_groups, ..reader.document };
         if let Some(named) = part.named {
             let all = document.backstores.iter().map(Backstore::id);
             document.implied = all.filter(|id| !named.contains(&id.to_string())).collect();
         }
         Foreign::new(document.foreign.clone()).map_err(|refusal| refusal.to_string())?;
         Ok(document)
+    }
+
+    /// What is not served, word for word, by name: `target iscsi/iqn.2003-01.org.example:x`.
+    #[must_use]
+    pub fn foreign(&self) -> &BTreeMap<String, String> {
+        &self.foreign
     }
 
     /// What is otherwise than the file says, one line each, not endless.
@@ -163,6 +173,12 @@ impl Reader<'_> {
         let mut backstore = Backstore::new(id.name, serial, medium).map_err(words)?;
         self.attributes(&entry, &mut backstore, &own)?;
         self.whole_blocks(&mut backstore)?;
+        for note in super::alua::read_groups(&entry, &mut backstore, self.own.has_alua())? {
+            self.note(note);
+        }
+        if let Some(group) = &own.lu_group {
+            backstore.lu_group = group.clone();
+        }
         self.rest_of_storage_object(&entry, kind)?;
         self.document.backstores.push(backstore);
         Ok(())
@@ -277,13 +293,6 @@ impl Reader<'_> {
         if entry.truth("exclusive")? == Some(false) {
             self.note(format!("{} is opened exclusively all the same", entry.at()));
         }
-        for group in entry.list("alua_tpgs")? {
-            let group = Entry::of(group, format!("ALUA group of {}", entry.at()))?;
-            let name = group.text("name")?.unwrap_or_default();
-            if name != super::DEFAULT_ALUA_GROUP {
-                self.note(format!("ALUA group {} of {} is not served", shown(name), entry.at()));
-            }
-        }
         Ok(())
     }
 
@@ -361,9 +370,6 @@ impl Reader<'_> {
         if entry.truth("enable")? == Some(false) {
             self.note(format!("{} is served, for vhost has no switch to disable it", entry.at()));
         }
-        if !entry.list("node_acls")?.is_empty() {
-            self.note(format!("the node ACLs of {} are not served", entry.at()));
-        }
         let own = entry.object("x_lunar")?.map(|own| Entry::on(own, format!("x_lunar of {}", entry.at())));
         let (mut nexus, mut relative_port) = (None, None);
         if let Some(own) = own {
@@ -371,11 +377,67 @@ impl Reader<'_> {
             let port = own.whole("relative_port")?.map(|port| u16::try_from(port).unwrap_or(0));
             relative_port = port.map(RelativePort::parse).transpose().map_err(words)?;
         }
-        let mut tpg = TpgEntry { nexus, relative_port, luns: BTreeMap::new() };
+        let mut tpg = TpgEntry { nexus, relative_port, luns: BTreeMap::new(), acls: BTreeMap::new() };
         for lun in entry.list("luns")? {
             self.lun(lun, &mut tpg, wwn, tag)?;
         }
+        for acl in entry.list("node_acls")? {
+            self.node_acl(acl, &mut tpg, entry.at())?;
+        }
         Ok(tpg)
+    }
+
+    fn node_acl(&mut self, value: &Value, tpg: &mut TpgEntry, group: &str) -> Result<(), DocumentError> {
+        let entry = Entry::of(value, format!("node ACL of {group}"))?;
+        let name = entry.text("node_wwn")?.ok_or_else(|| "'node_wwn' missing in node_acl".to_owned())?;
+        let initiator = Wwn::parse(name).map_err(words)?;
+        let entry = entry.named(format!("node ACL {initiator} of {group}"));
+        // vhost has neither attributes, parameters nor passwords of an initiator.
+        self.unknown_keys(&entry, &["node_wwn", "mapped_luns", "attributes", "parameters", "tag"]);
+        if entry.text("tag")?.is_some_and(|tag| !tag.is_empty()) {
+            self.note(format!("the tag of {} is not taken over", entry.at()));
+        }
+        let mut acl = Acl::default();
+        for mapped in entry.list("mapped_luns")? {
+            self.mapped_lun(mapped, &mut acl, tpg, entry.at())?;
+        }
+        if tpg.acls.insert(initiator, acl).is_some() {
+            return Err(format!("{} is there twice", entry.at()).into());
+        }
+        Ok(())
+    }
+
+    fn mapped_lun(
+        &mut self,
+        value: &Value,
+        acl: &mut Acl,
+        tpg: &TpgEntry,
+        list: &str,
+    ) -> Result<(), DocumentError> {
+        let entry = Entry::of(value, format!("mapped LUN of {list}"))?;
+        let number = |key: &str, missing: &str| -> Result<Lun, DocumentError> {
+            let number = entry.whole(key)?.ok_or_else(|| missing.to_owned())?;
+            Lun::parse(u16::try_from(number).unwrap_or(u16::MAX)).map_err(words)
+        };
+        let of = number("tpg_lun", "'tpg_lun' not in a mapped_lun")?;
+        let lun = number("index", "'index' not in a mapped_lun")?;
+        let entry = entry.clone().named(format!("mapped LUN {lun} of {list}"));
+        if !tpg.luns.contains_key(&of) {
+            // Also where the LUN shows what is kept and not served.
+            self.note(format!("Could not find matching TPG LUN {of} for {}", entry.at()));
+            return Ok(());
+        }
+        self.unknown_keys(&entry, &["index", "tpg_lun", "alias", "write_protect"]);
+        let alias = entry.text("alias")?.and_then(|alias| LunAlias::parse(alias).ok());
+        let alias = alias.unwrap_or_else(|| LunAlias::made_up(self.chance.bits()));
+        let write_protect = match entry.get("write_protect") {
+            Some(Value::Number(number)) => number.as_u64() != Some(0),
+            _ => entry.truth("write_protect")? == Some(true),
+        };
+        if acl.luns.insert(lun, MappedLun { of, alias, write_protect }).is_some() {
+            return Err(format!("{} is there twice", entry.at()).into());
+        }
+        Ok(())
     }
 
     fn lun(
@@ -402,8 +464,10 @@ impl Reader<'_> {
         };
         self.unknown_keys(
             &entry,
-            &["index", "storage_object", "alias", "alua_tg_pt_gp_name", "write_protect"],
+            &[&["index", "storage_object", "alias", "write_protect"][..], &LUN_ALUA_ATTRIBUTES].concat(),
         );
+        let place = Place { wwn: wwn.clone(), tag, lun };
+        let alua = super::alua::read_lun(&entry, &place)?;
         let alias = match entry.text("alias")?.map(LunAlias::parse) {
             Some(Ok(alias)) => alias,
             Some(Err(_)) => {
@@ -414,7 +478,7 @@ impl Reader<'_> {
         };
         let backstore = BackstoreId { kind, name: BackstoreName::parse(name).map_err(words)? };
         let write_protect = entry.truth("write_protect")? == Some(true);
-        if tpg.luns.insert(lun, LunMapping { backstore, alias, write_protect }).is_some() {
+        if tpg.luns.insert(lun, LunMapping { backstore, alias, write_protect, alua }).is_some() {
             return Err(format!("{} is there twice", entry.at()).into());
         }
         Ok(())

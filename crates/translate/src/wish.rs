@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What a door asks for, made whole: names parsed, free numbers chosen, the rest made up.
 //!
-//! Above: `state_driver`.  Below: `model`, whose rules decide, `saveconfig`, and [`Chance`].
+//! Above: the owner of a model.  Below: `model`, whose rules decide, `saveconfig`, and [`Chance`].
 //! Never here: whether something may happen; `Model::make` says so.
 
-use crate::machine::Occasion;
+use crate::live::Occasion;
 use crate::saveconfig::{self, Restore, RestoreError};
 use api::v1;
 use model::{
-    AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Kind, Lun, LunAlias, LunMapping, Medium,
-    Model, Place, Refusal, Tpg, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, AclPlace, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName,
+    Change, Kind, Lun, LunAlias, LunAlua, LunAluaSetting, LunMapping, MappedLun, Medium, Model, Place,
+    Refusal, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -94,10 +95,14 @@ pub enum Made {
     Tpg(TpgTag),
     /// A LUN.
     Lun(Lun),
+    /// A mapped LUN, by the number that the initiator sees.
+    AclLun(Lun),
     /// An attribute's value, as it reads back.
     Attribute(u32),
     /// An option's value, as it reads back.
     Option(u32),
+    /// An ALUA group's id.
+    AluaGroup(u16),
     /// Nothing that has a name.
     Nothing,
 }
@@ -146,6 +151,13 @@ impl Draft {
             let row = model::TargetOption::named(option);
             return target.zip(row).map_or(made, |(target, row)| Made::Option(target.options.get(row.key)));
         }
+        if let v1::Change::SetAluaAttribute { id, group, attribute, .. } = wish {
+            let backstore = backstore_id(id).ok().and_then(|id| self.model.backstores().get(&id));
+            let name = AluaGroupName::parse(group).ok();
+            let group = backstore.zip(name).and_then(|(backstore, name)| backstore.alua.get(&name));
+            let row = AluaAttribute::named(attribute);
+            return group.zip(row).map_or(made, |(group, row)| Made::Attribute(group.get(row.key)));
+        }
         let v1::Change::SetAttribute { id, attribute, .. } = wish else { return made };
         let backstore = backstore_id(id).ok().and_then(|id| self.model.backstores().get(&id));
         let row = model::Attribute::named(attribute);
@@ -166,6 +178,9 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             let (attribute, value) = (attribute.clone(), value.clone());
             (Change::SetAttribute { backstore: backstore_id(id)?, attribute, value }, Made::Nothing)
         }
+        v1::Change::Resize { id, size_bytes } => {
+            (Change::Resize { backstore: backstore_id(id)?, size_bytes: *size_bytes }, Made::Nothing)
+        }
         v1::Change::CreateTarget { wwn, tpgs } => create_target(model, wwn.as_deref(), tpgs, chance)?,
         v1::Change::SetOption { wwn, option, value } => {
             let (option, value) = (option.clone(), value.clone());
@@ -185,15 +200,106 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             let (wwn, tag) = (Wwn::parse(wwn)?, TpgTag::parse(*tag)?);
             let lun = lun.map_or_else(|| model.tpg(&wwn, tag)?.free_lun(), Lun::parse)?;
             let alias = LunAlias::made_up(chance.bits());
-            let mapping =
-                LunMapping { backstore: backstore_id(backstore)?, alias, write_protect: *write_protect };
+            let mapping = LunMapping {
+                backstore: backstore_id(backstore)?,
+                alias,
+                write_protect: *write_protect,
+                alua: LunAlua::default(),
+            };
             (Change::MapLun { wwn, tag, lun, mapping }, Made::Lun(lun))
         }
         v1::Change::UnmapLun { wwn, tag, lun } => {
             let place = Place { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(*tag)?, lun: Lun::parse(*lun)? };
             (Change::UnmapLun(place), Made::Nothing)
         }
+        v1::Change::CreateAcl { .. }
+        | v1::Change::DeleteAcl { .. }
+        | v1::Change::MapAclLun { .. }
+        | v1::Change::UnmapAclLun { .. }
+        | v1::Change::ProtectAclLun { .. } => complete_acl(model, wish, chance)?,
+        v1::Change::CreateAluaGroup { .. }
+        | v1::Change::DeleteAluaGroup { .. }
+        | v1::Change::SetAluaAttribute { .. }
+        | v1::Change::SetLunAlua { .. }
+        | v1::Change::CreateLuGroup { .. }
+        | v1::Change::DeleteLuGroup { .. }
+        | v1::Change::SetLuGroup { .. } => complete_alua(model, wish)?,
     })
+}
+
+/// The wishes about access control lists.
+fn complete_acl(
+    model: &Model,
+    wish: &v1::Change,
+    chance: &mut dyn Chance,
+) -> Result<(Change, Made), Refusal> {
+    Ok(match wish {
+        v1::Change::CreateAcl { wwn, tag, initiator } => {
+            (Change::CreateAcl(acl_place(wwn, *tag, initiator)?), Made::Nothing)
+        }
+        v1::Change::DeleteAcl { wwn, tag, initiator } => {
+            (Change::DeleteAcl(acl_place(wwn, *tag, initiator)?), Made::Nothing)
+        }
+        v1::Change::MapAclLun { wwn, tag, initiator, lun, of, write_protect } => {
+            let (acl, of) = (acl_place(wwn, *tag, initiator)?, Lun::parse(*of)?);
+            let lun = lun.map_or_else(|| model.acl(&acl)?.free_lun(of), Lun::parse)?;
+            let alias = LunAlias::made_up(chance.bits());
+            let mapped = MappedLun { of, alias, write_protect: *write_protect };
+            (Change::MapAclLun { acl, lun, mapped }, Made::AclLun(lun))
+        }
+        v1::Change::UnmapAclLun { wwn, tag, initiator, lun } => {
+            let acl = acl_place(wwn, *tag, initiator)?;
+            (Change::UnmapAclLun { acl, lun: Lun::parse(*lun)? }, Made::Nothing)
+        }
+        v1::Change::ProtectAclLun { wwn, tag, initiator, lun, write_protect } => {
+            let acl = acl_place(wwn, *tag, initiator)?;
+            let (lun, write_protect) = (Lun::parse(*lun)?, *write_protect);
+            (Change::ProtectAclLun { acl, lun, write_protect }, Made::Nothing)
+        }
+        other => unreachable!("`complete` makes {other:?} itself"),
+    })
+}
+
+/// The wishes about asymmetric access.
+fn complete_alua(model: &Model, wish: &v1::Change) -> Result<(Change, Made), Refusal> {
+    let change = match wish {
+        v1::Change::CreateAluaGroup { id, group, group_id } => {
+            let (backstore, name) = (backstore_id(id)?, AluaGroupName::parse(group)?);
+            let id = match group_id {
+                Some(id) => *id,
+                None => model.backstore(&backstore)?.alua.free_id(),
+            };
+            let group = AluaGroup::new(id);
+            return Ok((Change::CreateAluaGroup { backstore, name, group }, Made::AluaGroup(id)));
+        }
+        v1::Change::DeleteAluaGroup { id, group } => {
+            Change::DeleteAluaGroup { backstore: backstore_id(id)?, name: AluaGroupName::parse(group)? }
+        }
+        v1::Change::SetAluaAttribute { id, group, attribute, value } => Change::SetAluaAttribute {
+            backstore: backstore_id(id)?,
+            group: AluaGroupName::parse(group)?,
+            attribute: attribute.clone(),
+            value: value.clone(),
+        },
+        v1::Change::SetLunAlua { wwn, tag, lun, attribute, value } => {
+            let place = Place { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(*tag)?, lun: Lun::parse(*lun)? };
+            let setting = LunAluaSetting::parse(&place, attribute, value)?;
+            Change::SetLunAlua { place, setting }
+        }
+        v1::Change::CreateLuGroup { group, group_id } => {
+            Change::CreateLuGroup { name: AluaGroupName::parse(group)?, id: *group_id }
+        }
+        v1::Change::DeleteLuGroup { group } => Change::DeleteLuGroup(AluaGroupName::parse(group)?),
+        v1::Change::SetLuGroup { id, group } => {
+            Change::SetLuGroup { backstore: backstore_id(id)?, group: AluaGroupName::parse(group)? }
+        }
+        other => unreachable!("`complete` completes {other:?} itself"),
+    };
+    Ok((change, Made::Nothing))
+}
+
+fn acl_place(wwn: &str, tag: u16, initiator: &str) -> Result<AclPlace, Refusal> {
+    Ok(AclPlace { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(tag)?, initiator: Wwn::parse(initiator)? })
 }
 
 fn create_target(
@@ -261,7 +367,8 @@ fn backstore(wanted: &v1::CreateBackstore, chance: &mut dyn Chance) -> Result<Ba
 }
 
 /// What the administrator should know of a backstore that is made.
-pub(crate) fn notes(backstore: &Backstore) -> Vec<String> {
+#[must_use]
+pub fn notes(backstore: &Backstore) -> Vec<String> {
     if backstore.name.fits_product() {
         return Vec::new();
     }

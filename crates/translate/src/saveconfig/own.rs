@@ -17,23 +17,39 @@
 //! | `set` | attributes that were set to what they would be anyway |
 //! | `readonly` | what was asked for, where `readonly` of the storage object says what is |
 //! | `sparse` | false, where a new file is to have all its blocks |
+//! | `lu_group` | the group of logical units that it is in, where that is not the default |
+//!
+//! From version 2 on, `alua_tpgs` says of the default group what is so, and `lu_groups` beside `storage_objects` has
+//! the ids of the groups of logical units by name.
 
 use super::entry::Entry;
-use crate::machine::LiveBackstore;
+use crate::live::LiveBackstore;
 use crate::view;
-use model::{ATTRIBUTES, Access, Attribute, Backstore, BackstoreId, Key, Medium, TRANSFER_BYTES_MAX};
+use model::{
+    ATTRIBUTES, Access, AluaGroupName, Attribute, Backstore, BackstoreId, Key, Medium, TRANSFER_BYTES_MAX,
+};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The name of our members.
 pub(super) const KEY: &str = "x_lunar";
 
 /// What these words mean; another version may add some.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+
+/// The first version that had target port groups.
+const VERSION_WITH_ALUA: u64 = 2;
 
 /// What a file says of its storage objects in our words; nothing where it is not ours.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Own(Option<Map<String, Value>>);
+pub(super) struct Own(Option<OwnFile>);
+
+#[derive(Clone, Debug, Default)]
+struct OwnFile {
+    version: u64,
+    objects: Map<String, Value>,
+    lu_groups: BTreeMap<AluaGroupName, u16>,
+}
 
 /// The same of one storage object.
 #[derive(Clone, Debug)]
@@ -43,13 +59,35 @@ pub(super) struct OwnObject {
     /// What was asked for, if the file says it.
     pub(super) read_only: Option<Option<bool>>,
     pub(super) sparse: bool,
+    pub(super) lu_group: Option<AluaGroupName>,
 }
 
 impl Own {
     pub(super) fn read(file: &Entry<'_>) -> Result<Self, String> {
         let Some(own) = file.object(KEY)? else { return Ok(Self::default()) };
         let own = Entry::on(own, format!("'{KEY}' of the file"));
-        Ok(Self(Some(own.object("storage_objects")?.cloned().unwrap_or_default())))
+        let mut lu_groups = BTreeMap::new();
+        for (name, id) in own.object("lu_groups")?.into_iter().flatten() {
+            let name = AluaGroupName::parse(name).map_err(|refusal| refusal.to_string())?;
+            let number = id.as_u64().and_then(|id| u16::try_from(id).ok());
+            let number = number.ok_or_else(|| own.wrong("lu_groups", id, "a number up to 65535"))?;
+            lu_groups.insert(name, number);
+        }
+        Ok(Self(Some(OwnFile {
+            version: own.whole("version")?.unwrap_or(0),
+            objects: own.object("storage_objects")?.cloned().unwrap_or_default(),
+            lu_groups,
+        })))
+    }
+
+    /// Whether the default target port groups of the file are as they were.
+    pub(super) fn has_alua(&self) -> bool {
+        self.0.as_ref().is_some_and(|own| own.version >= VERSION_WITH_ALUA)
+    }
+
+    /// The groups of logical units.
+    pub(super) fn lu_groups(&self) -> BTreeMap<AluaGroupName, u16> {
+        self.0.as_ref().map(|own| own.lu_groups.clone()).unwrap_or_default()
     }
 
     /// Whether Lunar wrote the file.
@@ -59,7 +97,7 @@ impl Own {
 
     pub(super) fn of(&self, id: &BackstoreId) -> Result<OwnObject, String> {
         let nothing = Value::Object(Map::new());
-        let value = self.0.as_ref().and_then(|objects| objects.get(&id.to_string())).unwrap_or(&nothing);
+        let value = self.0.as_ref().and_then(|own| own.objects.get(&id.to_string())).unwrap_or(&nothing);
         let entry = Entry::of(value, format!("'{KEY}' of storage object {id}"))?;
         let mut set = BTreeSet::new();
         for name in entry.list("set")? {
@@ -72,13 +110,21 @@ impl Own {
             set,
             read_only: if says_read_only { Some(entry.truth("readonly")?) } else { None },
             sparse: entry.truth("sparse")?.unwrap_or(true),
+            lu_group: entry
+                .text("lu_group")?
+                .map(AluaGroupName::parse)
+                .transpose()
+                .map_err(|refusal| refusal.to_string())?,
         })
     }
 }
 
 /// What to write of a file, with what there is of its storage objects.
-pub(super) fn file(objects: Map<String, Value>) -> Value {
+pub(super) fn file(objects: Map<String, Value>, lu_groups: &BTreeMap<AluaGroupName, u16>) -> Value {
     let mut own = json!({ "version": VERSION });
+    if !lu_groups.is_empty() {
+        own["lu_groups"] = lu_groups.iter().map(|(name, id)| (name.to_string(), json!(id))).collect();
+    }
     if !objects.is_empty() {
         own["storage_objects"] = Value::Object(objects);
     }
@@ -116,6 +162,9 @@ pub(super) fn object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Opt
             own.insert("sparse".to_owned(), json!(false));
         }
         Medium::Fileio { sparse: true, .. } | Medium::Ramdisk { .. } => {}
+    }
+    if backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU {
+        own.insert("lu_group".to_owned(), json!(backstore.lu_group.as_str()));
     }
     (!own.is_empty()).then_some(Value::Object(own))
 }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The configuration as the API shows it: what is wanted together with what is live.
 //!
-//! Above: `server`, `state_driver`.  Below: `model`, [`Live`], the wire types.
+//! Above: the doors of `lunard`, `kernel-target`.  Below: `model`, [`Live`], the wire types.
 //! Never here: a change.
 
-use crate::directories;
-use crate::machine::{Live, LiveBackstore, LiveDevice};
+use crate::live::{Live, LiveBackstore, LiveDevice, guest_socket};
 use crate::wish::Made;
 use api::v1;
 use model::{
-    ATTRIBUTES, Attribute, Backstore, BackstoreId, Key, Kind, LunMapping, Medium, Model, TARGET_OPTIONS,
-    Target, TargetOptions, Tpg, Wwn,
+    ALUA_ATTRIBUTES, ATTRIBUTES, Acl, AluaGroup, AluaGroupName, Attribute, Backstore, BackstoreId, Key, Kind,
+    LunAlua, LunMapping, MappedLun, Medium, Model, Place, TARGET_OPTIONS, Target, TargetOptions, Tpg, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,6 +21,8 @@ pub struct View<'a> {
     live: &'a Live,
     runtime_dir: &'a Path,
     shown: BTreeSet<&'a BackstoreId>,
+    /// By backstore and ALUA group.
+    members: BTreeMap<(&'a BackstoreId, &'a AluaGroupName), Vec<Place>>,
 }
 
 impl<'a> View<'a> {
@@ -29,7 +30,11 @@ impl<'a> View<'a> {
     /// shown as the model has it.
     #[must_use]
     pub fn new(model: &'a Model, live: &'a Live, runtime_dir: &'a Path) -> Self {
-        Self { model, live, runtime_dir, shown: model.shown() }
+        let mut members: BTreeMap<_, Vec<Place>> = BTreeMap::new();
+        for (place, mapping) in model.mappings() {
+            members.entry((&mapping.backstore, &mapping.alua.group)).or_default().push(place);
+        }
+        Self { model, live, runtime_dir, shown: model.shown(), members }
     }
 
     /// All of it.
@@ -38,6 +43,7 @@ impl<'a> View<'a> {
         v1::Config {
             backstores: self.model.backstores().values().map(|backstore| self.backstore(backstore)).collect(),
             targets: self.model.targets().iter().map(|(wwn, target)| self.target(wwn, target)).collect(),
+            lu_groups: self.model.lu_groups().iter().map(lu_group).collect(),
         }
     }
 
@@ -58,8 +64,10 @@ impl<'a> View<'a> {
             },
             Made::Tpg(tag) => v1::Outcome::TpgCreated { tag: tag.get().into() },
             Made::Lun(lun) => v1::Outcome::LunMapped { lun: lun.get() },
+            Made::AclLun(lun) => v1::Outcome::AclLunMapped { lun: lun.get() },
             Made::Attribute(value) => v1::Outcome::AttributeSet { value: value.to_string() },
             Made::Option(value) => v1::Outcome::OptionSet { value: value.to_string() },
+            Made::AluaGroup(group_id) => v1::Outcome::AluaGroupCreated { group_id },
             Made::Nothing => v1::Outcome::Done,
         }
     }
@@ -83,8 +91,27 @@ impl<'a> View<'a> {
             state: self.state(&id, live),
             attributes: attributes(backstore, live),
             device: live.and_then(|live| live.device.as_ref()).map(device),
+            alua_groups: self.alua_groups(backstore),
+            lu_group: backstore.lu_group.as_str().to_owned(),
             id: wire_id(&id),
         }
+    }
+
+    fn alua_groups(&self, backstore: &Backstore) -> Vec<v1::AluaGroup> {
+        let id = backstore.id();
+        let group = |(name, group): (&AluaGroupName, &AluaGroup)| {
+            let attributes = ALUA_ATTRIBUTES.iter();
+            let members = self.members.get(&(&id, name)).map(Vec::as_slice).unwrap_or_default();
+            v1::AluaGroup {
+                name: name.as_str().to_owned(),
+                group_id: group.id,
+                attributes: attributes
+                    .map(|row| (row.name.to_owned(), group.get(row.key).to_string()))
+                    .collect(),
+                members: members.iter().map(member).collect(),
+            }
+        };
+        backstore.alua.iter().map(group).collect()
     }
 
     fn state(&self, id: &BackstoreId, live: Option<&LiveBackstore>) -> v1::BackstoreState {
@@ -99,8 +126,7 @@ impl<'a> View<'a> {
 
     fn target(&self, wwn: &Wwn, target: &Target) -> v1::Target {
         let live = self.live.targets.get(wwn);
-        let socket =
-            live.map_or_else(|| directories::guest_socket(self.runtime_dir, wwn), |live| live.socket.clone());
+        let socket = live.map_or_else(|| guest_socket(self.runtime_dir, wwn), |live| live.socket.clone());
         let Target { tpgs, options } = target;
         v1::Target {
             wwn: wwn.as_str().to_owned(),
@@ -113,18 +139,21 @@ impl<'a> View<'a> {
 }
 
 /// The capacity in bytes: as it is, else as it was last seen, else 0.
-pub(crate) fn size_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u64 {
+#[must_use]
+pub fn size_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u64 {
     let wanted = || backstore.medium.size_bytes().unwrap_or(0);
     live.map_or_else(wanted, |live| live.size_bytes)
 }
 
 /// The size of a logical block in bytes.
-pub(crate) fn block_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u32 {
+#[must_use]
+pub fn block_bytes(backstore: &Backstore, live: Option<&LiveBackstore>) -> u32 {
     live.map_or_else(|| backstore.block_bytes().unwrap_or(512), |live| live.block_bytes)
 }
 
 /// The value of an attribute, asking the device where it decides.
-pub(crate) fn attribute(backstore: &Backstore, live: Option<&LiveBackstore>, row: &Attribute) -> u32 {
+#[must_use]
+pub fn attribute(backstore: &Backstore, live: Option<&LiveBackstore>, row: &Attribute) -> u32 {
     let device = live.and_then(|live| live.device.as_ref());
     backstore.attribute(row.key).unwrap_or_else(|| match row.key {
         Key::BlockSize => block_bytes(backstore, live),
@@ -146,6 +175,15 @@ fn options(options: &TargetOptions) -> BTreeMap<String, String> {
     TARGET_OPTIONS.iter().map(|row| (row.name.to_owned(), options.get(row.key).to_string())).collect()
 }
 
+fn member(place: &Place) -> v1::AluaMember {
+    let Place { wwn, tag, lun } = place;
+    v1::AluaMember { wwn: wwn.as_str().to_owned(), tag: tag.get().into(), lun: lun.get() }
+}
+
+fn lu_group((name, id): (&AluaGroupName, &u16)) -> v1::LuGroup {
+    v1::LuGroup { name: name.as_str().to_owned(), group_id: *id }
+}
+
 fn device(device: &LiveDevice) -> v1::BlockDevice {
     // The rest shows as attributes.
     let LiveDevice { name, major, minor, block_bytes: _, rotational: _ } = device;
@@ -154,20 +192,48 @@ fn device(device: &LiveDevice) -> v1::BlockDevice {
 
 fn tpg(tag: u16, group: &Tpg) -> v1::Tpg {
     // The relative port is the target's own affair.
-    let Tpg { nexus, relative_port: _, luns } = group;
+    let Tpg { nexus, relative_port: _, luns, acls } = group;
     let lun = |(lun, mapping): (&model::Lun, &LunMapping)| {
-        let LunMapping { backstore, alias, write_protect } = mapping;
+        let LunMapping { backstore, alias, write_protect, alua } = mapping;
+        let LunAlua { group, offline, status, write_metadata } = alua;
         v1::Lun {
+            alua: v1::LunAlua {
+                group: group.as_str().to_owned(),
+                offline: *offline,
+                status: status.number(),
+                write_metadata: *write_metadata,
+            },
             lun: lun.get(),
             backstore: wire_id(backstore),
             alias: alias.as_str().to_owned(),
             write_protect: *write_protect,
         }
     };
-    v1::Tpg { tag, nexus: nexus.as_str().to_owned(), luns: luns.iter().map(lun).collect() }
+    v1::Tpg {
+        tag,
+        nexus: nexus.as_str().to_owned(),
+        luns: luns.iter().map(lun).collect(),
+        acls: acls.iter().map(acl).collect(),
+    }
 }
 
-pub(crate) fn wire_kind(kind: Kind) -> v1::Kind {
+fn acl((initiator, acl): (&Wwn, &Acl)) -> v1::Acl {
+    let Acl { luns } = acl;
+    let mapped = |(lun, mapped): (&model::Lun, &MappedLun)| {
+        let MappedLun { of, alias, write_protect } = mapped;
+        v1::MappedLun {
+            lun: lun.get(),
+            of: of.get(),
+            alias: alias.as_str().to_owned(),
+            write_protect: *write_protect,
+        }
+    };
+    v1::Acl { initiator: initiator.as_str().to_owned(), luns: luns.iter().map(mapped).collect() }
+}
+
+/// The API's word for a kind.
+#[must_use]
+pub fn wire_kind(kind: Kind) -> v1::Kind {
     match kind {
         Kind::Block => v1::Kind::Block,
         Kind::Fileio => v1::Kind::Fileio,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! LIO's saveconfig.json: the configuration in targetcli's words, for people and for LIO's own tools.
 //!
-//! Above: `server`.  Below: `model`, [`Live`], the file system.
+//! Above: `server`, `kernel-target`.  Below: `model`, [`Live`], the file system.
 //! Never here: the configuration that counts; that is the database's.
 //!
 //! The keys are those of targetcli 2.1.53 on Linux 6.1, in its order (sorted, indented by two), with two
@@ -9,6 +9,7 @@
 //! that were set, and `x_lunar` for what they have no word for.  What was restored from their files and is not
 //! served is written back as it was.
 
+mod alua; // target port groups and what LUNs have of them
 mod document; // a file, read
 mod entry; // an object whose members have their types
 mod notes; // what is otherwise than the file says
@@ -20,16 +21,16 @@ mod strict_json; // text -> values
 pub use document::{Document, DocumentError};
 pub use restore::{Restore, RestoreError, clear};
 
-use crate::directories::sync_directory;
-use crate::machine::{Live, LiveBackstore};
+use crate::host::sync_directory;
+use crate::live::{Live, LiveBackstore};
 use crate::view;
 use api::v1;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use model::{
-    ATTRIBUTES, Access, Attribute, Backstore, Key, Lun, LunMapping, Medium, Model, RelativePort, Target,
-    TargetOption, Tpg, TpgTag, Wwn,
+    ATTRIBUTES, Access, Acl, Attribute, Backstore, Key, Lun, LunMapping, MappedLun, Medium, Model,
+    RelativePort, Target, TargetOption, Tpg, TpgTag, Wwn,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -66,7 +67,7 @@ pub fn text(model: &Model, live: &Live) -> String {
     let own = model.backstores().iter().filter_map(|(id, backstore)| {
         Some((id.to_string(), own::object(backstore, live.backstores.get(id))?))
     });
-    whole[own::KEY] = own::file(own.collect());
+    whole[own::KEY] = own::file(own.collect(), model.lu_groups());
     // Sorted keys and two spaces, as json.dumps of targetcli.
     whole.sort_all_objects();
     format!("{whole:#}\n")
@@ -100,7 +101,7 @@ fn storage_object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value 
         }
     }
     put("attributes", attributes(backstore, live));
-    put("alua_tpgs", json!([default_alua_group()]));
+    put("alua_tpgs", backstore.alua.iter().map(alua::group).collect());
     Value::Object(object)
 }
 
@@ -161,6 +162,7 @@ struct TpgEntry {
     /// Nor this.
     relative_port: Option<RelativePort>,
     luns: BTreeMap<Lun, LunMapping>,
+    acls: BTreeMap<Wwn, Acl>,
 }
 
 /// Every attribute that LIO lets a restore write back.
@@ -169,30 +171,6 @@ fn attributes(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value {
     let pairs = ATTRIBUTES.iter().filter(written);
     pairs.map(|row| (row.name.to_owned(), json!(view::attribute(backstore, live, row)))).collect()
 }
-
-/// The one group that every storage object of LIO has.  Tools skip it when they restore.
-fn default_alua_group() -> Value {
-    json!({
-        "alua_access_state": 0,
-        "alua_access_status": 0,
-        "alua_access_type": 0,
-        "alua_support_active_nonoptimized": 1,
-        "alua_support_active_optimized": 1,
-        "alua_support_offline": 1,
-        "alua_support_standby": 1,
-        "alua_support_transitioning": 1,
-        "alua_support_unavailable": 1,
-        "alua_write_metadata": 0,
-        "implicit_trans_secs": 0,
-        "name": DEFAULT_ALUA_GROUP,
-        "nonop_delay_msecs": 100,
-        "preferred": 0,
-        "tg_pt_gp_id": 0,
-        "trans_delay_msecs": 0,
-    })
-}
-
-const DEFAULT_ALUA_GROUP: &str = "default_tg_pt_gp";
 
 fn target(wwn: &str, target: &Target, kept: &Kept) -> Value {
     let Target { tpgs, options } = target;
@@ -212,14 +190,15 @@ fn target(wwn: &str, target: &Target, kept: &Kept) -> Value {
 }
 
 fn tpg(wwn: &str, tag: u8, group: &Tpg, kept: &Kept) -> Value {
-    let Tpg { nexus, relative_port, luns } = group;
+    let Tpg { nexus, relative_port, luns, acls } = group;
+    let acls = acls.iter().map(|(initiator, acl)| node_acl(initiator, acl));
     let luns = luns.iter().map(|(number, mapping)| lun(number.get(), mapping));
     let luns = luns.chain(kept.luns_of(wwn, tag, group));
     json!({
         "attributes": { "fabric_prot_type": 0 },
         "enable": true,
         "luns": luns.collect::<Vec<_>>(),
-        "node_acls": [],
+        "node_acls": acls.collect::<Vec<_>>(),
         "portals": [],
         "tag": tag,
         // LIO's tools save neither, and stumble over a member called nexus.
@@ -227,17 +206,34 @@ fn tpg(wwn: &str, tag: u8, group: &Tpg, kept: &Kept) -> Value {
     })
 }
 
+fn node_acl(initiator: &Wwn, acl: &Acl) -> Value {
+    let mapped = acl.luns.iter().map(|(lun, MappedLun { of, alias, write_protect })| {
+        json!({
+            "alias": alias.as_str(),
+            "index": lun.get(),
+            "tpg_lun": of.get(),
+            "write_protect": write_protect,
+        })
+    });
+    json!({
+        "attributes": {},
+        "mapped_luns": mapped.collect::<Vec<_>>(),
+        "node_wwn": initiator.as_str(),
+    })
+}
+
 fn lun(number: u16, mapping: &LunMapping) -> Value {
-    let LunMapping { backstore, alias, write_protect } = mapping;
+    let LunMapping { backstore, alias, write_protect, alua } = mapping;
     let mut lun = json!({
         "alias": alias.as_str(),
-        "alua_tg_pt_gp_name": DEFAULT_ALUA_GROUP,
+        "alua_tg_pt_gp_name": alua.group.as_str(),
         "index": number,
         "storage_object": format!("/backstores/{backstore}"),
     });
     if *write_protect {
         lun["write_protect"] = json!(true);
     }
+    alua::put_lun(alua, &mut lun);
     lun
 }
 
@@ -249,7 +245,7 @@ pub struct SaveConfig {
 
 /// Why the file could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {}: {}", path.display(), crate::start_error::plain(source))]
+#[error("cannot write {}: {}", path.display(), crate::host::plain(source))]
 pub struct WriteError {
     path: PathBuf,
     source: io::Error,
@@ -271,7 +267,7 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// The host failed.
-    #[error("cannot read {}: {}", path.display(), crate::start_error::plain(source))]
+    #[error("cannot read {}: {}", path.display(), crate::host::plain(source))]
     Host {
         /// The file.
         path: PathBuf,

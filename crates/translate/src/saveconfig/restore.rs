@@ -13,8 +13,8 @@ use super::document::Document;
 use crate::wish::{Chance, Draft, Made, notes};
 use api::v1;
 use model::{
-    Backstore, BackstoreId, Change, Foreign, LunMapping, Model, Place, Refusal, RelativePort, Target,
-    TargetOption, TargetOptions, Tpg, TpgTag, Wwn,
+    AclPlace, AluaGroupName, Backstore, BackstoreId, Change, Foreign, Lun, LunMapping, MappedLun, Model,
+    Place, Refusal, RelativePort, Target, TargetOption, TargetOptions, Tpg, TpgTag, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
@@ -79,7 +79,7 @@ impl Restore {
     /// # Errors
     /// [`RestoreError`], for the first thing that cannot be.
     pub fn draft(&self, model: &Model, chance: &mut dyn Chance) -> Result<Draft, RestoreError> {
-        let Document { backstores, implied, targets, foreign, .. } = &self.document;
+        let Document { backstores, implied, targets, foreign, lu_groups, .. } = &self.document;
         let is_wanted = |id: &BackstoreId| !(implied.contains(id) && model.backstores().contains_key(id));
         let backstores: Vec<&Backstore> =
             backstores.iter().filter(|backstore| is_wanted(&backstore.id())).collect();
@@ -94,6 +94,7 @@ impl Restore {
         } else {
             must_not_be(model, &backstores, targets.keys())?;
         }
+        work.create_lu_groups(lu_groups, &backstores, is_whole)?;
         for backstore in backstores {
             let made = Made::Backstore(backstore.id(), notes(backstore));
             work.make(Change::CreateBackstore(backstore.clone()), made)?;
@@ -140,12 +141,14 @@ struct Work {
     draft: Draft,
     /// LUNs of storage objects that are made anew, for the targets that stay.
     again: Vec<(Place, LunMapping)>,
+    /// Their mapped LUNs.
+    mapped_again: Vec<(AclPlace, Lun, MappedLun)>,
 }
 
 impl Work {
     fn on(model: &Model) -> Self {
         let draft = Draft { model: model.clone(), changes: Vec::new(), made: Vec::new() };
-        Self { draft, again: Vec::new() }
+        Self { draft, again: Vec::new(), mapped_again: Vec::new() }
     }
 
     fn make(&mut self, change: Change, made: Made) -> Result<(), Refusal> {
@@ -163,6 +166,26 @@ impl Work {
         let backstores: Vec<BackstoreId> = self.draft.model.backstores().keys().cloned().collect();
         for id in backstores {
             self.make(Change::DeleteBackstore(id), Made::Nothing)?;
+        }
+        let lu_groups: Vec<AluaGroupName> = self.draft.model.lu_groups().keys().cloned().collect();
+        for name in lu_groups {
+            self.make(Change::DeleteLuGroup(name), Made::Nothing)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the groups of logical units that are not there: all of the file, or those that its storage objects need.
+    fn create_lu_groups(
+        &mut self,
+        groups: &BTreeMap<AluaGroupName, u16>,
+        backstores: &[&Backstore],
+        all: bool,
+    ) -> Result<(), Refusal> {
+        for (name, id) in groups {
+            let needed = all || backstores.iter().any(|backstore| backstore.lu_group == *name);
+            if needed && self.draft.model.lu_groups().get(name) != Some(id) {
+                self.make(Change::CreateLuGroup { name: name.clone(), id: *id }, Made::Nothing)?;
+            }
         }
         Ok(())
     }
@@ -183,6 +206,7 @@ impl Work {
                 continue;
             }
             for (place, mapping) in places(&self.draft.model, &id) {
+                self.mapped_again.extend(mapped_luns(&self.draft.model, &place));
                 self.make(Change::UnmapLun(place.clone()), Made::Nothing)?;
                 self.again.push((place, mapping));
             }
@@ -192,8 +216,15 @@ impl Work {
     }
 
     fn map_again(&mut self) -> Result<(), Refusal> {
-        for (Place { wwn, tag, lun }, mapping) in std::mem::take(&mut self.again) {
+        for (Place { wwn, tag, lun }, mut mapping) in std::mem::take(&mut self.again) {
+            let shown = self.draft.model.backstore(&mapping.backstore)?;
+            if shown.alua.get(&mapping.alua.group).is_none() {
+                mapping.alua.group = AluaGroupName::default_group();
+            }
             self.make(Change::MapLun { wwn, tag, lun, mapping }, Made::Nothing)?;
+        }
+        for (acl, lun, mapped) in std::mem::take(&mut self.mapped_again) {
+            self.make(Change::MapAclLun { acl, lun, mapped }, Made::Nothing)?;
         }
         Ok(())
     }
@@ -224,6 +255,19 @@ impl Work {
                 for (lun, mapping) in &tpg.luns {
                     let place = Place { wwn: wwn.clone(), tag: *tag, lun: *lun };
                     self.map(place, mapping.clone())?;
+                }
+                let nexus = self.draft.model.tpg(wwn, *tag)?.nexus.clone();
+                for (initiator, acl) in &tpg.acls {
+                    // LIO's tools save the session of a guest that was connected so; it would hide its disks.
+                    if tpg.nexus.is_none() && acl.luns.is_empty() && *initiator == nexus {
+                        continue;
+                    }
+                    let place = AclPlace { wwn: wwn.clone(), tag: *tag, initiator: initiator.clone() };
+                    self.make(Change::CreateAcl(place.clone()), Made::Nothing)?;
+                    for (lun, mapped) in &acl.luns {
+                        let (acl, lun, mapped) = (place.clone(), *lun, mapped.clone());
+                        self.make(Change::MapAclLun { acl, lun, mapped }, Made::Nothing)?;
+                    }
                 }
             }
         }
@@ -258,6 +302,17 @@ fn places(model: &Model, id: &BackstoreId) -> Vec<(Place, LunMapping)> {
         }
     }
     found
+}
+
+/// The mapped LUNs of a LUN.
+fn mapped_luns(model: &Model, place: &Place) -> Vec<(AclPlace, Lun, MappedLun)> {
+    let acls = model.tpg(&place.wwn, place.tag).into_iter().flat_map(|tpg| &tpg.acls);
+    let mapped = acls.flat_map(|(initiator, acl)| {
+        let at = AclPlace { wwn: place.wwn.clone(), tag: place.tag, initiator: initiator.clone() };
+        let of_it = acl.luns.iter().filter(|(_, mapped)| mapped.of == place.lun);
+        of_it.map(move |(lun, mapped)| (at.clone(), *lun, mapped.clone()))
+    });
+    mapped.collect()
 }
 
 /// Options by name, as they would be typed.

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Files and devices that grow are noticed, and guests are shown the new size.
+//!
+//! Above: `daemon`, which starts it.
+//! Below: the machine, which says what to look at; `state_driver`, which makes a change of what was seen.
+//! Never here: a reactor, or a guest.
+//!
+//! Everything open is looked at once in [`INTERVAL`], on a thread that may hang.  Where it does, it is left behind
+//! until it comes back, and the rest is looked at by another.
+//!
+//! What has become smaller is told of once and left alone: a file that is being copied back is short for a while, and
+//! an end that was cut off by mistake may come back.  Reads of what is not there fail, and nothing else.
+
+use crate::machine::{Gauge, Machine};
+use crate::state_driver::{Failure, Handle};
+use api::v1;
+use model::{BackstoreId, Change, Kind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot::{self, error::TryRecvError};
+use tracing::warn;
+
+/// How often everything is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long one look may take before it is left behind.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long it is left alone what could not be taken over.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Begins to look, for as long as the process lives.
+///
+/// # Errors
+/// Those of starting a thread.
+pub(crate) fn watch<M: Machine>(machine: Arc<M>, handle: Handle) -> io::Result<()> {
+    let (changed, changes) = sync_channel(1);
+    handle.watch(move || {
+        // One that waits to be heard says enough.
+        let _ = changed.try_send(());
+    });
+    let _detached = Builder::new().name("growth".to_owned()).spawn(move || {
+        let mut watch = Watch::new(machine, handle);
+        loop {
+            // Where nothing can grow there is nothing to do before the next change.
+            let heard = if watch.has_something() {
+                changes.recv_timeout(INTERVAL)
+            } else {
+                changes.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            match heard {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) => watch.look(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// A thread that looks.
+struct Looker {
+    gauges: Sender<Gauge>,
+    seen: Receiver<io::Result<u64>>,
+    thread: JoinHandle<()>,
+}
+
+impl Looker {
+    fn start() -> io::Result<Self> {
+        let (gauges, to_look_at) = channel::<Gauge>();
+        let (tell, seen) = channel();
+        let thread = Builder::new().name("look".to_owned()).spawn(move || {
+            while let Ok(gauge) = to_look_at.recv() {
+                if tell.send(gauge.bytes_now()).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { gauges, seen, thread })
+    }
+}
+
+struct Watch<M> {
+    machine: Arc<M>,
+    handle: Handle,
+    looker: Option<Looker>,
+    /// What could not be looked at, and the thread that waits for it.
+    hung: BTreeMap<BackstoreId, JoinHandle<()>>,
+    /// Changes that are under way.
+    asked: BTreeMap<BackstoreId, oneshot::Receiver<Result<v1::Applied, Failure>>>,
+    /// What is not tried again before then.
+    refused: BTreeMap<BackstoreId, Instant>,
+    /// What is smaller than it is shown, and was told of.
+    cut: BTreeSet<BackstoreId>,
+}
+
+impl<M: Machine> Watch<M> {
+    fn new(machine: Arc<M>, handle: Handle) -> Self {
+        let (hung, asked, refused) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { machine, handle, looker: None, hung, asked, refused, cut: BTreeSet::new() }
+    }
+
+    fn has_something(&self) -> bool {
+        self.handle.model().backstores().keys().any(|id| id.kind != Kind::Ramdisk)
+    }
+
+    fn look(&mut self) {
+        self.hung.retain(|_, thread| !thread.is_finished());
+        self.hear_answers();
+        for gauge in self.machine.gauges() {
+            if !self.hung.contains_key(&gauge.backstore) {
+                self.look_at(gauge);
+            }
+        }
+    }
+
+    fn look_at(&mut self, gauge: Gauge) {
+        let (id, shown) = (gauge.backstore.clone(), gauge.shown_bytes);
+        // Without a thread it is looked at in the next round.
+        let Some(looker) = self.looker.take().or_else(|| Looker::start().ok()) else { return };
+        let sent = looker.gauges.send(gauge).is_ok();
+        match looker.seen.recv_timeout(PATIENCE) {
+            Ok(seen) if sent => {
+                self.looker = Some(looker);
+                if let Ok(now) = seen {
+                    self.compare(&id, shown, now);
+                }
+            }
+            _ => {
+                warn!("the size of {id} cannot be looked at: its file system or device does not answer");
+                self.hung.insert(id, looker.thread);
+            }
+        }
+    }
+
+    fn compare(&mut self, id: &BackstoreId, shown: u64, now: u64) {
+        if now < shown {
+            if self.cut.insert(id.clone()) {
+                warn!("{id} was cut to {now} bytes: guests see {shown}, and cannot read what is not there");
+            }
+            return;
+        }
+        self.cut.remove(id);
+        let is_due = self.refused.get(id).is_none_or(|until| *until <= Instant::now());
+        if now > shown && is_due && !self.asked.contains_key(id) {
+            let resize = Change::Resize { backstore: id.clone(), size_bytes: now };
+            self.asked.insert(id.clone(), self.handle.make(vec![resize]));
+        }
+    }
+
+    fn hear_answers(&mut self) {
+        let refused = &mut self.refused;
+        self.asked.retain(|id, answer| match answer.try_recv() {
+            Ok(Ok(_)) => {
+                refused.remove(id);
+                false
+            }
+            Ok(Err(failure)) => {
+                warn!("{id} has grown, and its guests cannot be shown the new size: {failure}");
+                refused.insert(id.clone(), Instant::now() + RETRY);
+                false
+            }
+            Err(TryRecvError::Empty) => true,
+            Err(TryRecvError::Closed) => false,
+        });
+    }
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What units remember, on disk: one row for each unit serial number, and which boot of the host wrote them.
+//!
+//! Above: `machine`, which gives each unit its record and this to keep it with; the keeper's thread, which saves.
+//! Below: the database of `store`.
+//! Never here: a rule of reservations, but for what the loss of power takes away.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `units` | serial number | JSON, `Row` |
+//! | `host` | `boot_id` | the boot of the host under which the rows of `units` were true |
+
+use super::{Store, fault, open_whole};
+use crate::start_error::StartError;
+use redb::{Database, ReadableDatabase, TableDefinition, TableError};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use target::{
+    Held, Kind, NexusName, NotPersisted, Persist, Registration, Reservations, UnitRecord, Volatile,
+};
+
+pub(super) const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
+const HOST: TableDefinition<&str, &str> = TableDefinition::new("host");
+const BOOT_ID: &str = "boot_id";
+
+/// Where the kernel says which boot this is.
+const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The database, while it can be written.
+pub(super) type Shared = Arc<Mutex<Option<Database>>>;
+
+/// What units remembered when the daemon started, and where it is kept from now on.
+pub struct Units {
+    /// By serial number.
+    pub records: BTreeMap<String, UnitRecord>,
+    /// Whether the host has restarted since, so that every unit was without power.
+    pub lost_power: bool,
+    /// Where changes go.
+    pub persist: Arc<dyn Persist>,
+}
+
+impl Default for Units {
+    /// Units that remember nothing and keep nothing.
+    fn default() -> Self {
+        Self { records: BTreeMap::new(), lost_power: false, persist: Arc::new(Volatile) }
+    }
+}
+
+impl Store {
+    /// Reads what units remember.
+    ///
+    /// # Errors
+    /// [`StartError::Damaged`] for a row that cannot be.
+    pub fn units(&self) -> Result<Units, StartError> {
+        // On a kernel without it, every start is one of the same boot.
+        let boot = std::fs::read_to_string(BOOT_ID_PATH).unwrap_or_default();
+        self.units_of(boot.trim())
+    }
+
+    /// Reads what units remember, under the boot of the host with this id.
+    ///
+    /// # Errors
+    /// As [`Store::units`].
+    pub fn units_of(&self, boot: &str) -> Result<Units, StartError> {
+        let shared = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = &*shared else { return Err(fault(&self.path, &"it is not open")) };
+        let damaged = |what: String| StartError::Damaged { path: self.path.clone(), what };
+        let (rows, before) = read(database).map_err(|err| damaged(err.to_string()))?;
+        let lost_power = before.as_ref().is_some_and(|before| before != boot);
+        let mut records = BTreeMap::new();
+        for (serial, row) in &rows {
+            let row: Row =
+                serde_json::from_slice(row).map_err(|err| damaged(format!("unit {serial}: {err}")))?;
+            let record = row.record().map_err(|err| damaged(format!("unit {serial}: {err}")))?;
+            records.insert(serial.clone(), if lost_power { without_power(record) } else { record });
+        }
+        let rows = records.iter().map(|(serial, record)| (serial.clone(), json(record))).collect();
+        let keeper = Keeper {
+            shared: Arc::clone(&self.database),
+            path: self.path.clone(),
+            boot: boot.to_owned(),
+            kept: Mutex::new(Kept { rows, is_written: before.as_deref() == Some(boot), reopens: false }),
+        };
+        drop(shared);
+        Ok(Units { records, lost_power, persist: Arc::new(keeper) })
+    }
+}
+
+/// What is left of a record when the host has lost power.  SPC-4: registrations without APTPL go, and the generation
+/// begins anew; SPC-2: so does what RESERVE took.
+fn without_power(record: UnitRecord) -> UnitRecord {
+    let mut reservations = Reservations { generation: 0, legacy: None, ..record.reservations };
+    if !reservations.outlasts_power {
+        reservations = Reservations::default();
+    }
+    UnitRecord { reservations }
+}
+
+/// Saves the records of units.
+struct Keeper {
+    shared: Shared,
+    path: PathBuf,
+    boot: String,
+    kept: Mutex<Kept>,
+}
+
+struct Kept {
+    /// The rows that count.
+    rows: BTreeMap<String, Vec<u8>>,
+    /// Whether they are all on disk, with the id of this boot.
+    is_written: bool,
+    /// Whether the database was given up here, and not by the configuration.
+    reopens: bool,
+}
+
+impl Persist for Keeper {
+    fn save(&self, serial: &str, record: &UnitRecord) -> Result<(), NotPersisted> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.is_none() && kept.reopens {
+            *shared = open_whole(&self.path).ok();
+            kept.reopens = shared.is_none();
+        }
+        let database = shared.take().ok_or(NotPersisted)?;
+        let row = json(record);
+        let changed = if kept.is_written { BTreeMap::new() } else { kept.rows.clone() };
+        let changed = changed.into_iter().chain([(serial.to_owned(), row.clone())]).collect();
+        match self.write(&database, &changed) {
+            Ok(()) => {
+                *shared = Some(database);
+                kept.rows.insert(serial.to_owned(), row);
+                kept.is_written = true;
+                Ok(())
+            }
+            Err(err) => {
+                tracing::error!("cannot keep the state of a unit in {}: {err}", self.path.display());
+                // Whether it is on disk is unknown, and the database takes no more: what counts is written again.
+                drop(database);
+                let again = open_whole(&self.path).ok();
+                let before = kept.rows.get(serial).cloned().unwrap_or_default();
+                let before = BTreeMap::from([(serial.to_owned(), before)]);
+                kept.is_written = false;
+                *shared = again.filter(|again| self.write(again, &before).is_ok());
+                kept.reopens = shared.is_none();
+                Err(NotPersisted)
+            }
+        }
+    }
+}
+
+impl Keeper {
+    /// Writes rows, durably; an empty one goes.
+    fn write(&self, database: &Database, rows: &BTreeMap<String, Vec<u8>>) -> Result<(), redb::Error> {
+        let mut transaction = database.begin_write()?;
+        transaction.set_two_phase_commit(true);
+        {
+            let mut units = transaction.open_table(UNITS)?;
+            for (serial, row) in rows {
+                if row.is_empty() {
+                    units.remove(serial.as_str())?;
+                } else {
+                    units.insert(serial.as_str(), row.as_slice())?;
+                }
+            }
+            transaction.open_table(HOST)?.insert(BOOT_ID, self.boot.as_str())?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+type Rows = BTreeMap<String, Vec<u8>>;
+
+/// The rows of units, and the boot that wrote them.
+fn read(database: &Database) -> Result<(Rows, Option<String>), redb::Error> {
+    let transaction = database.begin_read()?;
+    let mut rows = Rows::new();
+    match transaction.open_table(UNITS) {
+        Ok(table) => {
+            for row in table.range::<&str>(..)? {
+                let (serial, row) = row?;
+                rows.insert(serial.value().to_owned(), row.value().to_vec());
+            }
+        }
+        Err(TableError::TableDoesNotExist(_)) => {}
+        Err(err) => return Err(err.into()),
+    }
+    let boot = match transaction.open_table(HOST) {
+        Ok(table) => table.get(BOOT_ID)?.map(|boot| boot.value().to_owned()),
+        Err(TableError::TableDoesNotExist(_)) => None,
+        Err(err) => return Err(err.into()),
+    };
+    Ok((rows, boot))
+}
+
+/// The rows are for this program alone, and forever: a field may be added with a default, never renamed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    #[serde(default)]
+    reservations: ReservationsRow,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct ReservationsRow {
+    generation: u32,
+    outlasts_power: bool,
+    registrations: Vec<RegistrationRow>,
+    held: Option<HeldRow>,
+    legacy: Option<NexusRow>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RegistrationRow {
+    nexus: NexusRow,
+    key: u64,
+    all_target_ports: bool,
+    generation: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct HeldRow {
+    holder: NexusRow,
+    kind: u8,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct NexusRow {
+    initiator: String,
+    relative_port: u16,
+}
+
+fn json(record: &UnitRecord) -> Vec<u8> {
+    let Reservations { registrations, held, generation, outlasts_power, legacy } = &record.reservations;
+    let registrations = registrations.iter().map(|(nexus, registration)| RegistrationRow {
+        nexus: NexusRow::of(nexus),
+        key: registration.key,
+        all_target_ports: registration.all_target_ports,
+        generation: registration.generation,
+    });
+    let reservations = ReservationsRow {
+        generation: *generation,
+        outlasts_power: *outlasts_power,
+        registrations: registrations.collect(),
+        held: held
+            .as_ref()
+            .map(|held| HeldRow { holder: NexusRow::of(&held.holder), kind: held.kind.code() }),
+        legacy: legacy.as_ref().map(NexusRow::of),
+    };
+    serde_json::to_vec(&Row { reservations }).unwrap_or_default()
+}
+
+impl NexusRow {
+    fn of(nexus: &NexusName) -> Self {
+        Self { initiator: nexus.initiator.clone(), relative_port: nexus.relative_port }
+    }
+
+    fn name(self) -> NexusName {
+        NexusName { initiator: self.initiator, relative_port: self.relative_port }
+    }
+}
+
+impl Row {
+    fn record(self) -> Result<UnitRecord, String> {
+        let ReservationsRow { generation, outlasts_power, registrations, held, legacy } = self.reservations;
+        let registrations = registrations.into_iter().map(|row| {
+            let RegistrationRow { nexus, key, all_target_ports, generation } = row;
+            (nexus.name(), Registration { key, all_target_ports, generation })
+        });
+        let held = held.map(|HeldRow { holder, kind }| {
+            let kind =
+                Kind::of_code(kind).ok_or_else(|| format!("there is no reservation of type {kind}"))?;
+            Ok::<_, String>(Held { holder: holder.name(), kind })
+        });
+        let reservations = Reservations {
+            registrations: registrations.collect(),
+            held: held.transpose()?,
+            generation,
+            outlasts_power,
+            legacy: legacy.map(NexusRow::name),
+        };
+        Ok(UnitRecord { reservations })
+    }
+}

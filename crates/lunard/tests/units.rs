@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What units remember, on disk: it outlasts the daemon, and the host's power where it was asked to.
+//!
+//! Above: nothing.  Below: the store.
+//! Never here: commands; a unit that cannot be kept refuses in `target`'s tests.
+
+mod common;
+
+use common::{Plane, ramdisk};
+use lunard::directories::StateDir;
+use lunard::start_error::StartError;
+use lunard::store::{FILE_NAME, Store, Units};
+use model::Model;
+use redb::{Database, TableDefinition};
+use std::path::Path;
+use target::{Held, Kind, NexusName, Registration, Reservations, UnitRecord};
+
+const SERIAL: &str = "3f9e2c5a-7d41-4f0e-9b7a-000000000004";
+
+fn nexus(relative_port: u16) -> NexusName {
+    NexusName { initiator: format!("naa.600140500000000{relative_port}"), relative_port }
+}
+
+fn record(outlasts_power: bool) -> UnitRecord {
+    let registration = |key, all_target_ports| Registration { key, all_target_ports, generation: 3 };
+    let reservations = Reservations {
+        registrations: [(nexus(1), registration(u64::MAX, true)), (nexus(2), registration(1, false))].into(),
+        held: Some(Held { holder: nexus(2), kind: Kind::ExclusiveAccessRegistrants }),
+        generation: 7,
+        outlasts_power,
+        legacy: Some(nexus(1)),
+    };
+    UnitRecord { reservations }
+}
+
+/// Opens the database under a boot of the host.
+fn open(directory: &Path, boot: &str) -> (StateDir, Store, Units) {
+    let state_dir = StateDir::claim(directory).unwrap();
+    let store = Store::open(&state_dir).unwrap();
+    let units = store.units_of(boot).unwrap();
+    (state_dir, store, units)
+}
+
+#[test]
+fn a_restart_of_the_daemon_takes_nothing_away() {
+    for outlasts_power in [false, true] {
+        let scratch = tempfile::tempdir().unwrap();
+        let (_state_dir, _store, units) = open(scratch.path(), "first boot");
+        assert!(units.records.is_empty() && !units.lost_power);
+        units.persist.save(SERIAL, &record(outlasts_power)).unwrap();
+        drop((_state_dir, _store, units));
+        let (_state_dir, _store, units) = open(scratch.path(), "first boot");
+        assert_eq!(units.records, [(SERIAL.to_owned(), record(outlasts_power))].into());
+        assert!(!units.lost_power);
+    }
+}
+
+#[test]
+fn a_restart_of_the_host_leaves_what_was_to_outlast_it() {
+    let kept = record(true).reservations;
+    for (outlasts_power, expected) in
+        [(false, Reservations::default()), (true, Reservations { generation: 0, legacy: None, ..kept })]
+    {
+        let scratch = tempfile::tempdir().unwrap();
+        let (state_dir, store, units) = open(scratch.path(), "first boot");
+        units.persist.save(SERIAL, &record(outlasts_power)).unwrap();
+        drop((state_dir, store, units));
+        let (state_dir, store, units) = open(scratch.path(), "second boot");
+        assert_eq!(units.records[SERIAL].reservations, expected);
+        assert!(units.lost_power);
+        // Another unit's change makes the second boot the one that counts, for all of them.
+        units.persist.save("other", &record(false)).unwrap();
+        drop((state_dir, store, units));
+        let (_state_dir, _store, units) = open(scratch.path(), "second boot");
+        assert_eq!(units.records[SERIAL].reservations, expected);
+        assert_eq!(units.records["other"], record(false));
+        assert!(!units.lost_power);
+    }
+}
+
+#[test]
+fn what_a_unit_remembers_goes_with_its_last_backstore() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (state_dir, mut store, units) = open(scratch.path(), "boot");
+    let model = Plane::drafted([ramdisk("r0")]);
+    let serial = model.backstores().values().next().unwrap().unit_serial.to_string();
+    let model = model.clone();
+    store.save(&Model::default(), &model).unwrap();
+    units.persist.save(&serial, &record(true)).unwrap();
+    let more = Plane::drafted([ramdisk("r0"), ramdisk("r1")]);
+    store.save(&model, &more).unwrap();
+    assert!(store.units_of("boot").unwrap().records.contains_key(&serial));
+    store.save(&more, &Model::default()).unwrap();
+    assert!(store.units_of("boot").unwrap().records.is_empty());
+    drop(state_dir);
+}
+
+#[test]
+fn a_row_that_cannot_be_is_damage_and_the_unit_is_named() {
+    const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
+    let rows: [(&[u8], &str); 2] = [
+        (b"{", "EOF"),
+        (
+            br#"{"reservations":{"generation":1,"outlasts_power":false,"registrations":[],"legacy":null,
+            "held":{"holder":{"initiator":"naa.6001405000000001","relative_port":1},"kind":2}}}"#,
+            "there is no reservation of type 2",
+        ),
+    ];
+    for (row, why) in rows {
+        let scratch = tempfile::tempdir().unwrap();
+        drop(open(scratch.path(), "boot"));
+        let database = Database::open(scratch.path().join(FILE_NAME)).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(UNITS).unwrap().insert(SERIAL, row).unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let state_dir = StateDir::claim(scratch.path()).unwrap();
+        let found = Store::open(&state_dir).unwrap().units_of("boot").map(|_| ());
+        let Err(StartError::Damaged { what, .. }) = found else { panic!("{found:?}") };
+        assert!(what.contains(SERIAL) && what.contains(why), "{what}");
+    }
+}

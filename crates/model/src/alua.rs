@@ -1,0 +1,670 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Asymmetric access, as the administrator wants it: the target port groups of a backstore, THE table of their
+//! attributes (LIO's `alua/` directory), and what a LUN has of it.
+//!
+//! Above: `backstore` and `target`, which have these; `apply/alua.rs`, which changes them; the doors.
+//! Below: names and numbers.
+//! Never here: what a state does to a command; `target` does that.
+//!
+//! Every backstore has the group [`AluaGroupName::DEFAULT`] with the id 0, and every LUN is in one group of its backstore.
+
+use crate::attribute::parse_number;
+use crate::name::shown;
+use crate::{BackstoreId, Place, Refusal};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The most target port groups of a backstore.
+pub const ALUA_GROUPS_MAX: usize = 256;
+
+/// The most groups of logical units.
+pub const LU_GROUPS_MAX: usize = 1024;
+
+/// The name of a target port group, unique within its backstore, or of a group of logical units.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AluaGroupName(String);
+
+impl AluaGroupName {
+    /// The target port group that every backstore has.
+    pub const DEFAULT: &'static str = "default_tg_pt_gp";
+    /// The group of logical units that is always there.
+    pub const DEFAULT_LU: &'static str = "default_lu_gp";
+    /// The longest name, in bytes: that of a directory.
+    pub const BYTES_MAX: usize = 255;
+
+    /// Takes a name as typed: printable ASCII without `/` and space, and not `NULL`, which means the default in LIO's
+    /// tree.
+    ///
+    /// # Errors
+    /// [`Refusal::AluaNameInvalid`].
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let length = !text.is_empty() && text.len() <= Self::BYTES_MAX;
+        let printable = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+        if !length || !printable || ["NULL", ".", ".."].contains(&text) {
+            return Err(Refusal::AluaNameInvalid { name: shown(text) });
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The target port group that every backstore has.
+    #[must_use]
+    pub fn default_group() -> Self {
+        Self(Self::DEFAULT.to_owned())
+    }
+
+    /// The group of logical units that is always there.
+    #[must_use]
+    pub fn default_lu_group() -> Self {
+        Self(Self::DEFAULT_LU.to_owned())
+    }
+
+    /// The name itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AluaGroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Names one row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "each is described by the help text of its row")]
+pub enum AluaKey {
+    AccessState,
+    AccessStatus,
+    AccessType,
+    SupportActiveNonoptimized,
+    SupportActiveOptimized,
+    SupportLbaDependent,
+    SupportOffline,
+    SupportStandby,
+    SupportTransitioning,
+    SupportUnavailable,
+    WriteMetadata,
+    ImplicitTransSecs,
+    NonopDelayMsecs,
+    Preferred,
+    TransDelayMsecs,
+}
+
+/// One row: an attribute of a target port group and its rules.
+#[derive(Debug)]
+pub struct AluaAttribute {
+    /// Which.
+    pub key: AluaKey,
+    /// LIO's name for it.
+    pub name: &'static str,
+    /// Which values make sense.
+    values: Values,
+    /// The value of a new group.
+    pub default: u32,
+    /// One line or two for the administrator, without a full stop at the end.
+    pub help: &'static str,
+}
+
+/// Which values an attribute takes.
+#[derive(Clone, Copy, Debug)]
+enum Values {
+    /// One of these.
+    OneOf(&'static [u32]),
+    /// From the first to the last.
+    Between(u32, u32),
+}
+
+impl Values {
+    fn take(self, value: u32) -> bool {
+        match self {
+            Self::OneOf(list) => list.contains(&value),
+            Self::Between(least, most) => least <= value && value <= most,
+        }
+    }
+}
+
+/// The bits of `alua_access_type`.
+const IMPLICIT: u32 = 1;
+const EXPLICIT: u32 = 2;
+
+/// Values of `alua_access_state`.
+const LBA_DEPENDENT: u32 = 4;
+const OFFLINE: u32 = 14;
+const TRANSITIONING: u32 = 15;
+
+/// Values of `alua_access_status`: who changed the state last.
+const BY_COMMAND: u32 = 1;
+const BY_ADMINISTRATOR: u32 = 2;
+
+const fn row(
+    key: AluaKey,
+    name: &'static str,
+    values: Values,
+    default: u32,
+    help: &'static str,
+) -> AluaAttribute {
+    AluaAttribute { key, name, values, default, help }
+}
+
+const fn supports(key: AluaKey, name: &'static str, help: &'static str) -> AluaAttribute {
+    row(key, name, Values::Between(0, 1), 1, help)
+}
+
+/// The table, in the order of names.
+#[rustfmt::skip]
+pub const ALUA_ATTRIBUTES: &[AluaAttribute] = &[
+    row(AluaKey::AccessState, "alua_access_state", Values::OneOf(&[0, 1, 2, 3, 4, 15]), 0,
+        "How guests reach the backstore through the group: 0 optimized, 1 non-optimized, 2 standby, 3 unavailable, 15 transitioning; setting it needs implicit in alua_access_type and the state's alua_support"),
+    row(AluaKey::AccessStatus, "alua_access_status", Values::Between(0, 2), 0,
+        "Who changed the state last: 0 nobody, 1 a guest, 2 the administrator"),
+    row(AluaKey::AccessType, "alua_access_type", Values::Between(0, 3), 3,
+        "Who may change the state: 0 nobody, 1 the administrator (implicit), 2 guests (explicit), 3 both"),
+    supports(AluaKey::SupportActiveNonoptimized, "alua_support_active_nonoptimized",
+        "Whether the group can be active/non-optimized"),
+    supports(AluaKey::SupportActiveOptimized, "alua_support_active_optimized",
+        "Whether the group can be active/optimized"),
+    row(AluaKey::SupportLbaDependent, "alua_support_lba_dependent", Values::OneOf(&[0]), 0,
+        "Whether the state can differ from block to block; it cannot here"),
+    supports(AluaKey::SupportOffline, "alua_support_offline", "Whether a LUN of the group can be offline"),
+    supports(AluaKey::SupportStandby, "alua_support_standby", "Whether the group can be in standby"),
+    supports(AluaKey::SupportTransitioning, "alua_support_transitioning", "Whether the group can be transitioning"),
+    supports(AluaKey::SupportUnavailable, "alua_support_unavailable", "Whether the group can be unavailable"),
+    row(AluaKey::WriteMetadata, "alua_write_metadata", Values::Between(0, 1), 0,
+        "Kept for LIO's tools; states are always on disk before they are answered"),
+    row(AluaKey::ImplicitTransSecs, "implicit_trans_secs", Values::Between(0, 255), 0,
+        "The seconds that guests are told to give a change of the state; 0 leaves it to them"),
+    row(AluaKey::NonopDelayMsecs, "nonop_delay_msecs", Values::Between(0, 10_000), 100,
+        "By how many milliseconds reads and writes are delayed while the group is active/non-optimized"),
+    row(AluaKey::Preferred, "preferred", Values::Between(0, 1), 0,
+        "Whether guests are told to prefer the group"),
+    row(AluaKey::TransDelayMsecs, "trans_delay_msecs", Values::Between(0, 30_000), 0,
+        "For how many milliseconds a change of the state leaves the group transitioning"),
+];
+
+impl AluaAttribute {
+    /// The row of `key`.
+    #[must_use]
+    pub fn of(key: AluaKey) -> &'static Self {
+        let row = ALUA_ATTRIBUTES.iter().find(|row| row.key == key);
+        row.expect("the table has a row for every key: a test walks them")
+    }
+
+    /// The row of LIO's `name`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        ALUA_ATTRIBUTES.iter().find(|row| row.name == name)
+    }
+
+    /// The values in words, such as `0 to 255`.
+    #[must_use]
+    pub fn values_in_words(&self) -> String {
+        match self.values {
+            Values::Between(0, 1) => "0 or 1".to_owned(),
+            Values::Between(least, most) => format!("{least} to {most}"),
+            Values::OneOf(list) => {
+                let words: Vec<String> = list.iter().map(u32::to_string).collect();
+                words.join(", ")
+            }
+        }
+    }
+
+    fn parse(&self, text: &str) -> Option<u32> {
+        parse_number(text.trim()).filter(|value| self.values.take(*value))
+    }
+}
+
+/// One target port group of a backstore.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AluaGroup {
+    /// What guests know it by.
+    pub id: u16,
+    /// What is not as the table has it.
+    values: BTreeMap<AluaKey, u32>,
+}
+
+/// Why a value cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misfit {
+    Value,
+    NotImplicit,
+    Unsupported,
+}
+
+impl AluaGroup {
+    /// A group as LIO makes it.
+    #[must_use]
+    pub fn new(id: u16) -> Self {
+        Self { id, values: BTreeMap::new() }
+    }
+
+    /// The value of an attribute.
+    #[must_use]
+    pub fn get(&self, key: AluaKey) -> u32 {
+        self.values.get(&key).copied().unwrap_or_else(|| AluaAttribute::of(key).default)
+    }
+
+    /// Whether a switch is on.
+    #[must_use]
+    pub fn is_on(&self, key: AluaKey) -> bool {
+        self.get(key) != 0
+    }
+
+    /// Whether the administrator may change the state.
+    #[must_use]
+    pub fn is_implicit(&self) -> bool {
+        self.get(AluaKey::AccessType) & IMPLICIT != 0
+    }
+
+    /// Whether guests may change the state.
+    #[must_use]
+    pub fn is_explicit(&self) -> bool {
+        self.get(AluaKey::AccessType) & EXPLICIT != 0
+    }
+
+    /// Those that are not as the table has them, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (AluaKey, u32)> + '_ {
+        self.values.iter().map(|(key, value)| (*key, *value))
+    }
+
+    /// Takes over a value that was kept, whatever the others are: how it came about is not asked.
+    ///
+    /// Returns whether it was taken: a value that makes no sense is not.
+    #[must_use]
+    pub fn restore(&mut self, row: &AluaAttribute, value: u32) -> bool {
+        let sensible = row.values.take(value);
+        if sensible {
+            self.put(row.key, value);
+        }
+        sensible
+    }
+
+    fn put(&mut self, key: AluaKey, value: u32) {
+        if value == AluaAttribute::of(key).default {
+            self.values.remove(&key);
+        } else {
+            self.values.insert(key, value);
+        }
+    }
+
+    /// Sets an attribute as typed.  Returns its value.
+    pub(crate) fn set(&mut self, row: &AluaAttribute, text: &str) -> Result<u32, Misfit> {
+        let value = row.parse(text).ok_or(Misfit::Value)?;
+        if row.key != AluaKey::AccessState {
+            self.put(row.key, value);
+            return Ok(value);
+        }
+        if !self.is_implicit() {
+            return Err(Misfit::NotImplicit);
+        }
+        self.change_state(value, BY_ADMINISTRATOR)?;
+        Ok(value)
+    }
+
+    /// Sets an attribute as typed.  Returns its value.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchAluaAttribute`], [`Refusal::AluaValue`], [`Refusal::AluaNotImplicit`] or
+    /// [`Refusal::AluaStateUnsupported`], about the group `name` of `backstore`.
+    pub fn set_attribute(
+        &mut self,
+        backstore: &BackstoreId,
+        name: &AluaGroupName,
+        attribute: &str,
+        text: &str,
+    ) -> Result<u32, Refusal> {
+        let (backstore, group) = (backstore.clone(), name.clone());
+        let Some(row) = AluaAttribute::named(attribute) else {
+            return Err(Refusal::NoSuchAluaAttribute { backstore, group, attribute: shown(attribute) });
+        };
+        let value = shown(text.trim());
+        self.set(row, text).map_err(|misfit| match misfit {
+            Misfit::Value => Refusal::AluaValue {
+                backstore,
+                group,
+                attribute: row.name,
+                value,
+                values: row.values_in_words(),
+            },
+            Misfit::NotImplicit => Refusal::AluaNotImplicit { backstore, group },
+            Misfit::Unsupported => Refusal::AluaStateUnsupported { backstore, group, state: value },
+        })
+    }
+
+    /// Another state, as a guest asks for it.
+    pub(crate) fn alter(&mut self, state: u32) -> Result<(), Misfit> {
+        if state == TRANSITIONING || state == OFFLINE {
+            return Err(Misfit::Value);
+        }
+        self.change_state(state, BY_COMMAND)
+    }
+
+    fn change_state(&mut self, state: u32, by: u32) -> Result<(), Misfit> {
+        if !self.supports(state) {
+            return Err(Misfit::Unsupported);
+        }
+        if self.get(AluaKey::AccessState) != state {
+            self.put(AluaKey::AccessState, state);
+            self.put(AluaKey::AccessStatus, by);
+        }
+        Ok(())
+    }
+
+    /// Whether the group can be in a state.
+    #[must_use]
+    pub fn supports(&self, state: u32) -> bool {
+        let key = match state {
+            0 => AluaKey::SupportActiveOptimized,
+            1 => AluaKey::SupportActiveNonoptimized,
+            2 => AluaKey::SupportStandby,
+            3 => AluaKey::SupportUnavailable,
+            LBA_DEPENDENT => AluaKey::SupportLbaDependent,
+            OFFLINE => AluaKey::SupportOffline,
+            TRANSITIONING => AluaKey::SupportTransitioning,
+            _ => return false,
+        };
+        self.is_on(key)
+    }
+}
+
+/// The target port groups of a backstore, of which one is always there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AluaGroups(BTreeMap<AluaGroupName, AluaGroup>);
+
+impl Default for AluaGroups {
+    fn default() -> Self {
+        Self(BTreeMap::from([(AluaGroupName::default_group(), AluaGroup::new(0))]))
+    }
+}
+
+impl AluaGroups {
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, name: &AluaGroupName) -> Option<&AluaGroup> {
+        self.0.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&AluaGroupName, &AluaGroup)> {
+        self.0.iter()
+    }
+
+    /// The one that guests know by `id`.
+    #[must_use]
+    pub fn with_id(&self, id: u16) -> Option<(&AluaGroupName, &AluaGroup)> {
+        self.0.iter().find(|(_, group)| group.id == id)
+    }
+
+    /// The lowest id from 1 on that none of them has.
+    #[must_use]
+    pub fn free_id(&self) -> u16 {
+        let free = (1..=u16::MAX).find(|id| self.with_id(*id).is_none());
+        free.expect("there are fewer groups than numbers")
+    }
+
+    pub(crate) fn get_mut(&mut self, name: &AluaGroupName) -> Option<&mut AluaGroup> {
+        self.0.get_mut(name)
+    }
+
+    pub(crate) fn with_id_mut(&mut self, id: u16) -> Option<&mut AluaGroup> {
+        self.0.values_mut().find(|group| group.id == id)
+    }
+
+    /// Adds one; its id and its name must be new.
+    ///
+    /// # Errors
+    /// [`Refusal::AluaGroupExists`], [`Refusal::AluaIdInUse`] or [`Refusal::TooManyAluaGroups`].
+    pub fn add(
+        &mut self,
+        backstore: &BackstoreId,
+        name: AluaGroupName,
+        group: AluaGroup,
+    ) -> Result<(), Refusal> {
+        if self.0.contains_key(&name) {
+            return Err(Refusal::AluaGroupExists { backstore: backstore.clone(), group: name });
+        }
+        if let Some((taken, _)) = self.with_id(group.id) {
+            let (id, taken) = (group.id, taken.clone());
+            return Err(Refusal::AluaIdInUse { backstore: backstore.clone(), id, group: taken });
+        }
+        if self.0.len() >= ALUA_GROUPS_MAX {
+            return Err(Refusal::TooManyAluaGroups { backstore: backstore.clone() });
+        }
+        self.0.insert(name, group);
+        Ok(())
+    }
+
+    /// Puts a group that was kept in place of the one of its name, or beside the others.
+    ///
+    /// # Errors
+    /// Those of [`AluaGroups::add`].
+    pub fn restore(
+        &mut self,
+        backstore: &BackstoreId,
+        name: AluaGroupName,
+        group: AluaGroup,
+    ) -> Result<(), Refusal> {
+        if name.as_str() == AluaGroupName::DEFAULT {
+            // Its id is no matter of taste.
+            self.0.insert(name, AluaGroup { id: 0, ..group });
+            return Ok(());
+        }
+        self.add(backstore, name, group)
+    }
+
+    pub(crate) fn remove(&mut self, name: &AluaGroupName) {
+        if name.as_str() != AluaGroupName::DEFAULT {
+            self.0.remove(name);
+        }
+    }
+}
+
+/// Who put a LUN offline, or back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LunAluaStatus {
+    /// Nobody ever has.
+    #[default]
+    Nobody,
+    /// A guest.
+    Guest,
+    /// The administrator.
+    Administrator,
+}
+
+impl LunAluaStatus {
+    /// LIO's number for it.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Nobody => 0,
+            Self::Guest => 1,
+            Self::Administrator => 2,
+        }
+    }
+
+    /// From LIO's number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        [Self::Nobody, Self::Guest, Self::Administrator]
+            .into_iter()
+            .find(|is| u32::from(is.number()) == number)
+    }
+}
+
+/// What a LUN has of asymmetric access.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LunAlua {
+    /// The target port group of its backstore that it is in.
+    pub group: AluaGroupName,
+    /// Whether nothing reaches the backstore this way: the secondary state.
+    pub offline: bool,
+    /// Who changed that last.
+    pub status: LunAluaStatus,
+    /// Kept for LIO's tools.
+    pub write_metadata: bool,
+}
+
+impl Default for LunAlua {
+    fn default() -> Self {
+        let group = AluaGroupName::default_group();
+        Self { group, offline: false, status: LunAluaStatus::Nobody, write_metadata: false }
+    }
+}
+
+/// One thing to set of a LUN's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LunAluaSetting {
+    /// The target port group that it is in.
+    Group(AluaGroupName),
+    /// Whether it is offline.
+    Offline(bool),
+    /// Who changed that last.
+    Status(LunAluaStatus),
+    /// What is kept for LIO's tools.
+    WriteMetadata(bool),
+}
+
+/// LIO's names of what a LUN has of asymmetric access, in targetcli's order.
+pub const LUN_ALUA_ATTRIBUTES: [&str; 4] =
+    ["alua_tg_pt_gp_name", "alua_tg_pt_offline", "alua_tg_pt_status", "alua_tg_pt_write_md"];
+
+impl LunAluaSetting {
+    /// One of [`LUN_ALUA_ATTRIBUTES`] of a LUN, as typed.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchLunAlua`], [`Refusal::LunAluaValue`] or [`Refusal::AluaNameInvalid`].
+    pub fn parse(place: &Place, attribute: &str, text: &str) -> Result<Self, Refusal> {
+        let [group, offline, status, write_md] = LUN_ALUA_ATTRIBUTES;
+        let text = text.trim();
+        let number = parse_number(text);
+        let refused = |attribute, values| Refusal::LunAluaValue {
+            place: place.clone(),
+            attribute,
+            value: shown(text),
+            values,
+        };
+        let switch = |attribute| match number {
+            Some(number @ 0..=1) => Ok(number == 1),
+            _ => Err(refused(attribute, "0 or 1")),
+        };
+        if attribute == group {
+            let is_default = text.is_empty() || text == "NULL";
+            let name =
+                if is_default { Ok(AluaGroupName::default_group()) } else { AluaGroupName::parse(text) };
+            Ok(Self::Group(name?))
+        } else if attribute == offline {
+            Ok(Self::Offline(switch(offline)?))
+        } else if attribute == status {
+            let known = number.and_then(LunAluaStatus::from_number);
+            Ok(Self::Status(known.ok_or_else(|| refused(status, "0 to 2"))?))
+        } else if attribute == write_md {
+            Ok(Self::WriteMetadata(switch(write_md)?))
+        } else {
+            Err(Refusal::NoSuchLunAlua { place: place.clone(), attribute: shown(attribute) })
+        }
+    }
+}
+
+impl LunAlua {
+    /// As the administrator wants it; whether the group is there is for others to know.
+    pub fn set(&mut self, setting: LunAluaSetting) {
+        match setting {
+            LunAluaSetting::Group(group) => self.group = group,
+            LunAluaSetting::Offline(offline) => {
+                if self.offline != offline {
+                    self.status = LunAluaStatus::Administrator;
+                }
+                self.offline = offline;
+            }
+            LunAluaSetting::Status(status) => self.status = status,
+            LunAluaSetting::WriteMetadata(write_metadata) => self.write_metadata = write_metadata,
+        }
+    }
+
+    /// As a guest asks for it.
+    pub(crate) fn take_offline(&mut self) {
+        self.offline = true;
+        self.status = LunAluaStatus::Guest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(group: &mut AluaGroup, name: &str, text: &str) -> Result<u32, Misfit> {
+        group.set(AluaAttribute::named(name).expect("a row"), text)
+    }
+
+    #[test]
+    fn the_table_is_sorted_and_its_defaults_are_lios() {
+        assert!(ALUA_ATTRIBUTES.is_sorted_by(|a, b| a.name < b.name));
+        let defaults: Vec<u32> = ALUA_ATTRIBUTES.iter().map(|row| row.default).collect();
+        assert_eq!(defaults, [0, 0, 3, 1, 1, 0, 1, 1, 1, 1, 0, 0, 100, 0, 0]);
+        for row in ALUA_ATTRIBUTES {
+            assert!(row.values.take(row.default), "{}", row.name);
+            assert_eq!(AluaAttribute::of(row.key).name, row.name);
+        }
+    }
+
+    #[test]
+    fn each_attribute_has_the_range_of_lio() {
+        for (name, most) in [
+            ("alua_access_status", 2),
+            ("alua_access_type", 3),
+            ("implicit_trans_secs", 255),
+            ("nonop_delay_msecs", 10_000),
+            ("trans_delay_msecs", 30_000),
+            ("preferred", 1),
+            ("alua_write_metadata", 1),
+            ("alua_support_offline", 1),
+            ("alua_support_lba_dependent", 0),
+        ] {
+            let mut group = AluaGroup::new(0);
+            assert_eq!(set(&mut group, name, &most.to_string()), Ok(most), "{name}");
+            assert_eq!(set(&mut group, name, &(most + 1).to_string()), Err(Misfit::Value), "{name}");
+            assert_eq!(set(&mut group, name, "x"), Err(Misfit::Value), "{name}");
+            assert_eq!(group.get(AluaAttribute::named(name).unwrap().key), most, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_state_needs_implicit_access_and_support() {
+        let mut group = AluaGroup::new(5);
+        assert_eq!(set(&mut group, "alua_access_state", "2"), Ok(2));
+        assert_eq!(group.get(AluaKey::AccessStatus), 2);
+        assert_eq!(set(&mut group, "alua_access_state", "4"), Err(Misfit::Unsupported));
+        assert_eq!(set(&mut group, "alua_access_state", "14"), Err(Misfit::Value));
+        assert_eq!(set(&mut group, "alua_access_state", "5"), Err(Misfit::Value));
+        assert_eq!(set(&mut group, "alua_support_unavailable", "0"), Ok(0));
+        assert_eq!(set(&mut group, "alua_access_state", "3"), Err(Misfit::Unsupported));
+        assert_eq!(set(&mut group, "alua_access_type", "2"), Ok(2));
+        assert_eq!(set(&mut group, "alua_access_state", "0"), Err(Misfit::NotImplicit));
+        assert_eq!(group.get(AluaKey::AccessState), 2);
+    }
+
+    #[test]
+    fn the_same_state_again_is_nobodys_change() {
+        let mut group = AluaGroup::new(0);
+        assert_eq!(set(&mut group, "alua_access_state", "0"), Ok(0));
+        assert_eq!(group, AluaGroup::new(0));
+    }
+
+    #[test]
+    fn a_guest_sets_no_secondary_state_of_a_group() {
+        let mut group = AluaGroup::new(0);
+        assert_eq!(group.alter(15), Err(Misfit::Value));
+        assert_eq!(group.alter(14), Err(Misfit::Value));
+        assert_eq!(group.alter(1), Ok(()));
+        assert_eq!((group.get(AluaKey::AccessState), group.get(AluaKey::AccessStatus)), (1, 1));
+    }
+
+    #[test]
+    fn names_are_words() {
+        for bad in ["", "a b", "a/b", "NULL", ".", "..", "\u{e4}"] {
+            assert!(AluaGroupName::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(AluaGroupName::parse("grp1").map(|name| name.to_string()), Ok("grp1".to_owned()));
+    }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Asymmetric access: REPORT TARGET PORT GROUPS and SET TARGET PORT GROUPS of SPC-4, and the delay of a group that is not
+//! optimized.
+//!
+//! Above: `execute`.
+//! Below: `alua`, which has the groups; `scsi::alua` for the bytes.
+//! Never here: whether a command passes in a state; `admission` knows.
+
+use super::{Decision, IoPlan, ScriptPlan, done, give, io_failed, overrun};
+use crate::logical_unit::Store;
+use crate::lun_map::{Group, Mapping};
+use crate::nexus::NexusName;
+use crate::scope::Scope;
+use crate::script::{Helper, Outcome, Reply, Script, Step};
+use crate::task::{Answer, Buffers};
+use backstore::IoKind;
+use scsi::Sense;
+use scsi::alua::{self, PortGroup, ReportTargetPortGroups, SetTargetPortGroups, Wanted};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// REPORT TARGET PORT GROUPS.  SPC-4.
+pub(super) fn report<'a>(
+    mapping: &Mapping,
+    command: &ReportTargetPortGroups,
+    buffers: &Buffers,
+) -> Decision<'a> {
+    let alua = mapping.unit.state.alua();
+    let groups: Vec<PortGroup> = alua.groups.iter().map(|group| group.told.clone()).collect();
+    let own = mapping.membership.and_then(|membership| alua.group(membership.group));
+    let seconds = own.map_or(0, |group| group.implicit_transition_seconds);
+    give(&alua::report(command, &groups, seconds), u64::from(command.allocation_bytes), buffers)
+}
+
+/// SET TARGET PORT GROUPS.  SPC-4.
+pub(super) fn set<'a>(
+    group: &Group,
+    mapping: &Mapping,
+    command: &SetTargetPortGroups,
+    buffers: &Buffers,
+) -> Result<Decision<'a>, Sense> {
+    let mut list = vec![0; usize::try_from(command.list_bytes).unwrap_or(usize::MAX)];
+    if buffers.data_out.copy_to(0, &mut list) < list.len() {
+        return Ok(overrun());
+    }
+    let wanted = alua::parse_set(&list)?;
+    if wanted.is_empty() {
+        return Ok(done(buffers));
+    }
+    let script = Setting {
+        mapping: mapping.clone(),
+        nexus: group.nexus().name().clone(),
+        wanted: Some(wanted),
+        waits: Vec::new(),
+    };
+    let store = mapping.unit.store.as_ref().map(|store| store.id);
+    Ok(Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None }))
+}
+
+/// A change of states: kept and shown where that may take time, then waited for.
+struct Setting {
+    mapping: Mapping,
+    nexus: NexusName,
+    wanted: Option<Vec<Wanted>>,
+    /// What is to be waited for, last first.
+    waits: Vec<Step>,
+}
+
+impl Script for Setting {
+    fn next(&mut self, last: Outcome, buffers: &mut Buffers) -> Step {
+        if let Some(wanted) = self.wanted.take() {
+            return self.ask(wanted);
+        }
+        if let Outcome::Told(Err(sense)) = last {
+            return Step::Done(Answer::check_condition(sense, buffers.bytes()));
+        }
+        self.waits.pop().unwrap_or(Step::Done(Answer::good()))
+    }
+}
+
+impl Setting {
+    fn ask(&mut self, wanted: Vec<Wanted>) -> Step {
+        let state = Arc::clone(&self.mapping.unit.state);
+        let alua = state.alua();
+        let delay = wanted.iter().filter_map(|wanted| alua.group(wanted.id));
+        let delay = delay.map(|group| group.transition_delay).max().unwrap_or_default();
+        // No command is begun in the old state after the answer.
+        self.waits.push(Step::Quiesce { scope: Scope::NOTHING, abort: None });
+        if !delay.is_zero() {
+            self.waits.push(Step::Wait(delay));
+        }
+        let nexus = self.nexus.clone();
+        let work = move |reply: Reply| {
+            let altered = match &alua.steer {
+                Some(steer) => steer.alter(state.serial(), &nexus, &wanted),
+                None => Err(Sense::INVALID_FIELD_IN_PARAMETER_LIST),
+            };
+            reply.tell(altered.map(|()| 0));
+        };
+        Step::Ask { helper: Helper::Keeper, work: Box::new(work) }
+    }
+}
+
+/// A transfer through a group that is active/non-optimized, after its delay.
+pub(super) fn delayed<'a>(mapping: &Mapping, plan: IoPlan<'a>) -> Decision<'a> {
+    let alua = mapping.unit.state.alua();
+    let own = mapping.membership.and_then(|membership| alua.group(membership.group));
+    let delay = own.map_or(Duration::ZERO, |group| group.non_optimized_delay);
+    if delay.is_zero() {
+        return Decision::Io(plan);
+    }
+    let IoPlan { store, kind, offset, answer } = plan;
+    let script = Delayed { delay: Some(delay), store: store.clone(), kind, offset, answer };
+    let store = Some(store.id);
+    Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None })
+}
+
+struct Delayed {
+    delay: Option<Duration>,
+    store: Store,
+    kind: IoKind,
+    offset: u64,
+    answer: Answer,
+}
+
+impl Script for Delayed {
+    fn next(&mut self, last: Outcome, buffers: &mut Buffers) -> Step {
+        if let Some(delay) = self.delay.take() {
+            return Step::Wait(delay);
+        }
+        let list = match self.kind {
+            IoKind::Read => &mut buffers.data_in,
+            _ => &mut buffers.data_out,
+        };
+        let Outcome::Io { buffer, result } = last else {
+            let buffer = std::mem::take(list);
+            return Step::Io { store: self.store.clone(), kind: self.kind, offset: self.offset, buffer };
+        };
+        *list = buffer;
+        let bytes = buffers.bytes();
+        Step::Done(result.map_or_else(|error| io_failed(error, bytes), |()| self.answer))
+    }
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What PERSISTENT RESERVE OUT asks for, and what becomes of it.  SPC-4, persistent reservations.
+//!
+//! Above: `execute/reservation.rs`, which reads an order out of a parameter list.
+//! Below: the registrations.
+//! Never here: who is reachable; names of nexuses come in found.
+//!
+//! An order that is refused has changed nothing.
+
+use super::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
+use crate::nexus::NexusName;
+use scsi::Sense;
+use std::collections::BTreeSet;
+
+/// A service action of PERSISTENT RESERVE OUT with what it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ordered {
+    /// REGISTER, or REGISTER AND IGNORE EXISTING KEY where `known` is `None`.
+    Register {
+        /// The key that the nexus has so far.
+        known: Option<u64>,
+        /// The new key, 0 to take the registration away.
+        key: u64,
+        all_target_ports: bool,
+        outlasts_power: bool,
+        /// SPEC_I_PT: who else is to be registered.
+        others: Option<Vec<NexusName>>,
+        /// The nexuses of the same initiator with other target ports.
+        kin: Vec<NexusName>,
+    },
+    Reserve {
+        key: u64,
+        kind: Kind,
+    },
+    Release {
+        key: u64,
+        kind: Kind,
+    },
+    Clear {
+        key: u64,
+    },
+    /// PREEMPT, with or without AND ABORT.
+    Preempt {
+        key: u64,
+        /// Whose registrations go.
+        theirs: u64,
+        /// The type to reserve with, where it comes to that.
+        kind: Option<Kind>,
+    },
+    Move {
+        key: u64,
+        /// The key of the new holder.
+        theirs: u64,
+        unregister: bool,
+        outlasts_power: bool,
+        to: NexusName,
+    },
+}
+
+/// Why an order is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Conflict,
+    Check(Sense),
+}
+
+/// Who is to be told what of an order that was obeyed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) attentions: Vec<(NexusName, Sense)>,
+    /// Whose registrations were preempted: PREEMPT AND ABORT aborts their commands.
+    pub(crate) preempted: Vec<NexusName>,
+}
+
+impl Told {
+    fn tell(&mut self, nexuses: impl IntoIterator<Item = NexusName>, condition: Sense) {
+        self.attentions.extend(nexuses.into_iter().map(|nexus| (nexus, condition)));
+    }
+}
+
+impl Reservations {
+    /// Carries out what `nexus` orders.
+    ///
+    /// # Errors
+    /// [`Refusal`]; then nothing has changed.
+    pub(crate) fn obey(&mut self, nexus: &NexusName, order: &Ordered) -> Result<Told, Refusal> {
+        match order {
+            Ordered::Register { known, .. } => {
+                let registered = self.registrations.get(nexus);
+                let is_known = known.is_none_or(|known| known == registered.map_or(0, |is| is.key));
+                if is_known { self.register(nexus, order) } else { Err(Refusal::Conflict) }
+            }
+            Ordered::Reserve { key, kind } => {
+                self.must_have(nexus, *key)?;
+                self.reserve_persistently(nexus, *kind)
+            }
+            Ordered::Release { key, kind } => {
+                self.must_have(nexus, *key)?;
+                self.release_persistently(nexus, *kind)
+            }
+            Ordered::Clear { key } => {
+                self.must_have(nexus, *key)?;
+                Ok(self.clear(nexus))
+            }
+            Ordered::Preempt { key, theirs, kind } => {
+                self.must_have(nexus, *key)?;
+                self.preempt(nexus, *theirs, *kind)
+            }
+            Ordered::Move { key, theirs, unregister, outlasts_power, to } => {
+                self.must_have(nexus, *key)?;
+                self.move_to(nexus, to, *theirs, *unregister, *outlasts_power)
+            }
+        }
+    }
+
+    /// Refuses a nexus that is not registered with this key.
+    fn must_have(&self, nexus: &NexusName, key: u64) -> Result<(), Refusal> {
+        let has = self.registrations.get(nexus).is_some_and(|registration| registration.key == key);
+        if has { Ok(()) } else { Err(Refusal::Conflict) }
+    }
+
+    fn register(&mut self, nexus: &NexusName, order: &Ordered) -> Result<Told, Refusal> {
+        let Ordered::Register { key, all_target_ports, outlasts_power, others, kin, .. } = order else {
+            return Err(Refusal::Check(Sense::INTERNAL_TARGET_FAILURE));
+        };
+        let before = self.registrations.get(nexus).copied();
+        if before.is_some() && others.is_some() {
+            return Err(Refusal::Check(Sense::INVALID_FIELD_IN_PARAMETER_LIST));
+        }
+        if before.is_some_and(|before| before.all_target_ports) && !all_target_ports {
+            return Err(Refusal::Check(Sense::INVALID_FIELD_IN_CDB));
+        }
+        if *key == 0 {
+            let Some(before) = before else { return Ok(Told::default()) };
+            self.changed();
+            self.outlasts_power = *outlasts_power;
+            let same =
+                |other: &&NexusName| self.registrations.get(*other).is_some_and(|is| is.key == before.key);
+            let kin = kin.iter().filter(|_| before.all_target_ports).filter(same).cloned();
+            let leaving: BTreeSet<NexusName> = kin.chain([nexus.clone()]).collect();
+            let mut told = Told::default();
+            leaving.iter().for_each(|nexus| self.unregister(nexus, &mut told));
+            return Ok(told);
+        }
+        let kin = kin.iter().filter(|_| *all_target_ports).map(|nexus| (nexus, before.is_some()));
+        let others = others.iter().flatten().map(|nexus| (nexus, false));
+        // Who is named and is registered already keeps what it has.
+        let more: BTreeSet<NexusName> = kin
+            .chain(others)
+            .filter(|(nexus, replaces)| *replaces || !self.is_registered(nexus))
+            .map(|(nexus, _)| nexus.clone())
+            .chain([nexus.clone()])
+            .collect();
+        let new = more.iter().filter(|nexus| !self.is_registered(nexus)).count();
+        if self.registrations.len().saturating_add(new) > REGISTRATIONS_MAX {
+            return Err(Refusal::Check(Sense::INSUFFICIENT_REGISTRATION_RESOURCES));
+        }
+        self.changed();
+        self.outlasts_power = *outlasts_power;
+        let (key, all_target_ports, generation) = (*key, *all_target_ports, self.generation);
+        let registration = Registration { key, all_target_ports, generation };
+        self.registrations.extend(more.into_iter().map(|nexus| (nexus, registration)));
+        Ok(Told::default())
+    }
+
+    /// Takes a registration away, and the reservation with it if it was its holder's.
+    fn unregister(&mut self, nexus: &NexusName, told: &mut Told) {
+        let held = self.held.clone().filter(|_| self.holds(nexus));
+        self.registrations.remove(nexus);
+        let Some(held) = held else { return };
+        if held.kind.is_held_by_all()
+            && let Some(heir) = self.registrations.keys().next()
+        {
+            if held.holder == *nexus {
+                self.held = Some(Held { holder: heir.clone(), ..held });
+            }
+            return;
+        }
+        self.held = None;
+        if held.kind.is_for_registrants() {
+            told.tell(self.registrations.keys().cloned(), Sense::RESERVATIONS_RELEASED);
+        }
+    }
+
+    fn reserve_persistently(&mut self, nexus: &NexusName, kind: Kind) -> Result<Told, Refusal> {
+        match &self.held {
+            None => self.held = Some(Held { holder: nexus.clone(), kind }),
+            Some(held) if held.kind == kind && self.holds(nexus) => {}
+            Some(_) => return Err(Refusal::Conflict),
+        }
+        Ok(Told::default())
+    }
+
+    fn release_persistently(&mut self, nexus: &NexusName, kind: Kind) -> Result<Told, Refusal> {
+        let mut told = Told::default();
+        match &self.held {
+            Some(held) if self.holds(nexus) => {
+                if held.kind != kind {
+                    return Err(Refusal::Check(Sense::INVALID_RELEASE_OF_PERSISTENT_RESERVATION));
+                }
+                if kind.is_for_registrants() {
+                    told.tell(self.others(nexus), Sense::RESERVATIONS_RELEASED);
+                }
+                self.held = None;
+            }
+            // SPC-4, releasing: GOOD, and nothing is released.
+            Some(_) | None => {}
+        }
+        Ok(told)
+    }
+
+    fn clear(&mut self, nexus: &NexusName) -> Told {
+        let mut told = Told::default();
+        told.tell(self.others(nexus), Sense::RESERVATIONS_PREEMPTED);
+        self.registrations.clear();
+        self.held = None;
+        self.changed();
+        told
+    }
+
+    fn preempt(&mut self, nexus: &NexusName, theirs: u64, kind: Option<Kind>) -> Result<Told, Refusal> {
+        let by_all = self.held.as_ref().is_some_and(|held| held.kind.is_held_by_all());
+        if theirs == 0 && !by_all {
+            return Err(Refusal::Check(Sense::INVALID_FIELD_IN_PARAMETER_LIST));
+        }
+        let holder = self.held.as_ref().and_then(|held| self.registrations.get(&held.holder));
+        let is_holders = !by_all && holder.is_some_and(|holder| holder.key == theirs);
+        let takes_over = by_all && theirs == 0 || is_holders;
+        let is_meant = |registration: &Registration| by_all && theirs == 0 || registration.key == theirs;
+        let meant = self.registrations.iter().filter(|(_, registration)| is_meant(registration));
+        // Who takes over stays; who only removes registrations may remove its own.
+        let meant = meant.filter(|(other, _)| !takes_over || *other != nexus);
+        let leaving: Vec<NexusName> = meant.map(|(nexus, _)| nexus.clone()).collect();
+        let mut told = Told::default();
+        if takes_over {
+            let kind = kind.ok_or(Refusal::Check(Sense::INVALID_FIELD_IN_CDB))?;
+            self.registrations.retain(|nexus, _| !leaving.contains(nexus));
+            let before = self.held.replace(Held { holder: nexus.clone(), kind });
+            if before.is_some_and(|before| before.kind != kind && before.kind.is_for_registrants()) {
+                told.tell(self.others(nexus), Sense::RESERVATIONS_RELEASED);
+            }
+        } else {
+            if leaving.is_empty() {
+                return Err(Refusal::Conflict);
+            }
+            leaving.iter().for_each(|nexus| self.unregister(nexus, &mut told));
+        }
+        told.preempted = leaving.into_iter().filter(|other| other != nexus).collect();
+        told.tell(told.preempted.clone(), Sense::REGISTRATIONS_PREEMPTED);
+        self.changed();
+        Ok(told)
+    }
+
+    fn move_to(
+        &mut self,
+        nexus: &NexusName,
+        to: &NexusName,
+        key: u64,
+        unregister: bool,
+        outlasts_power: bool,
+    ) -> Result<Told, Refusal> {
+        let Some(held) = &self.held else { return Err(Refusal::Check(Sense::INVALID_FIELD_IN_CDB)) };
+        if held.kind.is_held_by_all() || held.holder != *nexus {
+            return Err(Refusal::Conflict);
+        }
+        if key == 0 || to == nexus {
+            return Err(Refusal::Check(Sense::INVALID_FIELD_IN_PARAMETER_LIST));
+        }
+        if !self.is_registered(to) && self.registrations.len() >= REGISTRATIONS_MAX {
+            return Err(Refusal::Check(Sense::INSUFFICIENT_REGISTRATION_RESOURCES));
+        }
+        let held = Held { holder: to.clone(), kind: held.kind };
+        self.changed();
+        self.outlasts_power = outlasts_power;
+        let registration = Registration { key, all_target_ports: false, generation: self.generation };
+        self.registrations.insert(to.clone(), registration);
+        self.held = Some(held);
+        if unregister {
+            self.registrations.remove(nexus);
+        }
+        Ok(Told::default())
+    }
+
+    /// Everyone who is registered but `nexus`.
+    fn others(&self, nexus: &NexusName) -> Vec<NexusName> {
+        self.registrations.keys().filter(|other| *other != nexus).cloned().collect()
+    }
+
+    fn changed(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+}

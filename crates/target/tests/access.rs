@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Asymmetric access: what passes in which state, and what is told and set of target port groups.
+//!
+//! Above: nothing.  Below: `target`, through `execute`.
+//! Never here: how a state is kept.
+
+mod support;
+
+use scsi::alua::{AccessState, AlteredBy, PortGroup, SupportedStates, Wanted};
+use scsi::{Lun, Sense};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use support::Outcome::{Check, Done};
+use support::{FLAGS, Outcome, Rig, attention, name};
+use target::{AccessGroup, Alua, Membership, NexusName, Steer, UnitState};
+
+const TEST_UNIT_READY: &[u8] = &[0x00, 0, 0, 0, 0, 0];
+const REQUEST_SENSE: &[u8] = &[0x03, 0, 0, 0, 252, 0];
+const INQUIRY: &[u8] = &[0x12, 0, 0, 0, 36, 0];
+const IDENTIFICATION: &[u8] = &[0x12, 1, 0x83, 1, 0, 0];
+const MODE_SENSE: &[u8] = &[0x1a, 0, 0x3f, 0, 252, 0];
+const READ_CAPACITY_10: &[u8] = &[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const READ_CAPACITY_16: &[u8] = &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0];
+const READ_KEYS: &[u8] = &[0x5e, 0, 0, 0, 0, 0, 0, 0, 8, 0];
+const REPORT_LUNS: &[u8] = &[0xa0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0];
+const REPORT_GROUPS: &[u8] = &[0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0];
+const SUPPORTED_COMMANDS: &[u8] = &[0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0];
+const READ: &[u8] = &[0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+const WRITE: &[u8] = &[0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+const SYNCHRONIZE: &[u8] = &[0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const UNKNOWN: &[u8] = &[0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Remembers what it was asked for, and gives one answer to all.
+struct Owner {
+    asked: Mutex<Vec<(NexusName, Vec<Wanted>)>>,
+    answer: Result<(), Sense>,
+}
+
+impl Steer for Owner {
+    fn alter(&self, serial: &str, nexus: &NexusName, wanted: &[Wanted]) -> Result<(), Sense> {
+        assert_eq!(serial, "serial");
+        self.asked.lock().unwrap().push((nexus.clone(), wanted.to_vec()));
+        self.answer
+    }
+}
+
+fn group(id: u16, state: AccessState, ports: &[u16]) -> AccessGroup {
+    AccessGroup {
+        told: PortGroup {
+            id,
+            preferred: false,
+            state,
+            supported: SupportedStates::ALL_BUT_LBA_DEPENDENT,
+            altered_by: AlteredBy::Nobody,
+            ports: ports.to_vec(),
+        },
+        implicit_transition_seconds: 9,
+        non_optimized_delay: Duration::from_millis(100),
+        transition_delay: Duration::from_millis(30),
+    }
+}
+
+/// Nexus 1 through group 0, which guests may change, and nexus 2 through group 5, which they may not.
+fn rig(answer: Result<(), Sense>) -> (Rig, Arc<Owner>) {
+    let state = UnitState::volatile("serial");
+    let owner = Arc::new(Owner { asked: Mutex::default(), answer });
+    state.set_alua(Alua {
+        groups: vec![
+            group(0, AccessState::Optimized, &[1]),
+            group(5, AccessState::Standby, &[2]),
+            group(6, AccessState::Standby, &[]),
+        ],
+        lu_group: 7,
+        steer: Some(Arc::clone(&owner) as Arc<dyn Steer>),
+    });
+    let rig = Rig::in_groups(2, FLAGS, state, |nexus| {
+        let (group, explicit) = if nexus == 2 { (5, false) } else { (0, true) };
+        Some(Membership { group, implicit: true, explicit })
+    });
+    (rig, owner)
+}
+
+fn set(rig: &Rig, nexus: usize, list: &[u8]) -> Outcome {
+    let bytes = u8::try_from(list.len()).unwrap();
+    rig.send_with(nexus, 0, &[0xa4, 0x0a, 0, 0, 0, 0, 0, 0, 0, bytes, 0, 0], list).0
+}
+
+#[test]
+fn each_state_lets_pass_what_it_must_and_refuses_the_rest_by_its_name() {
+    let (rig, _) = rig(Ok(()));
+    let all: [(&str, &[u8], u8); 15] = [
+        // 3: in every state of a group; 2: in standby too; 1: where blocks are reached.
+        ("INQUIRY", INQUIRY, 3),
+        ("REPORT LUNS", REPORT_LUNS, 3),
+        ("REQUEST SENSE", REQUEST_SENSE, 3),
+        ("REPORT TARGET PORT GROUPS", REPORT_GROUPS, 3),
+        ("MODE SENSE", MODE_SENSE, 2),
+        ("READ CAPACITY (10)", READ_CAPACITY_10, 2),
+        ("READ CAPACITY (16)", READ_CAPACITY_16, 2),
+        ("PERSISTENT RESERVE IN", READ_KEYS, 2),
+        ("TEST UNIT READY", TEST_UNIT_READY, 1),
+        ("READ", READ, 1),
+        ("WRITE", WRITE, 1),
+        ("SYNCHRONIZE CACHE", SYNCHRONIZE, 1),
+        ("REPORT SUPPORTED OPERATION CODES", SUPPORTED_COMMANDS, 1),
+        ("what is no command", UNKNOWN, 9),
+        ("INQUIRY of a page", IDENTIFICATION, 3),
+    ];
+    for (state, reach, ascq) in
+        [(0, 1, 0), (1, 1, 0), (4, 1, 0), (2, 2, 0x0b), (3, 3, 0x0c), (15, 3, 0x0a), (14, 4, 0x12)]
+    {
+        rig.attentions(1).gate().set_access_state(state);
+        for (what, cdb, needs) in all {
+            let expected = match needs {
+                9 if state != 14 => Check(0x05, 0x20, 0x00),
+                needs if reach <= needs && needs != 9 => Done,
+                _ => Check(0x02, 0x04, ascq),
+            };
+            assert_eq!(rig.send(1, cdb), expected, "{what} in state {state}");
+        }
+        // The other nexus, and the other LUN of this one, have ways of their own.
+        assert_eq!(rig.send(2, READ), Done);
+        assert_eq!(rig.send_to(1, 1, READ).0, Done);
+    }
+}
+
+#[test]
+fn a_state_is_the_last_to_be_told_of() {
+    let (rig, _) = rig(Ok(()));
+    rig.attentions(1).gate().set_access_state(2);
+    rig.attentions(1).establish(Sense::ASYMMETRIC_ACCESS_STATE_CHANGED);
+    assert_eq!(rig.send(1, READ), attention(0x2a, 0x06));
+    assert_eq!(rig.send(1, READ), Check(0x02, 0x04, 0x0b));
+}
+
+#[test]
+fn groups_are_told_with_their_ports_and_those_without_are_not() {
+    let (rig, _) = rig(Ok(()));
+    let (outcome, data) = rig.send_to(1, 0, REPORT_GROUPS);
+    assert_eq!(outcome, Done);
+    #[rustfmt::skip]
+    assert_eq!(data, [
+        0, 0, 0, 24,
+        0x00, 0xcf, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1,
+        0x02, 0xcf, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2,
+    ]);
+    let extended = [0xa3, 0x2a, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0];
+    assert_eq!(rig.send_to(1, 0, &extended).1[..8], [0, 0, 0, 28, 0x10, 9, 0, 0]);
+}
+
+#[test]
+fn inquiry_says_who_may_change_states_and_which_group_it_came_through() {
+    let (rig, _) = rig(Ok(()));
+    let flags = |nexus| {
+        let data = rig.send_to(nexus, 0, INQUIRY).1;
+        (data[5] & 0x30, data[6] & 0x10)
+    };
+    // TPGS 11b and 01b; MULTIP, for there are two ports.
+    assert_eq!((flags(1), flags(2)), ((0x30, 0x10), (0x10, 0x10)));
+    let page = rig.send_to(2, 0, IDENTIFICATION).1;
+    let has = |designator: &[u8]| page.windows(designator.len()).any(|bytes| bytes == designator);
+    assert!(has(&[0x61, 0x95, 0, 4, 0, 0, 0, 5]), "target port group 5: {page:02x?}");
+    assert!(has(&[0x01, 0x06, 0, 4, 0, 0, 0, 7]), "logical unit group 7: {page:02x?}");
+}
+
+#[test]
+fn setting_groups_is_asked_for_waited_for_and_seen_everywhere_before_it_is_good() {
+    let (rig, owner) = rig(Ok(()));
+    assert_eq!(set(&rig, 1, &[0, 0, 0, 0, 0x02, 0, 0, 0, 0x0e, 0, 0, 9]), Done);
+    let wanted =
+        vec![Wanted { state: AccessState::Standby, id: 0 }, Wanted { state: AccessState::Offline, id: 9 }];
+    assert_eq!(*owner.asked.lock().unwrap(), [(name(1), wanted)]);
+    assert_eq!(*rig.waited.borrow(), Duration::from_millis(30), "as long as a transition takes");
+    assert_eq!(rig.quiesced.borrow().len(), 1, "every reactor has come by");
+}
+
+#[test]
+fn setting_groups_is_refused_as_spc_says() {
+    let (rig, owner) = rig(Err(Sense::INVALID_FIELD_IN_PARAMETER_LIST));
+    assert_eq!(set(&rig, 1, &[0, 0, 0, 0, 0x02, 0, 0, 9]), Check(0x05, 0x26, 0x00));
+    assert_eq!(owner.asked.lock().unwrap().len(), 1);
+    assert!(rig.quiesced.borrow().is_empty(), "nothing has changed");
+    assert_eq!(set(&rig, 1, &[0, 0, 0, 0, 0x0f, 0, 0, 0]), Check(0x05, 0x26, 0x00));
+    assert_eq!(set(&rig, 1, &[0, 0, 0, 0, 0x02, 0]), Check(0x05, 0x1a, 0x00));
+    // Nothing is asked for, which is no error.
+    assert_eq!(set(&rig, 1, &[0, 0, 0, 0]), Done);
+    // Through a group that guests may not change there is no such command.
+    assert_eq!(set(&rig, 2, &[0, 0, 0, 0, 0x02, 0, 0, 5]), Check(0x05, 0x20, 0x00));
+    assert_eq!(owner.asked.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_way_out_of_standby_is_open_and_one_out_of_a_transition_is_not() {
+    for (state, expected) in
+        [(2, Done), (3, Done), (15, Check(0x02, 0x04, 0x0a)), (14, Check(0x02, 0x04, 0x12))]
+    {
+        let (rig, _) = rig(Ok(()));
+        rig.attentions(1).gate().set_access_state(state);
+        assert_eq!(set(&rig, 1, &[0, 0, 0, 0, 0x00, 0, 0, 0]), expected, "state {state}");
+    }
+}
+
+#[test]
+fn a_transfer_that_is_not_optimized_waits_and_then_is_done() {
+    let (rig, _) = rig(Ok(()));
+    rig.attentions(1).gate().set_access_state(1);
+    assert_eq!(rig.send(1, READ), Done);
+    assert_eq!(*rig.waited.borrow(), Duration::from_millis(100));
+    assert_eq!(rig.send(1, WRITE), Done);
+    assert_eq!(*rig.waited.borrow(), Duration::from_millis(200));
+    // What is no transfer does not wait.
+    assert_eq!(rig.send(1, TEST_UNIT_READY), Done);
+    assert_eq!(rig.send(1, INQUIRY), Done);
+    assert_eq!(*rig.waited.borrow(), Duration::from_millis(200));
+}
+
+#[test]
+fn a_unit_without_groups_claims_no_asymmetric_access() {
+    let rig = Rig::new(1);
+    assert_eq!(rig.send_to(1, 0, INQUIRY).1[5] & 0x30, 0);
+    assert_eq!(rig.send_to(1, 0, REPORT_GROUPS), (Done, vec![0, 0, 0, 0]));
+    assert_eq!(set(&rig, 1, &[0, 0, 0, 0, 0x02, 0, 0, 0]), Check(0x05, 0x20, 0x00));
+    assert_eq!(rig.group(1).unit(Lun::default()).unwrap().membership, None);
+}

@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Persistent reservations, one rule of SPC-4 after the other, as initiators meet them.
+//!
+//! Above: nothing.  Below: `target`, through `execute`, with steps taken at once.
+//! Never here: rings; sequences by chance, which `reservation_model.rs` has.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use support::Outcome::{Check, Conflict, Done};
+use support::{FLAGS, OBSERVER, Outcome, Rig, attention, name};
+use target::{NotPersisted, Persist, UnitFlags, UnitRecord, UnitState};
+
+const REGISTER: u8 = 0;
+const RESERVE: u8 = 1;
+const RELEASE: u8 = 2;
+const CLEAR: u8 = 3;
+const PREEMPT: u8 = 4;
+const PREEMPT_AND_ABORT: u8 = 5;
+const REGISTER_AND_IGNORE: u8 = 6;
+const REGISTER_AND_MOVE: u8 = 7;
+
+const READY: &[u8] = &[0x00, 0, 0, 0, 0, 0];
+const READ: &[u8] = &[0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+const WRITE: &[u8] = &[0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+const RESERVE_6: &[u8] = &[0x16, 0, 0, 0, 0, 0];
+const RELEASE_6: &[u8] = &[0x17, 0, 0, 0, 0, 0];
+const RESERVE_10: &[u8] = &[0x56, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const RELEASE_10: &[u8] = &[0x57, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+const INVALID_CDB: Outcome = Check(0x05, 0x24, 0x00);
+const INVALID_LIST: Outcome = Check(0x05, 0x26, 0x00);
+const WRONG_LENGTH: Outcome = Check(0x05, 0x1a, 0x00);
+
+/// A parameter list with flags in byte 20.
+fn list(key: u64, action_key: u64, flags: u8) -> Vec<u8> {
+    [&key.to_be_bytes()[..], &action_key.to_be_bytes(), &[0, 0, 0, 0, flags, 0, 0, 0]].concat()
+}
+
+/// The TransportID of nexus `number`.
+fn transport_id(number: u8) -> [u8; 24] {
+    let mut id = [0; 24];
+    id[0] = 6;
+    id[4..12].copy_from_slice(&[0x60, 0x01, 0x40, 0x50, 0, 0, 0, number]);
+    id
+}
+
+impl Rig {
+    fn out(&self, nexus: usize, action: u8, scope_and_type: u8, list: &[u8]) -> Outcome {
+        let [.., high, low] = u32::try_from(list.len()).unwrap().to_be_bytes();
+        let cdb = [0x5f, action, scope_and_type, 0, 0, 0, 0, high, low, 0];
+        self.send_with(nexus, 0, &cdb, list).0
+    }
+
+    fn register(&self, nexus: usize, key: u64) {
+        assert_eq!(self.out(nexus, REGISTER_AND_IGNORE, 0, &list(0, key, 0)), Done);
+    }
+
+    fn reserve(&self, nexus: usize, key: u64, kind: u8) -> Outcome {
+        self.out(nexus, RESERVE, kind, &list(key, 0, 0))
+    }
+
+    fn read(&self, action: u8) -> Vec<u8> {
+        self.send_with(OBSERVER, 0, &[0x5e, action, 0, 0, 0, 0, 0, 0x10, 0, 0], &[]).1
+    }
+
+    fn generation(&self) -> u8 {
+        self.read(0)[3]
+    }
+
+    /// The keys, by their last bytes.
+    fn keys(&self) -> Vec<u8> {
+        self.read(0)[8..].chunks(8).map(|key| key[7]).collect()
+    }
+
+    /// The last byte of the key, and the type.
+    fn held(&self) -> Option<(u8, u8)> {
+        let data = self.read(1);
+        (data.len() > 8).then(|| (data[15], data[21]))
+    }
+
+    /// Everything that a nexus is told now.
+    fn told(&self, nexus: usize) -> Vec<Outcome> {
+        std::iter::from_fn(|| Some(self.send(nexus, READY)).filter(|told| *told != Done)).collect()
+    }
+}
+
+#[test]
+fn registering_needs_the_key_that_is_there() {
+    let rig = Rig::new(2);
+    assert_eq!(rig.out(1, REGISTER, 0, &list(1, 0xa, 0)), Conflict);
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0, 0xa, 0)), Done);
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0, 0xb, 0)), Conflict);
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0xa, 0xb, 0)), Done);
+    assert_eq!(rig.out(1, REGISTER_AND_IGNORE, 0, &list(0x77, 0xc, 0)), Done);
+    assert_eq!((rig.keys(), rig.generation()), (vec![0xc], 3));
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0xc, 0, 0)), Done);
+    assert_eq!((rig.keys(), rig.generation()), (vec![], 4));
+}
+
+#[test]
+fn taking_away_a_registration_that_is_not_there_does_nothing() {
+    let rig = Rig::new(1);
+    for action in [REGISTER, REGISTER_AND_IGNORE] {
+        assert_eq!(rig.out(1, action, 0, &list(0, 0, 0)), Done);
+    }
+    assert_eq!(rig.generation(), 0);
+}
+
+#[test]
+fn a_nexus_that_is_not_registered_conflicts_whatever_it_orders() {
+    let rig = Rig::new(2);
+    rig.register(1, 0xa);
+    for action in [RESERVE, RELEASE, CLEAR, PREEMPT, PREEMPT_AND_ABORT] {
+        assert_eq!(rig.out(2, action, 1, &list(0xa, 0xa, 0)), Conflict, "{action}");
+        assert_eq!(rig.out(1, action, 1, &list(0xb, 0xa, 0)), Conflict, "{action}");
+    }
+    assert_eq!((rig.keys(), rig.generation()), (vec![0xa], 1));
+}
+
+#[test]
+fn a_list_must_be_what_its_action_wants() {
+    let rig = Rig::new(2);
+    rig.register(1, 0xa);
+    let long = [list(0xa, 0, 0), vec![0]].concat();
+    for action in 0..=6 {
+        assert_eq!(rig.out(1, action, 1, &list(0xa, 0, 0)[..23]), WRONG_LENGTH, "{action}");
+        assert_eq!(rig.out(1, action, 1, &long), WRONG_LENGTH, "{action}");
+    }
+    let named = [list(0xa, 0xb, 8), vec![0, 0, 0, 24], transport_id(1).to_vec()].concat();
+    for action in 1..=5 {
+        assert_eq!(rig.out(1, action, 1, &named), INVALID_LIST, "{action}");
+    }
+    assert_eq!(rig.send_with(1, 0, &[0x5f, 8, 0, 0, 0, 0, 0, 0, 24, 0], &[0; 24]).0, Check(0x05, 0x20, 0x00));
+    let huge = [0x5f, 0, 0, 0, 0, 0, 1, 0, 0, 0];
+    assert_eq!(rig.send_with(1, 0, &huge, &[0; 24]).0, WRONG_LENGTH);
+}
+
+#[test]
+fn types_and_scopes_that_are_not_are_refused() {
+    let rig = Rig::new(1);
+    rig.register(1, 0xa);
+    for kind in [0, 2, 4, 9, 10, 15, 0x11, 0x21, 0xf1] {
+        assert_eq!(rig.reserve(1, 0xa, kind), INVALID_CDB, "{kind:02x}");
+    }
+    for kind in [1, 3, 5, 6, 7, 8] {
+        assert_eq!(rig.reserve(1, 0xa, kind), Done, "{kind}");
+        let key = if kind < 7 { 0xa } else { 0 };
+        assert_eq!(rig.held(), Some((key, kind)));
+        assert_eq!(rig.out(1, RELEASE, kind, &list(0xa, 0, 0)), Done);
+    }
+}
+
+#[test]
+fn a_reservation_is_taken_once_and_given_back_as_what_it_is() {
+    let rig = Rig::new(2);
+    rig.register(1, 0xa);
+    rig.register(2, 0xb);
+    assert_eq!(rig.reserve(1, 0xa, 5), Done);
+    assert_eq!(rig.reserve(1, 0xa, 5), Done);
+    assert_eq!(rig.reserve(1, 0xa, 6), Conflict);
+    assert_eq!(rig.reserve(2, 0xb, 5), Conflict);
+    assert_eq!(rig.out(2, RELEASE, 5, &list(0xb, 0, 0)), Done);
+    assert_eq!(rig.out(1, RELEASE, 6, &list(0xa, 0, 0)), Check(0x05, 0x26, 0x04));
+    assert_eq!(rig.held(), Some((0xa, 5)));
+    assert_eq!(rig.out(1, RELEASE, 5, &list(0xa, 0, 0)), Done);
+    assert_eq!((rig.held(), rig.generation()), (None, 2));
+    assert_eq!(rig.told(2), [attention(0x2a, 0x04)]);
+    assert_eq!(rig.told(1), []);
+}
+
+#[test]
+fn a_release_is_told_only_where_others_took_part() {
+    for (kind, told) in [(1, 0), (3, 0), (5, 1), (6, 1), (7, 1), (8, 1)] {
+        let rig = Rig::new(3);
+        rig.register(1, 0xa);
+        rig.register(2, 0xb);
+        assert_eq!(rig.reserve(1, 0xa, kind), Done);
+        assert_eq!(rig.out(1, RELEASE, kind, &list(0xa, 0, 0)), Done);
+        assert_eq!(rig.told(2), vec![attention(0x2a, 0x04); told], "{kind}");
+        assert_eq!(rig.told(3), [], "{kind}");
+    }
+}
+
+#[test]
+fn every_registrant_holds_a_reservation_for_all() {
+    let rig = Rig::new(2);
+    rig.register(1, 0xa);
+    rig.register(2, 0xb);
+    assert_eq!(rig.reserve(1, 0xa, 7), Done);
+    assert_eq!(rig.reserve(2, 0xb, 7), Done);
+    assert_eq!(rig.reserve(2, 0xb, 5), Conflict);
+    // Its maker goes, and it stays.
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0xa, 0, 0)), Done);
+    assert_eq!(rig.held(), Some((0, 7)));
+    assert_eq!(rig.told(2), []);
+    assert_eq!(rig.send(1, WRITE), Conflict);
+    // With the last registrant it is gone.
+    assert_eq!(rig.out(2, REGISTER, 0, &list(0xb, 0, 0)), Done);
+    assert_eq!(rig.held(), None);
+    assert_eq!(rig.send(1, WRITE), Done);
+}
+
+#[test]
+fn a_holder_that_goes_takes_its_reservation_along() {
+    for (kind, told) in [(1, 0), (3, 0), (5, 1), (6, 1)] {
+        let rig = Rig::new(2);
+        rig.register(1, 0xa);
+        rig.register(2, 0xb);
+        assert_eq!(rig.reserve(1, 0xa, kind), Done);
+        assert_eq!(rig.out(1, REGISTER_AND_IGNORE, 0, &list(0, 0, 0)), Done);
+        assert_eq!((rig.held(), rig.keys()), (None, vec![0xb]), "{kind}");
+        assert_eq!(rig.told(2), vec![attention(0x2a, 0x04); told], "{kind}");
+    }
+}
+
+#[test]
+fn clearing_takes_everything_away_and_tells_the_others() {
+    let rig = Rig::new(3);
+    rig.register(1, 0xa);
+    rig.register(2, 0xb);
+    assert_eq!(rig.reserve(1, 0xa, 3), Done);
+    assert_eq!(rig.out(2, CLEAR, 0, &list(0xb, 0, 0)), Done);
+    assert_eq!((rig.keys(), rig.held(), rig.generation()), (vec![], None, 3));
+    assert_eq!(rig.told(1), [attention(0x2a, 0x03)]);
+    assert_eq!((rig.told(2), rig.told(3)), (vec![], vec![]));
+}
+
+#[test]
+fn preempting_a_holder_takes_its_reservation_over() {
+    let rig = Rig::new(4);
+    for (nexus, key) in [(1, 0xa), (2, 0xb), (3, 0xa), (4, 0xd)] {
+        rig.register(nexus, key);
+    }
+    assert_eq!(rig.reserve(1, 0xa, 5), Done);
+    assert_eq!(rig.out(2, PREEMPT, 6, &list(0xb, 0xa, 0)), Done);
+    assert_eq!((rig.keys(), rig.held(), rig.generation()), (vec![0xb, 0xd], Some((0xb, 6)), 5));
+    for preempted in [1, 3] {
+        assert_eq!(rig.send(preempted, WRITE), Conflict);
+        assert_eq!(rig.told(preempted), [attention(0x2a, 0x05)]);
+    }
+    assert_eq!(rig.told(2), []);
+    // The type has changed, and it was one for registrants.
+    assert_eq!(rig.told(4), [attention(0x2a, 0x04)]);
+}
+
+#[test]
+fn preempting_anyone_else_takes_registrations_alone() {
+    let rig = Rig::new(3);
+    for (nexus, key) in [(1, 0xa), (2, 0xb), (3, 0xc)] {
+        rig.register(nexus, key);
+    }
+    assert_eq!(rig.reserve(1, 0xa, 5), Done);
+    // The type does not matter, because nothing is reserved.
+    assert_eq!(rig.out(2, PREEMPT, 0xff, &list(0xb, 0xc, 0)), Done);
+    assert_eq!((rig.keys(), rig.held()), (vec![0xa, 0xb], Some((0xa, 5))));
+    assert_eq!(rig.told(3), [attention(0x2a, 0x05)]);
+    assert_eq!(rig.out(2, PREEMPT, 5, &list(0xb, 0xc, 0)), Conflict);
+    assert_eq!(rig.out(2, PREEMPT, 5, &list(0xb, 0, 0)), INVALID_LIST);
+    assert_eq!(rig.out(2, PREEMPT, 2, &list(0xb, 0xa, 0)), INVALID_CDB);
+    assert_eq!((rig.keys(), rig.generation()), (vec![0xa, 0xb], 4));
+}
+
+#[test]
+fn preempting_with_no_key_takes_over_from_all_registrants() {
+    let rig = Rig::new(3);
+    for (nexus, key) in [(1, 0xa), (2, 0xb), (3, 0xc)] {
+        rig.register(nexus, key);
+    }
+    assert_eq!(rig.reserve(1, 0xa, 8), Done);
+    assert_eq!(rig.out(2, PREEMPT, 5, &list(0xb, 0xc, 0)), Done);
+    assert_eq!((rig.keys(), rig.held()), (vec![0xa, 0xb], Some((0, 8))));
+    assert_eq!(rig.out(2, PREEMPT, 3, &list(0xb, 0, 0)), Done);
+    assert_eq!((rig.keys(), rig.held()), (vec![0xb], Some((0xb, 3))));
+    assert_eq!(rig.told(1), [attention(0x2a, 0x05)]);
+}
+
+#[test]
+fn a_holder_changes_its_type_by_preempting_itself() {
+    let rig = Rig::new(2);
+    rig.register(1, 0xa);
+    rig.register(2, 0xb);
+    assert_eq!(rig.reserve(1, 0xa, 5), Done);
+    assert_eq!(rig.out(1, PREEMPT, 1, &list(0xa, 0xa, 0)), Done);
+    assert_eq!((rig.keys(), rig.held()), (vec![0xa, 0xb], Some((0xa, 1))));
+    assert_eq!(rig.told(2), [attention(0x2a, 0x04)]);
+}
+
+#[test]
+fn preempt_and_abort_has_the_commands_of_the_preempted_aborted_and_every_reactor_come_by() {
+    let rig = Rig::new(3);
+    for (nexus, key) in [(1, 0xa), (2, 0xb), (3, 0xb)] {
+        rig.register(nexus, key);
+    }
+    rig.quiesced.borrow_mut().clear();
+    assert_eq!(rig.out(1, PREEMPT_AND_ABORT, 5, &list(0xa, 0xb, 0)), Done);
+    let quiesced = rig.quiesced.take();
+    let nexuses: Vec<_> = quiesced.iter().map(|(scope, aborted)| (scope.nexus, *aborted)).collect();
+    assert_eq!(nexuses, [(Some(3), true), (Some(2), true), (None, false)]);
+    assert!(quiesced[..2].iter().all(|(scope, _)| scope.unit == Some(rig.state.id())));
+    assert_eq!(quiesced[2].0.client, Some(u64::MAX));
+}
+
+#[test]
+fn registrations_are_made_for_others_that_are_reachable_or_for_none() {
+    let rig = Rig::new(2);
+    let named = |numbers: &[u8], flags: u8| {
+        let ids: Vec<u8> = numbers.iter().flat_map(|number| transport_id(*number)).collect();
+        let length = u32::try_from(ids.len()).unwrap().to_be_bytes();
+        [list(0, 0xa, flags), length.to_vec(), ids].concat()
+    };
+    // Nexus 2 reaches the unit through another port, so it is meant only with all ports.
+    assert_eq!(rig.out(1, REGISTER, 0, &named(&[2], 0x08)), INVALID_LIST);
+    assert_eq!(rig.out(1, REGISTER, 0, &named(&[2, 9], 0x0c)), INVALID_LIST);
+    assert_eq!(rig.keys(), []);
+    assert_eq!(rig.out(1, REGISTER, 0, &named(&[2], 0x0c)), Done);
+    assert_eq!((rig.keys(), rig.generation()), (vec![0xa, 0xa], 1));
+    assert_eq!(rig.out(1, REGISTER_AND_IGNORE, 0, &named(&[2], 0x0c)), INVALID_LIST);
+}
+
+#[test]
+fn a_registration_with_all_ports_is_kept_and_taken_away_as_one() {
+    let rig = Rig::new(1);
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0, 0xa, 0x04)), Done);
+    assert_eq!(rig.read(3)[20], 0x02);
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0xa, 0xb, 0x00)), INVALID_CDB);
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0xa, 0, 0x04)), Done);
+    assert_eq!(rig.keys(), []);
+}
+
+#[test]
+fn a_reservation_is_moved_to_a_nexus_that_is_reachable() {
+    let rig = Rig::new(3);
+    let moved = |key: u64, theirs: u64, unregister: bool, port: u8, number: u8| {
+        let mut bytes = list(key, theirs, 0);
+        bytes[17] = u8::from(unregister) << 1;
+        bytes[19] = port;
+        bytes[23] = 24;
+        bytes.extend(transport_id(number));
+        bytes
+    };
+    rig.register(1, 0xa);
+    assert_eq!(rig.out(1, REGISTER_AND_MOVE, 0, &moved(0xa, 0xb, false, 2, 2)), INVALID_CDB);
+    assert_eq!(rig.reserve(1, 0xa, 3), Done);
+    for (bad, refusal) in [
+        (moved(0xb, 0xb, false, 2, 2), Conflict),
+        (moved(0xa, 0, false, 2, 2), INVALID_LIST),
+        (moved(0xa, 0xb, false, 1, 1), INVALID_LIST),
+        (moved(0xa, 0xb, false, 2, 3), INVALID_LIST),
+        (moved(0xa, 0xb, false, 9, 2), INVALID_LIST),
+    ] {
+        assert_eq!(rig.out(1, REGISTER_AND_MOVE, 0, &bad), refusal, "{bad:02x?}");
+    }
+    assert_eq!(rig.out(1, REGISTER_AND_MOVE, 0, &moved(0xa, 0xb, false, 2, 2)), Done);
+    assert_eq!((rig.keys(), rig.held(), rig.generation()), (vec![0xa, 0xb], Some((0xb, 3)), 2));
+    assert_eq!(rig.out(1, REGISTER_AND_MOVE, 0, &moved(0xa, 0xb, false, 3, 3)), Conflict);
+    assert_eq!(rig.out(2, REGISTER_AND_MOVE, 0, &moved(0xb, 0xc, true, 3, 3)), Done);
+    assert_eq!((rig.keys(), rig.held()), (vec![0xa, 0xc], Some((0xc, 3))));
+    assert_eq!(rig.send(2, READ), Conflict);
+}
+
+#[test]
+fn the_last_registration_says_whether_all_of_it_outlasts_the_loss_of_power() {
+    let rig = Rig::new(2);
+    assert_eq!(rig.read(2), [0, 8, 0x1d, 0x90, 0xea, 1, 0, 0]);
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0, 0xa, 1)), Done);
+    assert_eq!(rig.read(2), [0, 8, 0x1d, 0x91, 0xea, 1, 0, 0]);
+    assert_eq!(rig.out(2, REGISTER, 0, &list(0, 0xb, 0)), Done);
+    assert_eq!(rig.read(2)[3], 0x90);
+    let forced = Rig::with(1, UnitFlags { force_registrations_to_outlast_power: true, ..FLAGS });
+    forced.register(1, 0xa);
+    assert_eq!(forced.read(2)[3], 0x91);
+}
+
+#[test]
+fn full_status_names_every_registrant_and_who_holds() {
+    let rig = Rig::new(2);
+    rig.register(1, 0xa);
+    rig.register(2, 0xb);
+    assert_eq!(rig.reserve(2, 0xb, 5), Done);
+    let status = rig.read(3);
+    assert_eq!(status[..8], [0, 0, 0, 2, 0, 0, 0, 96]);
+    assert_eq!(status[15..32], [0xa, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 24]);
+    assert_eq!(status[32..56], transport_id(1));
+    assert_eq!(status[63..80], [0xb, 0, 0, 0, 0, 1, 5, 0, 0, 0, 0, 0, 2, 0, 0, 0, 24]);
+    assert_eq!(rig.send_with(1, 0, &[0x5e, 3, 0, 0, 0, 0, 0, 0, 4, 0], &[]).1, [0, 0, 0, 2]);
+}
+
+#[test]
+fn the_old_reservation_bars_others_until_its_holder_releases() {
+    for (reserve, release) in [(RESERVE_6, RELEASE_6), (RESERVE_10, RELEASE_10)] {
+        let rig = Rig::new(2);
+        assert_eq!(rig.send(1, reserve), Done);
+        assert_eq!(rig.send(1, reserve), Done);
+        assert_eq!(rig.send(2, reserve), Conflict);
+        assert_eq!(rig.send(2, READ), Conflict);
+        assert_eq!(rig.send(2, &[0x5e, 0, 0, 0, 0, 0, 0, 0, 8, 0]), Conflict);
+        assert_eq!(rig.out(2, REGISTER, 0, &list(0, 0xb, 0)), Conflict);
+        // Good, and without effect.
+        assert_eq!(rig.send(2, release), Done);
+        assert_eq!(rig.send(2, READ), Conflict);
+        assert_eq!(rig.send(1, release), Done);
+        assert_eq!(rig.send(2, READ), Done);
+    }
+}
+
+#[test]
+fn the_old_commands_do_nothing_for_who_takes_part_in_a_persistent_reservation() {
+    let rig = Rig::new(3);
+    rig.register(1, 0xa);
+    rig.register(2, 0xb);
+    // Registrations alone are in the way.
+    assert_eq!((rig.send(1, RESERVE_6), rig.send(3, RESERVE_6)), (Conflict, Conflict));
+    assert_eq!(rig.reserve(1, 0xa, 1), Done);
+    assert_eq!((rig.send(1, RESERVE_6), rig.send(2, RESERVE_6)), (Done, Conflict));
+    assert_eq!(rig.out(1, RELEASE, 1, &list(0xa, 0, 0)), Done);
+    assert_eq!(rig.reserve(1, 0xa, 5), Done);
+    assert_eq!((rig.send(2, RESERVE_6), rig.send(3, RESERVE_6)), (Done, Conflict));
+    assert_eq!(rig.state.record().reservations.legacy, None);
+    assert_eq!(rig.send(2, RELEASE_6), Done);
+    assert_eq!(rig.held(), Some((0xa, 5)));
+}
+
+#[test]
+fn extents_and_third_parties_are_refused() {
+    let rig = Rig::new(1);
+    for flags in [0x01, 0x10, 0x11] {
+        for code in [0x16, 0x17] {
+            assert_eq!(rig.send(1, &[code, flags, 0, 0, 0, 0]), INVALID_CDB);
+        }
+        for code in [0x56, 0x57] {
+            assert_eq!(rig.send(1, &[code, flags, 0, 0, 0, 0, 0, 0, 0, 0]), INVALID_CDB);
+        }
+    }
+}
+
+#[test]
+fn a_unit_without_reservations_has_none_of_the_commands() {
+    let rig = Rig::with(1, UnitFlags { reservations: false, ..FLAGS });
+    for cdb in [RESERVE_6, RELEASE_6, RESERVE_10, RELEASE_10, &[0x5e, 0, 0, 0, 0, 0, 0, 0, 8, 0]] {
+        assert_eq!(rig.send(1, cdb), Check(0x05, 0x20, 0x00));
+    }
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0, 0xa, 0)), Check(0x05, 0x20, 0x00));
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_granted() {
+    struct Full(AtomicBool);
+    impl Persist for Full {
+        fn save(&self, serial: &str, _: &UnitRecord) -> Result<(), NotPersisted> {
+            assert_eq!(serial, "serial");
+            if self.0.load(Ordering::SeqCst) { Err(NotPersisted) } else { Ok(()) }
+        }
+    }
+    let disk = Arc::new(Full(AtomicBool::new(false)));
+    let rig = Rig::of(2, FLAGS, UnitState::new("serial", UnitRecord::default(), disk.clone()));
+    rig.register(1, 0xa);
+    disk.0.store(true, Ordering::SeqCst);
+    assert_eq!(rig.reserve(1, 0xa, 3), Check(0x04, 0x44, 0x00));
+    assert_eq!(rig.send(2, RESERVE_6), Conflict);
+    assert_eq!((rig.held(), rig.send(2, WRITE)), (None, Done));
+    disk.0.store(false, Ordering::SeqCst);
+    assert_eq!(rig.reserve(1, 0xa, 3), Done);
+    assert_eq!(rig.send(2, WRITE), Conflict);
+}
+
+#[test]
+fn a_registration_is_of_a_nexus_and_not_of_a_lun() {
+    let rig = Rig::new(2);
+    rig.register(1, 0xa);
+    assert_eq!(rig.reserve(1, 0xa, 3), Done);
+    assert_eq!(rig.send_to(1, 1, WRITE).0, Done);
+    assert_eq!(rig.send_to(2, 1, WRITE).0, Conflict);
+    assert!(rig.state.record().reservations.holds(&name(1)));
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a running target knows and the configuration does not.
+//!
+//! Above: `view` and `saveconfig`, which show it; `lunard` and `kernel-target`, which know it.  Below: `model`.
+//! Never here: how it is found out.
+
+use model::{BackstoreId, Wwn};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Why steps are prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// The daemon starts: what is not there is restored as missing, and no file is created.
+    Restore,
+    /// The administrator asked: what is not there is a fault, or a file to create.
+    Change,
+    /// The administrator restores a file: the same, but a file that is there is meant to be.
+    Import,
+}
+
+impl Occasion {
+    /// Whether somebody waits for the answer, and wants all or nothing.
+    #[must_use]
+    pub fn is_asked_for(self) -> bool {
+        match self {
+            Self::Change | Self::Import => true,
+            Self::Restore => false,
+        }
+    }
+}
+
+/// What the running target knows and the configuration does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// By kind and name.
+    pub backstores: BTreeMap<BackstoreId, LiveBackstore>,
+    /// By name.
+    pub targets: BTreeMap<Wwn, LiveTarget>,
+}
+
+/// A backstore as it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveBackstore {
+    /// The capacity in bytes; of a missing medium the one last known, or 0.
+    pub size_bytes: u64,
+    /// Bytes in a logical block.
+    pub block_bytes: u32,
+    /// Whether it refuses writes.
+    pub read_only: bool,
+    /// Whether guests see a volatile write cache.
+    pub write_back: bool,
+    /// Whether its file or device is not there.
+    pub missing: bool,
+    /// Which device of the host it is, if it is one.
+    pub device: Option<LiveDevice>,
+}
+
+/// A block device of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveDevice {
+    /// The kernel's name, such as `dm-0`.
+    pub name: String,
+    /// Its major number.
+    pub major: u32,
+    /// Its minor number.
+    pub minor: u32,
+    /// Bytes in a logical block of the device itself.
+    pub block_bytes: u32,
+    /// Whether it rotates.
+    pub rotational: bool,
+}
+
+/// A target as it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveTarget {
+    /// Where QEMU connects.
+    pub socket: PathBuf,
+    /// Whether a front end is connected now.
+    pub connected: bool,
+}
+
+/// The directory of the guests' sockets, in the runtime directory.
+pub const GUEST_SOCKETS: &str = "vhost";
+
+/// Where QEMU connects to a target.
+#[must_use]
+pub fn guest_socket(runtime_dir: &Path, wwn: &Wwn) -> PathBuf {
+    runtime_dir.join(GUEST_SOCKETS).join(format!("{wwn}.sock"))
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a guest is told when its units come, go and change.
+//!
+//! Above: nothing.  Below: `initiator`, `vhost-scsi`.
+//! Never here: what a guest makes of it; see the guest stories.
+
+mod support;
+
+use initiator::event::Event;
+use initiator::{Guest, LunAddress, Options, commands};
+use scsi::Lun;
+use scsi::inquiry::Identity;
+use std::sync::Arc;
+use std::time::Duration;
+use support::{FLAGS, Rig, Unit, nexus};
+use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, UnitFlags};
+
+/// A guest that waits for an event which does not come has waited for this long.
+const NOTHING: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const TRANSPORT_RESET: u32 = 1;
+const PARAM_CHANGE: u32 = 3;
+const RESCAN: u32 = 1;
+const REMOVED: u32 = 2;
+const CAPACITY_CHANGED: u32 = 0x092a;
+const MODE_CHANGED: u32 = 0x012a;
+
+/// A unit with a serial number of its own.
+fn unit(unit: &Unit, serial: u32, flags: UnitFlags) -> Arc<LogicalUnit> {
+    let identity = Identity {
+        vendor: Identity::ascii_field("LIO-ORG"),
+        product: Identity::ascii_field("disk"),
+        revision: Identity::ascii_field("4.0"),
+        unit_serial: format!("serial-{serial}"),
+        company_id: 0x00_1405,
+    };
+    Arc::new(LogicalUnit::new(unit.store.clone(), identity, 512, flags))
+}
+
+fn show(rig: &Rig, units: &[(u16, &Arc<LogicalUnit>, bool)]) {
+    rig.endpoint.port().change_map().publish(map(units));
+}
+
+fn map(units: &[(u16, &Arc<LogicalUnit>, bool)]) -> LunMap {
+    let mappings = units.iter().map(|(lun, unit, write_protect)| {
+        (Lun::new(*lun).unwrap(), Mapping::new(Arc::clone(unit), *write_protect))
+    });
+    let mut map = LunMap::default();
+    map.insert(1, Group::new(nexus(), mappings));
+    map
+}
+
+fn next(guest: &mut Guest) -> (u32, LunAddress, u32) {
+    let event = guest.events().next_event(PATIENCE).unwrap().expect("an event");
+    assert!(!event.missed, "{event:?}");
+    assert_eq!(event.used_len, 16);
+    (event.event, event.address, event.reason)
+}
+
+fn must_be_silent(guest: &mut Guest) {
+    assert_eq!(guest.events().next_event(NOTHING).unwrap(), None);
+}
+
+fn missed(guest: &mut Guest) -> Event {
+    let event = guest.events().next_event(PATIENCE).unwrap().expect("an event");
+    assert!(event.missed, "{event:?}");
+    event
+}
+
+#[test]
+fn units_that_come_go_and_change_are_told_of_one_by_one() {
+    let (small, large) = (Unit::ramdisk(1 << 20), Unit::ramdisk(2 << 20));
+    let first = unit(&small, 1, FLAGS);
+    let rig = Rig::with_map(map(&[(0, &first, false)]));
+    let mut guest = rig.boot(Options::default());
+    must_be_silent(&mut guest);
+
+    let second = unit(&small, 2, FLAGS);
+    show(&rig, &[(0, &first, false), (300, &second, false)]);
+    assert_eq!(next(&mut guest), (TRANSPORT_RESET, LunAddress([1, 1, 0x41, 0x2c, 0, 0, 0, 0]), RESCAN));
+    let lun_0 = LunAddress([1, 1, 0, 0, 0, 0, 0, 0]);
+    let grown = unit(&large, 1, FLAGS);
+    show(&rig, &[(0, &grown, false), (300, &second, false)]);
+    assert_eq!(next(&mut guest), (PARAM_CHANGE, lun_0, CAPACITY_CHANGED));
+    let cached = unit(&large, 1, UnitFlags { write_cache: true, ..FLAGS });
+    show(&rig, &[(0, &cached, false), (300, &second, false)]);
+    assert_eq!(next(&mut guest), (PARAM_CHANGE, lun_0, MODE_CHANGED));
+    show(&rig, &[(0, &cached, true), (300, &second, false)]);
+    assert_eq!(next(&mut guest), (PARAM_CHANGE, lun_0, MODE_CHANGED));
+    // Another unit in its place is not the one that was there.
+    show(&rig, &[(0, &second, false)]);
+    assert_eq!(next(&mut guest), (TRANSPORT_RESET, lun_0, REMOVED));
+    assert_eq!(next(&mut guest), (TRANSPORT_RESET, LunAddress([1, 1, 0x41, 0x2c, 0, 0, 0, 0]), REMOVED));
+    assert_eq!(next(&mut guest), (TRANSPORT_RESET, lun_0, RESCAN));
+    show(&rig, &[(0, &second, false)]);
+    must_be_silent(&mut guest);
+}
+
+#[test]
+fn a_guest_hears_only_what_it_negotiated() {
+    const HOTPLUG: u64 = 1 << 1;
+    const CHANGE: u64 = 1 << 2;
+    let (small, large) = (Unit::ramdisk(1 << 20), Unit::ramdisk(2 << 20));
+    let (first, grown) = (unit(&small, 1, FLAGS), unit(&large, 1, FLAGS));
+    let second = unit(&small, 2, FLAGS);
+    for (refused, heard) in [(HOTPLUG, PARAM_CHANGE), (CHANGE, TRANSPORT_RESET)] {
+        let rig = Rig::with_map(map(&[(0, &first, false)]));
+        let defaults = Options::default();
+        let features = defaults.driver_features & !refused;
+        let options = defaults.driver_features(features);
+        let mut guest = rig.boot(options);
+        if refused == HOTPLUG {
+            // Linux posts no buffers then; others may.
+            guest.events().post(8, 16).unwrap();
+        }
+        show(&rig, &[(0, &grown, false), (1, &second, false)]);
+        assert_eq!(next(&mut guest).0, heard);
+        must_be_silent(&mut guest);
+    }
+}
+
+#[test]
+fn what_finds_no_buffer_waits_and_what_is_too_much_is_missed() {
+    let small = Unit::ramdisk(1 << 20);
+    let units: Vec<_> = (0..=130).map(|serial| unit(&small, serial, FLAGS)).collect();
+    let rig = Rig::with_map(map(&[]));
+    let mut guest = rig.boot(Options { event_buffers: 0, ..Options::default() });
+    guest.events().repost = false;
+    let all =
+        |count: u16| -> Vec<_> { (0..count).zip(&units).map(|(lun, unit)| (lun, unit, false)).collect() };
+    show(&rig, &all(2));
+    must_be_silent(&mut guest);
+    guest.events().post(3, 16).unwrap();
+    for lun in [0, 1] {
+        assert_eq!(next(&mut guest), (TRANSPORT_RESET, LunAddress([1, 1, 0, lun, 0, 0, 0, 0]), RESCAN));
+    }
+    must_be_silent(&mut guest);
+    show(&rig, &[]);
+    assert_eq!(next(&mut guest).2, REMOVED);
+    show(&rig, &all(130));
+    // One is left of the buffers that went, 128 of what came since: that is all that is kept.
+    guest.events().post(1, 16).unwrap();
+    let event = missed(&mut guest);
+    assert_eq!((event.event, event.reason), (TRANSPORT_RESET, REMOVED));
+    guest.events().post(100, 16).unwrap();
+    assert_eq!(next(&mut guest), (TRANSPORT_RESET, LunAddress([1, 1, 0, 0, 0, 0, 0, 0]), RESCAN));
+}
+
+#[test]
+fn a_buffer_that_is_too_short_says_that_something_was_missed() {
+    let small = Unit::ramdisk(1 << 20);
+    let (first, second) = (unit(&small, 1, FLAGS), unit(&small, 2, FLAGS));
+    let rig = Rig::with_map(map(&[]));
+    let mut guest = rig.boot(Options { event_buffers: 0, ..Options::default() });
+    let events = guest.events();
+    events.repost = false;
+    events.post(1, 15).unwrap();
+    events.post(1, 3).unwrap();
+    events.post(1, 16).unwrap();
+    show(&rig, &[(0, &first, false), (1, &second, false)]);
+    let mut returned =
+        || guest.events().exchange.wait_any(&initiator::deadline::Deadline::after(PATIENCE)).unwrap();
+    let short = returned();
+    assert_eq!(
+        (short.used_len, &short.written[..15]),
+        (15, &[0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..])
+    );
+    assert_eq!(returned().used_len, 0);
+    assert_eq!(&returned().written[..4], [0, 0, 0, 0x80]);
+}
+
+#[test]
+fn a_guest_that_was_away_is_told_when_it_is_back_and_one_that_boots_is_not() {
+    let small = Unit::ramdisk(1 << 20);
+    let (first, second) = (unit(&small, 1, FLAGS), unit(&small, 2, FLAGS));
+    let rig = Rig::with_map(map(&[(0, &first, false)]));
+    show(&rig, &[(0, &first, false), (1, &second, false)]);
+    let mut guest = rig.boot(Options::default());
+    must_be_silent(&mut guest);
+    guest.stop().unwrap();
+    show(&rig, &[(0, &first, false)]);
+    guest.start().unwrap();
+    assert_eq!(next(&mut guest), (TRANSPORT_RESET, LunAddress([1, 1, 0, 1, 0, 0, 0, 0]), REMOVED));
+    must_be_silent(&mut guest);
+}
+
+/// The sense of a command to a LUN of target 1, if it has any.
+fn sense(guest: &mut Guest, lun: u16) -> Option<[u8; 3]> {
+    guest.execute(&commands::test_unit_ready(LunAddress::unit(1, lun))).unwrap().check_condition()
+}
+
+#[test]
+fn every_event_has_its_unit_attention_and_a_guest_that_boots_sees_none() {
+    let (small, large) = (Unit::ramdisk(1 << 20), Unit::ramdisk(2 << 20));
+    let (first, second, grown) = (unit(&small, 1, FLAGS), unit(&small, 2, FLAGS), unit(&large, 1, FLAGS));
+    let attentions: [Arc<Attentions>; 2] = Default::default();
+    let map = |units: &[&Arc<LogicalUnit>]| {
+        let mappings = units.iter().enumerate().map(|(lun, unit)| {
+            let mapping = Mapping::new(Arc::clone(unit), false).telling(Arc::clone(&attentions[lun]));
+            (Lun::new(u16::try_from(lun).unwrap()).unwrap(), mapping)
+        });
+        let mut map = LunMap::default();
+        map.insert(1, Group::new(nexus(), mappings));
+        map
+    };
+    let rig = Rig::with_map(map(&[&first]));
+    let show = |units: &[&Arc<LogicalUnit>]| {
+        rig.endpoint.port().change_map().publish(map(units));
+    };
+    show(&[&grown, &second]);
+    show(&[&first]);
+    let mut guest = rig.boot(Options::default());
+    assert_eq!(sense(&mut guest, 0), None);
+
+    show(&[&first, &second]);
+    // REPORTED LUNS DATA HAS CHANGED, at the one that was there before.
+    assert_eq!(sense(&mut guest, 1), None);
+    assert_eq!(sense(&mut guest, 0), Some([0x06, 0x3f, 0x0e]));
+    assert_eq!(sense(&mut guest, 0), None);
+    show(&[&grown, &second]);
+    // CAPACITY DATA HAS CHANGED, at the one that grew.
+    assert_eq!(sense(&mut guest, 1), None);
+    assert_eq!(sense(&mut guest, 0), Some([0x06, 0x2a, 0x09]));
+    assert_eq!(guest.capacity(LunAddress::unit(1, 0)).unwrap(), (4096, 512));
+    let cached = unit(&large, 1, UnitFlags { write_cache: true, ..FLAGS });
+    show(&[&cached]);
+    // MODE PARAMETERS CHANGED, and LUN 1 is gone.
+    assert_eq!(sense(&mut guest, 0), Some([0x06, 0x2a, 0x01]));
+    assert_eq!(sense(&mut guest, 0), Some([0x06, 0x3f, 0x0e]));
+    assert_eq!(sense(&mut guest, 1), Some([0x05, 0x25, 0x00]));
+}

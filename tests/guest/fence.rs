@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Two nodes of a cluster share a disk, as fence_scsi and fence_mpath use it: each registers a key, the reservation is for
+//! registrants, and a node that is fenced can write no more until it comes back by itself.
+
+use anyhow::Result;
+use stories::guest::Guest;
+use stories::stage::Stage;
+
+/// Every node does what it is told, one line after the other, and tells what came of it.  Attentions are what Linux
+/// makes of them: it repeats the command.
+const SCRIPT: &str = "settle 1
+    register() { sg_persist -n -o -I -S $1 /dev/sda; }
+    reserve() { sg_persist -n -o -R -T 5 -K $1 /dev/sda; }
+    release() { sg_persist -n -o -L -T 5 -K $1 /dev/sda; }
+    clear() { sg_persist -n -o -C -K $1 /dev/sda; }
+    preempt() { sg_persist -n -o -P -T 5 -K $1 -S $2 /dev/sda; }
+    fence() { sg_persist -n -o -A -T 5 -K $1 -S $2 /dev/sda; }
+    keys() { sg_persist -n -i -k /dev/sda | grep -o '0x[0-9a-f]*$' | sort | tr '\\n' ' '; }
+    held() { sg_persist -n -i -r /dev/sda | grep -o 'Key=.*\\|type:.*' | tr '\\n' ' '; }
+    write() { dd if=/dev/zero of=/dev/sda bs=4k count=1 oflag=direct 2>/dev/null; }
+    look() { dd if=/dev/sda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null; }
+    for number in $(seq 30); do
+        until_true \"[ -e /share/do$number ]\"
+        order=$(cat /share/do$number)
+        [ \"$order\" = end ] && break
+        status=0
+        said=$($order 2>/dev/null) || status=$?
+        echo \"$order: $status $said\"
+        echo done > /share/did$number
+    done";
+
+/// A node, and how many orders it has had.
+struct Node {
+    guest: Guest,
+    orders: usize,
+}
+
+impl Node {
+    fn does(&mut self, order: &str) -> Result<()> {
+        self.orders += 1;
+        self.guest.tell(&format!("do{}", self.orders), order)?;
+        if order == "end" { Ok(()) } else { self.guest.wait_for(&format!("did{}", self.orders)).map(drop) }
+    }
+}
+
+/// Two nodes with a target each, which show one disk.
+fn nodes(stage: &Stage) -> Result<Vec<Node>> {
+    stage.create_fileio("shared", 16 << 20)?;
+    let node = |name| {
+        let wwn = stage.serve("fileio/shared")?;
+        let options = stage.shell.qemu(&wwn, &["--memory", "256M"])?;
+        let plan = Guest::plan(SCRIPT).programs(&["sg_persist"]).name(name).options(&options);
+        Ok(Node { guest: plan.boot(&stage.scratch)?, orders: 0 })
+    };
+    ["alice", "bob"].into_iter().map(node).collect()
+}
+
+/// What each said at the end.
+fn said(mut nodes: Vec<Node>) -> Result<Vec<String>> {
+    nodes.iter_mut().try_for_each(|node| node.does("end"))?;
+    nodes.into_iter().map(|node| Ok(node.guest.finish()?.out)).collect()
+}
+
+#[test]
+fn a_node_that_is_fenced_writes_no_more_until_it_comes_back() -> Result<()> {
+    let mut stage = Stage::set()?;
+    let mut nodes = nodes(&stage)?;
+    let [alice, bob] = nodes.as_mut_slice() else { unreachable!("two were booted") };
+    alice.does("register 0xa")?;
+    bob.does("register 0xb")?;
+    alice.does("reserve 0xa")?;
+    bob.does("write")?;
+    alice.does("fence 0xa 0xb")?;
+    bob.does("write")?;
+    bob.does("look")?;
+    // What is reserved outlasts the daemon, whatever ends it.
+    stage.daemon.kill()?;
+    stage.daemon.restart()?;
+    bob.does("write")?;
+    alice.does("keys")?;
+    alice.does("held")?;
+    alice.does("write")?;
+    bob.does("register 0xb")?;
+    bob.does("write")?;
+    bob.does("keys")?;
+    let said = said(nodes)?;
+    assert_eq!(
+        said[0],
+        "register 0xa: 0 \nreserve 0xa: 0 \nfence 0xa 0xb: 0 \nkeys: 0 0xa \n\
+         held: 0 Key=0xa type: Write Exclusive, registrants only \nwrite: 0 \n"
+    );
+    assert_eq!(
+        said[1],
+        "register 0xb: 0 \nwrite: 0 \nwrite: 1 \nlook: 0 \nwrite: 1 \nregister 0xb: 0 \nwrite: 0 \n\
+         keys: 0 0xa 0xb \n"
+    );
+    Ok(())
+}
+
+/// What the validation of a Windows failover cluster asks of a disk: it is told at once who may have it, whoever is
+/// challenged loses it, and a node without a key gets nothing.
+#[test]
+fn a_disk_passes_the_checks_of_a_failover_cluster() -> Result<()> {
+    // What sg_persist exits with.
+    const ATTENTION: u32 = 6;
+    const CONFLICT: u32 = 24;
+    let stage = Stage::set()?;
+    let mut nodes = nodes(&stage)?;
+    let [alice, bob] = nodes.as_mut_slice() else { unreachable!("two were booted") };
+    bob.does("reserve 0xb")?; // Without a key.
+    alice.does("register 0xa")?;
+    alice.does("reserve 0xa")?;
+    bob.does("register 0xb")?;
+    bob.does("reserve 0xb")?;
+    bob.does("release 0xb")?; // It is not his, so nothing is released.
+    alice.does("held")?;
+    alice.does("write")?;
+    bob.does("write")?;
+    bob.does("preempt 0xb 0xa")?;
+    bob.does("held")?;
+    alice.does("write")?;
+    alice.does("reserve 0xa")?; // She is told first that her registration was preempted.
+    alice.does("reserve 0xa")?;
+    alice.does("keys")?;
+    bob.does("release 0xb")?;
+    alice.does("write")?; // Nothing is reserved.
+    alice.does("register 0xa")?;
+    alice.does("clear 0xa")?;
+    bob.does("keys")?;
+    bob.does("reserve 0xb")?; // His key went with all others.
+    let said = said(nodes)?;
+    assert_eq!(
+        said[0],
+        format!(
+            "register 0xa: 0 \nreserve 0xa: 0 \nheld: 0 Key=0xa type: Write Exclusive, registrants only \n\
+             write: 0 \nwrite: 1 \nreserve 0xa: {ATTENTION} \nreserve 0xa: {CONFLICT} \nkeys: 0 0xb \nwrite: 0 \nregister 0xa: 0 \n\
+             clear 0xa: 0 \n"
+        )
+    );
+    assert_eq!(
+        said[1],
+        format!(
+            "reserve 0xb: {CONFLICT} \nregister 0xb: 0 \nreserve 0xb: {CONFLICT} \nrelease 0xb: 0 \nwrite: 0 \n\
+             preempt 0xb 0xa: 0 \nheld: 0 Key=0xb type: Write Exclusive, registrants only \nrelease 0xb: 0 \n\
+             keys: 0 \nreserve 0xb: {CONFLICT} \n"
+        )
+    );
+    Ok(())
+}
