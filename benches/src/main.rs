@@ -16,6 +16,7 @@ mod machine;
 mod sample;
 mod server;
 mod speed;
+mod tools;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -57,6 +58,15 @@ enum Figure {
         /// Boots
         #[arg(long, value_name = "COUNT", default_value_t = 3)]
         boots: u32,
+    },
+    /// targetcli's `ls` and `saveconfig` on Lunar's tree, and `lunar`'s beside them
+    Tools {
+        /// Numbers of LUNs
+        #[arg(long, value_name = "COUNT", value_delimiter = ',', default_values_t = [1, 40, 1000])]
+        luns: Vec<u32>,
+        /// How often each command is run
+        #[arg(long, value_name = "COUNT", default_value_t = 3)]
+        rounds: u32,
     },
     /// Lines of code, comments and tests of each crate
     Lines,
@@ -107,6 +117,7 @@ fn perform(figure: Figure) -> Result<()> {
         Figure::Speed { peer, turns, only } => speed::measure(peer.as_deref(), turns, &only),
         Figure::Inflight { turns } => inflight::measure(turns),
         Figure::Guest { idle, boots } => guest::measure(Duration::from_secs(idle), boots),
+        Figure::Tools { luns, rounds } => tools::measure(&luns, rounds),
         Figure::Lines => lines::count(),
     }
 }

@@ -126,6 +126,11 @@ impl Daemon {
         self
     }
 
+    /// The same for one that is borrowed.
+    pub fn silence(&mut self) {
+        self.quiet = true;
+    }
+
     /// The running process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

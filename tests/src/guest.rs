@@ -44,6 +44,7 @@ pub struct Plan {
     memory_mib: u32,
     modules: Vec<String>,
     programs: Vec<String>,
+    files: Vec<String>,
     options: Vec<String>,
     limit: Duration,
     may_reset: bool,
@@ -82,6 +83,7 @@ impl Guest {
             memory_mib: 512,
             modules: Vec::new(),
             programs: Vec::new(),
+            files: Vec::new(),
             options: Vec::new(),
             limit: LIMIT,
             may_reset: false,
@@ -212,6 +214,12 @@ impl Plan {
         self
     }
 
+    /// Files of the host to take along, where they are there; a program or a library with the libraries it needs.
+    pub fn files(mut self, paths: &[&str]) -> Self {
+        self.files.extend(paths.iter().map(|&path| path.to_owned()));
+        self
+    }
+
     /// More options of QEMU, such as those `lunar qemu` prints.
     pub fn options(mut self, options: &[String]) -> Self {
         self.options.extend_from_slice(options);
@@ -247,8 +255,9 @@ impl Plan {
         let accel = self.accel.map_or_else(Accel::detect, Ok)?;
         let kernel = Kernel::find()?;
         let initramfs = scratch.join(&format!("{}.cpio", self.name));
-        let (modules, programs) = (refs(&self.modules), refs(&self.programs));
-        std::fs::write(&initramfs, initramfs::pack(&kernel, &modules, &programs, &self.script)?)?;
+        let (modules, programs, files) = (refs(&self.modules), refs(&self.programs), refs(&self.files));
+        let wanted = initramfs::Wanted { modules: &modules, programs: &programs, files: &files };
+        std::fs::write(&initramfs, initramfs::pack(&kernel, &wanted, &self.script)?)?;
         let share = scratch.directory(&format!("{}.share", self.name))?;
         let console = scratch.join(&format!("{}.console", self.name));
         let complaints = scratch.join(&format!("{}.stderr", self.name));

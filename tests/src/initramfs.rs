@@ -55,8 +55,20 @@ settle() {
 disk_at() { ls "/sys/class/scsi_device/$1/device/block"; }
 "#;
 
-/// Packs one.  `modules` and `programs` come on top of what every guest has; `script` is the story.
-pub fn pack(kernel: &Kernel, modules: &[&str], programs: &[&str], script: &str) -> Result<Vec<u8>> {
+/// What comes on top of what every guest has.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Kernel modules, by name.
+    pub modules: &'a [&'a str],
+    /// Programs of the host, by name.
+    pub programs: &'a [&'a str],
+    /// Files of the host, which stay where they are.
+    pub files: &'a [&'a str],
+}
+
+/// Packs one; `script` is the story.
+pub fn pack(kernel: &Kernel, wanted: &Wanted<'_>, script: &str) -> Result<Vec<u8>> {
+    let Wanted { modules, programs, files } = wanted;
     let mut archive = Archive::default();
     for folder in ["proc", "sys", "dev", "share", "tmp", "mnt", "etc"] {
         archive.directory(folder);
@@ -64,8 +76,12 @@ pub fn pack(kernel: &Kernel, modules: &[&str], programs: &[&str], script: &str) 
     archive.link("etc/mtab", "/proc/mounts");
     add_busybox(&mut archive)?;
     add_modules(&mut archive, kernel, modules)?;
+    for file in *files {
+        add_libraries(&mut archive, Path::new(file))?;
+        archive.program(file.trim_start_matches('/'), read(Path::new(file))?);
+    }
     let mut prelude = PRELUDE.to_owned();
-    for program in programs {
+    for program in *programs {
         // Busybox's shell runs its own applet of a name, whatever PATH says; a function goes before.
         if archive.contains(Path::new("bin").join(program)) {
             prelude.push_str(&format!("{program}() {{ /usr/bin/{program} \"$@\"; }}\n"));

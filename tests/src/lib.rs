@@ -15,7 +15,9 @@ pub mod scratch;
 
 pub mod daemon;
 pub mod loop_device;
+pub mod mounted;
 pub mod programs;
+pub mod recording;
 pub mod shell;
 pub mod slow_disk;
 pub mod stage;

@@ -9,7 +9,7 @@ use crate::cpio::Archive;
 use crate::daemon::read_lossy;
 use crate::deadline::Deadline;
 use crate::guest::{COMMAND_LINE, machine, memory_options};
-use crate::initramfs;
+use crate::initramfs::{self, Wanted};
 use crate::kernel::Kernel;
 use crate::process::Process;
 use crate::scratch::Scratch;
@@ -41,7 +41,7 @@ impl Load {
         let mut archive = Archive::default();
         archive.file("ballast", ballast);
         // Linux takes several archives, one behind the other.
-        let packed = initramfs::pack(&kernel, &[], &[], script)?;
+        let packed = initramfs::pack(&kernel, &Wanted { modules: &[], programs: &[], files: &[] }, script)?;
         std::fs::write(folder.join("initramfs"), [packed, archive.bytes()].concat())?;
         let vmlinuz = folder.join("vmlinuz");
         let mut bytes = std::fs::copy(&kernel.image, vmlinuz)?;

@@ -10,7 +10,7 @@ use crate::accel::Accel;
 use crate::daemon::read_lossy;
 use crate::deadline::Deadline;
 use crate::guest::{COMMAND_LINE, machine};
-use crate::initramfs;
+use crate::initramfs::{self, Wanted};
 use crate::kernel::Kernel;
 use crate::process::Process;
 use crate::qmp::Qmp;
@@ -76,7 +76,10 @@ impl<'a> Plan<'a> {
     pub fn new(scratch: &'a Scratch, script: &str, programs: &[&str], options: &[String]) -> Result<Self> {
         let kernel = Kernel::find()?;
         let initramfs = scratch.join("migrant.cpio");
-        std::fs::write(&initramfs, initramfs::pack(&kernel, &[], programs, script)?)?;
+        std::fs::write(
+            &initramfs,
+            initramfs::pack(&kernel, &Wanted { modules: &[], programs, files: &[] }, script)?,
+        )?;
         Ok(Self {
             scratch,
             accel: Accel::detect()?,

@@ -65,6 +65,58 @@ fn systemd_finds_nothing_wrong_with_the_unit() -> Result<()> {
 }
 
 #[test]
+fn systemd_finds_nothing_wrong_with_the_unit_of_a_whole_machines_tree() -> Result<()> {
+    if find_in_path("systemd-analyze").is_none() {
+        println!("skipped: systemd-analyze is not installed");
+        return Ok(());
+    }
+    let scratch = Scratch::new()?;
+    let drop_in = scratch.directory("lunard.service.d")?.join("configfs.conf");
+    for (file, copy) in [
+        ("lunard.service", scratch.join("lunard.service")),
+        ("lunar-configfs.service", scratch.join("lunar-configfs.service")),
+        ("lunard.service.d/configfs.conf", drop_in.clone()),
+    ] {
+        let text = std::fs::read_to_string(packaged(&format!("systemd/{file}")))?;
+        let here = text
+            .replace("/usr/bin/lunard", &built("lunard")?.display().to_string())
+            .replace("/usr/bin/lunar ", &format!("{} ", built("lunar")?.display()));
+        std::fs::write(copy, here)?;
+    }
+    let mut verify = command("systemd-analyze");
+    verify.args(["verify", "--man=no", "--recursive-errors=no"]);
+    let output = run(verify.arg(scratch.join("lunar-configfs.service")), LIMIT)?;
+    let said = String::from_utf8(output.stderr)? + &String::from_utf8(output.stdout)?;
+    assert!(output.status.success() && !said.contains("lunar"), "{said}");
+
+    // A mount in a view of its own would be seen by nobody: whatever makes one in the unit is off in the drop-in.
+    let (unit, drop_in) = (
+        std::fs::read_to_string(packaged("systemd/lunard.service"))?,
+        std::fs::read_to_string(packaged("systemd/lunard.service.d/configfs.conf"))?,
+    );
+    for makes_a_view in [
+        "ProtectSystem",
+        "ProtectHome",
+        "PrivateTmp",
+        "ReadWritePaths",
+        "ProtectControlGroups",
+        "ProtectHostname",
+        "ProtectKernelLogs",
+        "ProtectKernelModules",
+        "ProtectKernelTunables",
+        "ProtectProc",
+    ] {
+        assert!(!settings(&unit, makes_a_view).is_empty(), "{makes_a_view} is in the unit");
+        let off = settings(&drop_in, makes_a_view);
+        assert!(matches!(off.last().map(String::as_str), Some("no" | "" | "default")), "{makes_a_view}");
+    }
+    assert_eq!(settings(&drop_in, "ExecStart").len(), 2, "the unit's own is taken back first");
+    let help = run(command(built("lunar")?).args(["bind", "--help"]), LIMIT)?;
+    assert!(String::from_utf8(help.stdout)?.contains("--undo"));
+    Ok(())
+}
+
+#[test]
 fn the_unit_is_more_patient_than_an_end_and_kills_no_start_that_gets_on() -> Result<()> {
     let unit = std::fs::read_to_string(packaged("systemd/lunard.service"))?;
     assert!(seconds(&unit, "TimeoutStopSec")? > END_SECONDS + 5);

@@ -1,129 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! LIO's own targetcli works in the tree that `lunard --configfs` mounts, and so do mkdir, echo and ln.
 //!
-//! It takes root, /dev/fuse, targetcli and dbus-run-session; where one is missing the story says so and ends.
+//! It takes root, /dev/fuse and targetcli; where one is missing the story says so and ends.
 //! `LUNAR_CONFIGFS_LUNS` (such as 40) makes the measurement long and asserts its bound.
-//! The tool finds the tree at /sys/kernel/config of a mount namespace of its own, and nobody else does.
 
 use anyhow::{Context, Result};
 use rustix::io::Errno;
-use rustix::process::Signal;
 use std::fs::File;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::time::Duration;
-use stories::daemon::Places;
 use stories::deadline::Deadline;
 use stories::loop_device::{self, LoopDevice};
-use stories::process::{Process, command, run, run_well};
-use stories::programs::find_in_path;
-use stories::scratch::Scratch;
+use stories::mounted::{self, Mounted};
 
 const WWN: &str = "naa.500140568720f76f";
-const LIMIT: Duration = Duration::from_secs(120);
 
-/// A daemon whose tree is mounted.
-struct Mounted {
-    process: Process,
-    places: Places,
-    tree: PathBuf,
-    scratch: Scratch,
-}
-
-fn missing() -> Option<&'static str> {
-    if !rustix::process::geteuid().is_root() {
-        Some("mounting takes root")
-    } else if !Path::new("/dev/fuse").exists() {
-        Some("there is no /dev/fuse")
-    } else {
-        None
+fn skipped(why: Option<&str>) -> bool {
+    if let Some(why) = why {
+        println!("skipped: {why}");
     }
-}
-
-fn missing_tool() -> Option<&'static str> {
-    missing().or_else(|| {
-        let absent = |name: &str| find_in_path(name).is_none();
-        if absent("targetcli") {
-            Some("targetcli is not installed (Debian: targetcli-fb)")
-        } else if absent("dbus-run-session") {
-            Some("dbus-run-session is not installed (Debian: dbus-daemon)")
-        } else {
-            None
-        }
-    })
-}
-
-impl Mounted {
-    fn start() -> Result<Self> {
-        let scratch = Scratch::new()?;
-        let (places, tree) = (Places::in_scratch(&scratch), scratch.join("tree"));
-        let process = spawn(&places, &tree)?;
-        Ok(Self { process, places, tree, scratch })
-    }
-
-    fn again(&mut self) -> Result<()> {
-        self.process = spawn(&self.places, &self.tree)?;
-        Ok(())
-    }
-
-    fn top(&self, path: &str) -> PathBuf {
-        self.tree.join("target").join(path)
-    }
-
-    fn write(&self, path: &str, text: &str) -> std::io::Result<()> {
-        std::fs::write(self.top(path), text)
-    }
-
-    fn read(&self, path: &str) -> std::io::Result<String> {
-        std::fs::read_to_string(self.top(path))
-    }
-
-    /// Runs a script where the tree is at /sys/kernel/config.
-    fn inside(&self, script: &str) -> Result<String> {
-        let (tree, home) = (self.tree.display(), self.scratch.directory("home")?);
-        let home = home.display();
-        let file = self.scratch.join("inside.sh");
-        std::fs::write(
-            &file,
-            format!(
-                "set -e\nmount -t tmpfs none /sys/kernel\nmkdir /sys/kernel/config\n\
-                 mount --bind {tree} /sys/kernel/config\nmkdir -p {home}/etc /etc/rtslib-fb-target\n\
-                 mount --bind {home}/etc /etc/rtslib-fb-target\n\
-                 export HOME={home} TARGETCLI_HOME={home} DBUS_SYSTEM_BUS_ADDRESS=$DBUS_SESSION_BUS_ADDRESS\n\
-                 {script}\n"
-            ),
-        )?;
-        let mut unshare = command("unshare");
-        unshare.args(["-m", "--propagation", "private", "dbus-run-session", "--", "sh"]).arg(&file);
-        Ok(String::from_utf8(run_well(&mut unshare, LIMIT)?)?)
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = self.process.signal(Signal::TERM);
-        let _ = self.process.wait(Deadline::seconds(10));
-        println!("--- lunard logged:\n{}", std::fs::read_to_string(&self.places.log).unwrap_or_default());
-        // Of a daemon that was killed.
-        let _ = run(command("umount").arg("-l").arg(&self.tree), LIMIT);
-    }
-}
-
-fn spawn(places: &Places, tree: &Path) -> Result<Process> {
-    let log = File::options().create(true).append(true).open(&places.log)?;
-    let mut lunard = places.command()?;
-    lunard.arg("--configfs").arg(tree).stdout(Stdio::from(log.try_clone()?)).stderr(Stdio::from(log));
-    let process = Process::spawn(&mut lunard)?;
-    let api = places.runtime.join("api.sock");
-    Deadline::seconds(30).until("lunard to answer", || Ok(UnixStream::connect(&api).ok().map(drop)))?;
-    Ok(process)
+    why.is_some()
 }
 
 #[test]
 fn targetcli_does_what_the_page_does() -> Result<()> {
-    if let Some(why) = missing_tool() {
-        println!("skipped: {why}");
+    if skipped(mounted::missing_tool()) {
         return Ok(());
     }
     if !loop_device::available() {
@@ -133,7 +34,7 @@ fn targetcli_does_what_the_page_does() -> Result<()> {
     let mounted = Mounted::start()?;
     let disk = LoopDevice::attach(&mounted.scratch.sparse_file("disk", 64 << 20)?, &[])?;
     let (disk, file) = (disk.path().display().to_string(), mounted.scratch.join("f0.img"));
-    let said = mounted.inside(&format!(
+    let said = mounted.well(&format!(
         "targetcli ls >/dev/null\n\
          targetcli /backstores/block create disk0 {disk}\n\
          targetcli /backstores/fileio create f0 {} 16M\n\
@@ -151,7 +52,7 @@ fn targetcli_does_what_the_page_does() -> Result<()> {
              Configuration saved to /etc/rtslib-fb-target/saveconfig.json\n"
         )
     );
-    let shell = mounted.places.shell()?;
+    let shell = mounted.shell()?;
     let ls = shell.well("ls")?;
     assert!(ls.contains("lun0") && ls.contains("[block/disk0 ("), "{ls}");
     let link = std::fs::read_dir(mounted.top(&format!("vhost/{WWN}/tpgt_1/lun/lun_0")))?
@@ -170,7 +71,7 @@ fn targetcli_does_what_the_page_does() -> Result<()> {
         "{info}"
     );
     // What it saved it restores, without an error.
-    let said = mounted.inside("targetcli clearconfig confirm=true\ntargetcli restoreconfig")?;
+    let said = mounted.well("targetcli clearconfig confirm=true\ntargetcli restoreconfig")?;
     assert_eq!(
         said,
         "All configuration cleared\n\
@@ -182,8 +83,7 @@ fn targetcli_does_what_the_page_does() -> Result<()> {
 
 #[test]
 fn a_target_made_by_hand_is_configured_and_what_another_door_changes_shows() -> Result<()> {
-    if let Some(why) = missing() {
-        println!("skipped: {why}");
+    if skipped(mounted::missing()) {
         return Ok(());
     }
     let mounted = Mounted::start()?;
@@ -208,7 +108,7 @@ fn a_target_made_by_hand_is_configured_and_what_another_door_changes_shows() -> 
     let link = mounted.top(&format!("{tpg}/lun/lun_0/virtual_scsi_port"));
     std::os::unix::fs::symlink(mounted.top("core/fileio_0/disk0"), &link)?;
     assert!(std::fs::read_to_string(link.join("info"))?.starts_with("Status: ACTIVATED "));
-    let shell = mounted.places.shell()?;
+    let shell = mounted.shell()?;
     let ls = shell.well("ls")?;
     assert!(ls.contains("naa.5001405aabbccdd1, no-gen-acls") && ls.contains("[fileio/disk0 ("), "{ls}");
     // The other way round, and at once.
@@ -224,27 +124,25 @@ fn a_target_made_by_hand_is_configured_and_what_another_door_changes_shows() -> 
 
 #[test]
 fn a_tree_whose_daemon_was_killed_says_so_and_is_mounted_again() -> Result<()> {
-    if let Some(why) = missing() {
-        println!("skipped: {why}");
+    if skipped(mounted::missing()) {
         return Ok(());
     }
     let mut mounted = Mounted::start()?;
     let open = File::open(mounted.top("version"))?;
-    mounted.process.kill()?;
+    mounted.daemon.kill()?;
     let error = std::fs::read_dir(mounted.top("core")).map(drop).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(Errno::NOTCONN.raw_os_error()));
     assert!(std::io::read_to_string(&open).is_err());
-    mounted.again()?;
+    mounted.daemon.restart()?;
     assert!(
         mounted.read("version")?.starts_with("Target Engine Core ConfigFS Infrastructure v5.0 on Linux/")
     );
     // A tree that somebody stands in while the daemon ends.
     let stays = File::open(mounted.top("core"))?;
-    mounted.process.signal(Signal::TERM)?;
-    mounted.process.wait(Deadline::seconds(10))?.context("lunard ends")?;
+    mounted.daemon.terminate()?;
     assert!(!mounted.top("core").exists());
     drop(stays);
-    mounted.again()?;
+    mounted.daemon.restart()?;
     assert!(mounted.top("core").exists());
     Ok(())
 }
@@ -254,14 +152,13 @@ const LUNS: &str = "LUNAR_CONFIGFS_LUNS";
 
 #[test]
 fn saving_takes_no_longer_than_on_a_copy_in_memory_and_half_as_long() -> Result<()> {
-    if let Some(why) = missing_tool() {
-        println!("skipped: {why}");
+    if skipped(mounted::missing_tool()) {
         return Ok(());
     }
     let long: Option<u32> = std::env::var(LUNS).ok().and_then(|text| text.parse().ok());
     let luns = long.unwrap_or(4);
     let mounted = Mounted::start()?;
-    let shell = mounted.places.shell()?;
+    let shell = mounted.shell()?;
     shell.well(&format!("/vhost create {WWN}"))?;
     for lun in 0..luns {
         shell.well(&format!("/backstores/ramdisk create r{lun} 1M"))?;
@@ -269,7 +166,7 @@ fn saving_takes_no_longer_than_on_a_copy_in_memory_and_half_as_long() -> Result<
     }
     let file = mounted.scratch.join("saved.json");
     let save = format!("targetcli saveconfig {}", file.display());
-    let said = mounted.inside(&format!(
+    let said = mounted.well(&format!(
         "best() {{ best=; for round in 1 2 3 4 5; do begun=$(date +%s%N); {save} >/dev/null; took=$(($(date +%s%N)-begun)); \
          if [ -z \"$best\" ] || [ $took -lt $best ]; then best=$took; fi; done; echo $best; }}\n\
          {save} >/dev/null\nbest\n\

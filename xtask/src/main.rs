@@ -40,7 +40,7 @@ enum Chore {
     /// compiler does.  An input that breaks a promise ends the run and is kept in target/fuzz-findings; what was
     /// found on the way is in target/fuzz-corpus, and --minimize brings it into fuzz/corpus.
     Fuzz(fuzz::Wanted),
-    /// Measure Lunar beside a peer and fio, or another figure (`speed`, `inflight`, `guest`, `lines`)
+    /// Measure Lunar beside a peer and fio, or another figure (`speed`, `inflight`, `guest`, `tools`, `lines`)
     Bench {
         /// The figure and its options, as the program `bench` takes them; `speed` if nothing is said
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FIGURE")]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Installs what `demo` and `test` need, says what it installs, and does nothing where all is there.
 //!
-//! Above: `demo`, `levels`, `cargo xtask setup`.  Below: apt, and `setup/` for the two things that take more
-//! than a name: a recent QEMU, an older one beside it, and a kernel for guests.
+//! Above: `demo`, `levels`, `cargo xtask setup`.  Below: apt, and `setup/` for what takes more than a name:
+//! a recent QEMU, an older one beside it, a kernel for guests, and the newer targetcli.
 //! Never here: the address of a mirror.  The machine knows its own.
 //!
 //! What counts is whether the program runs, not whether a package is registered: in containers the two differ.
@@ -11,6 +11,7 @@ mod kernel;
 mod older_qemu;
 mod qemu;
 mod sources;
+mod targetcli;
 
 use crate::run::visibly;
 use anyhow::{Result, bail};
@@ -50,6 +51,10 @@ const NEEDS: &[Need] = &[
     Need { program: "xz", package: "xz-utils", first_for: For::Demo },
     Need { program: "zstd", package: "zstd", first_for: For::Demo },
     Need { program: "fio", package: "fio", first_for: For::Test },
+    Need { program: "fish", package: "fish", first_for: For::Test },
+    Need { program: "groff", package: "groff", first_for: For::Test },
+    Need { program: "mandoc", package: "mandoc", first_for: For::Test },
+    Need { program: "zsh", package: "zsh", first_for: For::Test },
     Need { program: "grub-mkimage", package: "grub-common", first_for: For::Test },
     Need { program: "/usr/lib/grub/i386-pc/boot.img", package: "grub-pc-bin", first_for: For::Test },
     Need {
@@ -60,8 +65,10 @@ const NEEDS: &[Need] = &[
     Need { program: "mcopy", package: "mtools", first_for: For::Test },
     Need { program: "mkfs.fat", package: "dosfstools", first_for: For::Test },
     Need { program: "/usr/share/OVMF/OVMF_CODE_4M.fd", package: "ovmf", first_for: For::Test },
+    Need { program: "multipathd", package: "multipath-tools", first_for: For::Test },
+    Need { program: "udevadm", package: "udev", first_for: For::Test },
     Need { program: "sg_inq", package: "sg3-utils", first_for: For::Test },
-    Need { program: "dbus-run-session", package: "dbus-daemon", first_for: For::Test },
+    Need { program: "fusermount3", package: "fuse3", first_for: For::Test },
     Need { program: "systemd-analyze", package: "systemd", first_for: For::Test },
     Need { program: "targetctl", package: "python3-rtslib-fb", first_for: For::Test },
     Need { program: "targetcli", package: "targetcli-fb", first_for: For::Test },
@@ -87,6 +94,7 @@ pub(crate) fn prepare(who: For) -> Result<()> {
     install_what_is_missing(who)?;
     if who == For::Test {
         older_qemu::prepare();
+        targetcli::prepare();
     }
     Ok(())
 }

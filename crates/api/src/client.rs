@@ -181,8 +181,9 @@ impl Client {
     ///
     /// # Errors
     /// Every [`ClientError`].
-    pub fn saveconfig(&self) -> Result<v1::Saved, ClientError> {
-        let body = self.ask(Method::POST, "/saveconfig", Bytes::new())?;
+    pub fn saveconfig(&self, options: &v1::SaveOptions) -> Result<v1::Saved, ClientError> {
+        let query = serde_urlencoded::to_string(options).map_err(|err| self.no_answer(&err))?;
+        let body = self.ask(Method::POST, &format!("/saveconfig?{query}"), Bytes::new())?;
         self.read(&body)
     }
 
@@ -208,6 +209,21 @@ impl Client {
         let query = serde_urlencoded::to_string(options).map_err(|err| self.no_answer(&err))?;
         let body = document.unwrap_or_default().into();
         let answer = self.ask(Method::POST, &format!("/restoreconfig?{query}"), body)?;
+        self.read(&answer)
+    }
+
+    /// `POST /v1/apply`: everything becomes as a file says, or nothing; with [`v1::ApplyOptions::dry_run`] it is only
+    /// told what would.
+    ///
+    /// # Errors
+    /// Every [`ClientError`]; with [`ClientError::Problem`] nothing has changed.
+    pub fn apply_file(
+        &self,
+        document: Vec<u8>,
+        options: &v1::ApplyOptions,
+    ) -> Result<v1::Compared, ClientError> {
+        let query = serde_urlencoded::to_string(options).map_err(|err| self.no_answer(&err))?;
+        let answer = self.ask(Method::POST, &format!("/apply?{query}"), document.into())?;
         self.read(&answer)
     }
 

@@ -9,9 +9,10 @@
 //! | `GET /v1/version` | | [`Version`] |
 //! | `GET /v1/config` | | [`Config`] |
 //! | `POST /v1/changes` | [`Changes`] | [`Applied`] |
-//! | `POST /v1/saveconfig` | | [`Saved`] |
+//! | `POST /v1/saveconfig?`[`SaveOptions`] | | [`Saved`] |
 //! | `GET /v1/saveconfig` | | LIO's saveconfig.json, as `POST` would write it |
 //! | `POST /v1/restoreconfig?`[`RestoreOptions`] | a saveconfig.json; the daemon's own where there is none | [`Restored`] |
+//! | `POST /v1/apply?`[`ApplyOptions`] | a saveconfig.json, or what people write in TOML | [`Compared`] |
 //! | `POST /v1/clearconfig` | | [`Cleared`] |
 //! | `GET /v1/attributes` | | [`AttributeTable`] |
 //! | `GET /v1/options` | | [`OptionTable`] |
@@ -40,6 +41,10 @@ pub const PREFIX: &str = "/v1";
 pub struct Version {
     /// The version of `lunard`, such as `0.1.0`.
     pub version: String,
+    /// The directory that LIO's tree is mounted on, where it is: its `target/` is what LIO's tools expect at
+    /// `/sys/kernel/config/target`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configfs: Option<String>,
 }
 
 /// Why a request was refused.
@@ -76,6 +81,10 @@ pub mod codes {
     pub const NO_SAVECONFIG: &str = "no_saveconfig";
     /// Things of the saveconfig.json are there already.
     pub const RESTORE_CONFLICT: &str = "restore_conflict";
+    /// The configuration is not the one that the difference was shown for.
+    pub const MOVED: &str = "moved";
+    /// A guest would lose what it has.
+    pub const GUEST_CONNECTED: &str = "guest_connected";
     /// The saveconfig.json has not what was to be restored from it.
     pub const NOT_IN_SAVECONFIG: &str = "not_in_saveconfig";
 }
@@ -622,6 +631,15 @@ pub enum CreateBackstore {
     },
 }
 
+/// How the daemon's own saveconfig.json is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SaveOptions {
+    /// How many earlier versions are kept; 10 where nothing is said, at most 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backups: Option<u32>,
+}
+
 /// Where the configuration was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Saved {
@@ -672,6 +690,76 @@ pub struct Restored {
     pub targets: u64,
     /// What is otherwise than the file says, one line each.
     pub notes: Vec<String>,
+}
+
+/// How to apply a file.  All of it comes to be, or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyOptions {
+    /// Whether to say only what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Whether guests that are connected may lose their target, or a LUN.
+    #[serde(default)]
+    pub force: bool,
+    /// The [`Compared::generation`] that the difference was shown for: where the configuration is another one by now,
+    /// nothing is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<String>,
+}
+
+/// What a file has otherwise than the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Compared {
+    /// Which configuration it was compared with.
+    pub generation: String,
+    /// Whether it has been made so.
+    pub applied: bool,
+    /// What goes, then what is made or changed; nothing where everything is so already.
+    pub differences: Vec<Difference>,
+    /// The targets with a guest connected that loses its target or a LUN: without `force` nothing is done.
+    pub guests_lose: Vec<String>,
+    /// What cannot be as the file says, one line each.
+    pub notes: Vec<String>,
+}
+
+/// One thing that is otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Difference {
+    /// What is to be done.
+    pub action: Action,
+    /// The thing: its path in the shell's tree.
+    pub path: String,
+    /// Its values that are otherwise, by name.  Of a thing to be made, those that the file says; what is made up (a
+    /// serial number, a nexus) is not known before.
+    pub values: Vec<ValueChange>,
+}
+
+/// What is to be done with a thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It is made.
+    Create,
+    /// It is changed, also below guests.
+    Change,
+    /// It is made anew: a guest loses it for a moment.
+    Replace,
+    /// It goes.
+    Delete,
+}
+
+/// One value that is otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ValueChange {
+    /// Its name, such as `emulate_tpu` or `path`.
+    pub name: String,
+    /// What it is; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// What it is to be; absent where there is to be none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
 }
 
 /// What is gone.

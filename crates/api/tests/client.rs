@@ -71,7 +71,7 @@ fn an_answer_may_say_more_than_this_version_knows() {
         b"HTTP/1.1 200 OK\r\ncontent-length: 37\r\n\r\n{\"version\":\"9.9.9\",\"uptime_days\":400}",
     );
     let version = Client::connect(scratch.path()).unwrap().version().unwrap();
-    assert_eq!(version, v1::Version { version: "9.9.9".to_owned() });
+    assert_eq!(version, v1::Version { version: "9.9.9".to_owned(), configfs: None });
     server.join().unwrap();
 }
 

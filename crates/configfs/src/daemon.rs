@@ -4,7 +4,7 @@
 //! Above: every other file of this crate.  Below: `lunard` implements it.
 //! Never here: how a change is made.
 
-use model::{BackstoreId, Change, Model, Refusal, Wwn};
+use model::{BackstoreId, Change, Model, Place, Refusal, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +16,16 @@ pub trait Daemon: Send + Sync + 'static {
 
     /// What the running target knows.  Never waits for a disk or a guest.
     fn live(&self) -> Live;
+
+    /// What guests did with a backstore, where that is counted.  Never waits.
+    fn counted(&self, _backstore: &BackstoreId) -> Option<Counters> {
+        None
+    }
+
+    /// What guests did at a LUN, where that is counted.  Never waits.
+    fn counted_at(&self, _place: &Place) -> Option<Counters> {
+        None
+    }
 
     /// Makes all of the changes happen, or none, and returns when they are durable.  Waits as long as a
     /// disk takes, within bounds.
@@ -174,8 +184,6 @@ pub struct LiveBackstore {
     pub read_only: bool,
     /// Which device of the host it is, if it is one.
     pub device: Option<LiveDevice>,
-    /// What guests did with it, where that is counted.
-    pub counters: Option<Counters>,
 }
 
 /// A block device of the host.

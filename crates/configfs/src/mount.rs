@@ -7,14 +7,15 @@
 use crate::fuse::{Door, Shared};
 use crate::invalidate;
 use crate::tree::Tree;
-use fuser::{Config, Session, SessionACL};
+use fuser::{Config, MountOption, Session, SessionACL};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -23,8 +24,12 @@ use std::thread::Builder;
 /// Where the kernel's side of a file system is.
 const DEVICE: &str = "/dev/fuse";
 
-/// How the mount is listed.
+/// How the mount is listed: `lunar run` looks for this.
+const SOURCE: &str = "lunard";
 const FILE_SYSTEM: &str = "fuse.lunard";
+
+/// Mounts and unmounts for ordinary users.
+const HELPER: &str = "fusermount3";
 
 /// What statfs(2) says of FUSE.
 const FUSE_MAGIC: u64 = 0x6573_5546;
@@ -55,6 +60,14 @@ pub enum MountError {
         /// Why.
         source: io::Error,
     },
+    /// It cannot be mounted by an ordinary user.
+    #[error("cannot mount on {} as an ordinary user: {source}", dir.display())]
+    Helper {
+        /// Where.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// It cannot be mounted.
     #[error("cannot mount on {}: {source}", dir.display())]
     Mount {
@@ -74,6 +87,12 @@ pub struct Mounted {
 }
 
 impl Mounted {
+    /// The directory that it is mounted on, absolute and without links.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Tells that the configuration has changed.  Never waits.
     pub fn changed(&self) -> impl Fn() + Send + Sync + 'static {
         let changed = self.changed.clone();
@@ -88,36 +107,53 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         // Whoever is still in it is answered with an error once the daemon has ended.
         if !self.gone.swap(true, Ordering::SeqCst) {
-            let _ = rustix::mount::unmount(&self.dir, UnmountFlags::DETACH);
+            let _ = unmount(&self.dir);
         }
+    }
+}
+
+/// Takes a mount away, whoever is still in it.
+fn unmount(dir: &Path) -> io::Result<()> {
+    match rustix::mount::unmount(dir, UnmountFlags::DETACH) {
+        Err(Errno::PERM) => {
+            let mut helper = Command::new(HELPER);
+            helper.args(["-u", "-z", "-q", "--"]).arg(dir);
+            helper.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let ended = helper.status()?;
+            if ended.success() { Ok(()) } else { Err(Errno::PERM.into()) }
+        }
+        done => Ok(done?),
     }
 }
 
 /// Mounts the tree on a directory, which is made if it is not there.  What a daemon left there that died is
 /// taken away first.
 ///
+/// Whoever may mount mounts for everybody, within the modes of the files.  An ordinary user has fusermount3 mount, for
+/// himself alone.
+///
 /// # Errors
 /// [`MountError`].
 pub fn mount(tree: Tree, dir: &Path) -> Result<Mounted, MountError> {
     let dir = prepare(dir)?;
-    let device = rustix::fs::open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| MountError::Device { source: errno.into() })?;
     let fault = |source| MountError::Mount { dir: dir.clone(), source };
-    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    let options = format!(
-        "fd={},rootmode=40755,user_id={uid},group_id={gid},allow_other,default_permissions",
-        device.as_raw_fd()
-    );
-    let options = CString::new(options).map_err(|_| fault(Errno::INVAL.into()))?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME;
-    rustix::mount::mount("lunard", &dir, FILE_SYSTEM, flags, options.as_c_str())
-        .map_err(|errno| fault(errno.into()))?;
     let (changed, changes) = channel();
-    let mounted = Mounted { dir: dir.clone(), changed, gone: Arc::default() };
     let shared = Arc::new(Shared::new(tree));
     let door = Door(Arc::clone(&shared));
-    // From here on `mounted` unmounts where something fails.
-    let session = Session::from_fd(door, device, SessionACL::All, Config::default()).map_err(&fault)?;
+    let (session, mounted) = match mount_for_all(&dir) {
+        Ok(device) => {
+            // From here on `mounted` unmounts where something fails.
+            let mounted = Mounted { dir: dir.clone(), changed, gone: Arc::default() };
+            let session =
+                Session::from_fd(door, device, SessionACL::All, Config::default()).map_err(&fault)?;
+            (session, mounted)
+        }
+        Err(denied) if denied.is_for_want_of_rights() => {
+            let session = mount_for_user(door, &dir)?;
+            (session, Mounted { dir: dir.clone(), changed, gone: Arc::default() })
+        }
+        Err(error) => return Err(error),
+    };
     let notifier = session.notifier();
     let weak = Arc::downgrade(&shared);
     drop(shared);
@@ -138,13 +174,60 @@ pub fn mount(tree: Tree, dir: &Path) -> Result<Mounted, MountError> {
     Ok(mounted)
 }
 
+impl MountError {
+    fn is_for_want_of_rights(&self) -> bool {
+        match self {
+            Self::Device { source } | Self::Mount { source, .. } => {
+                source.kind() == io::ErrorKind::PermissionDenied && !rustix::process::geteuid().is_root()
+            }
+            Self::Directory { .. } | Self::Taken { .. } | Self::Helper { .. } => false,
+        }
+    }
+}
+
+/// Mounts it, and returns the kernel's side of it.
+fn mount_for_all(dir: &Path) -> Result<OwnedFd, MountError> {
+    let device = rustix::fs::open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| MountError::Device { source: errno.into() })?;
+    let fault = |errno: Errno| MountError::Mount { dir: dir.to_owned(), source: errno.into() };
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let options = format!(
+        "fd={},rootmode=40755,user_id={uid},group_id={gid},allow_other,default_permissions",
+        device.as_raw_fd()
+    );
+    let options = CString::new(options).map_err(|_| fault(Errno::INVAL))?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOATIME;
+    rustix::mount::mount(SOURCE, dir, FILE_SYSTEM, flags, options.as_c_str()).map_err(fault)?;
+    Ok(device)
+}
+
+/// Has the helper mount it, which lets nobody else in, not even root.
+fn mount_for_user(door: Door, dir: &Path) -> Result<Session<Door>, MountError> {
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::FSName(SOURCE.to_owned()),
+        MountOption::Subtype(SOURCE.to_owned()),
+        MountOption::DefaultPermissions,
+        MountOption::NoSuid,
+        MountOption::NoDev,
+        MountOption::NoExec,
+        MountOption::NoAtime,
+    ];
+    Session::new(door, dir, &config).map_err(|source| {
+        // What the helper says ends in a line.
+        let source = io::Error::new(source.kind(), source.to_string().trim_end().to_owned());
+        MountError::Helper { dir: dir.to_owned(), source }
+    })
+}
+
 /// Finds the directory, and takes away what dead daemons left on it.
 fn prepare(dir: &Path) -> Result<PathBuf, MountError> {
     let fault = |source: io::Error| MountError::Directory { dir: dir.to_owned(), source };
     for _ in 0..STALE_MAX {
-        match rustix::fs::stat(dir) {
+        // The kernel may remember what stat(2) says of a dead one, and it asks for what statfs(2) says.
+        match rustix::fs::stat(dir).and_then(|_| rustix::fs::statfs(dir)) {
             Err(Errno::NOTCONN | Errno::CONNABORTED) => {
-                rustix::mount::unmount(dir, UnmountFlags::DETACH).map_err(|errno| fault(errno.into()))?;
+                unmount(dir).map_err(fault)?;
             }
             Err(Errno::NOENT) => std::fs::create_dir_all(dir).map_err(fault)?,
             Err(errno) => return Err(fault(errno.into())),

@@ -5,11 +5,11 @@
 //! Below: `node` (the places), `staged` (what is only here), `text` (what files say).
 //! Never here: a change.
 
-use crate::daemon::{Daemon, Denied, Live};
+use crate::daemon::{Counters, Daemon, Denied, Live};
 use crate::node::{AclPart, Device, DevicePart, Dir, Hba, LunPart, Node, TargetPart, TpgPart};
 use crate::node::{parse_lun, parse_tpg, parse_wwn};
 use crate::staged::Staged;
-use model::{Acl, AclPlace, AluaGroupName, BackstoreName, Lun, MappedLun, Place, TpgTag, Wwn};
+use model::{Acl, AclPlace, AluaGroupName, BackstoreId, BackstoreName, Lun, MappedLun, Place, TpgTag, Wwn};
 use rustix::io::Errno;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -209,6 +209,14 @@ fn file_name(path: &str) -> &str {
 impl View<'_> {
     pub(crate) fn live(&self) -> &Live {
         self.live.get_or_init(|| self.daemon.live())
+    }
+
+    pub(crate) fn counted(&self, id: &BackstoreId) -> Option<Counters> {
+        self.daemon.counted(id)
+    }
+
+    pub(crate) fn counted_at(&self, place: &Place) -> Option<Counters> {
+        self.daemon.counted_at(place)
     }
 
     /// Whether a guest is connected to a target now.

@@ -6,9 +6,10 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use configfs::{
-    Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveReservations, LiveTarget, NodeKind, Tree,
+    Counters, Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveReservations, LiveTarget, NodeKind,
+    Tree,
 };
-use model::{BackstoreId, Change, Kind, Model, Wwn};
+use model::{BackstoreId, Change, Kind, Model, Place, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,6 +23,8 @@ pub(crate) struct Plane {
     pub(crate) connected: Mutex<bool>,
     pub(crate) missing: Mutex<bool>,
     pub(crate) reservations: Mutex<BTreeMap<BackstoreId, LiveReservations>>,
+    /// What was counted for everything.
+    pub(crate) counters: Mutex<Option<Counters>>,
 }
 
 impl Plane {
@@ -53,7 +56,6 @@ impl Daemon for Plane {
                 block_bytes: 512,
                 rotational: true,
             }),
-            counters: None,
         };
         let target = |wwn: &Wwn| (wwn.clone(), LiveTarget { connected: *self.connected.lock().unwrap() });
         Live {
@@ -61,6 +63,14 @@ impl Daemon for Plane {
             targets: model.targets().keys().map(target).collect(),
             reservations: self.reservations.lock().unwrap().clone(),
         }
+    }
+
+    fn counted(&self, _: &BackstoreId) -> Option<Counters> {
+        *self.counters.lock().unwrap()
+    }
+
+    fn counted_at(&self, _: &Place) -> Option<Counters> {
+        *self.counters.lock().unwrap()
     }
 
     fn apply(&self, changes: Vec<Change>) -> Result<(), Denied> {

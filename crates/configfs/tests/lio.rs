@@ -6,6 +6,8 @@
 mod common;
 
 use common::{dump, furnish, recorded, tree};
+use configfs::Counters;
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 
 const FRESH: &str = include_str!("lio/fresh-6.1.txt");
@@ -145,4 +147,21 @@ fn info_of_files_and_ramdisks_is_lios() {
          TCM RamDisk ID: 0  RamDisk Makeup: rd_mcp\n        \
          PAGES/PAGE_SIZE: 2048*4096  SG_table_count: 2  nullio: 0 dummy: 0\n"
     );
+}
+
+#[test]
+fn what_guests_did_is_in_the_statistics_of_the_backstore_and_of_the_lun() {
+    let (plane, tree) = tree();
+    furnish(&tree);
+    let device = "target/core/fileio_0/disk0/statistics/scsi_lu";
+    let lun = "target/vhost/naa.5001405aabbccdd0/tpgt_1/lun/lun_0/statistics/scsi_tgt_port";
+    assert_eq!(tree.read(&format!("{device}/num_cmds")), Err(Errno::NODATA));
+    *plane.counters.lock().unwrap() =
+        Some(Counters { commands: 41, read_bytes: (3 << 20) + 5, write_bytes: (7 << 20) - 1 });
+    for (file, says) in [("num_cmds", "41\n"), ("read_mbytes", "3\n"), ("write_mbytes", "6\n")] {
+        assert_eq!(tree.read(&format!("{device}/{file}")).as_deref(), Ok(says), "{file}");
+    }
+    for (file, says) in [("in_cmds", "41\n"), ("read_mbytes", "3\n"), ("write_mbytes", "6\n")] {
+        assert_eq!(tree.read(&format!("{lun}/{file}")).as_deref(), Ok(says), "{file}");
+    }
 }

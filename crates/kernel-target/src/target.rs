@@ -102,7 +102,7 @@ impl KernelTarget {
     pub fn version(&self) -> Result<v1::Version, v1::Problem> {
         self.look()?;
         let version = self.files.read("version").map_err(Problem::from)?;
-        Ok(v1::Version { version })
+        Ok(v1::Version { version, configfs: None })
     }
 
     /// All that the model has words for.
@@ -230,13 +230,16 @@ impl KernelTarget {
     ///
     /// # Errors
     /// Where it cannot be written, or would lose something.
-    pub fn save(&self) -> Result<v1::Saved, v1::Problem> {
+    pub fn save(&self, options: &v1::SaveOptions) -> Result<v1::Saved, v1::Problem> {
         let text = saved::text(self.look()?, &self.saveconfig)?;
         std::fs::create_dir_all(&self.save_dir).map_err(|error| {
             let why = translate::host::plain(&error);
             Problem::new(v1::codes::HOST, format!("cannot make {}: {why}", self.save_dir.display()), None)
         })?;
-        Ok(self.saveconfig.write(&text).map_err(Problem::from)?)
+        Ok(self
+            .saveconfig
+            .write(&text, translate::saveconfig::backups_wanted(options))
+            .map_err(Problem::from)?)
     }
 
     /// The same text.

@@ -116,6 +116,23 @@ fn attributes_are_the_kernels_own() {
 }
 
 #[test]
+fn a_value_that_the_model_has_already_is_written_where_the_kernel_has_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let kernel = kernel(directory.path());
+    let attribute = |name: &str| directory.path().join("core/fileio_0/disk0/attrib").join(name);
+    for name in ["queue_depth", "hw_queue_depth"] {
+        fs::set_permissions(attribute(name), fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(attribute(name), "256\n").unwrap();
+    }
+    let id = v1::BackstoreId { kind: v1::Kind::Fileio, name: "disk0".to_owned() };
+    let (attribute_name, value) = ("queue_depth".to_owned(), "128".to_owned());
+    let change = v1::Change::SetAttribute { id, attribute: attribute_name, value };
+    let applied = kernel.apply(&[change]).unwrap();
+    assert_eq!(fs::read_to_string(attribute("queue_depth")).unwrap().trim_end(), "128");
+    assert_eq!(applied.results, [v1::Outcome::AttributeSet { value: "128".to_owned() }]);
+}
+
+#[test]
 fn what_the_model_has_no_word_for_is_shown_and_stays() {
     let directory = tempfile::tempdir().unwrap();
     let kernel = kernel(directory.path());

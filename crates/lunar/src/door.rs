@@ -42,8 +42,8 @@ impl Api for Door {
         Api::apply(self.client()?, changes)
     }
 
-    fn save(&self) -> Result<v1::Saved, ApiError> {
-        Api::save(self.client()?)
+    fn save(&self, options: &v1::SaveOptions) -> Result<v1::Saved, ApiError> {
+        Api::save(self.client()?, options)
     }
 
     fn saveconfig(&self) -> Result<String, ApiError> {
@@ -56,6 +56,10 @@ impl Api for Door {
         options: &v1::RestoreOptions,
     ) -> Result<v1::Restored, ApiError> {
         Api::restore(self.client()?, document, options)
+    }
+
+    fn apply_file(&self, document: Vec<u8>, options: &v1::ApplyOptions) -> Result<v1::Compared, ApiError> {
+        Api::apply_file(self.client()?, document, options)
     }
 
     fn clear(&self) -> Result<v1::Cleared, ApiError> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What is kept for the user, in `$XDG_STATE_HOME/lunar` or `~/.local/state/lunar`.
+//! What is kept for the user, in `$XDG_STATE_HOME/lunar` or `~/.local/state/lunar`: `shell.json`, `history`, `log.txt`.
 //!
 //! Above: `main`, `interactive`.  Below: two files: `shell.json` and `history`.
 //! Never here: what they hold.
@@ -53,6 +53,26 @@ impl Keeper for Memory {
         change(directory, edit)
             .map_err(|error| format!("cannot remember this in {}: {error}", directory.display()))
     }
+
+    fn log(&self, file: &str, lines: &[String]) {
+        let Some(directory) = self.directory.as_deref() else { return };
+        // Nobody is helped by a command that fails because it could not be noted.
+        let _ = make(directory).and_then(|()| append(&directory.join(file), lines));
+    }
+}
+
+/// The longest log, in bytes; then it becomes the one before, `log.txt.1`, and a new one begins.
+const LOG_BYTES_MAX: u64 = 1 << 20;
+
+fn append(path: &Path, lines: &[String]) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|log| log.is_file() && log.len() > LOG_BYTES_MAX) {
+        let mut before = path.as_os_str().to_owned();
+        before.push(".1");
+        fs::rename(path, before)?;
+    }
+    let mut log = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    // In one piece, so that the lines of several shells do not mix.
+    log.write_all(lines.concat().as_bytes())
 }
 
 fn change(directory: &Path, edit: &mut dyn FnMut(&mut Kept)) -> io::Result<()> {
@@ -117,6 +137,25 @@ mod tests {
             }
         });
         assert_eq!(memory(directory.path()).load().bookmarks.len(), 100);
+    }
+
+    #[test]
+    fn the_log_is_private_and_does_not_grow_without_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let memory = memory(directory.path());
+        let line = format!("{}\n", "x".repeat(99_999));
+        for _ in 0..30 {
+            memory.log("log.txt", std::slice::from_ref(&line));
+        }
+        let state = directory.path().join("state/lunar");
+        let mut sizes = Vec::new();
+        for name in ["log.txt", "log.txt.1"] {
+            let metadata = fs::metadata(state.join(name)).expect(name);
+            assert_eq!(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777, 0o600);
+            sizes.push(metadata.len());
+        }
+        assert_eq!(sizes, [800_000, 1_100_000]);
+        assert_eq!(fs::read_dir(state).expect("a directory").count(), 2);
     }
 
     #[test]

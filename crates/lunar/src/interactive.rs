@@ -14,8 +14,10 @@ use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 use shell::grammar::{Word, statements};
-use shell::{Mode, Shell};
+use shell::{CandidateKind, Mode, Shell};
+use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -77,7 +79,7 @@ fn editor<'s>(shell: &'s RefCell<&'s mut Shell>) -> rustyline::Result<Lines<'s>>
         .completion_type(CompletionType::List)
         .build();
     let mut editor = Editor::with_config(config)?;
-    editor.set_helper(Some(Keys { shell }));
+    editor.set_helper(Some(Keys { shell, offered: RefCell::default() }));
     Ok(editor)
 }
 
@@ -100,6 +102,8 @@ fn broken(error: ReadlineError) -> io::Error {
 /// What the keys do beside typing.
 struct Keys<'s> {
     shell: &'s RefCell<&'s mut Shell>,
+    /// What the last list has, by what is shown.
+    offered: RefCell<BTreeMap<String, CandidateKind>>,
 }
 
 impl Helper for Keys<'_> {}
@@ -108,7 +112,14 @@ impl Hinter for Keys<'_> {
     type Hint = String;
 }
 
-impl Highlighter for Keys<'_> {}
+impl Highlighter for Keys<'_> {
+    fn highlight_candidate<'c>(&self, candidate: &'c str, _: CompletionType) -> Cow<'c, str> {
+        match self.offered.borrow().get(candidate) {
+            Some(kind) => self.shell.borrow().dress(*kind, candidate).into(),
+            None => candidate.into(),
+        }
+    }
+}
 
 impl Validator for Keys<'_> {
     /// A backslash at the end or an open quote lets the line go on below.
@@ -126,6 +137,8 @@ impl Completer for Keys<'_> {
 
     fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
         let completion = self.shell.borrow().complete(line.get(..at).unwrap_or(line));
+        let kinds = completion.candidates.iter().map(|candidate| (candidate.display.clone(), candidate.kind));
+        self.offered.replace(kinds.collect());
         let pair = |candidate: shell::Candidate| Pair {
             display: candidate.display,
             replacement: candidate.replacement,

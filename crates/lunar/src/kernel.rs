@@ -60,8 +60,8 @@ impl Api for Kernel {
         self.target.apply(&changes.changes).map_err(ApiError::Refused)
     }
 
-    fn save(&self) -> Result<v1::Saved, ApiError> {
-        self.target.save().map_err(ApiError::Refused)
+    fn save(&self, options: &v1::SaveOptions) -> Result<v1::Saved, ApiError> {
+        self.target.save(options).map_err(ApiError::Refused)
     }
 
     fn saveconfig(&self) -> Result<String, ApiError> {

@@ -4,20 +4,23 @@
 //! Above: the administrator.  Below: `shell`, `api`, `kernel-target`.
 //! Never here: what a command means.  This program owns the terminal, and it alone prints.
 
+mod completion; // the Tab key of other shells
 mod door; //        the way to `lunard`, opened when it is needed
 mod guest; //       which target for which guest
 mod home; //        what is kept for the user: preferences and history
 mod import_lio; //  `lunar import-lio`
 mod interactive; // lines from a terminal
 mod kernel; //      the way to the kernel's own target
-mod libvirt;
+mod libvirt; //     `lunar libvirt`
+mod man; //         manual pages
 mod options; //     the command line
 mod qemu; //        `lunar qemu`
-mod session; //     one command, or lines //     `lunar libvirt`
+mod run; //         `lunar run`
+mod session; //     one command, or lines
 
 use clap::{CommandFactory, Parser};
 use door::Door;
-use options::{Options, Tool};
+use options::{Options, RunOptions, Tool};
 use serde_json::{Value, json};
 use session::Printed;
 use shell::failure::codes;
@@ -31,6 +34,11 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(error) => return refuse(&error),
     };
+    match &options.tool {
+        Some(Tool::Run(wanted)) => return run_tool(&options, wanted),
+        Some(Tool::RunBus) => return run::bus::serve(),
+        _ => {}
+    }
     match run(&options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -71,6 +79,18 @@ fn run(options: &Options) -> io::Result<bool> {
             let text = runtime_dir(options).and_then(|at| libvirt::xml(wanted, &Door::new(at)));
             print_tool(options, "libvirt", text, |text| json!({ "xml": text }))
         }
+        Some(Tool::Completions { shell }) => {
+            let text = Ok(shell.script().to_owned());
+            print_tool(options, "completions", text, |text| json!({ "script": text }))
+        }
+        Some(Tool::Man { page }) => {
+            print_tool(options, "man", Ok(man::page(*page)), |text| json!({ "page": text }))
+        }
+        Some(Tool::Complete { shell, line, cursor }) => {
+            let offers = completion::offers(*shell, line, cursor.as_deref(), options);
+            io::stdout().lock().write_all(offers.as_bytes())?;
+            Ok(true)
+        }
         Some(Tool::ImportLio(wanted)) => {
             let text = runtime_dir(options).and_then(|at| {
                 import_lio::run(wanted, &kernel::at(options), &kernel::kept_in()?, &Door::new(at))
@@ -82,6 +102,12 @@ fn run(options: &Options) -> io::Result<bool> {
                 |text| json!({ "lines": text.lines().collect::<Vec<_>>() }),
             )
         }
+        Some(Tool::Bind(wanted)) => {
+            let text = run::bind(wanted, &|| runtime_dir(options));
+            print_tool(options, "bind", text, |text| json!({ "lines": text.lines().collect::<Vec<_>>() }))
+        }
+        // They have an exit status of their own.
+        Some(Tool::Run(_) | Tool::RunBus) => Ok(true),
         Some(Tool::Words(words)) if words.len() == 1 && words[0] == "help" => {
             Options::command().print_long_help()?;
             Ok(true)
@@ -99,6 +125,14 @@ fn run(options: &Options) -> io::Result<bool> {
             session::batch(shell, io::stdin().lock(), options.stop)
         }),
     }
+}
+
+/// Becomes the command; returns where that cannot be.
+fn run_tool(options: &Options, wanted: &RunOptions) -> ExitCode {
+    let end = run::command(wanted, &|| runtime_dir(options), options.state_dir.clone());
+    // Where it cannot be told nothing is left to be done.
+    let _ = io::stderr().lock().write_all(end.failure.lines().as_bytes());
+    ExitCode::from(end.status)
 }
 
 fn with_shell(
@@ -121,6 +155,9 @@ fn with_shell(
     );
     if options.json {
         shell.speak_json();
+    }
+    if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        shell.ask_with(Box::new(session::ask));
     }
     Ok(!body(&mut shell)?.failed)
 }

@@ -4,7 +4,9 @@
 //! Above: `main`.  Below: `clap`; `guest`, for the addresses of devices.
 //! Never here: the grammar of the shell, whose words pass through unread.
 
+use crate::completion;
 use crate::guest::{CcwAddress, PciAddress, Transport};
+use crate::man::Page;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -27,7 +29,7 @@ use std::path::PathBuf;
     version,
     verbatim_doc_comment,
     disable_help_subcommand = true,
-    override_usage = "lunar [OPTIONS] [PATH] [COMMAND] [PARAMETER]...\n       lunar [OPTIONS] qemu WWN...\n       lunar [OPTIONS] libvirt WWN...\n       lunar [OPTIONS] import-lio [--take]"
+    override_usage = "lunar [OPTIONS] [PATH] [COMMAND] [PARAMETER]...\n       lunar [OPTIONS] qemu WWN...\n       lunar [OPTIONS] libvirt WWN...\n       lunar [OPTIONS] run -- COMMAND [ARGUMENT]...\n       lunar [OPTIONS] import-lio [--take]\n       lunar completions SHELL\n       lunar man [PAGE]"
 )]
 pub(crate) struct Options {
     /// Where lunard has its sockets; it must have been given the same
@@ -71,6 +73,32 @@ pub(crate) enum Tool {
     /// It goes into the domain, for instance with `virsh edit`.
     Libvirt(LibvirtOptions),
 
+    /// Print the script that makes the Tab key of bash, zsh or fish know lunar
+    ///
+    /// It completes paths of the tree, commands, parameters and targets, as the interactive shell does:
+    /// `source <(lunar completions bash)` in ~/.bashrc, or a file where the shell looks for such scripts.
+    Completions {
+        /// Whose Tab key
+        shell: completion::Kind,
+    },
+
+    /// Print a manual page: lunar man | man -l -
+    Man {
+        /// Which
+        #[arg(value_enum, default_value_t = Page::Lunar)]
+        page: Page,
+    },
+
+    /// Print what may stand at the cursor, for those scripts
+    #[command(hide = true)]
+    Complete {
+        /// Who asks
+        shell: completion::Kind,
+        /// The line up to the cursor
+        line: String,
+        /// What of it the shell takes for the word at the cursor
+        cursor: Option<String>,
+    },
     /// Take the vhost targets of the kernel over into Lunar, as one change
     ///
     /// Takes backstores with their serial numbers and attributes, targets, target port groups with their nexuses, and
@@ -78,8 +106,53 @@ pub(crate) enum Tool {
     /// starts.
     ImportLio(ImportOptions),
 
+    /// Run a tool of LIO's, such as targetcli, against Lunar
+    ///
+    /// The command finds the tree of lunard at /sys/kernel/config, a message bus that knows nobody, and
+    /// directories of its own in the place of /etc/target, /etc/rtslib-fb-target and /var/target; all of that for
+    /// itself and what it starts. The host, and a target of its kernel, are out of its reach.
+    ///
+    /// The exit status is that of the command; 125 if lunar cannot run it, 126 if it is no program, 127 if there
+    /// is no such program.
+    Run(RunOptions),
+
+    /// Give all of LIO's tools on this machine the tree of lunard, at /sys/kernel/config/target
+    ///
+    /// It is refused where the kernel's own target has a backstore or a target. lunar-configfs.service does it.
+    Bind(BindOptions),
+
+    /// What `run` starts beside the command
+    #[command(hide = true, name = "run-bus")]
+    RunBus,
+
     #[command(external_subcommand)]
     Words(Vec<OsString>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    /// Where LIO's tree is mounted; lunard is asked if left out
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tree: Option<PathBuf>,
+
+    /// Where the tools keep what they keep [default: `tools` in the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tools_dir: Option<PathBuf>,
+
+    /// The command and its arguments
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BindOptions {
+    /// Where LIO's tree is mounted; lunard is asked if left out
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tree: Option<PathBuf>,
+
+    /// Take it away again
+    #[arg(long, conflicts_with = "tree")]
+    pub(crate) undo: bool,
 }
 
 #[derive(Debug, Args)]

@@ -106,6 +106,19 @@ pub(crate) fn print(reply: &Reply) -> io::Result<Printed> {
     Ok(Printed { failed: reply.failed, leave: reply.leave })
 }
 
+/// Shows a text and asks a question; anything but yes is no.
+pub(crate) fn ask(text: &str, question: &str) -> bool {
+    let mut line = String::new();
+    let asked = (|| {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        write!(io::stderr(), "{question} [y/N] ")?;
+        io::stdin().read_line(&mut line)
+    })();
+    asked.is_ok() && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
 fn fail(shell: &Shell, message: &str) -> io::Result<Printed> {
     print(&shell.refuse(&Failure::new(message).code(codes::SYNTAX)))
 }

@@ -4,7 +4,9 @@
 //! Above: `cargo test`.  Below: the built `lunar`, and a daemon made for tests.
 //! Never here: what the shell's commands do; `shell` has those tests.
 
+mod man;
 mod support;
+mod tab;
 
 use std::fs;
 use support::{Daemon, lunar};
@@ -288,4 +290,53 @@ fn with_json_what_cannot_even_begin_is_told_alike() {
         r#"{{"schema":1,"command":"ls","path":null,"ok":false,"messages":[],"result":null,"error":{{"code":"unreached","message":"no lunard is running at {at}/api.sock","hint":"start it with `lunard`; if it runs elsewhere, name its --runtime-dir"}}}}"#
     );
     lunar(&["--json", "--runtime-dir", &at, "ls"]).check(1, &format!("{unreached}\n"), "");
+}
+
+#[test]
+fn on_a_terminal_it_is_asked_before_a_file_is_applied() {
+    let daemon = Daemon::start();
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), "scope = [\"*\"]\n").expect("written");
+    let path = file.path().to_str().expect("text");
+    let so = format!("Everything is as {path} says.");
+    for (typed, said, status) in
+        [("n\n", "Nothing was changed.", 1), ("\n", "Nothing was changed.", 1), ("y\n", &so, 0)]
+    {
+        let mut terminal = daemon.on_terminal(&["apply", "-f", path]);
+        terminal.expect("- /backstores/fileio/disk0");
+        terminal.expect("Apply this? [y/N] ");
+        terminal.write(typed);
+        terminal.expect(said);
+        assert_eq!(terminal.end(), status, "{typed:?}");
+    }
+    let mut terminal = daemon.on_terminal(&["apply", "-f", path, "-y"]);
+    terminal.expect(&so);
+    assert_eq!(terminal.end(), 0);
+    // In a script it is meant.
+    let out = format!("- /backstores/fileio/disk0\n1 to remove\n{so}\n");
+    daemon.lunar(&["apply", "-f", path]).check(0, &out, "");
+    let mut shell = daemon.terminal();
+    shell.expect("/> ");
+    shell.write(&format!("apply {path}\n"));
+    shell.expect("Apply this? [y/N] ");
+    shell.write("yes\n");
+    shell.expect(&so);
+    shell.write("exit\n");
+    assert_eq!(shell.end(), 0);
+}
+
+#[test]
+fn the_kernels_target_is_asked_without_a_daemon() {
+    let nowhere = tempfile::tempdir().expect("a directory");
+    let root = nowhere.path().display().to_string();
+    let err = format!(
+        "there is no target of the kernel at {root}\nhint: load it: modprobe target_core_mod, with configfs mounted at \
+         /sys/kernel/config\n"
+    );
+    for words in [&["ls"][..], &["/vhost", "create"], &["import-lio"], &["import-lio", "--take"]] {
+        lunar(&[&["--root", &root, "--runtime-dir", "/nonexistent"], words].concat()).check(1, "", &err);
+    }
+    lunar(&["--root", &root, "pwd"]).check(0, "/\n", "");
+    let both = lunar(&["import-lio", "--take", "--dry-run"]);
+    assert!(both.status == 1 && both.err.contains("cannot be used with"), "{}", both.err);
 }

@@ -105,8 +105,32 @@ impl Daemon {
         command
     }
 
-    /// The program on a terminal of 80 columns.
+    /// The shell on a terminal of 80 columns.
     pub(crate) fn terminal(&self) -> Terminal {
+        self.on_terminal(&[])
+    }
+
+    /// The program on such a terminal.
+    pub(crate) fn on_terminal(&self, arguments: &[&str]) -> Terminal {
+        Self::run_on_terminal(self.command(arguments))
+    }
+
+    /// Another program that finds ours, on such a terminal.
+    pub(crate) fn other_on_terminal(&self, program: &str, arguments: &[&str]) -> Terminal {
+        let ours = std::path::Path::new(env!("CARGO_BIN_EXE_lunar")).parent().expect("a directory").display();
+        // The terminal must be its own, or it has no keys.
+        let mut command = Command::new("setsid");
+        command
+            .args(["--ctty", "--wait", program])
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.directory.path())
+            .env("TERM", "xterm");
+        command.env("PATH", format!("{ours}:/usr/bin:/bin")).env("LUNAR_RUNTIME_DIR", self.directory.path());
+        Self::run_on_terminal(command)
+    }
+
+    fn run_on_terminal(mut command: Command) -> Terminal {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&ours).expect("granted");
         unlockpt(&ours).expect("unlocked");
@@ -115,7 +139,6 @@ impl Daemon {
         let theirs = OpenOptions::new().read(true).write(true).open(OsStr::from_bytes(name.as_bytes()));
         let theirs = theirs.expect("opened");
         let stream = || Stdio::from(theirs.try_clone().expect("a copy"));
-        let mut command = self.command(&[]);
         command.stdin(stream()).stdout(stream()).stderr(stream());
         let child = command.spawn().expect("the program starts");
         Terminal { ours: File::from(ours), child, seen: Vec::new() }
@@ -127,14 +150,22 @@ impl Daemon {
     }
 }
 
+/// What applying any file would do, and did.
+const COMPARED: &str = r#"{"generation": "g-1", "applied": false, "guests_lose": [], "notes": [], "differences": [
+  {"action": "delete", "path": "/backstores/fileio/disk0", "values": []}]}"#;
+
 fn answer(mut stream: UnixStream) {
-    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
-    while lines.next().is_some_and(|line| !line.is_empty()) {}
-    drop(lines);
+    let mut reader = BufReader::new(&stream);
+    let mut head = String::new();
+    while reader.read_line(&mut head).is_ok_and(|count| count > 2) {}
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.and_then(|length| length.parse().ok()).unwrap_or(0)];
+    let _ = reader.read_exact(&mut body);
+    let text = if head.starts_with("POST /v1/apply?") { COMPARED } else { CONFIG };
     let _ = write!(
         stream,
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{CONFIG}",
-        CONFIG.len()
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{text}",
+        text.len()
     );
 }
 

@@ -4,15 +4,15 @@
 //! Above: `daemon`, which opens it where `--configfs` says.  Below: `configfs`, the handle of `state_driver`.
 //! Never here: a path or a text of the tree.
 
-use crate::machine;
+use crate::machine::{self, Countable};
 use crate::start_error::StartError;
 use crate::state_driver::{Failure, Handle};
 use api::v1;
 use configfs::{
-    Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveRegistrant, LiveReservations, LiveTarget,
-    Mounted, Tree,
+    Counters, Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveRegistrant, LiveReservations,
+    LiveTarget, Mounted, Tree,
 };
-use model::{Change, Model};
+use model::{BackstoreId, Change, Model, Place};
 use rustix::io::Errno;
 use std::future::Future;
 use std::path::Path;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
-use target::{NexusName, Registration, Reservations};
+use target::{NexusName, Registration, Reservations, Totals};
 use tokio::sync::oneshot::Receiver;
 use tracing::info;
 
@@ -60,6 +60,14 @@ impl Daemon for Door {
         }
     }
 
+    fn counted(&self, backstore: &BackstoreId) -> Option<Counters> {
+        self.0.counted(&Countable::Backstore(backstore.clone())).map(counters)
+    }
+
+    fn counted_at(&self, place: &Place) -> Option<Counters> {
+        self.0.counted(&Countable::Lun(place.clone())).map(counters)
+    }
+
     fn apply(&self, changes: Vec<Change>) -> Result<(), Denied> {
         match wait(self.0.make(changes), Instant::now() + PATIENCE) {
             Some(Ok(_)) => Ok(()),
@@ -91,6 +99,11 @@ fn reserved(live: &Reservations) -> LiveReservations {
     }
 }
 
+fn counters(totals: Totals) -> Counters {
+    let Totals { commands, read_bytes, write_bytes } = totals;
+    Counters { commands, read_bytes, write_bytes }
+}
+
 fn backstore(live: machine::LiveBackstore) -> LiveBackstore {
     let machine::LiveBackstore { size_bytes, block_bytes, read_only, write_back: _, missing: _, device } =
         live;
@@ -98,7 +111,7 @@ fn backstore(live: machine::LiveBackstore) -> LiveBackstore {
         let machine::LiveDevice { name, major, minor, block_bytes, rotational } = device;
         LiveDevice { name, major, minor, block_bytes, rotational }
     });
-    LiveBackstore { size_bytes, block_bytes, read_only, device, counters: None }
+    LiveBackstore { size_bytes, block_bytes, read_only, device }
 }
 
 fn denied(failure: Failure) -> Denied {
@@ -106,8 +119,8 @@ fn denied(failure: Failure) -> Denied {
     let errno = match failure {
         Failure::Refused(refusal) => return Denied::Refused(refusal),
         Failure::Fault(fault) => fault.errno,
-        // The tree asks for no restore.
-        Failure::Restore(_) => Errno::INVAL,
+        // The tree restores no file, and applies none.
+        Failure::Restore(_) | Failure::Moved => Errno::INVAL,
         Failure::Save(_) => Errno::IO,
         Failure::Busy => Errno::AGAIN,
         Failure::Stopping => Errno::SHUTDOWN,

@@ -100,7 +100,8 @@ pub fn run<M: Machine>(
     let watched = growth::watch(Arc::clone(&machine), handle.clone());
     watched.map_err(|source| StartError::Host { source })?;
     let tree = options.configfs.as_deref().map(|dir| configfs_door::open(&handle, dir)).transpose()?;
-    let service = Service::new(handle, SaveConfig::new(state_dir.path()));
+    let service = Service::new(handle, SaveConfig::new(state_dir.path()))
+        .with_tree(tree.as_ref().map(configfs::Mounted::dir));
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -26,6 +26,8 @@ use tracing::warn;
 
 /// How often everything is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How many looks there are for each one at what has waited for long.
+const LOOKS_A_PATIENCE: u32 = 10;
 /// How long one look may take before it is left behind.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long it is left alone what could not be taken over.
@@ -94,12 +96,13 @@ struct Watch<M> {
     refused: BTreeMap<BackstoreId, Instant>,
     /// What is smaller than it is shown, and was told of.
     cut: BTreeSet<BackstoreId>,
+    looks: u32,
 }
 
 impl<M: Machine> Watch<M> {
     fn new(machine: Arc<M>, handle: Handle) -> Self {
         let (hung, asked, refused) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { machine, handle, looker: None, hung, asked, refused, cut: BTreeSet::new() }
+        Self { machine, handle, looker: None, hung, asked, refused, cut: BTreeSet::new(), looks: 0 }
     }
 
     fn has_something(&self) -> bool {
@@ -109,6 +112,10 @@ impl<M: Machine> Watch<M> {
     fn look(&mut self) {
         self.hung.retain(|_, thread| !thread.is_finished());
         self.hear_answers();
+        self.looks = self.looks.wrapping_add(1);
+        if self.looks.is_multiple_of(LOOKS_A_PATIENCE) {
+            self.machine.look_for_waiting();
+        }
         for gauge in self.machine.gauges() {
             if !self.hung.contains_key(&gauge.backstore) {
                 self.look_at(gauge);

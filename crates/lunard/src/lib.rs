@@ -16,6 +16,7 @@ pub mod directories; // where
 mod growth; // files and devices that become larger
 pub mod logging; // one line an event
 pub mod machine; // what runs
+pub mod man; // the manual page
 pub mod metrics;
 pub mod options; // what the command line says
 mod predecessor; // a daemon that was killed and is not gone yet

@@ -12,12 +12,13 @@ pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, Occasion}
 
 use crate::state_driver::Handle;
 use crate::watchdog::Probe;
-use model::{BackstoreId, Step};
+use model::{BackstoreId, Place, Step};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use target::Reservations;
+use target::{Reservations, Totals};
+use vhost_scsi::Waiting;
 
 /// What serves guests.
 pub trait Machine: Send + Sync + 'static {
@@ -64,6 +65,19 @@ pub trait Machine: Send + Sync + 'static {
     /// From now on `owner` has the configuration: what a guest wants changed of it goes there.
     fn owned_by(&self, _owner: &Handle) {}
 
+    /// What guests asked for; `None` where nobody counts.
+    fn counted(&self, _of: &Countable) -> Option<Totals> {
+        None
+    }
+
+    /// Looks for commands that have waited for long, and tells of them.  Called now and then.
+    fn look_for_waiting(&self) {}
+
+    /// What the last such look has found.
+    fn waiting(&self) -> Vec<Waiting> {
+        Vec::new()
+    }
+
     /// The threads that serve guests, for who wants to know whether they live.
     fn probes(&self) -> Vec<Probe> {
         Vec::new()
@@ -74,6 +88,15 @@ pub trait Machine: Send + Sync + 'static {
     fn stop(&self, _deadline: Instant) -> Option<String> {
         None
     }
+}
+
+/// What commands are counted for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Countable {
+    /// A backstore, since it was opened.
+    Backstore(BackstoreId),
+    /// A LUN, since it was mapped.
+    Lun(Place),
 }
 
 /// How large an open medium is.

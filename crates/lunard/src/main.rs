@@ -8,10 +8,14 @@ use clap::Parser;
 use lunard::daemon;
 use lunard::machine::running::RunningMachine;
 use lunard::options::Options;
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if options.man_page {
+        return print_page();
+    }
     lunard::logging::start();
     match daemon::run(&options, RunningMachine::start) {
         Ok(()) => ExitCode::SUCCESS,
@@ -23,4 +27,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn print_page() -> ExitCode {
+    let printed = lunard::man::page().and_then(|text| std::io::stdout().lock().write_all(text.as_bytes()));
+    if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -52,7 +52,8 @@ impl Collector for Snapshot {
             put(&mut encoder, name, help, &ConstCounter::new(count.load(Ordering::Relaxed)))?;
         }
         backstores(&mut encoder, handle, &model)?;
-        targets(&mut encoder, handle, &model)
+        targets(&mut encoder, handle, &model)?;
+        waiting(&mut encoder, handle)
     }
 }
 
@@ -92,6 +93,18 @@ fn targets(encoder: &mut DescriptorEncoder<'_>, handle: &Handle, model: &Model) 
         connected.get_or_create(&vec![("wwn", wwn.as_str().to_owned())]).set(i64::from(now));
     }
     put(encoder, "target_connected", "1 while a front end is connected", &connected)
+}
+
+fn waiting(encoder: &mut DescriptorEncoder<'_>, handle: &Handle) -> fmt::Result {
+    let (commands, seconds) = (Family::<Labels, Gauge>::default(), Family::<Labels, Gauge>::default());
+    for waiting in handle.waiting() {
+        let (tpg, lun) = (waiting.target.to_string(), waiting.lun.to_string());
+        let labels = vec![("wwn", waiting.wwn), ("tpg", tpg), ("lun", lun)];
+        commands.get_or_create(&labels).set(whole(waiting.commands));
+        seconds.get_or_create(&labels).set(i64::try_from(waiting.since.as_secs()).unwrap_or(i64::MAX));
+    }
+    put(encoder, "lun_commands_waiting", "Commands to a LUN whose oldest has waited for long", &commands)?;
+    put(encoder, "lun_oldest_command_seconds", "How long that oldest command has waited", &seconds)
 }
 
 fn put(

@@ -39,6 +39,10 @@ pub struct Options {
     /// Threads that move guests' data [default: one a processor, at most 4]
     #[arg(long, value_name = "N")]
     pub reactors: Option<NonZeroU16>,
+
+    /// Print the manual page, and do nothing else
+    #[arg(long)]
+    pub man_page: bool,
 }
 
 /// The most reactors that are started where nobody says how many.

@@ -6,19 +6,21 @@
 //!
 //! Everything is bounded: the connections, the bytes of a request, the changes of a transaction.
 
+mod apply; // a file that says what is to be
 mod restore; // a whole saveconfig.json at once
 
 use crate::directories;
 use crate::machine::{Fault, FaultKind};
 use crate::metrics;
-use crate::saveconfig::SaveConfig;
+use crate::saveconfig::{SaveConfig, backups_wanted};
 use crate::start_error::StartError;
 use crate::state_driver::{Failure, Handle};
+use crate::wish::{Chance, HostChance};
 use api::v1::{self, codes};
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
@@ -49,7 +51,10 @@ const API_SOCKET_MODE: u32 = 0o660;
 pub struct Service {
     handle: Handle,
     saveconfig: Arc<Mutex<SaveConfig>>,
+    /// Tells the configurations of this daemon from those of the one before it.
+    life: Arc<str>,
     stop: Arc<watch::Sender<bool>>,
+    tree: Option<Arc<Path>>,
 }
 
 impl Service {
@@ -59,8 +64,16 @@ impl Service {
         Self {
             handle,
             saveconfig: Arc::new(Mutex::new(saveconfig)),
+            life: HostChance.uuid().into(),
             stop: Arc::new(watch::Sender::new(false)),
+            tree: None,
         }
+    }
+
+    /// Tells where LIO's tree is mounted, if it is.
+    #[must_use]
+    pub fn with_tree(self, dir: Option<&Path>) -> Self {
+        Self { tree: dir.map(Arc::from), ..self }
     }
 
     /// Makes [`serve`] return once every request has its answer.
@@ -137,6 +150,7 @@ where
         saveconfig_now,
         restore::restoreconfig,
         restore::clearconfig,
+        apply::apply,
         attributes,
         options
     )
@@ -154,6 +168,7 @@ pub fn routes(service: Service) -> Router {
             "/v1/restoreconfig",
             post(restore::restoreconfig).layer(DefaultBodyLimit::max(v1::SAVECONFIG_BYTES_MAX)),
         )
+        .route("/v1/apply", post(apply::apply).layer(DefaultBodyLimit::max(v1::SAVECONFIG_BYTES_MAX)))
         .route("/v1/clearconfig", post(restore::clearconfig))
         .route("/v1/attributes", get(attributes))
         .route("/v1/options", get(options))
@@ -171,8 +186,9 @@ fn metrics_routes(service: Service) -> Router {
 }
 
 #[utoipa::path(get, path = "/v1/version", responses((status = 200, body = v1::Version)))]
-async fn version() -> Json<v1::Version> {
-    Json(v1::Version { version: env!("CARGO_PKG_VERSION").to_owned() })
+async fn version(State(service): State<Service>) -> Json<v1::Version> {
+    let configfs = service.tree.as_deref().map(|dir| dir.display().to_string());
+    Json(v1::Version { version: env!("CARGO_PKG_VERSION").to_owned(), configfs })
 }
 
 #[utoipa::path(get, path = "/v1/config", responses((status = 200, body = v1::Config)))]
@@ -219,13 +235,20 @@ async fn saveconfig(State(service): State<Service>) -> Response {
 
 #[utoipa::path(
     post, path = "/v1/saveconfig",
-    responses((status = 200, body = v1::Saved), (status = 500, body = v1::Problem))
+    params(("backups" = Option<u32>, Query, description = "How many earlier versions are kept")),
+    responses(
+        (status = 200, body = v1::Saved), (status = 400, body = v1::Problem), (status = 500, body = v1::Problem)
+    )
 )]
-async fn saveconfig_now(State(service): State<Service>) -> Result<Json<v1::Saved>, Answer> {
+async fn saveconfig_now(
+    State(service): State<Service>,
+    options: Result<Query<v1::SaveOptions>, QueryRejection>,
+) -> Result<Json<v1::Saved>, Answer> {
+    let Query(options) = options.map_err(|rejection| Answer::bad_request(rejection.body_text()))?;
     // Writing waits for the disk; the socket goes on being served.
     let written = tokio::task::spawn_blocking(move || {
         let saveconfig = service.saveconfig.lock().unwrap_or_else(PoisonError::into_inner);
-        saveconfig.write(&service.saveconfig_text())
+        saveconfig.write(&service.saveconfig_text(), backups_wanted(&options))
     });
     match written.await {
         Ok(Ok(saved)) => Ok(Json(saved)),
@@ -314,6 +337,10 @@ impl From<Failure> for Answer {
                     StatusCode::BAD_REQUEST
                 };
                 Self::new(status, refusal.code(), message, Some(refusal.hint()))
+            }
+            Failure::Moved => {
+                let hint = "nothing was changed; look at the difference once more".to_owned();
+                Self::new(StatusCode::CONFLICT, codes::MOVED, message, Some(hint))
             }
             Failure::Restore(error) => error.into(),
             Failure::Fault(Fault { hint, kind, message, errno: _ }) => match kind {

@@ -77,7 +77,7 @@ impl StartError {
                 "unmount it, or give another --configfs".to_owned()
             }
             Self::Configfs { .. } => {
-                "mounting takes root and /dev/fuse; without --configfs all else is served".to_owned()
+                "mounting takes /dev/fuse, and root or fusermount3 of the package fuse3; without --configfs all else is served".to_owned()
             }
             Self::Database { .. } | Self::Listen { .. } | Self::Reactor { .. } | Self::Host { .. } => {
                 return None;

@@ -14,13 +14,13 @@
 //! the configuration has moved, it is drafted again on what is now: if the same steps follow, it commits;
 //! if not, what was prepared is dropped and it starts over.
 
-use crate::machine::{Fault, FaultKind, Live, Machine};
+use crate::machine::{Countable, Fault, FaultKind, Live, Machine};
 use crate::saveconfig::RestoreError;
 use crate::service_manager;
 use crate::store::{SaveError, Store};
 use crate::view::View;
 use crate::watchdog::Probe;
-use crate::wish::{Chance, Draft, Made, Wishes};
+use crate::wish::{Chance, Draft, Generation, Made, Wishes};
 use api::v1;
 use model::{BackstoreId, Change, Model, Refusal, Step, plan};
 use std::collections::{BTreeMap, VecDeque};
@@ -29,9 +29,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
-use target::Reservations;
+use target::{Reservations, Totals};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
+use vhost_scsi::Waiting;
 
 /// The most transactions that prepare at once, each on a thread of its own.
 pub const PREPARING_MAX: usize = 16;
@@ -45,6 +46,9 @@ pub enum Failure {
     /// The configuration has a rule against it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The configuration is not the one that it is meant for.
+    #[error("the configuration has changed since the difference was shown")]
+    Moved,
     /// A saveconfig.json does not fit what is configured.
     #[error(transparent)]
     Restore(RestoreError),
@@ -107,11 +111,16 @@ pub struct Handle {
     saving: Arc<AtomicBool>,
     live: Arc<dyn Fn() -> Live + Send + Sync>,
     reservations: Arc<dyn Fn() -> BTreeMap<BackstoreId, Reservations> + Send + Sync>,
-    model: Arc<RwLock<Arc<Model>>>,
+    counted: Counting,
+    waiting: Arc<dyn Fn() -> Vec<Waiting> + Send + Sync>,
+    model: Arc<RwLock<(Arc<Model>, Generation)>>,
     counts: Arc<Counts>,
     runtime_dir: Arc<PathBuf>,
     watchers: Arc<Mutex<Vec<Watcher>>>,
 }
+
+/// What guests asked for.
+type Counting = Arc<dyn Fn(&Countable) -> Option<Totals> + Send + Sync>;
 
 /// What is called after each commit.
 type Watcher = Box<dyn Fn() + Send + Sync>;
@@ -159,7 +168,14 @@ impl Handle {
     /// The configuration as it was last committed.
     #[must_use]
     pub fn model(&self) -> Arc<Model> {
-        Arc::clone(&self.model.read().unwrap_or_else(PoisonError::into_inner))
+        self.snapshot().0
+    }
+
+    /// The same, with the number that tells it from all others of this owner.
+    #[must_use]
+    pub fn snapshot(&self) -> (Arc<Model>, Generation) {
+        let shared = self.model.read().unwrap_or_else(PoisonError::into_inner);
+        (Arc::clone(&shared.0), shared.1)
     }
 
     /// What the running target knows.
@@ -172,6 +188,18 @@ impl Handle {
     #[must_use]
     pub fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
         (self.reservations)()
+    }
+
+    /// What guests asked of a backstore or at a LUN, where that is counted.
+    #[must_use]
+    pub fn counted(&self, of: &Countable) -> Option<Totals> {
+        (self.counted)(of)
+    }
+
+    /// Commands of guests that have waited for long.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Waiting> {
+        (self.waiting)()
     }
 
     /// The configuration as the API shows it.
@@ -224,6 +252,7 @@ impl Running {
 
 struct StateDriver<M: Machine> {
     model: Arc<Model>,
+    generation: Generation,
     store: Store,
     machine: Arc<M>,
     chance: Box<dyn Chance>,
@@ -248,7 +277,7 @@ pub fn start<M: Machine>(
     let model = Arc::new(model);
     let submit = to_self.clone();
     let ask = to_self.clone();
-    let (live, reserved) = (Arc::clone(&machine), Arc::clone(&machine));
+    let [live, reserved, counting, waits] = [(); 4].map(|()| Arc::clone(&machine));
     let shared = Handle {
         submit: Arc::new(move |wishes, reply| {
             // Without an owner the reply is dropped, which is an answer.
@@ -263,7 +292,9 @@ pub fn start<M: Machine>(
         saving: Arc::default(),
         live: Arc::new(move || live.live()),
         reservations: Arc::new(move || reserved.reservations()),
-        model: Arc::new(RwLock::new(Arc::clone(&model))),
+        counted: Arc::new(move |of| counting.counted(of)),
+        waiting: Arc::new(move || waits.waiting()),
+        model: Arc::new(RwLock::new((Arc::clone(&model), Generation::default()))),
         counts: Arc::default(),
         runtime_dir: Arc::new(runtime_dir),
         watchers: Arc::default(),
@@ -275,6 +306,7 @@ pub fn start<M: Machine>(
     let handle = shared.clone();
     let driver = StateDriver {
         model,
+        generation: Generation::default(),
         store,
         machine,
         chance,
@@ -327,6 +359,9 @@ impl<M: Machine> StateDriver<M> {
 
     /// Validates, and hands the steps to a thread.
     fn begin(&mut self, wishes: Wishes, reply: Reply) {
+        if self.has_moved_for(&wishes) {
+            return self.answer(reply, Err(Failure::Moved));
+        }
         let draft = match wishes.draft(&self.model, &mut *self.chance) {
             Ok(draft) => draft,
             Err(RestoreError::Refused(refusal)) => return self.answer(reply, Err(refusal.into())),
@@ -347,11 +382,20 @@ impl<M: Machine> StateDriver<M> {
         }
     }
 
+    /// Whether something was committed since these wishes were looked at.
+    fn has_moved_for(&self, wishes: &Wishes) -> bool {
+        wishes.meant_for().is_some_and(|generation| generation != self.generation)
+    }
+
     fn finish(&mut self, ticket: Ticket, prepared: Result<M::Prepared, Fault>) {
         let Ticket { wishes, draft, steps, reply } = ticket;
         if reply.is_closed() {
             info!("a change was taken back: whoever asked for it is gone");
             return;
+        }
+        if self.has_moved_for(&wishes) {
+            drop(prepared);
+            return self.answer(reply, Err(Failure::Moved));
         }
         let prepared = match prepared {
             Ok(prepared) => prepared,
@@ -383,7 +427,9 @@ impl<M: Machine> StateDriver<M> {
         }
         self.machine.commit(prepared);
         self.model = Arc::new(model);
-        *self.shared.model.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&self.model);
+        self.generation.0 += 1;
+        *self.shared.model.write().unwrap_or_else(PoisonError::into_inner) =
+            (Arc::clone(&self.model), self.generation);
         for watcher in self.shared.watchers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             watcher();
         }
@@ -401,6 +447,7 @@ impl<M: Machine> StateDriver<M> {
             Ok(_) => &counts.done,
             Err(
                 Failure::Refused(_)
+                | Failure::Moved
                 | Failure::Restore(_)
                 | Failure::Fault(Fault { kind: FaultKind::Caller, .. }),
             ) => &counts.refused,

@@ -170,7 +170,7 @@ fn the_log_is_one_line_an_event() {
 fn files_are_private_and_directories_let_the_group_through() {
     let scratch = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(scratch.path());
-    daemon.client().saveconfig().unwrap();
+    daemon.client().saveconfig(&api::v1::SaveOptions::default()).unwrap();
     for (path, mode) in [
         ("state", 0o700),
         ("state/lunar.redb", 0o600),

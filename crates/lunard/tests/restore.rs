@@ -517,7 +517,7 @@ fn wrong_targets_are_one_error_that_names_them() {
 fn with_node_acl(node_wwn: &str, mapped_luns: Value) -> String {
     edited(LIO_6_1, |value| {
         value["targets"][0]["tpgs"][0]["node_acls"] =
-            json!([{"attributes": {}, "node_wwn": node_wwn, "mapped_luns": mapped_luns}]);
+            json!([{"node_wwn": node_wwn, "mapped_luns": mapped_luns}]);
     })
 }
 

@@ -4,7 +4,7 @@
 
 use flate2::read::GzDecoder;
 use lunard::machine::Live;
-use lunard::saveconfig::{self, SaveConfig};
+use lunard::saveconfig::{self, BACKUPS_MAX, SaveConfig};
 use model::{
     AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Kind, Lun, LunAlias, LunAlua, LunMapping,
     Medium, Model, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
@@ -146,7 +146,7 @@ fn ramdisks_and_switches_are_in_targetclis_words() {
 #[test]
 fn the_first_file_has_no_backup_and_is_private() {
     let scratch = tempfile::tempdir().unwrap();
-    let saved = SaveConfig::new(scratch.path()).write("first\n").unwrap();
+    let saved = SaveConfig::new(scratch.path()).write("first\n", BACKUPS_MAX).unwrap();
     assert_eq!(saved.backups, None);
     assert_eq!(saved.path, scratch.path().join("saveconfig.json").display().to_string());
     assert_eq!(std::fs::read_to_string(&saved.path).unwrap(), "first\n");
@@ -158,8 +158,8 @@ fn the_first_file_has_no_backup_and_is_private() {
 fn what_is_replaced_is_kept_unless_it_is_kept_already() {
     let scratch = tempfile::tempdir().unwrap();
     let file = SaveConfig::new(scratch.path());
-    file.write("first\n").unwrap();
-    let backups = file.write("second\n").unwrap().backups.unwrap();
+    file.write("first\n", BACKUPS_MAX).unwrap();
+    let backups = file.write("second\n", BACKUPS_MAX).unwrap().backups.unwrap();
     assert_eq!(backups.kept, 10);
     assert_eq!(backups.directory, format!("{}/backup/", scratch.path().display()));
     let kept = listing(&scratch.path().join("backup"));
@@ -172,7 +172,7 @@ fn what_is_replaced_is_kept_unless_it_is_kept_already() {
 
     // The file is put back as it was: what it replaces is new, what replaces it then is not.
     std::fs::write(scratch.path().join("saveconfig.json"), "first\n").unwrap();
-    assert_eq!(file.write("third\n").unwrap().backups, None);
+    assert_eq!(file.write("third\n", BACKUPS_MAX).unwrap().backups, None);
     assert_eq!(listing(&scratch.path().join("backup")).len(), 1);
 }
 
@@ -181,7 +181,7 @@ fn what_is_saved_twice_within_a_second_is_kept_twice() {
     let scratch = tempfile::tempdir().unwrap();
     let file = SaveConfig::new(scratch.path());
     for text in ["first\n", "second\n", "third\n", "fourth\n"] {
-        file.write(text).unwrap();
+        file.write(text, BACKUPS_MAX).unwrap();
     }
     let backup = scratch.path().join("backup");
     let texts = listing(&backup).into_iter().map(|name| {
@@ -203,8 +203,8 @@ fn the_newest_ten_are_kept() {
     }
     std::fs::write(backup.join("notes.txt"), "mine").unwrap();
     let file = SaveConfig::new(scratch.path());
-    file.write("first\n").unwrap();
-    file.write("second\n").unwrap();
+    file.write("first\n", BACKUPS_MAX).unwrap();
+    file.write("second\n", BACKUPS_MAX).unwrap();
     let kept = listing(&backup);
     assert_eq!(kept.len(), 11);
     assert_eq!(kept[0], "notes.txt");
@@ -212,10 +212,24 @@ fn the_newest_ten_are_kept() {
 }
 
 #[test]
+fn as_many_are_kept_as_are_asked_for() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = SaveConfig::new(scratch.path());
+    for text in ["1\n", "2\n", "3\n", "4\n"] {
+        file.write(text, 2).unwrap();
+    }
+    assert_eq!(listing(&scratch.path().join("backup")).len(), 2);
+    let backups = file.write("5\n", 3).unwrap().backups.unwrap();
+    assert_eq!((backups.kept, listing(&scratch.path().join("backup")).len()), (3, 3));
+    assert_eq!(file.write("6\n", 0).unwrap().backups, None);
+    assert_eq!(listing(&scratch.path().join("backup")).len(), 3);
+}
+
+#[test]
 fn what_a_crash_left_behind_is_no_obstacle() {
     let scratch = tempfile::tempdir().unwrap();
     std::fs::write(scratch.path().join("saveconfig.json.temp"), "half").unwrap();
-    SaveConfig::new(scratch.path()).write("whole\n").unwrap();
+    SaveConfig::new(scratch.path()).write("whole\n", BACKUPS_MAX).unwrap();
     assert_eq!(listing(scratch.path()), ["saveconfig.json"]);
 }
 
@@ -223,9 +237,9 @@ fn what_a_crash_left_behind_is_no_obstacle() {
 fn a_file_that_cannot_be_written_is_named_and_stays() {
     let scratch = tempfile::tempdir().unwrap();
     let file = SaveConfig::new(scratch.path());
-    file.write("first\n").unwrap();
+    file.write("first\n", BACKUPS_MAX).unwrap();
     std::fs::create_dir(scratch.path().join("saveconfig.json.temp")).unwrap();
-    let err = file.write("second\n").unwrap_err();
+    let err = file.write("second\n", BACKUPS_MAX).unwrap_err();
     let expected = format!("cannot write {}/saveconfig.json.temp: Is a directory", scratch.path().display());
     assert_eq!(err.to_string(), expected);
     assert_eq!(std::fs::read_to_string(scratch.path().join("saveconfig.json")).unwrap(), "first\n");

@@ -3,7 +3,7 @@
 
 mod common;
 
-use api::v1::{Change, Config, Kind, Outcome, RestoreOptions, Version};
+use api::v1::{ApplyOptions, Change, Config, Kind, Outcome, RestoreOptions, Version};
 use api::{Client, ClientError};
 use common::{Plane, block, fileio, id, map, ramdisk, target};
 use lunard::machine::fake::FakeMachine;
@@ -115,7 +115,7 @@ fn problem(result: Result<api::v1::Applied, ClientError>) -> (u16, String, Strin
 fn the_client_does_the_walkthrough() {
     let daemon = Daemon::start();
     let client = daemon.client();
-    assert_eq!(client.version().unwrap(), Version { version: "0.1.0".to_owned() });
+    assert_eq!(client.version().unwrap(), Version { version: "0.1.0".to_owned(), configfs: None });
     client.apply(vec![block("disk0", "/dev/sda")]).unwrap();
     client.apply(vec![target(WWN)]).unwrap();
     let mapped = client.apply(vec![map(WWN, None, Kind::Block, "disk0")]).unwrap();
@@ -280,6 +280,7 @@ fn the_description_names_every_path_and_nothing_dangles() {
         "get /v1/options",
         "get /v1/saveconfig",
         "get /v1/version",
+        "post /v1/apply",
         "post /v1/changes",
         "post /v1/clearconfig",
         "post /v1/restoreconfig",
@@ -392,12 +393,12 @@ fn the_saved_file_is_what_is_shown() {
     let daemon = Daemon::start();
     let client = daemon.client();
     client.apply(vec![ramdisk("a"), target(WWN), map(WWN, None, Kind::Ramdisk, "a")]).unwrap();
-    let saved = client.saveconfig().unwrap();
+    let saved = client.saveconfig(&api::v1::SaveOptions::default()).unwrap();
     assert!(saved.path.ends_with("/state/saveconfig.json"), "{}", saved.path);
     assert_eq!(std::fs::read_to_string(&saved.path).unwrap(), client.saveconfig_text().unwrap());
     let backup = daemon.scratch.path().join("state/backup");
     std::fs::write(&backup, "in the way").unwrap();
-    let err = client.saveconfig().unwrap_err();
+    let err = client.saveconfig(&api::v1::SaveOptions::default()).unwrap_err();
     assert!(matches!(err, ClientError::Problem { status: 500, .. }), "{err:?}");
     assert!(err.to_string().starts_with(&format!("cannot write {}", backup.display())), "{err}");
 }
@@ -452,7 +453,7 @@ fn the_daemons_own_file_needs_no_body() {
     assert_eq!(missing, (404, "no_saveconfig".to_owned(), format!("Restore file {path} not found")));
     client.apply(vec![ramdisk("a"), target(WWN), map(WWN, None, Kind::Ramdisk, "a")]).unwrap();
     let before = client.config().unwrap();
-    client.saveconfig().unwrap();
+    client.saveconfig(&api::v1::SaveOptions::default()).unwrap();
     let cleared = client.clearconfig().unwrap();
     assert_eq!((cleared.storage_objects, cleared.targets, cleared.kept_things), (1, 1, 0));
     assert_eq!(client.config().unwrap(), Config::default());
@@ -557,4 +558,83 @@ fn a_socket_that_was_left_behind_is_replaced() {
     let expected =
         format!("cannot listen on {}/nowhere/api.sock: No such file or directory", scratch.path().display());
     assert_eq!(err.to_string(), expected);
+}
+
+#[test]
+fn a_file_is_compared_and_then_applied_to_what_it_was_compared_with() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    let file = b"[ramdisk.r0]\nsize = \"1M\"\n[vhost.\"naa.500140568720f76f\".tpg1]\nlun0 = \"ramdisk/r0\"\n";
+    let look = ApplyOptions { dry_run: true, ..ApplyOptions::default() };
+    let shown = client.apply_file(file.to_vec(), &look).unwrap();
+    assert_eq!((shown.applied, shown.differences.len()), (false, 4));
+    assert_eq!(client.config().unwrap(), Config::default());
+    // Somebody else comes first.
+    client.apply(vec![ramdisk("r1")]).unwrap();
+    let make = |generation: &str| ApplyOptions {
+        generation: Some(generation.to_owned()),
+        ..ApplyOptions::default()
+    };
+    let moved = refused(client.apply_file(file.to_vec(), &make(&shown.generation)));
+    let message = "the configuration has changed since the difference was shown".to_owned();
+    assert_eq!(moved, (409, "moved".to_owned(), message));
+    assert_eq!(client.config().unwrap().targets, []);
+    let shown = client.apply_file(file.to_vec(), &look).unwrap();
+    let made = client.apply_file(file.to_vec(), &make(&shown.generation)).unwrap();
+    assert_eq!((made.applied, made.differences), (true, shown.differences));
+    assert_eq!(client.config().unwrap().targets[0].tpgs[0].luns[0].backstore, id(Kind::Ramdisk, "r0"));
+    // Once more there is nothing to do.
+    assert_eq!(client.apply_file(file.to_vec(), &ApplyOptions::default()).unwrap().differences, []);
+}
+
+#[test]
+fn a_guest_loses_nothing_by_a_file_unless_it_is_forced() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    client
+        .apply(vec![ramdisk("r0"), ramdisk("r1"), target(WWN), map(WWN, Some(0), Kind::Ramdisk, "r0")])
+        .unwrap();
+    daemon.machine().connect(&model::Wwn::parse(WWN).unwrap());
+    let whole = b"scope = [\"*\"]\n".to_vec();
+    let without_lun = b"[vhost.\"naa.500140568720f76f\".tpg1]\n".to_vec();
+    let message = "the guests of target naa.500140568720f76f are connected and would lose what they have";
+    for file in [&whole, &without_lun] {
+        let refusal = refused(client.apply_file(file.clone(), &ApplyOptions::default()));
+        assert_eq!(refusal, (409, "guest_connected".to_owned(), message.to_owned()));
+        let look = ApplyOptions { dry_run: true, ..ApplyOptions::default() };
+        assert_eq!(client.apply_file(file.clone(), &look).unwrap().guests_lose, [WWN]);
+    }
+    // A LUN more is nothing lost.
+    let more =
+        b"[vhost.\"naa.500140568720f76f\".tpg1]\nlun0 = \"ramdisk/r0\"\nlun1 = \"ramdisk/r1\"\n".to_vec();
+    assert_eq!(client.apply_file(more, &ApplyOptions::default()).unwrap().guests_lose, Vec::<String>::new());
+    let force = ApplyOptions { force: true, ..ApplyOptions::default() };
+    assert!(client.apply_file(whole, &force).unwrap().applied);
+    assert_eq!(client.config().unwrap(), Config::default());
+}
+
+#[test]
+fn a_file_that_cannot_be_applied_is_one_clear_error() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    for (file, message) in [
+        ("{", "the file ends too early, at line 1 column 1"),
+        ("[fileio.x]\npath = 1\n", "path of [fileio.x] is 1, not text"),
+        (
+            "scope = [\"disk*\"]",
+            "the scope has 'disk*', which no name can be; one is fileio/disk0, naa.5001405000000001, fileio/db-* or *",
+        ),
+        (
+            "[ramdisk.\"a b\"]\nsize = 1",
+            "A storage object's name cannot contain /, newline or spaces/tabs: 'a b'",
+        ),
+    ] {
+        let refusal = refused(client.apply_file(file.as_bytes().to_vec(), &ApplyOptions::default()));
+        assert_eq!((refusal.0, refusal.1.as_str()), (400, "saveconfig"), "{file}");
+        assert_eq!(refusal.2, message);
+    }
+    let deep = format!("a = {}", "[".repeat(100_000));
+    assert_eq!(refused(client.apply_file(deep.into_bytes(), &ApplyOptions::default())).0, 400);
+    assert_eq!(daemon.answer("POST", "/v1/apply?dry_run=perhaps", "").0, 400);
+    assert_eq!(client.config().unwrap(), Config::default());
 }

@@ -30,7 +30,7 @@ fn record(outlasts_power: bool) -> UnitRecord {
         outlasts_power,
         legacy: Some(nexus(1)),
     };
-    UnitRecord { reservations }
+    UnitRecord { reservations, ..UnitRecord::default() }
 }
 
 /// Opens the database under a boot of the host.

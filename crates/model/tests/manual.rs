@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The manual's tables of attributes and options are the tables of attributes and options.
 //!
-//! Above: nothing.  Below: `docs/manual/backstores.md`, `docs/manual/guests.md`.
+//! Above: nothing.  Below: `docs/manual/backstores.md`, `docs/manual/guests.md`, `docs/manual/alua.md`.
 
-use model::{ATTRIBUTES, Attribute, Kind, TARGET_OPTIONS, TargetOption, Values};
+use model::{
+    ALUA_ATTRIBUTES, ATTRIBUTES, AluaAttribute, Attribute, Kind, TARGET_OPTIONS, TargetOption, Values,
+};
 
 const MANUAL: &str = include_str!("../../../docs/manual/backstores.md");
+const ALUA: &str = include_str!("../../../docs/manual/alua.md");
 const GUESTS: &str = include_str!("../../../docs/manual/guests.md");
 
 /// A row as the manual has it.
@@ -39,5 +42,17 @@ fn the_manual_has_every_option_as_it_is() {
         format!("| `{name}` | {values} | {} | {} |", option.default, option.help)
     };
     let listed: Vec<String> = TARGET_OPTIONS.iter().map(row).collect();
+    assert_eq!(in_manual, listed, "the manual's table should read:\n{}", listed.join("\n"));
+}
+
+#[test]
+fn the_manual_has_every_attribute_of_an_alua_group_as_it_is() {
+    let (_, table) = ALUA.split_once("\n| attribute | values |").expect("there is a table");
+    let in_manual: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    let row = |attribute: &AluaAttribute| {
+        let (name, values) = (attribute.name, attribute.values_in_words());
+        format!("| `{name}` | {values} | {} | {} |", attribute.default, attribute.help)
+    };
+    let listed: Vec<String> = ALUA_ATTRIBUTES.iter().map(row).collect();
     assert_eq!(in_manual, listed, "the manual's table should read:\n{}", listed.join("\n"));
 }

@@ -8,6 +8,7 @@
 
 pub(crate) mod block;
 pub(crate) mod copy;
+pub(crate) mod log;
 pub(crate) mod media;
 pub(crate) mod primary;
 pub(crate) mod reservation;
@@ -17,12 +18,13 @@ use crate::alua::{ReportTargetPortGroups, SetTargetPortGroups};
 use crate::field::Fields;
 use block::{Read, SynchronizeCache, Verify, Write};
 use copy::{CopyOperatingParameters, ExtendedCopy};
+use log::{LogSelect, LogSense, ReceiveDiagnosticResults};
 use media::{
     FormatUnit, GetLbaStatus, PreFetch, PreventAllowMediumRemoval, ReadDefectData, Sanitize, Unmap,
     WriteAtomic, WriteSame,
 };
 use primary::{
-    Inquiry, ModeSense, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
+    Inquiry, ModeSelect, ModeSense, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
     ReportSupportedTaskManagementFunctions, RequestSense, StartStopUnit,
 };
 use reservation::{PersistentReserveIn, PersistentReserveOut};
@@ -44,6 +46,19 @@ pub enum Command {
     Inquiry(Inquiry),
     /// MODE SENSE (6) and (10).  SPC-4.
     ModeSense(ModeSense),
+    /// MODE SELECT (6) and (10).  SPC-4.
+    ModeSelect(ModeSelect),
+    /// LOG SENSE.  SPC-4.
+    LogSense(LogSense),
+    /// LOG SELECT.  SPC-4.
+    LogSelect(LogSelect),
+    /// RECEIVE DIAGNOSTIC RESULTS.  SPC-4.
+    ReceiveDiagnosticResults(ReceiveDiagnosticResults),
+    /// SEND DIAGNOSTIC.  SPC-4.
+    SendDiagnostic {
+        /// Whether the unit is to test itself.
+        self_test: bool,
+    },
     /// START STOP UNIT.  SBC-3.
     StartStopUnit(StartStopUnit),
     /// READ CAPACITY (10).  SBC-3.
@@ -157,6 +172,7 @@ impl Command {
         let answer = |bytes_max: u32| DataPhase::In { bytes_max: u64::from(bytes_max) };
         match self {
             Self::TestUnitReady
+            | Self::SendDiagnostic { .. }
             | Self::StartStopUnit(_)
             | Self::SynchronizeCache(_)
             | Self::PreFetch(_)
@@ -168,6 +184,10 @@ impl Command {
             Self::PersistentReserveOut(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
             Self::RequestSense(command) => answer(u32::from(command.allocation_bytes)),
             Self::Inquiry(command) => answer(u32::from(command.allocation_bytes)),
+            Self::LogSense(command) => answer(u32::from(command.allocation_bytes)),
+            Self::ReceiveDiagnosticResults(command) => answer(u32::from(command.allocation_bytes)),
+            Self::LogSelect(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
+            Self::ModeSelect(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
             Self::ModeSense(command) => answer(u32::from(command.allocation_bytes)),
             Self::ReadCapacity10 => answer(8), // It has no allocation length.
             Self::ReadCapacity16(command) => answer(command.allocation_bytes),

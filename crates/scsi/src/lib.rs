@@ -32,6 +32,7 @@ pub mod defects;
 pub mod format;
 pub mod inquiry;
 pub mod lba_status;
+pub mod log;
 pub mod mode;
 pub mod persistent;
 pub mod report_luns;
@@ -43,12 +44,13 @@ pub mod vpd;
 
 pub use cdb::block::{Read, SynchronizeCache, Verify, Write};
 pub use cdb::copy::{CopyOperatingParameters, ExtendedCopy};
+pub use cdb::log::{LogSelect, LogSense, ReceiveDiagnosticResults};
 pub use cdb::media::{
     FormatUnit, GetLbaStatus, PreFetch, PreventAllowMediumRemoval, ReadDefectData, Sanitize, SanitizeKind,
     Unmap, WriteAtomic, WriteSame,
 };
 pub use cdb::primary::{
-    Inquiry, ModeSense, PageControl, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
+    Inquiry, ModeSelect, ModeSense, PageControl, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
     ReportSupportedTaskManagementFunctions, ReportingOption, RequestSense, SelectReport, StartStopUnit,
 };
 pub use cdb::reservation::{

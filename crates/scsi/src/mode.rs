@@ -3,9 +3,13 @@
 //!
 //! Above: `target`, which knows the state.
 //! Below: `field`.
-//! Never here: a change.  No page can be changed or saved, and the pages say so.
+//! Never here: a change; `select` reads what is asked for, and `target` makes it so.
 //!
 //! To add a page: write its builder, and a row in `PAGES`.
+
+mod select; // MODE SELECT
+
+pub use select::{LIST_BYTES_MAX, select};
 
 use crate::cdb::primary::{ModeSense, PageControl};
 use crate::field::Block;
@@ -14,6 +18,9 @@ use crate::{BlockCount, Sense};
 /// PAGE CODE for all pages, SUBPAGE CODE for all subpages.
 const ALL_PAGES: u8 = 0x3f;
 const ALL_SUBPAGES: u8 = 0xff;
+/// The pages of which something can be changed.
+const CACHING: u8 = 0x08;
+const CONTROL: u8 = 0x0a;
 
 /// What the pages and their header are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +31,8 @@ pub struct ModeState {
     pub block_bytes: u32,
     /// WCE: a write may be answered from a volatile cache.
     pub write_cache: bool,
+    /// DRA: nothing is read ahead.
+    pub no_read_ahead: bool,
     /// DPOFUA: DPO and FUA may be set.  [`Capabilities::dpofua`](crate::Capabilities) must say the same.
     pub dpofua: bool,
     /// WP: the unit, or the way to it, is read-only.
@@ -34,6 +43,46 @@ pub struct ModeState {
     pub tas: bool,
     /// UA_INTLCK_CTRL: what happens to a unit attention that was reported.
     pub ua_interlock: UaInterlock,
+    /// The other values of what can be changed; `None` for a unit on which nothing can.
+    pub stored: Option<Stored>,
+}
+
+/// What MODE SELECT can change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the field of that name of `ModeState`")]
+pub struct Modes {
+    pub write_cache: bool,
+    pub no_read_ahead: bool,
+    pub d_sense: bool,
+    pub tas: bool,
+    pub ua_interlock: UaInterlock,
+}
+
+/// Values that are not in force, but may come to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Those that the administrator set.
+    pub default: Modes,
+    /// Those of a unit that was reset.
+    pub saved: Modes,
+    /// Whether WCE can be changed: a medium without a cache cannot be given one.
+    pub write_cache_changes: bool,
+}
+
+impl ModeState {
+    /// What is in force of what can be changed.
+    #[must_use]
+    pub fn modes(&self) -> Modes {
+        let Self { write_cache, no_read_ahead, d_sense, tas, ua_interlock, .. } = *self;
+        Modes { write_cache, no_read_ahead, d_sense, tas, ua_interlock }
+    }
+
+    /// The same with other values in force.
+    #[must_use]
+    pub fn with(&self, modes: &Modes) -> Self {
+        let Modes { write_cache, no_read_ahead, d_sense, tas, ua_interlock } = *modes;
+        Self { write_cache, no_read_ahead, d_sense, tas, ua_interlock, ..*self }
+    }
 }
 
 /// UA_INTLCK_CTRL of the Control mode page.  SPC-4.
@@ -71,7 +120,7 @@ const PAGES: &[Page] = &[
 /// INVALID FIELD IN CDB for a page or subpage that is not there, SAVING PARAMETERS NOT SUPPORTED where saved
 /// values are asked for (SPC-4, MODE SENSE (6), saved values).
 pub fn sense(command: &ModeSense, state: &ModeState) -> Result<Vec<u8>, Sense> {
-    if command.control == PageControl::Saved {
+    if command.control == PageControl::Saved && state.stored.is_none() {
         return Err(Sense::SAVING_PARAMETERS_NOT_SUPPORTED);
     }
     if !matches!(command.subpage, 0 | ALL_SUBPAGES) {
@@ -97,13 +146,41 @@ pub fn sense(command: &ModeSense, state: &ModeState) -> Result<Vec<u8>, Sense> {
 }
 
 fn values(page: &Page, control: PageControl, state: &ModeState) -> Vec<u8> {
-    let mut bytes = (page.bytes)(state);
-    match control {
-        // Nothing can be changed from here, so a unit that was never touched has the values in force.
-        PageControl::Current | PageControl::Default | PageControl::Saved => {}
-        PageControl::Changeable => bytes.iter_mut().skip(2).for_each(|byte| *byte = 0),
+    let other = state.stored.as_ref().and_then(|stored| match control {
+        PageControl::Default => Some(&stored.default),
+        PageControl::Saved => Some(&stored.saved),
+        PageControl::Current | PageControl::Changeable => None,
+    });
+    let mut bytes = (page.bytes)(&other.map_or(*state, |modes| state.with(modes)));
+    if control == PageControl::Changeable {
+        let mask = mask(page.code, bytes.len(), state);
+        bytes.iter_mut().zip(mask).skip(2).for_each(|(byte, mask)| *byte = mask);
+    }
+    if state.stored.is_some()
+        && matches!(page.code, CACHING | CONTROL)
+        && let Some(first) = bytes.first_mut()
+    {
+        *first |= 0x80; // PS: what is changed can be saved.
     }
     bytes
+}
+
+/// Which bits of a page MODE SELECT can change.
+fn mask(code: u8, bytes: usize, state: &ModeState) -> Vec<u8> {
+    let mut mask = vec![0; bytes];
+    let Some(stored) = &state.stored else { return mask };
+    let bits: &[(usize, u8)] = match code {
+        CACHING if stored.write_cache_changes => &[(2, 0x04), (12, 0x20)],
+        CACHING => &[(12, 0x20)],
+        CONTROL => &[(2, 0x04), (4, 0x30), (5, 0x40)],
+        _ => &[],
+    };
+    for &(at, bits) in bits {
+        if let Some(byte) = mask.get_mut(at) {
+            *byte = bits;
+        }
+    }
+    mask
 }
 
 /// SPC-4, mode parameter header (6).
@@ -162,7 +239,7 @@ fn caching(state: &ModeState) -> Vec<u8> {
         .byte::<0>(0x08)
         .byte::<1>(0x12)
         .bit::<2, 2>(state.write_cache) // WCE; RCD = 0.
-        .bit::<12, 5>(true) // DRA: no read-ahead of ours.
+        .bit::<12, 5>(state.no_read_ahead) // DRA
         .done()
         .to_vec()
 }
@@ -196,11 +273,13 @@ mod tests {
         blocks: BlockCount(0x0001_0000),
         block_bytes: 512,
         write_cache: true,
+        no_read_ahead: true,
         dpofua: true,
         write_protected: false,
         d_sense: false,
         tas: true,
         ua_interlock: UaInterlock::Clear,
+        stored: None,
     };
 
     fn ask(page: u8) -> ModeSense {
@@ -286,5 +365,24 @@ mod tests {
         assert_eq!(bytes(0xffff_ffff, true, true), 8 + 8);
         assert_eq!(bytes(0x1_0000_0000, true, false), 8 + 8);
         assert_eq!(bytes(0x1_0000_0000, true, true), 8 + 16);
+    }
+
+    #[test]
+    fn current_changeable_default_and_saved_values_are_told_apart() {
+        let modes = Modes { write_cache: false, d_sense: true, ..STATE.modes() };
+        let saved = Modes { tas: false, ..modes };
+        let stored = Stored { default: modes, saved, write_cache_changes: true };
+        let state = ModeState { stored: Some(stored), ..STATE };
+        let page = |page, control| sense(&ModeSense { control, ..ask(page) }, &state).unwrap()[4..].to_vec();
+        let caching = |control| (page(0x08, control)[0], page(0x08, control)[2], page(0x08, control)[12]);
+        assert_eq!(caching(PageControl::Current), (0x88, 0x04, 0x20));
+        assert_eq!(caching(PageControl::Changeable), (0x88, 0x04, 0x20));
+        assert_eq!(caching(PageControl::Default), (0x88, 0x00, 0x20));
+        let control = |control| page(0x0a, control)[2..6].to_vec();
+        assert_eq!(control(PageControl::Current), [0x02, 0x10, 0x00, 0x40]);
+        assert_eq!(control(PageControl::Changeable), [0x04, 0x00, 0x30, 0x40]);
+        assert_eq!(control(PageControl::Default), [0x06, 0x10, 0x00, 0x40]);
+        assert_eq!(control(PageControl::Saved), [0x06, 0x10, 0x00, 0x00]);
+        assert_eq!(page(0x01, PageControl::Changeable), [0x01, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
 }

@@ -9,7 +9,7 @@
 //! operation code and service action (the order is checked when this compiles).
 
 use crate::alua::Reach;
-use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, copy, media, primary, reservation};
+use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, copy, log, media, primary, reservation};
 use crate::{Sense, field};
 use Repeat::{Harmless, Never};
 
@@ -320,12 +320,15 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("WRITE (6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::write_6),
     Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, primary::inquiry).passes_legacy().passes_attention()
         .reach(Reach::Always),
+    Opcode::new("MODE SELECT (6)", &[0x15, 0x11, 0, 0, 0xff, 0x04], Harmless, primary::mode_select_6).reach(Reach::Standby),
     Opcode::new("RESERVE (6)", &[0x16, 0x11, 0, 0, 0, 0x04], Harmless, reservation::reserve_6)
         .always().feature(Feature::Reservations),
     Opcode::new("RELEASE (6)", &[0x17, 0x11, 0, 0, 0, 0x04], Harmless, reservation::release_6)
         .passes_legacy().feature(Feature::Reservations),
     Opcode::new("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_6).reads().reach(Reach::Standby),
     Opcode::new("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf3, 0x04], Harmless, primary::start_stop_unit).always(),
+    Opcode::new("RECEIVE DIAGNOSTIC RESULTS", &[0x1c, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, log::receive_diagnostic_results).reads().reach(Reach::Standby),
+    Opcode::new("SEND DIAGNOSTIC", &[0x1d, 0xe4, 0, 0xff, 0xff, 0x04], Harmless, log::send_diagnostic).reach(Reach::Standby),
     Opcode::new("PREVENT ALLOW MEDIUM REMOVAL", &[0x1e, 0, 0, 0, 0x03, 0x04], Harmless, media::prevent_allow_medium_removal)
         .feature(Feature::Removable),
     Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10).always().reach(Reach::Standby),
@@ -349,6 +352,9 @@ pub const OPCODES: &[Opcode] = &[
         .service_action(0x02).feature(Feature::Provisioning),
     Opcode::new("SANITIZE, EXIT FAILURE MODE", &[0x48, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
         media::sanitize_exit_failure_mode).service_action(0x1f),
+    Opcode::new("LOG SELECT", &[0x4c, 0x03, 0x3f, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, log::log_select).reach(Reach::Standby),
+    Opcode::new("LOG SENSE", &[0x4d, 0x01, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless, log::log_sense).always().reach(Reach::Standby),
+    Opcode::new("MODE SELECT (10)", &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_select_10).reach(Reach::Standby),
     Opcode::new("RESERVE (10)", &[0x56, 0x11, 0, 0, 0, 0, 0, 0, 0, 0x04], Harmless, reservation::reserve_6)
         .always().feature(Feature::Reservations),
     Opcode::new("RELEASE (10)", &[0x57, 0x11, 0, 0, 0, 0, 0, 0, 0, 0x04], Harmless, reservation::release_6)
@@ -525,7 +531,7 @@ mod tests {
             assert!(commands.insert((opcode.code(), opcode.service_action)), "{}", opcode.name);
             assert!(names.insert(opcode.name), "{}", opcode.name);
         }
-        assert_eq!(commands.len(), 64);
+        assert_eq!(commands.len(), 70);
     }
 
     #[test]
@@ -580,8 +586,8 @@ mod tests {
     #[test]
     fn a_command_passes_the_reservations_that_the_standards_say() {
         // Written out: whoever adds a row says here which column of SPC's and SBC's tables it has.
-        let always = [0x00, 0x03, 0x12, 0x16, 0x17, 0x1b, 0x25, 0x56, 0x57, 0x5e, 0x5f, 0x9e, 0xa0];
-        let reads = [0x08, 0x1a, 0x28, 0x2f, 0x35, 0x5a, 0x88, 0x8f, 0x91, 0xa3, 0xa8, 0xaf];
+        let always = [0x4d, 0x00, 0x03, 0x12, 0x16, 0x17, 0x1b, 0x25, 0x56, 0x57, 0x5e, 0x5f, 0x9e, 0xa0];
+        let reads = [0x1c, 0x08, 0x1a, 0x28, 0x2f, 0x35, 0x5a, 0x88, 0x8f, 0x91, 0xa3, 0xa8, 0xaf];
         let media_reads = [0x34, 0x37, 0x90, 0xb7];
         let legacy = [0x03, 0x12, 0x17, 0x57, 0xa0];
         for opcode in OPCODES {
@@ -612,7 +618,10 @@ mod tests {
     #[test]
     fn a_command_is_executed_again_only_if_it_leaves_the_same_behind() {
         // Written out, so that whoever adds a row must say here too what it does when it is done twice.
-        let reads = [0x00, 0x03, 0x08, 0x12, 0x1a, 0x25, 0x28, 0x5a, 0x5e, 0x88, 0x9e, 0xa0, 0xa3, 0xa8];
+        let reads = [
+            0x1c, 0x1d, 0x4d, 0x00, 0x03, 0x08, 0x12, 0x1a, 0x25, 0x28, 0x5a, 0x5e, 0x88, 0x9e, 0xa0, 0xa3,
+            0xa8,
+        ];
         let more_reads = [0x37, 0x84, 0xb7];
         // Whoever has it gets it again, and whoever has it not releases nothing.
         let reserves = [0x16, 0x17, 0x56, 0x57];
@@ -624,6 +633,8 @@ mod tests {
         let gives_up_the_same_blocks = [0x42];
         let changes_nothing_or_sets_a_switch = [0x04, 0x1e];
         let flushes_and_says_so = [0x1b, 0x35, 0x91];
+        // The same values, whatever they were before.
+        let sets = [0x15, 0x4c, 0x55];
         let harmless = [
             &reads[..],
             &more_reads,
@@ -633,6 +644,7 @@ mod tests {
             &gives_up_the_same_blocks,
             &changes_nothing_or_sets_a_switch,
             &flushes_and_says_so,
+            &sets,
         ]
         .concat();
         let forgets_a_failure = (0x48, Some(0x1f));
@@ -676,8 +688,9 @@ mod tests {
         all(&always, 0xf);
         let set = [(0xa4, Some(0x0a))];
         all(&[&always[..], &set].concat(), 0x3);
-        // MODE SENSE, READ CAPACITY and what reserves persistently; not TEST UNIT READY.
-        let standby = [(0x1a, None), (0x25, None), (0x5a, None), (0x9e, Some(0x10))];
+        // MODE SELECT and MODE SENSE, logs, diagnostics, READ CAPACITY and what reserves persistently; not TEST UNIT READY.
+        let plain = [0x15, 0x1a, 0x1c, 0x1d, 0x25, 0x4c, 0x4d, 0x55, 0x5a].map(|code| (code, None));
+        let standby = [&plain[..], &[(0x9e, Some(0x10))]].concat();
         let reserving =
             (0..4).map(|action| (0x5e, Some(action))).chain((0..8).map(|action| (0x5f, Some(action))));
         let reserving: Vec<_> = reserving.collect();

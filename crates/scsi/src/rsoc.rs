@@ -126,8 +126,8 @@ mod tests {
     #[test]
     fn all_commands_are_listed_in_order() {
         let answer = ask(ReportingOption::All, CACHED).expect("the list");
-        assert_eq!(answer.len(), 4 + 8 * 64);
-        assert_eq!(answer[..4], [0, 0, 0x02, 0x00]);
+        assert_eq!(answer.len(), 4 + 8 * 70);
+        assert_eq!(answer[..4], [0, 0, 0x02, 0x30]);
         assert_eq!(answer[4..12], [/* TEST UNIT READY */ 0x00, 0, 0, 0, 0, 0, 0, 6]);
         let (entries, []) = answer[4..].as_chunks::<8>() else { panic!("whole descriptors") };
         assert!(entries.is_sorted());
@@ -149,8 +149,8 @@ mod tests {
             allocation_bytes: 0,
         };
         let answer = build(&all, &CACHED).expect("the list");
-        assert_eq!(answer[..4], [0, 0, 0x05, 0x00]);
-        assert_eq!(answer.len(), 4 + 20 * 64);
+        assert_eq!(answer[..4], [0, 0, 0x05, 0x78]);
+        assert_eq!(answer.len(), 4 + 20 * 70);
         #[rustfmt::skip]
         assert_eq!(answer[4..24], [0x00, 0, 0, 0, 0, /* CTDP */ 2, 0, 6, 0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let one = ReportSupportedOperationCodes { option: ReportingOption::Plain { opcode: 0x00 }, ..all };
@@ -222,7 +222,7 @@ mod tests {
     fn a_command_that_an_attribute_takes_away_is_not_listed() {
         let unit = Capabilities { report_supported_operation_codes: false, ..CACHED };
         let answer = ask(ReportingOption::All, unit).expect("the list");
-        assert_eq!(answer[..4], [0, 0, 0x01, 0xf8]);
+        assert_eq!(answer[..4], [0, 0, 0x02, 0x28]);
         let action = ReportingOption::ServiceAction { opcode: 0xa3, service_action: 0x0c };
         assert_eq!(ask(action, unit), Ok(vec![0, 1, 0, 0]));
     }

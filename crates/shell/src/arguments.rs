@@ -41,7 +41,6 @@ impl Arguments {
         self.get(name).map(truth).transpose()
     }
 
-    #[expect(dead_code, reason = "no command has a flag of its own")]
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.flags.contains(&name)
     }
@@ -75,8 +74,17 @@ fn bind_all(command: &'static Command, typed: &[Argument]) -> Result<Arguments, 
         }
     };
     let mut positional_count = 0;
-    for argument in typed {
+    let mut typed = typed.iter();
+    while let Some(argument) = typed.next() {
         match argument {
+            Argument::Positional(letter) if command.by_letter(letter).is_some() => {
+                let Some(parameter) = command.by_letter(letter) else { continue };
+                if parameter.need == Need::Flag {
+                    bound.flags.push(parameter.name);
+                } else if let Some(Argument::Positional(value)) = typed.next() {
+                    set(&mut bound.named, parameter.name, value);
+                }
+            }
             Argument::Positional(value) => {
                 positional_count += 1;
                 match places.next() {

@@ -6,6 +6,7 @@
 //! Never here: a command.
 
 use crate::failure::Failure;
+use crate::json::kind;
 use crate::session::Call;
 use crate::tree::Place;
 
@@ -62,6 +63,10 @@ pub struct Parameter {
     pub about: &'static str,
 }
 
+/// Parameters that a dash and a letter stand for, as in other programs: command, letter, name.
+const LETTERS: &[(&str, &str, &str)] =
+    &[("apply", "-f", "file"), ("apply", "-y", "yes"), ("diff", "-f", "file")];
+
 /// How a parameter may be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -96,6 +101,18 @@ pub enum Values {
     Child,
     /// A path of the host.
     HostPath,
+    /// The name of an initiator: a nexus that has no access control list yet.
+    Initiator,
+    /// The lowest number that no child of this node has.
+    FreeNumber,
+    /// A session of a guest.
+    Session,
+    /// A target of a saveconfig.json.
+    FileTarget,
+    /// A storage object of a saveconfig.json.
+    FileObject,
+    /// A LUN of the target port group, or what [`Values::BackstorePath`] is.
+    LunOrBackstore,
     /// A command of this node.
     Topic,
     /// A bookmark.
@@ -134,6 +151,17 @@ impl Command {
         syntax
     }
 
+    /// The sorts of nodes where it can be typed; nothing for all.
+    #[must_use]
+    pub fn places_in_words(&self) -> Option<String> {
+        match self.places {
+            Places::All => None,
+            Places::At(places) => {
+                Some(places.iter().map(|place| kind(*place)).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
     /// The parameters that may be given by place, in order.
     pub(crate) fn positional(&self) -> impl Iterator<Item = &'static Parameter> {
         self.parameters.iter().filter(|parameter| matches!(parameter.need, Need::Required | Need::Optional))
@@ -141,6 +169,19 @@ impl Command {
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&'static Parameter> {
         self.parameters.iter().find(|parameter| parameter.name == name)
+    }
+
+    /// The parameter that a dash and a letter stand for.
+    pub(crate) fn by_letter(&self, text: &str) -> Option<&'static Parameter> {
+        let (_, _, name) =
+            LETTERS.iter().find(|(command, letter, _)| *command == self.name && *letter == text)?;
+        self.parameter(name)
+    }
+
+    /// A dash and the letter of a parameter, where it has one.
+    pub(crate) fn letter_of(&self, parameter: &Parameter) -> Option<&'static str> {
+        let of = LETTERS.iter().find(|(command, _, name)| *command == self.name && *name == parameter.name);
+        of.map(|(_, letter, _)| *letter)
     }
 
     pub(crate) fn takes_every(&self, need: Need) -> bool {
@@ -161,7 +202,6 @@ pub(crate) const fn keyword(name: &'static str, values: Values, about: &'static 
     Parameter { name, need: Need::Keyword, values, about }
 }
 
-#[expect(dead_code, reason = "no command has a flag of its own")]
 pub(crate) const fn flag(name: &'static str, about: &'static str) -> Parameter {
     Parameter { name, need: Need::Flag, values: Values::Free, about }
 }

@@ -4,11 +4,13 @@
 //! Above: `session`, `help`, `complete`.  Below: the files of the commands.
 //! Never here: what a command does.  A command is one file here and one in `tests/`, and a test compares.
 
+mod apply;
 mod bookmarks;
 mod cd;
 mod clearconfig;
 mod create;
 mod delete;
+mod diff;
 mod disable;
 mod enable;
 mod exit;
@@ -18,8 +20,10 @@ mod info;
 mod ls;
 mod pwd;
 mod refresh;
+mod resize;
 mod restoreconfig;
 mod saveconfig;
+mod sessions;
 mod set;
 mod status;
 mod version;
@@ -27,15 +31,18 @@ mod version;
 use crate::command::Command;
 use crate::tree::Place;
 
-pub(crate) use get::{Entry, groups};
+pub(crate) use get::{Entry, FABRIC_PROT_TYPE, groups};
+pub(crate) use sessions::sessions;
 
 /// The rows, by name.
 const TABLE: &[&[Command]] = &[
+    apply::COMMANDS,
     bookmarks::COMMANDS,
     cd::COMMANDS,
     clearconfig::COMMANDS,
     create::COMMANDS,
     delete::COMMANDS,
+    diff::COMMANDS,
     disable::COMMANDS,
     enable::COMMANDS,
     exit::COMMANDS,
@@ -45,8 +52,10 @@ const TABLE: &[&[Command]] = &[
     ls::COMMANDS,
     pwd::COMMANDS,
     refresh::COMMANDS,
+    resize::COMMANDS,
     restoreconfig::COMMANDS,
     saveconfig::COMMANDS,
+    sessions::COMMANDS,
     set::COMMANDS,
     status::COMMANDS,
     version::COMMANDS,
@@ -73,7 +82,7 @@ mod tests {
     use super::*;
     use crate::command::{Need, Places};
 
-    const PLACES: [Place; 15] = [
+    const PLACES: [Place; 17] = [
         Place::Root,
         Place::Backstores,
         Place::Block,
@@ -86,6 +95,8 @@ mod tests {
         Place::Target,
         Place::Tpg,
         Place::Acls,
+        Place::Acl,
+        Place::MappedLun,
         Place::Luns,
         Place::Lun,
         Place::Foreign,
@@ -102,6 +113,15 @@ mod tests {
         for place in PLACES {
             let names: Vec<&str> = at(place).map(|command| command.name).collect();
             assert!(names.is_sorted_by(|a, b| a < b), "{place:?}: {names:?}");
+        }
+    }
+
+    #[test]
+    fn the_manual_names_every_sort_of_node_for_programs() {
+        let manual = include_str!("../../../docs/manual/json.md");
+        for place in PLACES {
+            let word = format!("`{}`", crate::json::kind(place));
+            assert!(manual.contains(&word), "{word}");
         }
     }
 

@@ -4,14 +4,16 @@
 //! Above: `lunar`, which shows it.  Below: `grammar`, the table of commands, `tree`.
 //! Never here: keys or the terminal.
 
-use crate::command::{Command, Need, Parameter, Values};
+mod values; // what a parameter may be
+
+use crate::command::{Command, Need, Parameter};
 use crate::commands;
-use crate::commands::groups;
+use crate::daemon::Api;
 use crate::grammar::{self, Argument, Target};
 use crate::path::NodePath;
 use crate::session::{Environment, resolve};
-use crate::settings::{Kept, SETTINGS, Setting};
-use crate::tree::{Node, Place, Subject, Tree};
+use crate::settings::Kept;
+use crate::tree::{Node, Place, Tree};
 use std::fs;
 use std::path::Path;
 
@@ -31,6 +33,33 @@ pub struct Candidate {
     pub replacement: String,
     /// What is shown in a list.
     pub display: String,
+    /// What sort of thing it is, for its colour.
+    pub kind: CandidateKind,
+}
+
+/// What sort of thing may stand at the cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CandidateKind {
+    /// A path of the tree or the host, or a bookmark.
+    Path,
+    /// A command.
+    Command,
+    /// `keyword=` or `--flag`.
+    Keyword,
+    /// A value.
+    Value,
+}
+
+impl CandidateKind {
+    /// The preference that has its colour.
+    pub(crate) fn setting(self) -> &'static str {
+        match self {
+            Self::Path => "color_path",
+            Self::Command => "color_command",
+            Self::Keyword => "color_keyword",
+            Self::Value => "color_parameter",
+        }
+    }
 }
 
 /// The most names of the host that are offered.
@@ -42,9 +71,10 @@ pub(crate) fn complete(
     here: &NodePath,
     kept: &Kept,
     environment: &Environment,
+    api: &dyn Api,
 ) -> Completion {
     let partial = grammar::partial(line);
-    let cursor = Cursor { tree, here, kept, environment, word: partial.word.text() };
+    let cursor = Cursor { tree, here, kept, environment, api, word: partial.word.text() };
     let statement = grammar::parse(&partial.words);
     let mut candidates = match (&statement.target, &statement.command) {
         (Target::Here, None) => cursor.first_word(),
@@ -61,6 +91,8 @@ struct Cursor<'a> {
     here: &'a NodePath,
     kept: &'a Kept,
     environment: &'a Environment,
+    /// For the tables of attributes and options, asked when they are needed.
+    api: &'a dyn Api,
     /// The word at the cursor so far.
     word: &'a str,
 }
@@ -93,7 +125,7 @@ impl Cursor<'_> {
 
     fn commands(&self, node: &Node) -> Vec<Candidate> {
         let names = commands::at(node.subject.place()).map(|command| command.name);
-        names.filter_map(|name| self.offer("", name, ' ')).collect()
+        names.filter_map(|name| self.offer_as(CandidateKind::Command, "", name, ' ')).collect()
     }
 
     fn parameters(&self, target: &Target, name: &str, typed: &[Argument]) -> Vec<Candidate> {
@@ -131,9 +163,9 @@ impl Cursor<'_> {
         }
         let offered = free.into_iter().filter_map(|parameter| match parameter.need {
             Need::Required | Need::Optional | Need::Keyword => {
-                self.offer("", &format!("{}=", parameter.name), '=')
+                self.offer_as(CandidateKind::Keyword, "", &format!("{}=", parameter.name), '=')
             }
-            Need::Flag => self.offer("", &format!("--{}", parameter.name), ' '),
+            Need::Flag => self.offer_as(CandidateKind::Keyword, "", &format!("--{}", parameter.name), ' '),
             Need::EveryValue | Need::EveryAssignment => None,
         });
         // Every command has this one.
@@ -148,63 +180,6 @@ impl Cursor<'_> {
         let assigned =
             asked.command.parameters.iter().find(|parameter| parameter.need == Need::EveryAssignment);
         assigned.map(|parameter| self.values(asked, parameter, &lead, keyword)).unwrap_or_default()
-    }
-
-    /// What a parameter may be.  `lead` is what stands before it in the word; `keyword` what is assigned to.
-    fn values(&self, asked: &Asked<'_>, parameter: &Parameter, lead: &str, keyword: &str) -> Vec<Candidate> {
-        let among = |names: &mut dyn Iterator<Item = &str>| -> Vec<Candidate> {
-            names.filter_map(|name| self.offer(lead, name, ' ')).collect()
-        };
-        match parameter.values {
-            Values::Free => Vec::new(),
-            Values::Truth => among(&mut ["true", "false"].into_iter()),
-            Values::Choice(choices) => among(&mut choices.iter().copied()),
-            Values::Child => among(&mut asked.node.children.iter().map(|child| child.name.as_str())),
-            Values::Topic => among(&mut commands::at(asked.node.subject.place()).map(|command| command.name)),
-            Values::Bookmark => self.bookmarks("", ' '),
-            Values::Group => among(&mut groups(asked.node.subject.place()).iter().copied()),
-            Values::Node => self.led(lead, self.nodes(asked.path, Goal::Any)),
-            Values::HostPath => self.led(lead, self.host_names()),
-            Values::BackstorePath => {
-                let mut candidates = self.backstore_paths(asked.path);
-                if !self.word.is_empty() {
-                    candidates.extend(self.host_names());
-                }
-                self.led(lead, candidates)
-            }
-            Values::GroupParameter => self.group_parameters(asked, parameter.need, lead, keyword),
-        }
-    }
-
-    fn group_parameters(&self, asked: &Asked<'_>, need: Need, lead: &str, keyword: &str) -> Vec<Candidate> {
-        let group = asked.typed.iter().find_map(|argument| match argument {
-            Argument::Positional(value) => Some(value.as_str()),
-            Argument::Keyword(name, value) if name == "group" => Some(value.as_str()),
-            _ => None,
-        });
-        if !keyword.is_empty() {
-            let choices = Setting::find(keyword).filter(|_| group == Some("global"));
-            let choices = choices.map(|setting| setting.kind.choices()).unwrap_or_default();
-            return choices.iter().filter_map(|choice| self.offer(lead, choice, ' ')).collect();
-        }
-        let names: Vec<&str> = match (group, &asked.node.subject) {
-            (Some("global"), _) => SETTINGS.iter().map(|setting| setting.name).collect(),
-            (Some("attribute"), Subject::Backstore(backstore)) => {
-                backstore.attributes.keys().map(String::as_str).collect()
-            }
-            (Some("alua"), Subject::AluaGroup { group, .. }) => {
-                let fixed = |name: &&str| *name != "alua_support_lba_dependent";
-                group.attributes.keys().map(String::as_str).filter(fixed).collect()
-            }
-            (Some("alua"), Subject::Lun { .. }) => vec!["alua_tg_pt_gp_name", "alua_tg_pt_offline"],
-            (Some("option"), Subject::Target { options, .. }) => options.keys().map(String::as_str).collect(),
-            _ => Vec::new(),
-        };
-        let offer = |name: &str| match need {
-            Need::EveryAssignment => self.offer(lead, &format!("{name}="), '='),
-            _ => self.offer(lead, name, ' '),
-        };
-        names.into_iter().filter_map(offer).collect()
     }
 
     /// Nodes whose path continues the word, one step further.
@@ -239,7 +214,9 @@ impl Cursor<'_> {
 
     fn bookmarks(&self, mark: &str, end: char) -> Vec<Candidate> {
         let names = self.kept.bookmarks.keys();
-        names.filter_map(|name| self.offer("", &format!("{mark}{name}"), end)).collect()
+        names
+            .filter_map(|name| self.offer_as(CandidateKind::Path, "", &format!("{mark}{name}"), end))
+            .collect()
     }
 
     /// Files and directories of the host whose path continues the word.
@@ -261,9 +238,13 @@ impl Cursor<'_> {
 
     /// `text` after `lead`, where it continues the word.
     fn offer(&self, lead: &str, text: &str, end: char) -> Option<Candidate> {
+        self.offer_as(CandidateKind::Value, lead, text, end)
+    }
+
+    fn offer_as(&self, kind: CandidateKind, lead: &str, text: &str, end: char) -> Option<Candidate> {
         text.starts_with(self.word).then(|| {
             let end = if end == '=' { String::new() } else { end.to_string() };
-            Candidate { replacement: format!("{lead}{}{end}", quote(text)), display: text.to_owned() }
+            Candidate { replacement: format!("{lead}{}{end}", quote(text)), display: text.to_owned(), kind }
         })
     }
 
@@ -311,7 +292,11 @@ struct Asked<'a> {
 }
 
 fn candidate(text: &str, display: &str, end: char) -> Candidate {
-    Candidate { replacement: format!("{}{end}", quote(text)), display: display.to_owned() }
+    Candidate {
+        replacement: format!("{}{end}", quote(text)),
+        display: display.to_owned(),
+        kind: CandidateKind::Path,
+    }
 }
 
 /// The text as it must be typed to be one word.

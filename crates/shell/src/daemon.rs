@@ -22,7 +22,7 @@ pub trait Api {
     /// Makes one transaction: all of it, or nothing.
     fn apply(&self, changes: v1::Changes) -> Result<v1::Applied, ApiError>;
     /// Writes LIO's saveconfig.json where the daemon keeps it.
-    fn save(&self) -> Result<v1::Saved, ApiError>;
+    fn save(&self, options: &v1::SaveOptions) -> Result<v1::Saved, ApiError>;
     /// LIO's saveconfig.json as it would be written now.
     fn saveconfig(&self) -> Result<String, ApiError>;
     /// Makes what a saveconfig.json says, or the daemon's own where there is no document: all of it, or nothing.
@@ -31,6 +31,11 @@ pub trait Api {
         document: Option<Vec<u8>>,
         options: &v1::RestoreOptions,
     ) -> Result<v1::Restored, ApiError>;
+    /// Makes everything as a file says, or says what that would change: all of it, or nothing.
+    fn apply_file(&self, _document: Vec<u8>, _options: &v1::ApplyOptions) -> Result<v1::Compared, ApiError> {
+        let message = "a file cannot be applied here".to_owned();
+        Err(ApiError::Refused(v1::Problem { code: v1::codes::BAD_REQUEST.to_owned(), message, hint: None }))
+    }
     /// Takes the whole configuration away, or nothing.
     fn clear(&self) -> Result<v1::Cleared, ApiError>;
     /// What is known of the attributes beside their values.
@@ -94,8 +99,8 @@ impl Api for Client {
         Ok(Client::apply(self, changes.changes)?)
     }
 
-    fn save(&self) -> Result<v1::Saved, ApiError> {
-        Ok(Client::saveconfig(self)?)
+    fn save(&self, options: &v1::SaveOptions) -> Result<v1::Saved, ApiError> {
+        Ok(Client::saveconfig(self, options)?)
     }
 
     fn saveconfig(&self) -> Result<String, ApiError> {
@@ -108,6 +113,10 @@ impl Api for Client {
         options: &v1::RestoreOptions,
     ) -> Result<v1::Restored, ApiError> {
         Ok(Client::restoreconfig(self, document, options)?)
+    }
+
+    fn apply_file(&self, document: Vec<u8>, options: &v1::ApplyOptions) -> Result<v1::Compared, ApiError> {
+        Ok(Client::apply_file(self, document, options)?)
     }
 
     fn clear(&self) -> Result<v1::Cleared, ApiError> {

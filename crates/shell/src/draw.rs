@@ -12,6 +12,8 @@ use crate::tree::Node;
 pub(crate) struct Style {
     pub(crate) columns: usize,
     pub(crate) colour: bool,
+    /// The colour of what has none of its own.
+    pub(crate) default: Paint,
     /// `o-` instead of `+-`.
     pub(crate) round: bool,
     /// Dots and summaries.
@@ -47,7 +49,7 @@ fn draw_children(node: &Node, margin: &str, level: usize, style: &Style, lines: 
 
 fn line(node: &Node, margin: &str, level: usize, style: &Style) -> String {
     let bullet = if style.round { "o- " } else { "+- " };
-    let name = if style.colour { name_paint(level).on(&node.name) } else { node.name.clone() };
+    let name = if style.colour { painted_name(node, level, style.default) } else { node.name.clone() };
     if !style.status {
         return format!("{margin}{bullet}{name}\n");
     }
@@ -64,12 +66,22 @@ fn line(node: &Node, margin: &str, level: usize, style: &Style) -> String {
         return format!("{margin}{bullet}{name} {dots} [{summary}]\n");
     }
     let health = match node.healthy {
-        None => Paint(""),
+        None => style.default,
         Some(true) => Paint::GREEN,
         Some(false) => Paint::BOLD_RED,
     };
     let (open, close) = (Paint::BOLD.on("["), Paint::BOLD.on("]"));
-    format!("{margin}{bullet}{name} {} {open}{}{close}\n", level_paint(level).on(&dots), health.on(summary))
+    format!(
+        "{margin}{bullet}{name} {} {open}{}{close}\n",
+        level_paint(level, style.default).on(&dots),
+        health.on(summary)
+    )
+}
+
+/// The name; a level without a colour of its own takes the default one.
+fn painted_name(node: &Node, level: usize, default: Paint) -> String {
+    let name = name_paint(level).on(&node.name);
+    if level.is_multiple_of(3) { default.on(&name) } else { name }
 }
 
 /// Bold in the level's colour, the node asked for underlined too.
@@ -82,12 +94,12 @@ fn name_paint(level: usize) -> Paint {
     })
 }
 
-fn level_paint(level: usize) -> Paint {
-    Paint(match level % 3 {
-        1 => "34",
-        2 => "35",
-        _ => "",
-    })
+fn level_paint(level: usize, default: Paint) -> Paint {
+    match level % 3 {
+        1 => Paint("34"),
+        2 => Paint("35"),
+        _ => default,
+    }
 }
 
 #[cfg(test)]
@@ -96,8 +108,15 @@ mod tests {
     use crate::tree::Tree;
     use api::v1::Config;
 
-    const STYLE: Style =
-        Style { columns: 40, colour: false, round: true, status: true, root: true, depth: None };
+    const STYLE: Style = Style {
+        columns: 40,
+        colour: false,
+        default: Paint(""),
+        round: true,
+        status: true,
+        root: true,
+        depth: None,
+    };
 
     fn tree() -> Node {
         Tree::new(Config::default()).root

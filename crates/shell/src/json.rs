@@ -7,13 +7,14 @@
 //! Each node is an object with
 //! - `name` and `path`, both text;
 //! - `kind`: `root`, `backstores`, `block`, `fileio`, `ramdisk`, `storage_object`, `alua_groups`, `alua_group`,
-//!   `vhost`, `target`, `tpg`, `acls`, `luns` or `lun`;
+//!   `vhost`, `target`, `tpg`, `acls`, `acl`, `mapped_lun`, `luns` or `lun`;
 //! - `summary`: what `ls` shows in brackets, perhaps empty;
 //! - `healthy`: true, false, or null where that has no meaning;
 //! - `info`: what `info` shows, with numbers and truth values as such; empty where there is no `info`;
 //! - `details`: what programs want to know besides; empty where there is nothing.  A storage object has
 //!   `size_bytes`, `block_bytes`, `read_only`, `write_cache` (whether guests must flush) and `missing`; a target
-//!   `socket`, where QEMU connects, and `connected`; a target port group `nexus`; a LUN `write_protect`;
+//!   `socket`, where QEMU connects, and `connected`; a target port group `nexus`; an access control list `guest`, whether it
+//!   is that of the nexus; a LUN `write_protect`;
 //! - `children`: an array of such objects, in the order of `ls`.
 //!
 //! Names may be added to these; none changes its meaning.
@@ -77,6 +78,8 @@ pub(crate) fn kind(place: Place) -> &'static str {
         Place::Target => "target",
         Place::Tpg => "tpg",
         Place::Acls => "acls",
+        Place::Acl => "acl",
+        Place::MappedLun => "mapped_lun",
         Place::Luns => "luns",
         Place::Lun => "lun",
         Place::Foreign => "foreign",

@@ -15,22 +15,24 @@ pub mod command; // the table's row
 pub mod commands; // one file a command
 mod complete; //    the Tab key
 mod daemon; //      what is asked of `lunard`
+mod difference; //  what a file changes, as `diff` shows it
 mod draw; //        the tree as `ls` shows it
 pub mod failure; // one line that says what is wrong, and a hint
 pub mod grammar; // text -> words -> statement
 mod json; //        nodes for programs
 pub mod path; //    where a node is
 pub mod report; //  a reply for programs
+mod savefile; //    a saveconfig.json of the user's own
 mod screen; //      width and colour
-mod session;
+mod session; //     one statement after another
 mod settings; //    `get global`, bookmarks
 pub mod size; //    `16M` and `16.0MiB`
 pub mod tree; //    the configuration as nodes
-pub mod wwn; //     the spellings of a target's name //     one statement after another
+pub mod wwn; //     the spellings of a target's name
 
-pub use complete::{Candidate, Completion};
+pub use complete::{Candidate, CandidateKind, Completion};
 pub use daemon::{Api, ApiError, Foreign};
 pub use failure::Failure;
 pub use screen::{Mode, Screen};
-pub use session::{Environment, Reply, Shell};
+pub use session::{Ask, Environment, Reply, Shell};
 pub use settings::{Keeper, Kept, SETTINGS, Setting, SettingKind};

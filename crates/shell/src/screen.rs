@@ -58,6 +58,24 @@ pub(crate) enum Level {
 }
 
 impl Level {
+    /// The word in the log file.
+    pub(crate) fn log_word(self) -> &'static str {
+        match self {
+            Self::Info => "INFO",
+            Self::Warning => "WARNING",
+            Self::Error => "ERROR",
+        }
+    }
+
+    /// The least level that a preference of this name lets through.
+    pub(crate) fn least(wanted: &str) -> Self {
+        match wanted {
+            "critical" | "error" => Self::Error,
+            "warning" => Self::Warning,
+            _ => Self::Info,
+        }
+    }
+
     /// The word before a message where `color_mode` is false.
     pub(crate) fn label(self) -> &'static str {
         match self {
@@ -95,6 +113,21 @@ impl Paint {
     pub(crate) const GREEN: Self = Self("32");
     pub(crate) const YELLOW: Self = Self("33");
     pub(crate) const BOLD_RED: Self = Self("1;31");
+
+    /// The paint of a colour as `set global` takes it; none for `default` and `none`.
+    pub(crate) fn named(colour: &str) -> Self {
+        Self(match colour {
+            "black" => "30",
+            "red" => "31",
+            "green" => "32",
+            "yellow" => "33",
+            "blue" => "34",
+            "magenta" => "35",
+            "cyan" => "36",
+            "white" => "37",
+            _ => "",
+        })
+    }
 
     pub(crate) fn on(self, text: &str) -> String {
         if self.0.is_empty() || text.is_empty() {

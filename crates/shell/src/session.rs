@@ -8,20 +8,21 @@
 //! held between statements: an idle shell has no lock and no connection.
 
 use crate::arguments::{self, Arguments};
-use crate::command::{Needs, Places};
+use crate::command::{Command, Needs, Places};
 use crate::commands;
-use crate::complete::{self, Completion};
+use crate::complete::{self, CandidateKind, Completion};
 use crate::daemon::{Api, ApiError};
 use crate::failure::{Failure, codes};
 use crate::grammar::{self, Statement, Target, Word};
 use crate::path::NodePath;
 use crate::report::Report;
-use crate::screen::{Level, Mode, Screen};
+use crate::screen::{Level, Mode, Paint, Screen};
 use crate::settings::{Keeper, Kept};
 use crate::tree::{Node, Tree};
 use api::v1;
 use serde_json::Value;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A shell with its current path.
 pub struct Shell {
@@ -30,10 +31,17 @@ pub struct Shell {
     environment: Environment,
     /// Whether every reply is for a program.
     json: bool,
+    /// Who can be asked whether something is meant; nobody in a script.
+    ask: Option<Box<Ask>>,
     pub(crate) screen: Screen,
     pub(crate) here: NodePath,
     pub(crate) visits: Visits,
+    /// What was said about the statement at hand, for the log.
+    records: Vec<(Level, String)>,
 }
+
+/// Shows a text, asks a question that is answered with yes or no, and returns whether it was yes.
+pub type Ask = dyn Fn(&str, &str) -> bool;
 
 /// What the shell must know of the process it is part of.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +100,8 @@ impl Shell {
     #[must_use]
     pub fn new(api: Box<dyn Api>, keeper: Box<dyn Keeper>, environment: Environment, screen: Screen) -> Self {
         let visits = Visits { paths: vec![NodePath::root()], at: 0 };
-        Self { api, keeper, environment, json: false, screen, here: NodePath::root(), visits }
+        let here = NodePath::root();
+        Self { api, keeper, environment, json: false, ask: None, screen, here, visits, records: Vec::new() }
     }
 
     /// Tells the shell that its terminal has another size.
@@ -109,7 +118,9 @@ impl Shell {
         let kept = self.keeper.load();
         if let Err(failure) = self.carry_out(&statement, &kept, &mut reply) {
             self.fail(&failure, &kept, &mut reply);
+            self.records.push((Level::Error, failure.printable().message));
         }
+        self.log(words, &kept);
         reply.report = None;
         reply
     }
@@ -117,6 +128,11 @@ impl Shell {
     /// Has every reply be one line of JSON: see `report`.
     pub fn speak_json(&mut self) {
         self.json = true;
+    }
+
+    /// Has someone asked before much is changed.
+    pub fn ask_with(&mut self, ask: Box<Ask>) {
+        self.ask = Some(ask);
     }
 
     /// The reply to what is not even a statement.
@@ -129,6 +145,41 @@ impl Shell {
         }
         reply.failed = true;
         reply
+    }
+
+    /// Writes the statement and what was said about it to the log, as far as that is wanted.
+    fn log(&mut self, words: &[Word], kept: &Kept) {
+        let wanted = kept.global("loglevel_file");
+        let least = Level::least(wanted);
+        let mut lines = Vec::new();
+        if wanted == "debug" && !words.is_empty() {
+            let typed: Vec<&str> = words.iter().map(Word::text).collect();
+            lines.push(("DEBUG", typed.join(" ")));
+        }
+        let said = std::mem::take(&mut self.records);
+        lines.extend(
+            said.into_iter()
+                .filter(|(level, _)| *level >= least)
+                .map(|(level, text)| (level.log_word(), text)),
+        );
+        if lines.is_empty() {
+            return;
+        }
+        let time = log_time(SystemTime::now());
+        let clean = |text: &str| text.replace(|letter: char| letter.is_control(), "?");
+        let lines: Vec<String> =
+            lines.iter().map(|(level, text)| format!("[{level}] {time} {}\n", clean(text))).collect();
+        self.keeper.log(kept.global("logfile"), &lines);
+    }
+
+    /// The text of a candidate of the Tab key as the terminal shows it.
+    #[must_use]
+    pub fn dress(&self, kind: CandidateKind, text: &str) -> String {
+        let kept = self.keeper.load();
+        if !self.screen.colour_out || !kept.is_on("color_mode") {
+            return text.to_owned();
+        }
+        Paint::named(kept.global(kind.setting())).on(text)
     }
 
     /// What an interactive shell shows before it reads a line.
@@ -161,7 +212,7 @@ impl Shell {
         // A daemon that does not answer is told by the next command, not by a key.
         let foreign = self.api.foreign().unwrap_or_default();
         let tree = Tree::new(self.api.config().unwrap_or_default()).with_foreign(&foreign);
-        complete::complete(line, &tree, &self.here, &self.keeper.load(), &self.environment)
+        complete::complete(line, &tree, &self.here, &self.keeper.load(), &self.environment, &*self.api)
     }
 
     fn carry_out(&mut self, statement: &Statement, kept: &Kept, reply: &mut Reply) -> Result<(), Failure> {
@@ -268,6 +319,13 @@ fn not_found(name: &str, node: &Node) -> Failure {
     if node.child(name).is_some() {
         return failure.hint(format!("{name} is a node: cd {name}, or {name}/ COMMAND"));
     }
+    // `create` at the root is what a beginner types first.
+    let elsewhere = commands::all().filter(|command| command.name == name);
+    let places: Vec<String> = elsewhere.filter_map(Command::places_in_words).collect();
+    if !places.is_empty() {
+        let places = places.join(", ");
+        return failure.hint(format!("{name} is a command of {places}: write the path of one before it"));
+    }
     let names: Vec<&str> = commands::at(node.subject.place()).map(|command| command.name).collect();
     failure.hint(format!("the commands here are {}", names.join(" ")))
 }
@@ -278,6 +336,29 @@ fn message(text: &str, level: Level, colour: bool, kept: &Kept) -> String {
         return format!("{}: {text}", level.label());
     }
     if colour { level.colour().on(text) } else { text.to_owned() }
+}
+
+/// `YYYY-MM-DD HH:MM:SS` in UTC.
+fn log_time(now: SystemTime) -> String {
+    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (mut days, second) = (seconds / 86_400, seconds % 86_400);
+    let mut year = 1970;
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    while days >= 365 + u64::from(is_leap(year)) {
+        days -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02}", days + 1)
 }
 
 /// One command being carried out at one node.
@@ -297,6 +378,17 @@ impl Call<'_> {
         match &mut self.reply.report {
             Some(report) => report.text.push_str(text),
             None => self.reply.out.push_str(text),
+        }
+    }
+
+    /// Whether the user means it, having seen what was printed so far; where there is nobody to ask, it is meant.
+    pub(crate) fn is_meant(&mut self, question: &str) -> bool {
+        match &self.shell.ask {
+            Some(ask) if self.reply.report.is_none() => {
+                let shown = std::mem::take(&mut self.reply.out);
+                ask(&shown, question)
+            }
+            _ => true,
         }
     }
 
@@ -320,16 +412,12 @@ impl Call<'_> {
 
     /// Reports what was done, unless the user wants to hear less.
     pub(crate) fn say(&mut self, level: Level, text: &str) {
+        self.shell.records.push((level, text.to_owned()));
         if let Some(report) = &mut self.reply.report {
             report.messages.push((level, text.to_owned()));
             return;
         }
-        let wanted = match self.kept.global("loglevel_console") {
-            "critical" | "error" => Level::Error,
-            "warning" => Level::Warning,
-            _ => Level::Info,
-        };
-        if level < wanted {
+        if level < Level::least(self.kept.global("loglevel_console")) {
             return;
         }
         let line = message(text, level, self.shell.screen.colour_out, self.kept);
@@ -400,5 +488,21 @@ impl Environment {
         };
         // A name that is not UTF-8 cannot be sent; the daemon then names the path it was given.
         path.to_string_lossy().into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_log_has_the_date() {
+        let at = |seconds| log_time(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01 00:00:00");
+        assert_eq!(at(951_782_399), "2000-02-28 23:59:59");
+        assert_eq!(at(951_782_400), "2000-02-29 00:00:00");
+        assert_eq!(at(1_798_761_599), "2026-12-31 23:59:59");
+        assert_eq!(at(4_107_542_400), "2100-03-01 00:00:00");
     }
 }

@@ -28,6 +28,9 @@ pub trait Keeper {
     /// # Errors
     /// One line that says what could not be written where.
     fn update(&self, edit: &mut dyn FnMut(&mut Kept)) -> Result<(), String>;
+    /// Adds lines to the log of what was typed and said: a file by this name, with its directory where it has one.
+    /// A log that cannot be written is no reason not to go on.
+    fn log(&self, file: &str, lines: &[String]);
 }
 
 /// A parameter of the group `global`.
@@ -54,6 +57,8 @@ pub enum SettingKind {
     LogLevel,
     /// A colour of the terminal.
     Colour,
+    /// The name of a file.
+    File,
 }
 
 const LOG_LEVELS: &[&str] = &["critical", "error", "warning", "info", "verbose", "debug"];
@@ -64,7 +69,12 @@ const COLOURS: &[&str] =
 /// sets them goes on; they say so.
 pub const SETTINGS: &[Setting] = &[
     unused("auto_add_default_portal", SettingKind::Truth, "true"),
-    unused("auto_add_mapped_luns", SettingKind::Truth, "true"),
+    setting(
+        "auto_add_mapped_luns",
+        SettingKind::Truth,
+        "true",
+        "If true, a new LUN is mapped in every node ACL of its target port group, and a new node ACL maps every LUN.",
+    ),
     setting(
         "auto_cd_after_create",
         SettingKind::Truth,
@@ -79,21 +89,48 @@ pub const SETTINGS: &[Setting] = &[
         "If true, leaving an interactive shell writes saveconfig.json. Nothing is lost without: every change is on disk when it is answered.",
     ),
     unused("auto_use_daemon", SettingKind::Truth, "false"),
-    unused("color_command", SettingKind::Colour, "cyan"),
-    unused("color_default", SettingKind::Colour, "none"),
-    unused("color_keyword", SettingKind::Colour, "cyan"),
+    setting("color_command", SettingKind::Colour, "cyan", "The colour of commands that the Tab key lists."),
+    setting("color_default", SettingKind::Colour, "none", "The colour of what has no other in ls."),
+    setting("color_keyword", SettingKind::Colour, "cyan", "The colour of keywords that the Tab key lists."),
     setting(
         "color_mode",
         SettingKind::Truth,
         "true",
         "If false, nothing is coloured and messages start with their level.",
     ),
-    unused("color_parameter", SettingKind::Colour, "magenta"),
-    unused("color_path", SettingKind::Colour, "magenta"),
+    setting(
+        "color_parameter",
+        SettingKind::Colour,
+        "magenta",
+        "The colour of values that the Tab key lists.",
+    ),
+    setting("color_path", SettingKind::Colour, "magenta", "The colour of paths that the Tab key lists."),
     unused("daemon_use_batch_mode", SettingKind::Truth, "false"),
-    unused("export_backstore_name_as_model", SettingKind::Truth, "true"),
+    setting(
+        "export_backstore_name_as_model",
+        SettingKind::Truth,
+        "true",
+        "If true, guests see the name of a new backstore as its product.",
+    ),
+    setting(
+        "logfile",
+        SettingKind::File,
+        "log.txt",
+        "The file that keeps what was typed and said, beside the preferences unless it has a directory.",
+    ),
     setting("loglevel_console", SettingKind::LogLevel, "info", "Messages below this level are not shown."),
-    unused("max_backup_files", SettingKind::Number, "10"),
+    setting(
+        "loglevel_file",
+        SettingKind::LogLevel,
+        "debug",
+        "Messages below this level are not in the log file. At debug it has every line that was typed.",
+    ),
+    setting(
+        "max_backup_files",
+        SettingKind::Number,
+        "10",
+        "How many earlier versions of its saveconfig.json the daemon keeps when one is written.",
+    ),
     setting(
         "prompt_length",
         SettingKind::Number,
@@ -149,6 +186,10 @@ impl Setting {
             },
             SettingKind::LogLevel => among(LOG_LEVELS),
             SettingKind::Colour => among(COLOURS),
+            SettingKind::File if text.is_empty() || text.contains(char::is_control) => {
+                Err(format!("Syntax error, '{text}' is not a file name."))
+            }
+            SettingKind::File => Ok(text.to_owned()),
         };
         checked.map_err(|why| Failure::new(format!("Not setting {}! {why}", self.name)))
     }
@@ -162,6 +203,7 @@ impl SettingKind {
             Self::Number => "number",
             Self::LogLevel => "loglevel",
             Self::Colour => "color",
+            Self::File => "string",
         }
     }
 
@@ -169,7 +211,7 @@ impl SettingKind {
     pub(crate) fn choices(self) -> &'static [&'static str] {
         match self {
             Self::Truth => &["true", "false"],
-            Self::Number => &[],
+            Self::Number | Self::File => &[],
             Self::LogLevel => LOG_LEVELS,
             Self::Colour => COLOURS,
         }

@@ -4,6 +4,8 @@
 //! Above: `session`, the commands, `draw`, `json`.  Below: the wire types.
 //! Never here: asking the daemon, or how a node is drawn.
 
+mod acls; // access control lists and mapped LUNs
+
 use crate::alua::state_name;
 use crate::daemon::Foreign;
 use crate::failure::{Failure, codes};
@@ -37,8 +39,12 @@ pub enum Place {
     Target,
     /// A target port group.
     Tpg,
-    /// The access lists of a target port group: none with vhost.
+    /// The access control lists of a target port group.
     Acls,
+    /// One access control list.
+    Acl,
+    /// A LUN as an initiator sees it.
+    MappedLun,
     /// The LUNs of a target port group.
     Luns,
     /// One LUN.
@@ -67,6 +73,33 @@ pub enum Subject {
         wwn: String,
         /// The tag.
         tag: u16,
+    },
+    /// The access control lists of a target port group.
+    Acls {
+        /// The target.
+        wwn: String,
+        /// The tag.
+        tag: u16,
+    },
+    /// One access control list.
+    Acl {
+        /// The target.
+        wwn: String,
+        /// The tag.
+        tag: u16,
+        /// Whose it is.
+        initiator: String,
+    },
+    /// A LUN as an initiator sees it.
+    MappedLun {
+        /// The target.
+        wwn: String,
+        /// The tag.
+        tag: u16,
+        /// Who sees it.
+        initiator: String,
+        /// Under which number.
+        lun: u16,
     },
     /// The LUNs of a target port group.
     Luns {
@@ -106,6 +139,9 @@ impl Subject {
             Self::Backstore(_) => Place::StorageObject,
             Self::Target { .. } => Place::Target,
             Self::Tpg { .. } => Place::Tpg,
+            Self::Acls { .. } => Place::Acls,
+            Self::Acl { .. } => Place::Acl,
+            Self::MappedLun { .. } => Place::MappedLun,
             Self::Luns { .. } => Place::Luns,
             Self::Lun { .. } => Place::Lun,
             Self::AluaGroups(_) => Place::AluaGroups,
@@ -166,6 +202,13 @@ impl Tree {
         Self { config, root }
     }
 
+    /// A target port group of the configuration.
+    #[must_use]
+    pub fn tpg(&self, wwn: &str, tag: u16) -> Option<&v1::Tpg> {
+        let target = self.config.targets.iter().find(|target| target.wwn == wwn)?;
+        target.tpgs.iter().find(|tpg| tpg.tag == tag)
+    }
+
     /// The same with what is there besides, and only looked at.  A step that leads nowhere becomes a node.
     #[must_use]
     pub fn with_foreign(mut self, things: &[Foreign]) -> Self {
@@ -205,6 +248,11 @@ impl Node {
     #[must_use]
     pub fn child(&self, name: &str) -> Option<&Node> {
         self.children.iter().find(|child| child.name == name)
+    }
+
+    /// Whether it is a mapped LUN of that LUN.
+    pub(crate) fn is_mapping_of(&self, lun: u16) -> bool {
+        self.facts.contains(&("tpg_lun", Fact::Number(lun.into())))
     }
 
     fn child_or_foreign(&mut self, name: &str) -> &mut Node {
@@ -422,7 +470,7 @@ fn tpg(config: &v1::Config, wwn: &str, tpg: &v1::Tpg) -> Node {
         // A target port group of vhost is enabled from the start to the end: LIO's has no switch either.
         facts: vec![("enable", Fact::Truth(true)), ("tag", Fact::Number(tag.into()))],
         details: vec![("nexus", Fact::Text(tpg.nexus.clone()))],
-        children: vec![container("acls", Place::Acls, "ACLs: 0"), luns],
+        children: vec![acls::acls(wwn, tpg), luns],
     }
 }
 

@@ -6,11 +6,13 @@
 
 mod support;
 
+mod test_apply;
 mod test_bookmarks;
 mod test_cd;
 mod test_clearconfig;
 mod test_create;
 mod test_delete;
+mod test_diff;
 mod test_disable;
 mod test_enable;
 mod test_exit;
@@ -20,8 +22,10 @@ mod test_info;
 mod test_ls;
 mod test_pwd;
 mod test_refresh;
+mod test_resize;
 mod test_restoreconfig;
 mod test_saveconfig;
+mod test_sessions;
 mod test_set;
 mod test_status;
 mod test_version;
@@ -29,6 +33,7 @@ mod test_version;
 mod completion;
 mod json;
 mod statements;
+mod upstream;
 mod walkthrough;
 
 /// A command without tests is not ready: this file names a test file for each, and nothing else.

@@ -94,3 +94,47 @@ fn a_daemon_that_is_not_there_is_no_reason_to_stop() {
     session.fake.stop();
     check(&session, "exi", 0, &["exit "]);
 }
+
+#[test]
+fn values_are_offered_where_they_are_known() {
+    let mut session = furnished();
+    let tpg = "/vhost/naa.500140568720f76f/tpg1";
+    check(&session, &format!("{tpg}/acls create n"), 45, &["naa.5001405c3bdda0c6 "]);
+    check(&session, &format!("{tpg}/luns create /backstores/block/disk0 lun="), 69, &["lun=1 "]);
+    check(&session, "/vhost/naa.500140568720f76f create tag=", 35, &["tag=2 "]);
+    session.run(&format!("{tpg}/acls create naa.5001405c3bdda0c6"));
+    check(&session, &format!("{tpg}/acls create wwn="), 45, &[]);
+    check(&session, &format!("{tpg}/acls delete wwn="), 45, &["wwn=naa.5001405c3bdda0c6 "]);
+    let list = format!("{tpg}/acls/naa.5001405c3bdda0c6");
+    check(&session, &format!("{list} create 1 l"), 68, &["lun0 "]);
+    check(&session, &format!("{list} create 1 /b"), 68, &["/backstores/"]);
+    check(&session, &format!("{list} delete m"), 66, &["mapped_lun0 ", "mapped_lun="]);
+    check(&session, "sessions ", 9, &["action=", "detail ", "list ", "sid="]);
+    session.fake.connect("naa.500140568720f76f");
+    check(&session, "sessions detail ", 16, &["1 ", "sid="]);
+}
+
+#[test]
+fn attributes_and_options_have_values() {
+    let session = furnished();
+    let set = "/backstores/block/disk0 set attribute emulate_tpu=";
+    check(&session, set, 38, &["emulate_tpu=0 ", "emulate_tpu=1 "]);
+    check(&session, "/vhost/naa.500140568720f76f set option virtqueue_size=", 39, &["virtqueue_size=32768 "]);
+    check(&session, "/vhost/naa.500140568720f76f/tpg1 set attribute fabric", 47, &["fabric_prot_type="]);
+    check(&session, "set global prompt_length=", 11, &["prompt_length=30 "]);
+}
+
+#[test]
+fn what_a_file_would_restore_is_offered() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("s.json");
+    let text = r#"{"storage_objects": [{"plugin": "fileio", "name": "f9"}, 7], "targets": [{"wwn": "naa.5001405000000009"}]}"#;
+    std::fs::write(&file, text).expect("written");
+    let session = furnished();
+    let file = file.display();
+    let lead = format!("restoreconfig {file} ");
+    check(&session, &format!("{lead}target="), lead.len(), &["target=naa.5001405000000009 "]);
+    check(&session, &format!("{lead}storage_object="), lead.len(), &["storage_object=fileio/f9 "]);
+    check(&session, "restoreconfig target=", 14, &["target=naa.500140568720f76f "]);
+    check(&session, "restoreconfig /nosuch target=", 22, &[]);
+}

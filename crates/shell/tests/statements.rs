@@ -11,7 +11,10 @@ fn what_does_not_exist_is_named() {
 ! No such path /nosuch
 /> nosuch
 ! Command not found nosuch
-! hint: the commands here are bookmarks cd clearconfig exit get help ls pwd refresh restoreconfig saveconfig set status version
+! hint: the commands here are apply bookmarks cd clearconfig diff exit get help ls pwd refresh restoreconfig saveconfig sessions set status version
+/> create disk0 /srv/disk0.img 1M
+! Command not found create
+! hint: create is a command of block, fileio, ramdisk, vhost, target, luns, acls, acl, alua_groups: write the path of one before it
 /> /vhost nosuch
 ! Command not found nosuch
 ! hint: the commands here are bookmarks cd create delete exit get help info ls pwd refresh set status version
@@ -30,7 +33,7 @@ fn junk_after_a_command_is_an_error_that_names_it() {
         "
 /> pwd;ls
 ! Command not found pwd;ls
-! hint: the commands here are bookmarks cd clearconfig exit get help ls pwd refresh restoreconfig saveconfig set status version
+! hint: the commands here are apply bookmarks cd clearconfig diff exit get help ls pwd refresh restoreconfig saveconfig sessions set status version
 /> pwd ;ls
 ! Got 1 positionnal parameters, expected exactly 0.
 ! hint: ';ls' is too much; the command is: pwd

@@ -6,7 +6,7 @@
 
 mod fake;
 
-pub(crate) use fake::{FAKE_SERIAL, Fake};
+pub(crate) use fake::{FAKE_SERIAL, Fake, difference};
 
 use shell::{Environment, Keeper, Kept, Mode, Reply, Screen, Shell, grammar};
 use std::cell::RefCell;
@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 /// Remembers as long as the test runs.
 #[derive(Clone, Default)]
-pub(crate) struct Memory(pub(crate) Rc<RefCell<Kept>>);
+pub(crate) struct Memory(pub(crate) Rc<RefCell<Kept>>, pub(crate) Rc<RefCell<Vec<String>>>);
 
 impl Keeper for Memory {
     fn load(&self) -> Kept {
@@ -25,6 +25,16 @@ impl Keeper for Memory {
     fn update(&self, edit: &mut dyn FnMut(&mut Kept)) -> Result<(), String> {
         edit(&mut self.0.borrow_mut());
         Ok(())
+    }
+
+    fn log(&self, file: &str, lines: &[String]) {
+        let without_time = |line: &String| match line.split_once("] ") {
+            Some((level, rest)) => {
+                format!("{file}: {level}] {}", rest.get(20..).unwrap_or_default().trim_end())
+            }
+            None => panic!("{line} has no level"),
+        };
+        self.1.borrow_mut().extend(lines.iter().map(without_time));
     }
 }
 

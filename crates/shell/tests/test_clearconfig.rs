@@ -15,7 +15,7 @@ fn it_must_be_confirmed() {
 ! Syntax error, 'yes' is not true|false.
 /> vhost/ clearconfig true
 ! Command not found clearconfig
-! hint: the commands here are bookmarks cd create delete exit get help info ls pwd refresh set status version
+! hint: clearconfig is a command of root: write the path of one before it
 ",
     );
 }

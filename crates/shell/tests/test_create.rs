@@ -252,6 +252,121 @@ o- naa.5001405000000001 ...................................... [TPGs: 1]
     );
 }
 
+const TPG: &str = "/vhost/naa.500140568720f76f/tpg1";
+
+#[test]
+fn an_access_control_list_maps_every_lun_of_its_group() {
+    let mut session = furnished();
+    session.run(&format!("{TPG}/luns create /backstores/ramdisk/disk2 5"));
+    session.run(&format!("cd {TPG}/acls"));
+    session.transcript(
+        "
+/vhost/naa.50...76f/tpg1/acls> create 5001405AAAAAAAAA
+Created Node ACL for naa.5001405aaaaaaaaa
+Created mapped LUN 0.
+Created mapped LUN 5.
+/vhost/naa.50...76f/tpg1/acls> ls
+o- acls ...................................................... [ACLs: 1]
+  o- naa.5001405aaaaaaaaa ............................. [Mapped LUNs: 2]
+    o- mapped_lun0 ............................ [lun0 fileio/disk1 (rw)]
+    o- mapped_lun5 ........................... [lun5 ramdisk/disk2 (rw)]
+/vhost/naa.50...76f/tpg1/acls> create naa.5001405bbbbbbbbb false
+Created Node ACL for naa.5001405bbbbbbbbb
+/vhost/naa.50...76f/tpg1/acls> create naa.5001405aaaaaaaaa
+! This NodeACL already exists in configFS
+! hint: `ls /vhost/naa.500140568720f76f/tpg1/acls/naa.5001405aaaaaaaaa` shows it
+/vhost/naa.50...76f/tpg1/acls> create naa.7001405aaaaaaaaa
+! WWN not valid as: naa
+! hint: naa.7001405aaaaaaaaa should be naa. and 16 hexadecimal digits, such as naa.5001405000000001
+",
+    );
+    // A guest whose list it is must not lose a disk in between.
+    assert_eq!(session.fake.0.borrow().asked[6].len(), 3);
+}
+
+#[test]
+fn preferences_say_whether_luns_are_mapped() {
+    let mut session = furnished();
+    session.run("set global auto_add_mapped_luns=false");
+    session.run(&format!("cd {TPG}"));
+    session.transcript(
+        "
+/vhost/naa.50...8720f76f/tpg1> acls/ create naa.5001405aaaaaaaaa
+Created Node ACL for naa.5001405aaaaaaaaa
+/vhost/naa.50...8720f76f/tpg1> luns/ create /backstores/ramdisk/disk2
+Created LUN 1.
+/vhost/naa.50...8720f76f/tpg1> luns/ create /backstores/block/disk0 add_mapped_luns=true
+Created LUN 2.
+Created LUN 2->2 mapping in node ACL naa.5001405aaaaaaaaa
+",
+    );
+}
+
+#[test]
+fn a_new_lun_is_mapped_in_every_list_under_a_number_that_is_free_there() {
+    let mut session = furnished();
+    session.run(&format!("{TPG}/acls create naa.5001405aaaaaaaaa"));
+    session.run(&format!("{TPG}/acls create naa.5001405bbbbbbbbb false"));
+    session.run(&format!("{TPG}/acls/naa.5001405bbbbbbbbb create 1 lun0"));
+    session.run(&format!("cd {TPG}/luns"));
+    session.transcript(
+        "
+/vhost/naa.50...76f/tpg1/luns> create /backstores/ramdisk/disk2
+Created LUN 1.
+Created LUN 1->1 mapping in node ACL naa.5001405aaaaaaaaa
+Created LUN 1->0 mapping in node ACL naa.5001405bbbbbbbbb
+/vhost/naa.50...76f/tpg1/luns> delete 1
+Deleted LUN 1.
+/vhost/naa.50...76f/tpg1/luns> ls ../acls 2
+o- acls ...................................................... [ACLs: 2]
+  o- naa.5001405aaaaaaaaa ............................. [Mapped LUNs: 1]
+  | o- mapped_lun0 ............................ [lun0 fileio/disk1 (rw)]
+  o- naa.5001405bbbbbbbbb ............................. [Mapped LUNs: 1]
+    o- mapped_lun1 ............................ [lun0 fileio/disk1 (rw)]
+",
+    );
+}
+
+#[test]
+fn a_mapped_lun_is_of_a_lun_or_of_a_backstore() {
+    let mut session = furnished();
+    session.run(&format!("{TPG}/acls create naa.5001405aaaaaaaaa"));
+    session.run(&format!("cd {TPG}/acls/naa.5001405aaaaaaaaa"));
+    session.transcript(
+        "
+/vhost/naa.50...1405aaaaaaaaa> create 9 lun0 1
+Warning: TPG LUN 0 already mapped to this NodeACL
+Created Mapped LUN 9.
+/vhost/naa.50...1405aaaaaaaaa> create 3 /backstores/fileio/disk1 write_protect=false
+Warning: TPG LUN 0 already mapped to this NodeACL
+Created Mapped LUN 3.
+/vhost/naa.50...1405aaaaaaaaa> create 4 /backstores/ramdisk/disk2
+Created LUN 1.
+Created Mapped LUN 4.
+/vhost/naa.50...1405aaaaaaaaa> ls
+o- naa.5001405aaaaaaaaa ............................... [Mapped LUNs: 4]
+  o- mapped_lun0 .............................. [lun0 fileio/disk1 (rw)]
+  o- mapped_lun3 .............................. [lun0 fileio/disk1 (rw)]
+  o- mapped_lun4 ............................. [lun1 ramdisk/disk2 (rw)]
+  o- mapped_lun9 .............................. [lun0 fileio/disk1 (ro)]
+/vhost/naa.50...1405aaaaaaaaa> create x lun0
+! mapped_lun must be an integer
+! hint: x should be 0 to 16383
+/vhost/naa.50...1405aaaaaaaaa> create 5 lun7
+! LUN, storage object, or path not valid
+! hint: there is no lun7; `ls ../../luns` shows them
+/vhost/naa.50...1405aaaaaaaaa> create 5 /nosuch
+! LUN, storage object, or path not valid
+! hint: /nosuch is neither a backstore nor a file or device of the host
+/vhost/naa.50...1405aaaaaaaaa> create 5 lun0 maybe
+! Syntax error, 'maybe' is not true|false.
+/vhost/naa.50...1405aaaaaaaaa> create 9 lun1
+! mapped LUN 9 already exists
+! hint: choose another number
+",
+    );
+}
+
 #[test]
 fn an_alua_group_has_a_name_and_a_number() {
     furnished().transcript(

@@ -73,6 +73,43 @@ Status for /backstores/fileio: Storage Objects: 1
 }
 
 #[test]
+fn access_control_lists_and_mapped_luns_are_deleted() {
+    let mut session = furnished();
+    session.run("/vhost/naa.500140568720f76f/tpg1/acls create naa.5001405aaaaaaaaa");
+    session.run("cd /vhost/naa.500140568720f76f/tpg1/acls");
+    session.transcript(
+        "
+/vhost/naa.50...76f/tpg1/acls> naa.5001405aaaaaaaaa/ delete 7
+! No such mapped LUN: 7
+! hint: /vhost/naa.500140568720f76f/tpg1/acls/naa.5001405aaaaaaaaa has mapped_lun0
+/vhost/naa.50...76f/tpg1/acls> naa.5001405aaaaaaaaa/ delete mapped_lun0
+Deleted Mapped LUN 0.
+/vhost/naa.50...76f/tpg1/acls> delete naa.5001405bbbbbbbbb
+! No such NodeACL in configfs: /sys/kernel/config/target/vhost/naa.500140568720f76f/tpgt_1/acls/naa.5001405bbbbbbbbb
+! hint: /vhost/naa.500140568720f76f/tpg1/acls has naa.5001405aaaaaaaaa
+/vhost/naa.50...76f/tpg1/acls> delete naa.5001405aaaaaaaaa
+Deleted Node ACL naa.5001405aaaaaaaaa.
+/vhost/naa.50...76f/tpg1/acls> ls
+o- acls ...................................................... [ACLs: 0]
+",
+    );
+}
+
+#[test]
+fn a_backstore_may_be_deleted_from_the_saved_configuration_too() {
+    let mut session = furnished();
+    session.transcript(
+        "
+/> /backstores/ramdisk delete disk2 save=true
+Deleted storage object disk2.
+/> /backstores/block delete disk0
+Deleted storage object disk0.
+",
+    );
+    assert_eq!(session.fake.0.borrow().saved.len(), 1);
+}
+
+#[test]
 fn an_alua_group_goes_in_silence_unless_it_is_used_or_stays() {
     furnished().transcript(
         "

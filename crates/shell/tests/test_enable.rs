@@ -11,7 +11,7 @@ fn a_target_port_group_is_enabled_already() {
 The TPGT is already enabled.
 /> /vhost/naa.500140568720f76f enable
 ! Command not found enable
-! hint: the commands here are bookmarks cd create delete exit get help info ls pwd refresh set status
+! hint: enable is a command of tpg: write the path of one before it
 ",
     );
 }

@@ -37,7 +37,7 @@ hw_block_size=512 [ro]
 ! No parameter 'nosuch' in group 'attribute'.
 /> /vhost/naa.500140568720f76f/tpg1 get parameter
 ! Unknown configuration group: parameter
-! hint: this node has global
+! hint: this node has attribute global
 ",
     );
 }
@@ -75,6 +75,28 @@ tree_max_depth=0
 loglevel_console=info 
 color_path=magenta 
 auto_save_on_exit=false 
+",
+    );
+}
+
+#[test]
+fn a_target_port_group_has_the_attribute_of_lios_vhost() {
+    let mut session = furnished();
+    session.run("cd /vhost/naa.500140568720f76f/tpg1");
+    session.transcript(
+        "
+/vhost/naa.50...8720f76f/tpg1> get attribute
+ATTRIBUTE CONFIG GROUP
+======================
+fabric_prot_type=0
+------------------
+Which protection information the fabric carries. It is 0, none, and cannot be otherwise.
+
+/vhost/naa.50...8720f76f/tpg1> set attribute fabric_prot_type=0
+Parameter fabric_prot_type is now '0'.
+/vhost/naa.50...8720f76f/tpg1> set attribute fabric_prot_type=1
+! Cannot set attribute fabric_prot_type: 1 is not 0
+! hint: no backstore protects its data, so there is nothing for the fabric to carry
 ",
     );
 }

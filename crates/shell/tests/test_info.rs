@@ -54,7 +54,26 @@ fn a_node_that_only_holds_others_has_none() {
         "
 /> / info
 ! Command not found info
-! hint: the commands here are bookmarks cd clearconfig exit get help ls pwd refresh restoreconfig saveconfig set status version
+! hint: info is a command of storage_object, vhost, target, tpg, lun, acl, mapped_lun: write the path of one before it
+",
+    );
+}
+
+#[test]
+fn an_access_control_list_names_its_initiator_and_a_mapped_lun_its_lun() {
+    let mut session = furnished();
+    session.run("/vhost/naa.500140568720f76f/tpg1/acls create naa.5001405aaaaaaaaa");
+    session.run("cd /vhost/naa.500140568720f76f/tpg1/acls/naa.5001405aaaaaaaaa");
+    session.transcript(
+        "
+/vhost/naa.50...1405aaaaaaaaa> info
+wwns:
+naa.5001405aaaaaaaaa
+/vhost/naa.50...1405aaaaaaaaa> mapped_lun0/ info
+alias: b7975b902c
+index: 0
+tpg_lun: 0
+write_protect: False
 ",
     );
 }

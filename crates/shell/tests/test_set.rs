@@ -150,7 +150,7 @@ Info: Created target naa.5001405000000001.
 Info: Created TPG 1.
 /> nosuch
 ! Error: Command not found nosuch
-! hint: the commands here are bookmarks cd clearconfig exit get help ls pwd refresh restoreconfig saveconfig set status version
+! hint: the commands here are apply bookmarks cd clearconfig diff exit get help ls pwd refresh restoreconfig saveconfig sessions set status version
 ",
     );
 }
@@ -166,6 +166,67 @@ fn messages_are_coloured_by_level_on_a_terminal() {
     assert_eq!(session.run("/nosuch ls").err, "\u{1b}[31mNo such path /nosuch\u{1b}[0m\n");
     let mut session = Session::on(Screen { mode: Mode::OneShot, ..screen });
     assert_eq!(session.run("/nosuch ls").err, "No such path /nosuch\n");
+}
+
+#[test]
+fn the_log_has_what_was_typed_and_said() {
+    let mut session = furnished();
+    session.memory.1.borrow_mut().clear();
+    session.run("/vhost create naa.5001405000000009");
+    session.run("'a\nb' x");
+    assert_eq!(
+        *session.memory.1.borrow(),
+        [
+            "log.txt: [DEBUG] /vhost create naa.5001405000000009",
+            "log.txt: [INFO] Created target naa.5001405000000009.",
+            "log.txt: [INFO] Created TPG 1.",
+            "log.txt: [DEBUG] a?b x",
+            "log.txt: [ERROR] Command not found a?b",
+        ]
+    );
+    session.run("set global loglevel_file=error logfile=/var/log/lunar");
+    session.memory.1.borrow_mut().clear();
+    session.run("/vhost create naa.500140500000000a");
+    session.run("nosuch");
+    assert_eq!(*session.memory.1.borrow(), ["/var/log/lunar: [ERROR] Command not found nosuch"]);
+}
+
+#[test]
+fn what_the_console_does_not_say_the_log_may() {
+    let mut session = furnished();
+    session.run("set global loglevel_console=error loglevel_file=info");
+    session.memory.1.borrow_mut().clear();
+    assert_eq!(session.run("/vhost create naa.5001405000000009").out, "");
+    assert_eq!(session.memory.1.borrow().len(), 2);
+}
+
+#[test]
+fn a_preference_says_whether_guests_see_the_name_of_a_new_backstore() {
+    let mut session = furnished();
+    session.run("set global export_backstore_name_as_model=false");
+    session.run("/backstores/ramdisk create r9 1M");
+    let fake = session.fake.0.borrow();
+    let Some(api::v1::Change::SetAttribute { id, attribute, value }) =
+        fake.asked.last().and_then(|all| all.get(1))
+    else {
+        panic!("{:?}", fake.asked.last());
+    };
+    assert_eq!((id.name.as_str(), attribute.as_str(), value.as_str()), ("r9", "emulate_model_alias", "0"));
+}
+
+#[test]
+fn colours_of_what_the_tab_key_lists_are_preferences() {
+    let screen = Screen { colour_out: true, ..Screen::plain(Mode::Session) };
+    let mut session = Session::on(screen);
+    let dress = |session: &Session| session.shell.dress(shell::CandidateKind::Command, "ls");
+    assert_eq!(dress(&session), "\u{1b}[36mls\u{1b}[0m");
+    session.run("set global color_command=RED");
+    assert_eq!(dress(&session), "\u{1b}[31mls\u{1b}[0m");
+    session.run("set global color_command=default");
+    assert_eq!(dress(&session), "ls");
+    session.run("set global color_command=red color_mode=false");
+    assert_eq!(dress(&session), "ls");
+    assert_eq!(dress(&Session::new()), "ls");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn attentions(mapping: &Mapping, word: Word, opcode: Option<&Opcode>) -> Option<
     if passes || !word.has_attention() {
         return None;
     }
-    mapping.attentions.report(mapping.unit.flags.ua_interlock).map(Refused::Check)
+    mapping.attentions.report(mapping.unit.modes().ua_interlock).map(Refused::Check)
 }
 
 /// The state of the target port group.  SPC-4, target port group access states.
@@ -95,7 +95,7 @@ fn passes(opcode: &Opcode, barred: Barred) -> bool {
 
 /// UA_INTLCK_CTRL = 11b asks to tell of a conflict once more.  SPC-4, Control mode page.
 pub(crate) fn note_conflict(mapping: &Mapping) {
-    if mapping.unit.flags.ua_interlock == UaInterlock::KeepAndEstablish {
+    if mapping.unit.modes().ua_interlock == UaInterlock::KeepAndEstablish {
         mapping.attentions.establish(Sense::PREVIOUS_RESERVATION_CONFLICT_STATUS);
     }
 }

@@ -12,6 +12,8 @@ mod access; // SPC, asymmetric access
 mod block; // SBC: blocks to and from a guest
 mod compare; // SBC: COMPARE AND WRITE, ORWRITE
 mod copy; // SPC: EXTENDED COPY
+mod logs; // LOG SENSE, LOG SELECT, and diagnostics
+mod modes; // MODE SELECT
 mod primary; // SPC
 mod reservation; // SPC, reservations
 mod sanitize; // SBC: SANITIZE, FORMAT UNIT
@@ -20,14 +22,15 @@ mod verify; // SBC: VERIFY, WRITE AND VERIFY
 mod write_same; // SBC: WRITE SAME
 
 use crate::admission::{Refused, admit};
-use crate::logical_unit::Store;
+use crate::counters::Kind as Counted;
+use crate::logical_unit::{LogicalUnit, Store};
 use crate::lun_map::{Group, LunMap, Mapping};
 use crate::script::{Script, Step};
 use crate::task::{Answer, Buffers, Ended, TaskAttribute};
 use backstore::{BackstoreError, IoKind};
 use scsi::alua::AccessState;
 use scsi::opcode::Repeat;
-use scsi::{Address, CDB_BYTES_MAX, Command, Sense, Status};
+use scsi::{Address, CDB_BYTES_MAX, Command, DataPhase, Sense, Status};
 
 /// What is to be done about a command.
 #[derive(Debug)]
@@ -103,6 +106,7 @@ pub fn execute<'a>(
     let Some(mapping) = mapping else {
         return primary::of_absent(group, address, cdb, buffers);
     };
+    mapping.tally.count(buffers.data_in.bytes(), buffers.data_out.bytes());
     if attribute == TaskAttribute::Aca {
         return refuse(Sense::INVALID_FIELD_IN_CDB, buffers);
     }
@@ -194,17 +198,41 @@ fn decide<'a>(
         Command::SynchronizeCache(synchronize) => block::synchronize_cache(unit, &synchronize, buffers),
         Command::PersistentReserveIn(command) => Ok(reservation::read(mapping, &command, buffers)),
         Command::PersistentReserveOut(command) => reservation::order(group, mapping, &command, buffers),
+        Command::ModeSelect(command) => modes::select(group, mapping, &command, buffers),
+        Command::LogSense(command) => logs::sense(unit, &command, buffers),
+        Command::LogSelect(command) => logs::select(group, unit, &command, buffers),
+        Command::ReceiveDiagnosticResults(command) => Ok(logs::diagnostics(&command, buffers)),
+        Command::SendDiagnostic { self_test: true } => block::ready(unit).map(|_| done(buffers)),
+        Command::SendDiagnostic { self_test: false } => Ok(done(buffers)),
         Command::Reserve => Ok(reservation::reserve(group, mapping)),
         Command::Release => Ok(reservation::release(group, mapping)),
         Command::ReportTargetPortGroups(command) => Ok(access::report(mapping, &command, buffers)),
         Command::SetTargetPortGroups(command) => access::set(group, mapping, &command, buffers),
         _ => primary::answer(group, mapping, &command, buffers),
     };
-    match decision? {
+    let decision = decision?;
+    if let Decision::Io(_) | Decision::Script(_) = &decision {
+        count(unit, &command);
+    }
+    match decision {
         Decision::Io(plan) if word.access_state() == AccessState::NonOptimized.code() => {
             Ok(access::delayed(mapping, plan))
         }
         decision => Ok(decision),
+    }
+}
+
+/// Counts a command that moves blocks.
+fn count(unit: &LogicalUnit, command: &Command) {
+    let kind = match (command, command.data_phase()) {
+        (Command::Verify(_), _) => Counted::Verify,
+        (_, DataPhase::Read { .. }) => Counted::Read,
+        (_, DataPhase::Write { .. }) => Counted::Write,
+        _ => return,
+    };
+    if let DataPhase::Read { blocks } | DataPhase::Write { blocks } = command.data_phase() {
+        let bytes = blocks.0.saturating_mul(u64::from(unit.geometry.block_bytes));
+        unit.state.counters().count(kind, bytes);
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! A command of a nexus for which nothing is pending costs one load and one comparison with zero.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering};
 
 /// A unit attention is pending.
 const ATTENTION: u32 = 1;
@@ -94,31 +94,5 @@ impl Word {
     /// The asymmetric access state.
     pub fn access_state(self) -> u8 {
         u8::try_from((self.0 & ACCESS_STATE) >> ACCESS_STATE_AT).unwrap_or(0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Barred, Gate};
-
-    #[test]
-    fn a_new_gate_is_open() {
-        assert!(Gate::default().load().is_open());
-    }
-
-    #[test]
-    fn each_field_is_set_and_taken_back_without_the_others() {
-        let gate = Gate::default();
-        gate.set_attention(true);
-        gate.set_access_state(0xf);
-        for barred in [Barred::Writing, Barred::Accessing, Barred::Legacy, Barred::Nothing] {
-            gate.set_barred(barred);
-            let word = gate.load();
-            assert_eq!((word.barred(), word.has_attention(), word.access_state()), (barred, true, 0xf));
-        }
-        gate.set_attention(false);
-        assert!(!gate.load().is_open());
-        gate.set_access_state(0);
-        assert!(gate.load().is_open());
     }
 }

@@ -9,12 +9,12 @@ use crate::exclusion::Exclusions;
 use crate::media::{Media, MediaWishes};
 use crate::sanitizing::Sanitizing;
 use crate::unit_state::UnitState;
-use backstore::Backstore;
+use backstore::{Backstore, IoKind};
 use scsi::inquiry::Identity;
-use scsi::mode::UaInterlock;
+use scsi::mode::{Modes, UaInterlock};
 use scsi::{BlockCount, Geometry};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// An open backstore with the number that reactors know its channels by.
 #[derive(Clone)]
@@ -29,12 +29,21 @@ pub struct Store {
     pub exclusions: Arc<Exclusions>,
     /// Whether the medium is being freed of its contents.
     pub sanitizing: Arc<Sanitizing>,
+    /// Whether a guest has switched the write cache off, so that every write must be durable before its answer.
+    pub write_through: Arc<AtomicBool>,
 }
 
 impl Store {
     /// An open backstore that has lost nothing.
     pub fn new(id: u64, backstore: Arc<dyn Backstore>) -> Self {
-        Self { id, backstore, losses: Arc::default(), exclusions: Arc::default(), sanitizing: Arc::default() }
+        Self {
+            id,
+            backstore,
+            losses: Arc::default(),
+            exclusions: Arc::default(),
+            sanitizing: Arc::default(),
+            write_through: Arc::default(),
+        }
     }
 }
 
@@ -44,6 +53,20 @@ impl Store {
     pub fn in_place_of(self, before: &Self) -> Self {
         let (exclusions, sanitizing) = (Arc::clone(&before.exclusions), Arc::clone(&before.sanitizing));
         Self { exclusions, sanitizing, ..self }
+    }
+
+    /// What is to be done where `kind` is asked for.
+    #[must_use]
+    pub fn kind(&self, kind: IoKind) -> IoKind {
+        match kind {
+            IoKind::Write { .. } if self.write_through.load(Ordering::Relaxed) => {
+                IoKind::Write { durable: true }
+            }
+            IoKind::WriteZeroes { bytes, .. } if self.write_through.load(Ordering::Relaxed) => {
+                IoKind::WriteZeroes { bytes, durable: true }
+            }
+            kind => kind,
+        }
     }
 }
 
@@ -140,12 +163,27 @@ impl LogicalUnit {
 
     /// The same unit with what another one with its serial number remembers, or its predecessor.
     #[must_use]
-    pub fn remembering(self, state: Arc<UnitState>) -> Self {
-        Self { state, ..self }
+    pub fn remembering(mut self, state: Arc<UnitState>) -> Self {
+        self.state = state;
+        if let Some(store) = &mut self.store {
+            store.write_through = self.state.write_through();
+        }
+        self
+    }
+
+    /// What the administrator set of what MODE SELECT can change.
+    pub fn own_modes(&self) -> Modes {
+        let UnitFlags { write_cache, tas, ua_interlock, .. } = self.flags;
+        Modes { write_cache, no_read_ahead: true, d_sense: false, tas, ua_interlock }
+    }
+
+    /// What is in force of it.
+    pub fn modes(&self) -> Modes {
+        self.state.modes().over(self.own_modes())
     }
 
     /// DPOFUA of the mode parameter header.
     pub(crate) fn dpofua(&self) -> bool {
-        self.flags.write_cache && self.flags.fua_write
+        self.flags.fua_write && self.modes().write_cache
     }
 }

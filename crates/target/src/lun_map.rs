@@ -7,11 +7,13 @@
 
 use crate::alua::Membership;
 use crate::attentions::Attentions;
+use crate::counters::Kind as Counted;
 use crate::logical_unit::LogicalUnit;
 use crate::nexus::Nexus;
+use crate::tally::Tally;
 use crate::unit_state::NotPersisted;
 use scsi::vpd::Port;
-use scsi::{Lun, Sense};
+use scsi::{Address, Lun, Sense, SenseFormat};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -39,12 +41,14 @@ pub struct Mapping {
     pub attentions: Arc<Attentions>,
     /// The target port group that the unit is in through this port, where there is asymmetric access.
     pub membership: Option<Membership>,
+    /// What was asked of the unit by this way.
+    pub tally: Arc<Tally>,
 }
 
 impl Mapping {
     /// A way to `unit` of which nothing is to be told.
     pub fn new(unit: Arc<LogicalUnit>, write_protect: bool) -> Self {
-        Self { unit, write_protect, attentions: Arc::default(), membership: None }
+        Self { unit, write_protect, attentions: Arc::default(), membership: None, tally: Arc::default() }
     }
 
     /// The same way through a target port group.
@@ -58,6 +62,12 @@ impl Mapping {
     pub fn telling(self, attentions: Arc<Attentions>) -> Self {
         Self { attentions, ..self }
     }
+
+    /// The same way with what was counted by an earlier map.
+    #[must_use]
+    pub fn counting(self, tally: Arc<Tally>) -> Self {
+        Self { tally, ..self }
+    }
 }
 
 impl LunMap {
@@ -69,6 +79,33 @@ impl LunMap {
     /// The group with this SCSI target id.
     pub fn group(&self, target: u8) -> Option<&Group> {
         self.groups.get(&target)
+    }
+
+    /// Counts a command that a medium failed, at the unit that lives there.
+    pub fn count_failure(&self, store: u64, kind: Counted) {
+        let lives_there = |mapping: &&Mapping| mapping.unit.store.as_ref().is_some_and(|is| is.id == store);
+        let mut units = self.groups.values().flat_map(Group::units);
+        if let Some(mapping) = units.find(lives_there) {
+            mapping.unit.state.counters().failed(kind);
+        }
+    }
+
+    /// The layout of sense data that a unit is set to: D_SENSE of the Control mode page.
+    pub fn sense_format(&self, address: Address) -> SenseFormat {
+        match address {
+            Address::Unit { target, lun } => self.sense_format_at(target, lun.get()),
+            Address::ReportLunsWellKnown { .. } | Address::Invalid => SenseFormat::Fixed,
+        }
+    }
+
+    /// The same of a unit by its numbers.
+    pub fn sense_format_at(&self, target: u8, lun: u16) -> SenseFormat {
+        let group = self.group(target);
+        let mapping = group.and_then(|group| group.unit(Lun::new(lun)?));
+        match mapping {
+            Some(mapping) if mapping.unit.modes().d_sense => SenseFormat::Descriptor,
+            _ => SenseFormat::Fixed,
+        }
     }
 
     /// Every group with its SCSI target id, in order.
@@ -143,7 +180,13 @@ pub struct NexusLoss {
 }
 
 impl NexusLoss {
-    /// Takes away what the nexus took with RESERVE.  Blocks as long as the disk with the records of units does.
+    /// Whether there is anything to take away, which may block.
+    pub fn may_block(&self) -> bool {
+        self.mappings.iter().any(|mapping| mapping.unit.state.reset_may_block())
+    }
+
+    /// Takes away what the nexus took with RESERVE.  Blocks, if there is any such thing, as long as the disk with the
+    /// records of units does.
     ///
     /// # Errors
     /// [`NotPersisted`]; then what could not be taken away stays.
@@ -157,7 +200,12 @@ impl NexusLoss {
     /// As [`NexusLoss::release`]; then the nexus is not told.
     pub fn happen(&self) -> Result<(), NotPersisted> {
         self.release()?;
-        self.mappings.iter().for_each(|mapping| mapping.attentions.establish(Sense::NEXUS_LOSS));
+        self.tell();
         Ok(())
+    }
+
+    /// Tells the nexus of a loss that had nothing to take away.
+    pub fn tell(&self) {
+        self.mappings.iter().for_each(|mapping| mapping.attentions.establish(Sense::NEXUS_LOSS));
     }
 }

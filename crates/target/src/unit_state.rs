@@ -12,11 +12,13 @@
 
 use crate::alua::Alua;
 use crate::attentions::Attentions;
+use crate::counters::Counters;
+use crate::modes::ModeChanges;
 use crate::nexus::{Nexus, NexusName};
 use crate::reservations::{Ordered, Refusal, Reservations, Told};
 use scsi::Sense;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Where the records of units outlast the process.
@@ -62,6 +64,10 @@ impl Persist for Volatile {
 pub struct UnitRecord {
     /// Registrations and reservations.
     pub reservations: Reservations,
+    /// The mode pages in force, as far as they differ from what the administrator set.
+    pub modes: ModeChanges,
+    /// Those that were saved, and are in force after a reset.
+    pub saved_modes: ModeChanges,
 }
 
 /// Whom a condition is established for.
@@ -80,6 +86,10 @@ pub struct UnitState {
     id: u64,
     serial: String,
     persist: Arc<dyn Persist>,
+    /// The mode pages in force, as [`ModeChanges::word`].
+    modes: AtomicU32,
+    write_through: Arc<AtomicBool>,
+    counters: Counters,
     /// Held while a change is made and kept, which may take long: one change at a time.
     changing: Mutex<()>,
     /// Held for moments.
@@ -103,8 +113,11 @@ impl UnitState {
     pub fn new(serial: impl Into<String>, record: UnitRecord, persist: Arc<dyn Persist>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let modes = AtomicU32::new(record.modes.word());
+        let write_through = Arc::new(AtomicBool::new(writes_through(&record)));
         let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
-        Arc::new(Self { id, serial: serial.into(), persist, changing: Mutex::new(()), shown })
+        let (serial, changing, counters) = (serial.into(), Mutex::new(()), Counters::default());
+        Arc::new(Self { id, serial, persist, modes, write_through, counters, changing, shown })
     }
 
     /// The state of a unit that remembers nothing and keeps nothing.
@@ -135,6 +148,33 @@ impl UnitState {
     /// Tells what the unit has of asymmetric access from now on.  The gates are the caller's to set.
     pub fn set_alua(&self, alua: Alua) {
         self.shown().alua = Arc::new(alua);
+    }
+
+    /// What it has been asked for.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What initiators have changed of the mode pages.
+    pub fn modes(&self) -> ModeChanges {
+        ModeChanges::of_word(self.modes.load(Ordering::Relaxed))
+    }
+
+    /// Whether every write must be durable before its answer, though the medium has a cache.
+    pub(crate) fn write_through(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.write_through)
+    }
+
+    /// The administrator has set what initiators may have set before: what he says counts, saved or not.  Blocks as
+    /// [`UnitState::change`] does.
+    ///
+    /// # Errors
+    /// [`NotPersisted`]; then nothing has changed.
+    pub fn forget_modes(&self, forget: impl Fn(&mut ModeChanges)) -> Result<(), NotPersisted> {
+        self.change(|record| {
+            forget(&mut record.modes);
+            forget(&mut record.saved_modes);
+        })
     }
 
     /// Takes note of a nexus that reaches the unit, as long as its attentions live.
@@ -189,14 +229,31 @@ impl UnitState {
         Ok(told)
     }
 
-    /// LOGICAL UNIT RESET: takes away what RESERVE took, and tells everyone.  SAM-5.  Blocks as [`UnitState::change`] does.
+    /// Whether a reset has to take away what RESERVE took or bring back saved mode pages, which may block.
+    pub fn reset_may_block(&self) -> bool {
+        let record = self.record();
+        record.reservations.legacy.is_some() || record.modes != record.saved_modes
+    }
+
+    /// LOGICAL UNIT RESET: takes away what RESERVE took, and tells everyone.  SAM-5.  Blocks as [`UnitState::change`] does,
+    /// if there is any such thing.
     ///
     /// # Errors
     /// [`NotPersisted`]; then the reservation stays, and nobody is told.
     pub fn reset(&self) -> Result<(), NotPersisted> {
-        self.change(|record| record.reservations.legacy = None)?;
-        self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
+        if self.reset_may_block() {
+            self.change(|record| {
+                record.reservations.legacy = None;
+                record.modes = record.saved_modes;
+            })?;
+        }
+        self.tell_reset();
         Ok(())
+    }
+
+    /// Tells everyone of a reset that had nothing to take away.
+    pub fn tell_reset(&self) {
+        self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
     }
 
     /// Takes away what a nexus took with RESERVE: it is reset, or lost.  Blocks as [`UnitState::change`] does.
@@ -217,12 +274,19 @@ impl UnitState {
                 attentions.gate().set_barred(record.reservations.barred(seat.nexus.name()));
             }
         }
+        self.modes.store(record.modes.word(), Ordering::SeqCst);
+        self.write_through.store(writes_through(&record), Ordering::SeqCst);
         shown.record = Arc::new(record);
     }
 
     fn shown(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an initiator has switched the cache off that the administrator left on.
+fn writes_through(record: &UnitRecord) -> bool {
+    record.modes.write_cache == Some(false)
 }
 
 impl To<'_> {

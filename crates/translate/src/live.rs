@@ -17,6 +17,8 @@ pub enum Occasion {
     Change,
     /// The administrator restores a file: the same, but a file that is there is meant to be.
     Import,
+    /// The administrator restores a file, and knows that guests lose what goes.
+    Forced,
 }
 
 impl Occasion {
@@ -24,9 +26,15 @@ impl Occasion {
     #[must_use]
     pub fn is_asked_for(self) -> bool {
         match self {
-            Self::Change | Self::Import => true,
+            Self::Change | Self::Import | Self::Forced => true,
             Self::Restore => false,
         }
+    }
+
+    /// Whether it is a file that is restored: what it names is there already, as like as not.
+    #[must_use]
+    pub fn is_from_a_file(self) -> bool {
+        matches!(self, Self::Import | Self::Forced)
     }
 }
 

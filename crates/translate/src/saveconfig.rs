@@ -10,14 +10,19 @@
 //! served is written back as it was.
 
 mod alua; // target port groups and what LUNs have of them
+mod apply; // a file becomes the difference to what is
+mod compare; // two configurations, side by side
 mod document; // a file, read
 mod entry; // an object whose members have their types
+mod hand; // the form that people write
 mod notes; // what is otherwise than the file says
 mod own; // what their format has no word for
 mod restore; // a file becomes a transaction
+mod scope; // what a file answers for
 mod select; // the part of it that is wanted
 mod strict_json; // text -> values
 
+pub use apply::{Apply, Comparison};
 pub use document::{Document, DocumentError};
 pub use restore::{Restore, RestoreError, clear};
 
@@ -46,8 +51,17 @@ pub const FILE_NAME: &str = "saveconfig.json";
 /// The directory of earlier versions, in the state directory.
 const BACKUPS: &str = "backup";
 
-/// How many earlier versions are kept.
+/// How many earlier versions are kept where nobody says.
 pub const BACKUPS_MAX: usize = 10;
+
+/// How many are to be kept.
+#[must_use]
+pub fn backups_wanted(options: &v1::SaveOptions) -> usize {
+    options.backups.and_then(|most| usize::try_from(most).ok()).unwrap_or(BACKUPS_MAX)
+}
+
+/// How many are kept at most, whatever is asked for.
+const BACKUPS_LIMIT: usize = 1000;
 
 /// The longest earlier version that is read to see whether it is the same, in bytes.
 const BACKUP_BYTES_MAX: u64 = 1 << 30;
@@ -216,7 +230,6 @@ fn node_acl(initiator: &Wwn, acl: &Acl) -> Value {
         })
     });
     json!({
-        "attributes": {},
         "mapped_luns": mapped.collect::<Vec<_>>(),
         "node_wwn": initiator.as_str(),
     })
@@ -312,13 +325,13 @@ impl SaveConfig {
     }
 
     /// Writes the file, whole or not at all; when this returns it is durable.  What it held before is
-    /// kept among the earlier versions, unless the newest of those is the same.
+    /// kept among the `most` earlier versions, unless the newest of those is the same.
     ///
     /// # Errors
     /// [`WriteError`]; then the file is as it was.
-    pub fn write(&self, text: &str) -> Result<v1::Saved, WriteError> {
+    pub fn write(&self, text: &str, most: usize) -> Result<v1::Saved, WriteError> {
         let path = self.state_dir.join(FILE_NAME);
-        let backups = self.back_up(&path)?;
+        let backups = self.back_up(&path, most.min(BACKUPS_LIMIT))?;
         let temporary = self.state_dir.join(format!("{FILE_NAME}.temp"));
         write_new(&temporary, text.as_bytes())
             .map_err(|source| WriteError { path: temporary.clone(), source })?;
@@ -327,8 +340,11 @@ impl SaveConfig {
         Ok(v1::Saved { path: path.display().to_string(), backups })
     }
 
-    fn back_up(&self, path: &Path) -> Result<Option<v1::Backups>, WriteError> {
+    fn back_up(&self, path: &Path, most: usize) -> Result<Option<v1::Backups>, WriteError> {
         let directory = self.state_dir.join(BACKUPS);
+        if most == 0 {
+            return Ok(None);
+        }
         let fault = |source| WriteError { path: directory.clone(), source };
         let old = match std::fs::read(path) {
             Ok(old) => old,
@@ -344,12 +360,12 @@ impl SaveConfig {
         let backup = free_name(&directory, &timestamp(SystemTime::now()));
         write_new(&backup, &packed).map_err(|source| WriteError { path: backup.clone(), source })?;
         kept.retain(|earlier| *earlier != backup);
-        let surplus = (kept.len() + 1).saturating_sub(BACKUPS_MAX);
+        let surplus = (kept.len() + 1).saturating_sub(most);
         for earlier in kept.iter().take(surplus) {
             std::fs::remove_file(earlier).map_err(fault)?;
         }
         sync_directory(&directory).map_err(fault)?;
-        let kept = u32::try_from(BACKUPS_MAX).unwrap_or(u32::MAX);
+        let kept = u32::try_from(most).unwrap_or(u32::MAX);
         Ok(Some(v1::Backups { kept, directory: format!("{}/", directory.display()) }))
     }
 }

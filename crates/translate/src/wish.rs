@@ -5,7 +5,7 @@
 //! Never here: whether something may happen; `Model::make` says so.
 
 use crate::live::Occasion;
-use crate::saveconfig::{self, Restore, RestoreError};
+use crate::saveconfig::{self, Apply, Restore, RestoreError};
 use api::v1;
 use model::{
     AbsolutePath, AclPlace, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName,
@@ -45,9 +45,20 @@ pub enum Wishes {
     Whole(Vec<Change>),
     /// The things of a saveconfig.json.
     Restore(Box<Restore>),
+    /// That everything be as a file says, if it is still as it was when the difference was looked at.
+    Apply {
+        /// The file.
+        apply: Box<Apply>,
+        /// How the configuration was.
+        generation: Generation,
+    },
     /// That nothing be left.
     Clear,
 }
+
+/// Which configuration it is, among those of one owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generation(pub u64);
 
 impl Wishes {
     /// The transaction that does it.
@@ -59,8 +70,18 @@ impl Wishes {
             Self::Changes(wishes) => Draft::new(model, wishes, chance)?,
             Self::Whole(changes) => Draft::of(model, changes)?,
             Self::Restore(restore) => restore.draft(model, chance)?,
+            Self::Apply { apply, generation: _ } => apply.draft(model, chance)?,
             Self::Clear => saveconfig::clear(model)?,
         })
+    }
+
+    /// The one configuration that this is meant for, if it is.
+    #[must_use]
+    pub fn meant_for(&self) -> Option<Generation> {
+        match self {
+            Self::Apply { generation, .. } => Some(*generation),
+            Self::Changes(_) | Self::Whole(_) | Self::Restore(_) | Self::Clear => None,
+        }
     }
 
     /// Why the machine is to prepare it.
@@ -68,7 +89,8 @@ impl Wishes {
     pub fn occasion(&self) -> Occasion {
         match self {
             Self::Changes(_) | Self::Whole(_) | Self::Clear => Occasion::Change,
-            Self::Restore(_) => Occasion::Import,
+            Self::Apply { apply, .. } if apply.is_forced() => Occasion::Forced,
+            Self::Restore(_) | Self::Apply { .. } => Occasion::Import,
         }
     }
 }

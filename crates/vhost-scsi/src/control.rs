@@ -14,7 +14,7 @@ use scsi::{Address, Sense};
 use slab::Slab;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use target::{LunMap, Reply, Scope, Told};
+use target::{LunMap, NexusLoss, NotPersisted, Reply, Scope, Told, UnitState};
 
 const TYPE_TASK_MANAGEMENT: u32 = 0;
 const TYPE_NOTIFICATION_QUERY: u32 = 1;
@@ -120,6 +120,38 @@ struct Waiting {
     then: Then,
 }
 
+/// What a function resets.
+enum Reset {
+    Unit(Arc<UnitState>),
+    Nexus(NexusLoss),
+}
+
+impl Reset {
+    /// Whether it has to wait for the disk with the records of units.  What is reserved in this moment by a command that
+    /// was not there when the scope was made quiet may as well have been reserved after the reset.
+    fn may_block(&self) -> bool {
+        match self {
+            Self::Unit(state) => state.reset_may_block(),
+            Self::Nexus(loss) => loss.may_block(),
+        }
+    }
+
+    /// What is left to do where nothing blocks.
+    fn tell(&self) {
+        match self {
+            Self::Unit(state) => state.tell_reset(),
+            Self::Nexus(loss) => loss.tell(),
+        }
+    }
+
+    fn happen(&self) -> Result<(), NotPersisted> {
+        match self {
+            Self::Unit(state) => state.reset(),
+            Self::Nexus(loss) => loss.happen(),
+        }
+    }
+}
+
 /// What comes when every worker has answered.
 enum Then {
     /// The answer.
@@ -127,7 +159,7 @@ enum Then {
     /// The answer, which says whether any task was found.
     Tell(Arc<AtomicBool>),
     /// This, and then the answer.
-    Do(Work),
+    Do(Reset),
     /// Nothing: it is being done.
     Wait,
 }
@@ -224,7 +256,7 @@ impl Queue {
         let ending = Ending {
             by: self.client,
             own: if function.deed == Deed::Reset { ResponseCode::Reset } else { ResponseCode::Aborted },
-            others_task_aborted: unit.is_some_and(|unit| unit.flags.tas),
+            others_task_aborted: unit.is_some_and(|unit| unit.modes().tas),
             others_are_told: function.deed == Deed::Clear,
         };
         let then = match (function.deed, unit) {
@@ -232,12 +264,9 @@ impl Queue {
             (Deed::Abort | Deed::Clear, _) => Then::Complete,
             (Deed::Reset, Some(unit)) if matches!(function.reach, Reach::Unit) => {
                 let state = Arc::clone(&unit.state);
-                Then::Do(Box::new(move |reply| reply.tell(state.reset().map(|()| 0).map_err(Sense::from))))
+                Then::Do(Reset::Unit(state))
             }
-            (Deed::Reset, _) => {
-                let loss = group.nexus_loss();
-                Then::Do(Box::new(move |reply| reply.tell(loss.happen().map(|()| 0).map_err(Sense::from))))
-            }
+            (Deed::Reset, _) => Then::Do(Reset::Nexus(group.nexus_loss())),
         };
         Ok((scope, Some(ending), then))
     }
@@ -255,7 +284,14 @@ impl Queue {
                 self.management_done(key, Response::Succeeded);
             }
             Then::Tell(_) => self.management_done(key, Response::Complete),
-            Then::Do(work) => self.management.errands.push((key, work)),
+            Then::Do(reset) if reset.may_block() => {
+                let work = move |reply: Reply| reply.tell(reset.happen().map(|()| 0).map_err(Sense::from));
+                self.management.errands.push((key, Box::new(work)));
+            }
+            Then::Do(reset) => {
+                reset.tell();
+                self.management_done(key, Response::Complete);
+            }
             Then::Wait => {}
         }
     }

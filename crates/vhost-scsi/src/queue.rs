@@ -9,7 +9,9 @@ mod claims; // what commands wait for
 mod common; // what all queues of a worker use
 mod drained; // the end of all service
 mod logged; // what is written, for a migration
+mod old; // what has been under way for long
 mod requests; // chains that ask for commands
+mod scopes; // which of its tasks are meant
 mod steps; // commands of several steps
 mod telling; // events
 
@@ -18,23 +20,22 @@ use crate::events::Pending;
 use crate::logging::Logging;
 use crate::losses::Losses;
 use crate::port::TargetPort;
-use crate::quiesce::{Ending, Quiesce, TaskName};
+use crate::quiesce::{Ending, TaskName};
 use crate::response;
 use crate::signs_of_life::SignsOfLife;
 use exec::snapshot::Cached;
 use memory::{IoBuf, View};
 use reactor::KickTag;
-use scsi::Sense;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use steps::Steps;
 use target::io::{Completed, Submitter, Token};
-use target::{Answer, LunMap, Outcome, Scope};
+use target::{Answer, LunMap, Outcome};
 use virtqueue::crash::{self, Point};
 use virtqueue::{RingError, SplitRing};
 
@@ -122,13 +123,14 @@ impl Task {
     }
 
     /// Writes the response: the one that an abort asks for, or what the command came to.  Returns the bytes written.
-    fn respond(&self, answer: impl FnOnce(u64) -> Answer) -> u32 {
+    fn respond(&self, map: &LunMap, answer: impl FnOnce(u64) -> Answer) -> u32 {
+        let format = || map.sense_format_at(self.name.target, self.name.lun);
         match self.ends_as {
             Some(ending) if ending.others_task_aborted && ending.by != self.name.client => {
-                response::answer(&Answer::task_aborted(self.buffer_bytes), &self.response)
+                response::answer(&Answer::task_aborted(self.buffer_bytes), format, &self.response)
             }
             Some(ending) => response::refuse(ending.own, self.buffer_bytes, &self.response),
-            None => response::answer(&answer(self.buffer_bytes), &self.response),
+            None => response::answer(&answer(self.buffer_bytes), format, &self.response),
         }
     }
 }
@@ -430,7 +432,11 @@ impl Queue {
             return self.go_on(index, key, Outcome::Io { buffer, result }, common, submitter);
         }
         let task = self.tasks.remove(key);
-        let written = task.respond(|buffer_bytes| match result {
+        if result.is_err() {
+            let kind = if task.is_read { target::Counted::Read } else { target::Counted::Write };
+            self.map.get().count_failure(task.name.store, kind);
+        }
+        let written = task.respond(self.map.get(), |buffer_bytes| match result {
             Ok(()) => task.answer,
             Err(error) => target::io_failed(error, buffer_bytes),
         });
@@ -438,48 +444,6 @@ impl Queue {
         // What a write reads from has not changed.
         self.push(task.head, written, if task.is_read { &lists } else { &lists[..1] });
         common.give_back_all([buffer, task.response]);
-    }
-
-    /// Marks the tasks of a scope that are to end in another way than by their own result.  Who waits for quiet goes on,
-    /// if `spares_waiting`.
-    pub(crate) fn mark(&mut self, scope: &Scope, ending: Ending, spares_waiting: bool) {
-        for (key, task) in &mut self.tasks {
-            if task.name.is_in(scope) && !(spares_waiting && task.waits_for_quiet()) {
-                task.ends_as = Some(ending);
-                // Nothing of it is under way, and what it waits for may be far.
-                if task.steps.as_mut().is_some_and(|steps| steps.takes_leave()) {
-                    let wanted = Wanted::Time(Duration::ZERO);
-                    self.errands.push(QueueErrand { task: (key, task.number), wanted });
-                }
-                if ending.tells(&task.name) {
-                    tell_cleared(self.map.get(), &task.name);
-                }
-            }
-        }
-    }
-
-    /// Whether a task of a quiescence's scope that began before the `before`th is under way.
-    pub(crate) fn has_task(&self, quiesce: &Quiesce, before: u64) -> bool {
-        let writes_there =
-            |task: &Task| quiesce.writes.as_ref().is_none_or(|range| target::overlap(range, &task.writes));
-        let counts =
-            |task: &Task| (quiesce.waits_for_waiting || !task.waits_for_quiet()) && writes_there(task);
-        self.tasks
-            .iter()
-            .any(|(_, task)| task.number < before && task.name.is_in(&quiesce.scope) && counts(task))
-    }
-
-    /// Whether a task that began before the `before`th is under way.
-    pub(crate) fn has_any_task(&self, before: u64) -> bool {
-        self.tasks.iter().any(|(_, task)| task.number < before)
-    }
-}
-
-/// Tells a nexus that others ended its commands.  SAM-5, CLEAR TASK SET.
-fn tell_cleared(map: &LunMap, task: &TaskName) {
-    let lun = scsi::Lun::new(task.lun).unwrap_or_default();
-    if let Some(mapping) = map.group(task.target).and_then(|group| group.unit(lun)) {
-        mapping.attentions.establish(Sense::COMMANDS_CLEARED_BY_ANOTHER_INITIATOR);
     }
 }
 

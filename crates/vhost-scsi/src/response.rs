@@ -38,8 +38,8 @@ pub(crate) fn refuse(code: ResponseCode, residual: u64, response: &IoBuf) -> u32
     send(&bytes, response, 0)
 }
 
-/// Answers with what a command came to.
-pub(crate) fn answer(answer: &Answer, response: &IoBuf) -> u32 {
+/// Answers with what a command came to; sense, if there is any, in the `format` that the unit is set to.
+pub(crate) fn answer(answer: &Answer, format: impl FnOnce() -> SenseFormat, response: &IoBuf) -> u32 {
     let (status, sense) = match answer.ended {
         Ended::Overrun => return refuse(ResponseCode::Overrun, answer.residual, response),
         Ended::Status(status, sense) => (status, sense),
@@ -49,7 +49,7 @@ pub(crate) fn answer(answer: &Answer, response: &IoBuf) -> u32 {
     bytes[10] = status as u8;
     bytes[11] = ResponseCode::Ok as u8;
     if let Some(sense) = sense {
-        let encoded = sense.encode(SenseFormat::Fixed);
+        let encoded = sense.encode(format());
         // The true length, not the room: what is behind it is not sense.
         bytes[..4].copy_from_slice(&saturated(encoded.len() as u64).to_le_bytes());
         bytes[SENSE_AT..SENSE_AT + encoded.len()].copy_from_slice(&encoded);

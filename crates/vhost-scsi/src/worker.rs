@@ -11,23 +11,25 @@ mod ending; // queues that are disabled or end
 mod errands; // what steps of commands want of others
 mod kicks; // how it hears of what guests offer
 mod marking; // dirty logs
+mod quiescing; // waiting for what is in flight
 
 use crate::drain::Drain;
 use crate::errands::Errand;
 use crate::events::Pending;
 use crate::logging::Logging;
-use crate::queue::{Common, Life, Queue, QueueKind, QueueParts, Stopped, queue_of};
+use crate::patience::OldTasks;
+use crate::queue::{Common, Life, Queue, QueueParts, Stopped, queue_of};
 use crate::quiesce::Quiesce;
 use crate::signs_of_life;
 use claims::Parked;
 use draining::Draining;
 use exec::timer::Timers;
 use memory::{GuestMemory, View};
+use quiescing::WaitingQuiesce;
 use reactor::{Event, KickTag, Post, Work};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
 use target::io::Submitter;
@@ -101,6 +103,11 @@ pub(crate) enum LetterKind {
     },
     Quiesce(Quiesce),
     Drain(Drain),
+    /// Tells which tasks that began before the `before`th are under way.
+    TellOld {
+        before: u64,
+        answer: mpsc::Sender<OldTasks>,
+    },
     /// Answered from the loop, by one that goes round.
     Alive {
         answer: mpsc::Sender<()>,
@@ -140,29 +147,6 @@ enum Due {
     SignOfLife(QueueKey),
     /// A step of a command was to wait until now.
     StepEnded(QueueKey, (usize, u64)),
-}
-
-/// A quiescence that is under way.
-struct WaitingQuiesce {
-    quiesce: Quiesce,
-    /// Queues that have not begun all that their guest offered before it asked for an abort, and how many heads
-    /// each is to look at.  The guest may take the memory of those commands back as soon as the abort is
-    /// answered, so none of them may still wait in a ring then.
-    offered: Vec<(QueueKey, u64)>,
-    /// Tasks that began before this many are waited for.
-    before: u64,
-}
-
-impl WaitingQuiesce {
-    /// Takes note of the tasks under way: as long as there are more to come, and then for the last time.
-    fn begin(&mut self, queues: &mut Slab<Queue>, common: &Common) {
-        self.before = common.tasks_begun;
-        if let Some(ending) = self.quiesce.ends_as {
-            for (_, queue) in queues {
-                queue.mark(&self.quiesce.scope, ending, !self.quiesce.waits_for_waiting);
-            }
-        }
-    }
 }
 
 /// All queues of one reactor.
@@ -286,25 +270,6 @@ impl Worker {
         self.activate(key.0.key);
     }
 
-    fn quiesce(&mut self, quiesce: Quiesce) {
-        let mut offered = Vec::new();
-        for (_, queue) in &mut self.queues {
-            // A queue that has nothing to do would keep the last map, and with it what is to be closed.
-            queue.refresh_map();
-            let is_meant = quiesce.scope.client.is_none_or(|client| client == queue.client);
-            let must_find = quiesce.ends_as.is_some() || quiesce.looks.is_some();
-            if must_find && is_meant && queue.kind == QueueKind::Request {
-                offered.push((QueueKey(queue.tag), queue.offered()));
-            }
-        }
-        for &(key, _) in &offered {
-            self.activate(key.0.key);
-        }
-        let mut waiting = WaitingQuiesce { quiesce, offered, before: 0 };
-        waiting.begin(&mut self.queues, &self.common);
-        self.quiesces.push(waiting);
-    }
-
     /// Task management of a queue has come on.
     fn management_moved(&mut self, submitter: &mut Submitter, QueueKey(tag): QueueKey) {
         self.note_dirty(tag.key);
@@ -332,37 +297,6 @@ impl Worker {
             self.waiting_for_signs += 1;
             self.timers.set(Instant::now() + signs_of_life::PATIENCE, Due::SignOfLife(key));
         }
-    }
-
-    fn answer_quiesces(&mut self, submitter: &mut Submitter) {
-        if self.quiesces.is_empty() {
-            return;
-        }
-        for mut waiting in std::mem::take(&mut self.quiesces) {
-            if !waiting.offered.is_empty() {
-                let queues = &self.queues;
-                waiting.offered.retain(|&(QueueKey(tag), heads)| {
-                    let queue = queues.get(tag.key as usize).filter(|queue| queue.tag == tag);
-                    queue.is_some_and(|queue| !queue.has_looked_at(heads))
-                });
-                waiting.begin(&mut self.queues, &self.common);
-            }
-            let WaitingQuiesce { quiesce, offered, before } = &waiting;
-            let is_there = self.queues.iter().any(|(_, queue)| queue.has_task(quiesce, *before));
-            if !offered.is_empty() || is_there && quiesce.looks.is_none() {
-                self.quiesces.push(waiting);
-                continue;
-            }
-            if is_there && let Some(looks) = &quiesce.looks {
-                looks.store(true, Ordering::SeqCst);
-            }
-            let quiesce = waiting.quiesce;
-            if let Some(store) = quiesce.close {
-                self.common.channels.close(store);
-            }
-            (quiesce.done)();
-        }
-        self.send_errands_of_marked(submitter);
     }
 }
 
@@ -417,6 +351,11 @@ impl Work for Worker {
             }
             LetterKind::Quiesce(quiesce) => self.quiesce(quiesce),
             LetterKind::Drain(drain) => self.drain(drain),
+            LetterKind::TellOld { before, answer } => {
+                let mut old = Vec::new();
+                self.queues.iter().for_each(|(_, queue)| queue.tell_old(before, &mut old));
+                let _ = answer.send(OldTasks { begun: self.common.tasks_begun, old });
+            }
             LetterKind::Alive { answer } => {
                 let _ = answer.send(());
             }

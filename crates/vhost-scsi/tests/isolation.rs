@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use support::{Rig, Unit};
 use target::LunMap;
-use vhost_scsi::{Bound, Endpoint, Reactors, Scope, TargetPort};
+use vhost_scsi::{Bound, Deed, Endpoint, Marks, Reactors, Scope, TargetPort, Waiting};
 
 const MIB: u64 = 1 << 20;
 
@@ -265,4 +265,38 @@ fn a_file_system_that_hangs_before_it_has_answered_once_holds_up_nobody_else() {
         assert!(read.is_good(), "{read:?}");
     }
     drop(fuse);
+}
+
+#[test]
+fn what_waits_is_told_with_its_lun_and_its_time() {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&hangs);
+    let hung = Unit::new(Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| match kind {
+        IoKind::Write { .. } => Fate::Hang(Arc::clone(&switch)),
+        _ => Fate::Pass,
+    }));
+    let rig = Rig::new(&[Unit::ramdisk(MIB), hung]);
+    let mut guest = rig.boot(Options::default());
+    let mut marks = Marks::default();
+    assert_eq!(rig.reactors.waiting(&mut marks), []);
+    let lun_1 = LunAddress::unit(1, 1);
+    let queue = guest.request_queue(0).unwrap();
+    let tokens = [0, 8].map(|lba| queue.start(&commands::write_10(lun_1, lba, 1, &[1; 512])).unwrap());
+    // What began since the last look is nothing to tell of.
+    assert!(guest.execute(&commands::read_10(lun_0(), 0, 1, 512)).unwrap().is_good());
+    assert_eq!(rig.reactors.waiting(&mut marks), []);
+    // The length of this sleep is what is measured.
+    std::thread::sleep(Duration::from_millis(50));
+    let waiting = rig.reactors.waiting(&mut marks);
+    let [Waiting { wwn, target: 1, lun: 1, commands: 2, deed: Deed::Write, since }] = waiting.as_slice()
+    else {
+        panic!("{waiting:?}")
+    };
+    assert_eq!(wwn, "naa.5001405000000001");
+    assert!(*since >= Duration::from_millis(50) && *since < Duration::from_secs(10), "{since:?}");
+    hangs.store(false, Ordering::SeqCst);
+    for token in tokens {
+        assert!(guest.request_queue(0).unwrap().wait_for(token).unwrap().is_good());
+    }
+    assert_eq!(rig.reactors.waiting(&mut marks), []);
 }

@@ -22,7 +22,11 @@ impl View<'_> {
     }
 
     fn counters(&self, id: &BackstoreId) -> Result<Counters, Errno> {
-        self.live().backstores.get(id).and_then(|live| live.counters).ok_or(Errno::NODATA)
+        self.counted(id).ok_or(Errno::NODATA)
+    }
+
+    fn counters_at(&self, place: &Place) -> Result<Counters, Errno> {
+        self.counted_at(place).ok_or(Errno::NODATA)
     }
 
     pub(super) fn device_statistics(
@@ -90,6 +94,9 @@ impl View<'_> {
             (_, "device") => "scsiTransportvhost".to_owned(),
             (_, "dev_name") => format!("{wwn}+{}", backstore.unit_serial),
             (_, "proto_id") => "6".to_owned(),
+            (_, "in_cmds") => self.counters_at(place)?.commands.to_string(),
+            (_, "read_mbytes") => (self.counters_at(place)?.read_bytes / MEGABYTE).to_string(),
+            (_, "write_mbytes") => (self.counters_at(place)?.write_bytes / MEGABYTE).to_string(),
             _ => return Err(Errno::NODATA),
         };
         Ok(format!("{line}\n"))

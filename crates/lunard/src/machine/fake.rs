@@ -31,6 +31,7 @@ struct Inner {
 struct State {
     open: BTreeMap<BackstoreId, Backstore>,
     targets: BTreeSet<Wwn>,
+    connected: BTreeSet<Wwn>,
     committed: Vec<Step>,
     /// Sizes of files that are there, by path.
     files: BTreeMap<String, u64>,
@@ -85,6 +86,11 @@ impl FakeMachine {
         self.inner.lock().absent.insert(path.to_owned());
     }
 
+    /// From now on a guest is connected to a target.
+    pub fn connect(&self, wwn: &Wwn) {
+        self.inner.lock().connected.insert(wwn.clone());
+    }
+
     /// From now on whoever opens `path` waits for [`FakeMachine::release`].
     pub fn hang(&self, path: &str) {
         self.inner.lock().hung.insert(path.to_owned());
@@ -137,7 +143,7 @@ impl FakeMachine {
                 return Err(caller_fault(format!("Could not open {}", path.unwrap_or_default())));
             }
             (Medium::Fileio { size_bytes, path, .. }, Some(there)) => {
-                let as_meant = occasion == Occasion::Import && *size_bytes == Some(there);
+                let as_meant = occasion.is_from_a_file() && *size_bytes == Some(there);
                 if size_bytes.is_some() && occasion.is_asked_for() && !as_meant {
                     found.notes.push(format!("{path} exists, using its size ({there} bytes) instead"));
                 }
@@ -231,7 +237,7 @@ impl Machine for FakeMachine {
         let backstores = state.open.iter().map(|(id, backstore)| (id.clone(), live(&state, backstore)));
         let targets = state.targets.iter().map(|wwn| {
             let socket = crate::directories::guest_socket(&self.runtime_dir, wwn);
-            (wwn.clone(), LiveTarget { socket, connected: false })
+            (wwn.clone(), LiveTarget { socket, connected: state.connected.contains(wwn) })
         });
         Live { backstores: backstores.collect(), targets: targets.collect() }
     }

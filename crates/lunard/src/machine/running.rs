@@ -9,9 +9,10 @@ mod access; // asymmetric access
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
+mod patience; // commands that wait for long
 mod state; // what runs now
 
-use super::{Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
+use super::{Countable, Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
 use crate::daemon::Host;
 use crate::directories::guest_socket;
 use crate::service_manager;
@@ -23,6 +24,7 @@ use backstore::{Hold, HostLock};
 use fault::{locked_fault, socket_fault};
 use medium::Opened;
 use model::{BackstoreId, Step, Wwn};
+use patience::Patience;
 use rustix::io::Errno;
 use state::State;
 use std::collections::BTreeMap;
@@ -30,8 +32,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
-use target::{Reservations, Steer};
-use vhost_scsi::{Bound, Reactors, Scope};
+use target::{Reservations, Steer, Totals};
+use vhost_scsi::{Bound, Reactors, Scope, Waiting};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
 /// comes back; until then its file stays open.
@@ -48,6 +50,7 @@ pub struct RunningMachine {
     state: Arc<Mutex<State>>,
     seeking: Arc<AtomicBool>,
     steering: Arc<Steering>,
+    patience: Mutex<Patience>,
 }
 
 /// What [`RunningMachine`] has prepared.  Dropped, what was created for it goes again.
@@ -92,6 +95,7 @@ impl RunningMachine {
             steering: Steering::new(&state),
             state,
             seeking: Arc::default(),
+            patience: Mutex::default(),
         })
     }
 
@@ -228,7 +232,7 @@ impl Machine for RunningMachine {
                 Step::CreateTarget(wwn) => {
                     ready.sockets.insert(wwn.clone(), self.bind(wwn)?);
                 }
-                Step::RemoveTarget(wwn) if self.state().is_connected(wwn) => {
+                Step::RemoveTarget(wwn) if occasion != Occasion::Forced && self.state().is_connected(wwn) => {
                     return Err(Fault {
                         message: format!("target {wwn} is in use by a guest"),
                         hint: Some("shut the guest down or unplug the device first".into()),
@@ -319,6 +323,18 @@ impl Machine for RunningMachine {
         let mut state = self.state();
         state.access.steer = Some(Arc::clone(&self.steering) as Arc<dyn Steer>);
         state.show_access();
+    }
+
+    fn counted(&self, of: &Countable) -> Option<Totals> {
+        self.state().counted(of)
+    }
+
+    fn look_for_waiting(&self) {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner).look(&self.reactors);
+    }
+
+    fn waiting(&self) -> Vec<Waiting> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner).long().to_vec()
     }
 
     fn probes(&self) -> Vec<Probe> {

@@ -102,7 +102,7 @@ fn read(
     Ok((Some(saveconfig.path()), Document::read(&text, options, &mut HostChance)?))
 }
 
-async fn on_another_thread<T: Send + 'static>(
+pub(super) async fn on_another_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Answer> + Send + 'static,
 ) -> Result<T, Answer> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|err| Err(Answer::host(err.to_string())))

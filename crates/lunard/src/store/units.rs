@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use target::{
-    Held, Kind, NexusName, NotPersisted, Persist, Registration, Reservations, UnitRecord, Volatile,
+    Held, Kind, ModeChanges, NexusName, NotPersisted, Persist, Registration, Reservations, UnitRecord,
+    Volatile,
 };
 
 pub(super) const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
@@ -89,13 +90,13 @@ impl Store {
 }
 
 /// What is left of a record when the host has lost power.  SPC-4: registrations without APTPL go, and the generation
-/// begins anew; SPC-2: so does what RESERVE took.
+/// begins anew; SPC-2: so does what RESERVE took; saved mode pages are in force.
 fn without_power(record: UnitRecord) -> UnitRecord {
     let mut reservations = Reservations { generation: 0, legacy: None, ..record.reservations };
     if !reservations.outlasts_power {
         reservations = Reservations::default();
     }
-    UnitRecord { reservations }
+    UnitRecord { reservations, modes: record.saved_modes, saved_modes: record.saved_modes }
 }
 
 /// Saves the records of units.
@@ -200,6 +201,11 @@ fn read(database: &Database) -> Result<(Rows, Option<String>), redb::Error> {
 struct Row {
     #[serde(default)]
     reservations: ReservationsRow,
+    /// [`ModeChanges::word`] of the pages in force, and of those saved.
+    #[serde(default)]
+    modes: u32,
+    #[serde(default)]
+    saved_modes: u32,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -248,7 +254,8 @@ fn json(record: &UnitRecord) -> Vec<u8> {
             .map(|held| HeldRow { holder: NexusRow::of(&held.holder), kind: held.kind.code() }),
         legacy: legacy.as_ref().map(NexusRow::of),
     };
-    serde_json::to_vec(&Row { reservations }).unwrap_or_default()
+    let (modes, saved_modes) = (record.modes.word(), record.saved_modes.word());
+    serde_json::to_vec(&Row { reservations, modes, saved_modes }).unwrap_or_default()
 }
 
 impl NexusRow {
@@ -280,6 +287,7 @@ impl Row {
             outlasts_power,
             legacy: legacy.map(NexusRow::name),
         };
-        Ok(UnitRecord { reservations })
+        let (modes, saved_modes) = (ModeChanges::of_word(self.modes), ModeChanges::of_word(self.saved_modes));
+        Ok(UnitRecord { reservations, modes, saved_modes })
     }
 }

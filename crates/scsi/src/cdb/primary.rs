@@ -54,6 +54,19 @@ pub struct ModeSense {
     pub allocation_bytes: u16,
 }
 
+/// Changes mode pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModeSelect {
+    /// Whether this is MODE SELECT (10), which has the longer header.
+    pub long_header: bool,
+    /// PF: what follows the header and the block descriptors are pages.
+    pub page_format: bool,
+    /// SP: what is changed is to outlast a reset.
+    pub save: bool,
+    /// The length of the parameter list.
+    pub list_bytes: u16,
+}
+
 /// Which values of a mode page are wanted.  SPC-4, PC field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageControl {
@@ -187,6 +200,32 @@ pub(crate) fn mode_sense_10(cdb: Cdb<'_>) -> Result<Command, Sense> {
         subpage: cdb.byte::<3>(),
         allocation_bytes: cdb.be16::<7>(),
     }))
+}
+
+pub(crate) fn mode_select_6(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    mode_select(ModeSelect {
+        long_header: false,
+        page_format: cdb.bit::<1, 4>(),
+        save: cdb.bit::<1, 0>(),
+        list_bytes: u16::from(cdb.byte::<4>()),
+    })
+}
+
+pub(crate) fn mode_select_10(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    mode_select(ModeSelect {
+        long_header: true,
+        page_format: cdb.bit::<1, 4>(),
+        save: cdb.bit::<1, 0>(),
+        list_bytes: cdb.be16::<7>(),
+    })
+}
+
+fn mode_select(command: ModeSelect) -> Result<Command, Sense> {
+    // Vendor-specific lists, which PF = 0 announces, we have none of.
+    if !command.page_format && command.list_bytes != 0 {
+        return Err(Sense::INVALID_FIELD_IN_CDB);
+    }
+    Ok(Command::ModeSelect(command))
 }
 
 fn page_control(cdb: Cdb<'_>) -> PageControl {

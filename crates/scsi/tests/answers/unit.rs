@@ -11,7 +11,7 @@ use scsi::mode::{ModeState, UaInterlock};
 use scsi::vpd::{ExtendedInquiry, Facts, Limits, Port, Provisioning};
 use scsi::{
     BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, alua, capacity, copy, defects,
-    inquiry, lba_status, mode, report_luns, rsoc, vpd,
+    inquiry, lba_status, log, mode, report_luns, rsoc, vpd,
 };
 use scsi::{PersistentReserveInAction, persistent, task_functions};
 
@@ -96,11 +96,13 @@ impl Unit {
             blocks: self.geometry.blocks,
             block_bytes: self.geometry.block_bytes,
             write_cache: self.write_cache,
+            no_read_ahead: true,
             dpofua: self.write_cache,
             write_protected: false,
             d_sense: false,
             tas: true,
             ua_interlock: UaInterlock::Clear,
+            stored: None,
         }
     }
 
@@ -144,6 +146,11 @@ impl Unit {
                 None => Ok(inquiry::standard(&self.identity, &self.flags)),
                 Some(page) => vpd::page(page, &self.facts()).ok_or(Sense::INVALID_FIELD_IN_CDB),
             },
+            Command::SendDiagnostic { .. } | Command::LogSelect(_) => Ok(Vec::new()),
+            Command::LogSense(command) => log::sense(command, &log::Counted::default(), 512),
+            Command::ReceiveDiagnosticResults(_) => Ok(log::diagnostic_pages()),
+            // Nothing is sent along.
+            Command::ModeSelect(_) => Err(Sense::PARAMETER_LIST_LENGTH_ERROR),
             Command::ModeSense(command) => mode::sense(command, &self.mode_state()),
             Command::ReadCapacity10 => Ok(capacity::read_capacity_10(&self.geometry)),
             Command::ReadCapacity16(_) => Ok(capacity::read_capacity_16(&self.geometry, self.provisioning)),

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `create`: makes a backstore, a target, a target port group, a LUN or an ALUA group.
+//! `create`: makes a backstore, a target, a target port group, a LUN, an access control list, a mapped LUN or an ALUA
+//! group.
 //!
 //! Above: the table.  Below: one file for each sort of thing.
 //! Never here: a rule; the daemon refuses what cannot be.
 
+mod acl;
 mod alua_group;
 mod block;
 mod fileio;
 mod lun;
+mod mapped_lun;
 mod ramdisk;
 mod target;
 mod tpg;
@@ -26,6 +29,8 @@ pub(super) const COMMANDS: &[Command] = &[
     target::COMMAND,
     tpg::COMMAND,
     lun::COMMAND,
+    acl::COMMAND,
+    mapped_lun::COMMAND,
     alua_group::COMMAND,
 ];
 
@@ -34,9 +39,21 @@ const SERIAL: Parameter = optional("wwn", Values::Free, "the unit serial number;
 
 /// Makes a backstore, reports what the daemon noted, and returns it as it is now.
 fn make_backstore(call: &mut Call<'_>, wanted: v1::CreateBackstore) -> Result<v1::Backstore, Failure> {
-    let outcome = call.apply(v1::Change::CreateBackstore(wanted))?;
-    let v1::Outcome::BackstoreCreated { backstore, notes } = outcome else {
-        return Err(unexpected(&outcome));
+    let (kind, name) = match &wanted {
+        v1::CreateBackstore::Block { name, .. } => (v1::Kind::Block, name),
+        v1::CreateBackstore::Fileio { name, .. } => (v1::Kind::Fileio, name),
+        v1::CreateBackstore::Ramdisk { name, .. } => (v1::Kind::Ramdisk, name),
+    };
+    let id = v1::BackstoreId { kind, name: name.clone() };
+    let mut changes = vec![v1::Change::CreateBackstore(wanted)];
+    if !call.kept.is_on("export_backstore_name_as_model") {
+        let (attribute, value) = ("emulate_model_alias".to_owned(), "0".to_owned());
+        changes.push(v1::Change::SetAttribute { id, attribute, value });
+    }
+    let outcomes = call.apply_all(changes)?;
+    let first = outcomes.into_iter().next().unwrap_or(v1::Outcome::Done);
+    let v1::Outcome::BackstoreCreated { backstore, notes } = first else {
+        return Err(unexpected(&first));
     };
     for note in notes {
         call.say(Level::Info, &note);

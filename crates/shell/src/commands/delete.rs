@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `delete`: removes a backstore, a target, a target port group, a LUN or an ALUA group.
+//! `delete`: removes a backstore, a target, a target port group, a LUN, an access control list, a mapped LUN or an ALUA
+//! group.
 //!
 //! Above: the table.  Below: the API.
 //! Never here: a rule; the daemon refuses what is in use.
@@ -20,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[
         places: Places::At(&[Place::Block, Place::Fileio, Place::Ramdisk]),
         parameters: &[
             required("name", Values::Child, "its name"),
-            optional("save", Values::Truth, "taken and ignored: every change is on disk when it is answered"),
+            optional("save", Values::Truth, "whether to write saveconfig.json after it; false if left out"),
         ],
         summary: "Remove a backstore",
         details: "It is refused while a LUN shows the backstore. The file or device is left as it is; the contents \
@@ -64,6 +65,24 @@ of a ramdisk are lost.",
         needs: Needs::Node,
         run: lun,
     },
+    Command {
+        name: "delete",
+        places: Places::At(&[Place::Acls]),
+        parameters: &[required("wwn", Values::Child, "the initiator's name")],
+        summary: "Remove an access control list with its mapped LUNs",
+        details: "If it is that of the nexus, the guest sees the LUNs of the target port group again.",
+        needs: Needs::Node,
+        run: acl,
+    },
+    Command {
+        name: "delete",
+        places: Places::At(&[Place::Acl]),
+        parameters: &[required("mapped_lun", Values::Child, "its number, or mapped_lun and its number")],
+        summary: "Take a LUN from the initiator",
+        details: "The LUN of the target port group stays.",
+        needs: Needs::Node,
+        run: mapped_lun,
+    },
 ];
 
 fn alua_group(call: &mut Call<'_>) -> Result<(), Failure> {
@@ -87,7 +106,7 @@ fn backstore(call: &mut Call<'_>) -> Result<(), Failure> {
         Place::Fileio => Kind::Fileio,
         _ => Kind::Ramdisk,
     };
-    call.arguments.truth("save")?;
+    let saves = call.arguments.truth("save")?.unwrap_or(false);
     let name = call.arguments.required("name")?.to_owned();
     if call.node.child(&name).is_none() {
         return Err(unknown(call, format!("No storage object named {name}.")));
@@ -95,6 +114,9 @@ fn backstore(call: &mut Call<'_>) -> Result<(), Failure> {
     call.apply(Change::DeleteBackstore { id: BackstoreId { kind, name: name.clone() } })?;
     gone(call, &name);
     call.say(Level::Info, &format!("Deleted storage object {name}."));
+    if saves {
+        super::saveconfig::save(call)?;
+    }
     Ok(())
 }
 
@@ -132,6 +154,33 @@ fn lun(call: &mut Call<'_>) -> Result<(), Failure> {
     call.apply(Change::UnmapLun { wwn: wwn.clone(), tag: *tag, lun })?;
     gone(call, &format!("lun{lun}"));
     call.say(Level::Info, &format!("Deleted LUN {lun}."));
+    Ok(())
+}
+
+fn acl(call: &mut Call<'_>) -> Result<(), Failure> {
+    let Subject::Acls { wwn, tag } = &call.node.subject else { return Ok(()) };
+    let typed = call.arguments.required("wwn")?.to_owned();
+    let initiator = wwn::normalize(&typed)?;
+    if call.node.child(&initiator).is_none() {
+        let at = format!("{VHOST_IN_CONFIGFS}/{wwn}/tpgt_{tag}/acls/{initiator}");
+        return Err(unknown(call, format!("No such NodeACL in configfs: {at}")));
+    }
+    call.apply(Change::DeleteAcl { wwn: wwn.clone(), tag: *tag, initiator: initiator.clone() })?;
+    gone(call, &initiator);
+    call.say(Level::Info, &format!("Deleted Node ACL {typed}."));
+    Ok(())
+}
+
+fn mapped_lun(call: &mut Call<'_>) -> Result<(), Failure> {
+    let Subject::Acl { wwn, tag, initiator } = &call.node.subject else { return Ok(()) };
+    let typed = call.arguments.required("mapped_lun")?;
+    let number = number_after("mapped_lun", typed);
+    let lun = number.filter(|lun| call.node.child(&format!("mapped_lun{lun}")).is_some());
+    let Some(lun) = lun else { return Err(unknown(call, format!("No such mapped LUN: {typed}"))) };
+    let (wwn, initiator) = (wwn.clone(), initiator.clone());
+    call.apply(Change::UnmapAclLun { wwn, tag: *tag, initiator, lun })?;
+    gone(call, &format!("mapped_lun{lun}"));
+    call.say(Level::Info, &format!("Deleted Mapped LUN {lun}."));
     Ok(())
 }
 

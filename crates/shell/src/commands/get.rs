@@ -21,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, attribute at a backstore, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
+            "global, attribute at a backstore or target port group, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -79,6 +79,7 @@ pub(crate) fn groups(place: Place) -> &'static [&'static str] {
     match place {
         Place::StorageObject => &["attribute", "global"],
         Place::Target => &["global", "option"],
+        Place::Tpg => &["attribute", "global"],
         Place::AluaGroup | Place::Lun => &["alua", "global"],
         _ => &["global"],
     }
@@ -112,6 +113,7 @@ pub(super) fn entries(call: &Call<'_>, group: &str) -> Result<Vec<Entry>, Failur
     }
     match (group, &call.node.subject) {
         ("attribute", Subject::Backstore(backstore)) => Ok(attributes(backstore, &call.api().attributes()?)),
+        ("attribute", Subject::Tpg { .. }) => Ok(vec![protection()]),
         ("option", Subject::Target { options, .. }) => Ok(target_options(options, &call.api().options()?)),
         ("alua", Subject::AluaGroup { group, .. }) => {
             Ok(alua::of_group(group, &call.api().attributes()?.alua))
@@ -144,6 +146,20 @@ fn attributes(backstore: &v1::Backstore, table: &v1::AttributeTable) -> Vec<Entr
         }
     };
     backstore.attributes.iter().map(entry).collect()
+}
+
+/// The only attribute that LIO's vhost has: a kind of data protection, of which there is none here.
+pub(crate) const FABRIC_PROT_TYPE: &str = "fabric_prot_type";
+
+fn protection() -> Entry {
+    Entry {
+        name: FABRIC_PROT_TYPE.to_owned(),
+        value: "0".to_owned(),
+        writable: true,
+        kind: "number",
+        about: "Which protection information the fabric carries. It is 0, none, and cannot be otherwise."
+            .to_owned(),
+    }
 }
 
 fn target_options(options: &BTreeMap<String, String>, table: &v1::OptionTable) -> Vec<Entry> {

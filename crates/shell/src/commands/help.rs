@@ -87,8 +87,9 @@ fn about(command: &Command) -> String {
     if !command.parameters.is_empty() {
         text.push_str("PARAMETERS\n==========\n\n");
         for parameter in command.parameters {
-            let name = match parameter.need {
-                Need::Flag => format!("--{}", parameter.name),
+            let name = match (parameter.need, command.letter_of(parameter)) {
+                (Need::Flag, Some(letter)) => format!("--{}, {letter}", parameter.name),
+                (Need::Flag, None) => format!("--{}", parameter.name),
                 _ => parameter.name.to_owned(),
             };
             let _ = write!(text, "{}", wrap(&format!("{name}: {}.", parameter.about), "    "));

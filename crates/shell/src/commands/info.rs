@@ -8,11 +8,19 @@ use crate::command::{Command, Needs, Places};
 use crate::failure::Failure;
 use crate::json;
 use crate::session::Call;
-use crate::tree::{Fact, Place};
+use crate::tree::{Fact, Place, Subject};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "info",
-    places: Places::At(&[Place::StorageObject, Place::Vhost, Place::Target, Place::Tpg, Place::Lun]),
+    places: Places::At(&[
+        Place::StorageObject,
+        Place::Vhost,
+        Place::Target,
+        Place::Tpg,
+        Place::Lun,
+        Place::Acl,
+        Place::MappedLun,
+    ]),
     parameters: &[],
     summary: "Show what is known of the node",
     details: "With --json there is more for programs.",
@@ -30,6 +38,10 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
             Fact::Truth(false) => "False".to_owned(),
         };
         call.print_line(&format!("{key}: {value}"));
+    }
+    if let Subject::Acl { initiator, .. } = &call.node.subject {
+        // targetcli lists every initiator of a tag; here each is a node of its own.
+        call.print(&format!("wwns:\n{initiator}\n"));
     }
     Ok(())
 }

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `restoreconfig`: makes what a saveconfig.json says.
 //!
-//! Above: the table.  Below: the API; one file, where another than the daemon's is wanted.
+//! Above: the table.  Below: the API; `savefile`, where another than the daemon's is wanted.
 //! Never here: what is in it.
 
 use crate::command::{Command, Needs, Places, Values, optional};
 use crate::daemon::ApiError;
 use crate::failure::Failure;
+use crate::savefile;
 use crate::screen::Level;
 use crate::session::Call;
 use crate::tree::Place;
 use api::v1::{self, codes};
 use serde_json::json;
-use std::fs::File;
-use std::io::{self, Read};
 
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "restoreconfig",
@@ -21,8 +20,16 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     parameters: &[
         optional("savefile", Values::HostPath, "the file; the daemon's own if left out"),
         optional("clear_existing", Values::Truth, "whether what is there goes first; false if left out"),
-        optional("target", Values::Free, "the WWN of the only target to restore, with what its LUNs show"),
-        optional("storage_object", Values::Free, "the only storage object to restore: disk0, or block/disk0"),
+        optional(
+            "target",
+            Values::FileTarget,
+            "the WWN of the only target to restore, with what its LUNs show",
+        ),
+        optional(
+            "storage_object",
+            Values::FileObject,
+            "the only storage object to restore: disk0, or block/disk0",
+        ),
     ],
     summary: "Make the backstores, targets and LUNs that a file describes",
     details: "The file is a saveconfig.json, by targetcli or by Lunar. All of it is made, or nothing.\n\n\
@@ -34,9 +41,6 @@ fabrics, which are not served, and kept for the next saveconfig.",
     run,
 }];
 
-/// What a packed file starts with.
-const GZIP: &[u8] = &[0x1f, 0x8b];
-
 fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     let argument = |name: &str| call.arguments.get(name).map(str::to_owned);
     let options = v1::RestoreOptions {
@@ -45,7 +49,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         storage_object: argument("storage_object"),
     };
     let path = call.arguments.get("savefile").map(|file| call.host_path(file));
-    let document = path.as_deref().map(read).transpose()?;
+    let document = path.as_deref().map(savefile::read).transpose()?;
     let restored = call.api().restore(document, &options).map_err(|error| {
         let file = path.as_deref().unwrap_or("the daemon's saveconfig.json");
         match error {
@@ -66,25 +70,4 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     }));
     call.say(Level::Info, &format!("Configuration restored from {path}"));
     Ok(())
-}
-
-fn read(path: &str) -> Result<Vec<u8>, Failure> {
-    let fault = |error: &io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::new(format!("Restore file {path} not found")),
-        _ => Failure::new(format!("Could not read {path}: {error}")),
-    };
-    let file = File::open(path).map_err(|error| fault(&error))?;
-    let most = u64::try_from(v1::SAVECONFIG_BYTES_MAX).unwrap_or(u64::MAX);
-    let mut text = Vec::new();
-    file.take(most.saturating_add(1)).read_to_end(&mut text).map_err(|error| fault(&error))?;
-    if text.len() > v1::SAVECONFIG_BYTES_MAX {
-        return Err(Failure::new(format!("{path} is longer than {most} bytes")));
-    }
-    if text.is_empty() {
-        return Err(Failure::new(format!("{path} is empty")));
-    }
-    if text.starts_with(GZIP) {
-        return Err(Failure::new(format!("{path} is packed")).hint("unpack it with gunzip first"));
-    }
-    Ok(text)
 }

@@ -1,48 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `saveconfig`: writes LIO's saveconfig.json.
 //!
-//! Above: the table.  Below: the API; one file, where another than the daemon's is wanted.
+//! Above: the table; `delete`, whose `save` does it too.  Below: the API; `savefile`, where another file than the
+//! daemon's is wanted.
 //! Never here: what is in it.
 
 use crate::command::{Command, Needs, Places, Values, optional};
 use crate::failure::Failure;
+use crate::savefile;
 use crate::screen::Level;
 use crate::session::Call;
-use crate::tree::Place;
+use crate::tree::{Place, Subject, backstore_name, kind_name};
+use api::v1;
 use serde_json::json;
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-pub(super) const COMMANDS: &[Command] = &[Command {
-    name: "saveconfig",
-    places: Places::At(&[Place::Root]),
-    parameters: &[optional("savefile", Values::HostPath, "the file; the daemon's own if left out")],
-    summary: "Write the configuration to a file",
-    details: "The file is in the format of LIO's saveconfig.json. The daemon keeps earlier versions of its own. \
-Nothing is lost without this command: every change is on disk when it is answered.",
-    needs: Needs::Node,
-    run,
-}];
+pub(super) const COMMANDS: &[Command] = &[
+    Command {
+        name: "saveconfig",
+        places: Places::At(&[Place::Root]),
+        parameters: &[optional("savefile", Values::HostPath, "the file; the daemon's own if left out")],
+        summary: "Write the configuration to a file",
+        details: "The file is in the format of LIO's saveconfig.json. The daemon keeps earlier versions of its own, \
+as many as max_backup_files says. Nothing is lost without this command: every change is on disk when it is answered.",
+        needs: Needs::Node,
+        run: whole,
+    },
+    Command {
+        name: "saveconfig",
+        places: Places::At(&[Place::StorageObject]),
+        parameters: &[optional("savefile", Values::HostPath, "the file; the daemon's own if left out")],
+        summary: "Write the backstore and the targets that show it to a file",
+        details: "What else the file has stays as it is. The daemon's own file is written whole, as by `/ saveconfig`.",
+        needs: Needs::Node,
+        run: one,
+    },
+];
 
-fn run(call: &mut Call<'_>) -> Result<(), Failure> {
+fn whole(call: &mut Call<'_>) -> Result<(), Failure> {
     let path = match call.arguments.get("savefile") {
-        None => {
-            let saved = call.api().save()?;
-            let kept = saved.backups.as_ref().map(|backups| backups.kept);
-            call.result(json!({ "file": saved.path, "backups": kept }));
-            if let Some(backups) = saved.backups {
-                let line = format!("Last {} configs saved in {}.", backups.kept, backups.directory);
-                call.say(Level::Info, &line);
-            }
-            saved.path
-        }
+        None => save(call)?,
         Some(file) => {
             let path = call.host_path(file);
             let text = call.api().saveconfig()?;
-            write(Path::new(&path), &text)
-                .map_err(|error| Failure::new(format!("Could not write {path}: {error}")))?;
+            savefile::write(Path::new(&path), &text)?;
             call.result(json!({ "file": path, "backups": null }));
             path
         }
@@ -51,26 +52,33 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Puts a whole file in the place of what was there, readable by its owner alone: it may hold secrets of LIO.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    if path.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
+/// Writes the daemon's own file; where it is.
+pub(super) fn save(call: &mut Call<'_>) -> Result<String, Failure> {
+    let backups = call.kept.global("max_backup_files").parse().ok();
+    let saved = call.api().save(&v1::SaveOptions { backups })?;
+    let kept = saved.backups.as_ref().map(|backups| backups.kept);
+    call.result(json!({ "file": saved.path, "backups": kept }));
+    if let Some(backups) = saved.backups {
+        let line = format!("Last {} configs saved in {}.", backups.kept, backups.directory);
+        call.say(Level::Info, &line);
     }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let written = (|| {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        // A file is named durably once its directory is.
-        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-        fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
-    })();
-    if written.is_err() {
-        // What was begun is of no use; that it cannot be removed is less than the error at hand.
-        let _ = fs::remove_file(&beside);
-    }
-    written
+    Ok(saved.path)
+}
+
+fn one(call: &mut Call<'_>) -> Result<(), Failure> {
+    let Subject::Backstore(backstore) = &call.node.subject else { return Ok(()) };
+    let id = backstore.id.clone();
+    let path = match call.arguments.get("savefile") {
+        None => save(call)?,
+        Some(file) => {
+            let path = call.host_path(file);
+            let now = call.api().saveconfig()?;
+            savefile::merge(Path::new(&path), &now, &backstore_name(&id))?;
+            call.result(json!({ "file": path, "backups": null }));
+            path
+        }
+    };
+    let line = format!("Storage Object '{}:{}' config saved to {path}.", kind_name(id.kind), id.name);
+    call.say(Level::Info, &line);
+    Ok(())
 }

@@ -4,7 +4,7 @@
 //! Above: the table.  Below: `get`, which knows the groups; `settings`, the API.
 //! Never here: which values an attribute takes.
 
-use super::get::{Entry, entries, list_groups, object, show_all};
+use super::get::{Entry, FABRIC_PROT_TYPE, entries, list_groups, object, show_all};
 use crate::command::{Command, Need, Needs, Parameter, Places, Values, optional};
 use crate::failure::Failure;
 use crate::screen::Level;
@@ -21,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, attribute at a backstore, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
+            "global, attribute at a backstore or target port group, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -61,6 +61,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
             let wwn = wwn.clone();
             set_options(call, &wwn, &wanted)?
         }
+        Subject::Tpg { .. } if group == "attribute" => set_protection(&wanted)?,
         Subject::AluaGroup { id, group: of } if group == "alua" => {
             let (id, of) = (id.clone(), of.name.clone());
             set_alua_group(call, &id, &of, &wanted)?
@@ -125,6 +126,18 @@ fn set_options(call: &mut Call<'_>, wwn: &str, wanted: &[(String, String)]) -> R
         _ => typed.clone(),
     });
     Ok(read_back.collect())
+}
+
+/// It says what is so, and may be told so.
+fn set_protection(wanted: &[(String, String)]) -> Result<Vec<String>, Failure> {
+    let other = wanted.iter().find(|(_, value)| value.parse() != Ok(0));
+    match other {
+        None => Ok(vec!["0".to_owned(); wanted.len()]),
+        Some((_, value)) => {
+            Err(Failure::new(format!("Cannot set attribute {FABRIC_PROT_TYPE}: {value} is not 0"))
+                .hint("no backstore protects its data, so there is nothing for the fabric to carry"))
+        }
+    }
 }
 
 fn set_alua_group(

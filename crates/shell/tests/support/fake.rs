@@ -5,9 +5,10 @@
 //! Never here: all the daemon's rules; they have tests of their own.
 
 use api::v1::{
-    Acl, AluaGroup, AluaMember, Applied, AttributeInfo, AttributeTable, Backstore, BackstoreId,
-    BackstoreState, Change, Changes, Cleared, Config, CreateBackstore, Kind, Lun, LunAlua, MappedLun,
-    OptionInfo, OptionTable, Outcome, Problem, RestoreOptions, Restored, Saved, Target, Tpg, Version,
+    Acl, Action, AluaGroup, AluaMember, Applied, ApplyOptions, AttributeInfo, AttributeTable, Backstore,
+    BackstoreId, BackstoreState, Change, Changes, Cleared, Compared, Config, CreateBackstore, Difference,
+    Kind, Lun, LunAlua, MappedLun, OptionInfo, OptionTable, Outcome, Problem, RestoreOptions, Restored,
+    SaveOptions, Saved, Target, Tpg, ValueChange, Version,
 };
 use shell::{Api, ApiError};
 use std::cell::RefCell;
@@ -28,6 +29,18 @@ pub(crate) struct State {
     pub(crate) asked: Vec<Vec<Change>>,
     /// What was to be restored, and how.
     pub(crate) restored: Vec<(Option<String>, RestoreOptions)>,
+    /// What was to be applied, and how.
+    pub(crate) applied: Vec<(String, ApplyOptions)>,
+    /// What a file has otherwise.
+    pub(crate) differences: Vec<Difference>,
+    /// Whose guests would lose something.
+    pub(crate) guests_lose: Vec<String>,
+    /// Whether the configuration changes as soon as a difference was shown.
+    pub(crate) moves: bool,
+    /// How many earlier versions were to be kept, each time it was saved.
+    pub(crate) saved: Vec<Option<u32>>,
+    /// What `saveconfig` would write, where a test wants to say it.
+    pub(crate) text: Option<String>,
     /// What it keeps and does not serve.
     pub(crate) kept_things: u64,
     /// Whether nobody answers.
@@ -38,6 +51,11 @@ pub(crate) struct State {
 impl Fake {
     pub(crate) fn stop(&self) {
         self.0.borrow_mut().down = true;
+    }
+
+    /// A guest comes to a target.
+    pub(crate) fn connect(&self, wwn: &str) {
+        self.0.borrow_mut().target(wwn).connected = true;
     }
 
     fn up(&self) -> Result<(), ApiError> {
@@ -52,7 +70,7 @@ impl Fake {
 impl Api for Fake {
     fn version(&self) -> Result<Version, ApiError> {
         self.up()?;
-        Ok(Version { version: "1.2.4".to_owned() })
+        Ok(Version { version: "1.2.4".to_owned(), configfs: None })
     }
 
     fn config(&self) -> Result<Config, ApiError> {
@@ -78,14 +96,16 @@ impl Api for Fake {
         Ok(Applied { results })
     }
 
-    fn save(&self) -> Result<Saved, ApiError> {
+    fn save(&self, options: &SaveOptions) -> Result<Saved, ApiError> {
         self.up()?;
+        self.0.borrow_mut().saved.push(options.backups);
         Ok(Saved { path: "/var/lib/lunar/saveconfig.json".to_owned(), backups: None })
     }
 
     fn saveconfig(&self) -> Result<String, ApiError> {
         self.up()?;
-        Ok("{\n  \"storage_objects\": []\n}\n".to_owned())
+        let text = self.0.borrow().text.clone();
+        Ok(text.unwrap_or_else(|| "{\n  \"storage_objects\": []\n}\n".to_owned()))
     }
 
     fn restore(&self, document: Option<Vec<u8>>, options: &RestoreOptions) -> Result<Restored, ApiError> {
@@ -105,6 +125,34 @@ impl Api for Fake {
                 Err(ApiError::Refused(problem(code, message.to_owned(), "nothing was changed")))
             }
         }
+    }
+
+    fn apply_file(&self, document: Vec<u8>, options: &ApplyOptions) -> Result<Compared, ApiError> {
+        self.up()?;
+        let text = String::from_utf8(document).expect("the tests apply text");
+        let mut state = self.0.borrow_mut();
+        state.applied.push((text.clone(), options.clone()));
+        let refuse = |code: &str, message: &str| {
+            Err(ApiError::Refused(problem(code, message.to_owned(), "nothing was changed")))
+        };
+        if text.starts_with('[') {
+            return refuse("saveconfig", "the file ends too early, at line 1 column 0");
+        }
+        if options.generation.is_some() && state.moves {
+            return refuse("moved", "the configuration has changed since the difference was shown");
+        }
+        if !options.dry_run && !options.force && !state.guests_lose.is_empty() {
+            return refuse("guest_connected", "the guests of target naa.5 are connected");
+        }
+        let notes = vec!["'x' of the file is not known here".to_owned()];
+        let (differences, guests_lose) = (state.differences.clone(), state.guests_lose.clone());
+        Ok(Compared {
+            generation: "g-1".to_owned(),
+            applied: !options.dry_run,
+            differences,
+            guests_lose,
+            notes,
+        })
     }
 
     fn clear(&self) -> Result<Cleared, ApiError> {
@@ -155,6 +203,17 @@ fn options() -> BTreeMap<String, String> {
     [("num_queues", "0"), ("virtqueue_size", "32768")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into()
+}
+
+/// A difference, each value as `name=from>to`.
+pub(crate) fn difference(action: Action, path: &str, values: &[&str]) -> Difference {
+    let value = |text: &&str| {
+        let (name, rest) = text.split_once('=').expect("a name");
+        let (from, to) = rest.split_once('>').expect("two values");
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        ValueChange { name: name.to_owned(), from: some(from), to: some(to) }
+    };
+    Difference { action, path: path.to_owned(), values: values.iter().map(value).collect() }
 }
 
 fn problem(code: &str, message: String, hint: &str) -> Problem {
@@ -221,13 +280,6 @@ impl State {
             Change::MapLun { wwn, tag, lun, backstore, write_protect } => {
                 self.map_lun(&wwn, tag, lun, backstore, write_protect)
             }
-            change @ (Change::CreateAluaGroup { .. }
-            | Change::DeleteAluaGroup { .. }
-            | Change::SetAluaAttribute { .. }
-            | Change::SetLunAlua { .. }) => self.apply_alua(change),
-            Change::CreateLuGroup { .. } | Change::DeleteLuGroup { .. } | Change::SetLuGroup { .. } => {
-                Ok(Outcome::Done)
-            }
             Change::UnmapLun { wwn, tag, lun } => {
                 let tpg = self.tpg(&wwn, tag);
                 tpg.luns.retain(|unit| unit.lun != lun);
@@ -283,7 +335,7 @@ impl State {
                 }
                 Ok(Outcome::Done)
             }
-            other => panic!("{other:?} is of no list"),
+            other => self.apply_alua(other),
         }
     }
 
@@ -339,6 +391,9 @@ impl State {
                         group.members.push(member.clone());
                     }
                 }
+                Ok(Outcome::Done)
+            }
+            Change::CreateLuGroup { .. } | Change::DeleteLuGroup { .. } | Change::SetLuGroup { .. } => {
                 Ok(Outcome::Done)
             }
             other => panic!("{other:?} is no change of ALUA"),

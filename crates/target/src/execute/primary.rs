@@ -12,7 +12,7 @@ use crate::logical_unit::LogicalUnit;
 use crate::lun_map::{Group, Mapping};
 use crate::task::Buffers;
 use scsi::inquiry::{self, Identity, InquiryFlags, Peripheral};
-use scsi::mode::{self, ModeState};
+use scsi::mode::{self, ModeState, Stored};
 use scsi::vpd::{self, ExtendedInquiry, Facts, Limits, Port};
 use scsi::{
     Address, CDB_BYTES_MAX, Capabilities, Command, Inquiry, Lun, ReportLuns, Sense, SenseFormat, capacity,
@@ -194,7 +194,7 @@ fn inquiry_data(group: &Group, mapping: &Mapping, command: &Inquiry) -> Result<V
         extended: ExtendedInquiry {
             head_of_queue: false,
             ordered: false,
-            volatile_cache: unit.flags.write_cache,
+            volatile_cache: unit.modes().write_cache,
         },
         limits: limits(unit),
         provisioning: unit.media.provisioning(),
@@ -237,16 +237,23 @@ fn unmap_limits(unit: &LogicalUnit) -> Limits {
     }
 }
 
-fn mode_state(mapping: &Mapping) -> ModeState {
+pub(super) fn mode_state(mapping: &Mapping) -> ModeState {
     let unit = &*mapping.unit;
+    let (own, modes) = (unit.own_modes(), unit.modes());
     ModeState {
         blocks: unit.geometry.blocks,
         block_bytes: unit.geometry.block_bytes,
-        write_cache: unit.flags.write_cache,
+        write_cache: modes.write_cache,
+        no_read_ahead: modes.no_read_ahead,
         dpofua: unit.dpofua(),
         write_protected: mapping.write_protect || unit.flags.read_only,
-        d_sense: false,
-        tas: unit.flags.tas,
-        ua_interlock: unit.flags.ua_interlock,
+        d_sense: modes.d_sense,
+        tas: modes.tas,
+        ua_interlock: modes.ua_interlock,
+        stored: Some(Stored {
+            default: own,
+            saved: unit.state.record().saved_modes.over(own),
+            write_cache_changes: own.write_cache,
+        }),
     }
 }

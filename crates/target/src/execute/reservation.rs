@@ -70,7 +70,7 @@ pub(super) fn order<'a>(
     }
     let ordered = ordered(group, mapping, command, &list)?;
     let aborts = command.action == Out::PreemptAndAbort;
-    let abort = aborts.then_some(Abort { others_task_aborted: mapping.unit.flags.tas });
+    let abort = aborts.then_some(Abort { others_task_aborted: mapping.unit.modes().tas });
     let change = move |state: &UnitState, nexus: &NexusName| state.obey(nexus, &ordered);
     Ok(begin(group, mapping, abort, change))
 }

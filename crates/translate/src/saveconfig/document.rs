@@ -11,7 +11,8 @@
 use super::entry::Entry;
 use super::notes::Notes;
 use super::own::{Own, OwnObject};
-use super::{TargetEntry, TpgEntry, select, strict_json};
+use super::scope::Scope;
+use super::{TargetEntry, TpgEntry, hand, select, strict_json};
 use crate::wish::Chance;
 use api::v1;
 use model::{
@@ -27,6 +28,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Document {
     /// The storage objects that are served, in the order of the file.
     pub(super) backstores: Vec<Backstore>,
+    /// Those of them whose serial number the file does not say, so that it was made up.
+    pub(super) made_up: BTreeSet<BackstoreId>,
+    /// What the file answers for: what is within and not in the file is to go.
+    pub(super) scope: Scope,
     /// Those of them that nobody asked for by name, but for the sake of a target.
     pub(super) implied: BTreeSet<BackstoreId>,
     /// The targets that are served.
@@ -66,8 +71,27 @@ impl Document {
         options: &v1::RestoreOptions,
         chance: &mut dyn Chance,
     ) -> Result<Self, DocumentError> {
-        let whole = strict_json::parse(text)?;
-        let part = select::part(&Entry::of(&whole, "the file".to_owned())?, options)?;
+        Self::of(&strict_json::parse(text)?, options, chance)
+    }
+
+    /// Reads a file that is to be applied: a saveconfig.json, or one in the form of [`hand`].
+    ///
+    /// # Errors
+    /// [`DocumentError`], for the first thing that is wrong.
+    pub fn read_wanted(text: &[u8], chance: &mut dyn Chance) -> Result<Self, DocumentError> {
+        let is_json = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+        let whole = if is_json { strict_json::parse(text)? } else { hand::parse(text)? };
+        let mut document = Self::of(&whole, &v1::RestoreOptions::default(), chance)?;
+        document.scope = Scope::read(&Entry::of(&whole, "the file".to_owned())?)?;
+        Ok(document)
+    }
+
+    fn of(
+        whole: &Value,
+        options: &v1::RestoreOptions,
+        chance: &mut dyn Chance,
+    ) -> Result<Self, DocumentError> {
+        let part = select::part(&Entry::of(whole, "the file".to_owned())?, options)?;
         let mut reader = Reader { document: Self::default(), own: part.own, seen: BTreeSet::new(), chance };
         for key in part.unknown {
             reader.document.notes.add(format!("'{key}' of the file is not known here"));
@@ -167,7 +191,10 @@ impl Reader<'_> {
         let medium = self.medium(&entry, kind, &own)?;
         let serial = match entry.text("wwn")? {
             Some(serial) => serial.to_owned(),
-            None => self.chance.uuid(),
+            None => {
+                self.document.made_up.insert(id.clone());
+                self.chance.uuid()
+            }
         };
         let serial = UnitSerial::parse(&serial).map_err(words)?;
         let mut backstore = Backstore::new(id.name, serial, medium).map_err(words)?;

@@ -8,12 +8,12 @@
 //! is kept: a
 //! guest that is connected notices nothing of a target that is restored as it is.
 
-use super::TargetEntry;
 use super::document::Document;
+use super::{TargetEntry, TpgEntry};
 use crate::wish::{Chance, Draft, Made, notes};
 use api::v1;
 use model::{
-    AclPlace, AluaGroupName, Backstore, BackstoreId, Change, Foreign, Lun, LunMapping, MappedLun, Model,
+    Acl, AclPlace, AluaGroupName, Backstore, BackstoreId, Change, Foreign, Lun, LunMapping, MappedLun, Model,
     Place, Refusal, RelativePort, Target, TargetOption, TargetOptions, Tpg, TpgTag, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,21 +137,21 @@ fn must_not_be<'a>(
 }
 
 /// A draft being made.
-struct Work {
-    draft: Draft,
+pub(super) struct Work {
+    pub(super) draft: Draft,
     /// LUNs of storage objects that are made anew, for the targets that stay.
-    again: Vec<(Place, LunMapping)>,
+    pub(super) again: Vec<(Place, LunMapping)>,
     /// Their mapped LUNs.
-    mapped_again: Vec<(AclPlace, Lun, MappedLun)>,
+    pub(super) mapped_again: Vec<(AclPlace, Lun, MappedLun)>,
 }
 
 impl Work {
-    fn on(model: &Model) -> Self {
+    pub(super) fn on(model: &Model) -> Self {
         let draft = Draft { model: model.clone(), changes: Vec::new(), made: Vec::new() };
         Self { draft, again: Vec::new(), mapped_again: Vec::new() }
     }
 
-    fn make(&mut self, change: Change, made: Made) -> Result<(), Refusal> {
+    pub(super) fn make(&mut self, change: Change, made: Made) -> Result<(), Refusal> {
         self.draft.model.make(change.clone())?;
         self.draft.changes.push(change);
         self.draft.made.push(made);
@@ -175,7 +175,7 @@ impl Work {
     }
 
     /// Makes the groups of logical units that are not there: all of the file, or those that its storage objects need.
-    fn create_lu_groups(
+    pub(super) fn create_lu_groups(
         &mut self,
         groups: &BTreeMap<AluaGroupName, u16>,
         backstores: &[&Backstore],
@@ -215,7 +215,7 @@ impl Work {
         Ok(())
     }
 
-    fn map_again(&mut self) -> Result<(), Refusal> {
+    pub(super) fn map_again(&mut self) -> Result<(), Refusal> {
         for (Place { wwn, tag, lun }, mut mapping) in std::mem::take(&mut self.again) {
             let shown = self.draft.model.backstore(&mapping.backstore)?;
             if shown.alua.get(&mapping.alua.group).is_none() {
@@ -257,11 +257,7 @@ impl Work {
                     self.map(place, mapping.clone())?;
                 }
                 let nexus = self.draft.model.tpg(wwn, *tag)?.nexus.clone();
-                for (initiator, acl) in &tpg.acls {
-                    // LIO's tools save the session of a guest that was connected so; it would hide its disks.
-                    if tpg.nexus.is_none() && acl.luns.is_empty() && *initiator == nexus {
-                        continue;
-                    }
+                for (initiator, acl) in wanted_acls(tpg, &nexus) {
                     let place = AclPlace { wwn: wwn.clone(), tag: *tag, initiator: initiator.clone() };
                     self.make(Change::CreateAcl(place.clone()), Made::Nothing)?;
                     for (lun, mapped) in &acl.luns {
@@ -274,7 +270,7 @@ impl Work {
         Ok(())
     }
 
-    fn map(&mut self, place: Place, mapping: LunMapping) -> Result<(), RestoreError> {
+    pub(super) fn map(&mut self, place: Place, mapping: LunMapping) -> Result<(), RestoreError> {
         let object = mapping.backstore.clone();
         let Place { wwn, tag, lun } = place.clone();
         match self.make(Change::MapLun { wwn, tag, lun, mapping }, Made::Nothing) {
@@ -283,7 +279,7 @@ impl Work {
         }
     }
 
-    fn keep(&mut self, things: BTreeMap<String, String>) -> Result<(), Refusal> {
+    pub(super) fn keep(&mut self, things: BTreeMap<String, String>) -> Result<(), Refusal> {
         let (was, is) = (self.draft.model.foreign().clone(), Foreign::new(things)?);
         if was != is {
             self.make(Change::KeepForeign { was, is }, Made::Nothing)?;
@@ -304,8 +300,16 @@ fn places(model: &Model, id: &BackstoreId) -> Vec<(Place, LunMapping)> {
     found
 }
 
+/// The access control lists that a group is to have, whose nexus is known by now.
+pub(super) fn wanted_acls<'e>(wanted: &'e TpgEntry, nexus: &Wwn) -> BTreeMap<&'e Wwn, &'e Acl> {
+    // LIO's tools save the session of a guest that was connected as an empty list; it would hide its disks.
+    let is_session =
+        |initiator: &Wwn, acl: &Acl| wanted.nexus.is_none() && acl.luns.is_empty() && *initiator == *nexus;
+    wanted.acls.iter().filter(|(initiator, acl)| !is_session(initiator, acl)).collect()
+}
+
 /// The mapped LUNs of a LUN.
-fn mapped_luns(model: &Model, place: &Place) -> Vec<(AclPlace, Lun, MappedLun)> {
+pub(super) fn mapped_luns(model: &Model, place: &Place) -> Vec<(AclPlace, Lun, MappedLun)> {
     let acls = model.tpg(&place.wwn, place.tag).into_iter().flat_map(|tpg| &tpg.acls);
     let mapped = acls.flat_map(|(initiator, acl)| {
         let at = AclPlace { wwn: place.wwn.clone(), tag: place.tag, initiator: initiator.clone() };
@@ -321,13 +325,13 @@ fn options_of(options: &TargetOptions) -> BTreeMap<String, String> {
 }
 
 /// The names of all targets and nexuses.
-fn names(model: &Model) -> BTreeSet<Wwn> {
+pub(super) fn names(model: &Model) -> BTreeSet<Wwn> {
     let nexuses = model.targets().values().flat_map(|target| target.tpgs.values());
     model.targets().keys().cloned().chain(nexuses.map(|tpg| tpg.nexus.clone())).collect()
 }
 
 /// A name that nothing has.  Of 2^36 names at most 2^17 are taken, so the first try nearly always does.
-fn new_name(names: &mut BTreeSet<Wwn>, chance: &mut dyn Chance) -> Wwn {
+pub(super) fn new_name(names: &mut BTreeSet<Wwn>, chance: &mut dyn Chance) -> Wwn {
     loop {
         let wwn = Wwn::made_up(chance.bits());
         if names.insert(wwn.clone()) {
@@ -337,7 +341,7 @@ fn new_name(names: &mut BTreeSet<Wwn>, chance: &mut dyn Chance) -> Wwn {
 }
 
 /// The relative ports of the target port groups that are to be.
-struct Ports {
+pub(super) struct Ports {
     chosen: BTreeMap<(Wwn, TpgTag), RelativePort>,
     taken: BTreeSet<RelativePort>,
     next: u16,
@@ -345,7 +349,7 @@ struct Ports {
 
 impl Ports {
     /// Gives each group the port that the file says, else the one it has, as far as nobody else has it.
-    fn new(model: &Model, targets: &BTreeMap<Wwn, TargetEntry>, before: &Model) -> Self {
+    pub(super) fn new(model: &Model, targets: &BTreeMap<Wwn, TargetEntry>, before: &Model) -> Self {
         let groups = model.targets().values().flat_map(|target| target.tpgs.values());
         let mut ports =
             Self { chosen: BTreeMap::new(), taken: groups.map(|tpg| tpg.relative_port).collect(), next: 1 };
@@ -362,7 +366,7 @@ impl Ports {
     }
 
     /// The port of a group: the lowest free one where it could have none of its own.
-    fn of(&mut self, wwn: &Wwn, tag: TpgTag) -> Result<RelativePort, Refusal> {
+    pub(super) fn of(&mut self, wwn: &Wwn, tag: TpgTag) -> Result<RelativePort, Refusal> {
         if let Some(port) = self.chosen.get(&(wwn.clone(), tag)) {
             return Ok(*port);
         }

@@ -54,7 +54,7 @@ impl Queue {
         let address = Address::decode(&request.lun);
         match target::execute(map, address, request.attribute, &request.cdb, &mut buffers) {
             Decision::Answer(answer) => {
-                let written = response::answer(&answer, &response);
+                let written = response::answer(&answer, || map.sense_format(address), &response);
                 // No more than was written: a guest may give any room, and marking all of it would take its time.
                 buffers.data_in.truncate(answer.data_in_bytes);
                 self.push(head, written, &[&buffers.data_in, &response]);
@@ -97,7 +97,7 @@ impl Queue {
         let number = common.next_task();
         let answer = plan.answer;
         let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
-        let syncs = matches!(plan.kind, IoKind::Flush | IoKind::Write { durable: true });
+        let syncs = matches!(plan.store.kind(plan.kind), IoKind::Flush | IoKind::Write { durable: true });
         let losses = syncs.then(|| Arc::clone(&plan.store.losses));
         let task = Task {
             head,
@@ -156,7 +156,7 @@ impl Queue {
         let bytes = buffer.bytes();
         let key = self.tasks.insert(task);
         let token = Token::new(token_number(index, key));
-        let io = Io { kind: plan.kind, offset: plan.offset, buffer };
+        let io = Io { kind: plan.store.kind(plan.kind), offset: plan.offset, buffer };
         let channel = common.channels.of(plan.store);
         crash::pass(Point::Submitting);
         let submitted = common.channels.submit(channel, submitter, io, token);

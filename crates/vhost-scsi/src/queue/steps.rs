@@ -140,6 +140,7 @@ impl Queue {
             }
             match steps.script.next(last, &mut steps.buffers) {
                 Step::Io { store, kind, offset, buffer } => {
+                    let kind = store.kind(kind);
                     task.is_flush = kind == IoKind::Flush;
                     let syncs = matches!(kind, IoKind::Flush | IoKind::Write { durable: true });
                     task.losses = syncs.then(|| Arc::clone(&store.losses));
@@ -209,7 +210,7 @@ impl Queue {
         if let Some(slot) = scratch {
             common.scratches.give_back(slot);
         }
-        let written = task.respond(|_| *answer);
+        let written = task.respond(self.map.get(), |_| *answer);
         match last {
             Outcome::Io { buffer, .. } => {
                 self.push(task.head, written, &[&data_in, &buffer, &task.response]);

@@ -70,7 +70,7 @@ impl Opened {
         let (Medium::Fileio { path, .. }, Some(file)) = (&backstore.medium, &self.file) else { return };
         let bytes = file.geometry().bytes;
         let tail = bytes % u64::from(backstore.block_bytes().unwrap_or(FILE_BLOCK_BYTES));
-        let as_meant = occasion == Occasion::Import && backstore.medium.size_bytes() == Some(bytes - tail);
+        let as_meant = occasion.is_from_a_file() && backstore.medium.size_bytes() == Some(bytes - tail);
         if wanted_size && self.created.is_none() && !as_meant {
             self.notes.push(format!("{path} exists, using its size ({bytes} bytes) instead"));
         }
@@ -252,7 +252,7 @@ fn needs_a_size(backstore: &Backstore, occasion: Occasion) -> bool {
 /// At a restart nothing that is wrong with one medium may keep the others from being served.
 fn missing_or_fault(kind: Kind, error: OpenError, occasion: Occasion) -> Result<Opened, Fault> {
     match occasion {
-        Occasion::Change | Occasion::Import => Err(open_fault(kind, error)),
+        Occasion::Change | Occasion::Import | Occasion::Forced => Err(open_fault(kind, error)),
         Occasion::Restore => {
             tracing::warn!("{}", open_fault(kind, error));
             Ok(Opened::missing())

@@ -56,3 +56,71 @@ impl Memories {
         self.states.retain(|_, state| Arc::strong_count(state) > 1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scsi::inquiry::Identity;
+    use scsi::mode::UaInterlock;
+    use target::{NexusName, UnitFlags, UnitRecord};
+
+    fn unit(serial: &str) -> LogicalUnit {
+        let identity = Identity {
+            vendor: Identity::ascii_field("LIO-ORG"),
+            product: Identity::ascii_field("disk0"),
+            revision: Identity::ascii_field("4.0"),
+            unit_serial: serial.to_owned(),
+            company_id: 0x00_1405,
+        };
+        let flags = UnitFlags {
+            write_cache: false,
+            fua_write: true,
+            solid_state: false,
+            read_only: false,
+            tas: true,
+            ua_interlock: UaInterlock::Clear,
+            report_supported_operation_codes: true,
+            reservations: true,
+            force_registrations_to_outlast_power: false,
+        };
+        LogicalUnit::missing(identity, 512, flags)
+    }
+
+    fn reserved() -> UnitRecord {
+        let mut record = UnitRecord::default();
+        record.reservations.legacy =
+            Some(NexusName { initiator: "naa.6001405000000001".into(), relative_port: 1 });
+        record
+    }
+
+    #[test]
+    fn backstores_of_one_serial_number_are_one_unit_and_remember_what_was_kept() {
+        let units = Units { records: [("a".to_owned(), reserved())].into(), ..Units::default() };
+        let mut memories = Memories::new(units);
+        let (one, other) = (memories.remembering(unit("a")), memories.remembering(unit("a")));
+        assert!(Arc::ptr_eq(&one.state, &other.state));
+        assert_eq!(*one.state.record(), reserved());
+        assert_eq!(*memories.remembering(unit("b")).state.record(), UnitRecord::default());
+    }
+
+    #[test]
+    fn what_no_unit_remembers_any_more_is_forgotten() {
+        let units = Units { records: [("a".to_owned(), reserved())].into(), ..Units::default() };
+        let mut memories = Memories::new(units);
+        let held = memories.remembering(unit("a"));
+        memories.forget_unused();
+        assert_eq!(*memories.remembering(unit("a")).state.record(), reserved());
+        drop(held);
+        memories.forget_unused();
+        assert_eq!(*memories.remembering(unit("a")).state.record(), UnitRecord::default());
+    }
+
+    #[test]
+    fn luns_from_before_the_loss_of_power_are_told_of_it_and_new_ones_are_not() {
+        let mut memories = Memories::new(Units { lost_power: true, ..Units::default() });
+        let told = memories.attentions().first().map(|sense| (sense.asc, sense.ascq));
+        assert_eq!(told, Some((0x29, 0x00)));
+        memories.have_power();
+        assert_eq!(memories.attentions().first(), None);
+    }
+}

@@ -10,7 +10,7 @@ use super::access::{Access, LunAccess};
 use super::fault::{block_within_sector, missing_fault};
 use super::medium::Opened;
 use super::memories::Memories;
-use crate::machine::{Fault, Gauge, Live, LiveBackstore, LiveTarget};
+use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget};
 use crate::store::Units;
 use backstore::HostLock;
 use model::{
@@ -24,7 +24,8 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{
-    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Membership, Nexus, Reservations, UnitFlags,
+    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Membership, Nexus, Reservations, Tally,
+    Totals, UnitFlags,
 };
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
@@ -58,6 +59,39 @@ struct Unit {
     backstore: Backstore,
     opened: Opened,
     logical_unit: Arc<LogicalUnit>,
+    counted: Counted,
+}
+
+/// What was asked of a unit, by every way that there is or was.
+#[derive(Default)]
+struct Counted {
+    /// By ways that are no more.
+    past: Totals,
+    ways: Vec<Arc<Tally>>,
+}
+
+impl Counted {
+    /// A new way to count by.
+    fn way(&mut self) -> Arc<Tally> {
+        let past = &mut self.past;
+        self.ways.retain(|way| {
+            // Nobody else can count by it.
+            let gone = Arc::strong_count(way) == 1;
+            if gone {
+                *past += way.totals();
+            }
+            !gone
+        });
+        let way = Arc::new(Tally::default());
+        self.ways.push(Arc::clone(&way));
+        way
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals = self.past;
+        self.ways.iter().for_each(|way| totals += way.totals());
+        totals
+    }
 }
 
 struct Target {
@@ -79,6 +113,8 @@ struct Shown {
     /// What the nexus has to be told about it: as long as the LUN shows the same, whatever map it is in.
     attentions: Arc<Attentions>,
     access: LunAccess,
+    /// What was asked by it, likewise.
+    tally: Arc<Tally>,
 }
 
 impl Target {
@@ -149,7 +185,8 @@ impl State {
                 if open.zip(known).is_some_and(|(open, known)| open != known) {
                     self.resized.insert(backstore.id());
                 }
-                let unit = Unit { backstore: backstore.clone(), opened, logical_unit };
+                let counted = Counted::default();
+                let unit = Unit { backstore: backstore.clone(), opened, logical_unit, counted };
                 self.units.insert(backstore.id(), unit);
                 None
             }
@@ -204,12 +241,11 @@ impl State {
             }
             Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
                 let attentions = self.memories.attentions();
+                let tally = self.units.get_mut(backstore).map(|unit| unit.counted.way()).unwrap_or_default();
                 let tpg = self.target(wwn)?.tpgs.get_mut(tag)?;
                 let (backstore, write_protect) = (backstore.clone(), *write_protect);
-                tpg.luns.insert(
-                    *lun,
-                    Shown { backstore, write_protect, attentions, access: LunAccess::default() },
-                );
+                let access = LunAccess::default();
+                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions, access, tally });
                 None
             }
             Step::UnmapLun { wwn, tag, lun } => {
@@ -244,6 +280,7 @@ impl State {
         } else {
             None
         };
+        attributes_count(&unit.backstore, backstore, &unit.logical_unit);
         unit.backstore = backstore.clone();
         unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
         self.mark_shown(&id);
@@ -385,7 +422,7 @@ impl State {
                     }
                     _ => Arc::clone(&unit.logical_unit),
                 };
-                let mut mapping = Mapping::new(unit, shown.write_protect);
+                let mut mapping = Mapping::new(unit, shown.write_protect).counting(Arc::clone(&shown.tally));
                 if let Some(membership) = self.access.membership(id, &shown.access) {
                     mapping = mapping.in_group(membership);
                 }
@@ -446,6 +483,16 @@ impl State {
         open.map(|(id, store)| Gauge::new(id.clone(), Arc::clone(&store.backstore))).collect()
     }
 
+    pub(super) fn counted(&self, of: &Countable) -> Option<Totals> {
+        match of {
+            Countable::Backstore(id) => self.units.get(id).map(|unit| unit.counted.totals()),
+            Countable::Lun(place) => {
+                let tpg = self.targets.get(&place.wwn)?.tpgs.get(&place.tag)?;
+                tpg.luns.get(&place.lun).map(|shown| shown.tally.totals())
+            }
+        }
+    }
+
     pub(super) fn live(&self, socket: impl Fn(&Wwn) -> PathBuf) -> Live {
         let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live())).collect();
         let targets = self.targets.iter().map(|(wwn, target)| {
@@ -484,6 +531,24 @@ impl Unit {
             missing: open.is_none(),
             device: self.opened.device.clone(),
         }
+    }
+}
+
+/// What the administrator has set counts for more than what a guest had selected before.
+fn attributes_count(was: &Backstore, is: &Backstore, unit: &LogicalUnit) {
+    let is_set = |key| was.attribute(key) != is.attribute(key);
+    let keys = [Key::EmulateWriteCache, Key::EmulateTas, Key::EmulateUaIntlckCtrl];
+    let [write_cache, tas, ua_interlock] = keys.map(is_set);
+    if !(write_cache || tas || ua_interlock) {
+        return;
+    }
+    let forgotten = unit.state.forget_modes(|modes| {
+        modes.write_cache = modes.write_cache.filter(|_| !write_cache);
+        modes.tas = modes.tas.filter(|_| !tas);
+        modes.ua_interlock = modes.ua_interlock.filter(|_| !ua_interlock);
+    });
+    if let Err(error) = forgotten {
+        tracing::error!("what a guest selected stays in force on {}: {error}", is.id());
     }
 }
 

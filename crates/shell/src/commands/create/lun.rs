@@ -23,8 +23,12 @@ pub(super) const COMMAND: Command = Command {
             Values::BackstorePath,
             "the path of a backstore, or of a file or device of the host, for which one is made",
         ),
-        optional("lun", Values::Free, "its number, 0 to 16383; the lowest free one if left out"),
-        optional("add_mapped_luns", Values::Truth, "taken and ignored: vhost has no access lists"),
+        optional("lun", Values::FreeNumber, "its number, 0 to 16383; the lowest free one if left out"),
+        optional(
+            "add_mapped_luns",
+            Values::Truth,
+            "whether every access control list of the group maps it; as auto_add_mapped_luns has it if left out",
+        ),
         keyword("write_protect", Values::Truth, "whether the guest may only read; false if left out"),
     ],
     summary: "Show a backstore to the guest",
@@ -36,7 +40,8 @@ pub(super) const COMMAND: Command = Command {
 fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     let Subject::Luns { wwn, tag } = &call.node.subject else { return Ok(()) };
     let (wwn, tag) = (wwn.clone(), *tag);
-    call.arguments.truth("add_mapped_luns")?;
+    let adds = call.arguments.truth("add_mapped_luns")?;
+    let adds = adds.unwrap_or_else(|| call.kept.is_on("auto_add_mapped_luns"));
     let write_protect = call.arguments.truth("write_protect")?.unwrap_or(false);
     let number = |text: &str| {
         number_after("lun", text).ok_or_else(|| {
@@ -46,24 +51,53 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     };
     let lun = call.arguments.get("lun").map(number).transpose()?;
     let typed = call.arguments.required("storage_object")?.to_owned();
-    let (backstore, new) = match known(call, &typed)? {
-        Some(backstore) => (backstore, None),
-        None => from_host(call, &typed).map(|(backstore, new)| (backstore, Some(new)))?,
-    };
+    let (backstore, new) = storage_object(call, &typed)?;
     let is_new = new.is_some();
-    let map = Change::MapLun { wwn, tag, lun, backstore: backstore.clone(), write_protect };
+    let tpg = call.tree.tpg(&wwn, tag).filter(|_| adds);
+    let lists: Vec<String> = tpg.iter().flat_map(|tpg| &tpg.acls).map(|acl| acl.initiator.clone()).collect();
+    // A list has to be told which LUN it maps.
+    let taken = tpg.iter().flat_map(|tpg| &tpg.luns).map(|lun| lun.lun);
+    let of = lun.unwrap_or_else(|| lowest_free(taken));
+    let lun = if lists.is_empty() { lun } else { Some(of) };
+    let in_lists = lists.iter().map(|initiator| Change::MapAclLun {
+        wwn: wwn.clone(),
+        tag,
+        initiator: initiator.clone(),
+        lun: None,
+        of,
+        write_protect: false,
+    });
+    let map = Change::MapLun { wwn: wwn.clone(), tag, lun, backstore: backstore.clone(), write_protect };
     // The backstore and its LUN come together or not at all.
-    let changes = new.map(Change::CreateBackstore).into_iter().chain([map]).collect();
+    let changes = new.map(Change::CreateBackstore).into_iter().chain([map]).chain(in_lists).collect();
     let outcomes = call.apply_all(changes)?;
     if is_new {
         call.say(Level::Info, &format!("Created storage object {}.", backstore.name));
     }
-    match outcomes.last() {
-        Some(v1::Outcome::LunMapped { lun }) => {
-            made(call, &format!("Created LUN {lun}."), &format!("lun{lun}"));
-            Ok(())
-        }
-        other => Err(unexpected(other.unwrap_or(&v1::Outcome::Done))),
+    let outcome = outcomes.get(usize::from(is_new)).unwrap_or(&v1::Outcome::Done);
+    let v1::Outcome::LunMapped { lun } = outcome else { return Err(unexpected(outcome)) };
+    made(call, &format!("Created LUN {lun}."), &format!("lun{lun}"));
+    for (initiator, outcome) in lists.iter().zip(outcomes.iter().skip(1 + usize::from(is_new))) {
+        let v1::Outcome::AclLunMapped { lun: mapped } = outcome else { return Err(unexpected(outcome)) };
+        call.say(Level::Info, &format!("Created LUN {lun}->{mapped} mapping in node ACL {initiator}"));
+    }
+    Ok(())
+}
+
+/// The lowest number that none of these is; they are sorted.
+pub(super) fn lowest_free(taken: impl Iterator<Item = u16>) -> u16 {
+    let in_order = (0..u16::MAX).zip(taken).take_while(|(number, taken)| number == taken);
+    u16::try_from(in_order.count()).unwrap_or(u16::MAX)
+}
+
+/// The backstore that `typed` names: one of the tree, or one to make for a file or device of the host.
+pub(super) fn storage_object(
+    call: &Call<'_>,
+    typed: &str,
+) -> Result<(BackstoreId, Option<CreateBackstore>), Failure> {
+    match known(call, typed)? {
+        Some(backstore) => Ok((backstore, None)),
+        None => from_host(call, typed).map(|(backstore, new)| (backstore, Some(new))),
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) const COMMAND: Command = Command {
     places: Places::At(&[Place::Target]),
     parameters: &[optional(
         "tag",
-        Values::Free,
+        Values::FreeNumber,
         "its number, 0 to 255; the lowest free one from 1 if left out",
     )],
     summary: "Make a target port group",

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A file that says what is to be: what is compared, what is done, and what is left alone.
+
+mod common;
+
+use api::v1::{self, Action};
+use common::{Counting, Plane, block, fileio, map, ramdisk, set_option, target};
+use lunard::saveconfig::{self, Apply, Document};
+use lunard::wish::{Draft, Wishes};
+use model::{Model, Step, plan};
+
+const ONE: &str = "naa.5001405000000001";
+const TWO: &str = "naa.5001405000000002";
+
+/// A file and a device that ONE shows as LUN 0 and 1, a ramdisk that TWO shows.
+fn furnished() -> Model {
+    Plane::drafted([
+        fileio("f0", "/srv/f0", Some(1 << 20)),
+        block("b0", "/dev/sdb"),
+        ramdisk("r0"),
+        target(ONE),
+        target(TWO),
+        map(ONE, Some(0), v1::Kind::Fileio, "f0"),
+        map(ONE, Some(1), v1::Kind::Block, "b0"),
+        map(TWO, Some(0), v1::Kind::Ramdisk, "r0"),
+    ])
+}
+
+/// What [`furnished`] is, written by hand.
+const AS_FURNISHED: &str = r#"
+[fileio.f0]
+path = "/srv/f0"
+size = "1M"
+[block.b0]
+path = "/dev/sdb"
+[ramdisk.r0]
+size = "1M"
+[vhost."naa.5001405000000001".tpg1]
+lun0 = "fileio/f0"
+lun1 = "block/b0"
+[vhost."naa.5001405000000002".tpg1]
+lun0 = "ramdisk/r0"
+"#;
+
+fn apply(text: &str) -> Apply {
+    Apply::new(Document::read_wanted(text.as_bytes(), &mut Counting::default()).unwrap(), false)
+}
+
+fn drafted(model: &Model, text: &str) -> Draft {
+    apply(text).draft(model, &mut Counting::default()).unwrap_or_else(|err| panic!("{err}: {text}"))
+}
+
+/// The differences as lines: sign, path, values.
+fn differences(model: &Model, text: &str) -> Vec<String> {
+    let (apply, draft) = (apply(text), drafted(model, text));
+    let line = |difference: v1::Difference| {
+        let sign = match difference.action {
+            Action::Create => '+',
+            Action::Change => '~',
+            Action::Replace => '!',
+            Action::Delete => '-',
+        };
+        let values = difference.values.into_iter().map(|value| {
+            format!(" {}={}>{}", value.name, value.from.unwrap_or_default(), value.to.unwrap_or_default())
+        });
+        format!("{sign} {}{}", difference.path, values.collect::<String>())
+    };
+    apply.compare(model, &draft).differences.into_iter().map(line).collect()
+}
+
+/// Applies a file, and sees that doing so once more has nothing to do.
+fn applied(model: &Model, text: &str) -> Model {
+    let after = drafted(model, text).model;
+    let again = drafted(&after, text);
+    assert_eq!(again.changes, [], "what was applied is so: {text}");
+    assert_eq!(again.model, after);
+    after
+}
+
+fn refusal(model: &Model, text: &str) -> String {
+    apply(text).draft(model, &mut Counting::default()).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_so_already_is_no_change() {
+    assert_eq!(drafted(&furnished(), AS_FURNISHED).changes, []);
+    assert_eq!(differences(&furnished(), AS_FURNISHED), Vec::<String>::new());
+    // And so it is with our own saveconfig.json, read back.
+    let saved = saveconfig::text(&furnished(), &lunard::machine::Live::default());
+    assert_eq!(drafted(&furnished(), &saved).changes, []);
+}
+
+#[test]
+fn an_empty_configuration_becomes_what_the_file_says() {
+    let model = applied(&Model::default(), AS_FURNISHED);
+    assert_eq!(
+        differences(&Model::default(), AS_FURNISHED),
+        [
+            "+ /backstores/block/b0 path=>/dev/sdb",
+            "+ /backstores/fileio/f0 path=>/srv/f0 size_bytes=>1048576",
+            "+ /backstores/ramdisk/r0 size_bytes=>1048576",
+            "+ /vhost/naa.5001405000000001",
+            "+ /vhost/naa.5001405000000002",
+            "+ /vhost/naa.5001405000000001/tpg1",
+            "+ /vhost/naa.5001405000000002/tpg1",
+            "+ /vhost/naa.5001405000000001/tpg1/luns/lun0 backstore=>fileio/f0",
+            "+ /vhost/naa.5001405000000001/tpg1/luns/lun1 backstore=>block/b0",
+            "+ /vhost/naa.5001405000000002/tpg1/luns/lun0 backstore=>ramdisk/r0",
+        ]
+    );
+    assert_eq!(model.targets().len(), 2);
+}
+
+#[test]
+fn what_a_file_does_not_name_stays_unless_its_scope_has_it() {
+    let one = r#"
+        [fileio.f0]
+        path = "/srv/f0"
+        [block.b0]
+        path = "/dev/sdb"
+        [vhost."naa.5001405000000001".tpg1]
+        lun0 = "fileio/f0"
+        lun1 = "block/b0"
+    "#;
+    assert_eq!(drafted(&furnished(), one).changes, []);
+    let scoped = |scope: &str| differences(&furnished(), &format!("scope = {scope}\n{one}"));
+    let gone = [
+        "- /vhost/naa.5001405000000002/tpg1/luns/lun0 backstore=ramdisk/r0>",
+        "- /vhost/naa.5001405000000002/tpg1",
+        "- /vhost/naa.5001405000000002",
+        "- /backstores/ramdisk/r0",
+    ];
+    assert_eq!(scoped("[\"*\"]"), gone);
+    assert_eq!(scoped("[\"ramdisk/*\", \"naa.5001405000000002\"]"), gone);
+    assert_eq!(scoped("[\"naa.5001405*\"]"), gone[..3]);
+    // What another shows cannot go from under it.
+    assert_eq!(
+        refusal(&furnished(), &format!("scope = [\"ramdisk/*\"]\n{one}")),
+        "storage object ramdisk/r0 is in use by LUN naa.5001405000000002/tpg1/lun0"
+    );
+}
+
+#[test]
+fn a_target_in_the_file_has_its_luns_and_no_others() {
+    let text = r#"
+        [vhost."naa.5001405000000001".tpg1]
+        lun1 = { backstore = "block/b0", write_protect = true }
+        lun7 = "ramdisk/r0"
+        [vhost."naa.5001405000000001".tpg3]
+    "#;
+    assert_eq!(
+        differences(&furnished(), text),
+        [
+            "- /vhost/naa.5001405000000001/tpg1/luns/lun0 backstore=fileio/f0>",
+            "+ /vhost/naa.5001405000000001/tpg3",
+            "! /vhost/naa.5001405000000001/tpg1/luns/lun1 write_protect=>true",
+            "+ /vhost/naa.5001405000000001/tpg1/luns/lun7 backstore=>ramdisk/r0",
+        ]
+    );
+    let model = applied(&furnished(), text);
+    assert_eq!(model.backstores().len(), 3, "what a LUN showed stays");
+    let no_group = "[vhost.\"naa.5001405000000001\"]";
+    assert_eq!(differences(&furnished(), no_group)[2], "- /vhost/naa.5001405000000001/tpg1");
+}
+
+#[test]
+fn luns_change_places_in_one_transaction() {
+    let text = r#"
+        [vhost."naa.5001405000000001".tpg1]
+        lun0 = "block/b0"
+        lun1 = "fileio/f0"
+    "#;
+    assert_eq!(
+        differences(&furnished(), text),
+        [
+            "! /vhost/naa.5001405000000001/tpg1/luns/lun0 backstore=fileio/f0>block/b0",
+            "! /vhost/naa.5001405000000001/tpg1/luns/lun1 backstore=block/b0>fileio/f0",
+        ]
+    );
+    applied(&furnished(), text);
+}
+
+#[test]
+fn attributes_and_options_are_as_the_file_says_and_else_their_defaults() {
+    let text = "[fileio.f0]\npath = \"/srv/f0\"\nwrite_back = false\n\
+                attributes = { emulate_fua_write = 0 }\n\
+                [vhost.\"naa.5001405000000002\"]\noptions = { num_queues = 4 }\n\
+                [vhost.\"naa.5001405000000002\".tpg1]\nlun0 = \"ramdisk/r0\"\n";
+    assert_eq!(
+        differences(&furnished(), text),
+        [
+            "~ /backstores/fileio/f0 emulate_fua_write=1>0 emulate_write_cache=1>0",
+            "~ /vhost/naa.5001405000000002 num_queues=0>4",
+        ]
+    );
+    let model = applied(&furnished(), text);
+    // Guests go on: nothing is closed, no LUN goes.
+    let steps = plan(&furnished(), &model);
+    assert!(
+        steps.iter().all(|step| matches!(step, Step::UpdateBackstore(_) | Step::SetOptions { .. })),
+        "{steps:?}"
+    );
+    let plain =
+        "[fileio.f0]\npath = \"/srv/f0\"\n[vhost.\"naa.5001405000000002\".tpg1]\nlun0 = \"ramdisk/r0\"\n";
+    assert_eq!(
+        differences(&model, plain),
+        [
+            "~ /backstores/fileio/f0 emulate_fua_write=0>1 emulate_write_cache=0>1",
+            "~ /vhost/naa.5001405000000002 num_queues=4>0",
+        ]
+    );
+}
+
+#[test]
+fn a_file_of_lios_which_has_no_word_for_options_leaves_them() {
+    let mut model = furnished();
+    let set = Draft::new(&model, &[set_option(TWO, "num_queues", "4")], &mut Counting::default()).unwrap();
+    model = set.model;
+    let lio = r#"{"storage_objects": [], "targets": [{"fabric": "vhost", "wwn": "naa.5001405000000002",
+        "tpgs": [{"tag": 1, "luns": [{"index": 0, "storage_object": "/backstores/ramdisk/r0"}]}]}]}"#;
+    assert_eq!(drafted(&model, lio).changes, []);
+}
+
+#[test]
+fn a_larger_size_grows_and_a_smaller_one_is_refused() {
+    let sized = |kind: &str, rest: &str, size: &str| format!("[{kind}]\n{rest}\nsize = \"{size}\"\n");
+    let file = |size: &str| sized("fileio.f0", "path = \"/srv/f0\"", size);
+    assert_eq!(
+        differences(&furnished(), &file("2M")),
+        ["~ /backstores/fileio/f0 size_bytes=1048576>2097152"]
+    );
+    assert_eq!(
+        differences(&furnished(), &sized("ramdisk.r0", "", "2M")),
+        ["~ /backstores/ramdisk/r0 size_bytes=1048576>2097152"]
+    );
+    applied(&furnished(), &file("2M"));
+    assert_eq!(
+        refusal(&furnished(), &file("512K")),
+        "storage object fileio/f0 has 1048576 bytes and cannot shrink to 524288"
+    );
+    assert_eq!(
+        refusal(&furnished(), &sized("ramdisk.r0", "", "512K")),
+        "storage object ramdisk/r0 has 1048576 bytes and cannot shrink to 524288"
+    );
+}
+
+#[test]
+fn another_path_or_serial_is_another_disk_under_every_lun_that_shows_it() {
+    let text = "[block.b0]\npath = \"/dev/sdc\"\n";
+    assert_eq!(differences(&furnished(), text), ["! /backstores/block/b0 path=/dev/sdb>/dev/sdc"]);
+    let model = applied(&furnished(), text);
+    let before = furnished();
+    let (was, is) = (before.backstores(), model.backstores());
+    let serials = |of: &std::collections::BTreeMap<model::BackstoreId, model::Backstore>| {
+        of.values().map(|backstore| backstore.unit_serial.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(serials(was), serials(is), "a serial number that the file does not say stays");
+    assert_eq!(before.targets(), model.targets());
+    let comparison = apply(text).compare(&furnished(), &drafted(&furnished(), text));
+    let taken: Vec<String> = comparison.taken_from.values().map(ToString::to_string).collect();
+    assert_eq!(taken, ["naa.5001405000000001/tpg1/lun1"]);
+
+    let serial = "[ramdisk.r0]\nsize = \"1M\"\nwwn = \"mine\"\n";
+    let lines = differences(&furnished(), serial);
+    assert!(lines.len() == 1 && lines[0].starts_with("! /backstores/ramdisk/r0 wwn="), "{lines:?}");
+    assert!(lines[0].ends_with(">mine"), "{lines:?}");
+    applied(&furnished(), serial);
+}
+
+#[test]
+fn paths_are_exchanged_in_one_transaction() {
+    let model = Plane::drafted([block("a", "/dev/sda"), block("b", "/dev/sdb")]);
+    applied(&model, "[block.a]\npath = \"/dev/sdb\"\n[block.b]\npath = \"/dev/sda\"\n");
+}
+
+#[test]
+fn the_nexus_of_a_group_that_is_there_stays() {
+    let text = r#"
+        [vhost."naa.5001405000000002".tpg1]
+        nexus = "naa.50014050000000ff"
+        lun0 = "ramdisk/r0"
+    "#;
+    assert_eq!(drafted(&furnished(), text).changes, []);
+    let made = applied(&Model::default(), &format!("[ramdisk.r0]\nsize = \"1M\"\n{text}"));
+    let tpg = made.targets().values().next().unwrap().tpgs.values().next().unwrap();
+    assert_eq!(tpg.nexus.as_str(), "naa.50014050000000ff");
+}
+
+#[test]
+fn access_control_lists_are_those_of_the_file() {
+    let luns = "[ramdisk.r0]\nsize = \"1M\"\n[vhost.\"naa.5001405000000002\".tpg1]\nlun0 = \"ramdisk/r0\"\n";
+    let listed = |rest: &str| {
+        format!("{luns}[vhost.\"naa.5001405000000002\".tpg1.acls.\"naa.5001405000000abc\"]\n{rest}")
+    };
+    let at = "/vhost/naa.5001405000000002/tpg1/acls/naa.5001405000000abc";
+    let model = applied(&furnished(), &listed("mapped_lun7 = \"lun0\"\n"));
+    assert_eq!(
+        differences(&furnished(), &listed("mapped_lun7 = \"lun0\"\n")),
+        [format!("+ {at}"), format!("+ {at}/mapped_lun7 lun=>lun0")]
+    );
+    assert_eq!(
+        differences(&model, &listed("mapped_lun7 = { lun = \"lun0\", write_protect = true }\n")),
+        [format!("! {at}/mapped_lun7 write_protect=>true")]
+    );
+    applied(&model, &listed("mapped_lun7 = { lun = \"lun0\", write_protect = true }\n"));
+    assert_eq!(
+        differences(&model, &listed("mapped_lun0 = \"lun0\"\n")),
+        [format!("- {at}/mapped_lun7 lun=lun0>"), format!("+ {at}/mapped_lun0 lun=>lun0")]
+    );
+    applied(&model, &listed("mapped_lun0 = \"lun0\"\n"));
+    assert_eq!(differences(&model, luns), [format!("- {at}/mapped_lun7 lun=lun0>"), format!("- {at}")]);
+    // A backstore that is made anew is seen as before, by whatever shows it.
+    let anew = "[ramdisk.r0]\nsize = \"1M\"\nnullio = true\n";
+    assert_eq!(applied(&model, anew).targets(), model.targets());
+    let whole = listed("mapped_lun7 = \"lun0\"\n").replace("size = \"1M\"", "size = \"1M\"\nnullio = true");
+    assert_eq!(applied(&model, &whole).targets(), model.targets());
+}
+
+#[test]
+fn asymmetric_access_is_given_to_what_is_made_and_left_where_it_is() {
+    let lio = r#"{"storage_objects": [{"plugin": "ramdisk", "name": "r0", "size": 1048576, "wwn": "s",
+        "alua_tpgs": [{"name": "g1", "tg_pt_gp_id": 7, "alua_access_state": 1}]}],
+      "targets": [{"fabric": "vhost", "wwn": "naa.5001405000000002", "tpgs": [{"tag": 1, "luns": [
+        {"index": 0, "storage_object": "/backstores/ramdisk/r0", "alua_tg_pt_gp_name": "g1"}]}]}]}"#;
+    assert_eq!(
+        differences(&Model::default(), lio)[..2],
+        [
+            "+ /backstores/ramdisk/r0 size_bytes=>1048576 wwn=>s",
+            "+ /backstores/ramdisk/r0/alua/g1 tg_pt_gp_id=>7"
+        ]
+    );
+    let model = applied(&Model::default(), lio);
+    let group = |model: &Model| {
+        let tpg = model.targets().values().next().unwrap().tpgs.values().next().unwrap().clone();
+        tpg.luns.values().next().unwrap().alua.group.to_string()
+    };
+    assert_eq!(group(&model), "g1");
+    // By hand there is no word for it: it stays, also where the LUN or the disk is made anew.
+    let by_hand = "[ramdisk.r0]\nsize = \"1M\"\nnullio = true\n[vhost.\"naa.5001405000000002\".tpg1]\n\
+                   lun0 = { backstore = \"ramdisk/r0\", write_protect = true }\n";
+    let after = applied(&model, by_hand);
+    assert_eq!(group(&after), "g1");
+    // A group that is missing comes to a disk that is there.
+    let bare = applied(&Model::default(), "[ramdisk.r0]\nsize = \"1M\"\nwwn = \"s\"\n");
+    assert_eq!(differences(&bare, lio)[0], "+ /backstores/ramdisk/r0/alua/g1 tg_pt_gp_id=>7");
+    assert_eq!(group(&applied(&bare, lio)), "g1");
+}
+
+#[test]
+fn a_lun_of_what_is_nowhere_is_refused() {
+    let text = "[vhost.\"naa.5001405000000002\".tpg1]\nlun0 = \"ramdisk/nosuch\"\n";
+    assert_eq!(
+        refusal(&furnished(), text),
+        "Could not find matching StorageObject for LUN naa.5001405000000002/tpg1/lun0: there is no ramdisk/nosuch"
+    );
+}
+
+#[test]
+fn what_changed_since_it_was_looked_at_is_not_done() {
+    let scratch = tempfile::tempdir().unwrap();
+    let plane = Plane::start(scratch.path());
+    plane.apply([ramdisk("r0")]).unwrap();
+    let (_, generation) = plane.handle.snapshot();
+    let text = "scope = [\"*\"]\n";
+    let wishes = || Wishes::Apply { apply: Box::new(apply(text)), generation };
+    plane.apply([ramdisk("r1")]).unwrap();
+    let moved = plane.block_on(plane.handle.ask(wishes())).unwrap_err();
+    assert_eq!(moved.to_string(), "the configuration has changed since the difference was shown");
+    assert_eq!(plane.model().backstores().len(), 2);
+}
+
+#[test]
+fn what_changes_while_it_is_prepared_is_not_done_either() {
+    let scratch = tempfile::tempdir().unwrap();
+    let plane = Plane::start(scratch.path());
+    let (_, generation) = plane.handle.snapshot();
+    let apply = Box::new(apply("[block.b0]\npath = \"/dev/slow\"\n"));
+    plane.machine.hang("/dev/slow");
+    let handle = plane.handle.clone();
+    let asked = std::thread::spawn(move || {
+        let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        tokio.block_on(handle.ask(Wishes::Apply { apply, generation }))
+    });
+    plane.machine.wait_until_hung(1);
+    plane.apply([ramdisk("r1")]).unwrap();
+    plane.machine.release("/dev/slow");
+    let moved = asked.join().unwrap().unwrap_err();
+    assert_eq!(moved.to_string(), "the configuration has changed since the difference was shown");
+    assert_eq!(plane.machine.undone(), 1);
+    assert_eq!(plane.model().backstores().len(), 1);
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A saveconfig.json of the user's own: read, merged and written.
+//!
+//! Above: `saveconfig`, `restoreconfig`, `apply`, `diff`.  Below: one file.
+//! Never here: the daemon's file; that is the daemon's.
+
+use crate::failure::Failure;
+use api::v1;
+use serde_json::{Map, Value};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// What a packed file starts with.
+const GZIP: &[u8] = &[0x1f, 0x8b];
+
+/// The member in which the daemon writes what LIO's format has no word for.
+const OWN: &str = "x_lunar";
+
+/// The text of a file.
+///
+/// # Errors
+/// One line that names the file: it is not there, empty, packed, or longer than what is restored.
+pub(crate) fn read(path: &str) -> Result<Vec<u8>, Failure> {
+    read_or(path, || format!("Restore file {path} not found"))
+}
+
+/// The same, with other words for a file that is not there.
+///
+/// # Errors
+/// Those of [`read`].
+pub(crate) fn read_or(path: &str, missing: impl Fn() -> String) -> Result<Vec<u8>, Failure> {
+    let fault = |error: &io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Failure::new(missing()),
+        _ => Failure::new(format!("Could not read {path}: {error}")),
+    };
+    let file = File::open(path).map_err(|error| fault(&error))?;
+    let most = u64::try_from(v1::SAVECONFIG_BYTES_MAX).unwrap_or(u64::MAX);
+    let mut text = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut text).map_err(|error| fault(&error))?;
+    if text.len() > v1::SAVECONFIG_BYTES_MAX {
+        return Err(Failure::new(format!("{path} is longer than {most} bytes")));
+    }
+    if text.is_empty() {
+        return Err(Failure::new(format!("{path} is empty")));
+    }
+    if text.starts_with(GZIP) {
+        return Err(Failure::new(format!("{path} is packed")).hint("unpack it with gunzip first"));
+    }
+    Ok(text)
+}
+
+/// Puts a whole file in the place of what was there, readable by its owner alone: it may hold secrets of LIO.
+///
+/// # Errors
+/// One line that names the file, which then is as it was.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    replace(path, text).map_err(|error| Failure::new(format!("Could not write {}: {error}", path.display())))
+}
+
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let written = (|| {
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        // A file is named durably once its directory is.
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    })();
+    if written.is_err() {
+        // What was begun is of no use; that it cannot be removed is less than the error at hand.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+/// Puts one storage object, `block/disk0`, and every target that shows it from `now` into a file, and leaves the rest
+/// of the file.
+///
+/// # Errors
+/// One line that names the file, which then is as it was.
+pub(crate) fn merge(path: &Path, now: &str, object: &str) -> Result<(), Failure> {
+    let no_json = |what: &str, error: &serde_json::Error| {
+        Failure::new(format!("{what} is no saveconfig.json: {error}"))
+    };
+    let now: Value = serde_json::from_str(now).map_err(|error| no_json("lunard's answer", &error))?;
+    let shown = path.display().to_string();
+    let mut file: Map<String, Value> = if path.exists() {
+        serde_json::from_slice(&read(&shown)?).map_err(|error| no_json(&shown, &error))?
+    } else {
+        Map::new()
+    };
+    for list in ["storage_objects", "targets"] {
+        if file.get(list).is_some_and(|value| !value.is_array()) {
+            return Err(Failure::new(format!("{shown} is no saveconfig.json: '{list}' is no list")));
+        }
+    }
+    put(&mut file, "storage_objects", &now, &|one| is_object(one, object), &|one, other| {
+        one["plugin"] == other["plugin"] && one["name"] == other["name"]
+    });
+    put(&mut file, "targets", &now, &|one| shows(one, object), &|one, other| {
+        one["fabric"] == other["fabric"] && one["wwn"] == other["wwn"]
+    });
+    file.entry("fabric_modules").or_insert_with(|| Value::Array(Vec::new()));
+    put_own(&mut file, &now, object);
+    let mut whole = Value::Object(file);
+    whole.sort_all_objects();
+    write(path, &format!("{whole:#}\n"))
+}
+
+/// Puts those things of a list that are wanted in the place of their likes.
+fn put(
+    file: &mut Map<String, Value>,
+    list: &str,
+    now: &Value,
+    is_wanted: &dyn Fn(&Value) -> bool,
+    is_same: &dyn Fn(&Value, &Value) -> bool,
+) {
+    let mut kept = file.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
+    let wanted = now[list].as_array().into_iter().flatten().filter(|one| is_wanted(one));
+    for one in wanted {
+        match kept.iter_mut().find(|other| is_same(one, other)) {
+            Some(other) => *other = one.clone(),
+            None => kept.push(one.clone()),
+        }
+    }
+    file.insert(list.to_owned(), Value::Array(kept));
+}
+
+/// A file that is not ours yet must not become ours by halves: what it does not say has another meaning then.
+fn put_own(file: &mut Map<String, Value>, now: &Value, object: &str) {
+    let is_new = file.get("storage_objects").and_then(Value::as_array).is_some_and(|all| all.len() == 1);
+    if !file.contains_key(OWN) && !is_new {
+        return;
+    }
+    let own = file.entry(OWN).or_insert_with(|| Value::Object(Map::new()));
+    let Some(own) = own.as_object_mut() else { return };
+    own.insert("version".to_owned(), now[OWN]["version"].clone());
+    let Some(of_object) = now[OWN]["storage_objects"].get(object) else { return };
+    let objects = own.entry("storage_objects").or_insert_with(|| Value::Object(Map::new()));
+    if let Some(objects) = objects.as_object_mut() {
+        objects.insert(object.to_owned(), of_object.clone());
+    }
+}
+
+fn is_object(one: &Value, object: &str) -> bool {
+    match (one["plugin"].as_str(), one["name"].as_str()) {
+        (Some(plugin), Some(name)) => format!("{plugin}/{name}") == object,
+        _ => false,
+    }
+}
+
+fn shows(target: &Value, object: &str) -> bool {
+    let path = format!("/backstores/{object}");
+    let groups = target["tpgs"].as_array().into_iter().flatten();
+    let luns = groups.flat_map(|tpg| tpg["luns"].as_array().into_iter().flatten());
+    luns.into_iter().any(|lun| lun["storage_object"] == path.as_str())
+}

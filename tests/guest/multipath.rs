@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A guest's own multipathd over two targets that export one backstore: it follows the states of their groups, and
+//! outlives the end of a target, while fio runs.
+
+use anyhow::Result;
+use serde_json::json;
+use std::time::Duration;
+use stories::guest::Guest;
+use stories::qmp::Qmp;
+use stories::shell::device_options;
+use stories::stage::Stage;
+
+const MONITOR: &str = "monitor";
+
+const MODULES: &[&str] = &["dm_multipath", "dm_service_time", "dm_round_robin", "scsi_dh_alua"];
+const PROGRAMS: &[&str] = &["udevadm", "multipath", "multipathd", "dmsetup", "fio", "sg_rtpg", "sg_stpg"];
+const FILES: &[&str] = &[
+    "/lib/multipath/libchecktur.so",
+    "/lib/multipath/libprioalua.so",
+    "/lib/multipath/libprioconst.so",
+    "/lib/multipath/libpriosysfs.so",
+    "/lib/udev/scsi_id",
+    "/lib/udev/rules.d/50-udev-default.rules",
+    "/lib/udev/rules.d/55-dm.rules",
+    "/lib/udev/rules.d/56-dm-mpath.rules",
+    "/lib/udev/rules.d/60-block.rules",
+    "/lib/udev/rules.d/60-multipath.rules",
+    "/lib/udev/rules.d/60-persistent-storage.rules",
+    "/lib/udev/rules.d/60-persistent-storage-dm.rules",
+    "/lib/udev/rules.d/95-dm-notify.rules",
+    "/lib/udev/rules.d/99-systemd.rules",
+];
+
+/// What every story here begins with: udev and multipathd run, and `/dev/mapper/mpatha` is there.
+///
+/// `behind N` is the disk of the adapter on slot N; `reads_by N` waits until reads go that way and no other.
+const BEGINNING: &str = r#"
+mkdir -p /run /var/run /etc/udev /sbin /usr/sbin
+ln -s udevadm /usr/bin/systemd-udevd
+ln -s /usr/bin/multipath /sbin/multipath; ln -s /usr/bin/dmsetup /sbin/dmsetup
+ln -s /usr/bin/multipath /usr/sbin/multipath
+cat > /etc/multipath.conf <<END
+defaults {
+    user_friendly_names yes
+    find_multipaths no
+    polling_interval 1
+    max_polling_interval 1
+    path_grouping_policy group_by_prio
+    prio alua
+    path_checker tur
+    failback immediate
+    no_path_retry queue
+    checker_timeout 5
+}
+END
+/usr/bin/systemd-udevd --daemon 2> /share/udevd
+udevadm trigger --action=add; udevadm settle --timeout=60
+settle 2
+multipathd -d -v2 > /share/multipathd 2>&1 &
+until_true '[ -b /dev/mapper/mpatha ]' 90
+until_true '[ $(multipath -ll mpatha | grep -c running) = 2 ]' 60
+behind() { basename $(ls -d /sys/bus/pci/devices/0000:00:0$1.0/virtio*/host*/target*/*:0/block/sd* 2> /dev/null) 2> /dev/null; }
+reads() { set -- $(cat /sys/block/$1/stat 2> /dev/null || echo 0); echo $1; }
+reads_by() {
+    looks=600
+    while :; do
+        used=$(behind $1); other=$(behind $2)
+        a=$(reads $used); b=$(reads $other); sleep 0.5
+        [ $(reads $used) -gt $((a + 5)) ] && [ $(reads $other) -le $((b + 2)) ] && return 0
+        looks=$((looks - 1)); [ $looks -gt 0 ] || { multipath -ll; echo "reads do not go by $1"; exit 1; }
+    done
+}
+load() {
+    fio --name=load --filename=/dev/mapper/mpatha --direct=1 --ioengine=libaio --iodepth=4 --rw=randrw --bs=4k \
+        --size=16m --time_based --runtime=600 --verify=crc32c --verify_backlog=32 --verify_fatal=1 --randseed=1 \
+        > /share/fio 2>&1 &
+    fio=$!
+}
+"#;
+
+fn boots(stage: &Stage, options: &[String], script: &str) -> Result<Guest> {
+    let mut options = options.to_vec();
+    options.extend(Qmp::options(&stage.scratch.join(MONITOR)));
+    let plan = Guest::plan(&format!("{BEGINNING}\n{script}"));
+    let plan = plan.modules(MODULES).programs(PROGRAMS).files(FILES).options(&options);
+    plan.limit(Duration::from_secs(300)).boot(&stage.scratch)
+}
+
+/// Two targets that show one backstore, the first through the group `left`, the second through `right`.
+fn two_ways(stage: &Stage) -> Result<[String; 2]> {
+    stage.create_fileio("disk0", 64 << 20)?;
+    let alua = "/backstores/fileio/disk0/alua";
+    stage.shell.well(&format!("{alua} create left 1"))?;
+    stage.shell.well(&format!("{alua} create right 2"))?;
+    let ways = [stage.serve("fileio/disk0")?, stage.serve("fileio/disk0")?];
+    for (wwn, group) in ways.iter().zip(["left", "right"]) {
+        put(stage, wwn, group)?;
+        stage.shell.well(&format!("{alua}/{group} set alua nonop_delay_msecs=5"))?;
+    }
+    set_state(stage, "right", 1)?;
+    Ok(ways)
+}
+
+fn put(stage: &Stage, wwn: &str, group: &str) -> Result<()> {
+    let lun = format!("/vhost/{wwn}/tpg1/luns/lun0");
+    stage.shell.well(&format!("{lun} set alua alua_tg_pt_gp_name={group}")).map(drop)
+}
+
+fn set_state(stage: &Stage, group: &str, state: u8) -> Result<()> {
+    let group = format!("/backstores/fileio/disk0/alua/{group}");
+    stage.shell.well(&format!("{group} set alua alua_access_state={state}")).map(drop)
+}
+
+#[test]
+fn multipathd_follows_groups_and_outlives_a_target_while_fio_runs() -> Result<()> {
+    let script = r#"
+        multipath -ll mpatha > /share/topology
+        load
+        reads_by 5 6; echo left > /share/first
+        until_true '[ -e /share/standby ]'
+        reads_by 6 5; echo right > /share/second
+        until_true '[ -e /share/active ]'
+        reads_by 5 6; echo left > /share/third
+        until_true '[ -e /share/deleted ]'
+        reads_by 6 5; echo right > /share/fourth
+        until_true '[ -e /share/made ]'
+        until_true '[ $(multipath -ll mpatha | grep -c running) = 2 ]' 90
+        reads_by 5 6; echo left > /share/fifth
+        multipath -ll mpatha > /share/topology_in_the_end
+        kill -TERM $fio; wait $fio || true
+        grep -c ' err= 0: ' /share/fio
+        dmesg | grep -i 'I/O error.*dm-\|buffer i/o error' || echo no complaint"#;
+    let stage = Stage::set()?;
+    let [left, right] = two_ways(&stage)?;
+    let mut options = stage.shell.qemu(&left, &["--pci", "bus=pci.0,addr=0x5", "--memory", "512M"])?;
+    options.extend(device_options(&stage.shell.qemu(&right, &["--pci", "bus=pci.0,addr=0x6"])?));
+    let mut guest = boots(&stage, &options, script)?;
+    let mut qemu = Qmp::connect(&stage.scratch.join(MONITOR))?;
+    assert_eq!(guest.wait_for("first")?, "left\n");
+    // The group in use goes standby, and the other one is as good as it was.
+    set_state(&stage, "left", 2)?;
+    set_state(&stage, "right", 0)?;
+    guest.tell("standby", "")?;
+    guest.wait_for("second")?;
+    set_state(&stage, "right", 1)?;
+    set_state(&stage, "left", 0)?;
+    guest.tell("active", "")?;
+    guest.wait_for("third")?;
+    // The target in use is taken out of the guest and deleted.
+    let (device, chardev) = (format!("scsi-{left}"), format!("lunar-{left}"));
+    qemu.run("device_del", json!({ "id": device }))?;
+    qemu.wait_for("DEVICE_DELETED")?;
+    qemu.run("chardev-remove", json!({ "id": chardev }))?;
+    let deadline = stories::deadline::Deadline::after(Duration::from_secs(20));
+    deadline
+        .until("the target is deleted", || Ok(stage.shell.well(&format!("/vhost delete {left}")).ok()))?;
+    guest.tell("deleted", "")?;
+    guest.wait_for("fourth")?;
+    // It is made again under its name, and plugged in where it was.
+    stage.shell.well(&format!("/vhost create {left}"))?;
+    stage.map(&left, 1, 0, "fileio/disk0")?;
+    put(&stage, &left, "left")?;
+    let path = stage.scratch.join("run").join("vhost").join(format!("{left}.sock"));
+    let address = json!({ "type": "unix", "data": { "path": path } });
+    let backend = json!({ "type": "socket", "data": { "addr": address, "server": false } });
+    qemu.run("chardev-add", json!({ "id": chardev, "backend": backend }))?;
+    let adapter = json!({
+        "driver": "vhost-user-scsi-pci", "id": device, "chardev": chardev, "bus": "pci.0", "addr": "0x5",
+    });
+    qemu.run("device_add", adapter)?;
+    guest.tell("made", "")?;
+    guest.wait_for("fifth")?;
+    let results = guest.finish()?;
+    assert_eq!(results.out, "1\nno complaint\n", "{}", results.read("fio")?);
+    let topology = results.read("topology")?;
+    assert!(topology.contains("hwhandler='1 alua'"), "{topology}");
+    // One group of paths for each target port group: optimized counts 50, non-optimized 10.
+    assert!(topology.contains("prio=50") && topology.contains("prio=10"), "{topology}");
+    println!("{topology}\n{}\n{}", results.read("topology_in_the_end")?, results.read("fio")?);
+    Ok(())
+}
+
+#[test]
+fn a_guest_sets_states_that_survive_a_restart() -> Result<()> {
+    let script = r#"
+        # What the guest is told: both groups, each with a port that is not 0.
+        sg_rtpg -d /dev/sda > /share/groups
+        disk=/dev/$(behind 6)
+        sg_stpg --tp=1,2 --state=s,ao $disk
+        sg_rtpg -d $disk > /share/set
+        until_true '[ -e /share/restarted ]'
+        sg_rtpg -d $disk > /share/again
+        dd if=/dev/mapper/mpatha of=/dev/null bs=4k count=8 iflag=direct 2> /dev/null && echo reads
+        sg_rtpg -e -d $disk > /share/extended"#;
+    let mut stage = Stage::set()?;
+    let [left, right] = two_ways(&stage)?;
+    let mut options = stage.shell.qemu(&left, &["--pci", "bus=pci.0,addr=0x5", "--memory", "512M"])?;
+    options.extend(device_options(&stage.shell.qemu(&right, &["--pci", "bus=pci.0,addr=0x6"])?));
+    let mut guest = boots(&stage, &options, &format!("{script}\necho done"))?;
+    guest.wait_for("set")?;
+    let said = stage.shell.well("/backstores/fileio/disk0/alua ls")?;
+    assert!(said.contains("ALUA state: Standby"), "{said}");
+    stage.daemon.kill()?;
+    stage.daemon.restart()?;
+    let said = stage
+        .shell
+        .well("/backstores/fileio/disk0/alua/left get alua alua_access_state alua_access_status")?;
+    assert_eq!(said, "alua_access_state=2 \nalua_access_status=1 \n");
+    guest.tell("restarted", "")?;
+    let results = guest.finish()?;
+    assert_eq!(results.out, "reads\ndone\n");
+    let states = |file: &str| -> Result<Vec<String>> {
+        let lines = results.lines_with(file, "asymmetric access state : ")?;
+        Ok(lines
+            .iter()
+            .filter_map(|line| line.rsplit_once(" : ").map(|(_, state)| state.to_owned()))
+            .collect())
+    };
+    assert_eq!(states("groups")?, ["0x00 (active/optimized)", "0x01 (active/non optimized)"]);
+    let ports = results.lines_with("groups", "      0x0")?;
+    assert_eq!(ports.iter().map(|line| line.trim()).collect::<Vec<_>>(), ["0x01", "0x02"]);
+    assert_eq!(states("set")?, ["0x02 (standby)", "0x00 (active/optimized)"]);
+    assert_eq!(states("again")?, states("set")?);
+    assert_eq!(states("extended")?, states("set")?);
+    Ok(())
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A daemon whose tree of LIO's is mounted, and LIO's tools run against it by `lunar run`.
+//!
+//! Above: the stories of `tools`.  Below: `daemon`, /dev/fuse.
+//!
+//! It takes root and /dev/fuse; a story asks [`missing`] first, says so where one is missing, and ends.
+
+use crate::daemon::{Daemon, Places};
+use crate::process::{command, run};
+use crate::programs::{built, find_in_path, target_folder};
+use crate::scratch::Scratch;
+use crate::shell::Shell;
+use anyhow::Result;
+use rustix::mount::UnmountFlags;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+/// How long one command of a tool may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// targetcli's version that `cargo xtask setup` fetches from PyPI, beside Debian's.
+pub const NEWER: &str = "3.0.2";
+
+/// What is missing for a tree, if anything is.
+#[must_use]
+pub fn missing() -> Option<&'static str> {
+    if !rustix::process::geteuid().is_root() {
+        Some("mounting takes root")
+    } else if !Path::new("/dev/fuse").exists() {
+        Some("there is no /dev/fuse")
+    } else {
+        None
+    }
+}
+
+/// What is missing for Debian's targetcli in a tree, if anything is.
+#[must_use]
+pub fn missing_tool() -> Option<&'static str> {
+    let absent = || find_in_path("targetcli").is_none();
+    missing().or_else(|| absent().then_some("targetcli is not installed (Debian: targetcli-fb)"))
+}
+
+/// Where the newer targetcli is, or would be.
+pub fn newer_targetcli_root() -> Result<PathBuf> {
+    Ok(target_folder()?.join("tools").join(format!("targetcli-{NEWER}")))
+}
+
+/// The folder of the newer targetcli's programs, if it is there.
+pub fn newer_targetcli() -> Result<Option<PathBuf>> {
+    let folder = newer_targetcli_root()?.join("bin");
+    Ok(folder.join("targetcli").is_file().then_some(folder))
+}
+
+/// A daemon whose tree is mounted.
+#[derive(Debug)]
+pub struct Mounted {
+    /// The daemon; it ends before its directory goes.
+    pub daemon: Daemon,
+    /// Where it is mounted.
+    pub tree: PathBuf,
+    /// Where everything is.
+    pub scratch: Scratch,
+}
+
+impl Mounted {
+    /// Starts one in a directory of its own.
+    pub fn start() -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let tree = scratch.join("tree");
+        let options = vec!["--configfs".to_owned(), tree.display().to_string()];
+        let daemon = Daemon::start_at(Places { options, ..Places::in_scratch(&scratch) })?;
+        Ok(Self { daemon, tree, scratch })
+    }
+
+    /// Does not print the daemon's log when the value goes.
+    pub fn quiet(&mut self) {
+        self.daemon.silence();
+    }
+
+    /// The path of something in `target/`.
+    pub fn top(&self, path: &str) -> PathBuf {
+        self.tree.join("target").join(path)
+    }
+
+    /// Writes what a file in `target/` is to store.
+    pub fn write(&self, path: &str, text: &str) -> std::io::Result<()> {
+        std::fs::write(self.top(path), text)
+    }
+
+    /// What a file in `target/` says.
+    pub fn read(&self, path: &str) -> std::io::Result<String> {
+        std::fs::read_to_string(self.top(path))
+    }
+
+    /// The shell that talks to the daemon.
+    pub fn shell(&self) -> Result<Shell> {
+        self.daemon.shell()
+    }
+
+    /// Where the tools that `lunar run` runs keep what they keep.
+    pub fn tools_dir(&self) -> PathBuf {
+        self.daemon.places().state.join("tools")
+    }
+
+    /// `lunar run --`, ready for a command.
+    pub fn lunar_run(&self) -> Result<Command> {
+        let mut lunar = command(built("lunar")?);
+        let places = self.daemon.places();
+        lunar.env("LUNAR_STATE_DIR", &places.state).env("LUNAR_RUNTIME_DIR", &places.runtime);
+        lunar.args(["run", "--"]);
+        Ok(lunar)
+    }
+
+    /// Runs a script where the tools find the tree.
+    pub fn script(&self, text: &str) -> Result<Output> {
+        run(self.lunar_run()?.args(["sh", "-c", text]), LIMIT)
+    }
+
+    /// The same, which must succeed; returns what it printed.
+    pub fn well(&self, text: &str) -> Result<String> {
+        let output = self.script(&format!("set -e\n{text}"))?;
+        let said = String::from_utf8(output.stdout)?;
+        let complained = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "{text}\nended with {}:\n{said}{complained}", output.status);
+        Ok(said)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = self.daemon.terminate();
+        // What a daemon left that was killed.
+        let _ = rustix::mount::unmount(&self.tree, UnmountFlags::DETACH);
+    }
+}
