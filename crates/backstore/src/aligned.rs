@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Page-aligned buffers for I/O that may not go to guest memory itself.
 //!
-//! Above: `kernel_io`.  Below: the allocator.  Never here: guest memory.
+//! Above: `kernel_io`, `space`.  Below: the allocator.  Never here: guest memory.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -21,7 +21,7 @@ struct Page([u8; PAGE_BYTES]);
 pub(crate) struct Bounce(Vec<Page>);
 
 impl Bounce {
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let mut pages = Vec::new();
         pages.try_reserve_exact(BOUNCE_BYTES / PAGE_BYTES).ok()?;
         pages.resize(BOUNCE_BYTES / PAGE_BYTES, Page([0; PAGE_BYTES]));

@@ -9,9 +9,10 @@
 //! of its own, and ends with the process that made it; the lock has that of the I/O, and lasts until the last
 //! request of a process that was killed has ended.  Whether a device has a volatile write cache is its own word.
 
+use crate::calls::DiscardBy;
 use crate::host_lock::{HostLock, Medium};
 use crate::kernel_io::{FileChannel, Manner};
-use crate::{Backstore, Channel, Geometry, OpenError, size, sysfs};
+use crate::{Abilities, Backstore, BackstoreError, Channel, Geometry, OpenError, size, space, sysfs};
 use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -48,6 +49,7 @@ pub struct Device {
 pub struct BlockDevice {
     file: Arc<File>,
     geometry: Geometry,
+    abilities: Abilities,
     device: Device,
     lock: Arc<HostLock>,
     claim: Arc<File>,
@@ -67,7 +69,8 @@ impl BlockDevice {
             _ => return Err(OpenError::WrongType { path: path.clone(), wanted: "a block device" }),
         }
         let (major, minor) = (fs::major(stat.st_rdev), fs::minor(stat.st_rdev));
-        let sysfs::Description { kernel_name, mut geometry } = sysfs::describe(path, major, minor)?;
+        let sysfs::Description { kernel_name, mut geometry, abilities } =
+            sysfs::describe(path, major, minor)?;
         if geometry.bytes < u64::from(geometry.block_bytes) {
             return Err(OpenError::TooSmall { path: path.clone(), bytes: geometry.bytes });
         }
@@ -89,7 +92,7 @@ impl BlockDevice {
         let medium = Medium::Device { device: stat.st_rdev };
         let lock = HostLock::new(path, Arc::clone(&file), medium, geometry.read_only)?;
         let device = Device { kernel_name, major, minor };
-        Ok(Self { file, geometry, device, lock, claim: Arc::new(claim) })
+        Ok(Self { file, geometry, abilities, device, lock, claim: Arc::new(claim) })
     }
 
     /// Which device it is.
@@ -131,6 +134,7 @@ impl Backstore for BlockDevice {
         Ok(Arc::new(Self {
             file: Arc::clone(&self.file),
             geometry: Geometry { bytes: now, ..self.geometry.clone() },
+            abilities: self.abilities,
             device: self.device.clone(),
             lock: Arc::clone(&self.lock),
             claim: Arc::clone(&self.claim),
@@ -140,9 +144,29 @@ impl Backstore for BlockDevice {
     fn channel(&self, key: u32) -> Box<dyn Channel> {
         // The kernel wants memory aligned to the device's DMA alignment, which is at most its sector.
         let alignment = usize::try_from(self.geometry.block_bytes).unwrap_or(4096);
-        let manner =
-            Manner { direct_alignment: Some(alignment), always_durable: false, may_hang_at_once: false };
+        let manner = Manner {
+            direct_alignment: Some(alignment),
+            always_durable: false,
+            discard: DiscardBy::of(self.abilities),
+            may_hang_at_once: false,
+        };
         Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.abilities
+    }
+
+    fn zero(&self, offset: u64, bytes: u64, discard: bool) -> Result<(), BackstoreError> {
+        space::zero(&self.file, offset, bytes, discard, self.abilities)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), BackstoreError> {
+        space::write_at(&self.file, offset, data)
+    }
+
+    fn flush(&self) -> Result<(), BackstoreError> {
+        space::flush(&self.file)
     }
 
     fn host_lock(&self) -> Option<&Arc<HostLock>> {

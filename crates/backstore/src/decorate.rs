@@ -8,8 +8,8 @@
 //! backstore below when its time has come.
 
 use crate::{
-    Backstore, BackstoreError, Channel, Completed, Geometry, HostLock, Io, IoKind, Submitted, Submitter,
-    Token,
+    Abilities, Backstore, BackstoreError, Channel, Completed, Extent, Geometry, HostLock, Io, IoKind,
+    Submitted, Submitter, Token,
 };
 use reactor::{IoTag, opcode, types};
 use slab::Slab;
@@ -63,6 +63,30 @@ impl<B: Backstore> Backstore for Judged<B> {
             key,
             kept: Slab::new(),
         })
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.inner.abilities()
+    }
+
+    fn extent(&self, offset: u64) -> Result<Extent, BackstoreError> {
+        self.inner.extent(offset)
+    }
+
+    fn regular_file(&self) -> Option<&std::fs::File> {
+        self.inner.regular_file()
+    }
+
+    fn zero(&self, offset: u64, bytes: u64, discard: bool) -> Result<(), BackstoreError> {
+        self.inner.zero(offset, bytes, discard)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), BackstoreError> {
+        self.inner.write_at(offset, data)
+    }
+
+    fn flush(&self) -> Result<(), BackstoreError> {
+        self.inner.flush()
     }
 
     fn host_lock(&self) -> Option<&Arc<HostLock>> {

@@ -8,9 +8,12 @@
 //! With `write_back` the page cache is a volatile write cache, and the guest is told so (WCE).  Without it
 //! every write is durable before it is answered.
 
+use crate::calls::DiscardBy;
 use crate::host_lock::{HostLock, Medium};
 use crate::kernel_io::{FileChannel, Manner};
-use crate::{Backstore, Channel, Geometry, OpenError, fuse, size, sysfs};
+use crate::{
+    Abilities, Backstore, BackstoreError, Channel, Extent, Geometry, OpenError, fuse, size, space, sysfs,
+};
 use rustix::fs::{self, FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -51,6 +54,8 @@ pub struct NewFile {
 pub struct FileStore {
     file: Arc<File>,
     geometry: Geometry,
+    abilities: Abilities,
+    is_regular: bool,
     write_back: bool,
     created: Option<PathBuf>,
     /// Whether a file system in user space has it.
@@ -73,12 +78,13 @@ impl FileStore {
         };
         let file = Arc::new(File::from(fd));
         let opened = let_it_wait(path, &file)
-            .and_then(|()| geometry_of(path, &file, options.write_back))
-            .and_then(|geometry| Ok((geometry, lock_of(path, &file)?)));
+            .and_then(|()| describe(path, &file, options.write_back))
+            .and_then(|described| Ok((described, lock_of(path, &file)?)));
         match opened {
-            Ok((geometry, lock)) => {
-                let is_fuse = fuse::has(&file);
-                Ok(Self { file, geometry, write_back: options.write_back, created, is_fuse, lock })
+            Ok((described, lock)) => {
+                let Described { geometry, abilities, is_regular } = described;
+                let (write_back, is_fuse) = (options.write_back, fuse::has(&file));
+                Ok(Self { file, geometry, abilities, is_regular, write_back, created, is_fuse, lock })
             }
             Err(error) => {
                 if let Some(path) = created {
@@ -94,7 +100,8 @@ impl FileStore {
     pub fn with_write_back(&self, write_back: bool) -> Self {
         let geometry = Geometry { write_cache: write_back, ..self.geometry.clone() };
         let (file, lock) = (Arc::clone(&self.file), Arc::clone(&self.lock));
-        Self { file, geometry, write_back, created: None, is_fuse: self.is_fuse, lock }
+        let (abilities, is_regular, is_fuse) = (self.abilities, self.is_regular, self.is_fuse);
+        Self { file, geometry, abilities, is_regular, write_back, created: None, is_fuse, lock }
     }
 
     /// The open file, at least `bytes` long: it grows where it is not.  See [`Backstore::grown`].
@@ -116,8 +123,7 @@ impl FileStore {
             OpenError::NoSpace { path: path.to_path_buf(), bytes, errno }
         })?;
         let geometry = Geometry { bytes: now, ..self.geometry.clone() };
-        let (file, lock) = (Arc::clone(&self.file), Arc::clone(&self.lock));
-        Ok(Self { file, geometry, lock, created: None, write_back: self.write_back, is_fuse: self.is_fuse })
+        Ok(Self { geometry, ..self.with_write_back(self.write_back) })
     }
 
     /// Whether it is the file that has these numbers, whatever its path.
@@ -184,9 +190,19 @@ fn lock_of(path: &Path, file: &Arc<File>) -> Result<Arc<HostLock>, OpenError> {
     }
 }
 
-fn geometry_of(path: &Path, fd: &File, write_back: bool) -> Result<Geometry, OpenError> {
+/// What a file, or a device that is used as one, is like.
+struct Described {
+    geometry: Geometry,
+    abilities: Abilities,
+    is_regular: bool,
+}
+
+fn describe(path: &Path, fd: &File, write_back: bool) -> Result<Described, OpenError> {
     let stat = fs::fstat(fd).map_err(|errno| OpenError::from_errno(path, errno))?;
-    let geometry = match FileType::from_raw_mode(stat.st_mode) {
+    let file_type = FileType::from_raw_mode(stat.st_mode);
+    let is_regular = file_type == FileType::RegularFile;
+    let mut abilities = Abilities::default();
+    let geometry = match file_type {
         FileType::RegularFile => Geometry {
             bytes: u64::try_from(stat.st_size).unwrap_or(0),
             block_bytes: FILE_BLOCK_BYTES,
@@ -200,6 +216,7 @@ fn geometry_of(path: &Path, fd: &File, write_back: bool) -> Result<Geometry, Ope
         },
         FileType::BlockDevice => {
             let device = sysfs::describe(path, fs::major(stat.st_rdev), fs::minor(stat.st_rdev))?;
+            abilities = device.abilities;
             Geometry { write_cache: write_back, ..device.geometry }
         }
         FileType::Directory => return Err(OpenError::Directory(path.to_path_buf())),
@@ -208,7 +225,10 @@ fn geometry_of(path: &Path, fd: &File, write_back: bool) -> Result<Geometry, Ope
     if geometry.bytes < u64::from(geometry.block_bytes) {
         return Err(OpenError::TooSmall { path: path.to_path_buf(), bytes: geometry.bytes });
     }
-    Ok(geometry)
+    if is_regular {
+        abilities = space::of_file(fd);
+    }
+    Ok(Described { geometry, abilities, is_regular })
 }
 
 impl Backstore for FileStore {
@@ -228,9 +248,37 @@ impl Backstore for FileStore {
         let manner = Manner {
             direct_alignment: None,
             always_durable: !self.write_back,
+            discard: DiscardBy::of(self.abilities),
             may_hang_at_once: self.is_fuse,
         };
         Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.abilities
+    }
+
+    fn zero(&self, offset: u64, bytes: u64, discard: bool) -> Result<(), BackstoreError> {
+        space::zero(&self.file, offset, bytes, discard, self.abilities)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), BackstoreError> {
+        space::write_at(&self.file, offset, data)
+    }
+
+    fn flush(&self) -> Result<(), BackstoreError> {
+        space::flush(&self.file)
+    }
+
+    fn extent(&self, offset: u64) -> Result<Extent, BackstoreError> {
+        if !self.is_regular {
+            return Ok(Extent { end: self.geometry.bytes, mapped: true });
+        }
+        space::extent_of_file(&self.file, offset, self.geometry.bytes)
+    }
+
+    fn regular_file(&self) -> Option<&File> {
+        self.is_regular.then_some(&*self.file)
     }
 
     fn host_lock(&self) -> Option<&Arc<HostLock>> {

@@ -9,6 +9,8 @@
 //! until it says zero or an error.  A scatter list longer than one system call takes goes in pieces.
 
 use crate::aligned::{BOUNCE_BYTES, Bounce, BouncePool};
+use crate::calls::{Calls, DiscardBy, Turn};
+use crate::discard_thread::Discarding;
 use crate::{BackstoreError, Channel, Completed, Io, IoKind, Submitted, Submitter, Token};
 use memory::IoBuf;
 use reactor::{IoTag, opcode, squeue, types};
@@ -29,6 +31,8 @@ pub(crate) struct Manner {
     pub(crate) direct_alignment: Option<usize>,
     /// Every write is durable before it completes.
     pub(crate) always_durable: bool,
+    /// How space is given back.
+    pub(crate) discard: DiscardBy,
     /// Whether the file may be asked, before its I/O, if it is ready, by whoever hands the I/O over: that can hang
     /// (see `fuse`), so a thread of the kernel's is to do it all.
     pub(crate) may_hang_at_once: bool,
@@ -64,6 +68,8 @@ enum Path {
     WaitsForBounce,
     /// Through a buffer; `piece` bytes of it are under way.
     Bounced { buffer: Bounce, piece: usize },
+    /// Not at all: space is given back or filled.
+    None { calls: Calls, thread: Option<Discarding> },
 }
 
 enum Progress {
@@ -107,6 +113,9 @@ impl FileChannel {
     }
 
     fn path_for(&mut self, io: &Io) -> Path {
+        if let Some(calls) = Calls::of(io.kind, self.manner.discard, self.manner.always_durable) {
+            return Path::None { calls, thread: None };
+        }
         let Some(alignment) = self.manner.direct_alignment else { return Path::Straight };
         let in_one_call = io.buffer.segments() <= IOVECS_MAX;
         if io.kind == IoKind::Flush || (in_one_call && io.buffer.is_aligned(alignment - 1)) {
@@ -136,6 +145,7 @@ impl FileChannel {
                 }
                 bounced_entry(fd, operation.kind, operation.offset, buffer, *piece, durable)
             }
+            Path::None { calls, thread } => call_entry(&self.file, operation.offset, calls, thread),
         };
         let flags = if self.manner.may_hang_at_once { squeue::Flags::ASYNC } else { squeue::Flags::empty() };
         let entry = entry.flags(flags);
@@ -152,6 +162,14 @@ impl FileChannel {
 
     fn advance(&mut self, index: usize, result: i32) -> Progress {
         let Some(operation) = self.operations.get_mut(index) else { return Progress::GoesOn };
+        if let Path::None { calls, thread } = &mut operation.path {
+            let result = thread.take().map_or(result, |thread| thread.result());
+            return match calls.ended(result) {
+                Turn::Next => Progress::GoesOn,
+                Turn::Done => Progress::Ended(Ok(())),
+                Turn::Failed(errno) => Progress::Ended(Err(BackstoreError::from_errno(errno, true))),
+            };
+        }
         let writing = operation.kind != IoKind::Read;
         let Ok(moved) = u64::try_from(result) else {
             return match Errno::from_raw_os_error(result.saturating_neg()) {
@@ -222,7 +240,30 @@ fn straight_entry(
             .offset(offset)
             .rw_flags(write_flags(kind, always_durable))
             .build(),
-        IoKind::Flush => opcode::Fsync::new(fd).flags(types::FsyncFlags::DATASYNC).build(),
+        // The others are made of calls.
+        _ => opcode::Fsync::new(fd).flags(types::FsyncFlags::DATASYNC).build(),
+    }
+}
+
+/// The next call of an operation that moves no data.
+fn call_entry(
+    file: &Arc<File>,
+    offset: u64,
+    calls: &Calls,
+    thread: &mut Option<Discarding>,
+) -> squeue::Entry {
+    let fd = types::Fd(file.as_raw_fd());
+    if let Some(entry) = calls.entry(fd, offset) {
+        return entry;
+    }
+    *thread = Discarding::begin(file, offset, calls.bytes);
+    match thread {
+        Some(thread) => {
+            let done = types::Fd(thread.done.as_raw_fd());
+            opcode::Read::new(done, (&raw mut *thread.count).cast(), 8).build()
+        }
+        // The kernel refuses this at once.
+        None => opcode::Fallocate::new(fd, 0).build(),
     }
 }
 

@@ -11,8 +11,10 @@
 
 mod aligned;
 mod block;
+mod calls;
 #[cfg(feature = "test-utils")]
 pub mod decorate;
+mod discard_thread;
 mod error;
 mod file;
 mod fuse;
@@ -20,6 +22,7 @@ mod host_lock;
 mod kernel_io;
 mod ramdisk;
 mod size;
+mod space;
 mod sysfs;
 mod token;
 
@@ -29,6 +32,7 @@ pub use file::{FileOptions, FileStore, NewFile};
 pub use host_lock::{Hold, HostLock};
 pub use ramdisk::{RAMDISK_BYTES_MAX, Ramdisk};
 pub use reactor::Submitter;
+pub use space::{Abilities, Discard, Extent, copy_by_kernel};
 pub use token::Token;
 
 use memory::IoBuf;
@@ -86,6 +90,49 @@ pub trait Backstore: Send + Sync {
     /// channel's operations carry through the kernel.
     fn channel(&self, key: u32) -> Box<dyn Channel>;
 
+    /// What it can do beyond reading and writing.  Cheap, and the same for the life of the handle.
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
+    }
+
+    /// Where the space at `offset`, a byte inside of [`Geometry::bytes`], ends, and whether any is taken for it.  May
+    /// block.
+    ///
+    /// # Errors
+    /// [`BackstoreError`]
+    fn extent(&self, _offset: u64) -> Result<Extent, BackstoreError> {
+        Ok(Extent { end: self.geometry().bytes, mapped: true })
+    }
+
+    /// The file that bytes can be copied from and to by the kernel, without passing through here.
+    fn regular_file(&self) -> Option<&std::fs::File> {
+        None
+    }
+
+    /// Fills the range with zeroes, and gives its space back where `discard` and it can be.  May block, for long.
+    ///
+    /// # Errors
+    /// [`BackstoreError`]
+    fn zero(&self, _offset: u64, _bytes: u64, _discard: bool) -> Result<(), BackstoreError> {
+        Err(BackstoreError::Internal)
+    }
+
+    /// Writes `data`, whole blocks.  May block.
+    ///
+    /// # Errors
+    /// [`BackstoreError`]
+    fn write_at(&self, _offset: u64, _data: &[u8]) -> Result<(), BackstoreError> {
+        Err(BackstoreError::Internal)
+    }
+
+    /// Brings everything that was written to stable storage.  May block.
+    ///
+    /// # Errors
+    /// [`BackstoreError`]
+    fn flush(&self) -> Result<(), BackstoreError> {
+        Err(BackstoreError::Internal)
+    }
+
     /// The lock that must be held while guests use it, where other processes can reach what it is kept in.
     fn host_lock(&self) -> Option<&Arc<HostLock>> {
         None
@@ -114,7 +161,7 @@ pub struct Io {
     pub kind: IoKind,
     /// Where, in bytes from the start.  0 for a flush.
     pub offset: u64,
-    /// Guest memory to fill or to write from; empty for a flush.
+    /// Guest memory to fill or to write from; empty for what moves no data.
     pub buffer: IoBuf,
 }
 
@@ -130,6 +177,29 @@ pub enum IoKind {
     },
     /// Brings everything that was written to stable storage.
     Flush,
+    /// Gives the range's space back.  Only where [`Abilities::discard`] says that it can be.
+    Discard {
+        /// The length of the range.
+        bytes: u64,
+    },
+    /// Fills the range with zeroes, and keeps its space.  Only where [`Abilities::zeroes`].
+    WriteZeroes {
+        /// The length of the range.
+        bytes: u64,
+        /// Whether they must be on stable storage before it completes.
+        durable: bool,
+    },
+}
+
+impl IoKind {
+    /// Whether it changes what is read.
+    #[must_use]
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Read | Self::Flush => false,
+            Self::Write { .. } | Self::Discard { .. } | Self::WriteZeroes { .. } => true,
+        }
+    }
 }
 
 /// What became of [`Channel::submit`].

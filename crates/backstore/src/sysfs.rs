@@ -3,7 +3,7 @@
 //!
 //! Above: `block`, `file`.  Below: sysfs.  Never here: ioctls; everything needed is text.
 
-use crate::{Geometry, OpenError};
+use crate::{Abilities, Discard, Geometry, OpenError};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ const SYSFS_SECTOR_BYTES: u64 = 512;
 pub(crate) struct Description {
     pub(crate) kernel_name: String,
     pub(crate) geometry: Geometry,
+    pub(crate) abilities: Abilities,
 }
 
 pub(crate) fn describe(path: &Path, major: u32, minor: u32) -> Result<Description, OpenError> {
@@ -49,6 +50,17 @@ pub(crate) fn describe(path: &Path, major: u32, minor: u32) -> Result<Descriptio
         write_cache: write_cache.trim() == "write back",
         rotational: number(queue.join("rotational"))? != 0,
     };
+    // An older kernel does not say it, and then there is none.
+    let unless_silent = |file: PathBuf| number(file).unwrap_or(0);
+    let zeroes = unless_silent(queue.join("write_zeroes_max_bytes")) > 0;
+    let discard_max = unless_silent(queue.join("discard_max_bytes"));
+    let discard = Discard {
+        granularity_bytes: small(queue.join("discard_granularity")).unwrap_or(0),
+        alignment_bytes: small(directory.join("discard_alignment")).unwrap_or(0),
+        bytes_max: discard_max,
+        reads_zero: zeroes,
+    };
+    let abilities = Abilities { discard: (discard_max > 0).then_some(discard), zeroes };
     let kernel_name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Description { kernel_name, geometry })
+    Ok(Description { kernel_name, geometry, abilities })
 }

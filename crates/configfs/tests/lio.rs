@@ -38,10 +38,11 @@ fn a_fresh_tree_is_lios() {
     assert_eq!(differences(&recorded(FRESH), &is), Vec::<String>::new());
 }
 
-/// What a new backstore says of what is not built, and the age of one that was not made.
-const UNBUILT: [(&str, &str); 3] = [
-    ("attrib/emulate_3pc", "F 644 = 0"),
-    ("attrib/emulate_caw", "F 644 = 0"),
+/// What a new backstore says of what is not built, the age of one that was not made, and that files are thin.
+const UNBUILT: [(&str, &str); 4] = [
+    ("attrib/emulate_tpu", "F 644 = 1"),
+    ("attrib/emulate_tpws", "F 644 = 1"),
+    ("attrib/unmap_zeroes_data", "F 644 = 1"),
     ("statistics/scsi_lu/creation_time", "F 444 = 0"),
 ];
 
@@ -62,12 +63,13 @@ fn an_unconfigured_backstore_is_lios_but_for_what_is_not_built() {
 
 /// Files that differ in a configured tree, by the end of their path, and why.
 const DIFFER: &[(&str, &str)] = &[
-    ("attrib/emulate_3pc", "not built"),
-    ("attrib/emulate_caw", "not built"),
-    ("attrib/max_unmap_block_desc_count", "not built"),
-    ("attrib/max_unmap_lba_count", "not built"),
-    ("attrib/max_write_same_len", "not built"),
-    ("attrib/unmap_granularity", "not built"),
+    ("attrib/emulate_tpu", "files and memory are thin"),
+    ("attrib/emulate_tpws", "files and memory are thin"),
+    ("attrib/unmap_zeroes_data", "they are"),
+    ("attrib/max_unmap_block_desc_count", "0 is what the medium takes"),
+    ("attrib/max_unmap_lba_count", "0 is what the medium takes"),
+    ("attrib/max_write_same_len", "0 is what the medium takes"),
+    ("attrib/unmap_granularity", "0 is what the medium says"),
     ("attrib/hw_max_sectors", "8 MiB, whatever the medium"),
     ("attrib/optimal_sectors", "8 MiB, whatever the medium"),
     ("attrib/hw_queue_depth", "128, whatever the medium"),

@@ -61,8 +61,9 @@ fn golden_with_our_differences() -> Value {
     let mut golden: Value = serde_json::from_str(GOLDEN).unwrap();
     for object in golden["storage_objects"].as_array_mut().unwrap() {
         for (attribute, value) in [
-            ("emulate_3pc", 0),
-            ("emulate_caw", 0),
+            ("emulate_3pc", 1),
+            ("emulate_caw", 1),
+            ("unmap_zeroes_data", 1),
             ("max_unmap_block_desc_count", 0),
             ("max_unmap_lba_count", 0),
             ("max_write_same_len", 0),
@@ -71,6 +72,11 @@ fn golden_with_our_differences() -> Value {
             ("unmap_granularity", 0),
         ] {
             object["attributes"][attribute] = json!(value);
+        }
+        // A file is thin here.
+        let thin = u32::from(object["plugin"] == "fileio");
+        for attribute in ["emulate_tpu", "emulate_tpws"] {
+            object["attributes"][attribute] = json!(thin);
         }
     }
     // What LIO has no word for, where its tools do not look.

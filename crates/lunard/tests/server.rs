@@ -348,12 +348,16 @@ fn attributes_are_explained() {
         names,
         [
             "block_size",
+            "emulate_3pc",
+            "emulate_caw",
             "emulate_dpo",
             "emulate_fua_read",
             "emulate_fua_write",
             "emulate_model_alias",
             "emulate_pr",
             "emulate_tas",
+            "emulate_tpu",
+            "emulate_tpws",
             "emulate_ua_intlck_ctrl",
             "emulate_write_cache",
             "enforce_pr_isids",
@@ -362,15 +366,22 @@ fn attributes_are_explained() {
             "hw_max_sectors",
             "hw_queue_depth",
             "is_nonrot",
+            "max_unmap_block_desc_count",
+            "max_unmap_lba_count",
+            "max_write_same_len",
             "optimal_sectors",
             "queue_depth",
+            "unmap_granularity",
+            "unmap_granularity_alignment",
+            "unmap_zeroes_data"
         ]
     );
-    let cache = &attributes[8];
+    let row = |name: &str| attributes.iter().find(|row| row.name == name).expect("it is listed");
+    let cache = row("emulate_write_cache");
     assert_eq!(cache.values, "0 or 1");
     assert_eq!(cache.settable_on, [Kind::Fileio, Kind::Ramdisk]);
     assert!(!cache.frozen_while_exported);
-    assert_eq!(attributes[11].settable_on, []);
+    assert_eq!(row("hw_block_size").settable_on, []);
     // The same names that every backstore shows.
     daemon.client().apply(vec![ramdisk("a")]).unwrap();
     let shown = daemon.client().config().unwrap().backstores.remove(0).attributes;
@@ -411,7 +422,7 @@ fn a_whole_file_is_restored_as_one_transaction() {
     assert_eq!((restored.path, restored.storage_objects, restored.targets), (None, 2, 1));
     // The file has the size that it should have, so that there is nothing to say of it.
     assert_eq!(restored.notes.len(), 1);
-    assert!(restored.notes[0].starts_with("attributes of 2 storage objects"), "{:?}", restored.notes);
+    assert!(restored.notes[0].starts_with("attributes of block/disk1"), "{:?}", restored.notes);
     let config = client.config().unwrap();
     assert_eq!(config.targets[0].tpgs[0].luns[0].alias, "41ec07eb12");
     let before = client.saveconfig_text().unwrap();

@@ -13,7 +13,7 @@ use lunard::store::{FILE_NAME, Store, Units};
 use model::Model;
 use redb::{Database, TableDefinition};
 use std::path::Path;
-use target::{Held, Kind, ModeChanges, NexusName, Registration, Reservations, UnitRecord};
+use target::{Held, Kind, NexusName, Registration, Reservations, UnitRecord};
 
 const SERIAL: &str = "3f9e2c5a-7d41-4f0e-9b7a-000000000004";
 

@@ -160,6 +160,18 @@ impl IoBuf {
         done
     }
 
+    /// Another list of the same bytes, for one I/O after which this list is still wanted.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self {
+            view: self.view.clone(),
+            segments: self.iovecs().to_vec(),
+            bytes: self.bytes,
+            region: self.region,
+            ..Self::default()
+        }
+    }
+
     /// Drops the first `bytes` bytes, or all if there are fewer.
     pub fn advance(&mut self, bytes: u64) {
         let mut left = bytes.min(self.bytes);

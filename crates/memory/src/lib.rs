@@ -31,8 +31,9 @@ mod error; // what can be wrong with a memory table
 mod guest_memory; // all regions: address -> host
 mod io_buf; // scatter lists
 mod mapping; // one file, mapped
-mod sigbus;
-mod view; // the map as one thread holds it // a front end that cuts its file short
+mod scratch; // memory of the device's own
+mod sigbus; // a front end that cuts its file short
+mod view; // the map as one thread holds it
 
 pub use address::{GuestAddress, UserAddress};
 pub use dirty_log::{DirtyLog, LOG_BYTES_MAX, LogError};
@@ -40,5 +41,6 @@ pub use error::{MapError, MappingError};
 pub use guest_memory::{GuestMemory, HostRange, REGIONS_MAX, RegionHint, RegionInfo, RegionSpec};
 pub use io_buf::{IoBuf, Unmapped};
 pub use mapping::Mapping;
+pub use scratch::{SCRATCH_BYTES, SCRATCHES_MAX, Scratch, ScratchPool};
 pub use sigbus::broken_mappings;
 pub use view::View;

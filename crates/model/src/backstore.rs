@@ -373,12 +373,12 @@ mod tests {
     #[test]
     fn an_unbuilt_feature_can_only_be_off() {
         let mut disk = ramdisk("disk0");
-        assert_eq!(disk.set_attribute("emulate_caw", "0"), Ok(0));
+        assert_eq!(disk.set_attribute("pi_prot_verify", "0"), Ok(0));
         assert_eq!(
-            disk.set_attribute("emulate_caw", "1"),
+            disk.set_attribute("pi_prot_verify", "1"),
             Err(Refusal::AttributeUnbuilt {
                 backstore: disk.id(),
-                attribute: "emulate_caw",
+                attribute: "pi_prot_verify",
                 value: 1,
                 only: 0
             })

@@ -166,9 +166,14 @@ fn attributes_are_refused_in_words() {
             "`get attribute` shows what is there",
         ),
         (
-            set("fileio/f0", "emulate_tpu", "1"),
-            "attribute emulate_tpu of fileio/f0 cannot be 1: this version only has 0",
-            "UNMAP; not available in this version",
+            set("fileio/f0", "pi_prot_verify", "1"),
+            "attribute pi_prot_verify of fileio/f0 cannot be 1: this version only has 0",
+            "Whether protection information is verified here; not available in this version",
+        ),
+        (
+            set("fileio/f0", "max_unmap_block_desc_count", "4096"),
+            "attribute max_unmap_block_desc_count of fileio/f0 cannot be '4096': it takes 0 to 4095",
+            "The most ranges of one UNMAP; 0 leaves it to Lunar",
         ),
         (
             set("fileio/f0", "hw_queue_depth", "64"),
@@ -453,7 +458,7 @@ fn every_refusal_has_its_own_code_and_a_hint() {
         Refusal::AttributeOfDevice { backstore: backstore.clone(), attribute: "emulate_write_cache" },
         Refusal::AttributeUnbuilt {
             backstore: backstore.clone(),
-            attribute: "emulate_caw",
+            attribute: "pi_prot_verify",
             value: 1,
             only: 0,
         },

@@ -2,12 +2,14 @@
 //! A command as the guest meant it.
 //!
 //! Above: `target`, which gets a [`Command`] and never sees a CDB.
-//! Below: `field`; the chapters `primary` (SPC) and `block` (SBC), whose parsers `opcode` names.
+//! Below: `field`; the chapters `primary`, `copy` (SPC), `block` and `media` (SBC), whose parsers `opcode` names.
 //! Never here: whether the unit can do it now.  A parser refuses what no unit of ours would accept; what
 //! depends on the unit ([`Capabilities`](crate::Capabilities), its range, its state) comes later.
 
 pub(crate) mod block;
+pub(crate) mod copy;
 pub(crate) mod log;
+pub(crate) mod media;
 pub(crate) mod primary;
 pub(crate) mod reservation;
 
@@ -15,7 +17,12 @@ use crate::BlockCount;
 use crate::alua::{ReportTargetPortGroups, SetTargetPortGroups};
 use crate::field::Fields;
 use block::{Read, SynchronizeCache, Verify, Write};
+use copy::{CopyOperatingParameters, ExtendedCopy};
 use log::{LogSelect, LogSense, ReceiveDiagnosticResults};
+use media::{
+    FormatUnit, GetLbaStatus, PreFetch, PreventAllowMediumRemoval, ReadDefectData, Sanitize, Unmap,
+    WriteAtomic, WriteSame,
+};
 use primary::{
     Inquiry, ModeSelect, ModeSense, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
     ReportSupportedTaskManagementFunctions, RequestSense, StartStopUnit,
@@ -66,6 +73,34 @@ pub enum Command {
     Verify(Verify),
     /// SYNCHRONIZE CACHE (10) and (16).  SBC-3.
     SynchronizeCache(SynchronizeCache),
+    /// WRITE AND VERIFY (10), (12) and (16).  SBC-3.
+    WriteAndVerify(Verify),
+    /// PRE-FETCH (10) and (16).  SBC-3.
+    PreFetch(PreFetch),
+    /// WRITE SAME (10), (16) and (32).  SBC-3.
+    WriteSame(WriteSame),
+    /// UNMAP.  SBC-3.
+    Unmap(Unmap),
+    /// COMPARE AND WRITE: blocks that are written if the medium holds what the guest expects.  SBC-3.
+    CompareAndWrite(Write),
+    /// ORWRITE (16): every bit becomes a one that is a one in the guest's data.  SBC-3.
+    OrWrite(Write),
+    /// WRITE ATOMIC (16).  SBC-4.
+    WriteAtomic(WriteAtomic),
+    /// GET LBA STATUS.  SBC-3.
+    GetLbaStatus(GetLbaStatus),
+    /// READ DEFECT DATA (10) and (12).  SBC-3.
+    ReadDefectData(ReadDefectData),
+    /// SANITIZE.  SBC-3.
+    Sanitize(Sanitize),
+    /// FORMAT UNIT.  SBC-3.
+    FormatUnit(FormatUnit),
+    /// PREVENT ALLOW MEDIUM REMOVAL.  SBC-3.
+    PreventAllowMediumRemoval(PreventAllowMediumRemoval),
+    /// EXTENDED COPY (LID1).  SPC-4.
+    ExtendedCopy(ExtendedCopy),
+    /// RECEIVE COPY OPERATING PARAMETERS.  SPC-4.
+    CopyOperatingParameters(CopyOperatingParameters),
     /// REPORT LUNS.  SPC-4.
     ReportLuns(ReportLuns),
     /// REPORT SUPPORTED OPERATION CODES.  SPC-4.
@@ -114,6 +149,23 @@ pub enum DataPhase {
 }
 
 impl Command {
+    /// Returns whether the command may change what is on the medium of the unit that it is sent to.
+    #[must_use]
+    pub fn changes_medium(&self) -> bool {
+        match self {
+            Self::Write(_)
+            | Self::WriteAndVerify(_)
+            | Self::WriteSame(_)
+            | Self::Unmap(_)
+            | Self::CompareAndWrite(_)
+            | Self::OrWrite(_)
+            | Self::WriteAtomic(_)
+            | Self::FormatUnit(_) => true,
+            Self::Sanitize(command) => command.kind != media::SanitizeKind::ExitFailureMode,
+            _ => false,
+        }
+    }
+
     /// Returns what the data buffers of the command are for.
     #[must_use]
     pub fn data_phase(&self) -> DataPhase {
@@ -123,6 +175,8 @@ impl Command {
             | Self::SendDiagnostic { .. }
             | Self::StartStopUnit(_)
             | Self::SynchronizeCache(_)
+            | Self::PreFetch(_)
+            | Self::PreventAllowMediumRemoval(_)
             | Self::Reserve
             | Self::Release => DataPhase::None,
             Self::ReportSupportedTaskManagementFunctions(command) => answer(command.allocation_bytes),
@@ -144,6 +198,21 @@ impl Command {
             Self::Read(command) => DataPhase::Read { blocks: command.blocks },
             Self::Write(command) => DataPhase::Write { blocks: command.blocks },
             Self::Verify(command) => command.data_phase(),
+            Self::WriteAndVerify(command) => DataPhase::Write { blocks: command.blocks },
+            Self::WriteSame(_) => DataPhase::Write { blocks: BlockCount(1) },
+            Self::Unmap(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
+            // What the guest expects, and as much again to put in its place.
+            Self::CompareAndWrite(command) => {
+                DataPhase::Write { blocks: BlockCount(command.blocks.0.saturating_mul(2)) }
+            }
+            Self::OrWrite(command) => DataPhase::Write { blocks: command.blocks },
+            Self::WriteAtomic(command) => DataPhase::Write { blocks: command.write.blocks },
+            Self::GetLbaStatus(command) => answer(command.allocation_bytes),
+            Self::ReadDefectData(command) => answer(command.allocation_bytes),
+            Self::Sanitize(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
+            Self::FormatUnit(command) => command.data_phase(),
+            Self::ExtendedCopy(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
+            Self::CopyOperatingParameters(command) => answer(command.allocation_bytes),
         }
     }
 }

@@ -24,20 +24,31 @@ mod status; // how a command ended                    SAM
 mod cdb; // a command as the guest meant it           SPC, SBC
 pub mod opcode; // THE table                          SPC
 
-// The answers, a file for each.
+// The answers and the parameter lists, a file for each.
 pub mod alua;
 pub mod capacity;
+pub mod copy;
+pub mod defects;
+pub mod format;
 pub mod inquiry;
+pub mod lba_status;
 pub mod log;
 pub mod mode;
 pub mod persistent;
 pub mod report_luns;
 pub mod rsoc;
+pub mod sanitize;
 pub mod task_functions;
+pub mod unmap;
 pub mod vpd;
 
 pub use cdb::block::{Read, SynchronizeCache, Verify, Write};
+pub use cdb::copy::{CopyOperatingParameters, ExtendedCopy};
 pub use cdb::log::{LogSelect, LogSense, ReceiveDiagnosticResults};
+pub use cdb::media::{
+    FormatUnit, GetLbaStatus, PreFetch, PreventAllowMediumRemoval, ReadDefectData, Sanitize, SanitizeKind,
+    Unmap, WriteAtomic, WriteSame,
+};
 pub use cdb::primary::{
     Inquiry, ModeSelect, ModeSense, PageControl, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
     ReportSupportedTaskManagementFunctions, ReportingOption, RequestSense, SelectReport, StartStopUnit,

@@ -9,7 +9,7 @@
 //! operation code and service action (the order is checked when this compiles).
 
 use crate::alua::Reach;
-use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, log, primary, reservation};
+use crate::cdb::{CDB_BYTES_MAX, Cdb, Command, block, copy, log, media, primary, reservation};
 use crate::{Sense, field};
 use Repeat::{Harmless, Never};
 
@@ -24,10 +24,14 @@ pub struct Opcode {
     pub service_action: Option<u16>,
     /// The attribute without which the command does not exist.
     pub feature: Option<Feature>,
-    /// Bits of byte 1 (DPO, FUA) that are refused unless [`Capabilities::dpofua`].
+    /// Bits of the flags (DPO, FUA) that are refused unless [`Capabilities::dpofua`].
     pub dpofua_bits: u8,
-    /// Bits of byte 1 (RDPROTECT and its kin) that are refused unless the unit has protection information.
+    /// Bits of the flags (UNMAP of WRITE SAME) that are refused unless [`Capabilities::write_same_unmaps`].
+    pub unmap_bits: u8,
+    /// Bits of the flags (RDPROTECT and its kin) that are refused unless the unit has protection information.
     pub protect_bits: u8,
+    /// Bits of the flags that no unit of ours has: they are refused, and shown as not there.
+    pub absent_bits: u8,
     /// Whether the command may be executed again when nobody knows whether it was.
     pub repeat: Repeat,
     /// In which access states of its target port group a unit carries it out.
@@ -78,6 +82,18 @@ pub enum AttentionRule {
 pub enum Feature {
     /// `emulate_rsoc`.
     ReportSupportedOperationCodes,
+    /// `emulate_tpu`, on a medium that can give space back.
+    Unmap,
+    /// `emulate_caw`.
+    CompareAndWrite,
+    /// `emulate_3pc`.
+    ThirdPartyCopy,
+    /// A medium that writes all or nothing.
+    WriteAtomic,
+    /// Space that can be given back, however it is asked for.
+    Provisioning,
+    /// A medium that can be taken out.
+    Removable,
     /// The type of access of the target port group has explicit changes.
     SetTargetPortGroups,
     /// `emulate_pr`.
@@ -92,6 +108,18 @@ pub struct Capabilities {
     pub dpofua: bool,
     /// `emulate_rsoc`.
     pub report_supported_operation_codes: bool,
+    /// UNMAP is there.
+    pub unmap: bool,
+    /// WRITE SAME with UNMAP = 1 is there.
+    pub write_same_unmaps: bool,
+    /// COMPARE AND WRITE is there.
+    pub compare_and_write: bool,
+    /// EXTENDED COPY and RECEIVE COPY RESULTS are there.
+    pub third_party_copy: bool,
+    /// WRITE ATOMIC (16) is there.
+    pub write_atomic: bool,
+    /// The medium can be taken out.
+    pub removable: bool,
     /// The unit's target port group may be changed by an initiator.
     pub set_target_port_groups: bool,
     /// `emulate_pr`.
@@ -105,16 +133,23 @@ impl Capabilities {
         match opcode.feature {
             None => true,
             Some(Feature::ReportSupportedOperationCodes) => self.report_supported_operation_codes,
+            Some(Feature::Unmap) => self.unmap,
+            Some(Feature::CompareAndWrite) => self.compare_and_write,
+            Some(Feature::ThirdPartyCopy) => self.third_party_copy,
+            Some(Feature::WriteAtomic) => self.write_atomic,
+            Some(Feature::Provisioning) => self.unmap || self.write_same_unmaps,
+            Some(Feature::Removable) => self.removable,
             Some(Feature::SetTargetPortGroups) => self.set_target_port_groups,
             Some(Feature::Reservations) => self.reservations,
         }
     }
 
-    /// Returns the bits of byte 1 that this unit refuses in a CDB of `opcode`.
+    /// Returns the flags that this unit refuses in a CDB of `opcode`: bits of the byte [`Opcode::flags_at`].
     #[must_use]
     pub fn refused_bits(&self, opcode: &Opcode) -> u8 {
         let dpofua = if self.dpofua { 0 } else { opcode.dpofua_bits };
-        field::union(dpofua, opcode.protect_bits)
+        let unmap = if self.write_same_unmaps { 0 } else { opcode.unmap_bits };
+        field::union(field::union(dpofua, unmap), field::union(opcode.protect_bits, opcode.absent_bits))
     }
 
     /// Reads a CDB for this unit: [`decode`], and what the unit does not have is refused.  REPORT SUPPORTED
@@ -123,7 +158,7 @@ impl Capabilities {
     /// # Errors
     ///
     /// As [`decode`]; INVALID OPCODE where an attribute switched the command off; INVALID FIELD IN CDB for
-    /// DPO or FUA on a unit without them (SBC-3, DPOFUA), and for protection information that the unit was not
+    /// DPO, FUA or UNMAP on a unit without them (SBC-3, DPOFUA), and for protection information that the unit was not
     /// formatted with (SBC-3, RDPROTECT and its kin).
     pub fn decode(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
         self.parse(self.find(cdb), cdb)
@@ -142,7 +177,8 @@ impl Capabilities {
     /// As [`Capabilities::decode`].
     pub fn parse(&self, row: Option<&Opcode>, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
         let opcode = row.ok_or(Sense::INVALID_OPCODE)?;
-        if field::intersect(cdb[1], self.refused_bits(opcode)) {
+        let flags = cdb.get(opcode.flags_at()).copied().unwrap_or_default();
+        if field::intersect(flags, self.refused_bits(opcode)) {
             return Err(Sense::INVALID_FIELD_IN_CDB);
         }
         opcode.parse(cdb)
@@ -158,14 +194,16 @@ impl Opcode {
     ) -> Self {
         let (service_action, feature) = (None, None);
         let (access, passes_legacy, attention) = (Access::Writes, false, AttentionRule::Reported);
-        let (dpofua_bits, protect_bits, reach) = (0, 0, Reach::Blocks);
+        let reach = Reach::Blocks;
         Self {
             name,
             usage,
             service_action,
             feature,
-            dpofua_bits,
-            protect_bits,
+            dpofua_bits: 0,
+            unmap_bits: 0,
+            protect_bits: 0,
+            absent_bits: 0,
             repeat,
             access,
             passes_legacy,
@@ -217,6 +255,15 @@ impl Opcode {
         Self { dpofua_bits: 0x10, protect_bits: 0xe0, ..self }
     }
 
+    /// WRITE SAME: protection bits 7..=5, UNMAP 3.
+    const fn same(self) -> Self {
+        Self { unmap_bits: 0x08, protect_bits: 0xe0, ..self }
+    }
+
+    const fn without(self, absent_bits: u8) -> Self {
+        Self { absent_bits, ..self }
+    }
+
     /// Returns the operation code.
     #[must_use]
     pub const fn code(&self) -> u8 {
@@ -229,9 +276,21 @@ impl Opcode {
         self.usage.len()
     }
 
+    /// Returns which byte of the CDB holds its flags: the second, or one behind the SERVICE ACTION field where that
+    /// has sixteen bits (SPC-4, variable length CDB formats).
+    #[must_use]
+    pub const fn flags_at(&self) -> usize {
+        if self.code() == VARIABLE_LENGTH { 10 } else { 1 }
+    }
+
+    /// Returns which byte of the CDB is CONTROL.
+    const fn control_at(&self) -> usize {
+        if self.code() == VARIABLE_LENGTH { 1 } else { self.cdb_bytes() - 1 }
+    }
+
     fn parse(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
         // SAM-5, CONTROL byte: NACA = 1 asks for an auto contingent allegiance, which we do not have (NORMACA = 0).
-        let control = cdb.get(self.cdb_bytes() - 1).copied().unwrap_or_default();
+        let control = cdb.get(self.control_at()).copied().unwrap_or_default();
         if field::Fields(&[control]).bit::<0, 2>() {
             return Err(Sense::INVALID_FIELD_IN_CDB);
         }
@@ -247,12 +306,16 @@ impl Opcode {
     }
 }
 
+/// The operation code of the CDBs that say how long they are.
+const VARIABLE_LENGTH: u8 = 0x7f;
+
 /// Every command that there is, ordered by operation code, then by service action.
 #[rustfmt::skip]
 pub const OPCODES: &[Opcode] = &[
     Opcode::new("TEST UNIT READY", &[0x00, 0, 0, 0, 0, 0x04], Harmless, primary::test_unit_ready).always(),
     Opcode::new("REQUEST SENSE", &[0x03, 0x01, 0, 0, 0xff, 0x04], Harmless, primary::request_sense).passes_legacy().passes_attention()
         .reach(Reach::Always),
+    Opcode::new("FORMAT UNIT", &[0x04, 0xff, 0, 0, 0, 0x04], Harmless, media::format_unit).without(0xc8),
     Opcode::new("READ (6)", &[0x08, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::read_6).reads(),
     Opcode::new("WRITE (6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::write_6),
     Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, primary::inquiry).passes_legacy().passes_attention()
@@ -266,13 +329,29 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf3, 0x04], Harmless, primary::start_stop_unit).always(),
     Opcode::new("RECEIVE DIAGNOSTIC RESULTS", &[0x1c, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, log::receive_diagnostic_results).reads().reach(Reach::Standby),
     Opcode::new("SEND DIAGNOSTIC", &[0x1d, 0xe4, 0, 0xff, 0xff, 0x04], Harmless, log::send_diagnostic).reach(Reach::Standby),
+    Opcode::new("PREVENT ALLOW MEDIUM REMOVAL", &[0x1e, 0, 0, 0, 0x03, 0x04], Harmless, media::prevent_allow_medium_removal)
+        .feature(Feature::Removable),
     Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10).always().reach(Reach::Standby),
     Opcode::new("READ (10)", &[0x28, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::read_10).media().reads(),
     Opcode::new("WRITE (10)", &[0x2a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::write_10).media(),
+    Opcode::new("WRITE AND VERIFY (10)", &[0x2e, 0xf6, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless,
+        media::write_and_verify_10).media_without_fua(),
     Opcode::new("VERIFY (10)", &[0x2f, 0xf6, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::verify_10)
         .media_without_fua().reads(),
+    Opcode::new("PRE-FETCH (10)", &[0x34, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, media::pre_fetch_10).reads(),
     Opcode::new("SYNCHRONIZE CACHE (10)", &[0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless,
         block::synchronize_cache_10).reads(),
+    Opcode::new("READ DEFECT DATA (10)", &[0x37, 0, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, media::read_defect_data_10).reads(),
+    Opcode::new("WRITE SAME (10)", &[0x41, 0xfe, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, media::write_same_10).same()
+        .without(0x16),
+    Opcode::new("UNMAP", &[0x42, 0x01, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, media::unmap).feature(Feature::Unmap)
+        .without(0x01),
+    Opcode::new("SANITIZE, OVERWRITE", &[0x48, 0xa1, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Never, media::sanitize_overwrite)
+        .service_action(0x01),
+    Opcode::new("SANITIZE, BLOCK ERASE", &[0x48, 0xa2, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Never, media::sanitize_block_erase)
+        .service_action(0x02).feature(Feature::Provisioning),
+    Opcode::new("SANITIZE, EXIT FAILURE MODE", &[0x48, 0x1f, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless,
+        media::sanitize_exit_failure_mode).service_action(0x1f),
     Opcode::new("LOG SELECT", &[0x4c, 0x03, 0x3f, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, log::log_select).reach(Reach::Standby),
     Opcode::new("LOG SENSE", &[0x4d, 0x01, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Harmless, log::log_sense).always().reach(Reach::Standby),
     Opcode::new("MODE SELECT (10)", &[0x55, 0x11, 0, 0, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_select_10).reach(Reach::Standby),
@@ -305,16 +384,33 @@ pub const OPCODES: &[Opcode] = &[
         reservation::register_and_ignore).service_action(0x06).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("PERSISTENT RESERVE OUT, REGISTER AND MOVE", &[0x5f, 0x07, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
         reservation::register_and_move).service_action(0x07).always().feature(Feature::Reservations).reach(Reach::Standby),
+    Opcode::new("WRITE SAME (32)", &[0x7f, 0x04, 0, 0, 0, 0, 0, 0x18, 0x00, 0x0d, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0,
+        0xff, 0xff, 0xff, 0xff], Harmless, media::write_same_32).service_action(0x0d).same().without(0x17),
+    Opcode::new("EXTENDED COPY (LID1)", &[0x83, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Never, copy::extended_copy)
+        .service_action(0x00).feature(Feature::ThirdPartyCopy),
+    Opcode::new("RECEIVE COPY OPERATING PARAMETERS", &[0x84, 0x03, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
+        copy::copy_operating_parameters).service_action(0x03).feature(Feature::ThirdPartyCopy),
     Opcode::new("READ (16)", &[0x88, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::read_16).media().reads(),
+    Opcode::new("COMPARE AND WRITE", &[0x89, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff, 0, 0x04], Never, media::compare_and_write)
+        .media().feature(Feature::CompareAndWrite),
     Opcode::new("WRITE (16)", &[0x8a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::write_16).media(),
+    Opcode::new("ORWRITE (16)", &[0x8b, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Never, media::or_write_16).media(),
+    Opcode::new("WRITE AND VERIFY (16)", &[0x8e, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::write_and_verify_16)
+        .media_without_fua(),
     Opcode::new("VERIFY (16)", &[0x8f, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::verify_16).media_without_fua().reads(),
+    Opcode::new("PRE-FETCH (16)", &[0x90, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::pre_fetch_16).reads(),
     Opcode::new("SYNCHRONIZE CACHE (16)", &[0x91, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::synchronize_cache_16).reads(),
+    Opcode::new("WRITE SAME (16)", &[0x93, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::write_same_16).same()
+        .without(0x17),
+    Opcode::new("WRITE ATOMIC (16)", &[0x9c, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::write_atomic_16).media()
+        .feature(Feature::WriteAtomic),
     Opcode::new("READ CAPACITY (16)", &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         primary::read_capacity_16).service_action(0x10).always().reach(Reach::Standby),
+    Opcode::new("GET LBA STATUS", &[0x9e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::get_lba_status).service_action(0x12).reads(),
     Opcode::new("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, primary::report_luns).passes_legacy().passes_attention()
         .reach(Reach::Always),
     Opcode::new("REPORT TARGET PORT GROUPS", &[0xa3, 0xea, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
@@ -329,8 +425,11 @@ pub const OPCODES: &[Opcode] = &[
         .reach(Reach::Unavailable),
     Opcode::new("READ (12)", &[0xa8, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::read_12).media().reads(),
     Opcode::new("WRITE (12)", &[0xaa, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::write_12).media(),
+    Opcode::new("WRITE AND VERIFY (12)", &[0xae, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::write_and_verify_12)
+        .media_without_fua(),
     Opcode::new("VERIFY (12)", &[0xaf, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::verify_12)
         .media_without_fua().reads(),
+    Opcode::new("READ DEFECT DATA (12)", &[0xb7, 0x1f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::read_defect_data_12).reads(),
 ];
 
 /// For each operation code, where its rows begin; they end where those of the next code begin.
@@ -405,7 +504,10 @@ pub fn find(cdb: &[u8; CDB_BYTES_MAX]) -> Option<&'static Opcode> {
         [] => None,
         [only] if only.service_action.is_none() => Some(only),
         several => {
-            let wanted = Some(u16::from(fields.bits::<1, 4, 0>()));
+            let wanted = Some(match fields.byte::<0>() {
+                VARIABLE_LENGTH => fields.be16::<8>(),
+                _ => u16::from(fields.bits::<1, 4, 0>()),
+            });
             several.iter().find(|opcode| opcode.service_action == wanted)
         }
     }
@@ -429,7 +531,7 @@ mod tests {
             assert!(commands.insert((opcode.code(), opcode.service_action)), "{}", opcode.name);
             assert!(names.insert(opcode.name), "{}", opcode.name);
         }
-        assert_eq!(commands.len(), 48);
+        assert_eq!(commands.len(), 70);
     }
 
     #[test]
@@ -457,6 +559,7 @@ mod tests {
                 0x20..=0x5f => 10,
                 0x80..=0x9f => 16,
                 0xa0..=0xbf => 12,
+                0x7f => 32,
                 _ => panic!("{} belongs to no group", opcode.name),
             };
             assert_eq!(opcode.cdb_bytes(), bytes, "{}", opcode.name);
@@ -466,12 +569,17 @@ mod tests {
     #[test]
     fn usage_data_holds_the_service_action_and_naca() {
         for opcode in OPCODES {
+            let is_long = opcode.code() == 0x7f;
             if let Some(service_action) = opcode.service_action {
-                assert_eq!(u16::from(opcode.usage[1] & 0x1f), service_action, "{}", opcode.name);
+                let held = if is_long { opcode.usage[9] } else { opcode.usage[1] & 0x1f };
+                assert_eq!(u16::from(held), service_action, "{}", opcode.name);
             }
-            assert_eq!(opcode.usage.last(), Some(&0x04), "{}", opcode.name);
-            let conditional = opcode.dpofua_bits | opcode.protect_bits;
-            assert_eq!(opcode.usage[1] & conditional, conditional, "{}", opcode.name);
+            let control = if is_long { opcode.usage.get(1) } else { opcode.usage.last() };
+            assert_eq!(control, Some(&0x04), "{}", opcode.name);
+            let conditional =
+                opcode.dpofua_bits | opcode.unmap_bits | opcode.protect_bits | opcode.absent_bits;
+            let flags = if is_long { opcode.usage[10] } else { opcode.usage[1] };
+            assert_eq!(flags & conditional, conditional, "{}", opcode.name);
         }
     }
 
@@ -480,10 +588,14 @@ mod tests {
         // Written out: whoever adds a row says here which column of SPC's and SBC's tables it has.
         let always = [0x4d, 0x00, 0x03, 0x12, 0x16, 0x17, 0x1b, 0x25, 0x56, 0x57, 0x5e, 0x5f, 0x9e, 0xa0];
         let reads = [0x1c, 0x08, 0x1a, 0x28, 0x2f, 0x35, 0x5a, 0x88, 0x8f, 0x91, 0xa3, 0xa8, 0xaf];
+        let media_reads = [0x34, 0x37, 0x90, 0xb7];
         let legacy = [0x03, 0x12, 0x17, 0x57, 0xa0];
         for opcode in OPCODES {
             let code = opcode.code();
-            let expected = match (always.contains(&code), reads.contains(&code)) {
+            let reads = reads.contains(&code) || media_reads.contains(&code);
+            let expected = match (always.contains(&code), reads) {
+                // GET LBA STATUS, beside READ CAPACITY (16).
+                _ if opcode.order() == (0x9e, 0x12) => Access::Reads,
                 (true, _) => Access::Always,
                 // REPORT TARGET PORT GROUPS, beside service actions that are not always done.
                 (_, true) if (code, opcode.service_action) == (0xa3, Some(0x0a)) => Access::Always,
@@ -510,28 +622,46 @@ mod tests {
             0x1c, 0x1d, 0x4d, 0x00, 0x03, 0x08, 0x12, 0x1a, 0x25, 0x28, 0x5a, 0x5e, 0x88, 0x9e, 0xa0, 0xa3,
             0xa8,
         ];
+        let more_reads = [0x37, 0x84, 0xb7];
         // Whoever has it gets it again, and whoever has it not releases nothing.
         let reserves = [0x16, 0x17, 0x56, 0x57];
         // RESERVE and RELEASE too, and REGISTER AND IGNORE EXISTING KEY. The others depend on the key that is there.
         let persistently = [(0x5f, Some(1)), (0x5f, Some(2)), (0x5f, Some(6))];
-        let verifies = [0x2f, 0x8f, 0xaf];
+        let verifies = [0x2f, 0x8f, 0xaf, 0x34, 0x90];
         // The same data in the same place, before any later write to it is answered.
-        let writes = [0x0a, 0x2a, 0x8a, 0xaa];
+        let writes = [0x0a, 0x2a, 0x8a, 0xaa, 0x2e, 0x8e, 0xae, 0x41, 0x93, 0x7f, 0x9c];
+        let gives_up_the_same_blocks = [0x42];
+        let changes_nothing_or_sets_a_switch = [0x04, 0x1e];
         let flushes_and_says_so = [0x1b, 0x35, 0x91];
         // The same values, whatever they were before.
         let sets = [0x15, 0x4c, 0x55];
-        let harmless = [&reads[..], &reserves, &verifies, &writes, &flushes_and_says_so, &sets].concat();
+        let harmless = [
+            &reads[..],
+            &more_reads,
+            &reserves,
+            &verifies,
+            &writes,
+            &gives_up_the_same_blocks,
+            &changes_nothing_or_sets_a_switch,
+            &flushes_and_says_so,
+            &sets,
+        ]
+        .concat();
+        let forgets_a_failure = (0x48, Some(0x1f));
         for opcode in OPCODES {
             let command = (opcode.code(), opcode.service_action);
-            let is_harmless = harmless.contains(&opcode.code()) || persistently.contains(&command);
+            let is_harmless = harmless.contains(&opcode.code())
+                || persistently.contains(&command)
+                || command == forgets_a_failure;
             let expected = if is_harmless { Repeat::Harmless } else { Repeat::Never };
             assert_eq!(opcode.repeat, expected, "{}", opcode.name);
             let mut cdb = [0; CDB_BYTES_MAX];
             cdb[..opcode.cdb_bytes()].copy_from_slice(opcode.usage);
             assert_eq!(repeat_of(&cdb), expected, "{}", opcode.name);
         }
-        // REGISTER, CLEAR, both kinds of PREEMPT, REGISTER AND MOVE, and SET TARGET PORT GROUPS.
-        assert_eq!(OPCODES.iter().filter(|opcode| opcode.repeat == Repeat::Never).count(), 6);
+        // REGISTER, CLEAR, both kinds of PREEMPT, REGISTER AND MOVE, and SET TARGET PORT GROUPS; both ways to SANITIZE,
+        // EXTENDED COPY, COMPARE AND WRITE and ORWRITE.
+        assert_eq!(OPCODES.iter().filter(|opcode| opcode.repeat == Repeat::Never).count(), 11);
     }
 
     #[test]
@@ -564,16 +694,29 @@ mod tests {
         let reserving =
             (0..4).map(|action| (0x5e, Some(action))).chain((0..8).map(|action| (0x5f, Some(action))));
         let reserving: Vec<_> = reserving.collect();
-        all(&[&always[..], &set, &standby, &tests, &reserving].concat(), 0x2);
+        all(&[&always[..], &set, &standby, &reserving].concat(), 0x2);
         all(&[], 0xe);
     }
 
     #[test]
     fn an_unknown_operation_code_is_invalid() {
-        assert_eq!(decoded(&[0x04, 0, 0, 0, 0, 0]), Err(Sense::INVALID_OPCODE));
+        assert_eq!(decoded(&[0x05, 0, 0, 0, 0, 0]), Err(Sense::INVALID_OPCODE));
         assert_eq!(decoded(&[0x7e, 0, 0, 0, 0, 0]), Err(Sense::INVALID_OPCODE));
         assert_eq!(decoded(&[0xff, 0, 0, 0, 0, 0]), Err(Sense::INVALID_OPCODE));
     }
+
+    const EVERYTHING: Capabilities = Capabilities {
+        dpofua: true,
+        report_supported_operation_codes: true,
+        unmap: true,
+        write_same_unmaps: true,
+        compare_and_write: true,
+        third_party_copy: true,
+        write_atomic: true,
+        removable: true,
+        reservations: true,
+        set_target_port_groups: true,
+    };
 
     fn decoded_for(unit: Capabilities, bytes: &[u8]) -> Result<(), Sense> {
         let mut cdb = [0xff; CDB_BYTES_MAX];
@@ -583,12 +726,7 @@ mod tests {
 
     #[test]
     fn dpo_and_fua_need_a_unit_that_has_them() {
-        let without = Capabilities {
-            dpofua: false,
-            report_supported_operation_codes: true,
-            reservations: true,
-            set_target_port_groups: true,
-        };
+        let without = Capabilities { dpofua: false, ..EVERYTHING };
         let with = Capabilities { dpofua: true, ..without };
         let write_fua = [0x2a, 0x08, 0, 0, 0, 0, 0, 0, 1, 0];
         let read_dpo = [0x88, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
@@ -602,25 +740,51 @@ mod tests {
 
     #[test]
     fn the_same_bits_of_a_six_byte_command_are_an_address() {
-        let without = Capabilities {
-            dpofua: false,
-            report_supported_operation_codes: true,
-            reservations: true,
-            set_target_port_groups: true,
-        };
+        let without = Capabilities { dpofua: false, ..EVERYTHING };
         assert_eq!(decoded_for(without, &[0x08, 0x1f, 0, 0, 1, 0]), Ok(()));
         assert_eq!(decoded_for(without, &[0x0a, 0x1f, 0, 0, 1, 0]), Ok(()));
     }
 
     #[test]
+    fn the_unmap_bit_of_write_same_needs_a_unit_that_has_it() {
+        let without = Capabilities { write_same_unmaps: false, ..EVERYTHING };
+        let mut long = [0; 32];
+        long[7..11].copy_from_slice(&[0x18, 0, 0x0d, 0x08]);
+        (long[0], long[31]) = (0x7f, 1);
+        let short = [0x41, 0x08, 0, 0, 0, 0, 0, 0, 1, 0];
+        for cdb in [&short[..], &[0x93, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0], &long] {
+            assert_eq!(decoded_for(without, cdb), Err(Sense::INVALID_FIELD_IN_CDB), "{cdb:02x?}");
+            assert_eq!(decoded_for(EVERYTHING, cdb), Ok(()), "{cdb:02x?}");
+        }
+    }
+
+    #[test]
+    fn what_a_unit_lacks_takes_its_commands_away() {
+        let unmap: &[u8] = &[0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let caw: &[u8] = &[0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let copy: &[u8] = &[0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let atomic: &[u8] = &[0x9c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let prevent: &[u8] = &[0x1e, 0, 0, 0, 0, 0];
+        let erase: &[u8] = &[0x48, 2, 0, 0, 0, 0, 0, 0, 0, 0];
+        for (without, cdb) in [
+            (Capabilities { unmap: false, ..EVERYTHING }, unmap),
+            (Capabilities { compare_and_write: false, ..EVERYTHING }, caw),
+            (Capabilities { third_party_copy: false, ..EVERYTHING }, copy),
+            (Capabilities { write_atomic: false, ..EVERYTHING }, atomic),
+            (Capabilities { removable: false, ..EVERYTHING }, prevent),
+            (Capabilities { unmap: false, write_same_unmaps: false, ..EVERYTHING }, erase),
+        ] {
+            assert_eq!(decoded_for(without, cdb), Err(Sense::INVALID_OPCODE), "{cdb:02x?}");
+            assert_eq!(decoded_for(EVERYTHING, cdb), Ok(()), "{cdb:02x?}");
+        }
+    }
+
+    #[test]
     fn protection_information_is_refused_in_every_form() {
-        let unit = Capabilities {
-            dpofua: true,
-            report_supported_operation_codes: true,
-            reservations: true,
-            set_target_port_groups: true,
-        };
-        for opcode in [0x28, 0x2a, 0x2f, 0x88, 0x8a, 0x8f, 0xa8, 0xaa, 0xaf] {
+        let unit = EVERYTHING;
+        for opcode in
+            [0x28, 0x2a, 0x2e, 0x2f, 0x41, 0x88, 0x89, 0x8a, 0x8b, 0x8e, 0x8f, 0x93, 0xa8, 0xaa, 0xae, 0xaf]
+        {
             for protect in [0x20, 0x40, 0x80] {
                 let mut cdb = [0; 16];
                 cdb[..2].copy_from_slice(&[opcode, protect]);
@@ -631,12 +795,7 @@ mod tests {
 
     #[test]
     fn an_attribute_can_take_a_command_away() {
-        let with = Capabilities {
-            dpofua: true,
-            report_supported_operation_codes: true,
-            reservations: true,
-            set_target_port_groups: true,
-        };
+        let with = EVERYTHING;
         let without = Capabilities { report_supported_operation_codes: false, ..with };
         let cdb = [0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0];
         assert_eq!(decoded_for(with, &cdb), Ok(()));

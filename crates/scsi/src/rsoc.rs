@@ -86,10 +86,12 @@ fn one(opcode: &Opcode, timeouts: bool, unit: &Capabilities) -> Vec<u8> {
         .bits::<1, 2, 0>(SUPPORTED)
         .be16::<2>(cdb_bytes(opcode));
     let mut answer = header.done().to_vec();
-    let refused = unit.refused_bits(opcode);
-    // Byte 1 of the CDB: the only one whose bits depend on the unit.
+    let (refused, flags_at) = (unit.refused_bits(opcode), opcode.flags_at());
+    // The only byte of the CDB whose bits depend on the unit.
     let usage = opcode.usage.iter().enumerate();
-    answer.extend(usage.map(|(index, &bits)| if index == 1 { field::without(bits, refused) } else { bits }));
+    answer.extend(
+        usage.map(|(index, &bits)| if index == flags_at { field::without(bits, refused) } else { bits }),
+    );
     if timeouts {
         answer.extend(TIMEOUTS);
     }
@@ -107,6 +109,12 @@ mod tests {
     const CACHED: Capabilities = Capabilities {
         dpofua: true,
         report_supported_operation_codes: true,
+        unmap: true,
+        write_same_unmaps: true,
+        compare_and_write: true,
+        third_party_copy: true,
+        write_atomic: true,
+        removable: true,
         reservations: true,
         set_target_port_groups: true,
     };
@@ -118,15 +126,19 @@ mod tests {
     #[test]
     fn all_commands_are_listed_in_order() {
         let answer = ask(ReportingOption::All, CACHED).expect("the list");
-        assert_eq!(answer.len(), 4 + 8 * 48);
-        assert_eq!(answer[..4], [0, 0, 1, 128]);
+        assert_eq!(answer.len(), 4 + 8 * 70);
+        assert_eq!(answer[..4], [0, 0, 0x02, 0x30]);
         assert_eq!(answer[4..12], [/* TEST UNIT READY */ 0x00, 0, 0, 0, 0, 0, 0, 6]);
-        assert_eq!(answer[108..116], [/* READ (10) */ 0x28, 0, 0, 0, 0, 0, 0, 10]);
-        assert_eq!(
-            answer[316..324],
-            [/* READ CAPACITY (16) */ 0x9e, 0, 0x00, 0x10, 0, /* SERVACTV */ 1, 0, 16]
-        );
-        assert_eq!(answer[380..388], [/* VERIFY (12) */ 0xaf, 0, 0, 0, 0, 0, 0, 12]);
+        let (entries, []) = answer[4..].as_chunks::<8>() else { panic!("whole descriptors") };
+        assert!(entries.is_sorted());
+        for entry in [
+            [/* READ (10) */ 0x28, 0, 0, 0, 0, 0, 0, 10],
+            [/* WRITE SAME (32) */ 0x7f, 0, 0x00, 0x0d, 0, /* SERVACTV */ 1, 0, 32],
+            [/* READ CAPACITY (16) */ 0x9e, 0, 0x00, 0x10, 0, 1, 0, 16],
+            [/* VERIFY (12) */ 0xaf, 0, 0, 0, 0, 0, 0, 12],
+        ] {
+            assert!(entries.contains(&entry), "{entry:02x?}");
+        }
     }
 
     #[test]
@@ -137,8 +149,8 @@ mod tests {
             allocation_bytes: 0,
         };
         let answer = build(&all, &CACHED).expect("the list");
-        assert_eq!(answer[..4], [0, 0, 0x03, 0xc0]);
-        assert_eq!(answer.len(), 4 + 20 * 48);
+        assert_eq!(answer[..4], [0, 0, 0x05, 0x78]);
+        assert_eq!(answer.len(), 4 + 20 * 70);
         #[rustfmt::skip]
         assert_eq!(answer[4..24], [0x00, 0, 0, 0, 0, /* CTDP */ 2, 0, 6, 0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let one = ReportSupportedOperationCodes { option: ReportingOption::Plain { opcode: 0x00 }, ..all };
@@ -162,6 +174,18 @@ mod tests {
     }
 
     #[test]
+    fn usage_data_shows_the_unmap_bit_where_it_may_be_set() {
+        let flags = |opcode, service_action, at: usize, unit| {
+            let answer = ask(ReportingOption::Either { opcode, service_action }, unit).expect("the command");
+            answer[4 + at]
+        };
+        let without = Capabilities { write_same_unmaps: false, ..CACHED };
+        assert_eq!((flags(0x41, 0, 1, CACHED), flags(0x41, 0, 1, without)), (0x08, 0x00));
+        assert_eq!((flags(0x7f, 0x0d, 10, CACHED), flags(0x7f, 0x0d, 10, without)), (0x08, 0x00));
+        assert_eq!((flags(0x7f, 0x0d, 1, CACHED), flags(0x7f, 0x0d, 1, without)), (0x04, 0x04));
+    }
+
+    #[test]
     fn option_1_is_for_commands_without_service_actions() {
         let plain = |opcode| ask(ReportingOption::Plain { opcode }, CACHED);
         assert_eq!(plain(0x00), Ok(vec![0, 3, 0, 6, 0x00, 0, 0, 0, 0, 0x04]));
@@ -175,7 +199,7 @@ mod tests {
             |opcode, service_action| ask(ReportingOption::ServiceAction { opcode, service_action }, CACHED);
         let usage = [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04];
         assert_eq!(action(0x9e, 0x10), Ok([&[0, 3, 0, 16][..], &usage].concat()));
-        assert_eq!(action(0x9e, 0x12), Ok(vec![0, 1, 0, 0]));
+        assert_eq!(action(0x9e, 0x13), Ok(vec![0, 1, 0, 0]));
         assert_eq!(action(0x9e, 0x0110), Ok(vec![0, 1, 0, 0]));
         assert_eq!(action(0x28, 0), Err(Sense::INVALID_FIELD_IN_CDB));
         assert_eq!(action(0x7e, 0), Ok(vec![0, 1, 0, 0]));
@@ -198,7 +222,7 @@ mod tests {
     fn a_command_that_an_attribute_takes_away_is_not_listed() {
         let unit = Capabilities { report_supported_operation_codes: false, ..CACHED };
         let answer = ask(ReportingOption::All, unit).expect("the list");
-        assert_eq!(answer[..4], [0, 0, 1, 120]);
+        assert_eq!(answer[..4], [0, 0, 0x02, 0x28]);
         let action = ReportingOption::ServiceAction { opcode: 0xa3, service_action: 0x0c };
         assert_eq!(ask(action, unit), Ok(vec![0, 1, 0, 0]));
     }

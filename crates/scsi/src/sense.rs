@@ -98,6 +98,12 @@ conditions! {
     ALUA_UNAVAILABLE = NotReady 0x04 0x0c;
     /// ALUA: the logical unit is offline.
     LOGICAL_UNIT_OFFLINE = NotReady 0x04 0x12;
+    /// Everything on the medium is being removed; try again.
+    SANITIZE_IN_PROGRESS = NotReady 0x04 0x1b;
+    /// The medium was taken out.
+    MEDIUM_NOT_PRESENT = NotReady 0x3a 0x00;
+    /// The medium could not be freed of what was on it.
+    SANITIZE_COMMAND_FAILED = MediumError 0x31 0x03;
     /// The medium could not be written.
     WRITE_ERROR = MediumError 0x0c 0x00;
     /// The medium could not be read.
@@ -126,6 +132,8 @@ conditions! {
     TOO_MANY_SEGMENT_DESCRIPTORS = IllegalRequest 0x26 0x08;
     /// EXTENDED COPY: a segment descriptor of a type that we do not know.
     UNSUPPORTED_SEGMENT_DESCRIPTOR = IllegalRequest 0x26 0x09;
+    /// The medium is to be taken out, and an initiator keeps it in.
+    MEDIUM_REMOVAL_PREVENTED = IllegalRequest 0x53 0x02;
     /// MODE SENSE asks for saved pages, and none are saved.
     SAVING_PARAMETERS_NOT_SUPPORTED = IllegalRequest 0x39 0x00;
     /// No room for another registration.
@@ -164,6 +172,10 @@ conditions! {
     WRITE_PROTECTED = DataProtect 0x27 0x00;
     /// The file system of the host is full.
     SPACE_ALLOCATION_FAILED = DataProtect 0x27 0x07;
+    /// A third-party copy stopped for a reason that has no name.
+    COPY_ABORTED = CopyAborted 0x00 0x00;
+    /// One of the units of a third-party copy failed.
+    THIRD_PARTY_DEVICE_FAILURE = CopyAborted 0x0d 0x01;
     /// A third-party copy cannot reach one of its units.
     COPY_TARGET_DEVICE_NOT_REACHABLE = CopyAborted 0x0d 0x02;
     /// The guard of the protection information is wrong; INFORMATION is the block.

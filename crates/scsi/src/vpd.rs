@@ -9,6 +9,8 @@
 
 mod identification;
 
+pub use identification::naa_of;
+
 use crate::field::Block;
 use crate::inquiry::{Identity, Peripheral};
 
@@ -60,6 +62,19 @@ pub struct Limits {
     pub unmap_alignment: Option<u32>,
     /// MAXIMUM WRITE SAME LENGTH in blocks; 0 says nothing.
     pub write_same_blocks_max: u64,
+    /// What WRITE ATOMIC (16) takes, where it is there.
+    pub atomic: AtomicLimits,
+}
+
+/// How much is written whole or not at all, SBC-4.  All 0 where nothing is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AtomicLimits {
+    /// MAXIMUM ATOMIC TRANSFER LENGTH in blocks.
+    pub blocks_max: u32,
+    /// ATOMIC ALIGNMENT in blocks; 0: anywhere.
+    pub alignment_blocks: u32,
+    /// ATOMIC TRANSFER LENGTH GRANULARITY in blocks; 0: any length.
+    pub granularity_blocks: u32,
 }
 
 /// The Logical Block Provisioning page (SBC-3) and its echo in READ CAPACITY (16).
@@ -184,7 +199,10 @@ fn block_limits(facts: &Facts<'_>) -> Vec<u8> {
         .be32::<16>(limits.unmap_blocks_max)
         .be32::<20>(limits.unmap_descriptors_max)
         .be32::<24>(limits.unmap_granularity_blocks)
-        .be64::<32>(limits.write_same_blocks_max);
+        .be64::<32>(limits.write_same_blocks_max)
+        .be32::<40>(limits.atomic.blocks_max)
+        .be32::<44>(limits.atomic.alignment_blocks)
+        .be32::<48>(limits.atomic.granularity_blocks);
     let block = match limits.unmap_alignment {
         Some(alignment) => block.be32::<28>(alignment).bit::<28, 7>(true), // UGAVALID
         None => block,
@@ -194,8 +212,12 @@ fn block_limits(facts: &Facts<'_>) -> Vec<u8> {
 
 /// SBC-3, Block Device Characteristics.
 fn block_device_characteristics(facts: &Facts<'_>) -> Vec<u8> {
+    // WABEREQ: what is read after SANITIZE, BLOCK ERASE, which is there where blocks can be given up.
+    const READS_ARE_GOOD: u8 = 1;
+    let after_erase = if facts.provisioning.is_managed() { READS_ARE_GOOD } else { 0 };
     // MEDIUM ROTATION RATE: 1 is "does not rotate", 0 is "not reported".
-    Block::<60>::new().be16::<0>(u16::from(facts.solid_state)).done().to_vec()
+    let block = Block::<60>::new().be16::<0>(u16::from(facts.solid_state)).bits::<3, 7, 6>(after_erase);
+    block.done().to_vec()
 }
 
 /// SBC-3, Logical Block Provisioning.
@@ -272,12 +294,18 @@ mod tests {
             unmap_granularity_blocks: 0x1819_1a1b,
             unmap_alignment: Some(0x1c1d_1e1f),
             write_same_blocks_max: 0x2021_2223_2425_2627,
+            atomic: AtomicLimits {
+                blocks_max: 0x2829_2a2b,
+                alignment_blocks: 0x2c2d_2e2f,
+                granularity_blocks: 0x3031_3233,
+            },
         };
         #[rustfmt::skip]
         let expected = [
             0x00, 0xb0, 0x00, 0x3c, 0x01, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b,
             0x00, 0x00, 0x00, 0x00, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b,
-            0x9c, 0x1d, 0x1e, 0x1f, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27,
+            0x9c, 0x1d, 0x1e, 0x1f, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2a, 0x2b,
+            0x2c, 0x2d, 0x2e, 0x2f, 0x30, 0x31, 0x32, 0x33,
         ];
         check(0xb0, |facts| facts.limits = limits, &expected);
     }
@@ -295,6 +323,7 @@ mod tests {
     fn a_solid_state_medium_does_not_rotate() {
         check(0xb1, |_| {}, &[0x00, 0xb1, 0x00, 0x3c]);
         check(0xb1, |facts| facts.solid_state = true, &[0x00, 0xb1, 0x00, 0x3c, 0x00, 0x01]);
+        check(0xb1, |facts| facts.provisioning.unmap = true, &[0x00, 0xb1, 0x00, 0x3c, 0, 0, 0, 0x40]);
     }
 
     #[test]

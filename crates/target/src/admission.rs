@@ -11,7 +11,7 @@ use crate::lun_map::Mapping;
 use scsi::Sense;
 use scsi::alua::AccessState;
 use scsi::mode::UaInterlock;
-use scsi::opcode::{Access, AttentionRule, Opcode};
+use scsi::opcode::{Access, AttentionRule, Opcode, rows};
 
 /// Why a command does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,13 @@ fn access_states(_: &Mapping, word: Word, opcode: Option<&Opcode>) -> Option<Ref
         None => state != AccessState::Offline,
     };
     if passes { None } else { state.refusal().map(Refused::Check) }
+}
+
+/// Whether a reservation keeps this nexus from doing to a unit what the command of that operation code does: for what is
+/// done there on behalf of a command to another unit.
+pub(crate) fn is_kept_out(mapping: &Mapping, code: u8) -> bool {
+    let barred = mapping.attentions.gate().load().barred();
+    !rows(code).iter().all(|opcode| passes(opcode, barred))
 }
 
 /// Whether a command passes what its nexus is barred from.

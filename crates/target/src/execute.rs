@@ -9,17 +9,23 @@
 //! then the command.
 
 mod access; // SPC, asymmetric access
-mod block; // SBC
+mod block; // SBC: blocks to and from a guest
+mod compare; // SBC: COMPARE AND WRITE, ORWRITE
+mod copy; // SPC: EXTENDED COPY
 mod logs; // LOG SENSE, LOG SELECT, and diagnostics
 mod modes; // MODE SELECT
 mod primary; // SPC
 mod reservation; // SPC, reservations
+mod sanitize; // SBC: SANITIZE, FORMAT UNIT
+mod unmap; // SBC: UNMAP, GET LBA STATUS
+mod verify; // SBC: VERIFY, WRITE AND VERIFY
+mod write_same; // SBC: WRITE SAME
 
 use crate::admission::{Refused, admit};
 use crate::counters::Kind as Counted;
 use crate::logical_unit::{LogicalUnit, Store};
 use crate::lun_map::{Group, LunMap, Mapping};
-use crate::script::Script;
+use crate::script::{Script, Step};
 use crate::task::{Answer, Buffers, Ended, TaskAttribute};
 use backstore::{BackstoreError, IoKind};
 use scsi::alua::AccessState;
@@ -121,15 +127,43 @@ pub fn may_repeat(cdb: &[u8; CDB_BYTES_MAX]) -> bool {
 
 /// The answer to a command whose I/O failed and whose buffers held `buffer_bytes`.
 pub fn io_failed(error: BackstoreError, buffer_bytes: u64) -> Answer {
-    let sense = match error {
+    Answer::check_condition(sense_of(error), buffer_bytes)
+}
+
+/// What a failure below is called.
+fn sense_of(error: BackstoreError) -> Sense {
+    match error {
         BackstoreError::ReadFailed => Sense::UNRECOVERED_READ_ERROR,
         BackstoreError::WriteFailed => Sense::WRITE_ERROR,
         BackstoreError::NoSpace => Sense::SPACE_ALLOCATION_FAILED,
         BackstoreError::ReadOnly => Sense::WRITE_PROTECTED,
         BackstoreError::Gone => Sense::LOGICAL_UNIT_NOT_READY,
         BackstoreError::Internal => Sense::INTERNAL_TARGET_FAILURE,
-    };
-    Answer::check_condition(sense, buffer_bytes)
+    }
+}
+
+/// A command that works on one backstore, in several steps.
+fn script<'a>(store: &Store, script: impl Script + 'static) -> Decision<'a> {
+    Decision::Script(ScriptPlan { script: Box::new(script), store: Some(store.id), second_store: None })
+}
+
+/// The end of a command of several steps whose I/O failed.
+fn refuse_at(error: BackstoreError, buffer_bytes: u64) -> Step {
+    Step::Done(io_failed(error, buffer_bytes))
+}
+
+/// The end of a command of several steps that is refused.
+fn refuse_step(sense: Sense, buffer_bytes: u64) -> Step {
+    Step::Done(Answer::check_condition(sense, buffer_bytes))
+}
+
+/// Reads a parameter list of that length, which the parser of its command has bounded.
+fn read_list(buffers: &Buffers, bytes: usize) -> Result<Vec<u8>, Sense> {
+    let mut list = vec![0; bytes];
+    if buffers.data_out.copy_to(0, &mut list) < bytes {
+        return Err(Sense::PARAMETER_LIST_LENGTH_ERROR);
+    }
+    Ok(list)
 }
 
 fn decide<'a>(
@@ -143,16 +177,24 @@ fn decide<'a>(
     let opcode = capabilities.find(cdb);
     let word = admit(mapping, opcode)?;
     let command = capabilities.parse(opcode, cdb)?;
-    if let DataPhase::Write { .. } = command.data_phase()
-        && matches!(command, Command::Write(_))
-        && (mapping.write_protect || unit.flags.read_only)
-    {
+    if command.changes_medium() && (mapping.write_protect || unit.flags.read_only) {
         return Err(Sense::WRITE_PROTECTED.into());
     }
+    sanitize::admit(unit, &command)?;
     let decision = match command {
         Command::Read(read) => block::read(unit, &read, buffers),
         Command::Write(write) => block::write(unit, &write, buffers),
-        Command::Verify(verify) => block::verify(unit, &verify, buffers),
+        Command::Verify(verify) => verify::verify(unit, &verify, buffers),
+        Command::WriteAndVerify(verify) => verify::write_and_verify(unit, &verify, buffers),
+        Command::PreFetch(fetch) => block::pre_fetch(unit, &fetch, buffers),
+        Command::WriteSame(same) => write_same::write_same(unit, &same, buffers),
+        Command::Unmap(unmap) => unmap::unmap(unit, &unmap, buffers),
+        Command::GetLbaStatus(status) => unmap::get_lba_status(unit, &status, buffers),
+        Command::CompareAndWrite(write) => compare::compare_and_write(unit, &write, buffers),
+        Command::OrWrite(write) => compare::or_write(unit, &write, buffers),
+        Command::Sanitize(sanitize) => sanitize::sanitize(unit, &sanitize, buffers),
+        Command::FormatUnit(format) => sanitize::format_unit(unit, &format, buffers),
+        Command::ExtendedCopy(copy) => copy::extended_copy(group, unit, &copy, buffers),
         Command::SynchronizeCache(synchronize) => block::synchronize_cache(unit, &synchronize, buffers),
         Command::PersistentReserveIn(command) => Ok(reservation::read(mapping, &command, buffers)),
         Command::PersistentReserveOut(command) => reservation::order(group, mapping, &command, buffers),
@@ -207,6 +249,15 @@ fn refuse<'a>(sense: Sense, buffers: &Buffers) -> Decision<'a> {
 /// GOOD without data: whatever buffers came along are left alone.
 fn done<'a>(buffers: &Buffers) -> Decision<'a> {
     Decision::Answer(Answer { residual: buffers.bytes(), ..Answer::good() })
+}
+
+/// GOOD after a parameter list of `bytes`.
+fn done_with<'a>(bytes: usize, buffers: &Buffers) -> Decision<'a> {
+    Decision::Answer(good_with(bytes, buffers))
+}
+
+fn good_with(bytes: usize, buffers: &Buffers) -> Answer {
+    Answer { residual: buffers.bytes().saturating_sub(bytes as u64), ..Answer::good() }
 }
 
 /// Gives `data` as the answer, cut to the allocation length and to the buffers.  The allocation length is a

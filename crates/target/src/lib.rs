@@ -16,13 +16,16 @@ mod admission; // whether a command may go on                               SAM
 mod alua; // asymmetric access                                             SPC
 mod attentions; // what a nexus has to be told first                          SAM
 mod counters; // what a unit has been asked for                                  SPC
+mod exclusion; // blocks that one command has for itself                      SBC (COMPARE AND WRITE)
 mod execute; // a command: decided                                            SPC, SBC
 mod gate; // one word between a nexus and a unit
 mod logical_unit; // what a unit is                                           SAM
 mod lun_map; // address -> logical unit                                       SAM, SPC (REPORT LUNS)
+mod media; // what a unit does beyond reading and writing                      SBC
 mod modes; // what initiators changed of the mode pages
 mod nexus; // who speaks                                                      SAM
 mod reservations; // who has reserved a unit                                  SPC
+mod sanitizing; // whether a medium is being freed of its contents            SBC
 mod scope; // a set of commands
 mod script; // commands of several steps
 mod sync; // what threads meet at
@@ -38,15 +41,18 @@ pub mod io {
 pub use alua::{AccessGroup, Alua, Membership, Steer};
 pub use attentions::Attentions;
 pub use counters::Kind as Counted;
+pub use exclusion::{Exclusion, Exclusions, Wake, overlap};
 pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
 pub use gate::{Barred, Gate, Word};
 pub use logical_unit::{LogicalUnit, Store, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping, NexusLoss};
+pub use media::{Media, MediaWishes};
 pub use modes::ModeChanges;
 pub use nexus::{Nexus, NexusName};
 pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
+pub use sanitizing::{SanitizeState, Sanitizing};
 pub use scope::Scope;
-pub use script::{Abort, Helper, Outcome, Reply, Script, Step, Told};
+pub use script::{Abort, Claim, Helper, Outcome, Reply, Script, Step, Told};
 pub use tally::{Tally, Totals};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};
 pub use unit_state::{NotPersisted, Persist, To, UnitRecord, UnitState, Volatile};

@@ -5,6 +5,9 @@
 //! Below: `backstore`, `scsi`.
 //! Never here: a change.  A unit whose attribute changes is a new value in the next map, with the same `UnitState`.
 
+use crate::exclusion::Exclusions;
+use crate::media::{Media, MediaWishes};
+use crate::sanitizing::Sanitizing;
 use crate::unit_state::UnitState;
 use backstore::{Backstore, IoKind};
 use scsi::inquiry::Identity;
@@ -22,6 +25,10 @@ pub struct Store {
     pub backstore: Arc<dyn Backstore>,
     /// How often writes were lost: a flush failed, or a write that had to be durable took such news.
     pub losses: Arc<AtomicU64>,
+    /// Blocks that one command has for itself.
+    pub exclusions: Arc<Exclusions>,
+    /// Whether the medium is being freed of its contents.
+    pub sanitizing: Arc<Sanitizing>,
     /// Whether a guest has switched the write cache off, so that every write must be durable before its answer.
     pub write_through: Arc<AtomicBool>,
 }
@@ -29,17 +36,34 @@ pub struct Store {
 impl Store {
     /// An open backstore that has lost nothing.
     pub fn new(id: u64, backstore: Arc<dyn Backstore>) -> Self {
-        Self { id, backstore, losses: Arc::default(), write_through: Arc::default() }
+        Self {
+            id,
+            backstore,
+            losses: Arc::default(),
+            exclusions: Arc::default(),
+            sanitizing: Arc::default(),
+            write_through: Arc::default(),
+        }
     }
 }
 
 impl Store {
+    /// This one, with what is going on at the medium, which is that of another.
+    #[must_use]
+    pub fn in_place_of(self, before: &Self) -> Self {
+        let (exclusions, sanitizing) = (Arc::clone(&before.exclusions), Arc::clone(&before.sanitizing));
+        Self { exclusions, sanitizing, ..self }
+    }
+
     /// What is to be done where `kind` is asked for.
     #[must_use]
     pub fn kind(&self, kind: IoKind) -> IoKind {
         match kind {
             IoKind::Write { .. } if self.write_through.load(Ordering::Relaxed) => {
                 IoKind::Write { durable: true }
+            }
+            IoKind::WriteZeroes { bytes, .. } if self.write_through.load(Ordering::Relaxed) => {
+                IoKind::WriteZeroes { bytes, durable: true }
             }
             kind => kind,
         }
@@ -83,6 +107,8 @@ pub struct LogicalUnit {
     pub optimal_blocks: u32,
     /// What the administrator set.
     pub flags: UnitFlags,
+    /// What it does beyond reading and writing.
+    pub media: Media,
     /// What it remembers.
     pub state: Arc<UnitState>,
 }
@@ -107,8 +133,15 @@ impl LogicalUnit {
             granularity_blocks: u16::try_from((below.io_min_bytes / block).max(1)).unwrap_or(u16::MAX),
             optimal_blocks: below.io_opt_bytes / block,
             flags: UnitFlags { read_only: flags.read_only || below.read_only, ..flags },
+            media: Media::of(store.backstore.abilities(), block),
             store: Some(store),
         }
+    }
+
+    /// The same with what the administrator set.
+    #[must_use]
+    pub fn with_media(self, wishes: &MediaWishes) -> Self {
+        Self { media: self.media.with(wishes), ..self }
     }
 
     /// A unit whose file or device is not there: it says who it is, and is not ready.
@@ -116,7 +149,16 @@ impl LogicalUnit {
         let geometry =
             Geometry { blocks: BlockCount(0), block_bytes, physical_exponent: 0, lowest_aligned: 0 };
         let state = UnitState::volatile(identity.unit_serial.as_str());
-        Self { store: None, identity, geometry, granularity_blocks: 1, optimal_blocks: 0, flags, state }
+        Self {
+            store: None,
+            identity,
+            geometry,
+            granularity_blocks: 1,
+            optimal_blocks: 0,
+            flags,
+            media: Media::default(),
+            state,
+        }
     }
 
     /// The same unit with what another one with its serial number remembers, or its predecessor.

@@ -14,9 +14,10 @@ use crate::logical_unit::Store;
 use crate::scope::Scope;
 use crate::task::{Answer, Buffers};
 use backstore::{BackstoreError, IoKind};
-use memory::IoBuf;
+use memory::{IoBuf, Scratch};
 use scsi::Sense;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 /// A command of several steps.  It stays on the thread of its queue, so it may keep scatter lists.
@@ -44,6 +45,10 @@ pub enum Outcome {
     Quiet,
     /// The time is over.
     Waited,
+    /// Memory is lent until the command ends; `None` where the host has none.
+    Memory(Option<Scratch>),
+    /// Blocks may be written.
+    Claimed,
 }
 
 /// The answer to [`Step::Ask`]: a number for the script to make sense of, or the sense to end with.
@@ -79,8 +84,25 @@ pub enum Step {
     },
     /// Waits.
     Wait(Duration),
+    /// Waits for memory of the device's own: [`memory::SCRATCH_BYTES`].  One piece a command, and before any claim: who has
+    /// memory may wait for blocks, and who has blocks waits for nobody.
+    Memory,
+    /// Waits until blocks may be written.  A command that writes by [`Step::Io`] claims what it writes, and gives up what it
+    /// claimed before.
+    Claim(Claim),
     /// The command has ended.
     Done(Answer),
+}
+
+/// Blocks that a command is going to write.
+#[derive(Clone)]
+pub struct Claim {
+    /// On what.
+    pub store: Store,
+    /// Which, in bytes.
+    pub range: Range<u64>,
+    /// Whether nobody else may write them meanwhile, on any reactor, and whoever has begun to is waited for.
+    pub exclusive: bool,
 }
 
 /// How commands end that another command has aborted.

@@ -183,7 +183,8 @@ fn fua_needs_a_cache_and_the_attribute() {
 fn commands_without_data_leave_buffers_alone_and_say_so() {
     assert_eq!(decide(FLAGS, &[0x00, 0, 0, 0, 0, 0], 0, 0), good(0));
     assert_eq!(decide(FLAGS, &[0x00, 0, 0, 0, 0, 0], 0, 100), good(100));
-    assert_eq!(decide(FLAGS, &[0x2f, 0, 0, 0, 0, 0, 0, 0, 16, 0], 0, 0), good(0));
+    assert_eq!(decide(FLAGS, &[0x2f, 0, 0, 0, 0, 0, 0, 0, 0, 0], 0, 0), good(0));
+    assert_eq!(decide(FLAGS, &[0x34, 0, 0, 0, 0, 0, 0, 0, 16, 0], 0, 0), good(0));
 }
 
 #[test]

@@ -209,6 +209,8 @@ impl Rig {
                     target::Outcome::Waited
                 }
                 Step::Io { buffer, .. } => target::Outcome::Io { buffer, result: Ok(()) },
+                Step::Memory => target::Outcome::Memory(memory::ScratchPool::default().take()),
+                Step::Claim(_) => target::Outcome::Claimed,
             };
             last = script.next(outcome, buffers);
         }

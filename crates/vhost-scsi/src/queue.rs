@@ -5,10 +5,12 @@
 //! Below: `request`, `response`, `target`, `virtqueue`; `control` for the queue that manages tasks.
 //! Never here: waiting, and any lock.
 
+mod claims; // what commands wait for
 mod common; // what all queues of a worker use
 mod drained; // the end of all service
 mod logged; // what is written, for a migration
 mod old; // what has been under way for long
+mod requests; // chains that ask for commands
 mod scopes; // which of its tasks are meant
 mod steps; // commands of several steps
 mod telling; // events
@@ -19,22 +21,21 @@ use crate::logging::Logging;
 use crate::losses::Losses;
 use crate::port::TargetPort;
 use crate::quiesce::{Ending, TaskName};
-use crate::request::{self, NoRequest};
-use crate::response::{self, ResponseCode};
+use crate::response;
 use crate::signs_of_life::SignsOfLife;
 use exec::snapshot::Cached;
 use memory::{IoBuf, View};
 use reactor::KickTag;
-use scsi::Address;
 use slab::Slab;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 use steps::Steps;
-use target::io::{Completed, Io, IoKind, Submitted, Submitter, Token};
-use target::{Answer, Decision, IoPlan, LunMap, Outcome};
+use target::io::{Completed, Submitter, Token};
+use target::{Answer, LunMap, Outcome};
 use virtqueue::crash::{self, Point};
 use virtqueue::{RingError, SplitRing};
 
@@ -109,6 +110,8 @@ struct Task {
     losses: Option<Arc<AtomicU64>>,
     is_flush: bool,
     is_read: bool,
+    /// What it may write, in bytes of its backstore: nothing before it has claimed it.
+    writes: Range<u64>,
     /// Of a command that has several.
     steps: Option<Box<Steps>>,
 }
@@ -412,138 +415,6 @@ impl Queue {
         0
     }
 
-    /// Takes one request.  Returns the bytes that were moved before this returned.
-    fn take_request(
-        &mut self,
-        index: u32,
-        Head { number: head, again }: Head,
-        map: &LunMap,
-        common: &mut Common,
-        submitter: &mut Submitter,
-    ) -> u64 {
-        let (mut readable, mut writable, mut response) = (common.list(), common.list(), common.list());
-        if self.ring.chain(head, &self.view, &mut readable, &mut writable).is_err() {
-            // A chain that is no request has no place for an answer.
-            self.push(head, 0, &[]);
-            common.give_back_all([readable, writable, response]);
-            return 0;
-        }
-        let request = match request::parse(self.features, &mut readable, &mut writable, &mut response) {
-            Ok(request) => request,
-            Err(refusal) => {
-                let written = match refusal {
-                    NoRequest::Unanswerable => 0,
-                    NoRequest::Refused(code) => response::refuse(code, 0, &response),
-                };
-                return self.push_response(head, written, [readable, writable, response], common);
-            }
-        };
-        if again && !target::may_repeat(&request.cdb) {
-            // Whether it was done nobody knows, and nothing else would be true.
-            let buffer_bytes = readable.bytes().saturating_add(writable.bytes());
-            let written = response::refuse(ResponseCode::Aborted, buffer_bytes, &response);
-            return self.push_response(head, written, [readable, writable, response], common);
-        }
-        let mut buffers = request::data(readable, writable);
-        let buffer_bytes = buffers.data_in.bytes().saturating_add(buffers.data_out.bytes());
-        let address = Address::decode(&request.lun);
-        match target::execute(map, address, request.attribute, &request.cdb, &mut buffers) {
-            Decision::Answer(answer) => {
-                let written = response::answer(&answer, || map.sense_format(address), &response);
-                // No more than was written: a guest may give any room, and marking all of it would take its time.
-                buffers.data_in.truncate(answer.data_in_bytes);
-                self.push(head, written, &[&buffers.data_in, &response]);
-                common.give_back_all([buffers.data_in, buffers.data_out, response]);
-                answer.data_in_bytes
-            }
-            Decision::NoTarget => {
-                let written = response::refuse(ResponseCode::BadTarget, 0, &response);
-                self.push_response(head, written, [buffers.data_in, buffers.data_out, response], common)
-            }
-            Decision::Io(plan) => {
-                let (buffer, other) = match plan.kind {
-                    IoKind::Read => (buffers.data_in, buffers.data_out),
-                    IoKind::Write { .. } => (buffers.data_out, buffers.data_in),
-                    IoKind::Flush => (IoBuf::new(), buffers.data_in),
-                };
-                common.give_back(other);
-                let name = self.name(map, address, request.tag, (plan.store.id, None));
-                let (number, answer) = (common.next_task(), plan.answer);
-                let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
-                let losses = losses_of(&plan);
-                let task = Task {
-                    head,
-                    name,
-                    number,
-                    answer,
-                    response,
-                    buffer_bytes,
-                    ends_as: None,
-                    losses,
-                    is_flush,
-                    is_read,
-                    steps: None,
-                };
-                self.begin(index, task, &plan, buffer, common, submitter)
-            }
-            Decision::Script(plan) => {
-                let name = self.name(map, address, request.tag, plan.stores());
-                self.begin_steps(index, (head, name), plan.script, (buffers, response), common, submitter);
-                0
-            }
-        }
-    }
-
-    fn name(&self, map: &LunMap, address: Address, tag: u64, stores: (u64, Option<u64>)) -> TaskName {
-        // Nothing but a unit leads to I/O.
-        let (target, lun) = match address {
-            Address::Unit { target, lun } => (target, lun),
-            Address::ReportLunsWellKnown { .. } | Address::Invalid => (0, scsi::Lun::default()),
-        };
-        let group = map.group(target);
-        let unit = group.and_then(|group| group.unit(lun)).map_or(0, |mapping| mapping.unit.state.id());
-        let nexus = group.map_or(0, |group| group.nexus().name().relative_port);
-        let ((store, second_store), lun) = (stores, lun.get());
-        TaskName {
-            client: self.client,
-            port: self.port.id,
-            target,
-            lun,
-            tag,
-            store,
-            second_store,
-            unit,
-            nexus,
-        }
-    }
-
-    /// Begins the I/O of a task.  Returns the bytes that were moved before this returned.
-    fn begin(
-        &mut self,
-        index: u32,
-        task: Task,
-        plan: &IoPlan<'_>,
-        buffer: IoBuf,
-        common: &mut Common,
-        submitter: &mut Submitter,
-    ) -> u64 {
-        let bytes = buffer.bytes();
-        let key = self.tasks.insert(task);
-        let token = Token::new(token_number(index, key));
-        let io = Io { kind: plan.store.kind(plan.kind), offset: plan.offset, buffer };
-        let channel = common.channels.of(plan.store);
-        crash::pass(Point::Submitting);
-        let submitted = common.channels.submit(channel, submitter, io, token);
-        crash::pass(Point::Submitted);
-        match submitted {
-            Submitted::Queued => 0,
-            Submitted::Done(completed) => {
-                self.finish(index, completed, common, submitter);
-                bytes
-            }
-        }
-    }
-
     /// Answers the task whose I/O has ended, or takes its next step.
     pub(crate) fn finish(
         &mut self,
@@ -574,12 +445,6 @@ impl Queue {
         self.push(task.head, written, if task.is_read { &lists } else { &lists[..1] });
         common.give_back_all([buffer, task.response]);
     }
-}
-
-/// Where losses are counted, for a flush and for a write that must be durable.
-fn losses_of(plan: &IoPlan<'_>) -> Option<Arc<AtomicU64>> {
-    let syncs = matches!(plan.store.kind(plan.kind), IoKind::Flush | IoKind::Write { durable: true });
-    syncs.then(|| Arc::clone(&plan.store.losses))
 }
 
 fn token_number(queue: u32, task: usize) -> u64 {

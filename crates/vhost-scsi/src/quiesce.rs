@@ -11,6 +11,7 @@
 //! that moment.
 
 use crate::response::ResponseCode;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use target::Scope;
@@ -75,6 +76,8 @@ pub(crate) struct Quiesce {
     pub(crate) ends_as: Option<Ending>,
     /// Backstore whose channel is to be closed when all is quiet.
     pub(crate) close: Option<u64>,
+    /// Only those that may write here, where something is said: one that has not claimed its blocks yet is not waited for.
+    pub(crate) writes: Option<Range<u64>>,
     /// Whether commands are waited for that wait for quiet themselves.
     pub(crate) waits_for_waiting: bool,
     /// Instead of waiting until nothing is left: where to note that something is there.

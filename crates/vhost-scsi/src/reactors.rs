@@ -76,7 +76,15 @@ impl Reactors {
             let done = Box::new(move || {
                 let _ = sender.send(());
             });
-            let quiesce = Quiesce { scope, ends_as: None, close, waits_for_waiting: true, looks: None, done };
+            let quiesce = Quiesce {
+                scope,
+                ends_as: None,
+                close,
+                writes: None,
+                waits_for_waiting: true,
+                looks: None,
+                done,
+            };
             send(handle.post(), LetterKind::Quiesce(quiesce));
         }
         drop(sender);

@@ -5,7 +5,9 @@
 //! Below: `queue`, `channels`.
 //! Never here: a lock, a wait, a system call of its own.
 
+mod claims; // memory and blocks that commands wait for
 mod draining; // a worker's part of the end
+mod ending; // queues that are disabled or end
 mod errands; // what steps of commands want of others
 mod kicks; // how it hears of what guests offer
 mod marking; // dirty logs
@@ -20,12 +22,14 @@ use crate::patience::OldTasks;
 use crate::queue::{Common, Life, Queue, QueueParts, Stopped, queue_of};
 use crate::quiesce::Quiesce;
 use crate::signs_of_life;
+use claims::Parked;
 use draining::Draining;
 use exec::timer::Timers;
 use memory::{GuestMemory, View};
 use quiescing::WaitingQuiesce;
 use reactor::{Event, KickTag, Post, Work};
 use slab::Slab;
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
@@ -115,6 +119,8 @@ pub(crate) enum LetterKind {
         task: (usize, u64),
         end: StepEnd,
     },
+    /// Blocks that one command had for itself were let go.
+    ClaimsFree,
     ManagementQuiet {
         key: QueueKey,
         request: usize,
@@ -130,6 +136,8 @@ pub(crate) enum LetterKind {
 pub(crate) enum StepEnd {
     Told(Told),
     Quiet,
+    /// And the blocks that were asked for are its own.
+    Claimed,
 }
 
 impl From<StepEnd> for Outcome {
@@ -137,6 +145,7 @@ impl From<StepEnd> for Outcome {
         match end {
             StepEnd::Told(told) => Self::Told(told),
             StepEnd::Quiet => Self::Quiet,
+            StepEnd::Claimed => Self::Claimed,
         }
     }
 }
@@ -180,6 +189,10 @@ pub struct Worker {
     /// Queues that have ended and whose last notification is handed over with the next round.
     ended: Vec<(mpsc::Sender<Stopped>, Stopped)>,
     common: Common,
+    /// Commands that wait for memory, the first come first.
+    waiting_for_memory: VecDeque<(QueueKey, (usize, u64))>,
+    /// Commands that wait for blocks.
+    parked: Vec<Parked>,
     quiesces: Vec<WaitingQuiesce>,
     draining: Draining,
     /// Descriptors that an entry which was not handed over yet may still name, with the count of hand-overs
@@ -212,6 +225,8 @@ impl Worker {
             parking: Vec::new(),
             ended: Vec::new(),
             common: Common::default(),
+            waiting_for_memory: VecDeque::new(),
+            parked: Vec::new(),
             quiesces: Vec::new(),
             draining: Draining::default(),
             retired: Vec::new(),
@@ -267,9 +282,9 @@ impl Worker {
     }
 
     /// Task management of a queue has come on.
-    fn management_moved(&mut self, QueueKey(tag): QueueKey) {
+    fn management_moved(&mut self, submitter: &mut Submitter, QueueKey(tag): QueueKey) {
         self.note_dirty(tag.key);
-        self.send_errands(tag.key);
+        self.send_errands(submitter, tag.key);
         self.activate(tag.key);
     }
 
@@ -292,78 +307,6 @@ impl Worker {
         if self.waiting_for_signs < WAITING_FOR_SIGNS_MAX {
             self.waiting_for_signs += 1;
             self.timers.set(Instant::now() + signs_of_life::PATIENCE, Due::SignOfLife(key));
-        }
-    }
-
-    fn enable(&mut self, key: QueueKey, enabled: bool, done: mpsc::Sender<()>) {
-        let Some(queue) = self.queue(key) else { return };
-        queue.enabled = enabled;
-        self.activate(key.0.key);
-        if enabled {
-            let _ = done.send(());
-        } else {
-            self.parking.push((key, done));
-        }
-    }
-
-    /// Tells who disabled a queue that nothing which it took is under way any more.
-    fn tell_parked(&mut self) {
-        let queues = &self.queues;
-        self.parking.retain(|(QueueKey(tag), done)| {
-            let queue = queues.get(tag.key as usize).filter(|queue| queue.tag == *tag);
-            if queue.is_some_and(|queue| !queue.is_quiet()) {
-                return true;
-            }
-            let _ = done.send(());
-            false
-        });
-    }
-
-    /// Keeps a descriptor that is given up until no entry names it any more.
-    fn retire(&mut self, submitter: &Submitter, descriptor: Option<OwnedFd>) {
-        self.retired.extend(descriptor.map(|descriptor| (submitter.hand_overs(), descriptor)));
-    }
-
-    /// Ends the queues that were told to and have nothing left to answer.
-    fn end_quiet_queues(&mut self, submitter: &mut Submitter) {
-        let mut ending = std::mem::take(&mut self.ending);
-        ending.retain(|&index| {
-            let Some(queue) = self.queues.get(index as usize) else { return false };
-            if !queue.is_quiet() {
-                return true;
-            }
-            self.end_queue(submitter, index);
-            false
-        });
-        self.ending = ending;
-    }
-
-    fn end_queue(&mut self, submitter: &mut Submitter, index: u32) {
-        self.active.retain(|&active| active != index);
-        self.forget_polled(index);
-        let mut queue = self.queues.remove(index as usize);
-        if !queue.has_lost_its_log() {
-            queue.ring.publish();
-        }
-        if let Some(call) = &queue.call {
-            // Never by a write of our own: the front end decides whether its descriptor blocks.
-            // SAFETY: `retired` keeps the descriptor open until the next round has handed this over.
-            unsafe { submitter.notify(call.as_fd()) }
-        }
-        if queue.kick.is_some() {
-            submitter.unwatch(queue.kick_tag);
-        }
-        let signal = queue.logging.take().and_then(|logging| logging.signal);
-        if let Some(signal) = &signal {
-            // SAFETY: as above.
-            unsafe { submitter.notify(signal.as_fd()) }
-        }
-        for descriptor in [queue.kick.take(), queue.call.take(), queue.err.take(), signal] {
-            self.retire(submitter, descriptor);
-        }
-        if let Life::Ends(stopped) = queue.life {
-            let (next_avail, untold) = (queue.ring.next_avail(), std::mem::take(&mut queue.untold));
-            self.ended.push((stopped, Stopped { next_avail, untold }));
         }
     }
 }
@@ -423,16 +366,17 @@ impl Work for Worker {
             LetterKind::StepEnded { key, task, end } => {
                 self.step_ended(submitter, key, task, end.into());
             }
+            LetterKind::ClaimsFree => self.claims_free(submitter),
             LetterKind::ManagementQuiet { key, request } => {
                 if let Some(queue) = self.queue(key) {
                     queue.management_quiet(request);
-                    self.management_moved(key);
+                    self.management_moved(submitter, key);
                 }
             }
             LetterKind::ManagementTold { key, request, told } => {
                 if let Some(queue) = self.queue(key) {
                     queue.management_told(request, told);
-                    self.management_moved(key);
+                    self.management_moved(submitter, key);
                 }
             }
         }
@@ -445,7 +389,7 @@ impl Work for Worker {
             let Some(queue) = self.queues.get_mut(index as usize) else { continue };
             busy |= queue.pass(index, &mut self.common, submitter);
             self.note_dirty(index);
-            self.send_errands(index);
+            self.send_errands(submitter, index);
         }
         busy
     }
@@ -482,7 +426,7 @@ impl Work for Worker {
                 let number = u32::try_from(index).unwrap_or(u32::MAX);
                 self.queues[index].finish(number, completed, &mut self.common, submitter);
                 self.note_dirty(number);
-                self.send_errands(number);
+                self.send_errands(submitter, number);
             }
         }
     }
@@ -493,11 +437,12 @@ impl Work for Worker {
         for (sender, stopped) in self.ended.drain(..) {
             let _ = sender.send(stopped);
         }
+        self.lend_to_waiting(submitter);
         for index in std::mem::take(&mut self.dirty) {
             self.publish_queue(submitter, index);
         }
         self.signal_marks(submitter);
-        self.answer_quiesces();
+        self.answer_quiesces(submitter);
         if !self.parking.is_empty() {
             self.tell_parked();
         }

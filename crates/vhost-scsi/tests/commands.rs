@@ -35,7 +35,7 @@ fn inquiry_names_the_disk_as_lio_does() {
     let answer = run(&mut guest, &commands::inquiry(lun_0(), 36));
     assert!(answer.is_good(), "{answer:?}");
     assert_eq!((answer.used_len, answer.residual), (108 + 36, 0));
-    assert_eq!(answer.data_in[..8], [0x00, 0x00, 0x06, 0x02, 0x5b, 0x80, 0x00, 0x02]);
+    assert_eq!(answer.data_in[..8], [0x00, 0x00, 0x06, 0x02, 0x5b, /* SCCS, 3PC */ 0x88, 0x00, 0x02]);
     assert_eq!(&answer.data_in[8..36], b"LIO-ORG disk0           4.0 ");
 }
 
@@ -115,7 +115,7 @@ fn a_range_behind_the_last_block_is_refused_with_its_true_sense() {
 #[test]
 fn unknown_opcodes_with_data_are_check_conditions_and_no_host_errors() {
     let (_rig, mut guest) = on_a_ramdisk();
-    for opcode in [0x42, 0x83, 0xc0, 0xd2, 0xff] {
+    for opcode in [0x3b, 0x87, 0xc0, 0xd2, 0xff] {
         let outward = Command::new(lun_0(), &[opcode, 0, 0, 0, 0, 0, 0, 0, 24, 0]).data_out([7; 24]);
         let inward = Command::new(lun_0(), &[opcode, 0, 0, 0, 0, 0, 0, 0, 24, 0]).data_in(24);
         for command in [outward, inward] {
@@ -162,7 +162,10 @@ fn capacity_is_the_last_block_and_its_length() {
     let ten = run(&mut guest, &commands::read_capacity_10(lun_0()));
     assert_eq!(ten.data_in, [0, 0, 0x07, 0xff, 0, 0, 0x02, 0]);
     let sixteen = run(&mut guest, &commands::read_capacity_16(lun_0(), 32));
-    assert_eq!(sixteen.data_in[..16], [0, 0, 0, 0, 0, 0, 0x07, 0xff, 0, 0, 0x02, 0, 0, 0, 0, 0]);
+    assert_eq!(
+        sixteen.data_in[..16],
+        [0, 0, 0, 0, 0, 0, 0x07, 0xff, 0, 0, 0x02, 0, 0, 0, /* LBPME, LBPRZ */ 0xc0, 0]
+    );
 }
 
 #[test]
@@ -190,7 +193,9 @@ fn caches_are_synchronized_and_ranges_verified() {
     let verified = run(&mut guest, &commands::verify_10(lun_0(), 0, 2048));
     assert!(verified.is_good() && verified.residual == 0, "{verified:?}");
     let compared = commands::verify_10(lun_0(), 0, 1).cdb_byte(1, 0x02).data_out([0; 512]);
-    assert_eq!(run(&mut guest, &compared).check_condition(), Some([0x05, 0x24, 0x00]));
+    assert!(run(&mut guest, &compared).is_good());
+    let compared = commands::verify_10(lun_0(), 0, 1).cdb_byte(1, 0x02).data_out([1; 512]);
+    assert_eq!(run(&mut guest, &compared).check_condition(), Some([0x0e, 0x1d, 0x00]));
 }
 
 /// LUN 0 and LUN 300 of target 1, the second write-protected; LUN 5 of target 2, and nothing else there.

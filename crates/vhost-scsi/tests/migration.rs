@@ -233,7 +233,8 @@ fn what_a_read_wrote_before_it_failed_is_logged() {
     for (name, command) in all_commands() {
         let (seen, token) = watch.serve(2, |guest| guest.request_queue(0).unwrap().stage(&command).unwrap());
         let answer = watch.guest.request_queue(0).unwrap().wait_for(token).unwrap();
-        if answer.check_condition() == Some([0x03, 0x11, 0x00]) {
+        // What a comparison reads goes into memory of the device's own.
+        if name != "a comparison" && answer.check_condition() == Some([0x03, 0x11, 0x00]) {
             assert!(seen.changed.len() >= 3, "{name}: {seen:x?}");
         }
     }

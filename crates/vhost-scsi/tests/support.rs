@@ -122,6 +122,17 @@ impl Rig {
         Self { endpoint, reactors, directory }
     }
 
+    /// Serves `units` from another target on the same reactors.
+    pub(crate) fn beside(&self, units: &[Unit]) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0x200);
+        let wwn = format!("naa.5001405{:09x}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let directory = tempfile::tempdir().unwrap();
+        let reactors = Arc::clone(&self.reactors);
+        let bound = Bound::bind(&directory.path().join("sock"), None).unwrap();
+        let endpoint = bound.serve(Arc::new(TargetPort::new(wwn, map(units))), Arc::clone(&reactors));
+        Self { endpoint, reactors, directory }
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.endpoint.path().to_path_buf()
     }

@@ -78,7 +78,7 @@ impl Verify {
 }
 
 /// Where the fields of a CDB's range lie: they are the same for all commands of one length.
-type Range = fn(Cdb<'_>) -> (Lba, BlockCount);
+pub(super) type Range = fn(Cdb<'_>) -> (Lba, BlockCount);
 
 fn range_6(cdb: Cdb<'_>) -> (Lba, BlockCount) {
     // A transfer length of 0 is 256 blocks in this form only.
@@ -89,15 +89,15 @@ fn range_6(cdb: Cdb<'_>) -> (Lba, BlockCount) {
     (Lba(u64::from(cdb.lba21())), BlockCount(blocks))
 }
 
-fn range_10(cdb: Cdb<'_>) -> (Lba, BlockCount) {
+pub(super) fn range_10(cdb: Cdb<'_>) -> (Lba, BlockCount) {
     (Lba(u64::from(cdb.be32::<2>())), BlockCount(u64::from(cdb.be16::<7>())))
 }
 
-fn range_12(cdb: Cdb<'_>) -> (Lba, BlockCount) {
+pub(super) fn range_12(cdb: Cdb<'_>) -> (Lba, BlockCount) {
     (Lba(u64::from(cdb.be32::<2>())), BlockCount(u64::from(cdb.be32::<6>())))
 }
 
-fn range_16(cdb: Cdb<'_>) -> (Lba, BlockCount) {
+pub(super) fn range_16(cdb: Cdb<'_>) -> (Lba, BlockCount) {
     (Lba(cdb.be64::<2>()), BlockCount(u64::from(cdb.be32::<10>())))
 }
 
@@ -124,27 +124,27 @@ pub(crate) fn write_6(cdb: Cdb<'_>) -> Result<Command, Sense> {
 }
 
 pub(crate) fn write_10(cdb: Cdb<'_>) -> Result<Command, Sense> {
-    Ok(write(cdb, range_10))
+    Ok(Command::Write(write(cdb, range_10)))
 }
 
 pub(crate) fn write_12(cdb: Cdb<'_>) -> Result<Command, Sense> {
-    Ok(write(cdb, range_12))
+    Ok(Command::Write(write(cdb, range_12)))
 }
 
 pub(crate) fn write_16(cdb: Cdb<'_>) -> Result<Command, Sense> {
-    Ok(write(cdb, range_16))
+    Ok(Command::Write(write(cdb, range_16)))
 }
 
 pub(crate) fn verify_10(cdb: Cdb<'_>) -> Result<Command, Sense> {
-    verify(cdb, range_10)
+    verify(cdb, range_10).map(Command::Verify)
 }
 
 pub(crate) fn verify_12(cdb: Cdb<'_>) -> Result<Command, Sense> {
-    verify(cdb, range_12)
+    verify(cdb, range_12).map(Command::Verify)
 }
 
 pub(crate) fn verify_16(cdb: Cdb<'_>) -> Result<Command, Sense> {
-    verify(cdb, range_16)
+    verify(cdb, range_16).map(Command::Verify)
 }
 
 pub(crate) fn synchronize_cache_10(cdb: Cdb<'_>) -> Result<Command, Sense> {
@@ -163,25 +163,19 @@ fn read(cdb: Cdb<'_>, range: Range) -> Command {
 }
 
 #[inline]
-fn write(cdb: Cdb<'_>, range: Range) -> Command {
+pub(super) fn write(cdb: Cdb<'_>, range: Range) -> Write {
     let (first, blocks) = range(cdb);
     let (fua, dpo, protect) = (cdb.bit::<1, 3>(), cdb.bit::<1, 4>(), cdb.bits::<1, 7, 5>());
-    Command::Write(Write { first, blocks, fua, dpo, protect })
+    Write { first, blocks, fua, dpo, protect }
 }
 
-fn verify(cdb: Cdb<'_>, range: Range) -> Result<Command, Sense> {
+pub(super) fn verify(cdb: Cdb<'_>, range: Range) -> Result<Verify, Sense> {
     let (first, blocks) = range(cdb);
     let byte_check = cdb.bits::<1, 2, 1>();
     if byte_check == 0b10 {
         return Err(Sense::INVALID_FIELD_IN_CDB); // Reserved.
     }
-    Ok(Command::Verify(Verify {
-        first,
-        blocks,
-        byte_check,
-        dpo: cdb.bit::<1, 4>(),
-        protect: cdb.bits::<1, 7, 5>(),
-    }))
+    Ok(Verify { first, blocks, byte_check, dpo: cdb.bit::<1, 4>(), protect: cdb.bits::<1, 7, 5>() })
 }
 
 fn synchronize_cache(cdb: Cdb<'_>, range: Range) -> Command {

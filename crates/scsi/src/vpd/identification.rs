@@ -73,8 +73,10 @@ pub(super) fn body(facts: &Facts<'_>) -> Vec<u8> {
     page
 }
 
-/// SPC-4, NAA IEEE Registered Extended: 6h, the company, then 25 hex digits of the serial number.
-fn naa_of(identity: &Identity) -> [u8; 16] {
+/// Returns the name of a unit.  SPC-4, NAA IEEE Registered Extended: 6h, the company, then 25 hex digits of the serial
+/// number.
+#[must_use]
+pub fn naa_of(identity: &Identity) -> [u8; 16] {
     let [_, high, middle, low] = identity.company_id.to_be_bytes(); // An OUI has 24 bits.
     let company = format!("6{high:02x}{middle:02x}{low:02x}");
     let digits = company.chars().chain(identity.unit_serial.chars());

@@ -114,7 +114,7 @@ fn control_byte_naca_is_refused() {
 #[test]
 fn an_unknown_service_action_is_an_invalid_operation_code() {
     let unit = Unit::lio(1);
-    let mut cdb = [0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0];
+    let mut cdb = [0x9e, 0x13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0];
     assert_eq!(unit.answer(&cdb), Err([0x05, 0x20, 0x00]));
     cdb[1] = 0x1f;
     assert_eq!(unit.answer(&cdb), Err([0x05, 0x20, 0x00]));
@@ -193,6 +193,22 @@ fn pages_of_a_disk_are_not_those_of_a_well_known_unit() {
     unit.flags.peripheral = Peripheral::WellKnown;
     assert_eq!(unit.answer(&[0x12, 1, 0, 0, 0xff, 0]), Ok(vec![0x1e, 0, 0, 4, 0x00, 0x80, 0x83, 0x86]));
     assert_eq!(unit.answer(&[0x12, 1, 0xb0, 0, 0xff, 0]), Err([0x05, 0x24, 0x00]));
+}
+
+#[test]
+fn get_lba_status_is_there() {
+    let mut cdb = [0; 16];
+    (cdb[0], cdb[1], cdb[13]) = (0x9e, 0x12, 24);
+    let mapped = vec![0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0];
+    assert_eq!(Unit::lio(1).answer(&cdb), Ok(mapped));
+}
+
+#[test]
+fn what_is_read_after_an_erase_is_said_where_there_is_one() {
+    let provisioning = Provisioning { unmap: true, write_same_unmaps: true, unmapped_reads_zero: true };
+    let unit = Unit { provisioning, ..Unit::lio(1) };
+    let page = unit.answer(&[0x12, 1, 0xb1, 0, 0xff, 0]).expect("the page is there");
+    assert_eq!(page[..8], [0, 0xb1, 0, 0x3c, 0, 0, 0, 0x40]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ const WANTED_OTHERWISE: &[&str] = &[
     "inq-vpd-00-len4",  // vpd_00_lists_only_the_pages_that_exist
     "inq-vpd-00",       // vpd_00_lists_only_the_pages_that_exist
     "inq-vpd-b3",       // vpd_00_lists_only_the_pages_that_exist
-    "lbastatus",        // an_unknown_service_action_is_an_invalid_operation_code
+    "lbastatus",        // get_lba_status_is_there
     "luns-0",           // report_luns_lists_units_in_the_order_of_their_numbers
     "luns-1",           // report_luns_tells_well_known_units_apart
     "luns-16",          // report_luns_lists_units_in_the_order_of_their_numbers
@@ -107,7 +107,11 @@ fn a_file_with_unmap_answers_as_lio() {
         ..Unit::lio(2)
     };
     let text = include_str!("../golden/fileio-writeback-tpu-tpws.txt");
-    check(text, &unit, &["inq-vpd-b2" /* provisioning_type_is_thin_where_blocks_can_be_unmapped */]);
+    let otherwise = &[
+        "inq-vpd-b1", // what_is_read_after_an_erase_is_said_where_there_is_one
+        "inq-vpd-b2", // provisioning_type_is_thin_where_blocks_can_be_unmapped
+    ];
+    check(text, &unit, otherwise);
 }
 
 #[test]

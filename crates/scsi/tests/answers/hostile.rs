@@ -9,7 +9,7 @@ use crate::unit::Unit;
 use proptest::prelude::*;
 use scsi::inquiry::{Identity, InquiryFlags, Peripheral};
 use scsi::opcode::{OPCODES, find};
-use scsi::vpd::{ExtendedInquiry, Limits, Port, Provisioning};
+use scsi::vpd::{AtomicLimits, ExtendedInquiry, Limits, Port, Provisioning};
 use scsi::{
     Address, BlockCount, CDB_BYTES_MAX, DataPhase, Geometry, Lun, Sense, SenseFormat, SenseKey, decode, vpd,
 };
@@ -61,6 +61,7 @@ fn any_unit() -> impl Strategy<Value = Unit> {
                 unmap_granularity_blocks: limits.0[4],
                 unmap_alignment: limits.1,
                 write_same_blocks_max: limits.2,
+                atomic: AtomicLimits::default(),
             },
             provisioning: Provisioning {
                 unmap: bits[8],
@@ -144,6 +145,9 @@ proptest! {
                 // What identifies the command is a value in the map, not a mask.
                 let (mask, value) = match (index, opcode.service_action) {
                     (0, _) => (0xff, usage),
+                    // The length and the service action of the CDB that says how long it is.
+                    (7..=9, _) if opcode.code() == 0x7f => (0xff, usage),
+                    (1, _) if opcode.code() == 0x7f => (usage, seed[index] & usage),
                     (1, Some(_)) => (0x1f, usage),
                     _ => (usage, seed[index] & usage),
                 };
@@ -197,7 +201,11 @@ fn every_bit_of_a_usage_map_is_looked_at() {
         state.to_be_bytes()[0]
     };
     for opcode in OPCODES {
-        let first = if opcode.service_action.is_some() { 2 } else { 1 };
+        let first = match opcode.service_action {
+            Some(_) if opcode.code() == 0x7f => 10,
+            Some(_) => 2,
+            None => 1,
+        };
         for index in first..opcode.cdb_bytes() {
             for bit in (0..8).map(|bit| 1 << bit).filter(|bit| opcode.usage[index] & bit != 0) {
                 let matters = (0..2000).any(|attempt| {
@@ -208,7 +216,11 @@ fn every_bit_of_a_usage_map_is_looked_at() {
                     }
                     cdb[0] = opcode.code();
                     if let Some(service_action) = opcode.service_action {
-                        cdb[1] = u8::try_from(service_action).expect("five bits");
+                        cdb[..first].copy_from_slice(&opcode.usage[..first]);
+                        cdb[1] = match opcode.code() {
+                            0x7f => 0,
+                            _ => u8::try_from(service_action).expect("five bits"),
+                        };
                     }
                     let before = decode(&cdb);
                     cdb[index] ^= bit;

@@ -6,11 +6,12 @@
 //! Never here: an expectation.
 
 use scsi::inquiry::{Identity, InquiryFlags, Peripheral};
+use scsi::lba_status::Extent;
 use scsi::mode::{ModeState, UaInterlock};
 use scsi::vpd::{ExtendedInquiry, Facts, Limits, Port, Provisioning};
 use scsi::{
-    BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, alua, capacity, inquiry, log,
-    mode, report_luns, rsoc, vpd,
+    BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, alua, capacity, copy, defects,
+    inquiry, lba_status, log, mode, report_luns, rsoc, vpd,
 };
 use scsi::{PersistentReserveInAction, persistent, task_functions};
 
@@ -109,6 +110,12 @@ impl Unit {
         Capabilities {
             dpofua: self.write_cache,
             report_supported_operation_codes: true,
+            unmap: self.provisioning.unmap,
+            write_same_unmaps: self.provisioning.write_same_unmaps,
+            compare_and_write: true,
+            third_party_copy: true,
+            write_atomic: false,
+            removable: false,
             reservations: true,
             set_target_port_groups: true,
         }
@@ -151,6 +158,24 @@ impl Unit {
             Command::Write(command) => moved(command.first, command.blocks),
             Command::Verify(command) => moved(command.first, command.blocks),
             Command::SynchronizeCache(command) => moved(command.first, command.blocks),
+            Command::WriteAndVerify(command) => moved(command.first, command.blocks),
+            Command::PreFetch(command) => moved(command.first, command.blocks),
+            Command::WriteSame(command) => moved(command.first, command.blocks),
+            Command::CompareAndWrite(command) => moved(command.first, command.blocks),
+            Command::OrWrite(command) => moved(command.first, command.blocks),
+            Command::WriteAtomic(command) => moved(command.write.first, command.write.blocks),
+            Command::GetLbaStatus(command) => {
+                self.geometry.check(command.first, BlockCount(1))?;
+                let blocks = BlockCount(self.geometry.blocks.0 - command.first.0);
+                Ok(lba_status::build(&[Extent { first: command.first, blocks, mapped: true }]))
+            }
+            Command::ReadDefectData(command) => Ok(defects::build(command)),
+            Command::CopyOperatingParameters(_) => Ok(copy::operating_parameters()),
+            Command::Unmap(_)
+            | Command::Sanitize(_)
+            | Command::FormatUnit(_)
+            | Command::PreventAllowMediumRemoval(_)
+            | Command::ExtendedCopy(_) => Ok(Vec::new()),
             Command::ReportLuns(command) => Ok(report_luns::build(&self.luns, command.select)),
             Command::ReportSupportedOperationCodes(command) => rsoc::build(command, &self.capabilities()),
             Command::ReportTargetPortGroups(command) => {

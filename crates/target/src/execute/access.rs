@@ -11,7 +11,7 @@ use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
 use crate::nexus::NexusName;
 use crate::scope::Scope;
-use crate::script::{Helper, Outcome, Reply, Script, Step};
+use crate::script::{Claim, Helper, Outcome, Reply, Script, Step};
 use crate::task::{Answer, Buffers};
 use backstore::IoKind;
 use scsi::Sense;
@@ -132,6 +132,11 @@ impl Script for Delayed {
             IoKind::Read => &mut buffers.data_in,
             _ => &mut buffers.data_out,
         };
+        // As every write of a script, it waits for blocks that another command has for itself.
+        if matches!(last, Outcome::Waited) && self.kind.changes() {
+            let range = self.offset..self.offset.saturating_add(list.bytes());
+            return Step::Claim(Claim { store: self.store.clone(), range, exclusive: false });
+        }
         let Outcome::Io { buffer, result } = last else {
             let buffer = std::mem::take(list);
             return Step::Io { store: self.store.clone(), kind: self.kind, offset: self.offset, buffer };

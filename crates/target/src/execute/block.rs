@@ -10,11 +10,11 @@ use crate::logical_unit::{LogicalUnit, Store};
 use crate::task::{Answer, Buffers};
 use backstore::IoKind;
 use memory::IoBuf;
-use scsi::{BlockCount, Lba, Read, Sense, SynchronizeCache, Verify, Write};
+use scsi::{BlockCount, Lba, PreFetch, Read, Sense, SynchronizeCache, Write};
 
 /// What one command may transfer, in bytes.  Guests are told less (MAXIMUM TRANSFER LENGTH of VPD B0h), but
 /// firmware that does not ask is served too; this bounds what one command may keep a reactor busy with.
-const TRANSFER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(super) const TRANSFER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// READ (6), (10), (12) and (16).  SBC-3.
 pub(super) fn read<'a>(
@@ -44,20 +44,17 @@ pub(super) fn write<'a>(
     Ok(Decision::Io(IoPlan { store, kind: IoKind::Write { durable: write.fua }, offset, answer }))
 }
 
-/// VERIFY (10), (12) and (16).  SBC-3.
+/// PRE-FETCH (10) and (16).  SBC-3.
 ///
-/// The range is checked.  The medium is not read, as LIO does not; comparing with data (BYTCHK) is refused
-/// rather than claimed.
-pub(super) fn verify<'a>(
+/// The range is checked.  What a host keeps in its cache is its own affair, so that nothing is fetched, and GOOD says
+/// what it means: not all of it may be in a cache.
+pub(super) fn pre_fetch<'a>(
     unit: &'a LogicalUnit,
-    verify: &Verify,
+    command: &PreFetch,
     buffers: &mut Buffers,
 ) -> Result<Decision<'a>, Sense> {
     ready(unit)?;
-    if verify.byte_check != 0 || verify.protect != 0 {
-        return Err(Sense::INVALID_FIELD_IN_CDB);
-    }
-    unit.geometry.check(verify.first, verify.blocks)?;
+    unit.geometry.check(command.first, command.blocks)?;
     Ok(done(buffers))
 }
 
@@ -108,7 +105,7 @@ fn transfer(
 }
 
 /// Cuts a buffer to `bytes`.  Returns what is left over, or `None` when it holds less.
-fn cut(buffer: &mut IoBuf, bytes: u64) -> Option<u64> {
+pub(super) fn cut(buffer: &mut IoBuf, bytes: u64) -> Option<u64> {
     let residual = buffer.bytes().checked_sub(bytes)?;
     buffer.truncate(bytes);
     Some(residual)

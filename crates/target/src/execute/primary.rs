@@ -6,16 +6,17 @@
 //! Never here: bytes.
 
 use super::block::ready;
+use super::compare::compare_blocks_max;
 use super::{Decision, done, give, refuse};
 use crate::logical_unit::LogicalUnit;
 use crate::lun_map::{Group, Mapping};
 use crate::task::Buffers;
 use scsi::inquiry::{self, Identity, InquiryFlags, Peripheral};
 use scsi::mode::{self, ModeState, Stored};
-use scsi::vpd::{self, ExtendedInquiry, Facts, Limits, Port, Provisioning};
+use scsi::vpd::{self, ExtendedInquiry, Facts, Limits, Port};
 use scsi::{
     Address, CDB_BYTES_MAX, Capabilities, Command, Inquiry, Lun, ReportLuns, Sense, SenseFormat, capacity,
-    report_luns, rsoc, task_functions,
+    copy, defects, report_luns, rsoc, task_functions,
 };
 
 /// MAXIMUM TRANSFER LENGTH that guests are told, in bytes: 2048 pages, as LIO over vhost has it.
@@ -27,6 +28,12 @@ pub(super) fn capabilities(mapping: &Mapping) -> Capabilities {
     Capabilities {
         dpofua: unit.dpofua(),
         report_supported_operation_codes: unit.flags.report_supported_operation_codes,
+        unmap: unit.media.unmap,
+        write_same_unmaps: unit.media.write_same_unmaps,
+        compare_and_write: unit.media.compare_and_write,
+        third_party_copy: unit.media.third_party_copy,
+        write_atomic: false,
+        removable: false,
         set_target_port_groups: mapping.membership.is_some_and(|membership| membership.explicit),
         reservations: unit.flags.reservations,
     }
@@ -47,7 +54,10 @@ pub(super) fn answer<'a>(
         }
         Command::RequestSense(request) => {
             let format = if request.descriptor { SenseFormat::Descriptor } else { SenseFormat::Fixed };
-            let state = if unit.store.is_some() { Sense::NO_SENSE } else { Sense::LOGICAL_UNIT_NOT_READY };
+            let state = match &unit.store {
+                Some(_) => super::sanitize::pending(unit).unwrap_or(Sense::NO_SENSE),
+                None => Sense::LOGICAL_UNIT_NOT_READY,
+            };
             let sense = mapping.attentions.take().unwrap_or(state).encode(format);
             Ok(give(&sense, u64::from(request.allocation_bytes), buffers))
         }
@@ -65,8 +75,15 @@ pub(super) fn answer<'a>(
         }
         Command::ReadCapacity16(command) => {
             ready(unit)?;
-            let data = capacity::read_capacity_16(&unit.geometry, Provisioning::default());
+            let data = capacity::read_capacity_16(&unit.geometry, unit.media.provisioning());
             Ok(give(&data, u64::from(command.allocation_bytes), buffers))
+        }
+        Command::ReadDefectData(command) => {
+            ready(unit)?;
+            Ok(give(&defects::build(command), u64::from(command.allocation_bytes), buffers))
+        }
+        Command::CopyOperatingParameters(command) => {
+            Ok(give(&copy::operating_parameters(), u64::from(command.allocation_bytes), buffers))
         }
         Command::ReportLuns(command) => Ok(luns_of(Some(group), command, buffers)),
         Command::ReportSupportedOperationCodes(command) => {
@@ -77,21 +94,8 @@ pub(super) fn answer<'a>(
             let data = task_functions::build(command);
             Ok(give(&data, u64::from(command.allocation_bytes), buffers))
         }
-        Command::ReportTargetPortGroups(_)
-        | Command::SetTargetPortGroups(_)
-        | Command::ModeSelect(_)
-        | Command::LogSense(_)
-        | Command::LogSelect(_)
-        | Command::ReceiveDiagnosticResults(_)
-        | Command::SendDiagnostic { .. }
-        | Command::Read(_)
-        | Command::Write(_)
-        | Command::Verify(_)
-        | Command::SynchronizeCache(_)
-        | Command::PersistentReserveIn(_)
-        | Command::PersistentReserveOut(_)
-        | Command::Reserve
-        | Command::Release => Err(Sense::INTERNAL_TARGET_FAILURE),
+        // What has a chapter of its own, or is in no unit's table.
+        _ => Err(Sense::INVALID_OPCODE),
     }
 }
 
@@ -173,6 +177,7 @@ fn inquiry_data(group: &Group, mapping: &Mapping, command: &Inquiry) -> Result<V
             implicit_alua: mapping.membership.is_some_and(|membership| membership.implicit),
             explicit_alua: mapping.membership.is_some_and(|membership| membership.explicit),
             multi_port: alua.is_multi_port(),
+            third_party_copy: unit.media.third_party_copy,
             ..InquiryFlags::default()
         };
         return Ok(inquiry::standard(&unit.identity, &flags));
@@ -192,18 +197,42 @@ fn inquiry_data(group: &Group, mapping: &Mapping, command: &Inquiry) -> Result<V
             volatile_cache: unit.modes().write_cache,
         },
         limits: limits(unit),
-        provisioning: Provisioning::default(),
+        provisioning: unit.media.provisioning(),
         solid_state: unit.flags.solid_state,
     };
     vpd::page(page, &facts).ok_or(Sense::INVALID_FIELD_IN_CDB)
 }
 
 fn limits(unit: &LogicalUnit) -> Limits {
-    let transfer_blocks_max = TRANSFER_BYTES_TOLD / unit.geometry.block_bytes.max(1);
+    let (media, block_bytes) = (&unit.media, unit.geometry.block_bytes);
+    let transfer_blocks_max = TRANSFER_BYTES_TOLD / block_bytes.max(1);
     Limits {
+        compare_and_write_blocks_max: if media.compare_and_write {
+            compare_blocks_max(block_bytes)
+        } else {
+            0
+        },
         granularity_blocks: unit.granularity_blocks,
         transfer_blocks_max,
         transfer_blocks_optimal: unit.optimal_blocks.min(transfer_blocks_max),
+        write_same_blocks_max: media.write_same_blocks_max,
+        ..unmap_limits(unit)
+    }
+}
+
+/// The limits of UNMAP, all 0 where it is not there.
+fn unmap_limits(unit: &LogicalUnit) -> Limits {
+    let media = &unit.media;
+    if !media.provisioning().is_managed() {
+        return Limits::default();
+    }
+    let (blocks, descriptors) =
+        if media.unmap { (media.unmap_blocks_max, media.unmap_descriptors_max) } else { (0, 0) };
+    Limits {
+        unmap_blocks_max: blocks,
+        unmap_descriptors_max: descriptors,
+        unmap_granularity_blocks: media.unmap_granularity_blocks,
+        unmap_alignment: (media.unmap_alignment_blocks > 0).then_some(media.unmap_alignment_blocks),
         ..Limits::default()
     }
 }

@@ -5,7 +5,7 @@
 //! Never here: anything of one queue.
 
 use crate::channels::Channels;
-use memory::IoBuf;
+use memory::{IoBuf, ScratchPool};
 
 /// What all queues of a worker use.
 #[derive(Default)]
@@ -15,6 +15,8 @@ pub(crate) struct Common {
     spare: Vec<IoBuf>,
     /// Counts the tasks, so that a quiescence knows which came before it.
     pub(crate) tasks_begun: u64,
+    /// Memory for the commands that need some.
+    pub(crate) scratches: ScratchPool,
 }
 
 /// Empty lists kept for reuse; more than this many are given back to the allocator.

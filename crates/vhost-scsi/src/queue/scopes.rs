@@ -4,18 +4,24 @@
 //! Above: `worker/quiescing.rs`, which asks.  Below: the queue's own tasks.
 //! Never here: waiting.
 
-use super::{Queue, Task};
+use super::{Queue, QueueErrand, Task, Wanted};
 use crate::quiesce::{Ending, Quiesce, TaskName};
 use scsi::Sense;
+use std::time::Duration;
 use target::{LunMap, Scope};
 
 impl Queue {
     /// Marks the tasks of a scope that are to end in another way than by their own result.  Who waits for quiet goes on,
     /// if `spares_waiting`.
     pub(crate) fn mark(&mut self, scope: &Scope, ending: Ending, spares_waiting: bool) {
-        for (_, task) in &mut self.tasks {
+        for (key, task) in &mut self.tasks {
             if task.name.is_in(scope) && !(spares_waiting && task.waits_for_quiet()) {
                 task.ends_as = Some(ending);
+                // Nothing of it is under way, and what it waits for may be far.
+                if task.steps.as_mut().is_some_and(|steps| steps.takes_leave()) {
+                    let wanted = Wanted::Time(Duration::ZERO);
+                    self.errands.push(QueueErrand { task: (key, task.number), wanted });
+                }
                 if ending.tells(&task.name) {
                     tell_cleared(self.map.get(), &task.name);
                 }
@@ -25,7 +31,10 @@ impl Queue {
 
     /// Whether a task of a quiescence's scope that began before the `before`th is under way.
     pub(crate) fn has_task(&self, quiesce: &Quiesce, before: u64) -> bool {
-        let counts = |task: &Task| quiesce.waits_for_waiting || !task.waits_for_quiet();
+        let writes_there =
+            |task: &Task| quiesce.writes.as_ref().is_none_or(|range| target::overlap(range, &task.writes));
+        let counts =
+            |task: &Task| (quiesce.waits_for_waiting || !task.waits_for_quiet()) && writes_there(task);
         self.tasks
             .iter()
             .any(|(_, task)| task.number < before && task.name.is_in(&quiesce.scope) && counts(task))

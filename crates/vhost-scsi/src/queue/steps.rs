@@ -11,7 +11,7 @@ use memory::IoBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use target::io::{BackstoreError, Completed, Io, IoKind, Submitted, Submitter, Token};
-use target::{Abort, Answer, Buffers, Helper, Outcome, Reply, Scope, Script, Step};
+use target::{Abort, Answer, Buffers, Claim, Exclusion, Helper, Outcome, Reply, Scope, Script, Step};
 
 /// Steps that may end at once, one after the other, before other commands have their turn.
 const STEPS_AT_ONCE_MAX: usize = 16;
@@ -22,13 +22,32 @@ pub(super) struct Steps {
     buffers: Buffers,
     /// Whether it waits for quiet, and so has nothing under way.
     pub(super) waits_for_quiet: bool,
+    /// Whether it waits for memory or blocks, and so has nothing under way.
+    pub(super) waits: bool,
+    /// The memory that it was lent.
+    pub(super) scratch: Option<u32>,
+    /// The blocks that it has for itself.
+    pub(super) exclusion: Option<Exclusion>,
     /// How its last step ended, while others have their turn.
     held: Option<Outcome>,
 }
 
 impl Steps {
     pub(super) fn new(script: Box<dyn Script>, buffers: Buffers) -> Self {
-        Self { script, buffers, waits_for_quiet: false, held: None }
+        Self {
+            script,
+            buffers,
+            waits_for_quiet: false,
+            waits: false,
+            scratch: None,
+            exclusion: None,
+            held: None,
+        }
+    }
+
+    /// Whether it waits for memory or blocks; it does so no more.
+    pub(super) fn takes_leave(&mut self) -> bool {
+        std::mem::take(&mut self.waits)
     }
 }
 
@@ -37,6 +56,8 @@ pub(crate) enum Wanted {
     Ask(Helper, Box<dyn FnOnce(Reply) + Send>),
     Quiet(Scope, Option<Abort>),
     Time(Duration),
+    Memory,
+    Claim(Claim),
 }
 
 /// Something wanted, by a task.
@@ -80,6 +101,7 @@ impl Queue {
             losses: None,
             is_flush: false,
             is_read: false,
+            writes: 0..0,
             steps: Some(Box::new(Steps::new(script, buffers))),
         });
         self.go_on(index, key, Outcome::Begun, common, submitter);
@@ -139,6 +161,19 @@ impl Queue {
                     return self.want(key, Wanted::Quiet(scope, abort));
                 }
                 Step::Wait(time) => return self.want(key, Wanted::Time(time)),
+                Step::Memory => {
+                    steps.waits = true;
+                    return self.want(key, Wanted::Memory);
+                }
+                Step::Claim(claim) => {
+                    (task.writes, steps.exclusion) = (0..0, None);
+                    if claim.exclusive || !claim.store.exclusions.is_empty() {
+                        steps.waits = true;
+                        return self.want(key, Wanted::Claim(claim));
+                    }
+                    task.writes = claim.range;
+                    last = Outcome::Claimed;
+                }
                 Step::Done(answer) => return self.end_steps(key, Outcome::Begun, &answer, common),
             }
         }
@@ -171,7 +206,10 @@ impl Queue {
     fn end_steps(&mut self, key: usize, last: Outcome, answer: &Answer, common: &mut Common) {
         let mut task = self.tasks.remove(key);
         let Some(steps) = task.steps.take() else { return };
-        let Buffers { data_in, data_out } = steps.buffers;
+        let Steps { buffers: Buffers { data_in, data_out }, scratch, .. } = *steps;
+        if let Some(slot) = scratch {
+            common.scratches.give_back(slot);
+        }
         let written = task.respond(self.map.get(), |_| *answer);
         match last {
             Outcome::Io { buffer, .. } => {

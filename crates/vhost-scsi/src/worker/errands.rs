@@ -10,6 +10,7 @@ use crate::errands::Errand;
 use crate::queue::{QueueErrand, Wanted};
 use crate::quiesce::{Ending, Quiesce};
 use crate::response::ResponseCode;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -18,7 +19,7 @@ use target::{Abort, Helper, Outcome, Reply, Scope};
 
 impl Worker {
     /// Sends out what the tasks and the task management of a queue want.
-    pub(super) fn send_errands(&mut self, index: u32) {
+    pub(super) fn send_errands(&mut self, submitter: &mut Submitter, index: u32) {
         let Some(queue) = self.queues.get_mut(index as usize) else { return };
         if !queue.management.wanted.is_empty() || !queue.management.errands.is_empty() {
             self.send_management(index);
@@ -31,7 +32,11 @@ impl Worker {
         for QueueErrand { task, wanted } in queue.take_errands() {
             match wanted {
                 Wanted::Time(time) => self.timers.set(Instant::now() + time, Due::StepEnded(key, task)),
-                Wanted::Quiet(scope, abort) => self.ask_for_quiet(key, task, client, scope, abort),
+                Wanted::Quiet(scope, abort) => {
+                    self.ask_for_quiet(key, task, client, (scope, None), abort);
+                }
+                Wanted::Memory => self.lend_memory(submitter, key, task),
+                Wanted::Claim(claim) => self.claim(submitter, key, task, claim),
                 Wanted::Ask(helper, work) => {
                     let back = self.post.clone();
                     let reply = Reply::new(move |told| {
@@ -44,15 +49,16 @@ impl Worker {
         }
     }
 
-    /// Asks every worker to be quiet.
-    fn ask_for_quiet(
+    /// Asks every worker to be quiet: all in a scope, or those of it that may write in a range.
+    pub(super) fn ask_for_quiet(
         &mut self,
         key: QueueKey,
         task: (usize, u64),
         client: u64,
-        scope: Scope,
+        (scope, writes): (Scope, Option<Range<u64>>),
         abort: Option<Abort>,
     ) {
+        let claims = writes.is_some();
         let Some(peers) = self.peers.get() else { return };
         let left = Arc::new(AtomicUsize::new(peers.len()));
         let ends_as = abort.map(|abort| Ending {
@@ -65,11 +71,13 @@ impl Worker {
             let (back, left) = (self.post.clone(), Arc::clone(&left));
             let done = Box::new(move || {
                 if left.fetch_sub(1, Ordering::AcqRel) == 1 {
-                    send(&back, LetterKind::StepEnded { key, task, end: StepEnd::Quiet });
+                    let end = if claims { StepEnd::Claimed } else { StepEnd::Quiet };
+                    send(&back, LetterKind::StepEnded { key, task, end });
                 }
             });
+            let writes = writes.clone();
             let quiesce =
-                Quiesce { scope, ends_as, close: None, waits_for_waiting: false, looks: None, done };
+                Quiesce { scope, ends_as, close: None, writes, waits_for_waiting: claims, looks: None, done };
             send(peer, LetterKind::Quiesce(quiesce));
         }
     }
@@ -88,7 +96,7 @@ impl Worker {
         };
         queue.step_ended(tag.key, task, outcome, &mut self.common, submitter);
         self.note_dirty(tag.key);
-        self.send_errands(tag.key);
+        self.send_errands(submitter, tag.key);
     }
 
     /// Asks every worker to make the scopes quiet that a control queue wants quiet, or to look at them, and sends out what
@@ -104,7 +112,15 @@ impl Worker {
                 let done = Box::new(move || {
                     send(&back, LetterKind::ManagementQuiet { key, request });
                 });
-                let quiesce = Quiesce { scope, ends_as, close: None, waits_for_waiting: true, looks, done };
+                let quiesce = Quiesce {
+                    scope,
+                    ends_as,
+                    close: None,
+                    writes: None,
+                    waits_for_waiting: true,
+                    looks,
+                    done,
+                };
                 send(peer, LetterKind::Quiesce(quiesce));
             }
         }

@@ -9,6 +9,7 @@ use crate::queue::{Common, Queue, QueueKind};
 use crate::quiesce::Quiesce;
 use slab::Slab;
 use std::sync::atomic::Ordering;
+use target::io::Submitter;
 
 /// A quiescence that is under way.
 pub(super) struct WaitingQuiesce {
@@ -55,7 +56,7 @@ impl Worker {
     }
 
     /// Answers those that have come to their end.
-    pub(super) fn answer_quiesces(&mut self) {
+    pub(super) fn answer_quiesces(&mut self, submitter: &mut Submitter) {
         if self.quiesces.is_empty() {
             return;
         }
@@ -83,5 +84,6 @@ impl Worker {
             }
             (quiesce.done)();
         }
+        self.send_errands_of_marked(submitter);
     }
 }

@@ -134,7 +134,12 @@ impl Opened {
     /// The same file with or without a write cache, under a number of its own.
     pub(super) fn with_write_back(&self, write_back: bool) -> Self {
         let file = self.file.as_ref().map(|file| Arc::new(file.with_write_back(write_back)));
-        let store = file.as_ref().map(|file| store(Arc::clone(file) as Arc<dyn backstore::Backstore>));
+        let made = file.as_ref().map(|file| store(Arc::clone(file) as Arc<dyn backstore::Backstore>));
+        // It is the same medium, so that what one command has for itself there it still has.
+        let store = made.map(|made| match &self.store {
+            Some(before) => made.in_place_of(before),
+            None => made,
+        });
         Self { store, device: self.device.clone(), file, created: None, notes: Vec::new() }
     }
 }
@@ -218,7 +223,7 @@ pub(super) fn grown(backstore: &Backstore, opened: &Opened) -> Result<Opened, Fa
             })?;
             // A ramdisk is mapped anew, and reactors need channels of their own into it.
             let store = match kind {
-                Kind::Ramdisk => Store { losses: Arc::clone(&was.losses), ..store(grown) },
+                Kind::Ramdisk => Store { losses: Arc::clone(&was.losses), ..store(grown).in_place_of(was) },
                 Kind::Block | Kind::Fileio => Store { backstore: grown, ..was.clone() },
             };
             Ok(Opened { store: Some(store), ..opened.same() })

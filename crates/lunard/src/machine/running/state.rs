@@ -5,8 +5,8 @@
 //! Below: `target`, `vhost-scsi`.
 //! Never here: opening, or waiting.
 
-mod steps; // what each step makes of it
-mod shown; // what nexuses are shown of asymmetric access
+mod shown;
+mod steps; // what each step makes of it // what nexuses are shown of asymmetric access
 
 use super::Farewell;
 use super::access::{Access, LunAccess};
@@ -18,7 +18,7 @@ use super::offer::offer;
 use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget};
 use crate::store::Units;
 use backstore::HostLock;
-use model::{Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, Wwn};
+use model::{Backstore, BackstoreId, Key, Kind, Lun, Step, TpgTag, Wwn};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +26,8 @@ use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{
-    Attentions, Group, LogicalUnit, LunMap, Mapping, Nexus, Reservations, Tally, Totals, UnitFlags,
+    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Reservations, Tally, Totals,
+    UnitFlags,
 };
 use vhost_scsi::{Bound, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
@@ -442,9 +443,27 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
     let Some(store) = opened.store.clone() else {
         return LogicalUnit::missing(identity, block_bytes, flags);
     };
-    let mut unit = LogicalUnit::new(store, identity, block_bytes, flags);
+    let mut unit = LogicalUnit::new(store, identity, block_bytes, flags).with_media(&media_wishes(backstore));
     if let Some(optimal) = backstore.attribute(Key::OptimalSectors) {
         unit.optimal_blocks = optimal;
     }
     unit
+}
+
+/// What the administrator set of what a unit does beyond reading and writing.
+fn media_wishes(backstore: &Backstore) -> MediaWishes {
+    let switch = |key| Some(backstore.is_on(key));
+    let number = |key| backstore.attribute(key).unwrap_or(0);
+    MediaWishes {
+        unmap: switch(Key::EmulateTpu),
+        write_same_unmaps: switch(Key::EmulateTpws),
+        unmapped_reads_zero: switch(Key::UnmapZeroesData),
+        compare_and_write: switch(Key::EmulateCaw),
+        third_party_copy: switch(Key::Emulate3pc),
+        unmap_blocks_max: number(Key::MaxUnmapLbaCount),
+        unmap_descriptors_max: number(Key::MaxUnmapBlockDescCount),
+        unmap_granularity_blocks: number(Key::UnmapGranularity),
+        unmap_alignment_blocks: number(Key::UnmapGranularityAlignment),
+        write_same_blocks_max: number(Key::MaxWriteSameLen),
+    }
 }

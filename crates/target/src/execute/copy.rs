@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Copies between units that the target makes by itself: EXTENDED COPY (LID1).  SPC-4.
+//!
+//! Above: `execute`.
+//! Below: the kernel, where both are files; else memory of the device's own.
+//! Never here: bytes of parameter lists; units that this nexus does not reach.
+
+use super::block::ready;
+use super::unmap::bytes_of;
+use super::{Decision, ScriptPlan, done, done_with, good_with, read_list, refuse_step};
+use crate::admission::is_kept_out;
+use crate::logical_unit::{LogicalUnit, Store};
+use crate::lun_map::{Group, Mapping};
+use crate::script::{Claim, Helper, Outcome, Reply, Script, Step};
+use crate::task::{Answer, Buffers};
+use backstore::{BackstoreError, IoKind};
+use memory::{SCRATCH_BYTES, Scratch};
+use scsi::copy::{self, LIST_BYTES_MAX, Segment};
+use scsi::{ExtendedCopy, Sense};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What the kernel copies at once, in bytes: how long an abort waits for.
+const KERNEL_BYTES_MAX: u64 = 16 << 20;
+
+/// EXTENDED COPY (LID1).
+///
+/// All of the list is looked at before anything is copied.
+pub(super) fn extended_copy<'a>(
+    group: &'a Group,
+    unit: &'a LogicalUnit,
+    command: &ExtendedCopy,
+    buffers: &Buffers,
+) -> Result<Decision<'a>, Sense> {
+    ready(unit)?;
+    if command.list_bytes == 0 {
+        return Ok(done(buffers));
+    }
+    let bytes = usize::try_from(command.list_bytes).unwrap_or(usize::MAX);
+    if bytes > LIST_BYTES_MAX {
+        return Err(Sense::PARAMETER_LIST_LENGTH_ERROR);
+    }
+    let list = copy::parse(&read_list(buffers, bytes)?)?;
+    let mut legs = VecDeque::new();
+    for segment in &list.segments {
+        let end = |index: u16| -> Result<&Mapping, Sense> {
+            let name = list.targets.get(usize::from(index)).copied().flatten();
+            named(group, name).ok_or(Sense::COPY_TARGET_DEVICE_NOT_REACHABLE)
+        };
+        legs.extend(leg(end(segment.source)?, end(segment.destination)?, segment)?);
+    }
+    let residual = good_with(bytes, buffers).residual;
+    let Some(first) = legs.front() else { return Ok(done_with(bytes, buffers)) };
+    let (from, to) = (first.from.id, first.to.id);
+    // A third backstore would be out of sight of whoever waits for what is under way on it.
+    if legs.iter().any(|leg| ![from, to].contains(&leg.from.id) || ![from, to].contains(&leg.to.id)) {
+        return Err(Sense::TOO_MANY_TARGET_DESCRIPTORS);
+    }
+    let by_kernel = true;
+    let copier = Copier { legs, by_kernel, claimed: false, flushes: false, reads: 0, memory: None, residual };
+    Ok(Decision::Script(ScriptPlan { script: Box::new(copier), store: Some(to), second_store: Some(from) }))
+}
+
+/// The unit of that name, if it takes part in copies.
+fn named(group: &Group, name: Option<[u8; 16]>) -> Option<&Mapping> {
+    let name = name?;
+    let takes_part = |mapping: &&Mapping| mapping.unit.media.third_party_copy;
+    group.units().filter(takes_part).find(|mapping| scsi::vpd::naa_of(&mapping.unit.identity) == name)
+}
+
+/// What one segment moves; `None` where that is nothing.
+fn leg(from: &Mapping, to: &Mapping, segment: &Segment) -> Result<Option<Leg>, Sense> {
+    let (source, destination) = (&*from.unit, &*to.unit);
+    let (source_store, destination_store) = (ready(source)?, ready(destination)?);
+    if to.write_protect || destination.flags.read_only {
+        return Err(Sense::WRITE_PROTECTED);
+    }
+    const READ_10: u8 = 0x28;
+    const WRITE_10: u8 = 0x2a;
+    if is_kept_out(from, READ_10) || is_kept_out(to, WRITE_10) {
+        return Err(Sense::THIRD_PARTY_DEVICE_FAILURE);
+    }
+    // DC has a say only where blocks differ in length, and they may not.
+    if source.geometry.block_bytes != destination.geometry.block_bytes {
+        return Err(Sense::COPY_ABORTED);
+    }
+    let refused = |_| Sense::COPY_ABORTED;
+    source.geometry.check(segment.source_first, segment.blocks).map_err(refused)?;
+    destination.geometry.check(segment.destination_first, segment.blocks).map_err(refused)?;
+    let read = bytes_of(&source.geometry, segment.source_first, segment.blocks);
+    let written = bytes_of(&destination.geometry, segment.destination_first, segment.blocks);
+    let (from, to) = (source_store.clone(), destination_store.clone());
+    Ok((!read.is_empty()).then_some(Leg { from, read, to, written }))
+}
+
+/// One segment, in bytes: what is left of it.
+struct Leg {
+    from: Store,
+    read: Range<u64>,
+    to: Store,
+    written: Range<u64>,
+}
+
+/// Copies one segment after the other.
+struct Copier {
+    legs: VecDeque<Leg>,
+    /// Whether the kernel is asked first.
+    by_kernel: bool,
+    /// Whether the blocks of the first leg are claimed.
+    claimed: bool,
+    /// Whether a flush is under way, the last thing.
+    flushes: bool,
+    /// Bytes that are being read, where they go through memory; 0 while they are written.
+    reads: u64,
+    memory: Option<Scratch>,
+    residual: u64,
+}
+
+impl Script for Copier {
+    fn next(&mut self, last: Outcome, _: &mut Buffers) -> Step {
+        match last {
+            Outcome::Begun => return Step::Memory,
+            Outcome::Memory(Some(memory)) => self.memory = Some(memory),
+            Outcome::Claimed => self.claimed = true,
+            Outcome::Told(Ok(0)) => self.by_kernel = false,
+            Outcome::Told(Ok(bytes)) => self.moved(bytes),
+            Outcome::Told(Err(sense)) => return refuse_step(sense, self.residual),
+            Outcome::Io { result: Err(error), .. } => return self.failed(error),
+            Outcome::Io { .. } if self.flushes => {
+                return Step::Done(Answer { residual: self.residual, ..Answer::good() });
+            }
+            Outcome::Io { buffer, .. } if self.reads > 0 => {
+                drop(buffer);
+                return self.write();
+            }
+            Outcome::Io { .. } => {}
+            _ => return refuse_step(Sense::INTERNAL_TARGET_FAILURE, self.residual),
+        }
+        self.go_on()
+    }
+}
+
+impl Copier {
+    /// Notes that so many bytes are where they belong.
+    fn moved(&mut self, bytes: u64) {
+        let Some(leg) = self.legs.front_mut() else { return };
+        leg.read.start = leg.read.start.saturating_add(bytes).min(leg.read.end);
+        leg.written.start = leg.written.start.saturating_add(bytes).min(leg.written.end);
+    }
+
+    fn go_on(&mut self) -> Step {
+        let Some(leg) = self.legs.front() else {
+            return Step::Done(Answer { residual: self.residual, ..Answer::good() });
+        };
+        if leg.read.is_empty() {
+            let last = self.legs.len() == 1;
+            let to = leg.to.clone();
+            if !last {
+                self.legs.pop_front();
+                (self.claimed, self.by_kernel) = (false, true);
+                return self.go_on();
+            }
+            // What the kernel copied is in its cache, whatever the unit's own writes do.
+            self.flushes = true;
+            let buffer = memory::IoBuf::new();
+            return Step::Io { store: to, kind: IoKind::Flush, offset: 0, buffer };
+        }
+        if !self.claimed {
+            let (store, range) = (leg.to.clone(), leg.written.clone());
+            return Step::Claim(Claim { store, range, exclusive: false });
+        }
+        if self.by_kernel
+            && let Some(step) = ask_kernel(leg)
+        {
+            return step;
+        }
+        self.by_kernel = false;
+        let Some(memory) = &self.memory else {
+            return refuse_step(Sense::INTERNAL_TARGET_FAILURE, self.residual);
+        };
+        self.reads = (leg.read.end - leg.read.start).min(u64::from(SCRATCH_BYTES));
+        let (store, offset, buffer) = (leg.from.clone(), leg.read.start, memory.list(self.reads));
+        Step::Io { store, kind: IoKind::Read, offset, buffer }
+    }
+
+    fn write(&mut self) -> Step {
+        let bytes = std::mem::take(&mut self.reads);
+        let (Some(leg), Some(memory)) = (self.legs.front(), &self.memory) else {
+            return refuse_step(Sense::INTERNAL_TARGET_FAILURE, self.residual);
+        };
+        let (store, offset, buffer) = (leg.to.clone(), leg.written.start, memory.list(bytes));
+        self.moved(bytes);
+        Step::Io { store, kind: IoKind::Write { durable: false }, offset, buffer }
+    }
+
+    fn failed(&self, error: BackstoreError) -> Step {
+        let sense = match error {
+            // As with a write: the guest can make room and try again.
+            BackstoreError::NoSpace => Sense::SPACE_ALLOCATION_FAILED,
+            _ => Sense::THIRD_PARTY_DEVICE_FAILURE,
+        };
+        refuse_step(sense, self.residual)
+    }
+}
+
+/// Has the kernel copy the beginning of a leg, where both ends are files.  It shares their blocks where it can, and says 0
+/// where it cannot copy between these.
+fn ask_kernel(leg: &Leg) -> Option<Step> {
+    leg.from.backstore.regular_file()?;
+    leg.to.backstore.regular_file()?;
+    let (from, to) = (Arc::clone(&leg.from.backstore), Arc::clone(&leg.to.backstore));
+    let (at, into) = (leg.read.start, leg.written.start);
+    let bytes = (leg.read.end - at).min(KERNEL_BYTES_MAX);
+    let work = move |reply: Reply| {
+        let copied = backstore::copy_by_kernel((&*from, at), (&*to, into), bytes);
+        reply.tell(copied.map_err(|error| match error {
+            BackstoreError::NoSpace => Sense::SPACE_ALLOCATION_FAILED,
+            _ => Sense::THIRD_PARTY_DEVICE_FAILURE,
+        }));
+    };
+    Some(Step::Ask { helper: Helper::Medium(leg.to.id), work: Box::new(work) })
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Memory and blocks that commands wait for, on their queue.
+//!
+//! Above: the queue; `worker`, which lends the one and asks others for the other.
+//! Below: `target::Exclusions`.
+//! Never here: who has what.
+
+use super::{Common, Queue, Task};
+use memory::IoBuf;
+use std::ops::Range;
+use target::io::{IoKind, Submitter};
+use target::{Answer, Buffers, Claim, Exclusion, IoPlan, Outcome, Script, Step, Store};
+
+use super::steps::Steps;
+
+/// What one I/O writes, in bytes of its backstore.
+pub(super) fn written_by(plan: &IoPlan<'_>, buffer: &IoBuf) -> Range<u64> {
+    let bytes = match plan.kind {
+        IoKind::Read | IoKind::Flush => 0,
+        IoKind::Write { .. } => buffer.bytes(),
+        IoKind::Discard { bytes } | IoKind::WriteZeroes { bytes, .. } => bytes,
+    };
+    plan.offset..plan.offset.saturating_add(bytes)
+}
+
+/// One I/O that has to wait for its blocks.
+struct Later {
+    claim: Claim,
+    kind: IoKind,
+    buffer: IoBuf,
+    buffer_bytes: u64,
+    answer: Answer,
+}
+
+impl Script for Later {
+    fn next(&mut self, last: Outcome, _: &mut Buffers) -> Step {
+        match last {
+            Outcome::Claimed => Step::Io {
+                store: self.claim.store.clone(),
+                kind: self.kind,
+                offset: self.claim.range.start,
+                buffer: std::mem::take(&mut self.buffer),
+            },
+            Outcome::Io { result: Ok(()), .. } => Step::Done(self.answer),
+            Outcome::Io { result: Err(error), .. } => Step::Done(target::io_failed(error, self.buffer_bytes)),
+            _ => Step::Claim(self.claim.clone()),
+        }
+    }
+}
+
+impl Queue {
+    /// Begins the I/O of a task when nobody has its blocks for himself.
+    pub(super) fn begin_later(
+        &mut self,
+        index: u32,
+        mut task: Task,
+        (store, kind): (&Store, IoKind),
+        buffer: IoBuf,
+        common: &mut Common,
+        submitter: &mut Submitter,
+    ) {
+        let range = std::mem::replace(&mut task.writes, 0..0);
+        let claim = Claim { store: store.clone(), range, exclusive: false };
+        let later = Later { claim, kind, buffer, buffer_bytes: task.buffer_bytes, answer: task.answer };
+        task.steps = Some(Box::new(Steps::new(Box::new(later), Buffers::default())));
+        let key = self.tasks.insert(task);
+        self.go_on(index, key, Outcome::Begun, common, submitter);
+    }
+
+    fn waiting(&mut self, (key, number): (usize, u64)) -> Option<&mut Task> {
+        let waits = |task: &&mut Task| task.steps.as_ref().is_some_and(|steps| steps.waits);
+        self.tasks.get_mut(key).filter(|task| task.number == number).filter(waits)
+    }
+
+    /// Whether a task still waits for what it wanted: it may have been aborted.
+    pub(crate) fn still_waits(&mut self, task: (usize, u64)) -> bool {
+        self.waiting(task).is_some()
+    }
+
+    /// Gives a task the blocks that it waits for, beside others or, with an exclusion, alone.
+    pub(crate) fn grant(&mut self, task: (usize, u64), range: Range<u64>, exclusion: Option<Exclusion>) {
+        let Some(task) = self.waiting(task) else { return };
+        let Some(steps) = &mut task.steps else { return };
+        steps.waits = false;
+        // Who is alone there needs not be waited for: others are kept out.
+        task.writes = if exclusion.is_some() { 0..0 } else { range };
+        steps.exclusion = exclusion;
+    }
+
+    /// Notes which memory a task has been lent.
+    pub(crate) fn lend(&mut self, task: (usize, u64), slot: Option<u32>) {
+        let Some(task) = self.waiting(task) else { return };
+        let Some(steps) = &mut task.steps else { return };
+        steps.waits = false;
+        steps.scratch = slot;
+    }
+}

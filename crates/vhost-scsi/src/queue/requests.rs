@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Chains that ask for commands, on their queue.
+//!
+//! Above: the queue, which takes them from its ring.
+//! Below: `request`, `response`, `target`; the channels into backstores.
+//! Never here: how a command goes on once it is begun.
+
+use super::claims::written_by;
+use super::{Common, Head, Queue, Task, token_number};
+use crate::quiesce::TaskName;
+use crate::request::{self, NoRequest};
+use crate::response::{self, ResponseCode};
+use memory::IoBuf;
+use scsi::Address;
+use std::sync::Arc;
+use target::io::{Io, IoKind, Submitted, Submitter, Token};
+use target::{Buffers, Decision, IoPlan, LunMap};
+use virtqueue::crash::{self, Point};
+
+impl Queue {
+    /// Takes one request.  Returns the bytes that were moved before this returned.
+    pub(super) fn take_request(
+        &mut self,
+        index: u32,
+        Head { number: head, again }: Head,
+        map: &LunMap,
+        common: &mut Common,
+        submitter: &mut Submitter,
+    ) -> u64 {
+        let (mut readable, mut writable, mut response) = (common.list(), common.list(), common.list());
+        if self.ring.chain(head, &self.view, &mut readable, &mut writable).is_err() {
+            // A chain that is no request has no place for an answer.
+            self.push(head, 0, &[]);
+            common.give_back_all([readable, writable, response]);
+            return 0;
+        }
+        let request = match request::parse(self.features, &mut readable, &mut writable, &mut response) {
+            Ok(request) => request,
+            Err(refusal) => {
+                let written = match refusal {
+                    NoRequest::Unanswerable => 0,
+                    NoRequest::Refused(code) => response::refuse(code, 0, &response),
+                };
+                return self.push_response(head, written, [readable, writable, response], common);
+            }
+        };
+        if again && !target::may_repeat(&request.cdb) {
+            // Whether it was done nobody knows, and nothing else would be true.
+            let buffer_bytes = readable.bytes().saturating_add(writable.bytes());
+            let written = response::refuse(ResponseCode::Aborted, buffer_bytes, &response);
+            return self.push_response(head, written, [readable, writable, response], common);
+        }
+        let mut buffers = request::data(readable, writable);
+        let address = Address::decode(&request.lun);
+        match target::execute(map, address, request.attribute, &request.cdb, &mut buffers) {
+            Decision::Answer(answer) => {
+                let written = response::answer(&answer, || map.sense_format(address), &response);
+                // No more than was written: a guest may give any room, and marking all of it would take its time.
+                buffers.data_in.truncate(answer.data_in_bytes);
+                self.push(head, written, &[&buffers.data_in, &response]);
+                common.give_back_all([buffers.data_in, buffers.data_out, response]);
+                answer.data_in_bytes
+            }
+            Decision::NoTarget => {
+                let written = response::refuse(ResponseCode::BadTarget, 0, &response);
+                self.push_response(head, written, [buffers.data_in, buffers.data_out, response], common)
+            }
+            Decision::Io(plan) => {
+                let name = self.name(map, address, request.tag, (plan.store.id, None));
+                self.take_io(index, (head, name), &plan, (buffers, response), common, submitter)
+            }
+            Decision::Script(plan) => {
+                let name = self.name(map, address, request.tag, plan.stores());
+                self.begin_steps(index, (head, name), plan.script, (buffers, response), common, submitter);
+                0
+            }
+        }
+    }
+
+    /// Takes a command of one I/O.  Returns the bytes that were moved before this returned.
+    fn take_io(
+        &mut self,
+        index: u32,
+        (head, name): (u16, TaskName),
+        plan: &IoPlan<'_>,
+        (buffers, response): (Buffers, IoBuf),
+        common: &mut Common,
+        submitter: &mut Submitter,
+    ) -> u64 {
+        let buffer_bytes = buffers.data_in.bytes().saturating_add(buffers.data_out.bytes());
+        let (buffer, other) = match plan.kind {
+            IoKind::Read => (buffers.data_in, buffers.data_out),
+            IoKind::Write { .. } => (buffers.data_out, buffers.data_in),
+            _ => (IoBuf::new(), buffers.data_in),
+        };
+        common.give_back(other);
+        let number = common.next_task();
+        let answer = plan.answer;
+        let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
+        let syncs = matches!(plan.store.kind(plan.kind), IoKind::Flush | IoKind::Write { durable: true });
+        let losses = syncs.then(|| Arc::clone(&plan.store.losses));
+        let task = Task {
+            head,
+            name,
+            number,
+            answer,
+            response,
+            buffer_bytes,
+            ends_as: None,
+            losses,
+            is_flush,
+            is_read,
+            writes: written_by(plan, &buffer),
+            steps: None,
+        };
+        if !task.writes.is_empty() && !plan.store.exclusions.is_empty() {
+            self.begin_later(index, task, (plan.store, plan.kind), buffer, common, submitter);
+            return 0;
+        }
+        self.begin(index, task, plan, buffer, common, submitter)
+    }
+
+    fn name(&self, map: &LunMap, address: Address, tag: u64, stores: (u64, Option<u64>)) -> TaskName {
+        // Nothing but a unit leads to I/O.
+        let (target, lun) = match address {
+            Address::Unit { target, lun } => (target, lun),
+            Address::ReportLunsWellKnown { .. } | Address::Invalid => (0, scsi::Lun::default()),
+        };
+        let group = map.group(target);
+        let unit = group.and_then(|group| group.unit(lun)).map_or(0, |mapping| mapping.unit.state.id());
+        let nexus = group.map_or(0, |group| group.nexus().name().relative_port);
+        let ((store, second_store), lun) = (stores, lun.get());
+        TaskName {
+            client: self.client,
+            port: self.port.id,
+            target,
+            lun,
+            tag,
+            store,
+            second_store,
+            unit,
+            nexus,
+        }
+    }
+
+    /// Begins the I/O of a task.  Returns the bytes that were moved before this returned.
+    fn begin(
+        &mut self,
+        index: u32,
+        task: Task,
+        plan: &IoPlan<'_>,
+        buffer: IoBuf,
+        common: &mut Common,
+        submitter: &mut Submitter,
+    ) -> u64 {
+        let bytes = buffer.bytes();
+        let key = self.tasks.insert(task);
+        let token = Token::new(token_number(index, key));
+        let io = Io { kind: plan.store.kind(plan.kind), offset: plan.offset, buffer };
+        let channel = common.channels.of(plan.store);
+        crash::pass(Point::Submitting);
+        let submitted = common.channels.submit(channel, submitter, io, token);
+        crash::pass(Point::Submitted);
+        match submitted {
+            Submitted::Queued => 0,
+            Submitted::Done(completed) => {
+                self.finish(index, completed, common, submitter);
+                bytes
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! COMPARE AND WRITE and ORWRITE against everything else that writes, on other rings, reactors and targets.
+//!
+//! Above: nothing.  Below: `initiator`, the targets of `support`.
+//! Never here: luck.  A lost update shows in the sum, and what hangs ends the test.
+
+mod support;
+
+use backstore::decorate::{Fate, Judged};
+use backstore::{IoKind, Ramdisk};
+use initiator::{Command, Guest, LunAddress, Options, commands};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use support::{Rig, Unit};
+
+const MIB: u64 = 1 << 20;
+const PATIENCE: Duration = Duration::from_secs(60);
+const ABORT_TASK: u32 = 0;
+
+fn lun_0() -> LunAddress {
+    LunAddress::unit(1, 0)
+}
+
+fn compare_and_write(first: u8, expected: &[u8], new: &[u8]) -> Command {
+    let blocks = u8::try_from(expected.len() / 512).unwrap();
+    let cdb = [0x89, 0, 0, 0, 0, 0, 0, 0, 0, first, 0, 0, 0, blocks, 0, 0];
+    Command::new(lun_0(), &cdb).data_out([expected, new].concat())
+}
+
+fn block(number: u64) -> Vec<u8> {
+    number.to_be_bytes().repeat(64)
+}
+
+fn number(block: &[u8]) -> u64 {
+    u64::from_be_bytes(block[..8].try_into().unwrap())
+}
+
+/// So many targets on one backstore, for one guest each.
+fn targets(unit: &Unit, count: usize) -> Vec<Rig> {
+    let units = std::slice::from_ref(unit);
+    let mut rigs = vec![Rig::new(units)];
+    while rigs.len() < count {
+        rigs.push(rigs[0].beside(units));
+    }
+    rigs
+}
+
+/// Adds one to the number in a block, `times` times, whatever others do.
+fn count(guest: &mut Guest, queue: u16, times: u64) {
+    let queue = guest.request_queue(queue).unwrap();
+    for _ in 0..times {
+        loop {
+            let read = queue.execute(&commands::read_10(lun_0(), 8, 1, 512)).unwrap();
+            let now = number(&read.data_in);
+            let answer = queue.execute(&compare_and_write(8, &block(now), &block(now + 1))).unwrap();
+            if answer.is_good() {
+                break;
+            }
+            assert_eq!(answer.check_condition(), Some([0x0e, 0x1d, 0x00]));
+        }
+    }
+}
+
+#[test]
+fn no_count_is_lost_between_guests_of_four_targets() {
+    let unit = Unit::ramdisk(MIB);
+    let rigs = targets(&unit, 4);
+    thread::scope(|scope| {
+        for rig in &rigs {
+            scope.spawn(|| count(&mut rig.boot(Options::default()), 0, 200));
+        }
+    });
+    let mut guest = rigs[0].boot(Options::default());
+    let read = guest.execute(&commands::read_10(lun_0(), 8, 1, 512)).unwrap();
+    assert!(read.data_in == block(800), "{}", number(&read.data_in));
+}
+
+#[test]
+fn every_bit_that_was_set_stays_set() {
+    let unit = Unit::ramdisk(MIB);
+    let rigs = targets(&unit, 4);
+    thread::scope(|scope| {
+        for (writer, rig) in rigs.iter().enumerate() {
+            scope.spawn(move || {
+                let mut guest = rig.boot(Options::default());
+                for bit in 0..64_usize {
+                    let mut data = vec![0; 512 * 400];
+                    data[(writer * 64 + bit) * 800] = 1 << writer;
+                    let cdb = [0x8b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0x90, 0, 0];
+                    assert!(guest.execute(&Command::new(lun_0(), &cdb).data_out(data)).unwrap().is_good());
+                }
+            });
+        }
+    });
+    let mut guest = rigs[0].boot(Options::default());
+    let read = guest.execute(&commands::read_10(lun_0(), 0, 400, 512 * 400)).unwrap().data_in;
+    for writer in 0..4_usize {
+        for bit in 0..64 {
+            assert_eq!(read[(writer * 64 + bit) * 800], 1 << writer, "writer {writer}, bit {bit}");
+        }
+    }
+}
+
+/// A disk whose reads of one block hang until the switch is off.
+fn hanging() -> (Arc<AtomicBool>, Unit) {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&hangs);
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, offset| {
+        if kind == IoKind::Read && offset == 4096 { Fate::Hang(Arc::clone(&switch)) } else { Fate::Pass }
+    });
+    (hangs, Unit::new(store))
+}
+
+/// Waits until nothing that was sent before is still to be begun: a read is begun when it is taken, and a ramdisk
+/// answers it at once.
+fn settle(guest: &mut Guest, queue: u16) {
+    let read = commands::read_10(lun_0(), 100, 1, 512);
+    assert!(guest.request_queue(queue).unwrap().execute(&read).unwrap().is_good());
+}
+
+#[test]
+fn a_write_waits_for_the_blocks_of_a_comparison_and_others_do_not() {
+    let (hangs, unit) = hanging();
+    let rigs = targets(&unit, 2);
+    let (mut first, mut second) = (rigs[0].boot(Options::default()), rigs[1].boot(Options::default()));
+    let comparison = compare_and_write(8, &[0; 512], &block(1));
+    let compared = first.request_queue(0).unwrap().start(&comparison).unwrap();
+    // Its read of the medium hangs by now, or will; it has the block as soon as no write of it is let through.
+    let start = Instant::now();
+    let waits = loop {
+        let queue = second.request_queue(0).unwrap();
+        let token = queue.start(&commands::write_10(lun_0(), 8, 1, &[0; 512])).unwrap();
+        settle(&mut second, 0);
+        if second.request_queue(0).unwrap().in_flight() == 1 {
+            break token;
+        }
+        second.request_queue(0).unwrap().wait_for(token).unwrap();
+        assert!(start.elapsed() < PATIENCE, "the comparison never has its block");
+    };
+    let beside = commands::write_10(lun_0(), 9, 1, &block(9));
+    assert!(second.execute(&beside).unwrap().is_good());
+    let other = compare_and_write(10, &[0; 512], &block(10));
+    assert!(second.execute(&other).unwrap().is_good());
+    hangs.store(false, Ordering::SeqCst);
+    assert!(first.request_queue(0).unwrap().wait_for(compared).unwrap().is_good());
+    assert!(second.request_queue(0).unwrap().wait_for(waits).unwrap().is_good());
+    let read = second.execute(&commands::read_10(lun_0(), 8, 1, 512)).unwrap();
+    assert!(read.data_in == [0; 512], "the write came after");
+}
+
+#[test]
+fn what_waits_for_blocks_can_be_aborted() {
+    let (hangs, unit) = hanging();
+    let rigs = targets(&unit, 2);
+    let (mut first, mut second) = (rigs[0].boot(Options::default()), rigs[1].boot(Options::default()));
+    let comparison = compare_and_write(8, &[0; 512], &block(1));
+    let compared = first.request_queue(0).unwrap().start(&comparison).unwrap();
+    let start = Instant::now();
+    while second.request_queue(0).unwrap().in_flight() == 0 {
+        let queue = second.request_queue(0).unwrap();
+        let token = queue.start(&commands::write_10(lun_0(), 8, 1, &[0; 512]).tag(77)).unwrap();
+        settle(&mut second, 0);
+        if second.request_queue(0).unwrap().in_flight() == 0 {
+            second.request_queue(0).unwrap().wait_for(token).unwrap();
+        }
+        assert!(start.elapsed() < PATIENCE, "the comparison never has its block");
+    }
+    // The comparison still hangs; the abort of what waits for it does not.
+    let aborted = second.control().task_management(ABORT_TASK, lun_0(), 77).unwrap();
+    assert_eq!(aborted.response, 0);
+    let (_, answer) = second.request_queue(0).unwrap().wait_any().unwrap();
+    assert_eq!(answer.response, 2, "aborted: {answer:?}");
+    hangs.store(false, Ordering::SeqCst);
+    assert!(first.request_queue(0).unwrap().wait_for(compared).unwrap().is_good());
+    assert!(second.execute(&commands::write_10(lun_0(), 8, 1, &block(5))).unwrap().is_good());
+}
+
+#[test]
+fn more_comparisons_than_there_is_memory_for_all_end() {
+    let (hangs, unit) = hanging();
+    let rig = Rig::new(&[unit]);
+    let mut guest = rig.boot(Options::default().request_queues(1));
+    let queue = guest.request_queue(0).unwrap();
+    // Overlapping ones, which wait for the first, and writes of the same between them.
+    let mut tokens = Vec::new();
+    for _ in 0..20 {
+        tokens.push(queue.start(&compare_and_write(8, &[0; 1024], &[0; 1024])).unwrap());
+        tokens.push(queue.start(&commands::write_10(lun_0(), 9, 1, &[0; 512])).unwrap());
+        let same = [0x93, 0, 0, 0, 0, 0, 0, 0, 0, 12, 0, 0, 0, 2, 0, 0];
+        tokens.push(queue.start(&Command::new(lun_0(), &same).data_out([3; 512])).unwrap());
+    }
+    hangs.store(false, Ordering::SeqCst);
+    for token in tokens {
+        assert!(guest.request_queue(0).unwrap().wait_for(token).unwrap().is_good());
+    }
+}
