@@ -9,9 +9,8 @@ use backstore::Ramdisk;
 use scsi::Lun;
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
-use scsi::vpd::Port;
 use std::sync::Arc;
-use target::{Group, LogicalUnit, LunMap, Mapping, Store, UnitFlags};
+use target::{Group, LogicalUnit, LunMap, Mapping, Nexus, Store, UnitFlags};
 
 /// Bytes of each disk.
 const DISK_BYTES: u64 = 64 * 1024;
@@ -58,17 +57,11 @@ fn identity() -> Identity {
 }
 
 fn map<const N: usize>(units: [LogicalUnit; N]) -> LunMap {
-    let port = Port {
-        target_wwn: "naa.5001405000000001".into(),
-        tpg_tag: 1,
-        relative_port: 1,
-        tg_pt_group: None,
-        lu_group: None,
-    };
-    let mappings = (0..).zip(units).map(|(lun, unit)| {
-        (Lun::new(lun).expect("a small LUN"), Mapping { unit: Arc::new(unit), write_protect: false })
-    });
+    let nexus = Nexus::new("naa.6001405000000001", "naa.5001405000000001", 1, 1);
+    let mappings = (0..)
+        .zip(units)
+        .map(|(lun, unit)| (Lun::new(lun).expect("a small LUN"), Mapping::new(Arc::new(unit), false)));
     let mut map = LunMap::default();
-    map.insert(1, Group::new(port, mappings));
+    map.insert(1, Group::new(nexus, mappings));
     map
 }

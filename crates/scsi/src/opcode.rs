@@ -29,6 +29,12 @@ pub struct Opcode {
     pub protect_bits: u8,
     /// Whether the command may be executed again when nobody knows whether it was.
     pub repeat: Repeat,
+    /// Which persistent reservations of another nexus it passes.
+    pub access: Access,
+    /// Whether it passes a reservation that another nexus took with RESERVE.
+    pub passes_legacy: bool,
+    /// What it does about a unit attention.
+    pub attention: AttentionRule,
     parse: fn(Cdb<'_>) -> Result<Command, Sense>,
 }
 
@@ -40,6 +46,28 @@ pub enum Repeat {
     Harmless,
     /// It is not, and ends without a status: what it does depends on what is there, and it may be done already.
     Never,
+}
+
+/// Which persistent reservations of another nexus a command passes; a nexus that is registered passes those of the
+/// types for registrants whatever it asks for.  SPC-4, commands that are allowed in the presence of various
+/// reservations; SBC-3, the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// All.
+    Always,
+    /// Those that are exclusive for writing.
+    Reads,
+    /// None.  A command of which nothing is said has this.
+    Writes,
+}
+
+/// What a command does about a unit attention.  SPC-4, unit attention conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttentionRule {
+    /// It is not done: the attention is its answer.
+    Reported,
+    /// It is done, and the attention stays.
+    Passed,
 }
 
 /// An attribute that makes commands exist.
@@ -85,7 +113,22 @@ impl Capabilities {
     /// DPO or FUA on a unit without them (SBC-3, DPOFUA), and for protection information that the unit was not
     /// formatted with (SBC-3, RDPROTECT and its kin).
     pub fn decode(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
-        let opcode = find(cdb).filter(|opcode| self.has(opcode)).ok_or(Sense::INVALID_OPCODE)?;
+        self.parse(self.find(cdb), cdb)
+    }
+
+    /// Returns the row of a CDB, if the unit has the command.
+    #[must_use]
+    pub fn find(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Option<&'static Opcode> {
+        find(cdb).filter(|opcode| self.has(opcode))
+    }
+
+    /// Reads a CDB whose row [`Capabilities::find`] returned.
+    ///
+    /// # Errors
+    ///
+    /// As [`Capabilities::decode`].
+    pub fn parse(&self, row: Option<&Opcode>, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
+        let opcode = row.ok_or(Sense::INVALID_OPCODE)?;
         if field::intersect(cdb[1], self.refused_bits(opcode)) {
             return Err(Sense::INVALID_FIELD_IN_CDB);
         }
@@ -101,7 +144,21 @@ impl Opcode {
         parse: fn(Cdb<'_>) -> Result<Command, Sense>,
     ) -> Self {
         let (service_action, feature) = (None, None);
-        Self { name, usage, service_action, feature, dpofua_bits: 0, protect_bits: 0, repeat, parse }
+        let (access, passes_legacy, attention) = (Access::Writes, false, AttentionRule::Reported);
+        let (dpofua_bits, protect_bits) = (0, 0);
+        Self {
+            name,
+            usage,
+            service_action,
+            feature,
+            dpofua_bits,
+            protect_bits,
+            repeat,
+            access,
+            passes_legacy,
+            attention,
+            parse,
+        }
     }
 
     const fn service_action(self, service_action: u16) -> Self {
@@ -110,6 +167,26 @@ impl Opcode {
 
     const fn feature(self, feature: Feature) -> Self {
         Self { feature: Some(feature), ..self }
+    }
+
+    /// A command that only asks for what is on the medium, or how the unit is set.
+    const fn reads(self) -> Self {
+        Self { access: Access::Reads, ..self }
+    }
+
+    /// A command that passes every persistent reservation.
+    const fn always(self) -> Self {
+        Self { access: Access::Always, ..self }
+    }
+
+    /// A command that passes every reservation, RESERVE's too.
+    const fn passes_legacy(self) -> Self {
+        Self { access: Access::Always, passes_legacy: true, ..self }
+    }
+
+    /// A command that is done although an attention is pending.
+    const fn passes_attention(self) -> Self {
+        Self { attention: AttentionRule::Passed, ..self }
     }
 
     /// READ and WRITE: protection bits 7..=5, DPO 4, FUA 3.
@@ -155,38 +232,38 @@ impl Opcode {
 /// Every command that there is, ordered by operation code, then by service action.
 #[rustfmt::skip]
 pub const OPCODES: &[Opcode] = &[
-    Opcode::new("TEST UNIT READY", &[0x00, 0, 0, 0, 0, 0x04], Harmless, primary::test_unit_ready),
-    Opcode::new("REQUEST SENSE", &[0x03, 0x01, 0, 0, 0xff, 0x04], Harmless, primary::request_sense),
-    Opcode::new("READ (6)", &[0x08, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::read_6),
+    Opcode::new("TEST UNIT READY", &[0x00, 0, 0, 0, 0, 0x04], Harmless, primary::test_unit_ready).always(),
+    Opcode::new("REQUEST SENSE", &[0x03, 0x01, 0, 0, 0xff, 0x04], Harmless, primary::request_sense).passes_legacy().passes_attention(),
+    Opcode::new("READ (6)", &[0x08, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::read_6).reads(),
     Opcode::new("WRITE (6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::write_6),
-    Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, primary::inquiry),
-    Opcode::new("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_6),
-    Opcode::new("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf3, 0x04], Harmless, primary::start_stop_unit),
-    Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10),
-    Opcode::new("READ (10)", &[0x28, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::read_10).media(),
+    Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, primary::inquiry).passes_legacy().passes_attention(),
+    Opcode::new("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_6).reads(),
+    Opcode::new("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf3, 0x04], Harmless, primary::start_stop_unit).always(),
+    Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10).always(),
+    Opcode::new("READ (10)", &[0x28, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::read_10).media().reads(),
     Opcode::new("WRITE (10)", &[0x2a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::write_10).media(),
     Opcode::new("VERIFY (10)", &[0x2f, 0xf6, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::verify_10)
-        .media_without_fua(),
+        .media_without_fua().reads(),
     Opcode::new("SYNCHRONIZE CACHE (10)", &[0x35, 0x02, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless,
-        block::synchronize_cache_10),
-    Opcode::new("MODE SENSE (10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_10),
+        block::synchronize_cache_10).reads(),
+    Opcode::new("MODE SENSE (10)", &[0x5a, 0x18, 0xff, 0xff, 0, 0, 0, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_10).reads(),
     Opcode::new("READ (16)", &[0x88, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
-        block::read_16).media(),
+        block::read_16).media().reads(),
     Opcode::new("WRITE (16)", &[0x8a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::write_16).media(),
     Opcode::new("VERIFY (16)", &[0x8f, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
-        block::verify_16).media_without_fua(),
+        block::verify_16).media_without_fua().reads(),
     Opcode::new("SYNCHRONIZE CACHE (16)", &[0x91, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
-        block::synchronize_cache_16),
+        block::synchronize_cache_16).reads(),
     Opcode::new("READ CAPACITY (16)", &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
-        primary::read_capacity_16).service_action(0x10),
-    Opcode::new("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, primary::report_luns),
+        primary::read_capacity_16).service_action(0x10).always(),
+    Opcode::new("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, primary::report_luns).passes_legacy().passes_attention(),
     Opcode::new("REPORT SUPPORTED OPERATION CODES", &[0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
-        primary::report_supported_operation_codes).service_action(0x0c).feature(Feature::ReportSupportedOperationCodes),
-    Opcode::new("READ (12)", &[0xa8, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::read_12).media(),
+        primary::report_supported_operation_codes).service_action(0x0c).feature(Feature::ReportSupportedOperationCodes).reads(),
+    Opcode::new("READ (12)", &[0xa8, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::read_12).media().reads(),
     Opcode::new("WRITE (12)", &[0xaa, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::write_12).media(),
     Opcode::new("VERIFY (12)", &[0xaf, 0xf6, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, block::verify_12)
-        .media_without_fua(),
+        .media_without_fua().reads(),
 ];
 
 /// For each operation code, where its rows begin; they end where those of the next code begin.
@@ -328,6 +405,32 @@ mod tests {
             assert_eq!(opcode.usage.last(), Some(&0x04), "{}", opcode.name);
             let conditional = opcode.dpofua_bits | opcode.protect_bits;
             assert_eq!(opcode.usage[1] & conditional, conditional, "{}", opcode.name);
+        }
+    }
+
+    #[test]
+    fn a_command_passes_the_reservations_that_the_standards_say() {
+        // Written out: whoever adds a row says here which column of SPC's and SBC's tables it has.
+        let always = [0x00, 0x03, 0x12, 0x1b, 0x25, 0x9e, 0xa0];
+        let reads = [0x08, 0x1a, 0x28, 0x2f, 0x35, 0x5a, 0x88, 0x8f, 0x91, 0xa3, 0xa8, 0xaf];
+        let legacy = [0x03, 0x12, 0xa0];
+        for opcode in OPCODES {
+            let code = opcode.code();
+            let expected = match (always.contains(&code), reads.contains(&code)) {
+                (true, _) => Access::Always,
+                (_, true) => Access::Reads,
+                _ => Access::Writes,
+            };
+            assert_eq!(opcode.access, expected, "{}", opcode.name);
+            assert_eq!(opcode.passes_legacy, legacy.contains(&code), "{}", opcode.name);
+        }
+    }
+
+    #[test]
+    fn only_inquiry_report_luns_and_request_sense_pass_a_unit_attention() {
+        for opcode in OPCODES {
+            let passes = opcode.attention == AttentionRule::Passed;
+            assert_eq!(passes, [0x03, 0x12, 0xa0].contains(&opcode.code()), "{}", opcode.name);
         }
     }
 

@@ -154,6 +154,8 @@ conditions! {
     PREVIOUS_RESERVATION_CONFLICT_STATUS = UnitAttention 0x2c 0x09;
     /// Commands of this nexus were cleared by another.
     COMMANDS_CLEARED_BY_ANOTHER_INITIATOR = UnitAttention 0x2f 0x00;
+    /// The program that serves the unit was replaced.
+    MICROCODE_CHANGED = UnitAttention 0x3f 0x01;
     /// INQUIRY answers something else than before.
     INQUIRY_DATA_CHANGED = UnitAttention 0x3f 0x03;
     /// REPORT LUNS answers something else than before.

@@ -11,6 +11,7 @@
 mod block; // SBC
 mod primary; // SPC
 
+use crate::admission::{Refused, admit};
 use crate::logical_unit::Store;
 use crate::lun_map::{Group, LunMap, Mapping};
 use crate::script::Script;
@@ -91,7 +92,8 @@ pub fn execute<'a>(
     }
     match decide(group, mapping, cdb, buffers) {
         Ok(decision) => decision,
-        Err(sense) => refuse(sense, buffers),
+        Err(Refused::Check(sense)) => refuse(sense, buffers),
+        Err(Refused::Conflict) => Decision::Answer(Answer::reservation_conflict(buffers.bytes())),
     }
 }
 
@@ -121,21 +123,31 @@ fn decide<'a>(
     mapping: &'a Mapping,
     cdb: &[u8; CDB_BYTES_MAX],
     buffers: &mut Buffers,
-) -> Result<Decision<'a>, Sense> {
+) -> Result<Decision<'a>, Refused> {
     let unit = &*mapping.unit;
-    let command = primary::capabilities(unit).decode(cdb)?;
+    let capabilities = primary::capabilities(unit);
+    let opcode = capabilities.find(cdb);
+    admit(mapping, opcode)?;
+    let command = capabilities.parse(opcode, cdb)?;
     if let DataPhase::Write { .. } = command.data_phase()
         && matches!(command, Command::Write(_))
         && (mapping.write_protect || unit.flags.read_only)
     {
-        return Err(Sense::WRITE_PROTECTED);
+        return Err(Sense::WRITE_PROTECTED.into());
     }
-    match command {
+    let decision = match command {
         Command::Read(read) => block::read(unit, &read, buffers),
         Command::Write(write) => block::write(unit, &write, buffers),
         Command::Verify(verify) => block::verify(unit, &verify, buffers),
         Command::SynchronizeCache(synchronize) => block::synchronize_cache(unit, &synchronize, buffers),
         _ => primary::answer(group, mapping, &command, buffers),
+    };
+    Ok(decision?)
+}
+
+impl From<Sense> for Refused {
+    fn from(sense: Sense) -> Self {
+        Self::Check(sense)
     }
 }
 

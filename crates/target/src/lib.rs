@@ -7,25 +7,37 @@
 //! returns an answer, or the one I/O that leads to it.
 //!
 //! What is shared between threads is immutable: a change publishes a new [`LunMap`], and a reader finds out
-//! by one atomic load.
+//! by one atomic load.  What a unit and a nexus remember is beside the maps, in [`UnitState`] and [`Attentions`]; a
+//! command finds out by one more load whether any of it concerns it.
 
 #![forbid(unsafe_code)]
 
+mod admission; // whether a command may go on                               SAM
+mod attentions; // what a nexus has to be told first                          SAM
 mod execute; // a command: decided                                            SPC, SBC
+mod gate; // one word between a nexus and a unit
 mod logical_unit; // what a unit is                                           SAM
 mod lun_map; // address -> logical unit                                       SAM, SPC (REPORT LUNS)
+mod nexus; // who speaks                                                      SAM
+mod reservations; // who has reserved a unit                                  SPC
 mod scope; // a set of commands
 mod script; // commands of several steps
 mod task; // one command, from arrival to answer                              SAM
+mod unit_state; // what a unit remembers
 
 /// What it takes to carry out an [`IoPlan`]: the fabric moves bytes through these and knows no backstore.
 pub mod io {
     pub use backstore::{BackstoreError, Channel, Completed, Hold, Io, IoKind, Submitted, Submitter, Token};
 }
 
+pub use attentions::Attentions;
 pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
+pub use gate::{Barred, Gate, Word};
 pub use logical_unit::{LogicalUnit, Store, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping};
+pub use nexus::{Nexus, NexusName};
+pub use reservations::{Held, Kind, Reservations};
 pub use scope::Scope;
 pub use script::{Abort, Helper, Outcome, Reply, Script, Step, Told};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};
+pub use unit_state::{NotPersisted, Persist, To, UnitRecord, UnitState, Volatile};

@@ -3,8 +3,9 @@
 //!
 //! Above: `lun_map`, which leads to units; `lunard`, which makes them.
 //! Below: `backstore`, `scsi`.
-//! Never here: a change.  A unit whose attribute changes is a new value in the next map.
+//! Never here: a change.  A unit whose attribute changes is a new value in the next map, with the same `UnitState`.
 
+use crate::unit_state::UnitState;
 use backstore::Backstore;
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
@@ -63,6 +64,8 @@ pub struct LogicalUnit {
     pub optimal_blocks: u32,
     /// What the administrator set.
     pub flags: UnitFlags,
+    /// What it remembers.
+    pub state: Arc<UnitState>,
 }
 
 impl LogicalUnit {
@@ -79,6 +82,7 @@ impl LogicalUnit {
             lowest_aligned: u16::try_from((below.alignment_bytes / block).min(0x3fff)).unwrap_or(0),
         };
         Self {
+            state: UnitState::volatile(identity.unit_serial.as_str()),
             identity,
             geometry,
             granularity_blocks: u16::try_from((below.io_min_bytes / block).max(1)).unwrap_or(u16::MAX),
@@ -92,7 +96,14 @@ impl LogicalUnit {
     pub fn missing(identity: Identity, block_bytes: u32, flags: UnitFlags) -> Self {
         let geometry =
             Geometry { blocks: BlockCount(0), block_bytes, physical_exponent: 0, lowest_aligned: 0 };
-        Self { store: None, identity, geometry, granularity_blocks: 1, optimal_blocks: 0, flags }
+        let state = UnitState::volatile(identity.unit_serial.as_str());
+        Self { store: None, identity, geometry, granularity_blocks: 1, optimal_blocks: 0, flags, state }
+    }
+
+    /// The same unit with what another one with its serial number remembers, or its predecessor.
+    #[must_use]
+    pub fn remembering(self, state: Arc<UnitState>) -> Self {
+        Self { state, ..self }
     }
 
     /// DPOFUA of the mode parameter header.

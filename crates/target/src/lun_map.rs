@@ -5,9 +5,11 @@
 //! Below: `logical_unit`.
 //! Never here: a change.  A map is built whole and published whole.
 
+use crate::attentions::Attentions;
 use crate::logical_unit::LogicalUnit;
-use scsi::Lun;
+use crate::nexus::Nexus;
 use scsi::vpd::Port;
+use scsi::{Lun, Sense};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ pub struct LunMap {
 
 /// One target port group: a SCSI target as the guest sees it.
 pub struct Group {
-    port: Port,
+    nexus: Arc<Nexus>,
     /// Ordered by LUN.
     units: Vec<(Lun, Mapping)>,
 }
@@ -30,6 +32,21 @@ pub struct Mapping {
     pub unit: Arc<LogicalUnit>,
     /// Whether this way to it refuses writes.
     pub write_protect: bool,
+    /// What the group's nexus has to be told about the unit, and the gate in front of it.
+    pub attentions: Arc<Attentions>,
+}
+
+impl Mapping {
+    /// A way to `unit` of which nothing is to be told.
+    pub fn new(unit: Arc<LogicalUnit>, write_protect: bool) -> Self {
+        Self { unit, write_protect, attentions: Arc::default() }
+    }
+
+    /// The same way with what an earlier map had to tell.
+    #[must_use]
+    pub fn telling(self, attentions: Arc<Attentions>) -> Self {
+        Self { attentions, ..self }
+    }
 }
 
 impl LunMap {
@@ -50,15 +67,35 @@ impl LunMap {
 }
 
 impl Group {
-    /// A group seen through `port`.  Of two units with one LUN the later stays.
-    pub fn new(port: Port, units: impl IntoIterator<Item = (Lun, Mapping)>) -> Self {
+    /// A group for one nexus, which each unit takes note of.  Of two units with one LUN the later stays.
+    pub fn new(nexus: impl Into<Arc<Nexus>>, units: impl IntoIterator<Item = (Lun, Mapping)>) -> Self {
+        let nexus = nexus.into();
         let ordered: BTreeMap<Lun, Mapping> = units.into_iter().collect();
-        Self { port, units: ordered.into_iter().collect() }
+        for mapping in ordered.values() {
+            mapping.unit.state.attach(&nexus, &mapping.attentions);
+        }
+        Self { nexus, units: ordered.into_iter().collect() }
+    }
+
+    /// Who speaks through this group.
+    pub fn nexus(&self) -> &Arc<Nexus> {
+        &self.nexus
     }
 
     /// The port that units are seen through.
-    pub fn port(&self) -> &Port {
-        &self.port
+    pub fn port(&self) -> Port {
+        self.nexus.port()
+    }
+
+    /// Establishes a condition at every LUN of the nexus but `except`.
+    pub fn establish(&self, condition: Sense, except: Option<Lun>) {
+        let others = self.units.iter().filter(|(lun, _)| Some(*lun) != except);
+        others.for_each(|(_, mapping)| mapping.attentions.establish(condition));
+    }
+
+    /// Takes a condition back at every LUN of the nexus.
+    pub(crate) fn clear(&self, condition: Sense) {
+        self.units.iter().for_each(|(_, mapping)| mapping.attentions.clear(condition));
     }
 
     /// The unit at `lun`.

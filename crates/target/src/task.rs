@@ -61,6 +61,15 @@ impl Answer {
         Self { ended: Ended::Status(Status::TaskAborted, None), data_in_bytes: 0, residual: buffer_bytes }
     }
 
+    /// RESERVATION CONFLICT, with nothing transferred of `buffer_bytes`.
+    pub(crate) fn reservation_conflict(buffer_bytes: u64) -> Self {
+        Self {
+            ended: Ended::Status(Status::ReservationConflict, None),
+            data_in_bytes: 0,
+            residual: buffer_bytes,
+        }
+    }
+
     /// CHECK CONDITION, with nothing transferred of `buffer_bytes`.
     pub(crate) fn check_condition(sense: Sense, buffer_bytes: u64) -> Self {
         Self {

@@ -9,13 +9,12 @@ use memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
-use scsi::vpd::Port;
 use scsi::{Address, Lun, Sense, Status};
 use std::sync::Arc;
 use target::io::{BackstoreError, IoKind};
 use target::{
-    Answer, Buffers, Decision, Ended, Group, LogicalUnit, LunMap, Mapping, Store, TaskAttribute, UnitFlags,
-    execute, io_failed,
+    Answer, Buffers, Decision, Ended, Group, LogicalUnit, LunMap, Mapping, Nexus, Store, TaskAttribute,
+    UnitFlags, execute, io_failed,
 };
 
 const FLAGS: UnitFlags = UnitFlags {
@@ -65,15 +64,9 @@ fn map(flags: UnitFlags) -> LunMap {
     };
     let store = Store::new(1, Arc::new(Shape(shape(16 * 512 + 256))));
     let unit = Arc::new(LogicalUnit::new(store, identity, 512, flags));
-    let port = Port {
-        target_wwn: "naa.5001405000000001".into(),
-        tpg_tag: 7,
-        relative_port: 1,
-        tg_pt_group: None,
-        lu_group: None,
-    };
+    let nexus = Nexus::new("naa.6001405000000001", "naa.5001405000000001", 7, 1);
     let mut map = LunMap::default();
-    map.insert(7, Group::new(port, [(Lun::new(3).unwrap(), Mapping { unit, write_protect: false })]));
+    map.insert(7, Group::new(nexus, [(Lun::new(3).unwrap(), Mapping::new(unit, false))]));
     map
 }
 

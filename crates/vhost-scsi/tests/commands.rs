@@ -197,11 +197,11 @@ fn caches_are_synchronized_and_ranges_verified() {
 fn scattered() -> Rig {
     let unit = |name: &str| Unit::ramdisk(MIB).logical_unit(name);
     let lun = |number| Lun::new(number).unwrap();
-    let mapping = |name: &str, write_protect| Mapping { unit: unit(name), write_protect };
+    let mapping = |name: &str, write_protect| Mapping::new(unit(name), write_protect);
     let mut map = LunMap::default();
     let first = [(lun(300), mapping("far", true)), (lun(0), mapping("near", false))];
-    map.insert(1, Group::new(support::port(), first));
-    map.insert(2, Group::new(support::port(), [(lun(5), mapping("fifth", false))]));
+    map.insert(1, Group::new(support::nexus(), first));
+    map.insert(2, Group::new(support::nexus(), [(lun(5), mapping("fifth", false))]));
     Rig::with_map(map)
 }
 
@@ -293,8 +293,8 @@ fn a_missing_disk_is_not_ready_and_says_who_it_is() {
     let like = Unit::ramdisk(MIB).logical_unit("gone");
     let unit = LogicalUnit::missing(like.identity.clone(), 512, like.flags);
     let mut map = LunMap::default();
-    let mapping = Mapping { unit: Arc::new(unit), write_protect: false };
-    map.insert(1, Group::new(support::port(), [(Lun::default(), mapping)]));
+    let mapping = Mapping::new(Arc::new(unit), false);
+    map.insert(1, Group::new(support::nexus(), [(Lun::default(), mapping)]));
     let rig = Rig::with_map(map);
     let mut guest = rig.boot(Options::default());
     assert_eq!(&run(&mut guest, &commands::inquiry(lun_0(), 36)).data_in[16..20], b"gone");

@@ -352,7 +352,9 @@ fn a_change_of_the_log_is_answered_when_it_is_in_force_on_every_ring() {
         // The backstore holds the thread of the ring, so that nothing can be in force on it.
         let gate = Arc::new((Mutex::new(true), Condvar::new()));
         let judge_gate = Arc::clone(&gate);
+        let (entered, held) = std::sync::mpsc::channel();
         let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |_, _| {
+            let _ = entered.send(());
             let (open, opened) = &*judge_gate;
             drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
             Fate::Pass
@@ -367,6 +369,7 @@ fn a_change_of_the_log_is_answered_when_it_is_in_force_on_every_ring() {
         }
         *gate.0.lock().unwrap() = false;
         guest.request_queue(0).unwrap().start(&commands::read_10(lun_0(), 0, 1, 512)).unwrap();
+        held.recv().unwrap();
         let opener = std::thread::spawn({
             let gate = Arc::clone(&gate);
             move || {

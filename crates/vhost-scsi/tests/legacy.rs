@@ -33,11 +33,11 @@ fn run(guest: &mut Guest, command: &Command) -> Answer {
 /// A rig with LUN 0 and LUN 300 of target 1, LUN 5 of target 7 and LUN 0 of target 255.
 fn scattered() -> Rig {
     let lun = |number| Lun::new(number).unwrap();
-    let mapping = |name: &str| Mapping { unit: Unit::ramdisk(MIB).logical_unit(name), write_protect: false };
+    let mapping = |name: &str| Mapping::new(Unit::ramdisk(MIB).logical_unit(name), false);
     let mut map = LunMap::default();
-    map.insert(1, Group::new(support::port(), [(lun(0), mapping("boot")), (lun(300), mapping("far"))]));
-    map.insert(7, Group::new(support::port(), [(lun(5), mapping("fifth"))]));
-    map.insert(255, Group::new(support::port(), [(lun(0), mapping("last"))]));
+    map.insert(1, Group::new(support::nexus(), [(lun(0), mapping("boot")), (lun(300), mapping("far"))]));
+    map.insert(7, Group::new(support::nexus(), [(lun(5), mapping("fifth"))]));
+    map.insert(255, Group::new(support::nexus(), [(lun(0), mapping("last"))]));
     Rig::with_map(map)
 }
 

@@ -11,11 +11,10 @@ use initiator::{Guest, Options};
 use scsi::Lun;
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
-use scsi::vpd::Port;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use target::{Group, LogicalUnit, LunMap, Mapping, Store, UnitFlags};
+use target::{Group, LogicalUnit, LunMap, Mapping, Nexus, Store, UnitFlags};
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Reactors, TargetPort};
 
 /// A target being served.
@@ -77,22 +76,17 @@ impl Unit {
 /// A map with `units` as LUN 0, 1, … of target 1.
 pub(crate) fn map(units: &[Unit]) -> LunMap {
     let mappings = units.iter().enumerate().map(|(lun, unit)| {
-        let mapping = Mapping { unit: unit.logical_unit("disk0"), write_protect: false };
+        let mapping = Mapping::new(unit.logical_unit("disk0"), false);
         (Lun::new(u16::try_from(lun).unwrap()).unwrap(), mapping)
     });
     let mut map = LunMap::default();
-    map.insert(1, Group::new(port(), mappings));
+    map.insert(1, Group::new(nexus(), mappings));
     map
 }
 
-pub(crate) fn port() -> Port {
-    Port {
-        target_wwn: "naa.5001405000000001".into(),
-        tpg_tag: 1,
-        relative_port: 1,
-        tg_pt_group: None,
-        lu_group: None,
-    }
+/// The nexus of a guest with target 1.
+pub(crate) fn nexus() -> Nexus {
+    Nexus::new("naa.6001405000000001", "naa.5001405000000001", 1, 1)
 }
 
 impl Rig {

@@ -7,6 +7,7 @@
 
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
+mod memories; // what units remember
 mod state; // what runs now
 
 use super::{Fault, FaultKind, Found, Live, Machine, Occasion};

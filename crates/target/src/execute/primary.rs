@@ -44,8 +44,8 @@ pub(super) fn answer<'a>(
         }
         Command::RequestSense(request) => {
             let format = if request.descriptor { SenseFormat::Descriptor } else { SenseFormat::Fixed };
-            let pending = if unit.store.is_some() { Sense::NO_SENSE } else { Sense::LOGICAL_UNIT_NOT_READY };
-            let sense = pending.encode(format);
+            let state = if unit.store.is_some() { Sense::NO_SENSE } else { Sense::LOGICAL_UNIT_NOT_READY };
+            let sense = mapping.attentions.take().unwrap_or(state).encode(format);
             Ok(give(&sense, u64::from(request.allocation_bytes), buffers))
         }
         Command::Inquiry(command) => {
@@ -120,6 +120,10 @@ pub(super) fn of_well_known<'a>(
 }
 
 fn luns_of<'a>(group: Option<&Group>, command: &ReportLuns, buffers: &Buffers) -> Decision<'a> {
+    if let Some(group) = group {
+        // SPC-4, REPORT LUNS: who has the list needs not be told that it is another.
+        group.clear(Sense::REPORTED_LUNS_DATA_CHANGED);
+    }
     let mut luns: Vec<Lun> = group.map(|group| group.luns().collect()).unwrap_or_default();
     if luns.is_empty() {
         luns.push(Lun::default());
@@ -149,7 +153,7 @@ fn inquiry_data(group: &Group, unit: &LogicalUnit, command: &Inquiry) -> Result<
     let facts = Facts {
         peripheral: Peripheral::Disk,
         identity: &unit.identity,
-        port: group.port(),
+        port: &group.port(),
         extended: ExtendedInquiry {
             head_of_queue: false,
             ordered: false,

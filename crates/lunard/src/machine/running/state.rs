@@ -8,20 +8,18 @@
 use super::Farewell;
 use super::fault::block_within_sector;
 use super::medium::Opened;
+use super::memories::Memories;
 use crate::machine::{Fault, Live, LiveBackstore, LiveTarget};
 use backstore::HostLock;
-use model::{
-    Backstore, BackstoreId, Key, Kind, Lun, OptionKey, RelativePort, Step, TargetOptions, TpgTag, Wwn,
-};
+use model::{Backstore, BackstoreId, Key, Kind, Lun, OptionKey, Step, TargetOptions, TpgTag, Wwn};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
-use scsi::vpd::Port;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
-use target::{Group, LogicalUnit, LunMap, Mapping, UnitFlags};
+use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, Nexus, UnitFlags};
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
 /// Who LIO's disks say made them.
@@ -42,6 +40,8 @@ pub(super) struct State {
     withheld: BTreeSet<(Wwn, BackstoreId)>,
     /// What is to be waited for after the next [`State::publish`].
     left: Vec<Farewell>,
+    /// What units remember, by serial number.
+    memories: Memories,
 }
 
 struct Unit {
@@ -58,8 +58,16 @@ struct Target {
 }
 
 struct Tpg {
-    relative_port: RelativePort,
-    luns: BTreeMap<Lun, (BackstoreId, bool)>,
+    nexus: Arc<Nexus>,
+    luns: BTreeMap<Lun, Shown>,
+}
+
+/// What a LUN shows.
+struct Shown {
+    backstore: BackstoreId,
+    write_protect: bool,
+    /// What the nexus has to be told about it: as long as the LUN shows the same, whatever map it is in.
+    attentions: Arc<Attentions>,
 }
 
 impl State {
@@ -109,7 +117,7 @@ impl State {
         match step {
             Step::OpenBackstore(backstore) => {
                 let opened = opened.remove(&backstore.id())?;
-                let logical_unit = logical_unit(backstore, &opened);
+                let logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
                 let unit = Unit { backstore: backstore.clone(), opened, logical_unit };
                 self.units.insert(backstore.id(), unit);
                 None
@@ -137,8 +145,9 @@ impl State {
                     hold: None,
                 })
             }
-            Step::CreateTpg { wwn, tag, relative_port, .. } => {
-                let tpg = Tpg { relative_port: *relative_port, luns: BTreeMap::new() };
+            Step::CreateTpg { wwn, tag, nexus, relative_port } => {
+                let nexus = Nexus::new(nexus.to_string(), wwn.to_string(), tag.get(), relative_port.get());
+                let tpg = Tpg { nexus: Arc::new(nexus), luns: BTreeMap::new() };
                 self.target(wwn)?.tpgs.insert(*tag, tpg);
                 None
             }
@@ -148,7 +157,8 @@ impl State {
             }
             Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
                 let tpg = self.target(wwn)?.tpgs.get_mut(tag)?;
-                tpg.luns.insert(*lun, (backstore.clone(), *write_protect));
+                let (backstore, write_protect) = (backstore.clone(), *write_protect);
+                tpg.luns.insert(*lun, Shown { backstore, write_protect, attentions: Arc::default() });
                 None
             }
             Step::UnmapLun { wwn, tag, lun } => {
@@ -184,7 +194,7 @@ impl State {
             None
         };
         unit.backstore = backstore.clone();
-        unit.logical_unit = logical_unit(backstore, &unit.opened);
+        unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
         self.mark_shown(&id);
         last
     }
@@ -192,7 +202,7 @@ impl State {
     /// Marks the targets that show a backstore.
     fn mark_shown(&mut self, id: &BackstoreId) {
         for (wwn, target) in &self.targets {
-            if target.tpgs.values().any(|tpg| tpg.luns.values().any(|(shown, _)| shown == id)) {
+            if target.tpgs.values().any(|tpg| tpg.luns.values().any(|shown| shown.backstore == *id)) {
                 self.changed.insert(wwn.clone());
             }
         }
@@ -211,7 +221,7 @@ impl State {
         if unit.opened.store.is_some() || unit.backstore != *backstore {
             return false;
         }
-        unit.logical_unit = logical_unit(backstore, &opened);
+        unit.logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
         unit.opened = opened;
         self.mark_shown(&id);
         // Nothing of a target is left behind by what it is shown anew.
@@ -243,7 +253,7 @@ impl State {
             self.withheld.retain(|(of, _)| *of != wwn);
             let Some(target) = self.targets.get(&wwn) else { continue };
             let mut change = target.port.change_map();
-            let (map, withheld) = self.map_of(&wwn, target, &mut change);
+            let (map, withheld) = self.map_of(target, &mut change);
             let left = change.publish(map).into_iter().map(|left| unlock_later(&target.port, left));
             self.left.extend(left);
             for id in withheld {
@@ -256,14 +266,16 @@ impl State {
                 self.withheld.insert((wwn.clone(), id));
             }
         }
+        self.memories.forget_unused();
         std::mem::take(&mut self.left)
     }
 
     /// What a target shows, and what it has to withhold.
-    fn map_of(&self, wwn: &Wwn, target: &Target, change: &mut MapChange<'_>) -> (LunMap, Vec<BackstoreId>) {
+    fn map_of(&self, target: &Target, change: &mut MapChange<'_>) -> (LunMap, Vec<BackstoreId>) {
         let (mut map, mut withheld) = (LunMap::default(), Vec::new());
         for (tag, tpg) in &target.tpgs {
-            let units = tpg.luns.iter().filter_map(|(lun, (id, write_protect))| {
+            let units = tpg.luns.iter().filter_map(|(lun, shown)| {
+                let id = &shown.backstore;
                 let unit = self.units.get(id)?;
                 let unit = match &unit.opened.store {
                     Some(store) if !change.may_show(store) => {
@@ -272,16 +284,10 @@ impl State {
                     }
                     _ => Arc::clone(&unit.logical_unit),
                 };
-                Some((scsi::Lun::new(lun.get())?, Mapping { unit, write_protect: *write_protect }))
+                let mapping = Mapping::new(unit, shown.write_protect);
+                Some((scsi::Lun::new(lun.get())?, mapping.telling(Arc::clone(&shown.attentions))))
             });
-            let port = Port {
-                target_wwn: wwn.to_string(),
-                tpg_tag: u16::from(tag.get()),
-                relative_port: tpg.relative_port.get(),
-                tg_pt_group: None,
-                lu_group: None,
-            };
-            map.insert(tag.get(), Group::new(port, units));
+            map.insert(tag.get(), Group::new(Arc::clone(&tpg.nexus), units));
         }
         (map, withheld)
     }
@@ -337,8 +343,9 @@ impl State {
 impl Unit {
     /// The unit as a guest sees it while another process has its medium.
     fn not_ready(&self) -> Arc<LogicalUnit> {
-        let LogicalUnit { identity, geometry, flags, .. } = &*self.logical_unit;
-        Arc::new(LogicalUnit::missing(identity.clone(), geometry.block_bytes, *flags))
+        let LogicalUnit { identity, geometry, flags, state, .. } = &*self.logical_unit;
+        let missing = LogicalUnit::missing(identity.clone(), geometry.block_bytes, *flags);
+        Arc::new(missing.remembering(Arc::clone(state)))
     }
 
     fn live(&self) -> LiveBackstore {
@@ -383,7 +390,7 @@ fn farewell(opened: Opened) -> Option<Farewell> {
     Some(Farewell { scope, close: Some(store), last: Some(opened), hold: None })
 }
 
-fn logical_unit(backstore: &Backstore, opened: &Opened) -> Arc<LogicalUnit> {
+fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
     let product = if backstore.is_on(Key::EmulateModelAlias) {
         backstore.name.as_str()
     } else {
@@ -421,11 +428,11 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> Arc<LogicalUnit> {
     let block_bytes =
         backstore.block_bytes().or(geometry.map(|below| below.block_bytes)).unwrap_or(BLOCK_BYTES);
     let Some(store) = opened.store.clone() else {
-        return Arc::new(LogicalUnit::missing(identity, block_bytes, flags));
+        return LogicalUnit::missing(identity, block_bytes, flags);
     };
     let mut unit = LogicalUnit::new(store, identity, block_bytes, flags);
     if let Some(optimal) = backstore.attribute(Key::OptimalSectors) {
         unit.optimal_blocks = optimal;
     }
-    Arc::new(unit)
+    unit
 }
