@@ -16,6 +16,7 @@ mod messages; // what a front end may say
 mod units; // the disks that it is given
 
 pub mod chains; // a guest's rings, in memory that changes
+pub mod commands; // any CDB, in a good request
 pub mod connection; // a whole front end, on a socket
 pub mod inflight; // a region that somebody else wrote
 pub mod vhost_user; // messages, cut anywhere
@@ -34,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "vhost_user", run: vhost_user::run },
     Target { name: "connection", run: connection::run },
     Target { name: "chains", run: chains::run },
+    Target { name: "commands", run: commands::run },
     Target { name: "inflight", run: inflight::run },
 ];
 

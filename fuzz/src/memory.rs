@@ -100,14 +100,26 @@ impl Guest {
     /// Reads two bytes that lie in one region.
     pub(crate) fn u16(&self, address: u64) -> u16 {
         let mut bytes = [0; 2];
+        self.read(address, &mut bytes);
+        u16::from_le_bytes(bytes)
+    }
+
+    /// Reads bytes that lie in one region.
+    pub(crate) fn bytes(&self, address: u64, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.read(address, &mut bytes);
+        bytes
+    }
+
+    fn read(&self, address: u64, bytes: &mut [u8]) {
         for &(guest, length, file_offset, _) in &REGIONS {
-            if let Some(offset) =
-                address.checked_sub(guest).filter(|offset| offset.saturating_add(2) <= length)
+            if let Some(offset) = address
+                .checked_sub(guest)
+                .filter(|offset| offset.saturating_add(bytes.len() as u64) <= length)
             {
-                let _ = self.file.read_at(&mut bytes, file_offset + offset);
+                let _ = self.file.read_at(bytes, file_offset + offset);
             }
         }
-        u16::from_le_bytes(bytes)
     }
 
     /// Cuts the file short.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The units that a front end or a guest that lies is given.
 //!
-//! Above: `chains`, `connection`.
+//! Above: `chains`, `commands`, `connection`.
 //! Below: ramdisks.
 //! Never here: a disk that anything depends on.
 
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use target::{Group, LogicalUnit, LunMap, Mapping, Nexus, Store, UnitFlags};
 
 /// Bytes of each disk.
-const DISK_BYTES: u64 = 64 * 1024;
+pub(crate) const DISK_BYTES: u64 = 64 * 1024;
 
 const FLAGS: UnitFlags = UnitFlags {
     write_cache: true,
@@ -29,14 +29,22 @@ const FLAGS: UnitFlags = UnitFlags {
 
 /// LUN 0 with blocks of 512 bytes, 1 with 4096, 2 for reading only, 3 that keeps nothing, 4 whose disk is missing.
 pub(crate) fn many() -> LunMap {
+    many_with_disks().0
+}
+
+/// The same, and the disks.
+pub(crate) fn many_with_disks() -> (LunMap, Vec<Store>) {
     let read_only = UnitFlags { read_only: true, ..FLAGS };
-    map([
-        LogicalUnit::new(disk(1, false), identity(), 512, FLAGS),
-        LogicalUnit::new(disk(2, false), identity(), 4096, FLAGS),
-        LogicalUnit::new(disk(3, false), identity(), 512, read_only),
-        LogicalUnit::new(disk(4, true), identity(), 512, FLAGS),
+    let disks = [disk(1, false), disk(2, false), disk(3, false), disk(4, true)];
+    let [small, large, protected, nothing] = disks.clone();
+    let map = map([
+        LogicalUnit::new(small, identity(), 512, FLAGS),
+        LogicalUnit::new(large, identity(), 4096, FLAGS),
+        LogicalUnit::new(protected, identity(), 512, read_only),
+        LogicalUnit::new(nothing, identity(), 512, FLAGS),
         LogicalUnit::missing(identity(), 512, FLAGS),
-    ])
+    ]);
+    (map, disks.into())
 }
 
 /// One disk, known by `id`.

@@ -32,7 +32,7 @@ const HASH_DIGITS: usize = 40;
 /// What to run, and for how long.
 #[derive(Args)]
 pub(crate) struct Wanted {
-    /// The target: `vhost_user`, `connection`, `chains` or `inflight`; all, one after the other, if none is said
+    /// The target: `vhost_user`, `connection`, `chains`, `commands` or `inflight`; all, one after the other, if none is said
     target: Option<String>,
     /// How long each target runs
     #[arg(long, default_value_t = 60)]

@@ -62,6 +62,7 @@ const NEEDS: &[Need] = &[
         package: "grub-efi-amd64-bin",
         first_for: For::Test,
     },
+    Need { program: "iscsi-test-cu", package: "libiscsi-bin", first_for: For::Test },
     Need { program: "mcopy", package: "mtools", first_for: For::Test },
     Need { program: "mkfs.fat", package: "dosfstools", first_for: For::Test },
     Need { program: "/usr/share/OVMF/OVMF_CODE_4M.fd", package: "ovmf", first_for: For::Test },

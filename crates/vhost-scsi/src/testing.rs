@@ -16,6 +16,7 @@ use memory::GuestMemory;
 use reactor::{Post, Submitter, Work};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock, mpsc};
+use std::time::Instant;
 use virtqueue::SplitRing;
 
 /// A worker that does a round when it is told to.
@@ -91,6 +92,11 @@ impl Bench {
         }
         self.worker.publish(submitter);
         busy
+    }
+
+    /// Does what is due by now, as the loop does when it wakes.
+    pub fn wake_due(&mut self, submitter: &mut Submitter) {
+        self.worker.expired(submitter, Instant::now());
     }
 
     /// What a worker does when it has nothing to do: asks for kicks.  Returns whether there is work already.
