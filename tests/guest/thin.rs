@@ -21,9 +21,9 @@ const TRIM: &str = "settle 1
     rm /mnt/file; sync; fstrim /mnt; umount /mnt
     echo trimmed > /share/trimmed
     until_true '[ -e /share/shrunk ]'
-    fio --name=verify --filename=/dev/sda --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite --bs=4k \
-        --size=16m --verify=crc32c --verify_fatal=1 --do_verify=1 --trim_percentage=30 --trim_verify_zero=1 \
-        --trim_backlog=64 --randseed=1 > /share/fio
+    # Each block is trimmed before it is written.
+    fio --name=verify --filename=/dev/sda --direct=1 --ioengine=libaio --iodepth=16 --rw=randtrimwrite --bs=4k \
+        --size=16m --verify=crc32c --verify_fatal=1 --do_verify=1 --randseed=1 > /share/fio
     echo verified";
 
 fn taken(file: &Path) -> Result<u64> {
