@@ -92,8 +92,9 @@ fn target(bytes: &[u8; TARGET_BYTES]) -> Result<Option<[u8; 16]>, Sense> {
     if fields.byte::<0>() != IDENTIFICATION {
         return Err(Sense::UNSUPPORTED_TARGET_DESCRIPTOR);
     }
-    // LU ID TYPE 0: the designator names a unit.  The types of units are those of SPC; ours are disks.
-    if fields.bits::<1, 7, 6>() != 0 || fields.bits::<1, 4, 0>() != 0 {
+    // LU ID TYPE says nothing here: this descriptor has no LU identifier.  The types of units are those of SPC; ours are
+    // disks.
+    if fields.bits::<1, 4, 0>() != 0 {
         return Err(Sense::INVALID_FIELD_IN_PARAMETER_LIST);
     }
     if fields.bit::<1, 5>() {
@@ -210,6 +211,15 @@ mod tests {
     }
 
     #[test]
+    fn the_type_of_an_identifier_that_is_not_there_is_ignored() {
+        for kind in [0x40, 0x80, 0xc0] {
+            let mut named = target_bytes();
+            named[1] = kind;
+            assert_eq!(parse(&list(&[named], &[])).unwrap().targets, [Some(NAME)], "{kind:02x}");
+        }
+    }
+
+    #[test]
     fn a_target_may_be_said_not_to_take_part() {
         let mut null = target_bytes();
         null[1] = 0x20;
@@ -229,7 +239,6 @@ mod tests {
             list(&[bytes], &[])
         };
         check_refused(&target(0, 0xe2), [5, 0x26, 0x07]);
-        check_refused(&target(1, 0x40), [5, 0x26, 0x00]);
         check_refused(&target(1, 0x01), [5, 0x26, 0x00]);
         check_refused(&target(4, 2), [5, 0x26, 0x07]);
         check_refused(&target(7, 8), [5, 0x26, 0x07]);

@@ -157,7 +157,7 @@ impl Capabilities {
     ///
     /// # Errors
     ///
-    /// As [`decode`]; INVALID OPCODE where an attribute switched the command off; INVALID FIELD IN CDB for
+    /// As [`decode`]; INVALID OPCODE where an attribute switched the operation code off; INVALID FIELD IN CDB for a service action, for
     /// DPO, FUA or UNMAP on a unit without them (SBC-3, DPOFUA), and for protection information that the unit was not
     /// formatted with (SBC-3, RDPROTECT and its kin).
     pub fn decode(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
@@ -176,7 +176,7 @@ impl Capabilities {
     ///
     /// As [`Capabilities::decode`].
     pub fn parse(&self, row: Option<&Opcode>, cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
-        let opcode = row.ok_or(Sense::INVALID_OPCODE)?;
+        let opcode = row.ok_or_else(|| absent(cdb, |row| self.has(row)))?;
         let flags = cdb.get(opcode.flags_at()).copied().unwrap_or_default();
         if field::intersect(flags, self.refused_bits(opcode)) {
             return Err(Sense::INVALID_FIELD_IN_CDB);
@@ -475,10 +475,17 @@ pub fn rows(code: u8) -> &'static [Opcode] {
 ///
 /// # Errors
 ///
-/// INVALID OPCODE for a command or service action that is not in the table, INVALID FIELD IN CDB for a value
+/// INVALID OPCODE for an operation code that is not in the table, INVALID FIELD IN CDB for a service action or a value
 /// that no unit of ours accepts.  For what depends on the unit see [`Capabilities::decode`].
 pub fn decode(cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
-    find(cdb).ok_or(Sense::INVALID_OPCODE)?.parse(cdb)
+    find(cdb).ok_or_else(|| absent(cdb, |_| true))?.parse(cdb)
+}
+
+/// Returns what is wrong with a CDB without a row: its operation code, or its service action alone where other ones
+/// are there.  SPC-4, a reserved code value in a field.
+fn absent(cdb: &[u8; CDB_BYTES_MAX], has: impl Fn(&Opcode) -> bool) -> Sense {
+    let code = field::Fields(cdb).byte::<0>();
+    if rows(code).iter().any(has) { Sense::INVALID_FIELD_IN_CDB } else { Sense::INVALID_OPCODE }
 }
 
 /// An operation code that only tests have, of a command that is not executed again.
@@ -772,11 +779,14 @@ mod tests {
             (Capabilities { third_party_copy: false, ..EVERYTHING }, copy),
             (Capabilities { write_atomic: false, ..EVERYTHING }, atomic),
             (Capabilities { removable: false, ..EVERYTHING }, prevent),
-            (Capabilities { unmap: false, write_same_unmaps: false, ..EVERYTHING }, erase),
         ] {
             assert_eq!(decoded_for(without, cdb), Err(Sense::INVALID_OPCODE), "{cdb:02x?}");
             assert_eq!(decoded_for(EVERYTHING, cdb), Ok(()), "{cdb:02x?}");
         }
+        // The operation code stays: other service actions of it are there.
+        let without = Capabilities { unmap: false, write_same_unmaps: false, ..EVERYTHING };
+        assert_eq!(decoded_for(without, erase), Err(Sense::INVALID_FIELD_IN_CDB));
+        assert_eq!(decoded_for(EVERYTHING, erase), Ok(()));
     }
 
     #[test]
@@ -799,8 +809,8 @@ mod tests {
         let without = Capabilities { report_supported_operation_codes: false, ..with };
         let cdb = [0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0];
         assert_eq!(decoded_for(with, &cdb), Ok(()));
-        assert_eq!(decoded_for(without, &cdb), Err(Sense::INVALID_OPCODE));
+        assert_eq!(decoded_for(without, &cdb), Err(Sense::INVALID_FIELD_IN_CDB));
         let with_a_bad_field = [0xa3, 0x0c, 7, 0, 0, 0, 0, 0, 4, 0, 0, 0];
-        assert_eq!(decoded_for(without, &with_a_bad_field), Err(Sense::INVALID_OPCODE));
+        assert_eq!(decoded_for(without, &with_a_bad_field), Err(Sense::INVALID_FIELD_IN_CDB));
     }
 }

@@ -10,7 +10,7 @@ use scsi::vpd::Provisioning;
 
 /// What one UNMAP or WRITE SAME may cover where nobody said otherwise, in bytes: what a file system does without
 /// holding up others that write to the same file for long.
-const SPACE_BYTES_MAX: u64 = 1 << 30;
+const SPACE_BYTES_MAX: u64 = 512 << 20;
 /// What one WRITE SAME may cover, in bytes: a block that is not zeroes is written out.
 const WRITE_SAME_BYTES_MAX: u64 = 256 << 20;
 /// Descriptors of one UNMAP where nobody said otherwise.
@@ -138,7 +138,7 @@ mod tests {
     fn a_file_is_thin_and_says_how_much_it_takes() {
         let media = file();
         assert!(media.unmap && media.write_same_unmaps && media.unmapped_reads_zero);
-        assert_eq!((media.unmap_blocks_max, media.unmap_granularity_blocks), (2_097_152, 8));
+        assert_eq!((media.unmap_blocks_max, media.unmap_granularity_blocks), (1_048_576, 8));
         assert_eq!(media.write_same_blocks_max, 524_288);
     }
 

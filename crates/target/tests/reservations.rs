@@ -132,7 +132,7 @@ fn a_list_must_be_what_its_action_wants() {
     for action in 1..=5 {
         assert_eq!(rig.out(1, action, 1, &named), INVALID_LIST, "{action}");
     }
-    assert_eq!(rig.send_with(1, 0, &[0x5f, 8, 0, 0, 0, 0, 0, 0, 24, 0], &[0; 24]).0, Check(0x05, 0x20, 0x00));
+    assert_eq!(rig.send_with(1, 0, &[0x5f, 8, 0, 0, 0, 0, 0, 0, 24, 0], &[0; 24]).0, Check(0x05, 0x24, 0x00));
     let huge = [0x5f, 0, 0, 0, 0, 0, 1, 0, 0, 0];
     assert_eq!(rig.send_with(1, 0, &huge, &[0; 24]).0, WRONG_LENGTH);
 }

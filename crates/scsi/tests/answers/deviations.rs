@@ -112,12 +112,12 @@ fn control_byte_naca_is_refused() {
 }
 
 #[test]
-fn an_unknown_service_action_is_an_invalid_operation_code() {
+fn an_unknown_service_action_is_an_invalid_field() {
     let unit = Unit::lio(1);
     let mut cdb = [0x9e, 0x13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0];
-    assert_eq!(unit.answer(&cdb), Err([0x05, 0x20, 0x00]));
+    assert_eq!(unit.answer(&cdb), Err([0x05, 0x24, 0x00]));
     cdb[1] = 0x1f;
-    assert_eq!(unit.answer(&cdb), Err([0x05, 0x20, 0x00]));
+    assert_eq!(unit.answer(&cdb), Err([0x05, 0x24, 0x00]));
 }
 
 #[test]

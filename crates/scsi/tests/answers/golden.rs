@@ -21,7 +21,7 @@ const WANTED_OTHERWISE: &[&str] = &[
     "luns-16",          // report_luns_lists_units_in_the_order_of_their_numbers
     "luns-2",           // report_luns_tells_well_known_units_apart
     "ms6-3f-sav",       // saved_mode_pages_are_refused
-    "op-9e-1f",         // an_unknown_service_action_is_an_invalid_operation_code
+    "op-a4-1f",         // an_unknown_service_action_is_an_invalid_field
     "reqsense-desc",    // request_sense_answers_in_descriptor_format
     "reqsense-fixed",   // request_sense_is_as_long_as_the_sense
     "startstop-start",  // start_without_immed_is_good

@@ -148,7 +148,7 @@ fn sanitize_has_three_ways() {
     check_refused(&[0x48, 0x02, 0, 0, 0, 0, 0, 0, 8, 0]);
     check_refused(&[0x48, 0x1f, 0, 0, 0, 0, 0, 0, 8, 0]);
     let crypto = [0x48, 0x03, 0, 0, 0, 0, 0, 0, 0, 0];
-    assert_eq!(decoded(&crypto), Err(Sense::INVALID_OPCODE));
+    assert_eq!(decoded(&crypto), Err(Sense::INVALID_FIELD_IN_CDB));
 }
 
 #[test]
@@ -183,6 +183,6 @@ fn copies_say_how_long_their_list_is() {
     for other in [[0x83, 1], [0x84, 0]] {
         let mut cdb = [0; 16];
         cdb[..2].copy_from_slice(&other);
-        assert_eq!(decoded(&cdb), Err(Sense::INVALID_OPCODE), "{other:02x?}");
+        assert_eq!(decoded(&cdb), Err(Sense::INVALID_FIELD_IN_CDB), "{other:02x?}");
     }
 }
