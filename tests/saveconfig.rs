@@ -26,7 +26,7 @@ fn foreign_file(stage: &Stage, image: &Path) -> Result<std::path::PathBuf> {
     let text = format!(
         r#"{{"fabric_modules": [], "storage_objects": [
             {{"name": "odd", "plugin": "fileio", "dev": "{}", "size": 1000000, "write_back": true,
-              "aio": false, "wwn": "b9311139-ff05-4ffd-a5cc-8b35be14d722", "attributes": {{"emulate_caw": 1}}}}],
+              "aio": false, "wwn": "b9311139-ff05-4ffd-a5cc-8b35be14d722", "attributes": {{"pi_prot_type": 1}}}}],
           "targets": [{{"fabric": "iscsi", "wwn": "iqn.2003-01.org.x:sn.1", "tpgs": []}},
             {{"fabric": "vhost", "wwn": "naa.5001405000000042", "tpgs": [{{"tag": 1, "luns": [
               {{"index": 0, "storage_object": "/backstores/fileio/odd"}}]}}]}}]}}"#,
@@ -81,7 +81,7 @@ fn a_file_of_targetcli_is_restored_with_warnings_and_what_is_not_served_is_kept(
         format!(
             "the size of storage object fileio/odd, 1000000 bytes, is taken as 999936: whole blocks\n\
              target iqn.2003-01.org.x:sn.1 of fabric iscsi is not served; it is kept as it is\n\
-             attributes of fileio/odd that cannot be so here keep their defaults: emulate_caw=1\n\
+             attributes of fileio/odd that cannot be so here keep their defaults: pi_prot_type=1\n\
              {image} ends within a block: its last 64 bytes are not used\n\
              Configuration restored from {file}\n"
         )

@@ -17,6 +17,7 @@ use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use vhost_scsi::TargetPort;
 use vhost_scsi::testing::{Bench, BenchQueue};
 use virtqueue::{InflightRegion, RingConfig, SplitRing};
@@ -25,8 +26,11 @@ use virtqueue::{InflightRegion, RingConfig, SplitRing};
 const STEPS_MAX: usize = 64;
 /// Rounds of the worker after one step, at most.  A guest whose data runs into its own ring may keep it busy.
 const ROUNDS_MAX: usize = 64;
-/// Rounds in which what was taken must be given back: one for each head that may be waited for, and some.
+/// Rounds in which what was taken must be given back: one for each head that may be waited for, and some.  Commands that
+/// wait for another thread have as many again, until their time is over.
 const FINISH_ROUNDS_MAX: usize = 128;
+/// How long what was taken may be owed where another thread has part in it; it never is without a fault of ours.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Queues of the inflight region.
 const QUEUES: u16 = 3;
 
@@ -263,14 +267,28 @@ impl<'a, 'b> Story<'a, 'b> {
     /// Stops a queue: it owes nothing then, unless its memory has gone.
     fn stop(&mut self, at: usize) {
         let Some(running) = self.queues[at].running.take() else { return };
-        let submitter = &mut self.world.submitter;
-        let owed = self.bench.finish(submitter, running, FINISH_ROUNDS_MAX).expect("all is given back soon");
+        let owed = self.finish(running);
         // What was answered in memory that had gone is not shown, not even in memory that came after it.
         let kept = self.queues[at].index == 1 || self.guest.is_cut();
         // Heads that a process before us took and that were not asked for yet stay in the region.
         assert!(kept || owed == 0 || self.inflight.is_some(), "{owed} heads were not given back");
+        let submitter = &mut self.world.submitter;
         let stopped = self.bench.stop(submitter, running, FINISH_ROUNDS_MAX);
         self.queues[at].next_avail = stopped.expect("a queue that owes nothing stops");
+    }
+
+    /// Waits until a queue has come to rest; returns how many heads it then owes.
+    fn finish(&mut self, running: BenchQueue) -> u16 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let submitter = &mut self.world.submitter;
+            if let Some(owed) = self.bench.finish(submitter, running, FINISH_ROUNDS_MAX) {
+                return owed;
+            }
+            assert!(Instant::now() < deadline, "all is given back soon");
+            self.bench.wake_due(submitter);
+            std::thread::yield_now();
+        }
     }
 
     /// Dies, as by `kill -9`, and takes up the work again.

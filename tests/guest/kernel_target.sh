@@ -41,7 +41,7 @@ listing() {
 }
 
 lunard --configfs /mnt/config > /share/lunard.log 2>&1 &
-until_true "lunar version > /dev/null 2>&1 && [ -d /mnt/config/target/core ]"
+until_true "lunar ls > /dev/null 2>&1 && [ -d /mnt/config/target/core ]"
 page lunar > /share/page.lunar 2>&1
 listing /mnt/config/target lunar
 lunar clearconfig confirm=True

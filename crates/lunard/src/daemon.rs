@@ -80,6 +80,7 @@ pub fn run<M: Machine>(
     let runtime_dir = RuntimeDir::claim(&runtime_dir, options.socket_group.as_deref())?;
     directories::keep_new_files_private();
     let store = Store::open(&state_dir)?;
+    let _closing = store.closing();
     let model = store.load()?;
     let units = store.units()?;
     let machine = Arc::new(make_machine(Host {

@@ -114,6 +114,12 @@ impl Store {
         }
     }
 
+    /// What closes the database at the very end: units keep what guests ask of them until then.
+    #[must_use]
+    pub fn closing(&self) -> Closing {
+        Closing(Arc::clone(&self.database))
+    }
+
     /// Makes the change from `old`, which is what is on disk, to `new`.  When this returns it is durable.
     ///
     /// # Errors
@@ -151,6 +157,19 @@ impl Store {
 
     fn save_error(&self, err: &dyn Display) -> SaveError {
         SaveError { path: self.path.clone(), what: plain(err) }
+    }
+}
+
+/// Closes the database when it is dropped, whoever has it still, so that the next start has nothing to repair.
+#[derive(Debug)]
+pub struct Closing(Shared);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // Who has it locked hangs in a write, and the process does not wait for that.
+        if let Ok(mut database) = self.0.try_lock() {
+            drop(database.take());
+        }
     }
 }
 

@@ -97,6 +97,19 @@ fn what_a_unit_remembers_goes_with_its_last_backstore() {
 }
 
 #[test]
+fn a_database_that_is_closed_has_nothing_to_repair_though_units_have_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (_state_dir, store, units) = open(scratch.path(), "boot");
+    units.persist.save(SERIAL, &record(true)).unwrap();
+    // Of the byte after the magic number the second bit says that it must be repaired.
+    let flags = || std::fs::read(scratch.path().join(FILE_NAME)).unwrap()[9];
+    assert_eq!(flags() & 2, 2);
+    drop(store.closing());
+    assert_eq!(flags() & 2, 0);
+    units.persist.save(SERIAL, &record(false)).unwrap_err();
+}
+
+#[test]
 fn a_row_that_cannot_be_is_damage_and_the_unit_is_named() {
     const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
     let rows: [(&[u8], &str); 2] = [

@@ -58,6 +58,24 @@ impl Memories {
     }
 }
 
+/// What the administrator has set counts for more than what a guest had selected before.
+pub(super) fn attributes_count(was: &Backstore, is: &Backstore, unit: &LogicalUnit) {
+    let is_set = |key| was.attribute(key) != is.attribute(key);
+    let keys = [Key::EmulateWriteCache, Key::EmulateTas, Key::EmulateUaIntlckCtrl];
+    let [write_cache, tas, ua_interlock] = keys.map(is_set);
+    if !(write_cache || tas || ua_interlock) {
+        return;
+    }
+    let forgotten = unit.state.forget_modes(|modes| {
+        modes.write_cache = modes.write_cache.filter(|_| !write_cache);
+        modes.tas = modes.tas.filter(|_| !tas);
+        modes.ua_interlock = modes.ua_interlock.filter(|_| !ua_interlock);
+    });
+    if let Err(error) = forgotten {
+        tracing::error!("what a guest selected stays in force on {}: {error}", is.id());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,23 +141,5 @@ mod tests {
         assert_eq!(told, Some((0x29, 0x00)));
         memories.have_power();
         assert_eq!(memories.attentions().first(), None);
-    }
-}
-
-/// What the administrator has set counts for more than what a guest had selected before.
-pub(super) fn attributes_count(was: &Backstore, is: &Backstore, unit: &LogicalUnit) {
-    let is_set = |key| was.attribute(key) != is.attribute(key);
-    let keys = [Key::EmulateWriteCache, Key::EmulateTas, Key::EmulateUaIntlckCtrl];
-    let [write_cache, tas, ua_interlock] = keys.map(is_set);
-    if !(write_cache || tas || ua_interlock) {
-        return;
-    }
-    let forgotten = unit.state.forget_modes(|modes| {
-        modes.write_cache = modes.write_cache.filter(|_| !write_cache);
-        modes.tas = modes.tas.filter(|_| !tas);
-        modes.ua_interlock = modes.ua_interlock.filter(|_| !ua_interlock);
-    });
-    if let Err(error) = forgotten {
-        tracing::error!("what a guest selected stays in force on {}: {error}", is.id());
     }
 }
