@@ -104,7 +104,7 @@ fn suites(listed: &[String]) -> Vec<String> {
 
 fn script(suites: &[String]) -> String {
     let mut script = String::from(
-        "settle 6
+        "settle 4
     generic() { echo /dev/$(ls /sys/class/scsi_device/$1/device/scsi_generic); }\n",
     );
     for kind in KINDS {
