@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! libiscsi's conformance suite, run by a Linux guest over the generic devices of its disks.
 //!
-//! One guest has a disk of each kind.  Every suite runs on every kind in a process of its own, so that a crash costs one
-//! suite.  No test may fail, and each must pass on at least one kind, but for those that [`NEVER`] explains.
+//! One guest has a disk of each kind.  Every suite runs in a process of its own, so that a crash costs one suite; and on
+//! every kind, but for a read-only disk, which most tests cannot prepare.  No test may fail, and each must pass on at least one kind, but for those that [`NEVER`] explains.
 
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +16,8 @@ mod verdicts;
 
 use verdicts::{Verdict, verdicts};
 
+/// The size of each disk.
+const BYTES: u64 = 64 << 20;
 /// What a guest may take for all suites on all kinds, emulated.
 const LIMIT: Duration = Duration::from_secs(900);
 /// What one suite may take, in the guest's seconds; one that hangs is a failure.
@@ -26,38 +28,87 @@ struct Kind {
     name: &'static str,
     first: &'static str,
     second: Option<&'static str>,
+    /// The only suite, where not all make sense.
+    only: Option<&'static str>,
+}
+
+impl Kind {
+    fn runs<'a>(&self, suites: &'a [String]) -> Vec<&'a str> {
+        let wanted = suites.iter().filter(|suite| self.only.is_none_or(|only| only == *suite));
+        wanted.map(String::as_str).collect()
+    }
 }
 
 const KINDS: &[Kind] = &[
-    Kind { name: "thin", first: "0:0:1:0", second: None },
-    Kind { name: "physical", first: "0:0:1:1", second: None },
-    Kind { name: "readonly", first: "0:0:1:2", second: None },
-    Kind { name: "removable", first: "0:0:1:3", second: None },
-    Kind { name: "paths", first: "0:0:1:4", second: Some("0:0:2:4") },
+    Kind { name: "thin", first: "0:0:1:0", second: None, only: None },
+    Kind { name: "readonly", first: "0:0:1:1", second: None, only: Some("ReadOnly") },
+    Kind { name: "paths", first: "0:0:1:2", second: Some("0:0:2:2"), only: None },
 ];
 
-/// Tests that cannot run over a generic device, whatever is behind it: what they want of their transport.
+/// Tests that run on none of these disks, and why.
 const NEVER: &[(&str, &str)] = &[
     ("iSCSIcmdsn.*", "sequence numbers of iSCSI"),
     ("iSCSIdatasn.*", "sequence numbers of iSCSI"),
     ("iSCSIResiduals.*", "residual counts of iSCSI"),
     ("iSCSITMF.*", "asynchronous task management of iSCSI"),
+    ("MultipathIO.CompareAndWriteAsync", "a second session of iSCSI"),
+    ("MultipathIO.Reset", "a second session of iSCSI"),
+    ("ProutPreempt.RemoveRegistration", "a second session of iSCSI"),
+    ("ProutReserve.Access*", "a second session of iSCSI"),
+    ("ProutReserve.Ownership*", "a second session of iSCSI"),
+    ("Reserve6.2Initiators", "a second session of iSCSI"),
+    ("Reserve6.ITNexusLoss", "a session of iSCSI to lose"),
+    ("Reserve6.Logout", "a session of iSCSI to log out of"),
+    ("Reserve6.LUNReset", "task management of iSCSI"),
+    ("Reserve6.Target*", "task management of iSCSI"),
+    ("Sanitize.BlockEraseReserved", "it changes a CDB on its way through iSCSI"),
+    ("Sanitize.CryptoEraseReserved", "it changes a CDB on its way through iSCSI"),
+    (SANITIZE_CRASHES, "it changes a CDB on its way through iSCSI, and crashes where there is none"),
+    ("Sanitize.CryptoErase", "no unit encrypts what it holds"),
+    ("PreventAllow.*", "no unit is removable"),
+    ("StartStopUnit.Simple", "no unit is removable"),
+    ("ReceiveCopyResults.CopyStatus", "every copy is over when EXTENDED COPY is answered: no status is kept"),
+    (
+        "ReportSupportedOpcodes.OneCommand",
+        "it takes INVALID FIELD IN CDB without a field pointer, which is optional, for a command that is missing",
+    ),
+    ("CompareAndWrite.InvalidDataOutSize", SMALL_BLOCKS),
+    ("WriteSame10.InvalidDataOutSize", SMALL_BLOCKS),
+    ("WriteSame10.UnmapUnaligned", SMALL_BLOCKS),
+    ("WriteSame16.InvalidDataOutSize", SMALL_BLOCKS),
+    ("WriteSame16.UnmapUnaligned", SMALL_BLOCKS),
+    ("WriteAtomic16.*", "a file cannot promise that a write of many blocks is whole after a loss of power"),
+    ("WriteSame10.ZeroBlocks", "WSNZ = 1 in VPD page B0h: no blocks are not all blocks"),
+    ("WriteSame16.ZeroBlocks", "WSNZ = 1 in VPD page B0h: no blocks are not all blocks"),
 ];
 
-fn suites() -> Result<Vec<String>> {
+const SMALL_BLOCKS: &str = "the physical blocks of a file are as large as its logical ones";
+/// Left out of its suite, for the tests behind it would not run.
+const SANITIZE_CRASHES: &str = "Sanitize.OverwriteReserved";
+
+/// Every suite, and every test as `Suite.Test`.
+fn listed() -> Result<Vec<String>> {
     let tester = host_program("iscsi-test-cu")?;
     let listed = Command::new(tester).arg("--list").output().context("cannot run iscsi-test-cu")?;
     let listed = String::from_utf8(listed.stdout)?;
     let names = listed.lines().filter_map(|line| line.trim().strip_prefix("ALL."));
-    Ok(names.filter(|name| !name.contains('.')).map(str::to_owned).collect())
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// What each process runs: a suite, or a test of the suite in which one crashes.
+fn suites(listed: &[String]) -> Vec<String> {
+    let crashing = |name: &str| name == "Sanitize" || name == SANITIZE_CRASHES;
+    let runs = listed.iter().filter(|name| name.starts_with("Sanitize.") || !name.contains('.'));
+    runs.filter(|name| !crashing(name)).cloned().collect()
 }
 
 fn script(suites: &[String]) -> String {
     let mut script = String::from(
-        "settle 6
+        "settle 4
     generic() { echo /dev/$(ls /sys/class/scsi_device/$1/device/scsi_generic); }\n",
     );
-    for Kind { name, first, second } in KINDS {
+    for kind in KINDS {
+        let Kind { name, first, second, .. } = kind;
         let second = second.map(|address| format!("$(generic {address})")).unwrap_or_default();
         script.push_str(&format!(
             "disks=\"$(generic {first}) {second}\"
@@ -65,17 +116,18 @@ fn script(suites: &[String]) -> String {
         timeout {SUITE_SECONDS} iscsi-test-cu -d -S -v -t ALL.$suite $disks > /share/{name}.$suite 2>&1 ||
             echo \"ended with $?\" >> /share/{name}.$suite
     done\n",
-            suites.join(" ")
+            kind.runs(suites).join(" ")
         ));
     }
     script
 }
 
 /// What became of each test, as `Suite.Test`, on one kind of disk.
-fn on_kind(results: &Results, kind: &str, suites: &[String]) -> Result<BTreeMap<String, Verdict>> {
+fn on_kind(results: &Results, kind: &Kind, suites: &[String]) -> Result<BTreeMap<String, Verdict>> {
     let mut all = BTreeMap::new();
-    for suite in suites {
-        for (test, verdict) in verdicts(&results.read(&format!("{kind}.{suite}"))?) {
+    for suite in kind.runs(suites) {
+        for (test, verdict) in verdicts(&results.read(&format!("{}.{suite}", kind.name))?) {
+            let suite = suite.split('.').next().unwrap_or_default();
             all.insert(format!("{suite}.{test}"), verdict);
         }
     }
@@ -89,52 +141,65 @@ fn never_runs(test: &str) -> bool {
     })
 }
 
+/// Sets a disk of each kind up, in the order of [`KINDS`].
+fn serve(stage: &Stage) -> Result<String> {
+    for name in ["thin", "readonly", "paths"] {
+        stage.create_fileio(name, BYTES)?;
+    }
+    for name in ["thin", "readonly", "paths"] {
+        // A test reads back in one command what WRITE SAME may write: more than a generic device moves.
+        stage.shell.well(&format!(
+            "/backstores/fileio/{name} set attribute emulate_tpu=1 emulate_tpws=1 max_write_same_len=4096"
+        ))?;
+    }
+    let wwn = stage.serve("fileio/thin")?;
+    let luns = format!("/vhost/{wwn}/tpg1/luns");
+    stage.shell.well(&format!("{luns} create /backstores/fileio/readonly 1 write_protect=true"))?;
+    stage.map(&wwn, 1, 2, "fileio/paths")?;
+    stage.shell.well(&format!("/vhost/{wwn} create 2"))?;
+    stage.map(&wwn, 2, 2, "fileio/paths")?;
+    Ok(wwn)
+}
+
 #[test]
 fn no_test_fails_and_every_one_that_can_run_passes_on_some_kind_of_disk() -> Result<()> {
     let stage = Stage::set()?;
-    let bytes = 64 << 20;
-    for name in ["thin", "physical", "readonly", "removable", "paths"] {
-        stage.create_fileio(name, bytes)?;
-    }
-    let wwn = stage.serve("fileio/thin")?;
-    stage.shell.well(&format!("/vhost/{wwn} create 2"))?;
-    for (lun, name) in (1..).zip(["physical", "readonly", "removable", "paths"]) {
-        stage.map(&wwn, 1, lun, &format!("fileio/{name}"))?;
-    }
-    stage.map(&wwn, 2, 4, "fileio/paths")?;
-    let suites = suites()?;
+    let wwn = serve(&stage)?;
+    let listed = listed()?;
+    let suites = suites(&listed);
     let options = stage.shell.qemu(&wwn, &["--memory", "512M"])?;
     let guest = Guest::plan(&script(&suites)).programs(&["iscsi-test-cu"]).options(&options);
     let results = guest.limit(LIMIT).boot(&stage.scratch)?.finish()?;
 
-    let (mut failed, mut passed, mut seen) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-    for Kind { name, .. } in KINDS {
-        let verdicts = on_kind(&results, name, &suites)?;
+    let (mut failed, mut passed) = (Vec::new(), BTreeSet::new());
+    for kind in KINDS {
+        let name = kind.name;
+        let verdicts = on_kind(&results, kind, &suites)?;
         let count = |wanted| verdicts.values().filter(|verdict| **verdict == wanted).count();
         let [well, badly, not] = [Verdict::Passed, Verdict::Failed, Verdict::Skipped].map(count);
         println!("{name}: {well} passed, {badly} failed, {not} skipped");
         for (test, verdict) in verdicts {
             match verdict {
-                Verdict::Passed => drop(passed.insert(test.clone())),
+                Verdict::Passed => drop(passed.insert(test)),
                 Verdict::Failed => failed.push(format!("{name}: {test}")),
                 Verdict::Skipped => {}
             }
-            seen.insert(test);
         }
     }
-    let unexplained: Vec<_> =
-        seen.iter().filter(|test| !passed.contains(*test) && !never_runs(test)).collect();
+    let tests = listed.iter().filter(|name| name.contains('.'));
+    let unexplained: Vec<_> = tests.filter(|test| !passed.contains(*test) && !never_runs(test)).collect();
+    let needless: Vec<_> = passed.iter().filter(|test| never_runs(test)).collect();
     if let Some(keep) = std::env::var_os("LUNAR_CONFORMANCE_LOGS") {
         for kind in KINDS {
-            for suite in &suites {
+            for suite in kind.runs(&suites) {
                 let file = format!("{}.{suite}", kind.name);
                 std::fs::write(std::path::Path::new(&keep).join(&file), results.read(&file)?)?;
             }
         }
     }
     assert!(
-        failed.is_empty() && unexplained.is_empty(),
-        "failed: {failed:#?}\npassed nowhere: {unexplained:#?}"
+        failed.is_empty() && unexplained.is_empty() && needless.is_empty(),
+        "failed: {failed:#?}\npassed nowhere: {unexplained:#?}\npassed, and need no reason: {needless:#?}"
     );
     Ok(())
 }
