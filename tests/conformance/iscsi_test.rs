@@ -87,11 +87,17 @@ const NEVER: &[(&str, &str)] = &[
 const SMALL_BLOCKS: &str = "the physical blocks of a file are as large as its logical ones";
 
 /// Tests that fail, and why; one that passes has no place here.
-const FAILS: &[(&str, &str)] = &[(
-    "ReceiveCopyResults.CopyStatus",
-    "the status of a copy is not kept, for every copy is over when EXTENDED COPY is answered; the service action is \
-     refused with INVALID FIELD IN CDB, which the tester does not take for an absence",
-)];
+const FAILS: &[(&str, &str)] = &[
+    (
+        "MultipathIO.CompareAndWrite",
+        "one block is not the zeroes that it expects, on both paths, as with LIO; whose fault it is has not been found",
+    ),
+    (
+        "ReceiveCopyResults.CopyStatus",
+        "the status of a copy is not kept, for every copy is over when EXTENDED COPY is answered; the service action is \
+         refused with INVALID FIELD IN CDB, which the tester does not take for an absence",
+    ),
+];
 
 /// Left out of its suite, for the tests behind it would not run.
 const SANITIZE_CRASHES: &str = "Sanitize.OverwriteReserved";
