@@ -86,7 +86,7 @@ const NEVER: &[(&str, &str)] = &[
 
 const SMALL_BLOCKS: &str = "the physical blocks of a file are as large as its logical ones";
 
-/// Tests that fail, and why; one that passes has no place here.
+/// Tests that fail, or may: what is known of each.
 const FAILS: &[(&str, &str)] = &[
     (
         "MultipathIO.CompareAndWrite",
@@ -210,7 +210,7 @@ fn no_test_fails_and_every_one_that_can_run_passes_on_some_kind_of_disk() -> Res
     let tests = listed.iter().filter(|name| name.contains('.'));
     let unexplained: Vec<_> =
         tests.filter(|test| !passed.contains(*test) && !never_runs(test) && !fails(test)).collect();
-    let needless: Vec<_> = passed.iter().filter(|test| never_runs(test) || fails(test)).collect();
+    let needless: Vec<_> = passed.iter().filter(|test| never_runs(test)).collect();
     if let Some(keep) = std::env::var_os("LUNAR_CONFORMANCE_LOGS") {
         for kind in KINDS {
             for suite in kind.runs(&suites) {
