@@ -131,7 +131,7 @@ fn the_trees_are_equal_but_for_what_the_manual_lists(results: &Results) -> Resul
 fn what_the_kernel_refuses_is_one_line_and_leaves_nothing(results: &Results) -> Result<()> {
     let refused = results.read("refused")?;
     for line in [
-        "cannot write '7' to /sys/kernel/config/target/core/iblock_0/disk0/attrib/emulate_caw: Invalid argument",
+        "cannot write '7' to /sys/kernel/config/target/core/iblock_0/disk0/attrib/pi_prot_type: Invalid argument",
         "cannot write '1\\n' to /sys/kernel/config/target/core/iblock_1/busy/enable: Device or resource busy",
         "storage object for /dev/disk/by-id/dm-uuid-mpath-36005076306ffc7630000000000002000 already exists: disk0",
     ] {

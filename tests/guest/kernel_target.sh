@@ -55,7 +55,7 @@ cat $CONFIG/vhost/$wwn/tpgt_1/lun/lun_0/??????????/info > /share/info.kernel
 
 # What the kernel refuses is one line, and leaves nothing.
 ls $CONFIG/core > /share/core.before
-typed refused kernel /backstores/block/disk0 set attribute emulate_caw=7
+typed refused kernel /backstores/block/disk0 set attribute pi_prot_type=7
 typed refused kernel /backstores/block/disk0 set attribute block_size=4096
 mkdir /mnt/mounted
 dd if=/dev/zero of=/mnt/other bs=1M count=8 2>/dev/null
