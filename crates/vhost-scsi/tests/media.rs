@@ -194,9 +194,9 @@ fn a_file_says_that_it_is_thin() {
     let provisioning = good(&mut disk.guest, &commands::inquiry_page(lun_0(), 0xb2, 8));
     assert_eq!(provisioning.data_in, [0, 0xb2, 0, 4, 0, 0xe4, 2, 0]);
     let limits = good(&mut disk.guest, &commands::inquiry_page(lun_0(), 0xb0, 64)).data_in;
-    // 255 blocks of COMPARE AND WRITE; 1 GiB and 256 ranges of UNMAP, by 4 KiB; 256 MiB of WRITE SAME.
+    // 255 blocks of COMPARE AND WRITE; 512 MiB and 256 ranges of UNMAP, by 4 KiB; 256 MiB of WRITE SAME.
     assert_eq!(limits[5], 255);
-    assert_eq!(limits[20..32], [0, 0x20, 0, 0, 0, 0, 1, 0, 0, 0, 0, 8]);
+    assert_eq!(limits[20..32], [0, 0x10, 0, 0, 0, 0, 1, 0, 0, 0, 0, 8]);
     assert_eq!(limits[36..44], [0, 0, 0, 0, 0, 0x08, 0, 0]);
 }
 

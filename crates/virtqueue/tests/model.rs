@@ -368,7 +368,10 @@ fn a_driver_that_rewrites_descriptors_stays_in_its_memory() {
             }
         });
         let (mut readable, mut writable) = (IoBuf::new(), IoBuf::new());
-        for _ in 0..50_000 {
+        // More where the other thread was put to sleep in a bad moment.
+        let mut rounds = 0_u32;
+        while rounds < 50_000 || (good == 0 && rounds < 50_000_000) {
+            rounds += 1;
             match device.chain(0, &view, &mut readable, &mut writable) {
                 Ok(()) => good += 1,
                 Err(_) => refused += 1,

@@ -72,6 +72,8 @@ pub(crate) fn rig() -> Rig {
 
 /// A target with one disk, whose device is this to a front end.
 pub(crate) fn offering(device: DeviceOffer) -> Rig {
+    // Before anything is logged: a place in the code that was passed without a subscriber may keep silent.
+    log::keep();
     Rig::offering(&[Unit::ramdisk(16 * MIB)], device)
 }
 

@@ -23,6 +23,7 @@ fn features_that_were_never_offered_are_tolerated_and_told_of_once() {
         guest.connection().unwrap().set_features(features | INOUT | 1 << 38 | 1 << 36).unwrap();
         good(&mut guest);
     }
+    log::wait_for(&rig, "not offered: 0x5000000001");
     assert_eq!(log::lines(&rig, "not offered: 0x5000000001").len(), 1);
 }
 
