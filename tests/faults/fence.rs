@@ -238,6 +238,12 @@ fn a_disk_is_locked_while_rings_that_lead_to_it_run_and_no_longer() -> Result<()
     // Another manner, and another name, for a file that is in use.
     stage.shell.well("/backstores/fileio/one set attribute emulate_write_cache=0")?;
     assert_eq!(locked()?, (true, false));
+    // What the guest is told first: of another mode page, and of other LUNs.
+    let mut told = Vec::new();
+    while let Some(sense) = guest.execute(&commands::test_unit_ready(lun_0()))?.check_condition() {
+        told.push(sense);
+    }
+    assert_eq!(told, [[0x06, 0x2a, 0x01], [0x06, 0x3f, 0x0e]]);
     assert!(guest.execute(&commands::write_10(lun_0(), 0, 1, &[1; 512]))?.is_good());
 
     // What another process has locked is not mapped for a guest that runs.
