@@ -13,9 +13,8 @@ const RSS_ANON_BYTES_MAX: u64 = 64 << 20;
 /// How long the daemon is watched while the guest rests.
 const IDLE_SECONDS: u64 = 10;
 
-/// The clock ticks, of 10 ms, that a daemon may use in that time: once a second it looks how large each of the forty files
-/// is.
-const IDLE_TICKS_MAX: u64 = 5;
+/// The clock ticks, of 10 ms, that a daemon may use in that time.
+const IDLE_TICKS_MAX: u64 = 1;
 
 const SCRIPT: &str = "settle 40
     echo ready > /share/ready

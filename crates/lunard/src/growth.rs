@@ -64,17 +64,17 @@ pub(crate) fn watch<M: Machine>(machine: Arc<M>, handle: Handle) -> io::Result<(
 
 /// A thread that looks.
 struct Looker {
-    gauges: Sender<Gauge>,
+    gauges: Sender<Vec<Gauge>>,
     seen: Receiver<io::Result<u64>>,
     thread: JoinHandle<()>,
 }
 
 impl Looker {
     fn start() -> io::Result<Self> {
-        let (gauges, to_look_at) = channel::<Gauge>();
+        let (gauges, to_look_at) = channel::<Vec<Gauge>>();
         let (tell, seen) = channel();
         let thread = Builder::new().name("look".to_owned()).spawn(move || {
-            while let Ok(gauge) = to_look_at.recv() {
+            for gauge in to_look_at.into_iter().flatten() {
                 if tell.send(gauge.bytes_now()).is_err() {
                     return;
                 }
@@ -116,30 +116,31 @@ impl<M: Machine> Watch<M> {
         if self.looks.is_multiple_of(LOOKS_A_PATIENCE) {
             self.machine.look_for_waiting();
         }
-        for gauge in self.machine.gauges() {
-            if !self.hung.contains_key(&gauge.backstore) {
-                self.look_at(gauge);
-            }
-        }
+        let all = self.machine.gauges().into_iter();
+        self.look_at(all.filter(|gauge| !self.hung.contains_key(&gauge.backstore)).collect());
     }
 
-    fn look_at(&mut self, gauge: Gauge) {
-        let (id, shown) = (gauge.backstore.clone(), gauge.shown_bytes);
-        // Without a thread it is looked at in the next round.
+    /// Has the looker look at all of them before it is waited for: two threads that wake each other for every file would
+    /// be most of what an idle daemon does.
+    fn look_at(&mut self, gauges: Vec<Gauge>) {
+        // Without a thread they are looked at in the next round.
         let Some(looker) = self.looker.take().or_else(|| Looker::start().ok()) else { return };
-        let sent = looker.gauges.send(gauge).is_ok();
-        match looker.seen.recv_timeout(PATIENCE) {
-            Ok(seen) if sent => {
-                self.looker = Some(looker);
-                if let Ok(now) = seen {
-                    self.compare(&id, shown, now);
+        let shown: Vec<_> = gauges.iter().map(|gauge| (gauge.backstore.clone(), gauge.shown_bytes)).collect();
+        // One that has ended hears nothing, and is found out below.
+        let _ = looker.gauges.send(gauges);
+        for (id, shown) in shown {
+            match looker.seen.recv_timeout(PATIENCE) {
+                Ok(Ok(now)) => self.compare(&id, shown, now),
+                Ok(Err(_)) => {}
+                Err(_) => {
+                    warn!("the size of {id} cannot be looked at: its file system or device does not answer");
+                    // It does not go on to what comes after this one; another does, in the next round.
+                    self.hung.insert(id, looker.thread);
+                    return;
                 }
             }
-            _ => {
-                warn!("the size of {id} cannot be looked at: its file system or device does not answer");
-                self.hung.insert(id, looker.thread);
-            }
         }
+        self.looker = Some(looker);
     }
 
     fn compare(&mut self, id: &BackstoreId, shown: u64, now: u64) {
