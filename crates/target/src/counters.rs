@@ -8,12 +8,9 @@
 //! Reactors that count one unit at a time would pass its cache line to and fro, so each thread has a line of its own, up
 //! to [`LINES`] of them.
 
+use crate::lines::{LINES, own};
 use scsi::log::{Counted, Moved};
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-/// Lines of counters; threads beyond that share them.
-const LINES: usize = 8;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,29 +31,17 @@ pub struct Counters([Line; LINES]);
 #[repr(align(64))]
 struct Line([[AtomicU64; 3]; 3]);
 
-/// Which line this thread counts in.
-fn line() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static MINE: Cell<usize> = const { Cell::new(usize::MAX) });
-    MINE.with(|mine| {
-        if mine.get() == usize::MAX {
-            mine.set(NEXT.fetch_add(1, Ordering::Relaxed) % LINES);
-        }
-        mine.get()
-    })
-}
-
 impl Counters {
     /// Counts a command for so many bytes.
     pub(crate) fn count(&self, kind: Kind, bytes: u64) {
-        let [commands, moved, _] = &self.0[line()].0[kind as usize];
+        let [commands, moved, _] = &self.0[own()].0[kind as usize];
         commands.fetch_add(1, Ordering::Relaxed);
         moved.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts a command that the medium failed.
     pub fn failed(&self, kind: Kind) {
-        let [_, _, errors] = &self.0[line()].0[kind as usize];
+        let [_, _, errors] = &self.0[own()].0[kind as usize];
         errors.fetch_add(1, Ordering::Relaxed);
     }
 

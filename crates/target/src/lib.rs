@@ -19,6 +19,7 @@ mod counters; // what a unit has been asked for                                 
 mod exclusion; // blocks that one command has for itself                      SBC (COMPARE AND WRITE)
 mod execute; // a command: decided                                            SPC, SBC
 mod gate; // one word between a nexus and a unit
+mod lines; // where a thread counts
 mod logical_unit; // what a unit is                                           SAM
 mod lun_map; // address -> logical unit                                       SAM, SPC (REPORT LUNS)
 mod media; // what a unit does beyond reading and writing                      SBC

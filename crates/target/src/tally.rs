@@ -7,11 +7,8 @@
 //! Each thread counts in a cache line of its own, so that queues of one guest on several reactors do not wait for
 //! one another.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-/// How many threads have a line of their own; more share them.
-const LINES: usize = 8;
+use crate::lines::{LINES, own};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What was asked so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,21 +40,6 @@ struct Line {
 /// The counts of one way to a unit.
 #[derive(Debug, Default)]
 pub struct Tally([Line; LINES]);
-
-/// The line of this thread.
-fn own() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static OWN: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    OWN.with(|own| {
-        own.get().unwrap_or_else(|| {
-            let line = NEXT.fetch_add(1, Ordering::Relaxed) % LINES;
-            own.set(Some(line));
-            line
-        })
-    })
-}
 
 impl Tally {
     /// Counts a command with buffers of so many bytes to be read into, and to be written from.
