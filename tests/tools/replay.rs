@@ -1,70 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Recorded sessions of LIO's own tools, command by command, with the same tools on Lunar.
 //!
-//! `transcripts/` has what each command answered: `$` begins a command, two blanks a line of its answer, `=` its
-//! exit status, and `...` stands for the rest of an answer that is no more than the tool's own text.  Where Lunar makes
-//! a tool answer otherwise, `!` says why, in the words of a row of `docs/deviations.md`, and the lines that begin
-//! with `>` and `>=` are the answer here.
-//!
-//! `LUNAR_REPLAY=print` prints what was answered instead of comparing it.
+//! `transcripts/` has what each command answered, in the form of `stories::recording`.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::path::PathBuf;
 use std::time::Duration;
 use stories::loop_device::{self, LoopDevice};
 use stories::mounted::{self, Mounted};
 use stories::process::run;
 use stories::programs::workspace;
+use stories::recording::{self, Answer, CHOSEN};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Where the recordings have their files, and their disk.
 const FILES: &str = "/srv/target";
 const DISK: &str = "/dev/loop0";
-
-/// The names that the recordings chose; all others were made up by a tool.
-const CHOSEN: [&str; 4] =
-    ["naa.500140568720f76f", "naa.5001405aaaaaaaaa", "naa.7001405aaaaaaaaa", "naa.5001405000000000"];
-
-/// One command of a recording.
-#[derive(Debug, Default)]
-struct Entry {
-    command: String,
-    answer: Answer,
-    /// Why Lunar makes it answer otherwise, and how.
-    here: Option<(String, Answer)>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Answer {
-    lines: Vec<String>,
-    /// Not recorded everywhere.
-    status: Option<i32>,
-}
-
-fn transcript(text: &str) -> Result<Vec<Entry>> {
-    let mut entries: Vec<Entry> = Vec::new();
-    for line in text.lines() {
-        if let Some(command) = line.strip_prefix("$ ") {
-            entries.push(Entry { command: command.to_owned(), ..Entry::default() });
-            continue;
-        }
-        let Some(entry) = entries.last_mut() else { continue };
-        let here = entry.here.as_mut().map(|(_, answer)| answer);
-        if let Some(why) = line.strip_prefix("! ") {
-            entry.here = Some((why.to_owned(), Answer::default()));
-        } else if let Some(status) = line.strip_prefix(">= ") {
-            here.context("an answer without a reason")?.status = Some(status.parse()?);
-        } else if let Some(said) = line.strip_prefix('>') {
-            here.context("an answer without a reason")?.lines.push(said.trim_start_matches(' ').to_owned());
-        } else if let Some(status) = line.strip_prefix("= ") {
-            entry.answer.status = Some(status.parse()?);
-        } else {
-            entry.answer.lines.push(line.strip_prefix("  ").unwrap_or(line).to_owned());
-        }
-    }
-    Ok(entries)
-}
 
 /// Runs recordings one after the other on one daemon.
 struct Replay {
@@ -116,47 +68,8 @@ impl Replay {
     /// The differences from a recording that are not explained in it, a paragraph each.
     fn differences(&self, recording: &str, deviations: &str) -> Result<Vec<String>> {
         let text = std::fs::read_to_string(workspace().join("tests/tools/transcripts").join(recording))?;
-        let mut found = Vec::new();
-        for entry in transcript(&text)? {
-            let said = self.answer(&entry.command)?;
-            if std::env::var("LUNAR_REPLAY").is_ok_and(|wanted| wanted == "print") {
-                println!("$ {}\n{}\n= {:?}", entry.command, said.lines.join("\n"), said.status);
-            }
-            let wanted = match &entry.here {
-                Some((why, here)) => {
-                    if !deviations.contains(why.as_str()) {
-                        found.push(format!("$ {}\nno row of docs/deviations.md says: {why}", entry.command));
-                    }
-                    if matches(&entry.answer, &said) {
-                        found.push(format!("$ {}\nas recorded, and not: {why}", entry.command));
-                    }
-                    here
-                }
-                None => &entry.answer,
-            };
-            if !matches(wanted, &said) {
-                found.push(format!(
-                    "$ {}\n--- recorded, {:?}\n{}\n--- here, {:?}\n{}",
-                    entry.command,
-                    wanted.status,
-                    wanted.lines.join("\n"),
-                    said.status,
-                    said.lines.join("\n")
-                ));
-            }
-        }
-        Ok(found)
+        recording::differences(&text, deviations, masked, |command| self.answer(command))
     }
-}
-
-fn matches(recorded: &Answer, said: &Answer) -> bool {
-    let status = recorded.status.is_none() || recorded.status == said.status;
-    let (mut recorded, mut said) = (recorded.lines.clone(), said.lines.clone());
-    if let Some(rest) = recorded.iter().position(|line| line == "...") {
-        recorded.truncate(rest);
-        said.truncate(rest);
-    }
-    status && masked(&recorded) == masked(&said)
 }
 
 /// The lines without what is made up or depends on the length of a path.  The lines of a tree are sorted, because
@@ -242,18 +155,7 @@ fn targetcli_of_pypi_answers_as_recorded_but_for_what_is_explained() -> Result<(
 }
 
 #[test]
-fn a_recording_is_read_with_what_is_otherwise_here() -> Result<()> {
-    let text = "$ targetcli x\n  a\n\n  b\n= 1\n! it is so\n> c\n>= 0\n$ y\n  ...\n";
-    let entries = transcript(text)?;
-    assert_eq!(entries.len(), 2);
-    assert_eq!(
-        entries[0].answer,
-        Answer { lines: vec!["a".into(), String::new(), "b".into()], status: Some(1) }
-    );
-    let here = Answer { lines: vec!["c".into()], status: Some(0) };
-    assert_eq!(entries[0].here, Some(("it is so".to_owned(), here)));
-    assert!(matches(&entries[1].answer, &Answer { lines: vec!["anything".into()], status: Some(3) }));
-    assert!(!matches(&entries[0].answer, &Answer { lines: vec!["a".into()], status: Some(1) }));
+fn a_name_that_was_made_up_and_the_length_of_a_path_are_hidden() {
     assert_eq!(mask("o- naa.5001405000000001 .... [naa.5001405147d17c1e, x]"), "o- NAME .. [NAME, x]");
-    Ok(())
+    assert_eq!(mask("o- naa.500140568720f76f .."), "o- naa.500140568720f76f ..");
 }

@@ -70,7 +70,8 @@ impl Replay {
         let path = workspace().join("tests/tools/transcripts").join(recording);
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let deviations = std::fs::read_to_string(workspace().join("docs/deviations.md"))?;
-        let found = recording::differences(&text, &deviations, |typed| self.answer(typed))?;
+        let found =
+            recording::differences(&text, &deviations, recording::masked, |typed| self.answer(typed))?;
         if std::env::var("LUNAR_REPLAY").is_ok_and(|wanted| wanted == "print") {
             println!("{}", found.join("\n"));
         }
