@@ -24,7 +24,7 @@ mod write_same; // SBC: WRITE SAME
 use crate::admission::{Refused, admit};
 use crate::counters::Kind as Counted;
 use crate::logical_unit::{LogicalUnit, Store};
-use crate::lun_map::{Group, LunMap, Mapping};
+use crate::lun_map::{Group, Mapping, Way};
 use crate::script::{Script, Step};
 use crate::task::{Answer, Buffers, Ended, TaskAttribute};
 use backstore::{BackstoreError, IoKind};
@@ -82,29 +82,20 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// Decides one command.  Answers that are data are put into `buffers.data_in` here; for an I/O the buffers
+/// Decides one command, on the `way` to which its `address` leads.  Answers that are data are put into `buffers.data_in` here; for an I/O the buffers
 /// are cut to what it transfers.
 pub fn execute<'a>(
-    map: &'a LunMap,
+    way: Way<'a>,
     address: Address,
     attribute: TaskAttribute,
     cdb: &[u8; CDB_BYTES_MAX],
     buffers: &mut Buffers,
 ) -> Decision<'a> {
-    let (group, mapping) = match address {
-        Address::Invalid => return Decision::NoTarget,
-        Address::ReportLunsWellKnown { target: None } => return primary::of_well_known(None, cdb, buffers),
-        Address::ReportLunsWellKnown { target: Some(target) } => match map.group(target) {
-            Some(group) => return primary::of_well_known(Some(group), cdb, buffers),
-            None => return Decision::NoTarget,
-        },
-        Address::Unit { target, lun } => match map.group(target) {
-            Some(group) => (group, group.unit(lun)),
-            None => return Decision::NoTarget,
-        },
-    };
-    let Some(mapping) = mapping else {
-        return primary::of_absent(group, address, cdb, buffers);
+    let (group, mapping) = match way {
+        Way::NoTarget => return Decision::NoTarget,
+        Way::WellKnown(group) => return primary::of_well_known(group, cdb, buffers),
+        Way::Absent(group) => return primary::of_absent(group, address, cdb, buffers),
+        Way::Unit(group, mapping) => (group, mapping),
     };
     mapping.tally.count(buffers.data_in.bytes(), buffers.data_out.bytes());
     if attribute == TaskAttribute::Aca {

@@ -46,6 +46,11 @@ pub struct Mapping {
 }
 
 impl Mapping {
+    /// The layout of sense data that the unit is set to: D_SENSE of the Control mode page.
+    fn sense_format(&self) -> SenseFormat {
+        if self.unit.modes().d_sense { SenseFormat::Descriptor } else { SenseFormat::Fixed }
+    }
+
     /// A way to `unit` of which nothing is to be told.
     pub fn new(unit: Arc<LogicalUnit>, write_protect: bool) -> Self {
         Self { unit, write_protect, attentions: Arc::default(), membership: None, tally: Arc::default() }
@@ -70,6 +75,29 @@ impl Mapping {
     }
 }
 
+/// Where an address leads.
+#[derive(Clone, Copy)]
+pub enum Way<'a> {
+    /// Nowhere: the transport's business.
+    NoTarget,
+    /// To the well-known unit of a target, or of the device.
+    WellKnown(Option<&'a Group>),
+    /// To a target, and to no unit of it.
+    Absent(&'a Group),
+    /// To a unit.
+    Unit(&'a Group, &'a Mapping),
+}
+
+impl Way<'_> {
+    /// The layout of sense data that the unit at its end is set to.
+    pub fn sense_format(&self) -> SenseFormat {
+        match self {
+            Self::Unit(_, mapping) => mapping.sense_format(),
+            _ => SenseFormat::Fixed,
+        }
+    }
+}
+
 impl LunMap {
     /// Adds a group under its SCSI target id.
     pub fn insert(&mut self, target: u8, group: Group) {
@@ -81,31 +109,40 @@ impl LunMap {
         self.groups.get(&target)
     }
 
-    /// Counts a command that a medium failed, at the unit that lives there.
-    pub fn count_failure(&self, store: u64, kind: Counted) {
-        let lives_there = |mapping: &&Mapping| mapping.unit.store.as_ref().is_some_and(|is| is.id == store);
-        let mut units = self.groups.values().flat_map(Group::units);
-        if let Some(mapping) = units.find(lives_there) {
+    /// Counts a command that a medium failed, at the unit with these numbers, if it is still the one that lives there.
+    pub fn count_failure(&self, target: u8, lun: u16, store: u64, kind: Counted) {
+        let group = self.group(target);
+        let mapping = group.and_then(|group| group.unit(Lun::new(lun)?));
+        if let Some(mapping) = mapping
+            && mapping.unit.store.as_ref().is_some_and(|is| is.id == store)
+        {
             mapping.unit.state.counters().failed(kind);
         }
     }
 
-    /// The layout of sense data that a unit is set to: D_SENSE of the Control mode page.
-    pub fn sense_format(&self, address: Address) -> SenseFormat {
+    /// Where an address leads.
+    pub fn way(&self, address: Address) -> Way<'_> {
         match address {
-            Address::Unit { target, lun } => self.sense_format_at(target, lun.get()),
-            Address::ReportLunsWellKnown { .. } | Address::Invalid => SenseFormat::Fixed,
+            Address::Invalid => Way::NoTarget,
+            Address::ReportLunsWellKnown { target: None } => Way::WellKnown(None),
+            Address::ReportLunsWellKnown { target: Some(target) } => {
+                self.group(target).map_or(Way::NoTarget, |group| Way::WellKnown(Some(group)))
+            }
+            Address::Unit { target, lun } => match self.group(target) {
+                Some(group) => match group.unit(lun) {
+                    Some(mapping) => Way::Unit(group, mapping),
+                    None => Way::Absent(group),
+                },
+                None => Way::NoTarget,
+            },
         }
     }
 
-    /// The same of a unit by its numbers.
+    /// The layout of sense data that a unit is set to: D_SENSE of the Control mode page.
     pub fn sense_format_at(&self, target: u8, lun: u16) -> SenseFormat {
         let group = self.group(target);
         let mapping = group.and_then(|group| group.unit(Lun::new(lun)?));
-        match mapping {
-            Some(mapping) if mapping.unit.modes().d_sense => SenseFormat::Descriptor,
-            _ => SenseFormat::Fixed,
-        }
+        mapping.map_or(SenseFormat::Fixed, Mapping::sense_format)
     }
 
     /// Every group with its SCSI target id, in order.

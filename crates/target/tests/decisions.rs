@@ -105,7 +105,7 @@ fn decide(flags: UnitFlags, cdb: &[u8], data_out: u32, data_in: u32) -> Decided 
     whole[..cdb.len()].copy_from_slice(cdb);
     let mut buffers = Buffers { data_out: list(data_out), data_in: list(data_in) };
     let address = Address::decode(&[1, 7, 0, 3, 0, 0, 0, 0]);
-    match execute(&map, address, TaskAttribute::Simple, &whole, &mut buffers) {
+    match execute(map.way(address), address, TaskAttribute::Simple, &whole, &mut buffers) {
         Decision::Answer(answer) => Decided::Answer(answer),
         Decision::NoTarget => Decided::NoTarget,
         Decision::Script(_) => Decided::Script,

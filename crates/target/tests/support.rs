@@ -178,7 +178,7 @@ impl Rig {
         let mut buffers = Buffers { data_out, data_in };
         let address = Address::decode(&[1, 1, 0, lun, 0, 0, 0, 0]);
         let map = &self.maps[&nexus];
-        let answer = match execute(map, address, TaskAttribute::Simple, &whole, &mut buffers) {
+        let answer = match execute(map.way(address), address, TaskAttribute::Simple, &whole, &mut buffers) {
             Decision::Answer(answer) => answer,
             Decision::Io(_) => return (Outcome::Done, Vec::new()),
             Decision::Script(plan) => self.run(plan.script, &mut buffers),

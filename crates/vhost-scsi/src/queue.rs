@@ -434,7 +434,8 @@ impl Queue {
         let task = self.tasks.remove(key);
         if result.is_err() {
             let kind = if task.is_read { target::Counted::Read } else { target::Counted::Write };
-            self.map.get().count_failure(task.name.store, kind);
+            let TaskName { target, lun, store, .. } = task.name;
+            self.map.get().count_failure(target, lun, store, kind);
         }
         let written = task.respond(self.map.get(), |buffer_bytes| match result {
             Ok(()) => task.answer,

@@ -14,7 +14,7 @@ use memory::IoBuf;
 use scsi::Address;
 use std::sync::Arc;
 use target::io::{Io, IoKind, Submitted, Submitter, Token};
-use target::{Buffers, Decision, IoPlan, LunMap};
+use target::{Buffers, Decision, IoPlan, LunMap, Way};
 use virtqueue::crash::{self, Point};
 
 impl Queue {
@@ -52,9 +52,10 @@ impl Queue {
         }
         let mut buffers = request::data(readable, writable);
         let address = Address::decode(&request.lun);
-        match target::execute(map, address, request.attribute, &request.cdb, &mut buffers) {
+        let way = map.way(address);
+        match target::execute(way, address, request.attribute, &request.cdb, &mut buffers) {
             Decision::Answer(answer) => {
-                let written = response::answer(&answer, || map.sense_format(address), &response);
+                let written = response::answer(&answer, || way.sense_format(), &response);
                 // No more than was written: a guest may give any room, and marking all of it would take its time.
                 buffers.data_in.truncate(answer.data_in_bytes);
                 self.push(head, written, &[&buffers.data_in, &response]);
@@ -66,11 +67,11 @@ impl Queue {
                 self.push_response(head, written, [buffers.data_in, buffers.data_out, response], common)
             }
             Decision::Io(plan) => {
-                let name = self.name(map, address, request.tag, (plan.store.id, None));
+                let name = self.name(way, address, request.tag, (plan.store.id, None));
                 self.take_io(index, (head, name), &plan, (buffers, response), common, submitter)
             }
             Decision::Script(plan) => {
-                let name = self.name(map, address, request.tag, plan.stores());
+                let name = self.name(way, address, request.tag, plan.stores());
                 self.begin_steps(index, (head, name), plan.script, (buffers, response), common, submitter);
                 0
             }
@@ -120,15 +121,16 @@ impl Queue {
         self.begin(index, task, plan, buffer, common, submitter)
     }
 
-    fn name(&self, map: &LunMap, address: Address, tag: u64, stores: (u64, Option<u64>)) -> TaskName {
+    fn name(&self, way: Way<'_>, address: Address, tag: u64, stores: (u64, Option<u64>)) -> TaskName {
         // Nothing but a unit leads to I/O.
         let (target, lun) = match address {
             Address::Unit { target, lun } => (target, lun),
             Address::ReportLunsWellKnown { .. } | Address::Invalid => (0, scsi::Lun::default()),
         };
-        let group = map.group(target);
-        let unit = group.and_then(|group| group.unit(lun)).map_or(0, |mapping| mapping.unit.state.id());
-        let nexus = group.map_or(0, |group| group.nexus().name().relative_port);
+        let (unit, nexus) = match way {
+            Way::Unit(group, mapping) => (mapping.unit.state.id(), group.nexus().name().relative_port),
+            Way::Absent(_) | Way::WellKnown(_) | Way::NoTarget => (0, 0),
+        };
         let ((store, second_store), lun) = (stores, lun.get());
         TaskName {
             client: self.client,
