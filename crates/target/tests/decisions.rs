@@ -4,42 +4,19 @@
 //! Above: nothing.  Below: `target`, with a backstore that is never used.
 //! Never here: rings; `vhost-scsi` has the same commands from a front end.
 
-use backstore::{Backstore, Channel, Geometry};
+mod support;
+
+use backstore::Geometry;
 use memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use scsi::inquiry::Identity;
-use scsi::mode::UaInterlock;
 use scsi::{Address, Lun, Sense, Status};
 use std::sync::Arc;
+use support::{FLAGS, Shape, identity};
 use target::io::{BackstoreError, IoKind};
 use target::{
     Answer, Buffers, Decision, Ended, Group, LogicalUnit, LunMap, Mapping, Nexus, Store, TaskAttribute,
     UnitFlags, execute, io_failed,
 };
-
-const FLAGS: UnitFlags = UnitFlags {
-    write_cache: true,
-    fua_write: true,
-    solid_state: false,
-    read_only: false,
-    tas: true,
-    ua_interlock: UaInterlock::Clear,
-    report_supported_operation_codes: true,
-    reservations: true,
-    force_registrations_to_outlast_power: false,
-};
-
-/// A medium that has a shape and nothing in it.
-struct Shape(Geometry);
-
-impl Backstore for Shape {
-    fn geometry(&self) -> &Geometry {
-        &self.0
-    }
-    fn channel(&self, _: u32) -> Box<dyn Channel> {
-        unreachable!("nothing is done here")
-    }
-}
 
 fn shape(bytes: u64) -> Geometry {
     Geometry {
@@ -57,15 +34,8 @@ fn shape(bytes: u64) -> Geometry {
 
 /// 16 blocks and a half as LUN 3 of target 7.
 fn map(flags: UnitFlags) -> LunMap {
-    let identity = Identity {
-        vendor: Identity::ascii_field("LIO-ORG"),
-        product: Identity::ascii_field("disk0"),
-        revision: Identity::ascii_field("4.0"),
-        unit_serial: "serial".into(),
-        company_id: 0x00_1405,
-    };
     let store = Store::new(1, Arc::new(Shape(shape(16 * 512 + 256))));
-    let unit = Arc::new(LogicalUnit::new(store, identity, 512, flags));
+    let unit = Arc::new(LogicalUnit::new(store, identity(), 512, flags));
     let nexus = Nexus::new("naa.6001405000000001", "naa.5001405000000001", 7, 1);
     let mut map = LunMap::default();
     map.insert(7, Group::new(nexus, [(Lun::new(3).unwrap(), Mapping::new(unit, false))]));

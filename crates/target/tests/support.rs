@@ -34,7 +34,18 @@ pub(crate) const FLAGS: UnitFlags = UnitFlags {
 };
 
 /// A medium that has a shape and nothing in it.
-struct Shape(Geometry);
+pub(crate) struct Shape(pub(crate) Geometry);
+
+/// What the units here say that they are.
+pub(crate) fn identity() -> Identity {
+    Identity {
+        vendor: Identity::ascii_field("LIO-ORG"),
+        product: Identity::ascii_field("disk0"),
+        revision: Identity::ascii_field("4.0"),
+        unit_serial: "serial".into(),
+        company_id: 0x00_1405,
+    }
+}
 
 impl Backstore for Shape {
     fn geometry(&self) -> &Geometry {
@@ -98,13 +109,6 @@ impl Rig {
         membership: impl Fn(usize) -> Option<Membership>,
     ) -> Self {
         let unit = || {
-            let identity = Identity {
-                vendor: Identity::ascii_field("LIO-ORG"),
-                product: Identity::ascii_field("disk0"),
-                revision: Identity::ascii_field("4.0"),
-                unit_serial: "serial".into(),
-                company_id: 0x00_1405,
-            };
             let below = Geometry {
                 bytes: 16 * 512,
                 block_bytes: 512,
@@ -117,7 +121,7 @@ impl Rig {
                 rotational: false,
             };
             let store = Store::new(1, Arc::new(Shape(below)));
-            Arc::new(LogicalUnit::new(store, identity, 512, flags).remembering(Arc::clone(&state)))
+            Arc::new(LogicalUnit::new(store, identity(), 512, flags).remembering(Arc::clone(&state)))
         };
         let mapping = |number: usize| {
             let mapping = Mapping::new(unit(), false);
