@@ -34,6 +34,7 @@ mod quiesce; // waiting for what is in flight
 mod reactors; // all of them
 mod request; // chain -> request
 mod response; // answer -> chain
+mod scratches; // memory that commands borrow
 mod signs_of_life; // memory that the front end forgot to share
 mod socket; // bytes and descriptors
 #[cfg(feature = "test-utils")]

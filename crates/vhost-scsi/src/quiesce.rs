@@ -11,6 +11,7 @@
 //! that moment.
 
 use crate::response::ResponseCode;
+use crate::scratches::Borrower;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -33,6 +34,11 @@ pub(crate) struct TaskName {
 }
 
 impl TaskName {
+    /// Whose memory it borrows.
+    pub(crate) fn borrower(&self) -> Borrower {
+        Borrower { client: self.client, store: self.store }
+    }
+
     pub(crate) fn is_in(&self, scope: &Scope) -> bool {
         fn agrees<T: PartialEq>(wanted: Option<T>, is: T) -> bool {
             wanted.is_none_or(|wanted| wanted == is)

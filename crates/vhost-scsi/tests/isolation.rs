@@ -68,6 +68,40 @@ fn a_call_descriptor_that_blocks_stops_nobody_else() {
 }
 
 #[test]
+fn commands_that_hang_with_memory_in_hand_leave_some_to_other_disks_and_other_guests() {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&hangs);
+    let hanging = Unit::new(Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| match kind {
+        IoKind::Read => Fate::Hang(Arc::clone(&switch)),
+        _ => Fate::Pass,
+    }));
+    let directory = tempfile::tempdir().unwrap();
+    let reactors = Reactors::start(1).unwrap();
+    let units = support::map(&[hanging, Unit::ramdisk(MIB)]);
+    let port = Arc::new(TargetPort::new("naa.5001405000000001".into(), units));
+    let one = Bound::bind(&directory.path().join("one"), None).unwrap().serve(port, Arc::clone(&reactors));
+    let two = serve(directory.path(), "two", Unit::ramdisk(MIB), &reactors);
+    let patient = || Options::default().patience(Duration::from_secs(3));
+    let mut guest = Guest::boot(one.path(), patient()).unwrap();
+    let mut neighbour = Guest::boot(two.path(), patient()).unwrap();
+    // Each reads its block into memory of the device's, of which there are 16 pieces.
+    for lba in 0..40 {
+        guest.request_queue(0).unwrap().start(&commands::verify_10(lun_0(), lba, 1)).unwrap();
+    }
+    let other_disk = guest.execute(&commands::verify_10(LunAddress::unit(1, 1), 0, 1));
+    let other_guest = neighbour.execute(&commands::verify_10(lun_0(), 0, 1));
+    hangs.store(false, Ordering::SeqCst);
+    assert!(
+        other_guest.is_ok_and(|answer| answer.is_good()),
+        "another guest waits for a disk that is not its own"
+    );
+    assert!(other_disk.is_ok_and(|answer| answer.is_good()), "another disk waits for one that hangs");
+    for _ in 0..40 {
+        assert!(guest.request_queue(0).unwrap().wait_any().unwrap().1.is_good());
+    }
+}
+
+#[test]
 fn a_backstore_that_was_taken_away_is_closed_though_its_guest_is_idle() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk");

@@ -6,6 +6,7 @@
 //! Never here: who has what.
 
 use super::{Common, Queue, Task};
+use crate::scratches::Borrower;
 use memory::IoBuf;
 use std::ops::Range;
 use target::io::{IoKind, Submitter};
@@ -75,6 +76,11 @@ impl Queue {
     /// Whether a task still waits for what it wanted: it may have been aborted.
     pub(crate) fn still_waits(&mut self, task: (usize, u64)) -> bool {
         self.waiting(task).is_some()
+    }
+
+    /// Who a task that still waits borrows memory as.
+    pub(crate) fn borrower(&mut self, task: (usize, u64)) -> Option<Borrower> {
+        self.waiting(task).map(|task| task.name.borrower())
     }
 
     /// Gives a task the blocks that it waits for, beside others or, with an exclusion, alone.

@@ -5,7 +5,8 @@
 //! Never here: anything of one queue.
 
 use crate::channels::Channels;
-use memory::{IoBuf, ScratchPool};
+use crate::scratches::Scratches;
+use memory::IoBuf;
 
 /// What all queues of a worker use.
 #[derive(Default)]
@@ -16,7 +17,7 @@ pub(crate) struct Common {
     /// Counts the tasks, so that a quiescence knows which came before it.
     pub(crate) tasks_begun: u64,
     /// Memory for the commands that need some.
-    pub(crate) scratches: ScratchPool,
+    pub(crate) scratches: Scratches,
 }
 
 /// Empty lists kept for reuse; more than this many are given back to the allocator.

@@ -208,7 +208,7 @@ impl Queue {
         let Some(steps) = task.steps.take() else { return };
         let Steps { buffers: Buffers { data_in, data_out }, scratch, .. } = *steps;
         if let Some(slot) = scratch {
-            common.scratches.give_back(slot);
+            common.scratches.give_back(task.name.borrower(), slot);
         }
         let written = task.respond(self.map.get(), |_| *answer);
         match last {

@@ -22,27 +22,26 @@ pub(super) struct Parked {
 impl Worker {
     /// Lends memory to a task, or notes that it waits for some.
     pub(super) fn lend_memory(&mut self, submitter: &mut Submitter, key: QueueKey, task: (usize, u64)) {
-        if !self.common.scratches.has_free() {
-            self.waiting_for_memory.push_back((key, task));
-            return;
-        }
         let Some(queue) = self.queues.get_mut(key.0.key as usize).filter(|queue| queue.tag == key.0) else {
             return;
         };
-        if !queue.still_waits(task) {
+        let Some(borrower) = queue.borrower(task) else { return };
+        if !self.common.scratches.has_free(borrower) {
+            self.waiting_for_memory.push_back((key, task));
             return;
         }
-        let scratch = self.common.scratches.take();
+        let scratch = self.common.scratches.take(borrower);
         queue.lend(task, scratch.as_ref().map(memory::Scratch::slot));
         self.step_ended(submitter, key, task, Outcome::Memory(scratch));
     }
 
     /// Lends what was given back since.
     pub(super) fn lend_to_waiting(&mut self, submitter: &mut Submitter) {
-        while self.common.scratches.has_free()
-            && let Some((key, task)) = self.waiting_for_memory.pop_front()
-        {
-            self.lend_memory(submitter, key, task);
+        // Again where a command that was lent some has ended meanwhile.
+        while self.common.scratches.take_news() {
+            for (key, task) in std::mem::take(&mut self.waiting_for_memory) {
+                self.lend_memory(submitter, key, task);
+            }
         }
     }
 
