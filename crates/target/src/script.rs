@@ -117,6 +117,9 @@ pub struct Abort {
 pub enum Helper {
     /// The one who keeps the state of units.  Never anything that touches a medium.
     Keeper,
+    /// The one who has the configuration changed.  He may wait for what the administrator does, and nobody waits for him but
+    /// who asks for such a change.
+    Steward,
     /// The one of that store.  A medium that hangs keeps nobody but who waits for it.
     Medium(u64),
 }

@@ -10,14 +10,16 @@
 //! holds up the errands to that medium alone.  A guest cannot have more of them than its rings have commands.
 
 use std::collections::HashMap;
-use std::sync::mpsc::{self, Sender};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
 use target::{Helper, Reply};
 
 /// How long a helper without work stays.
 const IDLE: Duration = Duration::from_secs(10);
-/// Helpers there may be at once.  Errands to more media than these are answered as a failure of ours.
+/// Helpers of media there may be at once.  Errands to more media than these are answered as a failure of ours.
 const HELPERS_MAX: usize = 256;
 
 /// What is to be done, and the way back.
@@ -29,10 +31,12 @@ pub(crate) struct Errand {
 
 type Job = (Box<dyn FnOnce(Reply) + Send>, Reply);
 
-/// The way to a helper.
+/// The way to a helper.  Its thread ends when this is dropped and all jobs are done, so none is lost.
 struct Way {
     jobs: Sender<Job>,
-    thread: JoinHandle<()>,
+    /// Jobs that are not done yet.
+    pending: Arc<AtomicUsize>,
+    used: Instant,
 }
 
 /// Starts the thread that passes errands on; it ends when nobody can send any more.  On a host that gives no thread, every
@@ -40,9 +44,19 @@ struct Way {
 pub(crate) fn start() -> Sender<Errand> {
     let (sender, errands) = mpsc::channel::<Errand>();
     let pass_on = move || {
-        let mut helpers = HashMap::new();
-        for errand in errands {
-            pass(errand, &mut helpers);
+        let mut helpers: HashMap<Helper, Way> = HashMap::new();
+        loop {
+            let errand = if helpers.is_empty() {
+                errands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                errands.recv_timeout(IDLE)
+            };
+            match errand {
+                Ok(errand) => pass(errand, &mut helpers),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            helpers.retain(|_, way| way.is_busy() || way.used.elapsed() < IDLE);
         }
     };
     if let Err(error) = thread::Builder::new().name("errands".to_owned()).spawn(pass_on) {
@@ -52,29 +66,41 @@ pub(crate) fn start() -> Sender<Errand> {
 }
 
 fn pass(Errand { helper, work, reply }: Errand, helpers: &mut HashMap<Helper, Way>) {
-    let mut job = (work, reply);
-    if let Some(way) = helpers.get(&helper) {
-        match way.jobs.send(job) {
-            Ok(()) => return,
-            // It had ended, for want of work.
-            Err(mpsc::SendError(back)) => job = back,
+    if !helpers.contains_key(&helper) {
+        // However many media hang, the state of units is kept, and the configuration changed.
+        let media = helpers.keys().filter(|helper| matches!(helper, Helper::Medium(_))).count();
+        if media >= HELPERS_MAX && matches!(helper, Helper::Medium(_)) {
+            return;
         }
+        let Some(way) = Way::open() else { return };
+        helpers.insert(helper, way);
     }
-    helpers.retain(|_, way| !way.thread.is_finished());
-    if helpers.len() >= HELPERS_MAX {
-        return;
+    if let Some(way) = helpers.get_mut(&helper) {
+        way.used = Instant::now();
+        way.pending.fetch_add(1, Ordering::Relaxed);
+        // A helper ends only when its way is gone.
+        let _ = way.jobs.send((work, reply));
     }
-    let (sender, jobs) = mpsc::channel::<Job>();
-    let run = move || {
-        while let Ok((work, reply)) = jobs.recv_timeout(IDLE) {
-            work(reply);
-        }
-    };
-    // The job waits in the channel; where there is no thread it is dropped there, and its reply says so.
-    if sender.send(job).is_ok()
-        && let Ok(thread) = thread::Builder::new().name("errand".to_owned()).spawn(run)
-    {
-        helpers.insert(helper, Way { jobs: sender, thread });
+}
+
+impl Way {
+    /// Starts a helper; `None` where the host gives no thread.
+    fn open() -> Option<Self> {
+        let (jobs, to_do) = mpsc::channel::<Job>();
+        let pending = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&pending);
+        let run = move || {
+            for (work, reply) in to_do {
+                work(reply);
+                left.fetch_sub(1, Ordering::Relaxed);
+            }
+        };
+        thread::Builder::new().name("errand".to_owned()).spawn(run).ok()?;
+        Some(Self { jobs, pending, used: Instant::now() })
+    }
+
+    fn is_busy(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -109,6 +135,27 @@ mod tests {
         assert_eq!(answers.recv().unwrap(), Ok(3));
         release.send(()).unwrap();
         assert_eq!(answers.recv().unwrap(), Ok(1));
+    }
+
+    #[test]
+    fn the_state_of_units_is_kept_however_many_media_hang() {
+        let (errands, (told, answers)) = (start(), mpsc::channel());
+        let mut hanging = Vec::new();
+        for medium in 0..256 {
+            let (release, hang) = mpsc::channel::<()>();
+            hanging.push(release);
+            let hangs = move |reply: Reply| {
+                let _ = hang.recv();
+                reply.tell(Ok(medium));
+            };
+            errands.send(errand(Helper::Medium(medium), &told, hangs)).unwrap();
+        }
+        errands.send(errand(Helper::Medium(256), &told, |reply| reply.tell(Ok(0)))).unwrap();
+        assert_eq!(answers.recv().unwrap(), Err(scsi::Sense::INTERNAL_TARGET_FAILURE));
+        errands.send(errand(Helper::Keeper, &told, |reply| reply.tell(Ok(1000)))).unwrap();
+        assert_eq!(answers.recv().unwrap(), Ok(1000));
+        drop(hanging);
+        assert_eq!(answers.iter().take(256).filter(|told| told.is_ok()).count(), 256);
     }
 
     #[test]

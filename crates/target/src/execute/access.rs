@@ -97,7 +97,7 @@ impl Setting {
             };
             reply.tell(altered.map(|()| 0));
         };
-        Step::Ask { helper: Helper::Keeper, work: Box::new(work) }
+        Step::Ask { helper: Helper::Steward, work: Box::new(work) }
     }
 }
 
