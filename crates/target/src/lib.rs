@@ -15,6 +15,7 @@
 mod admission; // whether a command may go on                               SAM
 mod alua; // asymmetric access                                             SPC
 mod attentions; // what a nexus has to be told first                          SAM
+mod copies; // what became of copies                                           SPC
 mod counters; // what a unit has been asked for                                  SPC
 mod exclusion; // blocks that one command has for itself                      SBC (COMPARE AND WRITE)
 mod execute; // a command: decided                                            SPC, SBC

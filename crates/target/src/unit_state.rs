@@ -12,6 +12,7 @@
 
 use crate::alua::Alua;
 use crate::attentions::Attentions;
+use crate::copies::Copies;
 use crate::counters::Counters;
 use crate::modes::ModeChanges;
 use crate::nexus::{Nexus, NexusName};
@@ -90,6 +91,7 @@ pub struct UnitState {
     modes: AtomicU32,
     write_through: Arc<AtomicBool>,
     counters: Counters,
+    copies: Arc<Copies>,
     /// Held while a change is made and kept, which may take long: one change at a time.
     changing: Mutex<()>,
     /// Held for moments.
@@ -117,7 +119,8 @@ impl UnitState {
         let write_through = Arc::new(AtomicBool::new(writes_through(&record)));
         let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
         let (serial, changing, counters) = (serial.into(), Mutex::new(()), Counters::default());
-        Arc::new(Self { id, serial, persist, modes, write_through, counters, changing, shown })
+        let copies = Arc::default();
+        Arc::new(Self { id, serial, persist, modes, write_through, counters, copies, changing, shown })
     }
 
     /// The state of a unit that remembers nothing and keeps nothing.
@@ -153,6 +156,11 @@ impl UnitState {
     /// What it has been asked for.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What became of the copies that it was asked for.
+    pub(crate) fn copies(&self) -> &Arc<Copies> {
+        &self.copies
     }
 
     /// What initiators have changed of the mode pages.
@@ -253,6 +261,7 @@ impl UnitState {
 
     /// Tells everyone of a reset that had nothing to take away.
     pub fn tell_reset(&self) {
+        self.copies.forget();
         self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
     }
 
