@@ -52,7 +52,7 @@ pub use media::{Media, MediaWishes};
 pub use modes::ModeChanges;
 pub use nexus::{Nexus, NexusName};
 pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
-pub use sanitizing::{SanitizeState, Sanitizing};
+pub use sanitizing::{Sanitize, SanitizeState, SanitizeWork, Sanitized, Sanitizing};
 pub use scope::Scope;
 pub use script::{Abort, Claim, Helper, Outcome, Reply, Script, Step, Told};
 pub use tally::{Tally, Totals};

@@ -214,7 +214,8 @@ fn a_field_that_is_wrong_is_pointed_at() {
     let answer = run(&mut guest, &codes);
     assert_eq!(answer.sense[..18], [0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x24, 0, 0, 0xca, 0, 2]);
     // A service action that is not there.
-    let answer = run(&mut guest, &Command::new(lun_0(), &[0xa3, 0x1f, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0]).data_in(4));
+    let answer =
+        run(&mut guest, &Command::new(lun_0(), &[0xa3, 0x1f, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0]).data_in(4));
     assert_eq!(answer.sense[12..18], [0x24, 0, 0, 0xcc, 0, 1]);
     // A list that no copy has.
     assert_eq!(run(&mut guest, &status(3)).sense[12..18], [0x24, 0, 0, 0xcf, 0, 2]);
