@@ -155,6 +155,9 @@ pub struct Backstore {
     pub state: BackstoreState,
     /// Every attribute with its value: a number, except for the few that are text.
     pub attributes: BTreeMap<String, String>,
+    /// Who it says that it is, by the names of LIO's `wwn/` directory.
+    #[serde(default)]
+    pub identity: BTreeMap<String, String>,
     /// `MAJOR:MINOR` and the kernel's name of a block device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<BlockDevice>,
@@ -345,6 +348,16 @@ pub enum Change {
         /// The attribute's name, such as `emulate_fua_write`.
         attribute: String,
         /// The value as typed.
+        value: String,
+    },
+    /// Sets one text of who a backstore says that it is.  Refused while a LUN shows it.
+    SetIdentity {
+        /// Which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// `company_id`, `product_id`, `revision`, `vendor_id` or `vpd_unit_serial`.
+        attribute: String,
+        /// The text as typed; an empty one takes back what was said, but for the serial number.
         value: String,
     },
     /// Makes a backstore larger, also while guests use it; they see the new size at once.  A file grows unless it has

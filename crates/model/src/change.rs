@@ -38,6 +38,15 @@ pub enum Change {
         /// The size that it is to have, in bytes; of a ramdisk rounded up to whole pages.
         size_bytes: u64,
     },
+    /// Says who a backstore that no LUN shows says that it is.
+    SetIdentity {
+        /// Which backstore.
+        backstore: BackstoreId,
+        /// LIO's name for what is said.
+        attribute: String,
+        /// The text as typed; an empty one takes back what was said.
+        value: String,
+    },
     /// Gives a backstore that no LUN shows another serial number.  Files and devices are handed over; what
     /// a ramdisk held is gone.
     SetUnitSerial {
@@ -203,6 +212,10 @@ impl fmt::Display for Change {
                 // What was typed has passed the attribute's rule only if the change was made.
                 let (attribute, value) = (shown(attribute), shown(value));
                 write!(f, "set {attribute}={value} on storage object {backstore}")
+            }
+            Self::SetIdentity { backstore, attribute, value } => {
+                let (attribute, value) = (shown(attribute), shown(value));
+                write!(f, "set {attribute}='{value}' on storage object {backstore}")
             }
             Self::Resize { backstore, size_bytes } => {
                 write!(f, "resize storage object {backstore} to {size_bytes} bytes")

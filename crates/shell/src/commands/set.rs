@@ -21,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, attribute at a backstore or target port group, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
+            "global, attribute at a backstore or target port group, identity at a backstore, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -56,6 +56,10 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         Subject::Backstore(backstore) if group == "attribute" => {
             let id = backstore.id.clone();
             set_attributes(call, &id, &wanted)?
+        }
+        Subject::Backstore(backstore) if group == "identity" => {
+            let id = backstore.id.clone();
+            set_identity(call, &id, &wanted)?
         }
         Subject::Target { wwn, .. } if group == "option" => {
             let wwn = wwn.clone();
@@ -102,6 +106,24 @@ fn set_attributes(
     wanted: &[(String, String)],
 ) -> Result<Vec<String>, Failure> {
     let change = |(attribute, value): &(String, String)| Change::SetAttribute {
+        id: id.clone(),
+        attribute: attribute.clone(),
+        value: value.clone(),
+    };
+    let outcomes = call.apply_all(wanted.iter().map(change).collect())?;
+    let read_back = outcomes.into_iter().zip(wanted).map(|(outcome, (_, typed))| match outcome {
+        Outcome::AttributeSet { value } => value,
+        _ => typed.clone(),
+    });
+    Ok(read_back.collect())
+}
+
+fn set_identity(
+    call: &mut Call<'_>,
+    id: &api::v1::BackstoreId,
+    wanted: &[(String, String)],
+) -> Result<Vec<String>, Failure> {
+    let change = |(attribute, value): &(String, String)| Change::SetIdentity {
         id: id.clone(),
         attribute: attribute.clone(),
         value: value.clone(),

@@ -174,6 +174,12 @@ impl Api for Fake {
         let everywhere = [Kind::Block, Kind::Fileio, Kind::Ramdisk];
         Ok(AttributeTable {
             alua: alua_attributes(),
+            identity: vec![OptionInfo {
+                name: "vendor_id".to_owned(),
+                help: "The vendor that guests see".to_owned(),
+                values: "up to 8 characters of printable ASCII".to_owned(),
+                default: String::new(),
+            }],
             attributes: vec![
                 info("emulate_tpu", "Whether UNMAP is served", &everywhere),
                 info("emulate_write_cache", "Whether a write cache is reported", &everywhere),
@@ -239,6 +245,10 @@ impl State {
                     return Err(problem("attribute_value", message, "it is a switch"));
                 }
                 self.backstore(&id).attributes.insert(attribute, value.clone());
+                Ok(Outcome::AttributeSet { value })
+            }
+            Change::SetIdentity { id, attribute, value } => {
+                self.backstore(&id).identity.insert(attribute, value.clone());
                 Ok(Outcome::AttributeSet { value })
             }
             Change::Resize { id, size_bytes } => {
@@ -566,6 +576,10 @@ fn empty(kind: Kind, name: String) -> Backstore {
         nullio: false,
         state: BackstoreState::Deactivated,
         attributes: BTreeMap::new(),
+        identity: BTreeMap::from([
+            ("vendor_id".to_owned(), "LIO-ORG".to_owned()),
+            ("vpd_unit_serial".to_owned(), "s".to_owned()),
+        ]),
         device: None,
         alua_groups: vec![alua_group("default_tg_pt_gp", 0)],
         lu_group: "default_lu_gp".to_owned(),
