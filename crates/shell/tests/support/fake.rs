@@ -227,6 +227,20 @@ fn problem(code: &str, message: String, hint: &str) -> Problem {
 }
 
 impl State {
+    fn set_attribute(
+        &mut self,
+        id: &BackstoreId,
+        attribute: String,
+        value: String,
+    ) -> Result<Outcome, Problem> {
+        if value.len() > 1 {
+            let message = format!("attribute {attribute} cannot be '{value}': it takes 0 or 1");
+            return Err(problem("attribute_value", message, "it is a switch"));
+        }
+        self.backstore(id).attributes.insert(attribute, value.clone());
+        Ok(Outcome::AttributeSet { value })
+    }
+
     fn apply(&mut self, change: Change) -> Result<Outcome, Problem> {
         match change {
             Change::CreateBackstore(wanted) => self.create_backstore(wanted),
@@ -239,14 +253,7 @@ impl State {
                 self.config.backstores.retain(|backstore| backstore.id != id);
                 Ok(Outcome::Done)
             }
-            Change::SetAttribute { id, attribute, value } => {
-                if value.len() > 1 {
-                    let message = format!("attribute {attribute} cannot be '{value}': it takes 0 or 1");
-                    return Err(problem("attribute_value", message, "it is a switch"));
-                }
-                self.backstore(&id).attributes.insert(attribute, value.clone());
-                Ok(Outcome::AttributeSet { value })
-            }
+            Change::SetAttribute { id, attribute, value } => self.set_attribute(&id, attribute, value),
             Change::SetIdentity { id, attribute, value } => {
                 self.backstore(&id).identity.insert(attribute, value.clone());
                 Ok(Outcome::AttributeSet { value })
