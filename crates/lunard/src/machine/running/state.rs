@@ -11,7 +11,7 @@ mod steps; // what each step makes of it // what nexuses are shown of asymmetric
 use super::Farewell;
 use super::access::{Access, LunAccess};
 use super::counted::Counted;
-use super::fault::{block_within_sector, missing_fault};
+use super::fault::missing_fault;
 use super::medium::Opened;
 use super::memories::{self, Memories};
 use super::offer::offer;
@@ -118,14 +118,7 @@ impl State {
 
     /// Refuses a logical block that the open medium cannot read or write by itself.
     pub(super) fn must_hold_blocks_of(&self, backstore: &Backstore) -> Result<(), Fault> {
-        let unit = self.units.get(&backstore.id());
-        let store = unit.and_then(|unit| unit.opened.store.as_ref());
-        match (store.map(|store| store.backstore.geometry().block_bytes), backstore.block_bytes()) {
-            (Some(sector), Some(block)) if !block.is_multiple_of(sector) => {
-                Err(block_within_sector(&backstore.id(), block, sector))
-            }
-            _ => Ok(()),
-        }
+        self.units.get(&backstore.id()).map_or(Ok(()), |unit| unit.opened.must_hold_blocks_of(backstore))
     }
 
     /// The open medium of a backstore that these steps close, for one that they open on the same file or
