@@ -70,6 +70,10 @@ const NEVER: &[(&str, &str)] = &[
     ("Sanitize.CryptoErase", "no unit encrypts what it holds"),
     ("PreventAllow.*", "no unit is removable"),
     ("StartStopUnit.Simple", "no unit is removable"),
+    (
+        "ReportSupportedOpcodes.OneCommand",
+        "its line 126 compares 16 bytes of CDB usage data, which it does not have where a CDB has 32 (WRITE SAME (32))",
+    ),
     ("CompareAndWrite.InvalidDataOutSize", SMALL_BLOCKS),
     ("WriteSame10.InvalidDataOutSize", SMALL_BLOCKS),
     ("WriteSame10.UnmapUnaligned", SMALL_BLOCKS),
@@ -97,15 +101,16 @@ fn listed() -> Result<Vec<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
-/// Comes first, on a disk that nobody has written: it zeroes blocks 0 to 255 and expects zeroes in 0 to 256.
-const WANTS_ZEROES: &str = "MultipathIO";
+/// Come first, on a disk that nobody has used: one zeroes blocks 0 to 255 and expects zeroes in 0 to 256, the other expects that
+/// nothing is known of a copy with its identifier.
+const FIRST: &[&str] = &["MultipathIO", "ReceiveCopyResults"];
 
 /// What each process runs: a suite, or a test of the suite in which one crashes.
 fn suites(listed: &[String]) -> Vec<String> {
     let crashing = |name: &str| name == "Sanitize" || name == SANITIZE_CRASHES;
     let runs = listed.iter().filter(|name| name.starts_with("Sanitize.") || !name.contains('.'));
     let mut runs: Vec<String> = runs.filter(|name| !crashing(name)).cloned().collect();
-    runs.sort_by_key(|name| name != WANTS_ZEROES);
+    runs.sort_by_key(|name| !FIRST.contains(&name.as_str()));
     runs
 }
 

@@ -17,10 +17,6 @@ const TIMEOUTS: [u8; 12] = [0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const NOT_SUPPORTED: u8 = 0b001;
 const SUPPORTED: u8 = 0b011;
 
-/// The REPORTING OPTIONS field asks for one with service actions, or without, and the operation code is of the other kind.
-/// The pointer keeps it from being taken for a command that is not there.
-const NOT_OF_THAT_KIND: Sense = Sense::INVALID_FIELD_IN_CDB.at_cdb(2, 2);
-
 /// Returns the whole answer; the caller cuts it to the allocation length, which leaves the lengths true.
 ///
 /// # Errors
@@ -32,13 +28,13 @@ pub fn build(command: &ReportSupportedOperationCodes, unit: &Capabilities) -> Re
         ReportingOption::All => return Ok(all(command.timeouts, unit)),
         ReportingOption::Plain { opcode } => {
             if has_service_actions(opcode, unit) {
-                return Err(NOT_OF_THAT_KIND);
+                return Err(Sense::INVALID_FIELD_IN_CDB);
             }
             find(opcode, None, unit)
         }
         ReportingOption::ServiceAction { opcode, service_action } => {
             if find(opcode, None, unit).is_some() {
-                return Err(NOT_OF_THAT_KIND);
+                return Err(Sense::INVALID_FIELD_IN_CDB);
             }
             find(opcode, Some(service_action), unit)
         }
@@ -193,7 +189,7 @@ mod tests {
     fn option_1_is_for_commands_without_service_actions() {
         let plain = |opcode| ask(ReportingOption::Plain { opcode }, CACHED);
         assert_eq!(plain(0x00), Ok(vec![0, 3, 0, 6, 0x00, 0, 0, 0, 0, 0x04]));
-        assert_eq!(plain(0x9e), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(2, 2)));
+        assert_eq!(plain(0x9e), Err(Sense::INVALID_FIELD_IN_CDB));
         assert_eq!(plain(0x7e), Ok(vec![0, 1, 0, 0]));
     }
 
@@ -205,7 +201,7 @@ mod tests {
         assert_eq!(action(0x9e, 0x10), Ok([&[0, 3, 0, 16][..], &usage].concat()));
         assert_eq!(action(0x9e, 0x13), Ok(vec![0, 1, 0, 0]));
         assert_eq!(action(0x9e, 0x0110), Ok(vec![0, 1, 0, 0]));
-        assert_eq!(action(0x28, 0), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(2, 2)));
+        assert_eq!(action(0x28, 0), Err(Sense::INVALID_FIELD_IN_CDB));
         assert_eq!(action(0x7e, 0), Ok(vec![0, 1, 0, 0]));
     }
 

@@ -8,7 +8,8 @@
 //!
 //! A nexus names its copies by a list identifier.  What is kept of one goes when it has been fetched, when the nexus uses the
 //! identifier again, with a reset of the unit or the loss of the nexus, and, the oldest first, where more than
-//! [`COPIES_MAX`] would be kept.
+//! [`COPIES_MAX`] would be kept.  Its status goes after [`STATUS_KEPT`] as well, the period that SPC leaves to us: whoever
+//! takes a used identifier for a new one is not told of a copy of long ago.
 
 use crate::nexus::NexusName;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,10 @@ use scsi::copy::{self, COPIES_MAX, CopyStatus};
 use scsi::{CopyQuestion, CopyResults, Sense, SenseFormat, Status};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the status of a copy is kept after its end.
+const STATUS_KEPT: Duration = Duration::from_secs(3);
 
 /// The copies of one unit's nexuses.
 #[derive(Debug, Default)]
@@ -37,6 +42,7 @@ struct Copy {
     segments: u16,
     bytes: u64,
     ended: Option<Ended>,
+    ended_at: Option<Instant>,
     status_fetched: bool,
     failure_fetched: bool,
 }
@@ -79,6 +85,7 @@ impl Copies {
             segments: 0,
             bytes: 0,
             ended: None,
+            ended_at: None,
             status_fetched: false,
             failure_fetched: false,
         });
@@ -96,8 +103,19 @@ impl Copies {
         taken: u64,
         format: SenseFormat,
     ) -> Result<Vec<u8>, Sense> {
+        self.results_at(nexus, command, (taken, format), Instant::now())
+    }
+
+    fn results_at(
+        &self,
+        nexus: &NexusName,
+        command: &CopyResults,
+        (taken, format): (u64, SenseFormat),
+        now: Instant,
+    ) -> Result<Vec<u8>, Sense> {
         const NO_SUCH_COPY: Sense = Sense::INVALID_FIELD_IN_CDB.at_cdb(2, 7);
         let mut table = self.table();
+        table.expire(now);
         let found = table.kept.iter_mut().find(|copy| copy.nexus == *nexus && copy.list == command.list);
         let copy = found.ok_or(NO_SUCH_COPY)?;
         let data = match command.question {
@@ -130,6 +148,16 @@ impl Copies {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Drops what was kept for long enough.
+    fn expire(&mut self, now: Instant) {
+        for copy in &mut self.kept {
+            copy.status_fetched |= copy.ended_at.is_some_and(|end| now.duration_since(end) >= STATUS_KEPT);
+        }
+        self.kept.retain(|copy| !copy.is_fetched());
     }
 }
 
@@ -168,7 +196,7 @@ impl CopyRecord {
 
     /// The copy has ended, and is kept to be asked for.
     pub(crate) fn ended(self, answer: &Answer) {
-        self.change(|copy| copy.ended = Some(answer.ended));
+        self.change(|copy| (copy.ended, copy.ended_at) = (Some(answer.ended), Some(Instant::now())));
     }
 
     fn change(&self, change: impl FnOnce(&mut Copy)) {

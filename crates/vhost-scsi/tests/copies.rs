@@ -209,8 +209,8 @@ fn a_copy_that_is_aborted_is_forgotten_and_a_reset_forgets_all() {
 fn a_field_that_is_wrong_is_pointed_at() {
     let rig = copy_rig(&Unit::ramdisk(MIB), &Unit::ramdisk(MIB));
     let mut guest = rig.boot(Options::default());
-    // REPORT SUPPORTED OPERATION CODES: INQUIRY has no service actions.
-    let codes = Command::new(lun_0(), &[0xa3, 0x0c, 2, 0x12, 0, 0, 0, 0, 0, 0xff, 0, 0]).data_in(255);
+    // REPORT SUPPORTED OPERATION CODES: there is no such reporting option.
+    let codes = Command::new(lun_0(), &[0xa3, 0x0c, 7, 0x12, 0, 0, 0, 0, 0, 0xff, 0, 0]).data_in(255);
     let answer = run(&mut guest, &codes);
     assert_eq!(answer.sense[..18], [0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x24, 0, 0, 0xca, 0, 2]);
     // A service action that is not there.

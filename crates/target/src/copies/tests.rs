@@ -107,3 +107,21 @@ fn sixteen_copies_of_a_nexus_are_kept_and_the_oldest_that_ended_makes_room() {
     assert_eq!(status(&copies, &nexus(1), 3), UNKNOWN, "the oldest made room");
     assert!(status(&copies, &nexus(1), 4).is_ok());
 }
+
+#[test]
+fn a_status_is_kept_for_three_seconds_and_details_of_a_failure_for_longer() {
+    let copies = Arc::<Copies>::default();
+    copies.begin(&nexus(1), 1).unwrap().ended(&Answer::good());
+    copies.begin(&nexus(1), 2).unwrap().ended(&Answer::check_condition(Sense::COPY_ABORTED, 0));
+    let _going_on = copies.begin(&nexus(1), 3).unwrap();
+    let after = |seconds, question, list| {
+        let later = Instant::now() + Duration::from_secs(seconds);
+        let answer = copies.results_at(&nexus(1), &ask(question, list), (8, SenseFormat::Fixed), later);
+        answer.map(|data| data.len()).map_err(|sense| sense.asc)
+    };
+    assert_eq!(after(2, CopyQuestion::Failure, 1), Ok(4));
+    assert_eq!(after(4, CopyQuestion::Status, 2), Err(0x24));
+    assert_eq!(after(4, CopyQuestion::Status, 1), Err(0x24));
+    assert_eq!(after(3600, CopyQuestion::Failure, 2), Ok(78));
+    assert_eq!(after(3600, CopyQuestion::Status, 3), Ok(12), "it goes on");
+}
