@@ -121,12 +121,28 @@ pub struct Backstore {
     /// `MAJOR:MINOR` and the kernel's name of a block device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<BlockDevice>,
+    /// What is known of the space below, where it shares a file system with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<Space>,
     /// Its ALUA groups, ordered by name.
     #[serde(default)]
     pub alua_groups: Vec<AluaGroup>,
     /// The group of logical units that it is in.
     #[serde(default = "alua::default_lu_group")]
     pub lu_group: String,
+}
+
+/// The space of a file system that a backstore shares with others, as it was seen within the last seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Space {
+    /// All of it, in bytes.
+    pub total_bytes: u64,
+    /// What may still be taken, in bytes.
+    pub available_bytes: u64,
+    /// What is taken for this backstore, in bytes.
+    pub used_bytes: u64,
+    /// Whether it is scarce: less than a tenth is left, or less than an eighth since. Guests that can give space back were told.
+    pub scarce: bool,
 }
 
 /// Which device of the host a block backstore is.

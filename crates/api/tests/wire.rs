@@ -231,6 +231,7 @@ fn the_configuration() {
         attributes: BTreeMap::from([("block_size".to_owned(), "512".to_owned())]),
         identity: BTreeMap::from([("vendor_id".to_owned(), "LIO-ORG".to_owned())]),
         device: Some(BlockDevice { name: "dm-0".to_owned(), major: 252, minor: 0 }),
+        space: None,
         alua_groups: vec![AluaGroup {
             name: "grp1".to_owned(),
             group_id: 5,

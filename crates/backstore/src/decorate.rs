@@ -69,6 +69,10 @@ impl<B: Backstore> Backstore for Judged<B> {
         self.inner.abilities()
     }
 
+    fn space_now(&self) -> std::io::Result<Option<crate::Space>> {
+        self.inner.space_now()
+    }
+
     fn extent(&self, offset: u64) -> Result<Extent, BackstoreError> {
         self.inner.extent(offset)
     }

@@ -12,7 +12,8 @@ use crate::calls::DiscardBy;
 use crate::host_lock::{HostLock, Medium};
 use crate::kernel_io::{FileChannel, Manner};
 use crate::{
-    Abilities, Backstore, BackstoreError, Channel, Extent, Geometry, OpenError, fuse, size, space, sysfs,
+    Abilities, Backstore, BackstoreError, Channel, Extent, Geometry, OpenError, Space, fuse, size, space,
+    sysfs,
 };
 use rustix::fs::{self, FallocateFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -256,6 +257,13 @@ impl Backstore for FileStore {
 
     fn abilities(&self) -> Abilities {
         self.abilities
+    }
+
+    fn space_now(&self) -> std::io::Result<Option<Space>> {
+        if !self.abilities.shares_space {
+            return Ok(None);
+        }
+        Ok(Some(space::of_file_system(&self.file)?))
     }
 
     fn zero(&self, offset: u64, bytes: u64, discard: bool) -> Result<(), BackstoreError> {

@@ -32,7 +32,7 @@ pub use file::{FileOptions, FileStore, NewFile};
 pub use host_lock::{Hold, HostLock};
 pub use ramdisk::{RAMDISK_BYTES_MAX, Ramdisk};
 pub use reactor::Submitter;
-pub use space::{Abilities, Discard, Extent, copy_by_kernel};
+pub use space::{Abilities, Discard, Extent, Space, copy_by_kernel};
 pub use token::Token;
 
 use memory::IoBuf;
@@ -93,6 +93,14 @@ pub trait Backstore: Send + Sync {
     /// What it can do beyond reading and writing.  Cheap, and the same for the life of the handle.
     fn abilities(&self) -> Abilities {
         Abilities::default()
+    }
+
+    /// How much space is left below, where [`Abilities::shares_space`].  May wait for the host; never called on a reactor.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn space_now(&self) -> io::Result<Option<Space>> {
+        Ok(None)
     }
 
     /// Where the space at `offset`, a byte inside of [`Geometry::bytes`], ends, and whether any is taken for it.  May

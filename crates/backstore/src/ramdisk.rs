@@ -123,7 +123,7 @@ impl Backstore for Ramdisk {
             bytes_max: RAMDISK_DISCARD_BYTES_MAX,
             reads_zero: true,
         };
-        Abilities { discard: Some(discard), zeroes: true }
+        Abilities { discard: Some(discard), zeroes: true, shares_space: false }
     }
 
     fn extent(&self, offset: u64) -> Result<Extent, BackstoreError> {

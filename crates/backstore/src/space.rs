@@ -7,7 +7,7 @@
 
 use crate::aligned::{BOUNCE_BYTES, Bounce};
 use crate::{Backstore, BackstoreError};
-use rustix::fs::{FallocateFlags, SeekFrom, copy_file_range, fallocate, fdatasync, fstat, seek};
+use rustix::fs::{FallocateFlags, SeekFrom, copy_file_range, fallocate, fdatasync, fstat, fstatvfs, seek};
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -19,6 +19,29 @@ pub struct Abilities {
     pub discard: Option<Discard>,
     /// Whether zeroes can be written without being sent ([`IoKind::WriteZeroes`](crate::IoKind::WriteZeroes)).
     pub zeroes: bool,
+    /// Whether space is taken as it is written, from a store that others take from as well: [`Space`] says how much is left.
+    pub shares_space: bool,
+}
+
+/// The space of a store that others take from as well, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total: u64,
+    /// What may still be taken, by whoever comes first.
+    pub available: u64,
+    /// What is taken for this medium.
+    pub used: u64,
+}
+
+/// The space of a regular file's file system.
+pub(crate) fn of_file_system(file: &File) -> Result<Space, Errno> {
+    let (whole, own) = (fstatvfs(file)?, fstat(file)?);
+    Ok(Space {
+        total: whole.f_blocks.saturating_mul(whole.f_frsize),
+        available: whole.f_bavail.saturating_mul(whole.f_frsize),
+        used: u64::try_from(own.st_blocks).unwrap_or(0).saturating_mul(512),
+    })
 }
 
 /// How space is given back.
@@ -60,7 +83,7 @@ pub(crate) fn of_file(file: &File) -> Abilities {
         bytes_max: 0,
         reads_zero: true,
     };
-    Abilities { discard: Some(discard), zeroes: true }
+    Abilities { discard: Some(discard), zeroes: true, shares_space: true }
 }
 
 /// Fills a range of an open file or device with zeroes, and gives its space back where `discard` and that is known to

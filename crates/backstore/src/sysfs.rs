@@ -60,7 +60,7 @@ pub(crate) fn describe(path: &Path, major: u32, minor: u32) -> Result<Descriptio
         bytes_max: discard_max,
         reads_zero: zeroes,
     };
-    let abilities = Abilities { discard: (discard_max > 0).then_some(discard), zeroes };
+    let abilities = Abilities { discard: (discard_max > 0).then_some(discard), zeroes, shares_space: false };
     let kernel_name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Description { kernel_name, geometry, abilities })
 }

@@ -105,8 +105,15 @@ fn counters(totals: Totals) -> Counters {
 }
 
 fn backstore(live: machine::LiveBackstore) -> LiveBackstore {
-    let machine::LiveBackstore { size_bytes, block_bytes, read_only, write_back: _, missing: _, device } =
-        live;
+    let machine::LiveBackstore {
+        size_bytes,
+        block_bytes,
+        read_only,
+        write_back: _,
+        missing: _,
+        device,
+        space: _,
+    } = live;
     let device = device.map(|device| {
         let machine::LiveDevice { name, major, minor, block_bytes, rotational } = device;
         LiveDevice { name, major, minor, block_bytes, rotational }

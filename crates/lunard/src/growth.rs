@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Files and devices that grow are noticed, and guests are shown the new size.
+//! Files and devices that grow are noticed, and guests are shown the new size; and where the space below gets scarce,
+//! guests and the administrator are told.
 //!
 //! Above: `daemon`, which starts it.
 //! Below: the machine, which says what to look at; `state_driver`, which makes a change of what was seen.
@@ -14,6 +15,7 @@
 use crate::machine::{Gauge, Machine};
 use crate::state_driver::{Failure, Handle};
 use api::v1;
+use backstore::Space;
 use model::{BackstoreId, Change, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -21,8 +23,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
+use target::Crossing;
 use tokio::sync::oneshot::{self, error::TryRecvError};
-use tracing::warn;
+use tracing::{info, warn};
 
 /// How often everything is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -62,10 +65,17 @@ pub(crate) fn watch<M: Machine>(machine: Arc<M>, handle: Handle) -> io::Result<(
     Ok(())
 }
 
+/// What a look has found: the size, and the space below.
+type Seen = (u64, Option<Space>);
+
+fn look_at(gauge: &Gauge) -> io::Result<Seen> {
+    Ok((gauge.bytes_now()?, gauge.space_now()?))
+}
+
 /// A thread that looks.
 struct Looker {
     gauges: Sender<Vec<Gauge>>,
-    seen: Receiver<io::Result<u64>>,
+    seen: Receiver<io::Result<Seen>>,
     thread: JoinHandle<()>,
 }
 
@@ -75,7 +85,7 @@ impl Looker {
         let (tell, seen) = channel();
         let thread = Builder::new().name("look".to_owned()).spawn(move || {
             for gauge in to_look_at.into_iter().flatten() {
-                if tell.send(gauge.bytes_now()).is_err() {
+                if tell.send(look_at(&gauge)).is_err() {
                     return;
                 }
             }
@@ -130,7 +140,10 @@ impl<M: Machine> Watch<M> {
         let _ = looker.gauges.send(gauges);
         for (id, shown) in shown {
             match looker.seen.recv_timeout(PATIENCE) {
-                Ok(Ok(now)) => self.compare(&id, shown, now),
+                Ok(Ok((now, space))) => {
+                    self.compare(&id, shown, now);
+                    self.see_space(&id, space);
+                }
                 Ok(Err(_)) => {}
                 Err(_) => {
                     warn!("the size of {id} cannot be looked at: its file system or device does not answer");
@@ -155,6 +168,20 @@ impl<M: Machine> Watch<M> {
         if now > shown && is_due && !self.asked.contains_key(id) {
             let resize = Change::Resize { backstore: id.clone(), size_bytes: now };
             self.asked.insert(id.clone(), self.handle.make(vec![resize]));
+        }
+    }
+
+    fn see_space(&self, id: &BackstoreId, space: Option<Space>) {
+        let Some(space) = space else { return };
+        let Space { total, available, .. } = space;
+        match self.machine.see_space(id, &space) {
+            None => {}
+            Some(Crossing::Scarce) => {
+                warn!("the file system of {id} is nearly full: {available} of {total} bytes are left");
+            }
+            Some(Crossing::Enough) => {
+                info!("the file system of {id} has enough room again: {available} of {total} bytes are left");
+            }
         }
     }
 

@@ -8,16 +8,17 @@
 pub mod fake; // a machine without guests, for tests
 pub mod running; // the machine that serves guests
 
-pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, Occasion};
+pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveSpace, LiveTarget, Occasion};
 
 use crate::state_driver::Handle;
 use crate::watchdog::Probe;
+use backstore::Space;
 use model::{BackstoreId, Place, Step};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use target::{Reservations, Totals};
+use target::{Crossing, Reservations, Totals};
 use vhost_scsi::Waiting;
 
 /// What serves guests.
@@ -60,6 +61,11 @@ pub trait Machine: Send + Sync + 'static {
     /// The open media that may grow, each with the size that guests see.
     fn gauges(&self) -> Vec<Gauge> {
         Vec::new()
+    }
+
+    /// Takes note of how much space is left below a backstore, and returns what was crossed, if anything.
+    fn see_space(&self, _of: &BackstoreId, _space: &Space) -> Option<Crossing> {
+        None
     }
 
     /// From now on `owner` has the configuration: what a guest wants changed of it goes there.
@@ -122,6 +128,14 @@ impl Gauge {
     /// What the system says.
     pub fn bytes_now(&self) -> std::io::Result<u64> {
         self.medium.bytes_now()
+    }
+
+    /// How much space is left below, where it is shared with others.  May hang with the medium.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn space_now(&self) -> std::io::Result<Option<Space>> {
+        self.medium.space_now()
     }
 }
 

@@ -74,15 +74,25 @@ fn configured(encoder: &mut DescriptorEncoder<'_>, model: &Model) -> fmt::Result
 fn backstores(encoder: &mut DescriptorEncoder<'_>, handle: &Handle, model: &Model) -> fmt::Result {
     let live = handle.live();
     let (sizes, missing) = (Family::<Labels, Gauge>::default(), Family::<Labels, Gauge>::default());
+    let (available, scarce) = (Family::<Labels, Gauge>::default(), Family::<Labels, Gauge>::default());
     for (id, backstore) in model.backstores() {
         let labels = vec![("kind", id.kind.as_str().to_owned()), ("name", id.name.as_str().to_owned())];
         let live = live.backstores.get(id);
         let bytes = i64::try_from(view::size_bytes(backstore, live)).unwrap_or(i64::MAX);
         sizes.get_or_create(&labels).set(bytes);
         missing.get_or_create(&labels).set(i64::from(live.is_some_and(|live| live.missing)));
+        if let Some(space) = live.and_then(|live| live.space) {
+            let bytes = i64::try_from(space.available_bytes).unwrap_or(i64::MAX);
+            available.get_or_create(&labels).set(bytes);
+            scarce.get_or_create(&labels).set(i64::from(space.is_scarce));
+        }
     }
     put(encoder, "storage_object_size_bytes", "The capacity of a storage object", &sizes)?;
-    put(encoder, "storage_object_missing", "1 while the file or device is not there", &missing)
+    put(encoder, "storage_object_missing", "1 while the file or device is not there", &missing)?;
+    let help = "What is left of the file system that it shares with others";
+    put(encoder, "storage_object_space_available_bytes", help, &available)?;
+    let help = "1 while that is scarce";
+    put(encoder, "storage_object_space_scarce", help, &scarce)
 }
 
 fn targets(encoder: &mut DescriptorEncoder<'_>, handle: &Handle, model: &Model) -> fmt::Result {

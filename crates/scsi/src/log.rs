@@ -33,16 +33,63 @@ pub struct Moved {
     pub errors: u64,
 }
 
+/// The space below a thin unit, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpaceBelow {
+    /// What this unit and others may still take.
+    pub available_bytes: u64,
+    /// What is taken for this unit.
+    pub used_bytes: u64,
+    /// At how much of what is available it is scarce.
+    pub threshold_bytes: u64,
+}
+
+/// The bytes that thresholds and resources are counted in: a threshold set.  SBC-3, Logical Block Provisioning VPD page.
+const THRESHOLD_SET_BYTES: u64 = 1 << 20;
+
+/// Returns THRESHOLD EXPONENT for blocks of this length.
+#[must_use]
+pub fn threshold_exponent(block_bytes: u32) -> u8 {
+    let blocks = THRESHOLD_SET_BYTES / u64::from(block_bytes.max(1));
+    u8::try_from(blocks.max(2).ilog2()).unwrap_or(1)
+}
+
+/// Returns how many whole threshold sets these are.
+#[must_use]
+pub fn threshold_sets(bytes: u64) -> u32 {
+    u32::try_from(bytes / THRESHOLD_SET_BYTES).unwrap_or(u32::MAX)
+}
+
+impl SpaceBelow {
+    /// SBC-3, Logical Block Provisioning log page: resources that are available, to others as well, and used by this unit.
+    fn parameters(&self) -> Vec<Parameter> {
+        const DEDICATED: u8 = 0b01;
+        const SHARED: u8 = 0b10;
+        let count = |bytes: u64, scope: u8| {
+            let [a, b, c, d] = threshold_sets(bytes).to_be_bytes();
+            vec![a, b, c, d, scope, 0, 0, 0]
+        };
+        // What is used is never said to be nothing while it is something.
+        let used = self.used_bytes.saturating_add(THRESHOLD_SET_BYTES - 1);
+        vec![
+            (0x0001, BINARY_LIST, count(self.available_bytes, SHARED)),
+            (0x0002, BINARY_LIST, count(used, DEDICATED)),
+        ]
+    }
+}
+
 const SUPPORTED: u8 = 0x00;
 const WRITE_ERRORS: u8 = 0x02;
 const READ_ERRORS: u8 = 0x03;
 const VERIFY_ERRORS: u8 = 0x05;
+const PROVISIONING: u8 = 0x0c;
 const TEMPERATURE: u8 = 0x0d;
 const STATISTICS: u8 = 0x19;
 const ALL_SUBPAGES: u8 = 0xff;
 
-/// Every page, in order.
-const PAGES: [u8; 6] = [SUPPORTED, WRITE_ERRORS, READ_ERRORS, VERIFY_ERRORS, TEMPERATURE, STATISTICS];
+/// Every page, in order; [`PROVISIONING`] only of a unit of whose space something is known.
+const PAGES: [u8; 7] =
+    [SUPPORTED, WRITE_ERRORS, READ_ERRORS, VERIFY_ERRORS, PROVISIONING, TEMPERATURE, STATISTICS];
 
 /// Whether parameters count bytes, or hold something else: FORMAT AND LINKING of a parameter.
 const COUNTER: u8 = 0b00;
@@ -55,17 +102,27 @@ const UNKNOWN: u8 = 0xff;
 /// # Errors
 /// INVALID FIELD IN CDB for a page that is not there, for values other than those that were counted, and for a parameter
 /// behind the last.
-pub fn sense(command: &LogSense, counted: &Counted, block_bytes: u32) -> Result<Vec<u8>, Sense> {
+pub fn sense(
+    command: &LogSense,
+    counted: &Counted,
+    space: Option<&SpaceBelow>,
+    block_bytes: u32,
+) -> Result<Vec<u8>, Sense> {
+    let pages = || PAGES.into_iter().filter(|&code| code != PROVISIONING || space.is_some());
     match (command.page, command.subpage) {
-        (SUPPORTED, 0) => Ok(page(SUPPORTED, None, &PAGES)),
+        (SUPPORTED, 0) => Ok(page(SUPPORTED, None, &pages().collect::<Vec<_>>())),
         (SUPPORTED, ALL_SUBPAGES) => {
-            let pages = PAGES.iter().flat_map(|&code| [code, 0]);
+            let pages = pages().flat_map(|code| [code, 0]);
             let all: Vec<u8> =
                 [SUPPORTED, 0, SUPPORTED, ALL_SUBPAGES].into_iter().chain(pages.skip(2)).collect();
             Ok(page(SUPPORTED, Some(ALL_SUBPAGES), &all))
         }
         (code, 0) if command.is_cumulative => {
-            let parameters = parameters(code, counted, block_bytes).ok_or(Sense::INVALID_FIELD_IN_CDB)?;
+            let parameters = match (code, space) {
+                (PROVISIONING, Some(space)) => Some(space.parameters()),
+                _ => parameters(code, counted, block_bytes),
+            };
+            let parameters = parameters.ok_or(Sense::INVALID_FIELD_IN_CDB)?;
             let wanted = parameters.into_iter().filter(|(number, ..)| *number >= command.first_parameter);
             let bytes: Vec<u8> =
                 wanted.flat_map(|(number, control, value)| parameter(number, control, &value)).collect();
@@ -142,7 +199,21 @@ mod tests {
     }
 
     fn answer(command: &LogSense) -> Result<Vec<u8>, Sense> {
-        sense(command, &COUNTED, 512)
+        sense(command, &COUNTED, None, 512)
+    }
+
+    #[test]
+    fn the_space_below_is_counted_in_threshold_sets_of_a_mebibyte() {
+        let space = SpaceBelow { available_bytes: 0x1234_5678, used_bytes: 1, threshold_bytes: 0 };
+        let answer = |page, subpage| sense(&ask(page, subpage), &COUNTED, Some(&space), 512).unwrap();
+        #[rustfmt::skip]
+        let expected = [
+            0x8c, 0, 0, 24, 0, 1, 3, 8, 0, 0, 0x01, 0x23, 2, 0, 0, 0, 0, 2, 3, 8, 0, 0, 0, 1, 1, 0, 0, 0,
+        ];
+        assert_eq!(answer(0x0c, 0), expected);
+        assert_eq!(answer(0, 0), [0, 0, 0, 7, 0x00, 0x02, 0x03, 0x05, 0x0c, 0x0d, 0x19]);
+        assert_eq!(answer(0, 0xff)[14..16], [0x0c, 0]);
+        assert_eq!([512, 4096].map(threshold_exponent), [11, 8]);
     }
 
     #[test]
@@ -182,7 +253,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_refused() {
         let threshold = LogSense { is_cumulative: false, ..ask(0x02, 0) };
-        for command in [ask(0x2f, 0), ask(0x02, 1), ask(0x02, 0xff), threshold] {
+        for command in [ask(0x2f, 0), ask(0x0c, 0), ask(0x02, 1), ask(0x02, 0xff), threshold] {
             assert_eq!(answer(&command), Err(Sense::INVALID_FIELD_IN_CDB), "{command:?}");
         }
     }

@@ -43,6 +43,8 @@ pub struct ModeState {
     pub tas: bool,
     /// UA_INTLCK_CTRL: what happens to a unit attention that was reported.
     pub ua_interlock: UaInterlock,
+    /// THRESHOLD COUNT of the soft threshold of the space below, where its crossing is told.
+    pub soft_threshold: Option<u32>,
     /// The other values of what can be changed; `None` for a unit on which nothing can.
     pub stored: Option<Stored>,
 }
@@ -98,18 +100,32 @@ pub enum UaInterlock {
     KeepAndEstablish = 0b11,
 }
 
-/// A page: its code, and all of its bytes with the values in force.
+/// A page or subpage: its codes, whether the unit has it, and all of its bytes with the values in force.
 struct Page {
     code: u8,
+    subpage: u8,
+    exists: fn(&ModeState) -> bool,
     bytes: fn(&ModeState) -> Vec<u8>,
+}
+
+impl Page {
+    const fn new(code: u8, bytes: fn(&ModeState) -> Vec<u8>) -> Self {
+        Self { code, subpage: 0, exists: |_| true, bytes }
+    }
+
+    /// The bytes before what a page is about: SPC-4, mode page and subpage format.
+    const fn header_bytes(&self) -> usize {
+        if self.subpage == 0 { 2 } else { 4 }
+    }
 }
 
 /// Every page that there is, in the order in which page 3Fh must list them.
 const PAGES: &[Page] = &[
-    Page { code: 0x01, bytes: error_recovery },
-    Page { code: 0x08, bytes: caching },
-    Page { code: 0x0a, bytes: control },
-    Page { code: 0x1c, bytes: informational_exceptions },
+    Page::new(0x01, error_recovery),
+    Page::new(0x08, caching),
+    Page::new(0x0a, control),
+    Page::new(0x1c, informational_exceptions),
+    Page { code: 0x1c, subpage: 0x02, exists: has_threshold, bytes: logical_block_provisioning },
 ];
 
 /// Returns the whole answer to MODE SENSE (6) or (10); the caller cuts it to the allocation length, which
@@ -123,12 +139,11 @@ pub fn sense(command: &ModeSense, state: &ModeState) -> Result<Vec<u8>, Sense> {
     if command.control == PageControl::Saved && state.stored.is_none() {
         return Err(Sense::SAVING_PARAMETERS_NOT_SUPPORTED);
     }
-    if !matches!(command.subpage, 0 | ALL_SUBPAGES) {
-        return Err(Sense::INVALID_FIELD_IN_CDB);
-    }
     let pages: Vec<u8> = PAGES
         .iter()
-        .filter(|page| matches!(command.page, ALL_PAGES) || page.code == command.page)
+        .filter(|page| command.page == ALL_PAGES || page.code == command.page)
+        .filter(|page| command.subpage == ALL_SUBPAGES || page.subpage == command.subpage)
+        .filter(|page| (page.exists)(state))
         .flat_map(|page| values(page, command.control, state))
         .collect();
     if pages.is_empty() {
@@ -154,7 +169,7 @@ fn values(page: &Page, control: PageControl, state: &ModeState) -> Vec<u8> {
     let mut bytes = (page.bytes)(&other.map_or(*state, |modes| state.with(modes)));
     if control == PageControl::Changeable {
         let mask = mask(page.code, bytes.len(), state);
-        bytes.iter_mut().zip(mask).skip(2).for_each(|(byte, mask)| *byte = mask);
+        bytes.iter_mut().zip(mask).skip(page.header_bytes()).for_each(|(byte, mask)| *byte = mask);
     }
     if state.stored.is_some()
         && matches!(page.code, CACHING | CONTROL)
@@ -229,8 +244,9 @@ fn block_descriptor(command: &ModeSense, state: &ModeState) -> Vec<u8> {
 }
 
 /// SBC-3, Read-Write Error Recovery.
-fn error_recovery(_: &ModeState) -> Vec<u8> {
-    Block::<12>::new().byte::<0>(0x01).byte::<1>(0x0a).done().to_vec()
+fn error_recovery(state: &ModeState) -> Vec<u8> {
+    // LBPERE: the crossing of a threshold is told.
+    Block::<12>::new().byte::<0>(0x01).byte::<1>(0x0a).bit::<7, 7>(has_threshold(state)).done().to_vec()
 }
 
 /// SBC-3, Caching.
@@ -265,6 +281,25 @@ fn informational_exceptions(_: &ModeState) -> Vec<u8> {
     Block::<12>::new().byte::<0>(0x1c).byte::<1>(0x0a).done().to_vec()
 }
 
+fn has_threshold(state: &ModeState) -> bool {
+    state.soft_threshold.is_some()
+}
+
+/// SBC-3, Logical Block Provisioning: one soft threshold, told when what is available falls to it, to everyone (SITUA = 0).
+fn logical_block_provisioning(state: &ModeState) -> Vec<u8> {
+    const AVAILABLE: u8 = 0x01;
+    Block::<24>::new()
+        .byte::<0>(0x1c)
+        .bit::<0, 6>(true) // SPF
+        .byte::<1>(0x02)
+        .be16::<2>(20)
+        .bit::<16, 7>(true) // ENABLED; THRESHOLD TYPE = 0, soft; THRESHOLD ARMING = 0, when it decreases.
+        .byte::<17>(AVAILABLE)
+        .be32::<20>(state.soft_threshold.unwrap_or_default())
+        .done()
+        .to_vec()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,6 +314,7 @@ mod tests {
         d_sense: false,
         tas: true,
         ua_interlock: UaInterlock::Clear,
+        soft_threshold: None,
         stored: None,
     };
 
@@ -337,6 +373,27 @@ mod tests {
         let interlock = |ua_interlock| control(ModeState { ua_interlock, ..STATE });
         assert_eq!(interlock(UaInterlock::Keep), [0x02, 0x10, 0x20, 0x40]);
         assert_eq!(interlock(UaInterlock::KeepAndEstablish), [0x02, 0x10, 0x30, 0x40]);
+    }
+
+    #[test]
+    fn a_soft_threshold_has_a_page_and_switches_its_report_on() {
+        let state = ModeState { soft_threshold: Some(0x0102_0304), ..STATE };
+        let subpage = |page, subpage| sense(&ModeSense { subpage, ..ask(page) }, &state);
+        #[rustfmt::skip]
+        let expected = [
+            0x5c, 0x02, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x01, 0, 0, 0x01, 0x02, 0x03, 0x04,
+        ];
+        assert_eq!(subpage(0x1c, 0x02).unwrap()[4..], expected);
+        assert_eq!(subpage(0x1c, 0x00).unwrap().len(), 4 + 12);
+        assert_eq!(subpage(0x1c, 0xff).unwrap().len(), 4 + 12 + 24);
+        assert_eq!(subpage(0x3f, 0x00).unwrap().len(), 4 + 56);
+        assert_eq!(subpage(0x3f, 0xff).unwrap().len(), 4 + 56 + 24);
+        assert_eq!(page(0x01, state), [0x01, 0x0a, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0]);
+        let without = sense(&ModeSense { subpage: 0x02, ..ask(0x1c) }, &STATE);
+        assert_eq!(without, Err(Sense::INVALID_FIELD_IN_CDB));
+        let changeable = ModeSense { subpage: 0x02, control: PageControl::Changeable, ..ask(0x1c) };
+        let mask = sense(&changeable, &state).unwrap();
+        assert_eq!((&mask[4..8], mask[8..].iter().max()), (&[0x5c, 0x02, 0, 20][..], Some(&0)));
     }
 
     #[test]

@@ -119,6 +119,8 @@ pub struct Facts<'a> {
     pub provisioning: Provisioning,
     /// The medium does not rotate.
     pub solid_state: bool,
+    /// THRESHOLD EXPONENT: of two, the blocks that a threshold counts in; 0 where there is none.
+    pub threshold_exponent: u8,
 }
 
 /// A page: its code, whether this unit has it, and what follows its header of four bytes.
@@ -226,6 +228,7 @@ fn logical_block_provisioning(facts: &Facts<'_>) -> Vec<u8> {
     let provisioning = facts.provisioning;
     let kind = if provisioning.is_managed() { THIN } else { 0 };
     Block::<4>::new()
+        .byte::<0>(facts.threshold_exponent)
         .bit::<1, 7>(provisioning.unmap)
         .bit::<1, 6>(provisioning.write_same_unmaps)
         .bit::<1, 5>(provisioning.write_same_unmaps)
@@ -262,6 +265,7 @@ mod tests {
             limits: Limits::default(),
             provisioning: Provisioning::default(),
             solid_state: false,
+            threshold_exponent: 0,
         };
         change(&mut facts);
         let page = page(code, &facts).expect("the page is there");
@@ -331,6 +335,7 @@ mod tests {
         check(0xb2, |_| {}, &[0x00, 0xb2, 0x00, 0x04]);
         check(0xb2, |facts| facts.provisioning.unmapped_reads_zero = true, &[0x00, 0xb2, 0x00, 0x04]);
         check(0xb2, |facts| facts.provisioning.unmap = true, &[0x00, 0xb2, 0x00, 0x04, 0x00, 0x80, 0x02]);
+        check(0xb2, |facts| facts.threshold_exponent = 11, &[0x00, 0xb2, 0x00, 0x04, 0x0b]);
         let write_same = |facts: &mut Facts<'_>| facts.provisioning.write_same_unmaps = true;
         check(0xb2, write_same, &[0x00, 0xb2, 0x00, 0x04, 0x00, 0x60, 0x02]);
     }

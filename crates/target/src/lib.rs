@@ -28,6 +28,7 @@ mod modes; // what initiators changed of the mode pages
 mod nexus; // who speaks                                                      SAM
 mod reservations; // who has reserved a unit                                  SPC
 mod sanitizing; // whether a medium is being freed of its contents            SBC
+mod scarcity; // whether the space below gets scarce                           SBC
 mod scope; // a set of commands
 mod script; // commands of several steps
 mod sync; // what threads meet at
@@ -53,6 +54,7 @@ pub use modes::ModeChanges;
 pub use nexus::{Nexus, NexusName};
 pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
 pub use sanitizing::{Sanitize, SanitizeState, SanitizeWork, Sanitized, Sanitizing};
+pub use scarcity::{Crossing, Scarcity};
 pub use scope::Scope;
 pub use script::{Abort, Claim, Helper, Outcome, Reply, Script, Step, Told};
 pub use tally::{Tally, Totals};

@@ -39,6 +39,8 @@ pub struct Media {
     pub unmap_alignment_blocks: u32,
     /// MAXIMUM WRITE SAME LENGTH in blocks.
     pub write_same_blocks_max: u64,
+    /// The space below is shared, and it is told when it gets scarce.
+    pub tells_scarcity: bool,
 }
 
 /// What the administrator set; `None`, or 0 of a number, is what the medium says.
@@ -87,6 +89,7 @@ impl Media {
             unmap_granularity_blocks: blocks(u64::from(discard.granularity_bytes)).max(1),
             unmap_alignment_blocks: blocks(u64::from(discard.alignment_bytes)),
             write_same_blocks_max: at_once.min(WRITE_SAME_BYTES_MAX) / block,
+            tells_scarcity: abilities.shares_space,
             ..base
         }
     }
@@ -106,11 +109,18 @@ impl Media {
             unmap_descriptors_max: number(wishes.unmap_descriptors_max, self.unmap_descriptors_max),
             unmap_granularity_blocks: number(wishes.unmap_granularity_blocks, self.unmap_granularity_blocks),
             unmap_alignment_blocks: number(wishes.unmap_alignment_blocks, self.unmap_alignment_blocks),
+            tells_scarcity: self.tells_scarcity,
             write_same_blocks_max: match wishes.write_same_blocks_max {
                 0 => self.write_same_blocks_max,
                 wish => u64::from(wish),
             },
         }
+    }
+
+    /// Whether thresholds of provisioning are there: where nothing is thin there is no such page.
+    #[must_use]
+    pub fn has_threshold(&self) -> bool {
+        self.tells_scarcity && self.provisioning().is_managed()
     }
 
     /// What VPD page B2h and READ CAPACITY (16) say.
@@ -131,7 +141,7 @@ mod tests {
 
     fn file() -> Media {
         let discard = Discard { granularity_bytes: 4096, alignment_bytes: 0, bytes_max: 0, reads_zero: true };
-        Media::of(Abilities { discard: Some(discard), zeroes: true }, 512)
+        Media::of(Abilities { discard: Some(discard), zeroes: true, shares_space: true }, 512)
     }
 
     #[test]
@@ -175,7 +185,7 @@ mod tests {
             bytes_max: 1 << 20,
             reads_zero: false,
         };
-        let media = Media::of(Abilities { discard: Some(discard), zeroes: false }, 4096);
+        let media = Media::of(Abilities { discard: Some(discard), zeroes: false, shares_space: false }, 4096);
         assert_eq!((media.unmap_blocks_max, media.write_same_blocks_max), (256, 256));
         assert_eq!((media.unmap_granularity_blocks, media.unmap_alignment_blocks), (16, 1));
         assert!(!media.unmapped_reads_zero);

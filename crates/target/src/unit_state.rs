@@ -18,6 +18,7 @@ use crate::modes::ModeChanges;
 use crate::nexus::{Nexus, NexusName};
 use crate::reservations::{Ordered, Refusal, Reservations, Told};
 use crate::sanitizing::{Sanitize, Sanitizing};
+use crate::scarcity::{Crossing, Scarcity};
 use scsi::Sense;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -96,6 +97,7 @@ pub struct UnitState {
     counters: Counters,
     copies: Arc<Copies>,
     sanitizing: Sanitizing,
+    scarcity: Scarcity,
     /// Held while a change is made and kept, which may take long: one change at a time.
     changing: Mutex<()>,
     /// Held for moments.
@@ -124,7 +126,7 @@ impl UnitState {
         let sanitizing = Sanitizing::of(record.sanitize.as_ref());
         let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
         let (serial, changing, counters) = (serial.into(), Mutex::new(()), Counters::default());
-        let copies = Arc::default();
+        let (copies, scarcity) = (Arc::default(), Scarcity::default());
         Arc::new(Self {
             id,
             serial,
@@ -134,6 +136,7 @@ impl UnitState {
             counters,
             copies,
             sanitizing,
+            scarcity,
             changing,
             shown,
         })
@@ -177,6 +180,21 @@ impl UnitState {
     /// Whether its medium is being freed of its contents.
     pub fn sanitizing(&self) -> &Sanitizing {
         &self.sanitizing
+    }
+
+    /// What was seen of the space below.
+    pub fn scarcity(&self) -> &Scarcity {
+        &self.scarcity
+    }
+
+    /// Takes note of the space below, and where it `tells_guests` tells everyone when it has become scarce.  Returns what was
+    /// crossed, if anything.
+    pub fn see_space(&self, space: &backstore::Space, tells_guests: bool) -> Option<Crossing> {
+        let crossing = self.scarcity.see(space);
+        if tells_guests && crossing == Some(Crossing::Scarce) {
+            self.establish(Sense::THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, To::Everyone);
+        }
+        crossing
     }
 
     /// What became of the copies that it was asked for.

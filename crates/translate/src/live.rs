@@ -62,6 +62,21 @@ pub struct LiveBackstore {
     pub missing: bool,
     /// Which device of the host it is, if it is one.
     pub device: Option<LiveDevice>,
+    /// What is known of the space below, where others take from it as well.
+    pub space: Option<LiveSpace>,
+}
+
+/// The space of a file system that backstores and others share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveSpace {
+    /// All of it, in bytes.
+    pub total_bytes: u64,
+    /// What may still be taken.
+    pub available_bytes: u64,
+    /// What is taken for this backstore.
+    pub used_bytes: u64,
+    /// Whether it is scarce.
+    pub is_scarce: bool,
 }
 
 /// A block device of the host.

@@ -4,7 +4,7 @@
 //! Above: the doors of `lunard`, `kernel-target`.  Below: `model`, [`Live`], the wire types.
 //! Never here: a change.
 
-use crate::live::{Live, LiveBackstore, LiveDevice, guest_socket};
+use crate::live::{Live, LiveBackstore, LiveDevice, LiveSpace, guest_socket};
 use crate::wish::Made;
 use api::v1;
 use model::{
@@ -94,6 +94,7 @@ impl<'a> View<'a> {
             attributes: attributes(backstore, live),
             identity: identity(backstore),
             device: live.and_then(|live| live.device.as_ref()).map(device),
+            space: live.and_then(|live| live.space.as_ref()).map(space),
             alua_groups: self.alua_groups(backstore),
             lu_group: backstore.lu_group.as_str().to_owned(),
             id: wire_id(&id),
@@ -190,6 +191,11 @@ fn member(place: &Place) -> v1::AluaMember {
 
 fn lu_group((name, id): (&AluaGroupName, &u16)) -> v1::LuGroup {
     v1::LuGroup { name: name.as_str().to_owned(), group_id: *id }
+}
+
+fn space(space: &LiveSpace) -> v1::Space {
+    let LiveSpace { total_bytes, available_bytes, used_bytes, is_scarce } = *space;
+    v1::Space { total_bytes, available_bytes, used_bytes, scarce: is_scarce }
 }
 
 fn device(device: &LiveDevice) -> v1::BlockDevice {

@@ -192,7 +192,7 @@ fn a_file_says_that_it_is_thin() {
     let capacity = good(&mut disk.guest, &commands::read_capacity_16(lun_0(), 32));
     assert_eq!(capacity.data_in[14..16], [0xc0, 0]);
     let provisioning = good(&mut disk.guest, &commands::inquiry_page(lun_0(), 0xb2, 8));
-    assert_eq!(provisioning.data_in, [0, 0xb2, 0, 4, 0, 0xe4, 2, 0]);
+    assert_eq!(provisioning.data_in, [0, 0xb2, 0, 4, 11, 0xe4, 2, 0]);
     let limits = good(&mut disk.guest, &commands::inquiry_page(lun_0(), 0xb0, 64)).data_in;
     // 255 blocks of COMPARE AND WRITE; 512 MiB and 256 ranges of UNMAP, by 4 KiB; 256 MiB of WRITE SAME.
     assert_eq!(limits[5], 255);

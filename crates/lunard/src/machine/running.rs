@@ -23,7 +23,7 @@ use crate::start_error::StartError;
 use crate::state_driver::Handle;
 use crate::watchdog::Probe;
 use access::{Steering, Transition};
-use backstore::{Hold, HostLock};
+use backstore::{Hold, HostLock, Space};
 use fault::{locked_fault, socket_fault};
 use medium::Opened;
 use model::{BackstoreId, Step, Wwn};
@@ -35,7 +35,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
-use target::{Reservations, Steer, Totals};
+use target::{Crossing, Reservations, Steer, Totals};
 use vhost_scsi::{Bound, Reactors, Scope, Waiting};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
@@ -325,6 +325,10 @@ impl Machine for RunningMachine {
 
     fn gauges(&self) -> Vec<Gauge> {
         self.state().gauges()
+    }
+
+    fn see_space(&self, of: &BackstoreId, space: &Space) -> Option<Crossing> {
+        self.state().see_space(of, space)
     }
 
     fn owned_by(&self, owner: &Handle) {

@@ -20,9 +20,17 @@ pub const LIST_BYTES_MAX: u16 = 4096;
 pub fn select(command: &ModeSelect, list: &[u8], state: &ModeState) -> Result<Modes, Sense> {
     let mut rest = behind_descriptors(command, list, state)?;
     let mut wanted = state.modes();
-    while let [first, length, ..] = *rest {
-        let (code, bytes) = (first & 0x3f, usize::from(length) + 2);
-        let page = PAGES.iter().find(|page| page.code == code && first & 0x40 == 0);
+    while let [first, second, ..] = *rest {
+        let code = first & 0x3f;
+        // SPC-4, mode page and subpage format, by SPF.
+        let (subpage, bytes) = if first & 0x40 == 0 {
+            (0, usize::from(second) + 2)
+        } else {
+            let [_, _, high, low, ..] = *rest else { return Err(Sense::PARAMETER_LIST_LENGTH_ERROR) };
+            (second, usize::from(u16::from_be_bytes([high, low])) + 4)
+        };
+        let page = PAGES.iter().find(|page| (page.code, page.subpage) == (code, subpage));
+        let page = page.filter(|page| (page.exists)(state) && (first & 0x40 != 0) == (page.subpage != 0));
         let page = page.ok_or(Sense::INVALID_FIELD_IN_PARAMETER_LIST)?;
         let current = (page.bytes)(&state.with(&wanted));
         if bytes != current.len() {
@@ -30,7 +38,7 @@ pub fn select(command: &ModeSelect, list: &[u8], state: &ModeState) -> Result<Mo
         }
         let (asked, behind) = rest.split_at_checked(bytes).ok_or(Sense::PARAMETER_LIST_LENGTH_ERROR)?;
         let mask = mask(code, bytes, state);
-        let changes = asked.iter().zip(&current).zip(&mask).skip(2);
+        let changes = asked.iter().zip(&current).zip(&mask).skip(page.header_bytes());
         for ((asked, current), mask) in changes {
             if (asked ^ current) & !mask != 0 {
                 return Err(Sense::INVALID_FIELD_IN_PARAMETER_LIST);
@@ -124,6 +132,7 @@ mod tests {
         d_sense: false,
         tas: true,
         ua_interlock: UaInterlock::Clear,
+        soft_threshold: None,
         stored: Some(Stored { default: MODES, saved: MODES, write_cache_changes: true }),
     };
     const SIX: ModeSelect =

@@ -88,6 +88,7 @@ impl Unit {
             limits: self.limits,
             provisioning: self.provisioning,
             solid_state: self.solid_state,
+            threshold_exponent: 0,
         }
     }
 
@@ -102,6 +103,7 @@ impl Unit {
             d_sense: false,
             tas: true,
             ua_interlock: UaInterlock::Clear,
+            soft_threshold: None,
             stored: None,
         }
     }
@@ -147,7 +149,7 @@ impl Unit {
                 Some(page) => vpd::page(page, &self.facts()).ok_or(Sense::INVALID_FIELD_IN_CDB),
             },
             Command::SendDiagnostic { .. } | Command::LogSelect(_) => Ok(Vec::new()),
-            Command::LogSense(command) => log::sense(command, &log::Counted::default(), 512),
+            Command::LogSense(command) => log::sense(command, &log::Counted::default(), None, 512),
             Command::ReceiveDiagnosticResults(_) => Ok(log::diagnostic_pages()),
             // Nothing is sent along.
             Command::ModeSelect(_) => Err(Sense::PARAMETER_LIST_LENGTH_ERROR),

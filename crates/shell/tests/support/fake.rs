@@ -588,6 +588,7 @@ fn empty(kind: Kind, name: String) -> Backstore {
             ("vpd_unit_serial".to_owned(), "s".to_owned()),
         ]),
         device: None,
+        space: None,
         alua_groups: vec![alua_group("default_tg_pt_gp", 0)],
         lu_group: "default_lu_gp".to_owned(),
     }

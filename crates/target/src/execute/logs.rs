@@ -22,7 +22,8 @@ pub(super) fn sense<'a>(
     buffers: &Buffers,
 ) -> Result<Decision<'a>, Sense> {
     let counted = unit.state.counters().counted();
-    let data = log::sense(command, &counted, unit.geometry.block_bytes)?;
+    let space = unit.media.has_threshold().then(|| unit.state.scarcity().below());
+    let data = log::sense(command, &counted, space.as_ref(), unit.geometry.block_bytes)?;
     Ok(give(&data, u64::from(command.allocation_bytes), buffers))
 }
 

@@ -16,7 +16,7 @@ use scsi::mode::{self, ModeState, Stored};
 use scsi::vpd::{self, ExtendedInquiry, Facts, Limits, Port};
 use scsi::{
     Address, CDB_BYTES_MAX, Capabilities, Command, Inquiry, Lun, ReportLuns, Sense, SenseFormat, capacity,
-    copy, defects, report_luns, rsoc, task_functions,
+    copy, defects, log, report_luns, rsoc, task_functions,
 };
 
 /// MAXIMUM TRANSFER LENGTH that guests are told, in bytes: 2048 pages, as LIO over vhost has it.
@@ -199,6 +199,11 @@ fn inquiry_data(group: &Group, mapping: &Mapping, command: &Inquiry) -> Result<V
         limits: limits(unit),
         provisioning: unit.media.provisioning(),
         solid_state: unit.flags.solid_state,
+        threshold_exponent: if unit.media.has_threshold() {
+            log::threshold_exponent(unit.geometry.block_bytes)
+        } else {
+            0
+        },
     };
     vpd::page(page, &facts).ok_or(Sense::INVALID_FIELD_IN_CDB)
 }
@@ -250,6 +255,10 @@ pub(super) fn mode_state(mapping: &Mapping) -> ModeState {
         d_sense: modes.d_sense,
         tas: modes.tas,
         ua_interlock: modes.ua_interlock,
+        soft_threshold: unit
+            .media
+            .has_threshold()
+            .then(|| log::threshold_sets(unit.state.scarcity().below().threshold_bytes)),
         stored: Some(Stored {
             default: own,
             saved: unit.state.record().saved_modes.over(own),

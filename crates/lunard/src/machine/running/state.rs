@@ -15,9 +15,9 @@ use super::fault::missing_fault;
 use super::medium::Opened;
 use super::memories::{self, Memories};
 use super::offer::offer;
-use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget};
+use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveSpace, LiveTarget};
 use crate::store::Units;
-use backstore::HostLock;
+use backstore::{HostLock, Space};
 use model::{Backstore, BackstoreId, IdentityKey, Key, Kind, Lun, Step, TpgTag, Wwn};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
@@ -26,8 +26,8 @@ use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{
-    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Reservations, SanitizeWork, Tally,
-    Totals, UnitFlags,
+    Attentions, Crossing, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Reservations,
+    SanitizeWork, Tally, Totals, UnitFlags,
 };
 use vhost_scsi::{Bound, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
@@ -335,6 +335,13 @@ impl State {
         open.map(|(id, store)| Gauge::new(id.clone(), Arc::clone(&store.backstore))).collect()
     }
 
+    /// Takes note of the space below a backstore; its guests are told when it has become scarce.
+    pub(super) fn see_space(&self, id: &BackstoreId, space: &Space) -> Option<Crossing> {
+        let unit = &self.units.get(id)?.logical_unit;
+        // Where a unit has no UNMAP its guests can make no room, and are not told.
+        unit.state.see_space(space, unit.media.has_threshold())
+    }
+
     pub(super) fn counted(&self, of: &Countable) -> Option<Totals> {
         match of {
             Countable::Backstore(id) => self.units.get(id).map(|unit| unit.counted.totals()),
@@ -371,6 +378,14 @@ impl Unit {
         Arc::new(missing.remembering(Arc::clone(state)))
     }
 
+    /// What was seen of the space below.
+    fn space(&self) -> Option<LiveSpace> {
+        let scarcity = self.logical_unit.state.scarcity();
+        let Space { total, available, used } = scarcity.seen().filter(|_| self.opened.store.is_some())?;
+        let is_scarce = scarcity.is_scarce();
+        Some(LiveSpace { total_bytes: total, available_bytes: available, used_bytes: used, is_scarce })
+    }
+
     fn live(&self) -> LiveBackstore {
         let flags = self.logical_unit.flags;
         let known = self.backstore.medium.size_bytes().unwrap_or(0);
@@ -382,6 +397,7 @@ impl Unit {
             write_back: flags.write_cache,
             missing: open.is_none(),
             device: self.opened.device.clone(),
+            space: self.space(),
         }
     }
 }
