@@ -8,6 +8,7 @@
 //!
 //! What is compared is measured by turns within one run, and what is printed are medians of the turns.
 
+mod alone;
 mod fio;
 mod guest;
 mod inflight;
@@ -47,6 +48,11 @@ enum Figure {
     },
     /// What the record of commands in flight costs
     Inflight {
+        #[command(flatten)]
+        turns: Turns,
+    },
+    /// What COMPARE AND WRITE costs beside WRITE, and those who write meanwhile
+    Alone {
         #[command(flatten)]
         turns: Turns,
     },
@@ -116,6 +122,7 @@ fn perform(figure: Figure) -> Result<()> {
     match figure {
         Figure::Speed { peer, turns, only } => speed::measure(peer.as_deref(), turns, &only),
         Figure::Inflight { turns } => inflight::measure(turns),
+        Figure::Alone { turns } => alone::measure(turns),
         Figure::Guest { idle, boots } => guest::measure(Duration::from_secs(idle), boots),
         Figure::Tools { luns, rounds } => tools::measure(&luns, rounds),
         Figure::Lines => lines::count(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use stories::process::Process;
 
 /// Microseconds of one clock tick of the kernel's accounts (USER_HZ, 100 on every architecture we run on).
-const TICK_US: u64 = 10_000;
+pub(crate) const TICK_US: u64 = 10_000;
 
 /// What one measurement gave, or the median of several.
 #[derive(Clone, Copy, Debug, PartialEq)]
