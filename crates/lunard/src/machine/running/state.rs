@@ -141,9 +141,9 @@ impl State {
     fn update(&mut self, backstore: &Backstore) -> Option<Farewell> {
         let id = backstore.id();
         let unit = self.units.get_mut(&id)?;
-        let write_back = backstore.is_on(Key::EmulateWriteCache);
+        let write_back = backstore.is_own_on(Key::EmulateWriteCache);
         let last = if backstore.kind() == Kind::Fileio
-            && write_back != unit.backstore.is_on(Key::EmulateWriteCache)
+            && write_back != unit.backstore.is_own_on(Key::EmulateWriteCache)
         {
             let other = unit.opened.with_write_back(write_back);
             farewell(std::mem::replace(&mut unit.opened, other))
@@ -369,7 +369,7 @@ impl Unit {
             size_bytes: open.map_or(known, |store| store.backstore.geometry().bytes),
             block_bytes: self.logical_unit.geometry.block_bytes,
             read_only: flags.read_only,
-            write_back: flags.write_cache,
+            write_back: self.logical_unit.modes().write_cache,
             missing: open.is_none(),
             device: self.opened.device.clone(),
         }
@@ -407,8 +407,8 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
             .attribute(Key::IsNonrot)
             .map_or_else(|| geometry.is_some_and(|below| !below.rotational), |value| value != 0),
         read_only: false,
-        tas: backstore.is_on(Key::EmulateTas),
-        ua_interlock: match backstore.attribute(Key::EmulateUaIntlckCtrl) {
+        tas: backstore.is_own_on(Key::EmulateTas),
+        ua_interlock: match backstore.own_attribute(Key::EmulateUaIntlckCtrl) {
             Some(1) => UaInterlock::Keep,
             Some(2) => UaInterlock::KeepAndEstablish,
             _ => UaInterlock::Clear,
