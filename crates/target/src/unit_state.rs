@@ -12,10 +12,10 @@
 
 use crate::alua::Alua;
 use crate::attentions::Attentions;
-use crate::counters::Counters;
 use crate::modes::ModeChanges;
 use crate::nexus::{Nexus, NexusName};
 use crate::reservations::{Ordered, Refusal, Reservations, Told};
+use crate::tally::Tallies;
 use scsi::Sense;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -89,7 +89,7 @@ pub struct UnitState {
     /// The mode pages in force, as [`ModeChanges::word`].
     modes: AtomicU32,
     write_through: Arc<AtomicBool>,
-    counters: Counters,
+    tallies: Tallies,
     /// Held while a change is made and kept, which may take long: one change at a time.
     changing: Mutex<()>,
     /// Held for moments.
@@ -116,8 +116,8 @@ impl UnitState {
         let modes = AtomicU32::new(record.modes.word());
         let write_through = Arc::new(AtomicBool::new(writes_through(&record)));
         let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
-        let (serial, changing, counters) = (serial.into(), Mutex::new(()), Counters::default());
-        Arc::new(Self { id, serial, persist, modes, write_through, counters, changing, shown })
+        let (serial, changing, tallies) = (serial.into(), Mutex::new(()), Tallies::default());
+        Arc::new(Self { id, serial, persist, modes, write_through, tallies, changing, shown })
     }
 
     /// The state of a unit that remembers nothing and keeps nothing.
@@ -151,8 +151,8 @@ impl UnitState {
     }
 
     /// What it has been asked for.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn tallies(&self) -> &Tallies {
+        &self.tallies
     }
 
     /// What initiators have changed of the mode pages.
@@ -253,6 +253,7 @@ impl UnitState {
 
     /// Tells everyone of a reset that had nothing to take away.
     pub fn tell_reset(&self) {
+        self.tallies.count_reset();
         self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
     }
 

@@ -10,12 +10,11 @@ mod steps; // what each step makes of it // what nexuses are shown of asymmetric
 
 use super::Farewell;
 use super::access::{Access, LunAccess};
-use super::counted::Counted;
 use super::fault::missing_fault;
 use super::medium::Opened;
 use super::memories::{self, Memories};
 use super::offer::offer;
-use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget};
+use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget, Statistics};
 use crate::store::Units;
 use backstore::HostLock;
 use model::{Backstore, BackstoreId, IdentityKey, Key, Kind, Lun, Step, TpgTag, Wwn};
@@ -26,8 +25,7 @@ use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{
-    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Reservations, Tally, Totals,
-    UnitFlags,
+    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Reservations, Tally, UnitFlags,
 };
 use vhost_scsi::{Bound, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
@@ -37,6 +35,8 @@ const BLOCK_BYTES: u32 = 512;
 #[derive(Default)]
 pub(super) struct State {
     units: BTreeMap<BackstoreId, Unit>,
+    /// How many ever were, to number them.
+    units_opened: u64,
     targets: BTreeMap<Wwn, Target>,
     /// Targets whose map is to be published anew.
     changed: BTreeSet<Wwn>,
@@ -56,7 +56,8 @@ struct Unit {
     backstore: Backstore,
     opened: Opened,
     logical_unit: Arc<LogicalUnit>,
-    counted: Counted,
+    /// What its ways count under.
+    number: u64,
 }
 
 struct Target {
@@ -264,7 +265,7 @@ impl State {
                     }
                     _ => Arc::clone(&unit.logical_unit),
                 };
-                let mut mapping = Mapping::new(unit, shown.write_protect).counting(Arc::clone(&shown.tally));
+                let mut mapping = Mapping::counted(unit, shown.write_protect, Arc::clone(&shown.tally));
                 if let Some(membership) = self.access.membership(id, &shown.access) {
                     mapping = mapping.in_group(membership);
                 }
@@ -325,12 +326,19 @@ impl State {
         open.map(|(id, store)| Gauge::new(id.clone(), Arc::clone(&store.backstore))).collect()
     }
 
-    pub(super) fn counted(&self, of: &Countable) -> Option<Totals> {
+    pub(super) fn counted(&self, of: &Countable) -> Option<Statistics> {
         match of {
-            Countable::Backstore(id) => self.units.get(id).map(|unit| unit.counted.totals()),
+            Countable::Backstore(id) => {
+                let unit = self.units.get(id)?;
+                let tallies = unit.logical_unit.state.tallies();
+                Some(Statistics { asked: tallies.of(unit.number), managed: tallies.managed() })
+            }
             Countable::Lun(place) => {
                 let tpg = self.targets.get(&place.wwn)?.tpgs.get(&place.tag)?;
-                tpg.luns.get(&place.lun).map(|shown| shown.tally.totals())
+                let shown = tpg.luns.get(&place.lun)?;
+                let unit = self.units.get(&shown.backstore)?;
+                let managed = unit.logical_unit.state.tallies().managed();
+                Some(Statistics { asked: shown.tally.totals(), managed })
             }
         }
     }
