@@ -14,8 +14,8 @@ use scsi::{Address, Lun};
 use std::hint::black_box;
 use std::sync::Arc;
 use target::{
-    Attentions, Buffers, Group, LogicalUnit, LunMap, Mapping, Nexus, Store, Tally, TaskAttribute, UnitFlags,
-    execute,
+    Attentions, Buffers, Counted, Group, LogicalUnit, LunMap, Mapping, Nexus, Store, Tally, TaskAttribute,
+    UnitFlags, execute,
 };
 
 const FLAGS: UnitFlags = UnitFlags {
@@ -60,7 +60,7 @@ fn parts(c: &mut Criterion) {
     let attentions = Attentions::default();
     group.bench_function("the gate", |b| b.iter(|| black_box(&attentions).gate().load().is_open()));
     let tally = Tally::default();
-    group.bench_function("the tally", |b| b.iter(|| black_box(&tally).count(black_box(4096), 0)));
+    group.bench_function("the tally", |b| b.iter(|| black_box(&tally).count(Counted::Read, black_box(4096))));
     let (map, view) = (map(), view());
     let address = Address::decode(&[1, 1, 0, 0, 0, 0, 0, 0]);
     let mut cdb = [0; 32];
