@@ -57,7 +57,7 @@ impl Calls {
         let (call, bytes, durable) = match kind {
             IoKind::Discard { bytes } => (discard.call(), bytes, false),
             IoKind::WriteZeroes { bytes, durable } => (Call::ZeroRange, bytes, durable),
-            IoKind::Read | IoKind::Write { .. } | IoKind::Flush => return None,
+            IoKind::Read | IoKind::Write { .. } | IoKind::WriteWhole { .. } | IoKind::Flush => return None,
         };
         let sync = (durable || always_durable).then_some(Call::Sync);
         Some(Self { left: [Some(call), sync, None], bytes })

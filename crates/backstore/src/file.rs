@@ -217,7 +217,8 @@ fn describe(path: &Path, fd: &File, write_back: bool) -> Result<Described, OpenE
         },
         FileType::BlockDevice => {
             let device = sysfs::describe(path, fs::major(stat.st_rdev), fs::minor(stat.st_rdev))?;
-            abilities = device.abilities;
+            // By way of the page cache nothing is written whole.
+            abilities = Abilities { atomic: None, ..device.abilities };
             Geometry { write_cache: write_back, ..device.geometry }
         }
         FileType::Directory => return Err(OpenError::Directory(path.to_path_buf())),

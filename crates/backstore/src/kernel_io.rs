@@ -116,11 +116,19 @@ impl FileChannel {
         if let Some(calls) = Calls::of(io.kind, self.manner.discard, self.manner.always_durable) {
             return Path::None { calls, thread: None };
         }
+        // In one piece that any device takes: a guest's many small ones are not written whole.
+        if matches!(io.kind, IoKind::WriteWhole { .. }) {
+            return self.by_bounce();
+        }
         let Some(alignment) = self.manner.direct_alignment else { return Path::Straight };
         let in_one_call = io.buffer.segments() <= IOVECS_MAX;
         if io.kind == IoKind::Flush || (in_one_call && io.buffer.is_aligned(alignment - 1)) {
             return Path::Straight;
         }
+        self.by_bounce()
+    }
+
+    fn by_bounce(&mut self) -> Path {
         match self.bounces.take() {
             Some(buffer) => Path::Bounced { buffer, piece: 0 },
             None => Path::WaitsForBounce,
@@ -140,7 +148,7 @@ impl FileChannel {
             Path::Straight => straight_entry(fd, operation.kind, operation.offset, &operation.rest, durable),
             Path::Bounced { buffer, piece } => {
                 *piece = usize::try_from(operation.rest.bytes()).unwrap_or(usize::MAX).min(BOUNCE_BYTES);
-                if matches!(operation.kind, IoKind::Write { .. }) {
+                if operation.kind.sends() {
                     operation.rest.copy_to(0, &mut buffer.bytes()[..*piece]);
                 }
                 bounced_entry(fd, operation.kind, operation.offset, buffer, *piece, durable)
@@ -191,6 +199,10 @@ impl FileChannel {
                 operation.rest.copy_from(0, &buffer.bytes()[..moved_here]);
             }
         }
+        if matches!(operation.kind, IoKind::WriteWhole { .. }) && moved < operation.rest.bytes() {
+            // The kernel promises that there is no such end; a rest would not be whole with what is there.
+            return Progress::Ended(Err(BackstoreError::WriteFailed));
+        }
         operation.rest.advance(moved);
         operation.offset += moved;
         if operation.rest.is_empty() { Progress::Ended(Ok(())) } else { Progress::GoesOn }
@@ -218,9 +230,14 @@ impl FileChannel {
     }
 }
 
+/// `RWF_ATOMIC` of linux/fs.h, from Linux 6.11 on.  A kernel or device that cannot refuses the write.
+const RWF_ATOMIC: i32 = 0x40;
+
 fn write_flags(kind: IoKind, always_durable: bool) -> i32 {
     match kind {
         IoKind::Write { durable } if durable || always_durable => libc::RWF_DSYNC,
+        IoKind::WriteWhole { durable } if durable || always_durable => RWF_ATOMIC | libc::RWF_DSYNC,
+        IoKind::WriteWhole { .. } => RWF_ATOMIC,
         _ => 0,
     }
 }

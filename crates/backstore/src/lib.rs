@@ -32,7 +32,7 @@ pub use file::{FileOptions, FileStore, NewFile};
 pub use host_lock::{Hold, HostLock};
 pub use ramdisk::{RAMDISK_BYTES_MAX, Ramdisk};
 pub use reactor::Submitter;
-pub use space::{Abilities, Discard, Extent, Space, copy_by_kernel};
+pub use space::{Abilities, Atomic, Discard, Extent, Space, copy_by_kernel};
 pub use token::Token;
 
 use memory::IoBuf;
@@ -183,6 +183,11 @@ pub enum IoKind {
         /// Whether it must be on stable storage before it completes (FUA).
         durable: bool,
     },
+    /// Writes the buffer whole or not at all, whatever happens.  Only as [`Abilities::atomic`] says.
+    WriteWhole {
+        /// Whether it must be on stable storage before it completes.
+        durable: bool,
+    },
     /// Brings everything that was written to stable storage.
     Flush,
     /// Gives the range's space back.  Only where [`Abilities::discard`] says that it can be.
@@ -200,12 +205,27 @@ pub enum IoKind {
 }
 
 impl IoKind {
+    /// Whether it sends data that must be on stable storage before it completes.
+    #[must_use]
+    pub const fn is_durable_write(&self) -> bool {
+        matches!(self, Self::Write { durable: true } | Self::WriteWhole { durable: true })
+    }
+
+    /// Whether it sends data.
+    #[must_use]
+    pub const fn sends(&self) -> bool {
+        matches!(self, Self::Write { .. } | Self::WriteWhole { .. })
+    }
+
     /// Whether it changes what is read.
     #[must_use]
     pub const fn changes(&self) -> bool {
         match self {
             Self::Read | Self::Flush => false,
-            Self::Write { .. } | Self::Discard { .. } | Self::WriteZeroes { .. } => true,
+            Self::Write { .. }
+            | Self::WriteWhole { .. }
+            | Self::Discard { .. }
+            | Self::WriteZeroes { .. } => true,
         }
     }
 }

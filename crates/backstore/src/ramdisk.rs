@@ -123,7 +123,7 @@ impl Backstore for Ramdisk {
             bytes_max: RAMDISK_DISCARD_BYTES_MAX,
             reads_zero: true,
         };
-        Abilities { discard: Some(discard), zeroes: true, shares_space: false }
+        Abilities { discard: Some(discard), zeroes: true, shares_space: false, atomic: None }
     }
 
     fn extent(&self, offset: u64) -> Result<Extent, BackstoreError> {
@@ -179,7 +179,7 @@ impl RamdiskChannel {
         self.at(io.offset, io.buffer.bytes())?;
         match io.kind {
             IoKind::Read => self.range.copy_into(&io.buffer),
-            IoKind::Write { .. } => io.buffer.copy_into(&self.range),
+            IoKind::Write { .. } | IoKind::WriteWhole { .. } => io.buffer.copy_into(&self.range),
             _ => 0,
         };
         Ok(())

@@ -21,6 +21,17 @@ pub struct Abilities {
     pub zeroes: bool,
     /// Whether space is taken as it is written, from a store that others take from as well: [`Space`] says how much is left.
     pub shares_space: bool,
+    /// What is written whole or not at all ([`IoKind::WriteWhole`](crate::IoKind::WriteWhole)), where anything is.
+    pub atomic: Option<Atomic>,
+}
+
+/// Writes that are whole or not at all: of a power of two of bytes, and at a multiple of their length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Atomic {
+    /// The shortest, in bytes.
+    pub bytes_min: u32,
+    /// The longest, in bytes.
+    pub bytes_max: u32,
 }
 
 /// The space of a store that others take from as well, in bytes.
@@ -83,7 +94,7 @@ pub(crate) fn of_file(file: &File) -> Abilities {
         bytes_max: 0,
         reads_zero: true,
     };
-    Abilities { discard: Some(discard), zeroes: true, shares_space: true }
+    Abilities { discard: Some(discard), zeroes: true, shares_space: true, atomic: None }
 }
 
 /// Fills a range of an open file or device with zeroes, and gives its space back where `discard` and that is known to

@@ -3,12 +3,17 @@
 //!
 //! Above: `block`, `file`.  Below: sysfs.  Never here: ioctls; everything needed is text.
 
-use crate::{Abilities, Discard, Geometry, OpenError};
+use crate::aligned::BOUNCE_BYTES;
+use crate::{Abilities, Atomic, Discard, Geometry, OpenError};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// sysfs counts a device's size in these, whatever its sectors are.
 const SYSFS_SECTOR_BYTES: u64 = 512;
+
+/// The longest write that is whole: it goes through one buffer.
+const WHOLE_BYTES_MAX: u32 = 256 * 1024;
+const _: () = assert!(WHOLE_BYTES_MAX as usize == BOUNCE_BYTES);
 
 /// A block device as sysfs shows it.
 pub(crate) struct Description {
@@ -60,7 +65,15 @@ pub(crate) fn describe(path: &Path, major: u32, minor: u32) -> Result<Descriptio
         bytes_max: discard_max,
         reads_zero: zeroes,
     };
-    let abilities = Abilities { discard: (discard_max > 0).then_some(discard), zeroes, shares_space: false };
+    // Of a part of a device nobody says whether it begins where such a write may.
+    let is_part = directory.join("partition").exists();
+    let atomic_bytes = |name| small(queue.join(name)).unwrap_or(0);
+    let (bytes_min, bytes_max) =
+        (atomic_bytes("atomic_write_unit_min_bytes"), atomic_bytes("atomic_write_unit_max_bytes"));
+    let atomic =
+        (bytes_min > 0 && !is_part).then(|| Atomic { bytes_min, bytes_max: bytes_max.min(WHOLE_BYTES_MAX) });
+    let abilities =
+        Abilities { discard: (discard_max > 0).then_some(discard), zeroes, shares_space: false, atomic };
     let kernel_name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Description { kernel_name, geometry, abilities })
 }

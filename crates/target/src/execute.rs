@@ -180,6 +180,7 @@ fn decide<'a>(
     let decision = match command {
         Command::Read(read) => block::read(unit, &read, buffers),
         Command::Write(write) => block::write(unit, &write, buffers),
+        Command::WriteAtomic(write) => block::write_atomic(unit, &write, buffers),
         Command::Verify(verify) => verify::verify(unit, &verify, buffers),
         Command::WriteAndVerify(verify) => verify::write_and_verify(unit, &verify, buffers),
         Command::PreFetch(fetch) => block::pre_fetch(unit, &fetch, buffers),

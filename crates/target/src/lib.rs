@@ -47,7 +47,7 @@ pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
 pub use gate::{Barred, Gate, Word};
 pub use logical_unit::{LogicalUnit, Store, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping, NexusLoss, Way};
-pub use media::{Media, MediaWishes};
+pub use media::{AtomicBlocks, Media, MediaWishes};
 pub use modes::ModeChanges;
 pub use nexus::{Nexus, NexusName};
 pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};

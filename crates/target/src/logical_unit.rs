@@ -57,6 +57,9 @@ impl Store {
             IoKind::Write { .. } if self.write_through.load(Ordering::Relaxed) => {
                 IoKind::Write { durable: true }
             }
+            IoKind::WriteWhole { .. } if self.write_through.load(Ordering::Relaxed) => {
+                IoKind::WriteWhole { durable: true }
+            }
             IoKind::WriteZeroes { bytes, .. } if self.write_through.load(Ordering::Relaxed) => {
                 IoKind::WriteZeroes { bytes, durable: true }
             }

@@ -5,7 +5,7 @@
 //! Below: `backstore` says what the medium can.
 //! Never here: a command.
 
-use backstore::Abilities;
+use backstore::{Abilities, Atomic};
 use scsi::vpd::Provisioning;
 
 /// What one UNMAP or WRITE SAME may cover where nobody said otherwise, in bytes: what a file system does without
@@ -39,8 +39,35 @@ pub struct Media {
     pub unmap_alignment_blocks: u32,
     /// MAXIMUM WRITE SAME LENGTH in blocks.
     pub write_same_blocks_max: u64,
+    /// What WRITE ATOMIC (16) takes, where it is there.
+    pub atomic: Option<AtomicBlocks>,
     /// The space below is shared, and it is told when it gets scarce.
     pub tells_scarcity: bool,
+}
+
+/// Writes that are whole or not at all, in blocks: a power of two of them, at a multiple of their number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtomicBlocks {
+    /// The fewest.
+    pub min: u32,
+    /// The most.
+    pub max: u32,
+}
+
+impl AtomicBlocks {
+    fn of(bytes: Atomic, block_bytes: u32) -> Option<Self> {
+        let block = block_bytes.max(1);
+        let (min, max) = (bytes.bytes_min.div_ceil(block).next_power_of_two(), bytes.bytes_max / block);
+        (min <= max).then_some(Self { min, max })
+    }
+
+    /// Whether a write is one of them.
+    #[must_use]
+    pub fn takes(&self, first: u64, blocks: u64) -> bool {
+        blocks.is_power_of_two()
+            && (u64::from(self.min)..=u64::from(self.max)).contains(&blocks)
+            && first.is_multiple_of(blocks)
+    }
 }
 
 /// What the administrator set; `None`, or 0 of a number, is what the medium says.
@@ -74,7 +101,8 @@ impl Media {
     pub fn of(abilities: Abilities, block_bytes: u32) -> Self {
         let block = u64::from(block_bytes.max(1));
         let blocks = |bytes: u64| u32::try_from(bytes / block).unwrap_or(u32::MAX);
-        let base = Self { compare_and_write: true, third_party_copy: true, ..Self::default() };
+        let atomic = abilities.atomic.and_then(|atomic| AtomicBlocks::of(atomic, block_bytes));
+        let base = Self { compare_and_write: true, third_party_copy: true, atomic, ..Self::default() };
         let Some(discard) = abilities.discard else {
             let write_same_blocks_max = WRITE_SAME_BYTES_MAX / block;
             return Self { write_same_blocks_max, ..base };
@@ -110,6 +138,7 @@ impl Media {
             unmap_granularity_blocks: number(wishes.unmap_granularity_blocks, self.unmap_granularity_blocks),
             unmap_alignment_blocks: number(wishes.unmap_alignment_blocks, self.unmap_alignment_blocks),
             tells_scarcity: self.tells_scarcity,
+            atomic: self.atomic,
             write_same_blocks_max: match wishes.write_same_blocks_max {
                 0 => self.write_same_blocks_max,
                 wish => u64::from(wish),
@@ -141,7 +170,7 @@ mod tests {
 
     fn file() -> Media {
         let discard = Discard { granularity_bytes: 4096, alignment_bytes: 0, bytes_max: 0, reads_zero: true };
-        Media::of(Abilities { discard: Some(discard), zeroes: true, shares_space: true }, 512)
+        Media::of(Abilities { discard: Some(discard), zeroes: true, shares_space: true, atomic: None }, 512)
     }
 
     #[test]
@@ -150,6 +179,18 @@ mod tests {
         assert!(media.unmap && media.write_same_unmaps && media.unmapped_reads_zero);
         assert_eq!((media.unmap_blocks_max, media.unmap_granularity_blocks), (1_048_576, 8));
         assert_eq!(media.write_same_blocks_max, 524_288);
+    }
+
+    #[test]
+    fn writes_that_are_whole_are_powers_of_two_at_multiples_of_their_length() {
+        let atomic = Some(Atomic { bytes_min: 512, bytes_max: 65536 });
+        let media = |block| Media::of(Abilities { atomic, ..Abilities::default() }, block);
+        assert_eq!(media(512).atomic, Some(AtomicBlocks { min: 1, max: 128 }));
+        assert_eq!(media(4096).atomic, Some(AtomicBlocks { min: 1, max: 16 }));
+        assert_eq!(Media::of(Abilities::default(), 512).atomic, None);
+        let taken = AtomicBlocks { min: 4, max: 16 };
+        assert!(taken.takes(8, 8) && taken.takes(0, 16) && taken.takes(4, 4));
+        assert!(!taken.takes(4, 8) && !taken.takes(0, 32) && !taken.takes(0, 2) && !taken.takes(0, 12));
     }
 
     #[test]
@@ -185,7 +226,10 @@ mod tests {
             bytes_max: 1 << 20,
             reads_zero: false,
         };
-        let media = Media::of(Abilities { discard: Some(discard), zeroes: false, shares_space: false }, 4096);
+        let media = Media::of(
+            Abilities { discard: Some(discard), zeroes: false, shares_space: false, atomic: None },
+            4096,
+        );
         assert_eq!((media.unmap_blocks_max, media.write_same_blocks_max), (256, 256));
         assert_eq!((media.unmap_granularity_blocks, media.unmap_alignment_blocks), (16, 1));
         assert!(!media.unmapped_reads_zero);

@@ -192,12 +192,22 @@ fn a_copy_that_is_aborted_is_forgotten_and_a_reset_forgets_all() {
     let (hangs, rig) = hanging();
     let mut guest = rig.boot(Options::default());
     let copy = copy_list(7, 0, (1, 2), &[segment(1, 8, 8)]);
-    let copying = guest.request_queue(0).unwrap().start(&copy).unwrap();
-    while !run(&mut guest, &status(7)).is_good() {}
-    let abort = guest.control().start_task_management(ABORT_TASK_SET, lun_0(), 0).unwrap();
-    hangs.store(false, Ordering::SeqCst);
-    guest.control().wait_for(abort).unwrap();
-    guest.request_queue(0).unwrap().wait_for(copying).unwrap();
+    // Until the abort was there before the end of the copy.
+    loop {
+        hangs.store(true, Ordering::SeqCst);
+        let copying = guest.request_queue(0).unwrap().start(&copy).unwrap();
+        while run(&mut guest, &status(7)).data_in.get(4) != Some(&0) {}
+        let abort = guest.control().start_task_management(ABORT_TASK_SET, lun_0(), 0).unwrap();
+        for _ in 0..20 {
+            run(&mut guest, &results(3, 0, 46));
+        }
+        hangs.store(false, Ordering::SeqCst);
+        guest.control().wait_for(abort).unwrap();
+        if guest.request_queue(0).unwrap().wait_for(copying).unwrap().response == 2 {
+            break;
+        }
+        good(&mut guest, &status(7));
+    }
     refused(&mut guest, &status(7), UNKNOWN);
     good(&mut guest, &copy);
     guest.control().task_management(LOGICAL_UNIT_RESET, lun_0(), 0).unwrap();

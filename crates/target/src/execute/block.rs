@@ -10,7 +10,7 @@ use crate::logical_unit::{LogicalUnit, Store};
 use crate::task::{Answer, Buffers};
 use backstore::IoKind;
 use memory::IoBuf;
-use scsi::{BlockCount, Lba, PreFetch, Read, Sense, SynchronizeCache, Write};
+use scsi::{BlockCount, Lba, PreFetch, Read, Sense, SynchronizeCache, Write, WriteAtomic};
 
 /// What one command may transfer, in bytes.  Guests are told less (MAXIMUM TRANSFER LENGTH of VPD B0h), but
 /// firmware that does not ask is served too; this bounds what one command may keep a reactor busy with.
@@ -42,6 +42,26 @@ pub(super) fn write<'a>(
     let Some(residual) = cut(&mut buffers.data_out, bytes) else { return Ok(overrun()) };
     let answer = Answer { residual, ..Answer::good() };
     Ok(Decision::Io(IoPlan { store, kind: IoKind::Write { durable: write.fua }, offset, answer }))
+}
+
+/// WRITE ATOMIC (16).  SBC-4.
+///
+/// There are no boundaries: MAXIMUM ATOMIC BOUNDARY SIZE is 0, so all blocks are written, or none is.
+pub(super) fn write_atomic<'a>(
+    unit: &'a LogicalUnit,
+    command: &WriteAtomic,
+    buffers: &mut Buffers,
+) -> Result<Decision<'a>, Sense> {
+    let (write, atomic) = (&command.write, unit.media.atomic.ok_or(Sense::INVALID_OPCODE)?);
+    let Some((store, offset, bytes)) = transfer(unit, write.first, write.blocks, write.protect)? else {
+        return Ok(done(buffers));
+    };
+    if command.boundary != 0 || !atomic.takes(write.first.0, write.blocks.0) {
+        return Err(Sense::INVALID_FIELD_IN_CDB);
+    }
+    let Some(residual) = cut(&mut buffers.data_out, bytes) else { return Ok(overrun()) };
+    let answer = Answer { residual, ..Answer::good() };
+    Ok(Decision::Io(IoPlan { store, kind: IoKind::WriteWhole { durable: write.fua }, offset, answer }))
 }
 
 /// PRE-FETCH (10) and (16).  SBC-3.

@@ -13,7 +13,7 @@ use crate::lun_map::{Group, Mapping};
 use crate::task::Buffers;
 use scsi::inquiry::{self, Identity, InquiryFlags, Peripheral};
 use scsi::mode::{self, ModeState, Stored};
-use scsi::vpd::{self, ExtendedInquiry, Facts, Limits, Port};
+use scsi::vpd::{self, AtomicLimits, ExtendedInquiry, Facts, Limits, Port};
 use scsi::{
     Address, CDB_BYTES_MAX, Capabilities, Command, Inquiry, Lun, ReportLuns, Sense, SenseFormat, capacity,
     copy, defects, log, report_luns, rsoc, task_functions,
@@ -32,7 +32,7 @@ pub(super) fn capabilities(mapping: &Mapping) -> Capabilities {
         write_same_unmaps: unit.media.write_same_unmaps,
         compare_and_write: unit.media.compare_and_write,
         third_party_copy: unit.media.third_party_copy,
-        write_atomic: false,
+        write_atomic: unit.media.atomic.is_some(),
         removable: false,
         set_target_port_groups: mapping.membership.is_some_and(|membership| membership.explicit),
         reservations: unit.flags.reservations,
@@ -221,6 +221,11 @@ fn limits(unit: &LogicalUnit) -> Limits {
         transfer_blocks_max,
         transfer_blocks_optimal: unit.optimal_blocks.min(transfer_blocks_max),
         write_same_blocks_max: media.write_same_blocks_max,
+        atomic: media.atomic.map_or_else(AtomicLimits::default, |atomic| AtomicLimits {
+            blocks_max: atomic.max,
+            alignment_blocks: atomic.min,
+            granularity_blocks: atomic.min,
+        }),
         ..unmap_limits(unit)
     }
 }

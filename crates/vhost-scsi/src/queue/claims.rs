@@ -18,7 +18,7 @@ use super::steps::Steps;
 pub(super) fn written_by(plan: &IoPlan<'_>, buffer: &IoBuf) -> Range<u64> {
     let bytes = match plan.kind {
         IoKind::Read | IoKind::Flush => 0,
-        IoKind::Write { .. } => buffer.bytes(),
+        IoKind::Write { .. } | IoKind::WriteWhole { .. } => buffer.bytes(),
         IoKind::Discard { bytes } | IoKind::WriteZeroes { bytes, .. } => bytes,
     };
     plan.offset..plan.offset.saturating_add(bytes)

@@ -91,14 +91,15 @@ impl Queue {
         let buffer_bytes = buffers.data_in.bytes().saturating_add(buffers.data_out.bytes());
         let (buffer, other) = match plan.kind {
             IoKind::Read => (buffers.data_in, buffers.data_out),
-            IoKind::Write { .. } => (buffers.data_out, buffers.data_in),
+            kind if kind.sends() => (buffers.data_out, buffers.data_in),
             _ => (IoBuf::new(), buffers.data_in),
         };
         common.give_back(other);
         let number = common.next_task();
         let answer = plan.answer;
         let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
-        let syncs = matches!(plan.store.kind(plan.kind), IoKind::Flush | IoKind::Write { durable: true });
+        let kind = plan.store.kind(plan.kind);
+        let syncs = kind == IoKind::Flush || kind.is_durable_write();
         let losses = syncs.then(|| Arc::clone(&plan.store.losses));
         let task = Task {
             head,

@@ -142,7 +142,7 @@ impl Queue {
                 Step::Io { store, kind, offset, buffer } => {
                     let kind = store.kind(kind);
                     task.is_flush = kind == IoKind::Flush;
-                    let syncs = matches!(kind, IoKind::Flush | IoKind::Write { durable: true });
+                    let syncs = kind == IoKind::Flush || kind.is_durable_write();
                     task.losses = syncs.then(|| Arc::clone(&store.losses));
                     let channel = common.channels.of(&store);
                     let io = Io { kind, offset, buffer };
