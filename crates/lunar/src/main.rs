@@ -14,6 +14,7 @@ mod kernel; //      the way to the kernel's own target
 mod libvirt; //     `lunar libvirt`
 mod man; //         manual pages
 mod options; //     the command line
+mod picker; //      a node picked from the whole tree
 mod qemu; //        `lunar qemu`
 mod run; //         `lunar run`
 mod session; //     one command, or lines

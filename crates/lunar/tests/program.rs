@@ -5,6 +5,7 @@
 //! Never here: what the shell's commands do; `shell` has those tests.
 
 mod man;
+mod picker;
 mod support;
 mod tab;
 
