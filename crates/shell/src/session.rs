@@ -116,6 +116,7 @@ impl Shell {
     /// Carries out one line.  Never fails as a whole: what went wrong is in the reply.
     pub fn run(&mut self, words: &[Word]) -> Reply {
         let mut statement = grammar::parse(words);
+        statement.ask_for_help();
         let json = statement.take_flag(JSON_FLAG) || self.json;
         let report = json.then(|| Report::about(statement.command.as_deref()));
         let mut reply = Reply { report, ..Reply::default() };
