@@ -6,8 +6,8 @@
 
 use crate::attribute::transfer_blocks_max;
 use crate::{
-    AbsolutePath, Access, AluaGroupName, AluaGroups, Attribute, Attributes, BackstoreName, Key, Refusal,
-    UnitSerial,
+    AbsolutePath, Access, AluaGroupName, AluaGroups, Attribute, Attributes, BackstoreName, Identity, Key,
+    Refusal, UnitSerial,
 };
 use std::fmt;
 use std::num::NonZeroU64;
@@ -79,6 +79,7 @@ pub struct Backstore {
     /// The group of logical units that it is in.
     pub lu_group: AluaGroupName,
     attributes: Attributes,
+    pub(crate) identity: Identity,
 }
 
 /// What the blocks of a backstore are kept in.
@@ -203,7 +204,8 @@ impl Backstore {
             attributes.set(Key::EmulateModelAlias, 0);
         }
         let (alua, lu_group) = (AluaGroups::default(), AluaGroupName::default_lu_group());
-        Ok(Self { name, unit_serial, medium, alua, lu_group, attributes })
+        let identity = Identity::default();
+        Ok(Self { name, unit_serial, medium, alua, lu_group, attributes, identity })
     }
 
     /// Its kind and name.
@@ -293,6 +295,10 @@ impl Backstore {
         }
         if row.key == Key::EmulateModelAlias && value == 1 && !self.name.fits_product() {
             return Err(Refusal::NameTooLongForProduct { backstore: self.id() });
+        }
+        // Of what says the same thing twice, the later counts.
+        if row.key == Key::EmulateModelAlias && self.attribute(row.key) != Some(value) {
+            self.identity.forget_product();
         }
         self.attributes.set(row.key, value);
         if row.key == Key::BlockSize {

@@ -21,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, attribute at a backstore or target port group, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
+            "global, attribute at a backstore or target port group, identity at a backstore, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -97,6 +97,14 @@ fn change_of<'n>(subject: &'n Subject, group: &str) -> Option<ChangeOf<'n>> {
         (Subject::Backstore(backstore), "attribute") => {
             let id = &backstore.id;
             Box::new(|name, value| Change::SetAttribute {
+                id: id.clone(),
+                attribute: name.to_owned(),
+                value: value.to_owned(),
+            })
+        }
+        (Subject::Backstore(backstore), "identity") => {
+            let id = &backstore.id;
+            Box::new(|name, value| Change::SetIdentity {
                 id: id.clone(),
                 attribute: name.to_owned(),
                 value: value.to_owned(),

@@ -18,7 +18,7 @@ use super::offer::offer;
 use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget};
 use crate::store::Units;
 use backstore::HostLock;
-use model::{Backstore, BackstoreId, Key, Kind, Lun, Step, TpgTag, Wwn};
+use model::{Backstore, BackstoreId, IdentityKey, Key, Kind, Lun, Step, TpgTag, Wwn};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,16 +26,11 @@ use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{
-    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Reservations, Tally, Totals,
-    UnitFlags,
+    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Reservations, SanitizeWork, Tally,
+    Totals, UnitFlags,
 };
 use vhost_scsi::{Bound, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
-/// Who LIO's disks say made them.
-const VENDOR: &str = "LIO-ORG";
-const REVISION: &str = "4.0";
-/// The IEEE company id in LIO's NAA designators.
-const COMPANY_ID: u32 = 0x00_1405;
 /// The logical block of a medium that says nothing, in bytes.
 const BLOCK_BYTES: u32 = 512;
 
@@ -212,6 +207,16 @@ impl State {
         let farewells = self.publish();
         self.left = farewells;
         true
+    }
+
+    /// The SANITIZE that another process has begun and nobody goes on with, of each open backstore.
+    pub(super) fn left_behind(&self) -> Vec<(BackstoreId, SanitizeWork)> {
+        let open = self.units.iter().filter_map(|(id, unit)| Some((id, unit, unit.opened.store.as_ref()?)));
+        let left = open.filter_map(|(id, unit, store)| {
+            let medium = Arc::clone(&store.backstore);
+            Some((id.clone(), SanitizeWork::left_behind(&unit.logical_unit.state, medium)?))
+        });
+        left.collect()
     }
 
     /// Whether anything is missing, or withheld from a guest.
@@ -395,21 +400,12 @@ fn farewell(opened: Opened) -> Option<Farewell> {
 }
 
 fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
-    let product = if backstore.is_on(Key::EmulateModelAlias) {
-        backstore.name.as_str()
-    } else {
-        match backstore.kind() {
-            Kind::Block => "IBLOCK",
-            Kind::Fileio => "FILEIO",
-            Kind::Ramdisk => "RAMDISK-MCP",
-        }
-    };
     let identity = Identity {
-        vendor: Identity::ascii_field(VENDOR),
-        product: Identity::ascii_field(product),
-        revision: Identity::ascii_field(REVISION),
+        vendor: Identity::ascii_field(&backstore.identity_text(IdentityKey::VendorId)),
+        product: Identity::ascii_field(&backstore.identity_text(IdentityKey::ProductId)),
+        revision: Identity::ascii_field(&backstore.identity_text(IdentityKey::Revision)),
         unit_serial: backstore.unit_serial.to_string(),
-        company_id: COMPANY_ID,
+        company_id: backstore.company_id(),
     };
     let geometry = opened.store.as_ref().map(|store| store.backstore.geometry());
     let flags = UnitFlags {
