@@ -129,7 +129,7 @@ impl Script for Sanitizer {
                     let sense = Sense::SANITIZE_IN_PROGRESS;
                     return Step::Done(Answer::check_condition(sense, self.answer.residual));
                 }
-                Step::Quiesce { scope: Scope { store: Some(self.store.id), ..Scope::default() }, abort: None }
+                Step::Quiesce { scope: Scope { medium: Some(self.store.medium), ..Scope::default() }, abort: None }
             }
             Outcome::Told(Err(sense)) => Step::Done(Answer::check_condition(sense, self.answer.residual)),
             Outcome::Told(Ok(_)) => Step::Done(self.answer),

@@ -14,7 +14,7 @@ use memory::IoBuf;
 use scsi::Address;
 use std::sync::Arc;
 use target::io::{Io, IoKind, Submitted, Submitter, Token};
-use target::{Buffers, Decision, IoPlan, LunMap, Way};
+use target::{Buffers, Decision, IoPlan, LunMap, StoreName, Way};
 use virtqueue::crash::{self, Point};
 
 impl Queue {
@@ -67,7 +67,7 @@ impl Queue {
                 self.push_response(head, written, [buffers.data_in, buffers.data_out, response], common)
             }
             Decision::Io(plan) => {
-                let name = self.name(way, address, request.tag, (plan.store.id, None));
+                let name = self.name(way, address, request.tag, (plan.store.name(), None));
                 self.take_io(index, (head, name), &plan, (buffers, response), common, submitter)
             }
             Decision::Script(plan) => {
@@ -121,7 +121,7 @@ impl Queue {
         self.begin(index, task, plan, buffer, common, submitter)
     }
 
-    fn name(&self, way: Way<'_>, address: Address, tag: u64, stores: (u64, Option<u64>)) -> TaskName {
+    fn name(&self, way: Way<'_>, address: Address, tag: u64, stores: (StoreName, Option<StoreName>)) -> TaskName {
         // Nothing but a unit leads to I/O.
         let (target, lun) = match address {
             Address::Unit { target, lun } => (target, lun),
