@@ -28,6 +28,7 @@
 mod alua; // asymmetric access
 mod files;
 mod tables; // which attributes and options there are // what is saved, restored, compared and applied
+mod waiting; // commands that have waited for long
 
 pub use alua::{AluaGroup, AluaMember, DEFAULT_ALUA_GROUP, DEFAULT_LU_GROUP, LuGroup, LunAlua};
 pub use files::{
@@ -36,6 +37,7 @@ pub use files::{
 };
 
 pub use tables::{AttributeInfo, AttributeTable, OptionInfo, OptionTable};
+pub use waiting::Waiting;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -217,6 +219,9 @@ pub struct Tpg {
     /// Access control lists, ordered by initiator.  One for the nexus decides what the guest sees.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acls: Vec<Acl>,
+    /// Where commands of the guest have waited for long, ordered by LUN.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Waiting>,
 }
 
 /// What one initiator sees of a target port group, instead of its LUNs.

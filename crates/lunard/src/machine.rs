@@ -8,7 +8,7 @@
 pub mod fake; // a machine without guests, for tests
 pub mod running; // the machine that serves guests
 
-pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, Occasion};
+pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, LiveWaiting, Occasion};
 
 use crate::state_driver::Handle;
 use crate::watchdog::Probe;

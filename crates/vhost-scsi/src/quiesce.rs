@@ -31,6 +31,8 @@ pub(crate) struct TaskName {
     /// The number of the unit's state, and the relative target port of the nexus; 0 where there is no unit.
     pub(crate) unit: u64,
     pub(crate) nexus: u16,
+    /// Which command it is: its operation code, and the byte with its service action where it may have one.
+    pub(crate) code: [u8; 2],
 }
 
 impl TaskName {
@@ -108,6 +110,7 @@ mod tests {
         second_store: Some(StoreName { id: 7, medium: 12 }),
         unit: 8,
         nexus: 10,
+        code: [0x2a, 0],
     };
 
     #[test]

@@ -351,7 +351,7 @@ impl State {
         let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live())).collect();
         let targets = self.targets.iter().map(|(wwn, target)| {
             let connected = target.port.connections() > 0;
-            (wwn.clone(), LiveTarget { socket: socket(wwn), connected })
+            (wwn.clone(), LiveTarget { socket: socket(wwn), connected, waiting: Vec::new() })
         });
         Live { backstores, targets: targets.collect() }
     }
