@@ -233,7 +233,8 @@ fn waiting(tag: u16, live: &LiveTarget) -> Vec<v1::Waiting> {
         let LiveWaiting { tag: _, lun, command, since, commands } = found;
         let (lun, seconds) = (*lun, since.as_secs());
         let commands = u64::try_from(*commands).unwrap_or(u64::MAX);
-        let told = by_lun.entry(lun).or_insert(v1::Waiting { lun, command: String::new(), seconds: 0, commands: 0 });
+        let told =
+            by_lun.entry(lun).or_insert(v1::Waiting { lun, command: String::new(), seconds: 0, commands: 0 });
         told.commands = told.commands.saturating_add(commands);
         if seconds >= told.seconds {
             (told.seconds, told.command) = (seconds, (*command).to_owned());

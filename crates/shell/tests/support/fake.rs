@@ -560,7 +560,13 @@ impl State {
 }
 
 fn tpg(tag: u16) -> Tpg {
-    Tpg { tag, nexus: "naa.5001405c3bdda0c6".to_owned(), luns: Vec::new(), acls: Vec::new(), waiting: Vec::new() }
+    Tpg {
+        tag,
+        nexus: "naa.5001405c3bdda0c6".to_owned(),
+        luns: Vec::new(),
+        acls: Vec::new(),
+        waiting: Vec::new(),
+    }
 }
 
 fn shows(target: &Target, id: &BackstoreId) -> bool {

@@ -4,8 +4,8 @@
 //! Above: `running`, which is asked to look now and then.  Below: `vhost-scsi`, which knows what is under way.
 //! Never here: an end of a command.  A disk that hangs may come back.
 
-use std::collections::BTreeMap;
 use crate::machine::LiveWaiting;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use vhost_scsi::{Deed, Marks, Reactors, Waiting};
 
