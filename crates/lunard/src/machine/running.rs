@@ -337,6 +337,14 @@ impl Machine for RunningMachine {
         self.state().gauges()
     }
 
+    fn lost(&self, backstore: &BackstoreId, medium: &Arc<dyn backstore::Backstore>) {
+        let Some(farewells) = self.state().lose(backstore, medium) else { return };
+        tracing::warn!("{backstore} is gone: its LUNs answer NOT READY until it is back");
+        service_manager::serves(&self.live());
+        self.seek();
+        self.say_farewell(farewells);
+    }
+
     fn owned_by(&self, owner: &Handle) {
         self.steering.owned_by(owner.clone());
         let mut state = self.state();

@@ -53,7 +53,7 @@ impl Drop for Created {
 }
 
 impl Opened {
-    fn missing() -> Self {
+    pub(super) fn missing() -> Self {
         Self { store: None, device: None, file: None, created: None, sector_bytes: None, notes: Vec::new() }
     }
 
