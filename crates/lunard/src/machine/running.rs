@@ -228,7 +228,10 @@ impl Machine for RunningMachine {
                     let there = medium::where_it_leads(backstore, steps);
                     let handed_over =
                         there.and_then(|there| self.state().hand_over(steps, backstore, &there));
-                    let opened = handed_over.map_or_else(|| medium::open(backstore, occasion), Ok)?;
+                    let opened = match handed_over {
+                        Some(mut opened) => opened.fit_blocks_of(backstore).map(|()| opened)?,
+                        None => medium::open(backstore, occasion)?,
+                    };
                     ready.opened.insert(backstore.id(), opened);
                 }
                 Step::CreateTarget(wwn) => {
