@@ -25,7 +25,6 @@ fn the_units_lay_the_tree_over_the_kernels_and_take_it_away() -> Result<()> {
     let plan = whole_machine::plan(SCRIPT, &["lunard.service", "lunar-configfs.service"])?;
     let results = plan.limit(LIMIT).boot(&scratch)?.finish()?;
     println!("{}", results.out);
-    for entry in std::fs::read_dir(scratch.join("guest.share"))? { let path = entry?.path(); std::fs::create_dir_all("/tmp/bind-share")?; std::fs::copy(&path, std::path::Path::new("/tmp/bind-share").join(path.file_name().unwrap()))?; } // TEMPORARY
     it_starts_after_lunard_and_lunard_as_its_user(&results)?;
     lios_own_shell_finds_lunar(&results)?;
     it_follows_lunard(&results)?;
