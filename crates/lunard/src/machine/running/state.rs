@@ -26,8 +26,8 @@ use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{
-    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Reservations, Tally, Totals,
-    UnitFlags,
+    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Reservations, SanitizeWork, Tally,
+    Totals, UnitFlags,
 };
 use vhost_scsi::{Bound, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
@@ -207,6 +207,16 @@ impl State {
         let farewells = self.publish();
         self.left = farewells;
         true
+    }
+
+    /// The SANITIZE that another process has begun and nobody goes on with, of each open backstore.
+    pub(super) fn left_behind(&self) -> Vec<(BackstoreId, SanitizeWork)> {
+        let open = self.units.iter().filter_map(|(id, unit)| Some((id, unit, unit.opened.store.as_ref()?)));
+        let left = open.filter_map(|(id, unit, store)| {
+            let medium = Arc::clone(&store.backstore);
+            Some((id.clone(), SanitizeWork::left_behind(&unit.logical_unit.state, medium)?))
+        });
+        left.collect()
     }
 
     /// Whether anything is missing, or withheld from a guest.
