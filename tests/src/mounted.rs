@@ -179,7 +179,9 @@ impl Mounted {
         anyhow::ensure!(output.status.success(), "ended with {}:\n{said}{complained}", output.status);
         let save = |line: &str| -> Result<Save> {
             let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-            let &[took, beside, tool, daemon] = numbers.as_slice() else { anyhow::bail!("four numbers: {line}") };
+            let &[took, beside, tool, daemon] = numbers.as_slice() else {
+                anyhow::bail!("four numbers: {line}")
+            };
             let ticks = |count: u64| TICK * u32::try_from(count).unwrap_or(u32::MAX);
             Ok(Save {
                 took: Duration::from_nanos(took),

@@ -5,9 +5,7 @@
 //! Never here: a claim.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use configfs::{
-    Counters, Daemon, Denied, Host, LiveBackstore, LiveDevice, LiveReservations, NodeKind, Tree,
-};
+use configfs::{Counters, Daemon, Denied, Host, LiveBackstore, LiveDevice, LiveReservations, NodeKind, Tree};
 use model::{BackstoreId, Change, Kind, Model, Place, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeMap;

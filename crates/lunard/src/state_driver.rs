@@ -110,9 +110,9 @@ pub struct Handle {
     /// Whether the owner waits for the disk of the database.
     saving: Arc<AtomicBool>,
     live: Arc<dyn Fn() -> Live + Send + Sync>,
-    live_backstore: Arc<dyn Fn(&BackstoreId) -> Option<LiveBackstore> + Send + Sync>,
+    live_backstore: Asking<LiveBackstore>,
     connected: Arc<dyn Fn(&Wwn) -> bool + Send + Sync>,
-    reservations: Arc<dyn Fn(&BackstoreId) -> Option<Reservations> + Send + Sync>,
+    reservations: Asking<Reservations>,
     counted: Counting,
     waiting: Arc<dyn Fn() -> Vec<Waiting> + Send + Sync>,
     model: Arc<RwLock<(Arc<Model>, Generation)>>,
@@ -120,6 +120,9 @@ pub struct Handle {
     runtime_dir: Arc<PathBuf>,
     watchers: Arc<Mutex<Vec<Watcher>>>,
 }
+
+/// What the running target knows of a backstore.
+type Asking<T> = Arc<dyn Fn(&BackstoreId) -> Option<T> + Send + Sync>;
 
 /// What guests asked for.
 type Counting = Arc<dyn Fn(&Countable) -> Option<Totals> + Send + Sync>;
