@@ -380,12 +380,17 @@ impl State {
         Live { backstores, targets: targets.collect() }
     }
 
-    pub(super) fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
-        let all = self
-            .units
-            .iter()
-            .map(|(id, unit)| (id.clone(), unit.logical_unit.state.record().reservations.clone()));
-        all.filter(|(_, reservations)| *reservations != Reservations::default()).collect()
+    pub(super) fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
+        self.units.get(id).map(Unit::live)
+    }
+
+    pub(super) fn connected(&self, wwn: &Wwn) -> bool {
+        self.targets.get(wwn).is_some_and(|target| target.port.connections() > 0)
+    }
+
+    pub(super) fn reservations(&self, id: &BackstoreId) -> Option<Reservations> {
+        let record = self.units.get(id)?.logical_unit.state.record();
+        (record.reservations != Reservations::default()).then(|| record.reservations.clone())
     }
 }
 
