@@ -31,12 +31,27 @@ const ACTIONS: &[&str] = &["pi_prot_format"];
 /// What is known of media that are opened: their sizes in bytes.
 pub(crate) type Sizes = BTreeMap<BackstoreId, u64>;
 
+/// Attributes as texts, by `block/disk0` and name.
+pub(crate) type Attributes = BTreeMap<String, BTreeMap<String, String>>;
+
 /// The writes that turn what was found into `new`.
 pub(crate) fn jobs(found: &Found, new: &Model, sizes: &Sizes, has_vhost: bool) -> Result<Vec<Job>, Fault> {
+    jobs_with(found, new, sizes, has_vhost, &Attributes::new())
+}
+
+/// The same, where backstores that are opened get attributes of which the model does not know.
+pub(crate) fn jobs_with(
+    found: &Found,
+    new: &Model,
+    sizes: &Sizes,
+    has_vhost: bool,
+    attributes: &Attributes,
+) -> Result<Vec<Job>, Fault> {
     let mut work = Work {
         found,
         new,
         sizes,
+        attributes,
         adapters: found.adapters.clone(),
         numbers: found.numbers.clone(),
         empty: found.empty_adapters.clone(),
@@ -64,6 +79,7 @@ struct Work<'a> {
     found: &'a Found,
     new: &'a Model,
     sizes: &'a Sizes,
+    attributes: &'a Attributes,
     adapters: BTreeMap<BackstoreId, String>,
     numbers: BTreeSet<u32>,
     empty: BTreeSet<String>,
@@ -212,6 +228,10 @@ impl Work<'_> {
         for (name, value) in set_in(backstore) {
             self.set(&directory, name, &value.to_string());
         }
+        let attributes = self.attributes;
+        for (name, text) in attributes.get(&id.to_string()).into_iter().flatten() {
+            self.set(&directory, name, text);
+        }
         self.numbers.insert(number);
         self.opened.insert(id.clone());
         self.adapters.insert(id, adapter);
@@ -260,7 +280,7 @@ impl Work<'_> {
     }
 }
 
-fn group(wwn: &Wwn, tag: TpgTag) -> String {
+pub(crate) fn group(wwn: &Wwn, tag: TpgTag) -> String {
     format!("vhost/{wwn}/tpgt_{tag}")
 }
 

@@ -17,7 +17,7 @@ use crate::wish::Chance;
 use api::v1;
 use model::{
     AbsolutePath, Acl, AluaGroupName, Attribute, Backstore, BackstoreId, BackstoreName, Foreign, Kind,
-    LUN_ALUA_ATTRIBUTES, Lun, LunAlias, LunMapping, MappedLun, Medium, Place, Refusal, RelativePort,
+    LUN_ALUA_ATTRIBUTES, Lun, LunAlias, LunMapping, MappedLun, Medium, Model, Place, Refusal, RelativePort,
     TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde_json::Value;
@@ -79,11 +79,42 @@ impl Document {
     /// # Errors
     /// [`DocumentError`], for the first thing that is wrong.
     pub fn read_wanted(text: &[u8], chance: &mut dyn Chance) -> Result<Self, DocumentError> {
-        let is_json = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-        let whole = if is_json { strict_json::parse(text)? } else { hand::parse(text)? };
+        let whole = if Self::is_saveconfig(text) { strict_json::parse(text)? } else { hand::parse(text)? };
         let mut document = Self::of(&whole, &v1::RestoreOptions::default(), chance)?;
         document.scope = Scope::read(&Entry::of(&whole, "the file".to_owned())?)?;
         Ok(document)
+    }
+
+    /// Whether a text is a saveconfig.json, and not in the form that people write.
+    #[must_use]
+    pub fn is_saveconfig(text: &[u8]) -> bool {
+        text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+    }
+
+    /// The form that people write, in the members of a saveconfig.json.
+    ///
+    /// # Errors
+    /// [`DocumentError`], for the first thing that is wrong.
+    pub fn typed_as_saveconfig(text: &[u8]) -> Result<Vec<u8>, DocumentError> {
+        Ok(hand::parse(text)?.to_string().into_bytes())
+    }
+
+    /// Says nothing of what is not served: it is somebody else's.
+    pub fn forget_foreign(&mut self) {
+        self.foreign.clear();
+    }
+
+    /// Gives storage objects the attributes that they have in `model`, where they are there: they are somebody else's.
+    pub fn keep_attributes_of(&mut self, model: &Model) {
+        for wanted in &mut self.backstores {
+            let Some(is) = model.backstores().get(&wanted.id()) else { continue };
+            let mut kept = is.clone();
+            kept.unit_serial.clone_from(&wanted.unit_serial);
+            kept.medium.clone_from(&wanted.medium);
+            kept.alua.clone_from(&wanted.alua);
+            kept.lu_group.clone_from(&wanted.lu_group);
+            *wanted = kept;
+        }
     }
 
     fn of(
