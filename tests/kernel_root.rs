@@ -370,7 +370,10 @@ fn a_file_that_the_kernel_refuses_in_the_middle_leaves_what_was_there() -> Resul
     )?;
     // Nor has the kernel options, or another size for what is open.
     std::fs::write(&path, format!("[vhost.\"{WWN}\"]\noptions = {{ num_queues = 4 }}\n"))?;
-    root.refused(&format!("diff {}", path.display()), &format!("target {WWN} of the kernel has no options\n"))?;
+    root.refused(
+        &format!("diff {}", path.display()),
+        &format!("target {WWN} of the kernel has no options\n"),
+    )?;
     std::fs::write(&path, "[ramdisk.old]\nsize = \"8M\"\n")?;
     root.refused(
         &format!("apply -f {}", path.display()),

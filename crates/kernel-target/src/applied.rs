@@ -99,7 +99,8 @@ impl KernelTarget {
             tell(&mut differences, format!("/backstores/{id}"), values);
         }
         let generation = generation(&found);
-        let compared = v1::Compared { generation, applied: false, differences, guests_lose: Vec::new(), notes };
+        let compared =
+            v1::Compared { generation, applied: false, differences, guests_lose: Vec::new(), notes };
         Ok(Look { found, new: draft.model, attributes: taken.attributes, compared, is_typed })
     }
 }
@@ -189,8 +190,11 @@ fn otherwise(
 }
 
 fn of_the_new(wanted: &BTreeMap<String, String>) -> Vec<ValueChange> {
-    let change =
-        |(name, text): (&String, &String)| ValueChange { name: name.clone(), from: None, to: Some(text.clone()) };
+    let change = |(name, text): (&String, &String)| ValueChange {
+        name: name.clone(),
+        from: None,
+        to: Some(text.clone()),
+    };
     wanted.iter().map(change).collect()
 }
 
@@ -199,7 +203,9 @@ fn tell(differences: &mut Vec<Difference>, path: String, values: Vec<ValueChange
     if values.is_empty() {
         return;
     }
-    match differences.iter_mut().find(|difference| difference.path == path && difference.action != Action::Delete)
+    match differences
+        .iter_mut()
+        .find(|difference| difference.path == path && difference.action != Action::Delete)
     {
         Some(told) => {
             told.values.retain(|value| values.iter().all(|new| new.name != value.name));

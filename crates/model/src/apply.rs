@@ -55,6 +55,7 @@ impl Model {
             Change::CreateAluaGroup { .. }
             | Change::DeleteAluaGroup { .. }
             | Change::SetAluaAttribute { .. }
+            | Change::PutAluaGroups { .. }
             | Change::SetLunAlua { .. }
             | Change::AlterAlua { .. }
             | Change::CreateLuGroup { .. }

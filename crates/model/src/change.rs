@@ -6,8 +6,8 @@
 
 use crate::name::shown;
 use crate::{
-    AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId, Foreign, Lun, LunAluaSetting, LunMapping,
-    MappedLun, Place, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
+    AclPlace, AluaGroup, AluaGroupName, AluaGroups, Backstore, BackstoreId, Foreign, Lun, LunAluaSetting,
+    LunMapping, MappedLun, Place, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -119,6 +119,14 @@ pub enum Change {
         attribute: String,
         /// The value as typed.
         value: String,
+    },
+    /// Gives a backstore, and those that share its unit serial number, these target port groups in place of those that
+    /// they have.  No LUN may be in one that goes.
+    PutAluaGroups {
+        /// Which backstore.
+        backstore: BackstoreId,
+        /// All of them, whatever state they are in.
+        groups: AluaGroups,
     },
     /// Sets what a LUN has of asymmetric access.
     SetLunAlua {
@@ -232,6 +240,9 @@ impl fmt::Display for Change {
             Self::SetAluaAttribute { backstore, group, attribute, value } => {
                 let (attribute, value) = (shown(attribute), shown(value));
                 write!(f, "set {attribute}={value} on ALUA group {group} of storage object {backstore}")
+            }
+            Self::PutAluaGroups { backstore, groups } => {
+                write!(f, "give {} ALUA groups to storage object {backstore}", groups.iter().count())
             }
             Self::SetLunAlua { place, setting } => match setting {
                 LunAluaSetting::Group(group) => write!(f, "put LUN {place} into ALUA group {group}"),

@@ -14,8 +14,8 @@ use api::v1::{self, codes};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use axum::response::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
 
 #[utoipa::path(
     post, path = "/v1/apply",
@@ -63,6 +63,18 @@ pub(super) async fn apply(
     }
     compared.applied = true;
     Ok(Json(compared))
+}
+
+#[utoipa::path(
+    get, path = "/v1/apply",
+    responses((
+        status = 200, content_type = "application/toml",
+        description = "The configuration as a file that makes it, in TOML",
+    ))
+)]
+pub(super) async fn as_applied(State(service): State<Service>) -> Response {
+    let text = crate::saveconfig::by_hand(&service.handle.model());
+    ([(header::CONTENT_TYPE, "application/toml")], text).into_response()
 }
 
 /// What was found out before anything is done.

@@ -8,15 +8,17 @@
 //! when the thing was made (a serial number, a nexus, a relative port, an alias), which stays.  What it does not name
 //! goes where the file's scope has it, and stays where not.
 
+use super::alua;
 use super::compare::compare;
 use super::document::Document;
-use super::restore::{Ports, RestoreError, Work, mapped_luns, names, new_name, wanted_acls};
+use super::restore::{Ports, RestoreError, Work, mapped_luns, names, new_name, places, wanted_acls};
 use super::{TargetEntry, TpgEntry};
 use crate::wish::{Chance, Draft, Made, notes};
 use api::v1;
 use model::{
     ATTRIBUTES, Acl, AclPlace, AluaGroupName, AluaGroups, Backstore, BackstoreId, Change, Key, Lun,
-    LunMapping, MappedLun, Medium, Model, Place, Refusal, Step, TARGET_OPTIONS, Tpg, TpgTag, Wwn, plan,
+    LunAluaSetting, LunMapping, MappedLun, Medium, Model, Place, Refusal, Step, TARGET_OPTIONS, Tpg, TpgTag,
+    Wwn, plan,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,12 +72,13 @@ impl Apply {
         for backstore in &self.document.backstores {
             match model.backstores().get(&backstore.id()) {
                 Some(was) if !replaced.contains(&backstore.id()) => {
-                    change_backstore(backstore, &mut work, was)?
+                    change_backstore(backstore, &mut work, was)?;
+                    self.put_groups(backstore, was, &mut work)?;
                 }
                 was => {
                     let mut backstore = backstore.clone();
                     if let Some(was) = was {
-                        self.keep_what_is_not_said(&mut backstore, was);
+                        self.keep_what_is_not_said(&mut backstore, was)?;
                     }
                     let made = Made::Backstore(backstore.id(), notes(&backstore));
                     work.make(Change::CreateBackstore(backstore), made)?;
@@ -104,16 +107,71 @@ impl Apply {
     }
 
     /// What the file has no word for stays, also where a storage object is made anew.
-    fn keep_what_is_not_said(&self, backstore: &mut Backstore, was: &Backstore) {
+    fn keep_what_is_not_said(&self, backstore: &mut Backstore, was: &Backstore) -> Result<(), Refusal> {
         if self.document.made_up.contains(&backstore.id()) {
             backstore.unit_serial = was.unit_serial.clone();
         }
-        if backstore.alua == AluaGroups::default() {
-            backstore.alua = was.alua.clone();
-        }
-        if backstore.lu_group == AluaGroupName::default_lu_group() {
+        backstore.alua = self.groups(backstore, was)?;
+        if !self.document.said_lu_groups.contains(&backstore.id()) {
             backstore.lu_group = was.lu_group.clone();
         }
+        Ok(())
+    }
+
+    /// The groups of a storage object that is there: those of the file, if it names any.
+    fn groups(&self, wanted: &Backstore, was: &Backstore) -> Result<AluaGroups, Refusal> {
+        match self.document.said_groups.get(&wanted.id()) {
+            None => Ok(was.alua.clone()),
+            Some(said) => alua::merged(&wanted.id(), &was.alua, &wanted.alua, said),
+        }
+    }
+
+    /// Gives a storage object that stays its groups.
+    fn put_groups(&self, wanted: &Backstore, was: &Backstore, work: &mut Work) -> Result<(), RestoreError> {
+        let id = wanted.id();
+        let groups = self.groups(wanted, was)?;
+        let is = work.draft.model.backstore(&id)?;
+        let lu_group = Some(&wanted.lu_group)
+            .filter(|lu_group| self.document.said_lu_groups.contains(&id) && is.lu_group != **lu_group);
+        if is.alua != groups {
+            // Two disks that are one unit have the same groups, also in a file.
+            if is.alua != was.alua {
+                let serial = is.unit_serial.clone();
+                let twin = |other: &&Backstore| other.unit_serial == serial && other.id() != id;
+                let twin =
+                    work.draft.model.backstores().values().find(twin).map_or(id.clone(), Backstore::id);
+                return Err(Refusal::AluaGroupsDiffer { backstore: id, twin }.into());
+            }
+            self.leave_groups(&id, &groups, work)?;
+            work.make(Change::PutAluaGroups { backstore: id.clone(), groups }, Made::Nothing)?;
+        }
+        if let Some(group) = lu_group.cloned() {
+            work.make(Change::SetLuGroup { backstore: id, group }, Made::Nothing)?;
+        }
+        Ok(())
+    }
+
+    /// Puts LUNs whose group goes, and for which the file names another, into the default group for the while.
+    fn leave_groups(
+        &self,
+        id: &BackstoreId,
+        groups: &AluaGroups,
+        work: &mut Work,
+    ) -> Result<(), RestoreError> {
+        let serial = work.draft.model.backstore(id)?.unit_serial.clone();
+        let all = work.draft.model.backstores().values();
+        let twins: Vec<BackstoreId> =
+            all.filter(|twin| twin.unit_serial == serial).map(Backstore::id).collect();
+        let members: Vec<(Place, LunMapping)> =
+            twins.iter().flat_map(|twin| places(&work.draft.model, twin)).collect();
+        for (place, mapping) in members {
+            let said = self.document.said_of_luns.get(&place).is_some_and(|said| said.group);
+            if said && groups.get(&mapping.alua.group).is_none() {
+                let setting = LunAluaSetting::Group(AluaGroupName::default_group());
+                work.make(Change::SetLunAlua { place, setting }, Made::Nothing)?;
+            }
+        }
+        Ok(())
     }
 
     /// The storage objects that are there and must be made anew.
@@ -211,33 +269,39 @@ impl Apply {
                     let change = Change::CreateTpg { wwn: wwn.clone(), tag: *tag, tpg: made };
                     work.make(change, Made::Tpg(*tag))?;
                 }
-                map(wwn, *tag, tpg, was, work)?;
+                self.map(wwn, *tag, tpg, was, work)?;
                 acls(wwn, *tag, tpg, work)?;
             }
         }
         Ok(())
     }
-}
 
-fn map(
-    wwn: &Wwn,
-    tag: TpgTag,
-    wanted: &TpgEntry,
-    was: Option<&Tpg>,
-    work: &mut Work,
-) -> Result<(), RestoreError> {
-    for (lun, mapping) in &wanted.luns {
-        if work.draft.model.tpg(wwn, tag)?.luns.contains_key(lun) {
-            continue;
+    fn map(
+        &self,
+        wwn: &Wwn,
+        tag: TpgTag,
+        wanted: &TpgEntry,
+        was: Option<&Tpg>,
+        work: &mut Work,
+    ) -> Result<(), RestoreError> {
+        for (lun, mapping) in &wanted.luns {
+            let place = Place { wwn: wwn.clone(), tag, lun: *lun };
+            let said = self.document.said_of_luns.get(&place).copied().unwrap_or_default();
+            if let Some(is) = work.draft.model.tpg(wwn, tag)?.luns.get(lun).cloned() {
+                for setting in said.settings(&is.alua, &mapping.alua) {
+                    work.make(Change::SetLunAlua { place: place.clone(), setting }, Made::Nothing)?;
+                }
+                continue;
+            }
+            let was = was.and_then(|was| was.luns.get(lun)).filter(|was| was.backstore == mapping.backstore);
+            let mut mapping = mapping.clone();
+            if let Some(was) = was {
+                (mapping.alias, mapping.alua) = (was.alias.clone(), said.merged(&was.alua, &mapping.alua));
+            }
+            work.map(place, mapping)?;
         }
-        let was = was.and_then(|was| was.luns.get(lun)).filter(|was| was.backstore == mapping.backstore);
-        let mut mapping = mapping.clone();
-        if let Some(was) = was {
-            (mapping.alias, mapping.alua) = (was.alias.clone(), was.alua.clone());
-        }
-        work.map(Place { wwn: wwn.clone(), tag, lun: *lun }, mapping)?;
+        Ok(())
     }
-    Ok(())
 }
 
 /// Makes the access control lists of a group what the file says.
@@ -331,12 +395,6 @@ fn change_backstore(wanted: &Backstore, work: &mut Work, was: &Backstore) -> Res
         && bytes > now
     {
         work.make(Change::Resize { backstore: id.clone(), size_bytes: bytes }, Made::Nothing)?;
-    }
-    // States are guests' affair too: a group that is there stays as it is.
-    for (name, group) in wanted.alua.iter().filter(|(name, _)| was.alua.get(name).is_none()) {
-        let change =
-            Change::CreateAluaGroup { backstore: id.clone(), name: name.clone(), group: group.clone() };
-        work.make(change, Made::Nothing)?;
     }
     // The size of a block bounds what other attributes may be.
     let first = ATTRIBUTES.iter().filter(|row| row.key == Key::BlockSize);

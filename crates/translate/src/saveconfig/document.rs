@@ -8,6 +8,7 @@
 //! Files of LIO's tools and our own are read alike.  What their format has no word for is under `x_lunar`,
 //! which their tools skip: see `own`.
 
+use super::alua::{SaidGroups, SaidOfLun};
 use super::entry::Entry;
 use super::notes::Notes;
 use super::own::{Own, OwnObject};
@@ -38,6 +39,12 @@ pub struct Document {
     pub(super) targets: BTreeMap<Wwn, TargetEntry>,
     /// The groups of logical units of the file, by name.
     pub(super) lu_groups: BTreeMap<AluaGroupName, u16>,
+    /// What it says of the groups of storage objects; of one that is not here it says nothing.
+    pub(super) said_groups: BTreeMap<BackstoreId, SaidGroups>,
+    /// The storage objects whose group of logical units it says.
+    pub(super) said_lu_groups: BTreeSet<BackstoreId>,
+    /// What it says of the asymmetric access of LUNs.
+    pub(super) said_of_luns: BTreeMap<Place, SaidOfLun>,
     /// What is kept for LIO's tools, by name.
     pub(super) foreign: BTreeMap<String, String>,
     /// What is otherwise than the file says.
@@ -231,11 +238,16 @@ impl Reader<'_> {
         let mut backstore = Backstore::new(id.name, serial, medium).map_err(words)?;
         self.attributes(&entry, &mut backstore, &own)?;
         self.whole_blocks(&mut backstore)?;
-        for note in super::alua::read_groups(&entry, &mut backstore, self.own.has_alua())? {
-            self.note(note);
+        let (notes, said) = super::alua::read_groups(&entry, &mut backstore, self.own.has_alua())?;
+        notes.into_iter().for_each(|note| self.note(note));
+        if entry.get("alua_tpgs").is_some() {
+            self.document.said_groups.insert(backstore.id(), said);
         }
         if let Some(group) = &own.lu_group {
             backstore.lu_group = group.clone();
+        }
+        if own.lu_group.is_some() || self.own.says_all() {
+            self.document.said_lu_groups.insert(backstore.id());
         }
         self.rest_of_storage_object(&entry, kind)?;
         self.document.backstores.push(backstore);
@@ -526,6 +538,7 @@ impl Reader<'_> {
         );
         let place = Place { wwn: wwn.clone(), tag, lun };
         let alua = super::alua::read_lun(&entry, &place)?;
+        self.document.said_of_luns.insert(place, SaidOfLun::by(&entry, self.own.says_all()));
         let alias = match entry.text("alias")?.map(LunAlias::parse) {
             Some(Ok(alias)) => alias,
             Some(Err(_)) => {

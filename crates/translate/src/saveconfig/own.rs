@@ -19,6 +19,7 @@
 //! | `sparse` | false, where a new file is to have all its blocks |
 //! | `lu_group` | the group of logical units that it is in, where that is not the default |
 //!
+//! `typed` is true in what [`hand`](super::hand) makes of a file that somebody wrote: what it leaves out is not said.
 //! From version 2 on, `alua_tpgs` says of the default group what is so, and `lu_groups` beside `storage_objects` has
 //! the ids of the groups of logical units by name.
 
@@ -35,7 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const KEY: &str = "x_lunar";
 
 /// What these words mean; another version may add some.
-const VERSION: u64 = 2;
+pub(super) const VERSION: u64 = 2;
 
 /// The first version that had target port groups.
 const VERSION_WITH_ALUA: u64 = 2;
@@ -47,6 +48,7 @@ pub(super) struct Own(Option<OwnFile>);
 #[derive(Clone, Debug, Default)]
 struct OwnFile {
     version: u64,
+    is_typed: bool,
     objects: Map<String, Value>,
     lu_groups: BTreeMap<AluaGroupName, u16>,
 }
@@ -75,6 +77,7 @@ impl Own {
         }
         Ok(Self(Some(OwnFile {
             version: own.whole("version")?.unwrap_or(0),
+            is_typed: own.truth("typed")?.unwrap_or(false),
             objects: own.object("storage_objects")?.cloned().unwrap_or_default(),
             lu_groups,
         })))
@@ -83,6 +86,12 @@ impl Own {
     /// Whether the default target port groups of the file are as they were.
     pub(super) fn has_alua(&self) -> bool {
         self.0.as_ref().is_some_and(|own| own.version >= VERSION_WITH_ALUA)
+    }
+
+    /// Whether what the file leaves out of asymmetric access is as it was at first: Lunar wrote all of it, and nobody
+    /// typed it.
+    pub(super) fn says_all(&self) -> bool {
+        self.has_alua() && self.0.as_ref().is_some_and(|own| !own.is_typed)
     }
 
     /// The groups of logical units.
