@@ -183,12 +183,12 @@ fn a_file_is_made_so_whole_or_not_at_all(results: &Results) -> Result<()> {
     let expected = format!("{diff}{would}{apply}{would}{so}{apply}{so}$ cat ");
     ensure!(said.starts_with(&expected), "wanted was\n{expected}\nand it said\n{said}");
     ensure!(said.contains("\n1\nvhost/naa.5001405000000eee/tpgt_1/lun_4\n"), "{said}");
-    let refused = results.read("refused")?;
+    let half = results.read("half")?;
     for part in ["cannot write '7' to /sys/kernel/config/target/core/rd_mcp_", "exit 1\n", "[ramdisk/w0]", so]
     {
-        ensure!(refused.contains(part), "missing is\n{part}\nin\n{refused}");
+        ensure!(half.contains(part), "missing is\n{part}\nin\n{half}");
     }
-    let again = refused.rsplit_once(apply).map_or("", |(_, after)| after);
+    let again = half.rsplit_once(apply).map_or("", |(_, after)| after);
     assert_eq!(again, so, "all is where it was");
     let gone = results.read("gone")?;
     ensure!(gone.contains("- /backstores/ramdisk/w0\n") && gone.ends_with(so), "{gone}");

@@ -137,10 +137,10 @@ size = "4M"
 attributes = { emulate_ua_intlck_ctrl = 7 }
 [vhost."naa.5001405000000eee".tpg1]
 lun4 = "ramdisk/w1"'
-typed refused kernel apply -f /mnt/wanted.toml
-typed refused kernel ls /vhost/naa.5001405000000eee
+typed half kernel apply -f /mnt/wanted.toml
+typed half kernel ls /vhost/naa.5001405000000eee
 wanted "$W0"
-typed refused kernel apply -f /mnt/wanted.toml
+typed half kernel apply -f /mnt/wanted.toml
 wanted ''
 typed gone kernel apply -f /mnt/wanted.toml
 

@@ -75,7 +75,7 @@ fn changes_of_backstores() {
 #[test]
 fn a_new_size() {
     check(
-        &Change::Resize { id: disk0(), size_bytes: 1 << 40 },
+        &Change::Resize { id: disk0(), size_bytes: 1 << 40, shrink: false },
         r#"{"change":"resize","kind":"block","name":"disk0","size_bytes":1099511627776}"#,
     );
 }

@@ -121,7 +121,9 @@ impl Work<'_> {
                 }
                 self.make(&format!("vhost/{wwn}"));
             }
-            Step::ResizeBackstore(backstore) => return Err(no_resize(&backstore.id())),
+            Step::ResizeBackstore { backstore, .. } | Step::ShrinkBackstore { backstore, .. } => {
+                return Err(no_resize(&backstore.id()));
+            }
             Step::SetOptions { wwn, .. } => return Err(no_options(&wwn)),
             Step::SetAlua { backstore, groups, lu_group: _ } => self.set_alua(&backstore, &groups)?,
             Step::SetLunAlua { place, alua } => self.set_lun_alua(&place, &alua),

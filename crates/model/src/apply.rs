@@ -35,7 +35,7 @@ impl Model {
             Change::SetAttribute { backstore, attribute, value } => {
                 self.set_attribute(&backstore, &attribute, &value)
             }
-            Change::Resize { backstore, size_bytes } => self.resize(&backstore, size_bytes),
+            Change::Resize { backstore, size_bytes, shrink } => self.resize(&backstore, size_bytes, shrink),
             Change::SetUnitSerial { backstore, serial } => self.set_unit_serial(&backstore, serial),
             Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
             Change::SetOption { wwn, option, value } => self.set_option(&wwn, &option, &value),
@@ -109,11 +109,17 @@ impl Model {
         Ok(())
     }
 
-    fn resize(&mut self, id: &BackstoreId, size_bytes: u64) -> Result<(), Refusal> {
+    fn resize(&mut self, id: &BackstoreId, size_bytes: u64, shrink: bool) -> Result<(), Refusal> {
         let known = self.backstore(id)?;
         let medium = known.medium.resized(size_bytes)?;
         if let Some(now_bytes) = known.medium.size_bytes().filter(|now| medium.size_bytes() < Some(*now)) {
-            return Err(Refusal::SizeTooSmall { backstore: id.clone(), size_bytes, now_bytes });
+            let backstore = id.clone();
+            if !shrink {
+                return Err(Refusal::SizeTooSmall { backstore, size_bytes, now_bytes });
+            }
+            if size_bytes < u64::from(known.block_bytes().unwrap_or(1)) {
+                return Err(Refusal::SizeWithoutBlock { backstore, size_bytes });
+            }
         }
         if let Some(backstore) = self.backstores.get_mut(id) {
             backstore.medium = medium;

@@ -30,13 +30,15 @@ pub enum Change {
         /// The value as typed.
         value: String,
     },
-    /// Makes a backstore larger, also while LUNs show it.  A file grows unless it has that size already; a device must
-    /// have grown before; of a ramdisk what it held is kept.
+    /// Gives a backstore another size, also while LUNs show it.  A file grows unless it has that size already; a device
+    /// must have that size before; of a ramdisk what it held is kept.
     Resize {
         /// Which backstore.
         backstore: BackstoreId,
         /// The size that it is to have, in bytes; of a ramdisk rounded up to whole pages.
         size_bytes: u64,
+        /// Whether it may be smaller than before: what is beyond is lost.
+        shrink: bool,
     },
     /// Gives a backstore that no LUN shows another serial number.  Files and devices are handed over; what
     /// a ramdisk held is gone.
@@ -212,7 +214,7 @@ impl fmt::Display for Change {
                 let (attribute, value) = (shown(attribute), shown(value));
                 write!(f, "set {attribute}={value} on storage object {backstore}")
             }
-            Self::Resize { backstore, size_bytes } => {
+            Self::Resize { backstore, size_bytes, shrink: _ } => {
                 write!(f, "resize storage object {backstore} to {size_bytes} bytes")
             }
             Self::SetUnitSerial { backstore, serial } => {

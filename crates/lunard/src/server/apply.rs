@@ -96,7 +96,7 @@ impl Look {
             return Err(crate::state_driver::Failure::Moved.into());
         }
         let draft = apply.draft(&model, &mut HostChance)?;
-        let Comparison { differences, taken_from } = apply.compare(&model, &draft);
+        let Comparison { differences, taken_from, losses } = apply.compare(&model, &draft);
         let live = service.handle.live();
         let is_connected = |wwn: &model::Wwn| live.targets.get(wwn).is_some_and(|target| target.connected);
         let goes = |wwn: &&model::Wwn| !draft.model.targets().contains_key(*wwn);
@@ -105,7 +105,8 @@ impl Look {
             losing.filter(|wwn| is_connected(wwn)).map(ToString::to_string).collect();
         guests_lose.sort();
         guests_lose.dedup();
-        let (notes, applied) = (apply.notes(), false);
+        let (mut notes, applied) = (apply.notes(), false);
+        notes.extend(losses);
         let compared = v1::Compared { generation: name, applied, differences, guests_lose, notes };
         Ok(Self { apply, generation, compared, is_so: draft.changes.is_empty() })
     }

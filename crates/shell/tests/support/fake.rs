@@ -246,7 +246,7 @@ impl State {
                 self.backstore(&id).attributes.insert(attribute, value.clone());
                 Ok(Outcome::AttributeSet { value })
             }
-            Change::Resize { id, size_bytes } => {
+            Change::Resize { id, size_bytes, shrink: _ } => {
                 self.backstore(&id).size_bytes = size_bytes;
                 Ok(Outcome::Done)
             }

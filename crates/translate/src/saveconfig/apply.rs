@@ -18,7 +18,7 @@ use api::v1;
 use model::{
     ATTRIBUTES, Acl, AclPlace, AluaGroupName, AluaGroups, Backstore, BackstoreId, Change, Key, Lun,
     LunAluaSetting, LunMapping, MappedLun, Medium, Model, Place, Refusal, Step, TARGET_OPTIONS, Tpg, TpgTag,
-    Wwn, plan,
+    Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,8 +35,10 @@ pub struct Apply {
 pub struct Comparison {
     /// What is otherwise than the file says, in the order in which it is read best.
     pub differences: Vec<v1::Difference>,
-    /// Targets whose LUNs go, or are made anew, with the first of those LUNs.
+    /// Targets whose LUNs go, are made anew or shrink, with the first of those LUNs.
     pub taken_from: BTreeMap<Wwn, Place>,
+    /// What is lost of what stays, one line each.
+    pub losses: Vec<String>,
 }
 
 impl Apply {
@@ -72,7 +74,8 @@ impl Apply {
         for backstore in &self.document.backstores {
             match model.backstores().get(&backstore.id()) {
                 Some(was) if !replaced.contains(&backstore.id()) => {
-                    change_backstore(backstore, &mut work, was)?;
+                    let shrink = self.document.shrinks.contains(&backstore.id());
+                    change_backstore(backstore, &mut work, was, shrink)?;
                     self.put_groups(backstore, was, &mut work)?;
                 }
                 was => {
@@ -97,13 +100,26 @@ impl Apply {
     #[must_use]
     pub fn compare(&self, before: &Model, draft: &Draft) -> Comparison {
         let mut taken_from = BTreeMap::new();
-        for step in plan(before, &draft.model) {
-            if let Step::UnmapLun { wwn, tag, lun } = step {
-                taken_from.entry(wwn.clone()).or_insert(Place { wwn, tag, lun });
+        let mut losses = Vec::new();
+        for step in draft.steps_from(before) {
+            match step {
+                Step::UnmapLun { wwn, tag, lun } => {
+                    taken_from.entry(wwn.clone()).or_insert(Place { wwn, tag, lun });
+                }
+                // The end of a disk is the guest's, too.
+                Step::ShrinkBackstore { backstore, from_bytes } => {
+                    let (id, bytes) = (backstore.id(), backstore.medium.size_bytes().unwrap_or(0));
+                    for (place, _) in places(before, &id) {
+                        taken_from.entry(place.wwn.clone()).or_insert(place);
+                    }
+                    let lost = from_bytes.unwrap_or(bytes).saturating_sub(bytes);
+                    losses.push(format!("{id} shrinks: what it holds in its last {lost} bytes is lost"));
+                }
+                _ => {}
             }
         }
         let said = |id: &BackstoreId| !self.document.made_up.contains(id);
-        Comparison { differences: compare(before, &draft.model, &said), taken_from }
+        Comparison { differences: compare(before, &draft.model, &said), taken_from, losses }
     }
 
     /// What the file has no word for stays, also where a storage object is made anew.
@@ -181,7 +197,7 @@ impl Apply {
             let id = wanted.id();
             let Some(is) = model.backstores().get(&id) else { continue };
             let other_serial = !self.document.made_up.contains(&id) && wanted.unit_serial != is.unit_serial;
-            if other_serial || is_other_medium(wanted, is)? {
+            if other_serial || is_other_medium(wanted, is, self.document.shrinks.contains(&id))? {
                 replaced.insert(id);
             }
         }
@@ -347,7 +363,8 @@ fn is_so(wanted: &TpgEntry, lun: Lun, is: &LunMapping) -> bool {
 }
 
 /// Whether a medium must be opened anew to be as the file says.  One that is to be larger grows.
-fn is_other_medium(wanted: &Backstore, is: &Backstore) -> Result<bool, Refusal> {
+/// `shrinks`: so does one that is to be smaller, for the file says that it may.
+fn is_other_medium(wanted: &Backstore, is: &Backstore, shrinks: bool) -> Result<bool, Refusal> {
     Ok(match (&wanted.medium, &is.medium) {
         (
             Medium::Block { path, read_only, size_bytes: _ },
@@ -357,7 +374,7 @@ fn is_other_medium(wanted: &Backstore, is: &Backstore) -> Result<bool, Refusal> 
             Medium::Fileio { path, size_bytes, sparse: _ },
             Medium::Fileio { path: is_path, size_bytes: is_bytes, sparse: _ },
         ) => {
-            if path == is_path {
+            if path == is_path && !shrinks {
                 must_not_shrink(wanted, *size_bytes, *is_bytes)?;
             }
             path != is_path
@@ -366,7 +383,7 @@ fn is_other_medium(wanted: &Backstore, is: &Backstore) -> Result<bool, Refusal> 
             Medium::Ramdisk { size_bytes, nullio },
             Medium::Ramdisk { size_bytes: is_bytes, nullio: is_nullio },
         ) => {
-            if nullio == is_nullio {
+            if nullio == is_nullio && !shrinks {
                 must_not_shrink(wanted, Some(size_bytes.get()), Some(is_bytes.get()))?;
             }
             nullio != is_nullio
@@ -389,12 +406,17 @@ fn whole_blocks(backstore: &Backstore, bytes: u64) -> u64 {
 }
 
 /// Changes what can be changed below guests.
-fn change_backstore(wanted: &Backstore, work: &mut Work, was: &Backstore) -> Result<(), RestoreError> {
+fn change_backstore(
+    wanted: &Backstore,
+    work: &mut Work,
+    was: &Backstore,
+    shrink: bool,
+) -> Result<(), RestoreError> {
     let id = wanted.id();
     if let (Some(bytes), Some(now)) = (wanted.medium.size_bytes(), was.medium.size_bytes())
-        && bytes > now
+        && (bytes > now || (shrink && bytes < whole_blocks(wanted, now)))
     {
-        work.make(Change::Resize { backstore: id.clone(), size_bytes: bytes }, Made::Nothing)?;
+        work.make(Change::Resize { backstore: id.clone(), size_bytes: bytes, shrink }, Made::Nothing)?;
     }
     // The size of a block bounds what other attributes may be.
     let first = ATTRIBUTES.iter().filter(|row| row.key == Key::BlockSize);

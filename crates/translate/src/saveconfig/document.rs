@@ -31,6 +31,8 @@ pub struct Document {
     pub(super) backstores: Vec<Backstore>,
     /// Those of them whose serial number the file does not say, so that it was made up.
     pub(super) made_up: BTreeSet<BackstoreId>,
+    /// Those that may become smaller.
+    pub(super) shrinks: BTreeSet<BackstoreId>,
     /// What the file answers for: what is within and not in the file is to go.
     pub(super) scope: Scope,
     /// Those of them that nobody asked for by name, but for the sake of a target.
@@ -245,6 +247,9 @@ impl Reader<'_> {
         }
         if let Some(group) = &own.lu_group {
             backstore.lu_group = group.clone();
+        }
+        if own.shrink {
+            self.document.shrinks.insert(backstore.id());
         }
         if own.lu_group.is_some() || self.own.says_all() {
             self.document.said_lu_groups.insert(backstore.id());

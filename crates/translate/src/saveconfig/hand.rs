@@ -38,8 +38,9 @@ pub use write::text;
 /// What a table of the file is, with the words that it may have.
 const FILE: &[&str] = &["scope", "lu_groups", "block", "fileio", "ramdisk", "vhost", "kept"];
 const BLOCK: &[&str] = &["path", "readonly", "wwn", "attributes", "alua", "lu_group"];
-const FILEIO: &[&str] = &["path", "size", "write_back", "sparse", "wwn", "attributes", "alua", "lu_group"];
-const RAMDISK: &[&str] = &["size", "nullio", "wwn", "attributes", "alua", "lu_group"];
+const FILEIO: &[&str] =
+    &["path", "size", "shrink", "write_back", "sparse", "wwn", "attributes", "alua", "lu_group"];
+const RAMDISK: &[&str] = &["size", "shrink", "nullio", "wwn", "attributes", "alua", "lu_group"];
 const LUN: &[&str] = &["backstore", "write_protect", "alias"];
 const MAPPED_LUN: &[&str] = &["lun", "write_protect", "alias"];
 
@@ -120,7 +121,7 @@ fn storage_object(kind: &str, name: &str, backstore: &Table, at: &str) -> Result
             "readonly" if written.as_bool().is_some() => ("readonly", value(written)),
             "sparse" if written.as_bool().is_some() => continue,
             "sparse" => return Err(format!("sparse of {at} is neither true nor false")),
-            "lu_group" => continue,
+            "lu_group" | "shrink" => continue,
             "alua" => ("alua_tpgs", alua_groups(backstore, at)?),
             word => (word, value(written)),
         };
@@ -137,7 +138,7 @@ fn storage_object(kind: &str, name: &str, backstore: &Table, at: &str) -> Result
 
 fn own_object(backstore: &Table) -> Map<String, Value> {
     let mut own = Map::new();
-    for word in ["readonly", "sparse", "lu_group"] {
+    for word in ["readonly", "sparse", "shrink", "lu_group"] {
         if let Some(said) = backstore.get(word) {
             own.insert(word.to_owned(), value(said));
         }
@@ -434,7 +435,7 @@ mod tests {
             ),
             (
                 "[fileio.x]\npaht = \"/x\"",
-                "paht of [fileio.x] is not known; there can be path, size, write_back, sparse, wwn, attributes, alua, lu_group",
+                "paht of [fileio.x] is not known; there can be path, size, shrink, write_back, sparse, wwn, attributes, alua, lu_group",
             ),
             ("[fileio.x]\nsize = 512", "path is missing from [fileio.x]"),
             ("[fileio.x]\npath = 1", "path of [fileio.x] is 1, not text"),

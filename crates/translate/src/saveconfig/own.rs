@@ -17,6 +17,7 @@
 //! | `set` | attributes that were set to what they would be anyway |
 //! | `readonly` | what was asked for, where `readonly` of the storage object says what is |
 //! | `sparse` | false, where a new file is to have all its blocks |
+//! | `shrink` | true, where it may become smaller when the file is applied; never written |
 //! | `lu_group` | the group of logical units that it is in, where that is not the default |
 //!
 //! `typed` is true in what [`hand`](super::hand) makes of a file that somebody wrote: what it leaves out is not said.
@@ -61,6 +62,7 @@ pub(super) struct OwnObject {
     /// What was asked for, if the file says it.
     pub(super) read_only: Option<Option<bool>>,
     pub(super) sparse: bool,
+    pub(super) shrink: bool,
     pub(super) lu_group: Option<AluaGroupName>,
 }
 
@@ -119,6 +121,7 @@ impl Own {
             set,
             read_only: if says_read_only { Some(entry.truth("readonly")?) } else { None },
             sparse: entry.truth("sparse")?.unwrap_or(true),
+            shrink: entry.truth("shrink")?.unwrap_or(false),
             lu_group: entry
                 .text("lu_group")?
                 .map(AluaGroupName::parse)

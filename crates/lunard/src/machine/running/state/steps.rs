@@ -25,7 +25,8 @@ impl State {
         match step {
             Step::OpenBackstore(backstore) => self.open(backstore, opened?),
             Step::UpdateBackstore(backstore) => self.update(backstore),
-            Step::ResizeBackstore(backstore) => self.resize(backstore, opened?),
+            Step::ResizeBackstore { backstore, .. } => self.resize(backstore, opened?),
+            Step::ShrinkBackstore { backstore, .. } => self.shrink(backstore, opened?),
             Step::CloseBackstore(id) => {
                 self.access.forget(id);
                 self.units.remove(id).and_then(|unit| farewell(unit.opened))
@@ -87,6 +88,7 @@ impl State {
             close: None,
             last: None,
             hold: None,
+            cut: None,
         })
     }
 
@@ -99,6 +101,6 @@ impl State {
             lun: Some(lun.get()),
             ..Scope::default()
         };
-        Some(Farewell { scope, close: None, last: None, hold: None })
+        Some(Farewell { scope, close: None, last: None, hold: None, cut: None })
     }
 }
