@@ -82,6 +82,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::AttributeValue { .. }
         | Refusal::AttributeOfDevice { .. }
         | Refusal::AttributeFrozen { .. }
+        | Refusal::IdentityValue { .. }
         | Refusal::OptionValue { .. }
         | Refusal::NameTooLongForProduct { .. }
         | Refusal::AluaNameInvalid { .. }
@@ -100,6 +101,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoSuchAcl { .. }
         | Refusal::NoSuchMappedLun { .. }
         | Refusal::NoSuchAttribute { .. }
+        | Refusal::NoSuchIdentity { .. }
         | Refusal::NoSuchOption { .. } => Errno::NOENT,
         Refusal::NoSuchAluaGroup { .. }
         | Refusal::NoSuchAluaAttribute { .. }
@@ -126,6 +128,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::TooManyAcls { .. }
         | Refusal::NoFreeLun => Errno::NOSPC,
         Refusal::ForeignMoved => Errno::AGAIN,
+        Refusal::IdentityTooLong { .. } => Errno::OVERFLOW,
         Refusal::AttributeReadOnly { .. } => Errno::ACCESS,
         Refusal::AttributeUnbuilt { .. } => Errno::NOSYS,
     }

@@ -12,8 +12,8 @@ use lunard::saveconfig::{self, Apply, Document, DocumentError, Restore, RestoreE
 use lunard::wish::Draft;
 use model::{
     ALUA_ATTRIBUTES, ATTRIBUTES, AbsolutePath, AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId,
-    BackstoreName, Change, Foreign, Key, Kind, Lun, LunAlias, LunAlua, LunMapping, MappedLun, Medium, Model,
-    RelativePort, Step, Tpg, TpgTag, UnitSerial, Wwn, plan,
+    BackstoreName, Change, Foreign, IDENTITY_FIELDS, Key, Kind, Lun, LunAlias, LunAlua, LunMapping,
+    MappedLun, Medium, Model, RelativePort, Step, Tpg, TpgTag, UnitSerial, Wwn, plan,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -679,6 +679,8 @@ fn backstore() -> impl Strategy<Value = Backstore> {
             let _ = backstore.set_attribute(ATTRIBUTES[row].name, &(value & 1).to_string());
             let _ = backstore.set_attribute(ATTRIBUTES[row].name, &value.to_string());
             let _ = backstore.set_attribute("block_size", &(512 << (value % 4)).to_string());
+            let field = IDENTITY_FIELDS[value as usize % IDENTITY_FIELDS.len()].name;
+            let _ = backstore.set_identity(field, &value.to_string());
         }
         backstore
     })

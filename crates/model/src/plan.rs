@@ -194,7 +194,7 @@ fn backstores(
     for (id, is) in &new.backstores {
         match old.backstores.get(id) {
             Some(was) if !reopened.contains(id) => {
-                if was.attributes() != is.attributes() {
+                if was.attributes() != is.attributes() || was.identity() != is.identity() {
                     steps.push(Step::UpdateBackstore(is.clone()));
                 }
                 let (size, from_bytes) = (is.medium.size_bytes(), was.medium.size_bytes());

@@ -6,8 +6,9 @@
 
 use api::v1::{Action, Difference, ValueChange};
 use model::{
-    ATTRIBUTES, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, LUN_ALUA_ATTRIBUTES,
-    LunAlua, LunMapping, MappedLun, Medium, Model, TARGET_OPTIONS, Target, Wwn,
+    ATTRIBUTES, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, IDENTITY_FIELDS,
+    IdentityField, LUN_ALUA_ATTRIBUTES, LunAlua, LunMapping, MappedLun, Medium, Model, TARGET_OPTIONS,
+    Target, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -99,9 +100,10 @@ fn is_told_of_the_new(after: &Model, at: &At, name: &str, said: &dyn Fn(&Backsto
         let Some(backstore) = after.backstores().get(id) else { return false };
         return match name {
             "wwn" => said(id),
-            _ => match model::Attribute::named(name) {
-                Some(row) => backstore.attributes().get(row.key).is_some(),
-                None => true,
+            _ => match (model::Attribute::named(name), IdentityField::named(name)) {
+                (Some(row), _) => backstore.attributes().get(row.key).is_some(),
+                (None, Some(row)) => backstore.identity().iter().any(|(key, _)| key == row.key),
+                (None, None) => true,
             },
         };
     }
@@ -187,6 +189,9 @@ fn of_backstore(backstore: &Backstore) -> Facts {
     }
     if backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU {
         put("lu_group", backstore.lu_group.to_string());
+    }
+    for row in IDENTITY_FIELDS {
+        put(row.name, backstore.identity_text(row.key));
     }
     for row in ATTRIBUTES {
         if let Some(value) = backstore.attribute(row.key) {

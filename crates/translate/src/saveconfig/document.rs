@@ -17,9 +17,9 @@ use super::{TargetEntry, TpgEntry, hand, select, strict_json};
 use crate::wish::Chance;
 use api::v1;
 use model::{
-    AbsolutePath, Acl, AluaGroupName, Attribute, Backstore, BackstoreId, BackstoreName, Foreign, Kind,
-    LUN_ALUA_ATTRIBUTES, Lun, LunAlias, LunMapping, MappedLun, Medium, Model, Place, Refusal, RelativePort,
-    TargetOption, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Acl, AluaGroupName, Attribute, Backstore, BackstoreId, BackstoreName, Foreign,
+    IDENTITY_FIELDS, Kind, LUN_ALUA_ATTRIBUTES, Lun, LunAlias, LunMapping, MappedLun, Medium, Model, Place,
+    Refusal, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,6 +122,11 @@ impl Document {
             kept.medium.clone_from(&wanted.medium);
             kept.alua.clone_from(&wanted.alua);
             kept.lu_group.clone_from(&wanted.lu_group);
+            for row in IDENTITY_FIELDS {
+                let said = wanted.identity().iter().find(|(key, _)| *key == row.key);
+                // It has passed the rule of the row; an empty text takes back what was said.
+                let _ = kept.set_identity(row.name, said.map_or("", |(_, text)| text));
+            }
             *wanted = kept;
         }
     }
@@ -239,6 +244,9 @@ impl Reader<'_> {
         let serial = UnitSerial::parse(&serial).map_err(words)?;
         let mut backstore = Backstore::new(id.name, serial, medium).map_err(words)?;
         self.attributes(&entry, &mut backstore, &own)?;
+        for (name, text) in &own.identity {
+            backstore.set_identity(name, text).map_err(words)?;
+        }
         self.whole_blocks(&mut backstore)?;
         let (notes, said) = super::alua::read_groups(&entry, &mut backstore, self.own.has_alua())?;
         notes.into_iter().for_each(|note| self.note(note));

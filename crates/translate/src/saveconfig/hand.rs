@@ -11,6 +11,7 @@
 //! path = "/srv/db-1.img"
 //! size = "14G"
 //! attributes = { emulate_tpu = 1 }
+//! identity = { vendor_id = "ACME" }
 //!
 //! [vhost."naa.50014050db000001"]
 //! options = { num_queues = 4 }
@@ -37,10 +38,10 @@ pub use write::text;
 
 /// What a table of the file is, with the words that it may have.
 const FILE: &[&str] = &["scope", "lu_groups", "block", "fileio", "ramdisk", "vhost", "kept"];
-const BLOCK: &[&str] = &["path", "readonly", "wwn", "attributes", "alua", "lu_group"];
+const BLOCK: &[&str] = &["path", "readonly", "wwn", "identity", "attributes", "alua", "lu_group"];
 const FILEIO: &[&str] =
-    &["path", "size", "shrink", "write_back", "sparse", "wwn", "attributes", "alua", "lu_group"];
-const RAMDISK: &[&str] = &["size", "shrink", "nullio", "wwn", "attributes", "alua", "lu_group"];
+    &["path", "size", "shrink", "write_back", "sparse", "wwn", "identity", "attributes", "alua", "lu_group"];
+const RAMDISK: &[&str] = &["size", "shrink", "nullio", "wwn", "identity", "attributes", "alua", "lu_group"];
 const LUN: &[&str] = &["backstore", "write_protect", "alias"];
 const MAPPED_LUN: &[&str] = &["lun", "write_protect", "alias"];
 
@@ -120,6 +121,8 @@ fn storage_object(kind: &str, name: &str, backstore: &Table, at: &str) -> Result
             // These are said in words of ours, which keep apart what is false and what is not said.
             "readonly" if written.as_bool().is_some() => ("readonly", value(written)),
             "sparse" if written.as_bool().is_some() => continue,
+            "identity" if written.is_table() => continue,
+            "identity" => return Err(format!("identity of {at} is no table")),
             "sparse" => return Err(format!("sparse of {at} is neither true nor false")),
             "lu_group" | "shrink" => continue,
             "alua" => ("alua_tpgs", alua_groups(backstore, at)?),
@@ -138,7 +141,7 @@ fn storage_object(kind: &str, name: &str, backstore: &Table, at: &str) -> Result
 
 fn own_object(backstore: &Table) -> Map<String, Value> {
     let mut own = Map::new();
-    for word in ["readonly", "sparse", "shrink", "lu_group"] {
+    for word in ["readonly", "sparse", "shrink", "identity", "lu_group"] {
         if let Some(said) = backstore.get(word) {
             own.insert(word.to_owned(), value(said));
         }
@@ -372,6 +375,7 @@ mod tests {
             write_back = false
             sparse = false
             wwn = "s1"
+            identity = { vendor_id = "ACME" }
             attributes = { emulate_tpu = 1 }
             lu_group = "left"
             [fileio.db-1.alua.near]
@@ -417,7 +421,7 @@ mod tests {
             }, { "fabric": "iscsi", "wwn": "iqn.x" }],
             "x_lunar": { "version": 2, "typed": true, "scope": ["fileio/*"], "lu_groups": { "left": 7 }, "storage_objects": {
               "block/logs": { "readonly": false },
-              "fileio/db-1": { "sparse": false, "lu_group": "left", "set": ["emulate_tpu"] }
+              "fileio/db-1": { "sparse": false, "lu_group": "left", "identity": { "vendor_id": "ACME" }, "set": ["emulate_tpu"] }
             }}
         }"#;
         let expected: Value = serde_json::from_str(expected).expect("JSON");
@@ -435,7 +439,7 @@ mod tests {
             ),
             (
                 "[fileio.x]\npaht = \"/x\"",
-                "paht of [fileio.x] is not known; there can be path, size, shrink, write_back, sparse, wwn, attributes, alua, lu_group",
+                "paht of [fileio.x] is not known; there can be path, size, shrink, write_back, sparse, wwn, identity, attributes, alua, lu_group",
             ),
             ("[fileio.x]\nsize = 512", "path is missing from [fileio.x]"),
             ("[fileio.x]\npath = 1", "path of [fileio.x] is 1, not text"),

@@ -18,6 +18,7 @@
 //! | `readonly` | what was asked for, where `readonly` of the storage object says what is |
 //! | `sparse` | false, where a new file is to have all its blocks |
 //! | `shrink` | true, where it may become smaller when the file is applied; never written |
+//! | `identity` | who it says that it is, by the names of LIO's `wwn/` directory, where that was set |
 //! | `lu_group` | the group of logical units that it is in, where that is not the default |
 //!
 //! `typed` is true in what [`hand`](super::hand) makes of a file that somebody wrote: what it leaves out is not said.
@@ -28,7 +29,8 @@ use super::entry::Entry;
 use crate::live::LiveBackstore;
 use crate::view;
 use model::{
-    ATTRIBUTES, Access, AluaGroupName, Attribute, Backstore, BackstoreId, Key, Medium, TRANSFER_BYTES_MAX,
+    ATTRIBUTES, Access, AluaGroupName, Attribute, Backstore, BackstoreId, IdentityField, Key, Medium,
+    TRANSFER_BYTES_MAX,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +66,7 @@ pub(super) struct OwnObject {
     pub(super) sparse: bool,
     pub(super) shrink: bool,
     pub(super) lu_group: Option<AluaGroupName>,
+    pub(super) identity: BTreeMap<String, String>,
 }
 
 impl Own {
@@ -115,6 +118,11 @@ impl Own {
             let name = name.as_str().ok_or_else(|| entry.wrong("set", name, "a list of names"))?;
             set.insert(name.to_owned());
         }
+        let mut identity = BTreeMap::new();
+        for (name, said) in entry.object("identity")?.into_iter().flatten() {
+            let text = said.as_str().ok_or_else(|| entry.wrong("identity", said, "a list of texts"))?;
+            identity.insert(name.clone(), text.to_owned());
+        }
         let says_read_only = entry.keys().any(|key| key == "readonly");
         Ok(OwnObject {
             by_device: entry.object("by_device")?.cloned().unwrap_or_default(),
@@ -127,6 +135,7 @@ impl Own {
                 .map(AluaGroupName::parse)
                 .transpose()
                 .map_err(|refusal| refusal.to_string())?,
+            identity,
         })
     }
 }
@@ -174,6 +183,12 @@ pub(super) fn object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Opt
             own.insert("sparse".to_owned(), json!(false));
         }
         Medium::Fileio { sparse: true, .. } | Medium::Ramdisk { .. } => {}
+    }
+    let identity = backstore.identity().iter();
+    let identity: Map<String, Value> =
+        identity.map(|(key, text)| (IdentityField::of(key).name.to_owned(), json!(text))).collect();
+    if !identity.is_empty() {
+        own.insert("identity".to_owned(), Value::Object(identity));
     }
     if backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU {
         own.insert("lu_group".to_owned(), json!(backstore.lu_group.as_str()));

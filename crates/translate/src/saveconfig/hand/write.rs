@@ -7,8 +7,8 @@
 //! What it makes, applied to nothing, is the same configuration: a test does so with any.
 
 use model::{
-    Acl, AluaAttribute, AluaGroup, AluaGroupName, Attribute, Backstore, LUN_ALUA_ATTRIBUTES, LunAlua,
-    LunMapping, MappedLun, Medium, Model, TargetOption, Tpg,
+    Acl, AluaAttribute, AluaGroup, AluaGroupName, Attribute, Backstore, IdentityField, LUN_ALUA_ATTRIBUTES,
+    LunAlua, LunMapping, MappedLun, Medium, Model, TargetOption, Tpg,
 };
 use std::fmt::{Display, Write};
 
@@ -99,6 +99,12 @@ fn storage_object(file: &mut File, at: &str, backstore: &Backstore) {
     file.put("wwn", quoted(backstore.unit_serial.as_str()));
     if backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU {
         file.put("lu_group", quoted(backstore.lu_group.as_str()));
+    }
+    let identity = backstore.identity().iter();
+    let identity: Vec<String> =
+        identity.map(|(key, text)| format!("{} = {}", IdentityField::of(key).name, quoted(text))).collect();
+    if !identity.is_empty() {
+        file.put("identity", format_args!("{{ {} }}", identity.join(", ")));
     }
     let set = backstore.attributes().iter();
     let set: Vec<String> = set.map(|(key, value)| format!("{} = {value}", Attribute::of(key).name)).collect();
