@@ -145,6 +145,11 @@ pub fn plan_by(old: &Model, new: &Model, changes: &[Change]) -> Vec<Step> {
     steps
 }
 
+/// Whether it says something else of itself than it did.
+fn says_otherwise(was: &Backstore, is: &Backstore) -> bool {
+    was.attributes() != is.attributes() || was.identity() != is.identity() || was.selected() != is.selected()
+}
+
 fn must_reopen(was: &Backstore, is: &Backstore, shrinks: bool) -> bool {
     let is_other = if shrinks {
         // What is smaller is the same if it would be so the other way round.
@@ -194,7 +199,7 @@ fn backstores(
     for (id, is) in &new.backstores {
         match old.backstores.get(id) {
             Some(was) if !reopened.contains(id) => {
-                if was.attributes() != is.attributes() || was.identity() != is.identity() {
+                if says_otherwise(was, is) {
                     steps.push(Step::UpdateBackstore(is.clone()));
                 }
                 let (size, from_bytes) = (is.medium.size_bytes(), was.medium.size_bytes());
