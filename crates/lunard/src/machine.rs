@@ -8,13 +8,12 @@
 pub mod fake; // a machine without guests, for tests
 pub mod running; // the machine that serves guests
 
-pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, Occasion};
+pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, LiveWaiting, Occasion};
 
 use crate::state_driver::Handle;
 use crate::watchdog::Probe;
-use model::{BackstoreId, Place, Step};
+use model::{BackstoreId, Place, Step, Wwn};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 use target::{Managed, Reservations, Totals};
@@ -52,15 +51,29 @@ pub trait Machine: Send + Sync + 'static {
     /// What the running target knows.  Never waits for a disk or a guest.
     fn live(&self) -> Live;
 
+    /// What of that is a backstore's.
+    fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
+        self.live().backstores.remove(id)
+    }
+
+    /// Whether a front end is connected to a target now.
+    fn connected(&self, wwn: &Wwn) -> bool {
+        self.live().targets.get(wwn).is_some_and(|target| target.connected)
+    }
+
     /// Who has reserved a backstore and who is registered with it, where anyone ever did.
-    fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
-        BTreeMap::new()
+    fn reservations(&self, _id: &BackstoreId) -> Option<Reservations> {
+        None
     }
 
     /// The open media that may grow, each with the size that guests see.
     fn gauges(&self) -> Vec<Gauge> {
         Vec::new()
     }
+
+    /// An open medium is gone for good, though something may come in its place: its guests are told NOT READY until that is
+    /// there.
+    fn lost(&self, _backstore: &BackstoreId, _medium: &Arc<dyn backstore::Backstore>) {}
 
     /// From now on `owner` has the configuration: what a guest wants changed of it goes there.
     fn owned_by(&self, _owner: &Handle) {}
@@ -123,6 +136,12 @@ impl Gauge {
     #[must_use]
     pub fn new(backstore: BackstoreId, medium: Arc<dyn backstore::Backstore>) -> Self {
         Self { backstore, shown_bytes: medium.geometry().bytes, medium }
+    }
+
+    /// The medium itself.
+    #[must_use]
+    pub fn medium(&self) -> Arc<dyn backstore::Backstore> {
+        Arc::clone(&self.medium)
     }
 
     /// As it is now, in bytes.  May hang with the medium.
