@@ -356,6 +356,7 @@ fn attributes_are_explained() {
             "emulate_fua_write",
             "emulate_model_alias",
             "emulate_pr",
+            "emulate_rsoc",
             "emulate_tas",
             "emulate_tpu",
             "emulate_tpws",
