@@ -6,7 +6,7 @@
 
 use model::{BackstoreId, Change, Model, Place, Refusal, Wwn};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Whoever owns the configuration.
@@ -139,6 +139,8 @@ pub struct Live {
     pub targets: BTreeMap<Wwn, LiveTarget>,
     /// Who has reserved a backstore, and who is registered with it; absent is nobody.
     pub reservations: BTreeMap<BackstoreId, LiveReservations>,
+    /// Target port groups between two states, by backstore and id.
+    pub transitioning: BTreeSet<(BackstoreId, u16)>,
 }
 
 /// Who has reserved a backstore, and who is registered with it.

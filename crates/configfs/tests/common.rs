@@ -11,7 +11,7 @@ use configfs::{
 };
 use model::{BackstoreId, Change, Kind, Model, Place, Wwn};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 /// A daemon that carries everything out at once.
@@ -22,6 +22,7 @@ pub(crate) struct Plane {
     pub(crate) asked: Mutex<Vec<Vec<String>>>,
     pub(crate) connected: Mutex<bool>,
     pub(crate) missing: Mutex<bool>,
+    pub(crate) transitioning: Mutex<BTreeSet<(BackstoreId, u16)>>,
     pub(crate) reservations: Mutex<BTreeMap<BackstoreId, LiveReservations>>,
     /// What was counted for everything.
     pub(crate) counters: Mutex<Option<Counters>>,
@@ -62,6 +63,7 @@ impl Daemon for Plane {
             backstores: model.backstores().keys().map(|id| (id.clone(), live(id))).collect(),
             targets: model.targets().keys().map(target).collect(),
             reservations: self.reservations.lock().unwrap().clone(),
+            transitioning: self.transitioning.lock().unwrap().clone(),
         }
     }
 

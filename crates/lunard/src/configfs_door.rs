@@ -49,7 +49,7 @@ impl Daemon for Door {
     }
 
     fn live(&self) -> Live {
-        let machine::Live { backstores, targets } = self.0.live();
+        let machine::Live { backstores, targets, transitioning } = self.0.live();
         Live {
             backstores: backstores.into_iter().map(|(id, live)| (id, backstore(live))).collect(),
             targets: targets
@@ -57,6 +57,7 @@ impl Daemon for Door {
                 .map(|(wwn, live)| (wwn, LiveTarget { connected: live.connected }))
                 .collect(),
             reservations: self.0.reservations().into_iter().map(|(id, live)| (id, reserved(&live))).collect(),
+            transitioning,
         }
     }
 

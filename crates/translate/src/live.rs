@@ -5,7 +5,7 @@
 //! Never here: how it is found out.
 
 use model::{BackstoreId, Wwn};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Why steps are prepared.
@@ -45,6 +45,8 @@ pub struct Live {
     pub backstores: BTreeMap<BackstoreId, LiveBackstore>,
     /// By name.
     pub targets: BTreeMap<Wwn, LiveTarget>,
+    /// ALUA groups between two states, by backstore and id.
+    pub transitioning: BTreeSet<(BackstoreId, u16)>,
 }
 
 /// A backstore as it runs.

@@ -239,7 +239,7 @@ impl Machine for FakeMachine {
             let socket = crate::directories::guest_socket(&self.runtime_dir, wwn);
             (wwn.clone(), LiveTarget { socket, connected: state.connected.contains(wwn) })
         });
-        Live { backstores: backstores.collect(), targets: targets.collect() }
+        Live { backstores: backstores.collect(), targets: targets.collect(), ..Live::default() }
     }
 }
 

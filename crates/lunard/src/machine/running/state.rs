@@ -353,7 +353,11 @@ impl State {
             let connected = target.port.connections() > 0;
             (wwn.clone(), LiveTarget { socket: socket(wwn), connected })
         });
-        Live { backstores, targets: targets.collect() }
+        let groups = self.units.iter().flat_map(|(id, unit)| {
+            let of_unit = self.access.transitioning(&unit.backstore.unit_serial);
+            of_unit.map(move |group| (id.clone(), group))
+        });
+        Live { backstores, targets: targets.collect(), transitioning: groups.collect() }
     }
 
     pub(super) fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
