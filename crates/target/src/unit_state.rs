@@ -13,6 +13,7 @@
 use crate::alua::Alua;
 use crate::attentions::Attentions;
 use crate::counters::Counters;
+use crate::exclusion::Exclusions;
 use crate::modes::ModeChanges;
 use crate::nexus::{Nexus, NexusName};
 use crate::reservations::{Ordered, Refusal, Reservations, Told};
@@ -89,6 +90,7 @@ pub struct UnitState {
     /// The mode pages in force, as [`ModeChanges::word`].
     modes: AtomicU32,
     write_through: Arc<AtomicBool>,
+    exclusions: Arc<Exclusions>,
     counters: Counters,
     /// Held while a change is made and kept, which may take long: one change at a time.
     changing: Mutex<()>,
@@ -117,7 +119,8 @@ impl UnitState {
         let write_through = Arc::new(AtomicBool::new(writes_through(&record)));
         let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
         let (serial, changing, counters) = (serial.into(), Mutex::new(()), Counters::default());
-        Arc::new(Self { id, serial, persist, modes, write_through, counters, changing, shown })
+        let exclusions = Arc::default();
+        Arc::new(Self { id, serial, persist, modes, write_through, exclusions, counters, changing, shown })
     }
 
     /// The state of a unit that remembers nothing and keeps nothing.
@@ -163,6 +166,11 @@ impl UnitState {
     /// Whether every write must be durable before its answer, though the medium has a cache.
     pub(crate) fn write_through(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.write_through)
+    }
+
+    /// Blocks that one command has for itself, through whichever backstore.
+    pub(crate) fn exclusions(&self) -> Arc<Exclusions> {
+        Arc::clone(&self.exclusions)
     }
 
     /// The administrator has set what initiators may have set before: what he says counts, saved or not.  Blocks as
