@@ -71,14 +71,13 @@ fn a_change_by_the_administrator_takes_its_time_and_nobody_elses() -> Result<()>
         println!("this machine is too slow to look into the middle of it");
     }
     // Its end is told as well, and not before its time.
-    Deadline::seconds(60)
-        .until("the end of the transition", || match ready(&mut guest)? {
-            Some([0x02, 0x04, 0x0a]) => Ok(None),
-            told => {
-                assert_eq!(told, Some([0x06, 0x2a, 0x06]));
-                Ok(Some(()))
-            }
-        })?;
+    Deadline::seconds(60).until("the end of the transition", || match ready(&mut guest)? {
+        Some([0x02, 0x04, 0x0a]) => Ok(None),
+        told => {
+            assert_eq!(told, Some([0x06, 0x2a, 0x06]));
+            Ok(Some(()))
+        }
+    })?;
     ensure!(begun.elapsed() >= TAKES, "{:?}", begun.elapsed());
     assert_eq!(group(&mut guest)?, (2, 2));
     assert_eq!(ready(&mut guest)?, Some([0x02, 0x04, 0x0b]));
@@ -93,7 +92,8 @@ fn a_change_by_a_guest_is_good_when_it_is_over_and_told_to_the_others() -> Resul
     let [mut guest, mut other] = two_guests(&stage)?;
     stage.shell.well(&format!("{GROUP} set alua trans_delay_msecs={}", TAKES.as_millis()))?;
     let begun = Instant::now();
-    let set = Command::new(UNIT, &[0xa4, 0x0a, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0]).data_out([0, 0, 0, 0, 2, 0, 0, 0]);
+    let set =
+        Command::new(UNIT, &[0xa4, 0x0a, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0]).data_out([0, 0, 0, 0, 2, 0, 0, 0]);
     ensure!(guest.execute(&set)?.is_good());
     ensure!(begun.elapsed() >= TAKES, "{:?}", begun.elapsed());
     // It has asked for it, and is told nothing.

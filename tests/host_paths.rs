@@ -99,7 +99,10 @@ fn two_ways_have_one_identity_and_ports_of_their_own() -> Result<()> {
     let pages = [page(&mut first, 0, 0x83)?, page(&mut first, 1, 0x83)?, page(&mut second, 0, 0x83)?];
     let units = pages.each_ref().map(|page| designators(page, 0));
     // The NAA name is the one of that serial number.
-    let name = [1, 3, 0, 16, 0x60, 0x01, 0x40, 0x51, 0xf2, 0xe3, 0xd4, 0xc5, 0xb6, 0xa7, 0x98, 0x08, 0x19, 0x0a, 0x0b, 0x0c];
+    let name = [
+        1, 3, 0, 16, 0x60, 0x01, 0x40, 0x51, 0xf2, 0xe3, 0xd4, 0xc5, 0xb6, 0xa7, 0x98, 0x08, 0x19, 0x0a,
+        0x0b, 0x0c,
+    ];
     assert_eq!(units[0].first().map(Vec::as_slice), Some(name.as_slice()));
     assert_eq!((&units[1], &units[2]), (&units[0], &units[0]));
     let ports = pages.each_ref().map(|page| designators(page, 1));
@@ -125,7 +128,10 @@ fn two_ways_have_one_medium_one_reservation_and_one_news() -> Result<()> {
     // Registered and reserved by one way: the other way of the same nexus has it too, and another nexus has not.
     ensure!(first.execute(&reserve_out(0, 0, 0, 0, 0xa))?.is_good());
     ensure!(first.execute(&reserve_out(0, 1, 1, 0xa, 0))?.is_good());
-    assert_eq!((write(&mut first, 0, 1)?, write(&mut first, 1, 2)?, write(&mut second, 0, 3)?), (0, 0, CONFLICT));
+    assert_eq!(
+        (write(&mut first, 0, 1)?, write(&mut first, 1, 2)?, write(&mut second, 0, 3)?),
+        (0, 0, CONFLICT)
+    );
     let keys = Command::new(lun(0), &[0x5e, 0, 0, 0, 0, 0, 0, 0, 64, 0]).data_in(64);
     let told = second.execute(&keys)?.data_in;
     assert_eq!(told.get(..16), Some([0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0xa].as_slice()));
@@ -145,7 +151,8 @@ fn two_ways_have_one_medium_one_reservation_and_one_news() -> Result<()> {
     stage.shell.well(&format!("{group} set alua alua_access_state=1"))?;
     let told = [ready(&mut first, 0)?, ready(&mut first, 1)?, ready(&mut second, 0)?];
     assert_eq!(told, [Some([0x06, 0x2a, 0x06]); 3]);
-    let shown = stage.shell.well("/backstores/block/way1/alua/default_tg_pt_gp get alua alua_access_state")?;
+    let shown =
+        stage.shell.well("/backstores/block/way1/alua/default_tg_pt_gp get alua alua_access_state")?;
     assert_eq!(shown, "alua_access_state=1 \n");
     Ok(())
 }

@@ -57,7 +57,7 @@ until_true '[ $(usable) = 1 ]'; flows $b; echo one
 state $a running; until_true '[ $(usable) = 2 ]' 30; flows $a
 echo 1 > /sys/block/$b/device/delete; flows $a
 until_true '[ $(usable) = 1 ]'; flows $a; echo other
-echo '0 0 0' > /sys/bus/pseudo/devices/adapter1/host*/scsi_host/host*/scan
+host=$(basename /sys/bus/pseudo/devices/adapter1/host*); echo '- - -' > /sys/class/scsi_host/$host/scan
 until_true '[ -n "$(path 1)" ]'; b=$(path 1)
 until_true '[ $(usable) = 2 ]' 30; flows $b; flows $a; echo again
 
@@ -94,7 +94,9 @@ fn a_front_end_does_not_notice_that_paths_of_the_host_go_and_come_back() -> Resu
     std::fs::copy(std::env::current_exe()?, &own)?;
     let programs = [built("lunar")?, built("lunard")?, own];
     let programs: Vec<&str> = programs.iter().filter_map(|program| program.to_str()).collect();
-    let plan = multipath::plan_on(PATHS, &["path_grouping_policy multibus"], SCRIPT).programs(&programs).modules(&["scsi_debug", "fuse"]);
+    let plan = multipath::plan_on(PATHS, &["path_grouping_policy multibus"], SCRIPT)
+        .programs(&programs)
+        .modules(&["scsi_debug", "fuse"]);
     let results = plan.memory_mib(768).limit(LIMIT).boot(&scratch)?.finish()?;
 
     assert_eq!(results.out, "both\none\nother\nagain\nwaiting\nthrough\nlost\nback\nsame\n");
@@ -103,10 +105,7 @@ fn a_front_end_does_not_notice_that_paths_of_the_host_go_and_come_back() -> Resu
     ensure!(device.starts_with("/dev/disk/by-id/dm-uuid-mpath-3"), "{device}");
     ensure!(page.starts_with(&format!("Created block storage object disk0 using {device}.\n")), "{page}");
     let info = results.read("info")?;
-    ensure!(
-        info.contains(&format!("iBlock device: dm-0  UDEV PATH: {device}  readonly: 0\n")),
-        "{info}"
-    );
+    ensure!(info.contains(&format!("iBlock device: dm-0  UDEV PATH: {device}  readonly: 0\n")), "{info}");
     let front_end = results.read("front_end")?;
     println!("{front_end}\n{}", results.read("lunard.log")?);
     ensure!(front_end.contains("1 passed"), "{front_end}");

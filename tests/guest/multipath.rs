@@ -40,7 +40,10 @@ load() {
 fn boots(stage: &Stage, options: &[String], script: &str) -> Result<Guest> {
     let mut options = options.to_vec();
     options.extend(Qmp::options(&stage.scratch.join(MONITOR)));
-    let plan = multipath::plan(&["path_grouping_policy group_by_prio", "prio alua"], &format!("{BEGINNING}\n{script}"));
+    let plan = multipath::plan(
+        &["path_grouping_policy group_by_prio", "prio alua"],
+        &format!("{BEGINNING}\n{script}"),
+    );
     let plan = plan.programs(PROGRAMS).options(&options);
     plan.limit(Duration::from_secs(300)).boot(&stage.scratch)
 }

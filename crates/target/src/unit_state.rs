@@ -12,11 +12,13 @@
 
 use crate::alua::Alua;
 use crate::attentions::Attentions;
+use crate::copies::Copies;
 use crate::counters::Counters;
 use crate::exclusion::Exclusions;
 use crate::modes::ModeChanges;
 use crate::nexus::{Nexus, NexusName};
 use crate::reservations::{Ordered, Refusal, Reservations, Told};
+use crate::sanitizing::{Sanitize, Sanitizing};
 use scsi::Sense;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -69,6 +71,8 @@ pub struct UnitRecord {
     pub modes: ModeChanges,
     /// Those that were saved, and are in force after a reset.
     pub saved_modes: ModeChanges,
+    /// A SANITIZE that was begun and has not ended well.
+    pub sanitize: Option<Sanitize>,
 }
 
 /// Whom a condition is established for.
@@ -92,6 +96,8 @@ pub struct UnitState {
     write_through: Arc<AtomicBool>,
     exclusions: Arc<Exclusions>,
     counters: Counters,
+    copies: Arc<Copies>,
+    sanitizing: Sanitizing,
     /// Held while a change is made and kept, which may take long: one change at a time.
     changing: Mutex<()>,
     /// Held for moments.
@@ -117,10 +123,23 @@ impl UnitState {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let modes = AtomicU32::new(record.modes.word());
         let write_through = Arc::new(AtomicBool::new(writes_through(&record)));
+        let sanitizing = Sanitizing::of(record.sanitize.as_ref());
         let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
         let (serial, changing, counters) = (serial.into(), Mutex::new(()), Counters::default());
-        let exclusions = Arc::default();
-        Arc::new(Self { id, serial, persist, modes, write_through, exclusions, counters, changing, shown })
+        let (copies, exclusions) = (Arc::default(), Arc::default());
+        Arc::new(Self {
+            id,
+            serial,
+            persist,
+            modes,
+            write_through,
+            exclusions,
+            counters,
+            copies,
+            sanitizing,
+            changing,
+            shown,
+        })
     }
 
     /// The state of a unit that remembers nothing and keeps nothing.
@@ -156,6 +175,16 @@ impl UnitState {
     /// What it has been asked for.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Whether its medium is being freed of its contents.
+    pub fn sanitizing(&self) -> &Sanitizing {
+        &self.sanitizing
+    }
+
+    /// What became of the copies that it was asked for.
+    pub(crate) fn copies(&self) -> &Arc<Copies> {
+        &self.copies
     }
 
     /// What initiators have changed of the mode pages.
@@ -261,6 +290,7 @@ impl UnitState {
 
     /// Tells everyone of a reset that had nothing to take away.
     pub fn tell_reset(&self) {
+        self.copies.forget();
         self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
     }
 

@@ -15,7 +15,6 @@ mod scopes; // which of its tasks are meant
 mod steps; // commands of several steps
 mod telling; // events
 
-pub(crate) use claims::Claimed;
 use crate::control::Management;
 use crate::events::Pending;
 use crate::logging::Logging;
@@ -24,6 +23,7 @@ use crate::port::TargetPort;
 use crate::quiesce::{Ending, TaskName};
 use crate::response;
 use crate::signs_of_life::SignsOfLife;
+pub(crate) use claims::Claimed;
 use exec::snapshot::Cached;
 use memory::{IoBuf, View};
 use reactor::KickTag;

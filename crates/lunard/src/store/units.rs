@@ -13,13 +13,14 @@
 use super::{Store, fault, open_whole};
 use crate::start_error::StartError;
 use redb::{Database, ReadableDatabase, TableDefinition, TableError};
+use scsi::sanitize::Overwrite;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use target::{
-    Held, Kind, ModeChanges, NexusName, NotPersisted, Persist, Registration, Reservations, UnitRecord,
-    Volatile,
+    Held, Kind, ModeChanges, NexusName, NotPersisted, Persist, Registration, Reservations, Sanitize,
+    UnitRecord, Volatile,
 };
 
 pub(super) const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
@@ -90,13 +91,14 @@ impl Store {
 }
 
 /// What is left of a record when the host has lost power.  SPC-4: registrations without APTPL go, and the generation
-/// begins anew; SPC-2: so does what RESERVE took; saved mode pages are in force.
+/// begins anew; SPC-2: so does what RESERVE took; saved mode pages are in force.  SBC-3: a SANITIZE goes on.
 fn without_power(record: UnitRecord) -> UnitRecord {
     let mut reservations = Reservations { generation: 0, legacy: None, ..record.reservations };
     if !reservations.outlasts_power {
         reservations = Reservations::default();
     }
-    UnitRecord { reservations, modes: record.saved_modes, saved_modes: record.saved_modes }
+    let (modes, saved_modes) = (record.saved_modes, record.saved_modes);
+    UnitRecord { reservations, modes, saved_modes, sanitize: record.sanitize }
 }
 
 /// Saves the records of units.
@@ -206,6 +208,24 @@ struct Row {
     modes: u32,
     #[serde(default)]
     saved_modes: u32,
+    #[serde(default)]
+    sanitize: Option<SanitizeRow>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SanitizeRow {
+    overwrite: Option<OverwriteRow>,
+    block_bytes: u32,
+    unrestricted_exit: bool,
+    failed: bool,
+    done_bytes: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct OverwriteRow {
+    invert: bool,
+    count: u8,
+    pattern: Vec<u8>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -255,7 +275,8 @@ fn json(record: &UnitRecord) -> Vec<u8> {
         legacy: legacy.as_ref().map(NexusRow::of),
     };
     let (modes, saved_modes) = (record.modes.word(), record.saved_modes.word());
-    serde_json::to_vec(&Row { reservations, modes, saved_modes }).unwrap_or_default()
+    let sanitize = record.sanitize.as_ref().map(SanitizeRow::of);
+    serde_json::to_vec(&Row { reservations, modes, saved_modes, sanitize }).unwrap_or_default()
 }
 
 impl NexusRow {
@@ -288,6 +309,32 @@ impl Row {
             legacy: legacy.map(NexusRow::name),
         };
         let (modes, saved_modes) = (ModeChanges::of_word(self.modes), ModeChanges::of_word(self.saved_modes));
-        Ok(UnitRecord { reservations, modes, saved_modes })
+        let sanitize = self.sanitize.map(SanitizeRow::sanitize).transpose()?;
+        Ok(UnitRecord { reservations, modes, saved_modes, sanitize })
+    }
+}
+
+impl SanitizeRow {
+    fn of(sanitize: &Sanitize) -> Self {
+        let Sanitize { overwrite, block_bytes, unrestricted_exit, failed, done_bytes } = sanitize;
+        let overwrite = overwrite.as_ref().map(|Overwrite { invert, count, pattern }| OverwriteRow {
+            invert: *invert,
+            count: *count,
+            pattern: pattern.clone(),
+        });
+        let (block_bytes, unrestricted_exit, failed) = (*block_bytes, *unrestricted_exit, *failed);
+        Self { overwrite, block_bytes, unrestricted_exit, failed, done_bytes: *done_bytes }
+    }
+
+    fn sanitize(self) -> Result<Sanitize, String> {
+        let Self { overwrite, block_bytes, unrestricted_exit, failed, done_bytes } = self;
+        let overwrite = overwrite.map(|OverwriteRow { invert, count, pattern }| {
+            if pattern.is_empty() || count == 0 {
+                return Err("it is to be overwritten with nothing".to_owned());
+            }
+            Ok(Overwrite { invert, count, pattern })
+        });
+        let overwrite = overwrite.transpose()?;
+        Ok(Sanitize { overwrite, block_bytes, unrestricted_exit, failed, done_bytes })
     }
 }

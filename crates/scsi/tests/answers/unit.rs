@@ -171,6 +171,8 @@ impl Unit {
             }
             Command::ReadDefectData(command) => Ok(defects::build(command)),
             Command::CopyOperatingParameters(_) => Ok(copy::operating_parameters()),
+            // No copy was ever made.
+            Command::CopyResults(_) => Err(Sense::INVALID_FIELD_IN_CDB),
             Command::Unmap(_)
             | Command::Sanitize(_)
             | Command::FormatUnit(_)
