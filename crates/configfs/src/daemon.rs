@@ -215,6 +215,12 @@ pub struct Counters {
     pub read_bytes: u64,
     /// Bytes written.
     pub write_bytes: u64,
+    /// LOGICAL UNIT RESET.
+    pub resets: u64,
+    /// ABORT TASK of a command that was there.
+    pub aborted: u64,
+    /// ABORT TASK of one that was not.
+    pub nothing_to_abort: u64,
 }
 
 /// A target as it runs.

@@ -4,7 +4,7 @@
 //! Above: `daemon`, which opens it where `--configfs` says.  Below: `configfs`, the handle of `state_driver`.
 //! Never here: a path or a text of the tree.
 
-use crate::machine::{self, Countable};
+use crate::machine::{self, Countable, Statistics};
 use crate::start_error::StartError;
 use crate::state_driver::{Failure, Handle};
 use api::v1;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
-use target::{NexusName, Registration, Reservations, Totals};
+use target::{Managed, NexusName, Registration, Reservations};
 use tokio::sync::oneshot::Receiver;
 use tracing::info;
 
@@ -100,9 +100,10 @@ fn reserved(live: &Reservations) -> LiveReservations {
     }
 }
 
-fn counters(totals: Totals) -> Counters {
-    let Totals { commands, read_bytes, write_bytes } = totals;
-    Counters { commands, read_bytes, write_bytes }
+fn counters(counts: Statistics) -> Counters {
+    let Statistics { asked, managed: Managed { resets, aborted, nothing_to_abort } } = counts;
+    let (read_bytes, write_bytes) = (asked.moved.read.bytes, asked.moved.write.bytes);
+    Counters { commands: asked.commands(), read_bytes, write_bytes, resets, aborted, nothing_to_abort }
 }
 
 fn backstore(live: machine::LiveBackstore) -> LiveBackstore {

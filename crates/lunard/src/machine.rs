@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use target::{Reservations, Totals};
+use target::{Managed, Reservations, Totals};
 use vhost_scsi::Waiting;
 
 /// What serves guests.
@@ -66,7 +66,7 @@ pub trait Machine: Send + Sync + 'static {
     fn owned_by(&self, _owner: &Handle) {}
 
     /// What guests asked for; `None` where nobody counts.
-    fn counted(&self, _of: &Countable) -> Option<Totals> {
+    fn counted(&self, _of: &Countable) -> Option<Statistics> {
         None
     }
 
@@ -97,6 +97,15 @@ pub enum Countable {
     Backstore(BackstoreId),
     /// A LUN, since it was mapped.
     Lun(Place),
+}
+
+/// What guests asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Commands.
+    pub asked: Totals,
+    /// What task management did to the unit, whatever way it came.
+    pub managed: Managed,
 }
 
 /// How large an open medium is.

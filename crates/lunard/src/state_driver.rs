@@ -14,7 +14,7 @@
 //! the configuration has moved, it is drafted again on what is now: if the same steps follow, it commits;
 //! if not, what was prepared is dropped and it starts over.
 
-use crate::machine::{Countable, Fault, FaultKind, Live, Machine};
+use crate::machine::{Countable, Fault, FaultKind, Live, Machine, Statistics};
 use crate::saveconfig::RestoreError;
 use crate::service_manager;
 use crate::store::{SaveError, Store};
@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
-use target::{Reservations, Totals};
+use target::Reservations;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use vhost_scsi::Waiting;
@@ -120,7 +120,7 @@ pub struct Handle {
 }
 
 /// What guests asked for.
-type Counting = Arc<dyn Fn(&Countable) -> Option<Totals> + Send + Sync>;
+type Counting = Arc<dyn Fn(&Countable) -> Option<Statistics> + Send + Sync>;
 
 /// What is called after each commit.
 type Watcher = Box<dyn Fn() + Send + Sync>;
@@ -192,7 +192,7 @@ impl Handle {
 
     /// What guests asked of a backstore or at a LUN, where that is counted.
     #[must_use]
-    pub fn counted(&self, of: &Countable) -> Option<Totals> {
+    pub fn counted(&self, of: &Countable) -> Option<Statistics> {
         (self.counted)(of)
     }
 

@@ -13,12 +13,12 @@
 use crate::alua::Alua;
 use crate::attentions::Attentions;
 use crate::copies::Copies;
-use crate::counters::Counters;
 use crate::exclusion::Exclusions;
 use crate::modes::ModeChanges;
 use crate::nexus::{Nexus, NexusName};
 use crate::reservations::{Ordered, Refusal, Reservations, Told};
 use crate::sanitizing::{Sanitize, Sanitizing};
+use crate::tally::Tallies;
 use scsi::Sense;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -95,7 +95,7 @@ pub struct UnitState {
     modes: AtomicU32,
     write_through: Arc<AtomicBool>,
     exclusions: Arc<Exclusions>,
-    counters: Counters,
+    tallies: Tallies,
     copies: Arc<Copies>,
     sanitizing: Sanitizing,
     /// Held while a change is made and kept, which may take long: one change at a time.
@@ -125,7 +125,7 @@ impl UnitState {
         let write_through = Arc::new(AtomicBool::new(writes_through(&record)));
         let sanitizing = Sanitizing::of(record.sanitize.as_ref());
         let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
-        let (serial, changing, counters) = (serial.into(), Mutex::new(()), Counters::default());
+        let (serial, changing, tallies) = (serial.into(), Mutex::new(()), Tallies::default());
         let (copies, exclusions) = (Arc::default(), Arc::default());
         Arc::new(Self {
             id,
@@ -134,7 +134,7 @@ impl UnitState {
             modes,
             write_through,
             exclusions,
-            counters,
+            tallies,
             copies,
             sanitizing,
             changing,
@@ -173,8 +173,8 @@ impl UnitState {
     }
 
     /// What it has been asked for.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn tallies(&self) -> &Tallies {
+        &self.tallies
     }
 
     /// Whether its medium is being freed of its contents.
@@ -290,6 +290,7 @@ impl UnitState {
 
     /// Tells everyone of a reset that had nothing to take away.
     pub fn tell_reset(&self) {
+        self.tallies.count_reset();
         self.copies.forget();
         self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
     }
