@@ -41,3 +41,4 @@ pub mod node;
 pub mod older_qemu;
 pub mod ovmf;
 pub mod qmp;
+pub mod whole_machine;

@@ -121,7 +121,7 @@ impl View<'_> {
 
     /// The state that a group is in now.
     fn alua_state(&self, id: &BackstoreId, group: &AluaGroup) -> u32 {
-        let between = self.live().transitioning.contains(&(id.clone(), group.id));
+        let between = self.live(id).is_some_and(|live| live.transitioning.contains(&group.id));
         if between { AluaGroup::TRANSITIONING } else { group.get(AluaKey::AccessState) }
     }
 

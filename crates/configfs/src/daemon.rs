@@ -6,7 +6,7 @@
 
 use model::{BackstoreId, Change, Model, Place, Refusal, Wwn};
 use rustix::io::Errno;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Whoever owns the configuration.
@@ -14,8 +14,14 @@ pub trait Daemon: Send + Sync + 'static {
     /// The configuration as it was last committed.  Never waits.
     fn model(&self) -> Arc<Model>;
 
-    /// What the running target knows.  Never waits for a disk or a guest.
-    fn live(&self) -> Live;
+    /// A backstore as it runs.  Never waits for a disk or a guest; nor do the next two.
+    fn backstore(&self, id: &BackstoreId) -> Option<LiveBackstore>;
+
+    /// Whether a front end is connected to a target now.
+    fn connected(&self, wwn: &Wwn) -> bool;
+
+    /// Who has reserved a backstore, and who is registered with it; `None` is nobody.
+    fn reservations(&self, id: &BackstoreId) -> Option<LiveReservations>;
 
     /// What guests did with a backstore, where that is counted.  Never waits.
     fn counted(&self, _backstore: &BackstoreId) -> Option<Counters> {
@@ -133,19 +139,6 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
     }
 }
 
-/// What the running target knows and the configuration does not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Live {
-    /// By kind and name.
-    pub backstores: BTreeMap<BackstoreId, LiveBackstore>,
-    /// By name.
-    pub targets: BTreeMap<Wwn, LiveTarget>,
-    /// Who has reserved a backstore, and who is registered with it; absent is nobody.
-    pub reservations: BTreeMap<BackstoreId, LiveReservations>,
-    /// Target port groups between two states, by backstore and id.
-    pub transitioning: BTreeSet<(BackstoreId, u16)>,
-}
-
 /// Who has reserved a backstore, and who is registered with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveReservations {
@@ -189,6 +182,8 @@ pub struct LiveBackstore {
     pub read_only: bool,
     /// Which device of the host it is, if it is one.
     pub device: Option<LiveDevice>,
+    /// Its target port groups that are between two states, by id.
+    pub transitioning: BTreeSet<u16>,
 }
 
 /// A block device of the host.
@@ -221,11 +216,4 @@ pub struct Counters {
     pub aborted: u64,
     /// ABORT TASK of one that was not.
     pub nothing_to_abort: u64,
-}
-
-/// A target as it runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LiveTarget {
-    /// Whether a front end is connected now.
-    pub connected: bool,
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use common::*;
-use configfs::{Daemon, Tree};
+use configfs::Tree;
 use rustix::io::Errno;
 
 const TPG: &str = "target/vhost/naa.5001405aabbccdd0/tpgt_1";
@@ -101,8 +101,7 @@ fn a_group_between_two_states_is_transitioning() {
     let path = group(&tree, "grp1", "5");
     tree.write(&format!("{TPG}/lun/lun_0/alua_tg_pt_gp"), "grp1").unwrap();
     tree.write(&format!("{path}/alua_access_state"), "2").unwrap();
-    let disk = plane.model().backstores().keys().find(|id| id.to_string() == "fileio/disk0").unwrap().clone();
-    plane.transitioning.lock().unwrap().insert((disk, 5));
+    plane.transitioning.lock().unwrap().insert(5);
     assert_eq!(read(&tree, &format!("{path}/alua_access_state")), "15\n");
     assert_eq!(read(&tree, &format!("{DISK}/alua/default_tg_pt_gp/alua_access_state")), "0\n");
     let said = read(&tree, &format!("{TPG}/lun/lun_0/alua_tg_pt_gp"));

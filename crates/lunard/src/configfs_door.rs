@@ -9,10 +9,10 @@ use crate::start_error::StartError;
 use crate::state_driver::{Failure, Handle};
 use api::v1;
 use configfs::{
-    Counters, Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveRegistrant, LiveReservations,
-    LiveTarget, Mounted, Tree,
+    Counters, Daemon, Denied, Host, LiveBackstore, LiveDevice, LiveRegistrant, LiveReservations, Mounted,
+    Tree,
 };
-use model::{BackstoreId, Change, Model, Place};
+use model::{BackstoreId, Change, Model, Place, Wwn};
 use rustix::io::Errno;
 use std::future::Future;
 use std::path::Path;
@@ -48,17 +48,16 @@ impl Daemon for Door {
         self.0.model()
     }
 
-    fn live(&self) -> Live {
-        let machine::Live { backstores, targets, transitioning } = self.0.live();
-        Live {
-            backstores: backstores.into_iter().map(|(id, live)| (id, backstore(live))).collect(),
-            targets: targets
-                .into_iter()
-                .map(|(wwn, live)| (wwn, LiveTarget { connected: live.connected }))
-                .collect(),
-            reservations: self.0.reservations().into_iter().map(|(id, live)| (id, reserved(&live))).collect(),
-            transitioning,
-        }
+    fn backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
+        self.0.live_backstore(id).map(backstore)
+    }
+
+    fn connected(&self, wwn: &Wwn) -> bool {
+        self.0.connected(wwn)
+    }
+
+    fn reservations(&self, id: &BackstoreId) -> Option<LiveReservations> {
+        self.0.reservations(id).as_ref().map(reserved)
     }
 
     fn counted(&self, backstore: &BackstoreId) -> Option<Counters> {
@@ -107,13 +106,12 @@ fn counters(counts: Statistics) -> Counters {
 }
 
 fn backstore(live: machine::LiveBackstore) -> LiveBackstore {
-    let machine::LiveBackstore { size_bytes, block_bytes, read_only, write_back: _, missing: _, device } =
-        live;
+    let machine::LiveBackstore { size_bytes, block_bytes, read_only, device, transitioning, .. } = live;
     let device = device.map(|device| {
         let machine::LiveDevice { name, major, minor, block_bytes, rotational } = device;
         LiveDevice { name, major, minor, block_bytes, rotational }
     });
-    LiveBackstore { size_bytes, block_bytes, read_only, device }
+    LiveBackstore { size_bytes, block_bytes, read_only, device, transitioning }
 }
 
 fn denied(failure: Failure) -> Denied {

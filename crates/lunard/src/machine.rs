@@ -12,9 +12,8 @@ pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, Occasion}
 
 use crate::state_driver::Handle;
 use crate::watchdog::Probe;
-use model::{BackstoreId, Place, Step};
+use model::{BackstoreId, Place, Step, Wwn};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 use target::{Managed, Reservations, Totals};
@@ -52,9 +51,19 @@ pub trait Machine: Send + Sync + 'static {
     /// What the running target knows.  Never waits for a disk or a guest.
     fn live(&self) -> Live;
 
+    /// What of that is a backstore's.
+    fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
+        self.live().backstores.remove(id)
+    }
+
+    /// Whether a front end is connected to a target now.
+    fn connected(&self, wwn: &Wwn) -> bool {
+        self.live().targets.get(wwn).is_some_and(|target| target.connected)
+    }
+
     /// Who has reserved a backstore and who is registered with it, where anyone ever did.
-    fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
-        BTreeMap::new()
+    fn reservations(&self, _id: &BackstoreId) -> Option<Reservations> {
+        None
     }
 
     /// The open media that may grow, each with the size that guests see.

@@ -45,8 +45,6 @@ pub struct Live {
     pub backstores: BTreeMap<BackstoreId, LiveBackstore>,
     /// By name.
     pub targets: BTreeMap<Wwn, LiveTarget>,
-    /// ALUA groups between two states, by backstore and id.
-    pub transitioning: BTreeSet<(BackstoreId, u16)>,
 }
 
 /// A backstore as it runs.
@@ -64,6 +62,8 @@ pub struct LiveBackstore {
     pub missing: bool,
     /// Which device of the host it is, if it is one.
     pub device: Option<LiveDevice>,
+    /// Its ALUA groups that are between two states, by id.
+    pub transitioning: BTreeSet<u16>,
 }
 
 /// A block device of the host.

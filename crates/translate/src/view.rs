@@ -119,7 +119,8 @@ impl<'a> View<'a> {
 
     /// As it is now: a group between two states is in neither.
     fn alua_value(&self, id: &BackstoreId, group: &AluaGroup, key: AluaKey) -> u32 {
-        let between = || self.live.transitioning.contains(&(id.clone(), group.id));
+        let live = self.live.backstores.get(id);
+        let between = || live.is_some_and(|live| live.transitioning.contains(&group.id));
         if key == AluaKey::AccessState && between() { AluaGroup::TRANSITIONING } else { group.get(key) }
     }
 

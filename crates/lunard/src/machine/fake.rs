@@ -240,7 +240,7 @@ impl Machine for FakeMachine {
             let socket = crate::directories::guest_socket(&self.runtime_dir, wwn);
             (wwn.clone(), LiveTarget { socket, connected: state.connected.contains(wwn) })
         });
-        Live { backstores: backstores.collect(), targets: targets.collect(), ..Live::default() }
+        Live { backstores: backstores.collect(), targets: targets.collect() }
     }
 }
 
@@ -253,5 +253,6 @@ fn live(state: &State, backstore: &Backstore) -> LiveBackstore {
         write_back: backstore.write_back().unwrap_or(false),
         missing: path.is_some_and(|path| state.absent.contains(path.as_str())),
         device: None,
+        transitioning: BTreeSet::new(),
     }
 }

@@ -14,7 +14,7 @@ mod patience; // commands that wait for long
 mod sanitizing; // what a dead process was removing
 mod state; // what runs now
 
-use super::{Countable, Fault, FaultKind, Found, Gauge, Live, Machine, Occasion, Statistics};
+use super::{Countable, Fault, FaultKind, Found, Gauge, Live, LiveBackstore, Machine, Occasion, Statistics};
 use crate::daemon::Host;
 use crate::directories::guest_socket;
 use crate::service_manager;
@@ -320,8 +320,16 @@ impl Machine for RunningMachine {
         self.state().live(|wwn| guest_socket(&self.runtime_dir, wwn))
     }
 
-    fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
-        self.state().reservations()
+    fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
+        self.state().live_backstore(id)
+    }
+
+    fn connected(&self, wwn: &Wwn) -> bool {
+        self.state().connected(wwn)
+    }
+
+    fn reservations(&self, id: &BackstoreId) -> Option<Reservations> {
+        self.state().reservations(id)
     }
 
     fn gauges(&self) -> Vec<Gauge> {

@@ -355,24 +355,25 @@ impl State {
     }
 
     pub(super) fn live(&self, socket: impl Fn(&Wwn) -> PathBuf) -> Live {
-        let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live())).collect();
+        let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live(&self.access))).collect();
         let targets = self.targets.iter().map(|(wwn, target)| {
             let connected = target.port.connections() > 0;
             (wwn.clone(), LiveTarget { socket: socket(wwn), connected })
         });
-        let groups = self.units.iter().flat_map(|(id, unit)| {
-            let of_unit = self.access.transitioning(&unit.backstore.unit_serial);
-            of_unit.map(move |group| (id.clone(), group))
-        });
-        Live { backstores, targets: targets.collect(), transitioning: groups.collect() }
+        Live { backstores, targets: targets.collect() }
     }
 
-    pub(super) fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
-        let all = self
-            .units
-            .iter()
-            .map(|(id, unit)| (id.clone(), unit.logical_unit.state.record().reservations.clone()));
-        all.filter(|(_, reservations)| *reservations != Reservations::default()).collect()
+    pub(super) fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
+        self.units.get(id).map(|unit| unit.live(&self.access))
+    }
+
+    pub(super) fn connected(&self, wwn: &Wwn) -> bool {
+        self.targets.get(wwn).is_some_and(|target| target.port.connections() > 0)
+    }
+
+    pub(super) fn reservations(&self, id: &BackstoreId) -> Option<Reservations> {
+        let record = self.units.get(id)?.logical_unit.state.record();
+        (record.reservations != Reservations::default()).then(|| record.reservations.clone())
     }
 }
 
@@ -384,7 +385,7 @@ impl Unit {
         Arc::new(missing.remembering(Arc::clone(state)))
     }
 
-    fn live(&self) -> LiveBackstore {
+    fn live(&self, access: &Access) -> LiveBackstore {
         let flags = self.logical_unit.flags;
         let known = self.backstore.medium.size_bytes().unwrap_or(0);
         let open = self.opened.store.as_ref();
@@ -395,6 +396,7 @@ impl Unit {
             write_back: self.logical_unit.modes().write_cache,
             missing: open.is_none(),
             device: self.opened.device.clone(),
+            transitioning: access.transitioning(&self.backstore.unit_serial).collect(),
         }
     }
 }
