@@ -115,6 +115,7 @@ mod tests {
                 missing,
                 device: None,
                 space: None,
+                transitioning: std::collections::BTreeSet::new(),
             };
             (id, live)
         });

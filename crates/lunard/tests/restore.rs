@@ -622,6 +622,7 @@ fn a_read_only_device_is_restored_as_it_was_asked_for() {
                 missing: false,
                 device: None,
                 space: None,
+                transitioning: std::collections::BTreeSet::new(),
             };
             let live = Live { backstores: BTreeMap::from([(id("block/cd"), live)]), ..Live::default() };
             let file = saveconfig::text(&model, &live);

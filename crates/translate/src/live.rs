@@ -5,7 +5,7 @@
 //! Never here: how it is found out.
 
 use model::{BackstoreId, Wwn};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Why steps are prepared.
@@ -64,6 +64,8 @@ pub struct LiveBackstore {
     pub device: Option<LiveDevice>,
     /// What is known of the space below, where others take from it as well.
     pub space: Option<LiveSpace>,
+    /// Its ALUA groups that are between two states, by id.
+    pub transitioning: BTreeSet<u16>,
 }
 
 /// The space of a file system that backstores and others share.

@@ -141,6 +141,7 @@ fn object(
         missing: false,
         device,
         space: None,
+        transitioning: std::collections::BTreeSet::new(),
     };
     take_over(&mut backstore, &attributes, live.device.as_ref());
     Ok(Object { backstore, live, attributes, has_serial: true })

@@ -258,5 +258,6 @@ fn live(state: &State, backstore: &Backstore) -> LiveBackstore {
         missing: path.is_some_and(|path| state.absent.contains(path.as_str())),
         device: None,
         space: None,
+        transitioning: BTreeSet::new(),
     }
 }

@@ -408,7 +408,7 @@ impl State {
     }
 
     pub(super) fn live(&self, socket: impl Fn(&Wwn) -> PathBuf) -> Live {
-        let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live())).collect();
+        let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live(&self.access))).collect();
         let targets = self.targets.iter().map(|(wwn, target)| {
             let connected = target.port.connections() > 0;
             (wwn.clone(), LiveTarget { socket: socket(wwn), connected, waiting: Vec::new() })
@@ -417,7 +417,7 @@ impl State {
     }
 
     pub(super) fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
-        self.units.get(id).map(Unit::live)
+        self.units.get(id).map(|unit| unit.live(&self.access))
     }
 
     pub(super) fn connected(&self, wwn: &Wwn) -> bool {
@@ -446,7 +446,7 @@ impl Unit {
         Some(LiveSpace { total_bytes: total, available_bytes: available, used_bytes: used, is_scarce })
     }
 
-    fn live(&self) -> LiveBackstore {
+    fn live(&self, access: &Access) -> LiveBackstore {
         let flags = self.logical_unit.flags;
         let known = self.backstore.medium.size_bytes().unwrap_or(0);
         let open = self.opened.store.as_ref();
@@ -458,6 +458,7 @@ impl Unit {
             missing: open.is_none(),
             device: self.opened.device.clone(),
             space: self.space(),
+            transitioning: access.transitioning(&self.backstore.unit_serial).collect(),
         }
     }
 }
