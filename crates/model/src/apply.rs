@@ -43,7 +43,7 @@ impl Model {
             Change::SetIdentity { backstore, attribute, value } => {
                 self.set_identity(&backstore, &attribute, &value)
             }
-            Change::Resize { backstore, size_bytes } => self.resize(&backstore, size_bytes),
+            Change::Resize { backstore, size_bytes, shrink } => self.resize(&backstore, size_bytes, shrink),
             Change::SetUnitSerial { backstore, serial } => self.set_unit_serial(&backstore, serial),
             Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
             Change::SetOption { wwn, option, value } => self.set_option(&wwn, &option, &value),
@@ -63,6 +63,7 @@ impl Model {
             Change::CreateAluaGroup { .. }
             | Change::DeleteAluaGroup { .. }
             | Change::SetAluaAttribute { .. }
+            | Change::PutAluaGroups { .. }
             | Change::SetLunAlua { .. }
             | Change::AlterAlua { .. }
             | Change::CreateLuGroup { .. }
@@ -85,7 +86,7 @@ impl Model {
             return Err(Refusal::TooManyBackstores);
         }
         self.must_have_lu_group(&backstore.lu_group)?;
-        self.share_alua(&mut backstore)?;
+        self.join_unit(&mut backstore)?;
         self.backstores.insert(id, backstore);
         Ok(())
     }
@@ -132,19 +133,30 @@ impl Model {
         let mut wanted = self.backstore(id)?.clone();
         let key = wanted.set_identity(name, value)?;
         let changes = wanted.identity_text(key) != self.backstore(id)?.identity_text(key);
-        if changes && let Some(place) = self.shown_at(id) {
+        let twins = self.twins(id)?;
+        if changes && let Some(place) = twins.iter().find_map(|twin| self.shown_at(twin)) {
             let attribute = IdentityField::of(key).name;
             return Err(Refusal::AttributeFrozen { backstore: id.clone(), attribute, place });
         }
-        self.backstores.insert(id.clone(), wanted);
+        for twin in &twins {
+            if let Some(twin) = self.backstores.get_mut(twin) {
+                twin.take_identity(&wanted);
+            }
+        }
         Ok(())
     }
 
-    fn resize(&mut self, id: &BackstoreId, size_bytes: u64) -> Result<(), Refusal> {
+    fn resize(&mut self, id: &BackstoreId, size_bytes: u64, shrink: bool) -> Result<(), Refusal> {
         let known = self.backstore(id)?;
         let medium = known.medium.resized(size_bytes)?;
         if let Some(now_bytes) = known.medium.size_bytes().filter(|now| medium.size_bytes() < Some(*now)) {
-            return Err(Refusal::SizeTooSmall { backstore: id.clone(), size_bytes, now_bytes });
+            let backstore = id.clone();
+            if !shrink {
+                return Err(Refusal::SizeTooSmall { backstore, size_bytes, now_bytes });
+            }
+            if size_bytes < u64::from(known.block_bytes().unwrap_or(1)) {
+                return Err(Refusal::SizeWithoutBlock { backstore, size_bytes });
+            }
         }
         if let Some(backstore) = self.backstores.get_mut(id) {
             backstore.medium = medium;
@@ -163,7 +175,7 @@ impl Model {
         wanted.unit_serial = serial;
         // What it had was for the unit that it was.
         if wanted.unit_serial != known.unit_serial {
-            self.share_alua(&mut wanted)?;
+            self.join_unit(&mut wanted)?;
         }
         self.backstores.insert(id.clone(), wanted);
         Ok(())

@@ -30,6 +30,7 @@ pub enum Key {
     EmulateModelAlias,
     EmulatePr,
     EmulateRestReord,
+    EmulateRsoc,
     EmulateTas,
     EmulateTpu,
     EmulateTpws,
@@ -142,6 +143,12 @@ impl Attribute {
             Access::SettableButOnBlock => kind != Kind::Block,
             Access::ReadOnly | Access::Unbuilt => false,
         }
+    }
+
+    /// Whether LIO of Linux 6.1 does not have it: its tools complain of it in a saveconfig.json.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        self.key == Key::EmulateRsoc
     }
 
     /// Whether a mode page says the same, which guests may change and save (SPC-4, Control; SBC-3, Caching).
@@ -280,6 +287,8 @@ pub const ATTRIBUTES: &[Attribute] = &[
         "1: guests may reserve the unit, persistently or with RESERVE; 0: the commands for it do not exist"),
     unbuilt(Key::EmulateRestReord, "emulate_rest_reord", Switch, 0,
         "Restricted reordering; neither LIO nor Lunar has it"),
+    row(Key::EmulateRsoc, "emulate_rsoc", Switch, Settable, FREE, always(1),
+        "1: guests may ask which commands there are (REPORT SUPPORTED OPERATION CODES)"),
     row(Key::EmulateTas, "emulate_tas", Switch, Settable, FROZEN, always(1),
         "1: a command that somebody else aborted ends with TASK ABORTED; 0: it ends without an answer"),
     row(Key::EmulateTpu, "emulate_tpu", Switch, Settable, FREE, [Some(0), Some(1), Some(1)],

@@ -24,6 +24,7 @@ mod strict_json; // text -> values
 
 pub use apply::{Apply, Comparison};
 pub use document::{Document, DocumentError};
+pub use hand::text as by_hand;
 pub use restore::{Restore, RestoreError, clear};
 
 use crate::host::sync_directory;
@@ -181,7 +182,8 @@ struct TpgEntry {
 
 /// Every attribute that LIO lets a restore write back.
 fn attributes(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value {
-    let written = |row: &&Attribute| row.access != Access::ReadOnly;
+    let is_set = |row: &Attribute| backstore.attributes().get(row.key).is_some();
+    let written = |row: &&Attribute| row.access != Access::ReadOnly && (!row.is_newer() || is_set(row));
     let pairs = ATTRIBUTES.iter().filter(written);
     pairs.map(|row| (row.name.to_owned(), json!(view::attribute(backstore, live, row)))).collect()
 }

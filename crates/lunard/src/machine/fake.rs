@@ -201,7 +201,8 @@ impl Machine for FakeMachine {
             match step {
                 Step::OpenBackstore(backstore)
                 | Step::UpdateBackstore(backstore)
-                | Step::ResizeBackstore(backstore) => {
+                | Step::ResizeBackstore { backstore, .. }
+                | Step::ShrinkBackstore { backstore, .. } => {
                     state.open.insert(backstore.id(), backstore.clone());
                 }
                 Step::CloseBackstore(id) => {
@@ -256,5 +257,6 @@ fn live(state: &State, backstore: &Backstore) -> LiveBackstore {
         write_back: backstore.write_back().unwrap_or(false),
         missing: path.is_some_and(|path| state.absent.contains(path.as_str())),
         device: None,
+        transitioning: BTreeSet::new(),
     }
 }

@@ -23,6 +23,7 @@ impl Model {
             Change::SetAluaAttribute { backstore, group, attribute, value } => {
                 self.set_alua_attribute(&backstore, &group, &attribute, &value)
             }
+            Change::PutAluaGroups { backstore, groups } => self.put_alua_groups(&backstore, &groups),
             Change::SetLunAlua { place, setting } => self.set_lun_alua(place, setting),
             Change::AlterAlua { serial, states, offline } => self.alter_alua(&serial, &states, &offline),
             Change::CreateLuGroup { name, id } => self.create_lu_group(name, id),
@@ -32,17 +33,19 @@ impl Model {
         }
     }
 
-    /// Gives a backstore that comes to a unit the groups of the unit.
+    /// Gives a backstore that comes to a unit the groups of the unit, and its name: whichever way a guest comes, it finds
+    /// one unit.
     ///
     /// # Errors
     /// [`Refusal::AluaGroupsDiffer`] where it brings groups of its own.
-    pub(super) fn share_alua(&self, backstore: &mut Backstore) -> Result<(), Refusal> {
+    pub(super) fn join_unit(&self, backstore: &mut Backstore) -> Result<(), Refusal> {
         let id = backstore.id();
         let twin = self
             .backstores
             .values()
             .find(|other| other.unit_serial == backstore.unit_serial && other.id() != id);
         let Some(twin) = twin else { return Ok(()) };
+        backstore.take_identity(twin);
         if backstore.alua == twin.alua {
             return Ok(());
         }
@@ -55,8 +58,14 @@ impl Model {
         Ok(())
     }
 
+    /// Whether another backstore is one unit with `id`.
+    #[must_use]
+    pub fn has_twins(&self, id: &BackstoreId) -> bool {
+        self.twins(id).is_ok_and(|twins| twins.len() > 1)
+    }
+
     /// The backstores that are one unit with `id`, which is among them.
-    fn twins(&self, id: &BackstoreId) -> Result<Vec<BackstoreId>, Refusal> {
+    pub(super) fn twins(&self, id: &BackstoreId) -> Result<Vec<BackstoreId>, Refusal> {
         let serial = &self.backstore(id)?.unit_serial;
         Ok(self.with_serial(serial))
     }
@@ -96,6 +105,18 @@ impl Model {
         let mut groups = self.backstore(id)?.alua.clone();
         groups.remove(name);
         self.put_alua(id, &groups)
+    }
+
+    fn put_alua_groups(&mut self, id: &BackstoreId, groups: &AluaGroups) -> Result<(), Refusal> {
+        for twin in self.twins(id)? {
+            let goes = |name: &AluaGroupName| groups.get(name).is_none();
+            let mut members = self.mappings().filter(|(_, mapping)| mapping.backstore == twin);
+            if let Some((place, mapping)) = members.find(|(_, mapping)| goes(&mapping.alua.group)) {
+                let group = mapping.alua.group.clone();
+                return Err(Refusal::AluaGroupInUse { backstore: twin, group, place });
+            }
+        }
+        self.put_alua(id, groups)
     }
 
     fn put_alua(&mut self, id: &BackstoreId, groups: &AluaGroups) -> Result<(), Refusal> {
