@@ -103,7 +103,13 @@ fn the_mounted_tree_has_the_paths_modes_sizes_and_links_of_lios() -> Result<()> 
         .iter()
         .map(|(path, is)| (path.clone(), format!("{} {:o}", kind(is), is.mode() & 0o7777)))
         .collect();
-    let lio = recorded()?;
+    let mut lio = recorded()?;
+    // Attributes that LIO has none of.
+    for device in ["fileio_0/disk0", "iblock_0/disk1", "rd_mcp_0/ram0"] {
+        for own in ["emulate_removable", "physical_block_size"] {
+            lio.insert(format!("core/{device}/attrib/{own}"), "F 644".to_owned());
+        }
+    }
     let differ: Vec<String> = lio
         .iter()
         .chain(&is)

@@ -166,6 +166,26 @@ pub struct Backstore {
     pub lu_group: String,
 }
 
+/// Where the medium of a backstore is to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MoveMedium {
+    /// Whose.
+    #[serde(flatten)]
+    pub id: BackstoreId,
+    /// True: in, and started if a guest has stopped it.  False: out.
+    pub loaded: bool,
+    /// Whether it goes out although a guest keeps it in.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Where the medium of a backstore is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Moved {
+    /// Whether it is in.
+    pub loaded: bool,
+}
+
 /// Which device of the host a block backstore is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BlockDevice {
@@ -187,6 +207,10 @@ pub enum BackstoreState {
     Deactivated,
     /// Its file or device is not there.
     Missing,
+    /// Its medium was taken out.
+    Ejected,
+    /// A guest has stopped it.
+    Stopped,
 }
 
 /// One target: what a guest connects to.

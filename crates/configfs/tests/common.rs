@@ -48,6 +48,7 @@ impl Daemon for Plane {
         let live = |id: &BackstoreId| LiveBackstore {
             size_bytes: model.backstores()[id].medium.size_bytes().unwrap_or(14 << 30),
             block_bytes: 512,
+            physical_block_bytes: 512,
             read_only: false,
             device: (id.kind == Kind::Block && !*self.missing.lock().unwrap()).then(|| LiveDevice {
                 name: "dm-0".to_owned(),

@@ -105,13 +105,22 @@ fn counters(totals: Totals) -> Counters {
 }
 
 fn backstore(live: machine::LiveBackstore) -> LiveBackstore {
-    let machine::LiveBackstore { size_bytes, block_bytes, read_only, write_back: _, missing: _, device } =
-        live;
+    let machine::LiveBackstore {
+        size_bytes,
+        block_bytes,
+        physical_block_bytes,
+        read_only,
+        write_back: _,
+        missing: _,
+        ejected: _,
+        stopped: _,
+        device,
+    } = live;
     let device = device.map(|device| {
         let machine::LiveDevice { name, major, minor, block_bytes, rotational } = device;
         LiveDevice { name, major, minor, block_bytes, rotational }
     });
-    LiveBackstore { size_bytes, block_bytes, read_only, device }
+    LiveBackstore { size_bytes, block_bytes, physical_block_bytes, read_only, device }
 }
 
 fn denied(failure: Failure) -> Denied {

@@ -7,6 +7,7 @@
 //! Everything is bounded: the connections, the bytes of a request, the changes of a transaction.
 
 mod apply; // a file that says what is to be
+mod medium; // in and out
 mod restore; // a whole saveconfig.json at once
 
 use crate::directories;
@@ -151,6 +152,7 @@ where
         restore::restoreconfig,
         restore::clearconfig,
         apply::apply,
+        medium::medium,
         attributes,
         options
     )
@@ -170,6 +172,7 @@ pub fn routes(service: Service) -> Router {
         )
         .route("/v1/apply", post(apply::apply).layer(DefaultBodyLimit::max(v1::SAVECONFIG_BYTES_MAX)))
         .route("/v1/clearconfig", post(restore::clearconfig))
+        .route("/v1/medium", post(medium::medium))
         .route("/v1/attributes", get(attributes))
         .route("/v1/options", get(options))
         .route("/openapi.json", get(openapi))

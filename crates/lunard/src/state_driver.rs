@@ -111,6 +111,7 @@ pub struct Handle {
     saving: Arc<AtomicBool>,
     live: Arc<dyn Fn() -> Live + Send + Sync>,
     reservations: Arc<dyn Fn() -> BTreeMap<BackstoreId, Reservations> + Send + Sync>,
+    move_medium: Moving,
     counted: Counting,
     waiting: Arc<dyn Fn() -> Vec<Waiting> + Send + Sync>,
     model: Arc<RwLock<(Arc<Model>, Generation)>>,
@@ -118,6 +119,9 @@ pub struct Handle {
     runtime_dir: Arc<PathBuf>,
     watchers: Arc<Mutex<Vec<Watcher>>>,
 }
+
+/// Takes the medium of a backstore out, or puts it in: which, whether in, whether by force.
+type Moving = Arc<dyn Fn(&BackstoreId, bool, bool) -> Result<(), Fault> + Send + Sync>;
 
 /// What guests asked for.
 type Counting = Arc<dyn Fn(&Countable) -> Option<Totals> + Send + Sync>;
@@ -188,6 +192,14 @@ impl Handle {
     #[must_use]
     pub fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
         (self.reservations)()
+    }
+
+    /// Takes the medium of a backstore out, or puts it in.  Blocks as long as the disk with the records of units does.
+    ///
+    /// # Errors
+    /// The [`Fault`] that names what is in the way; then nothing has changed.
+    pub fn move_medium(&self, id: &BackstoreId, loaded: bool, force: bool) -> Result<(), Fault> {
+        (self.move_medium)(id, loaded, force)
     }
 
     /// What guests asked of a backstore or at a LUN, where that is counted.
@@ -277,7 +289,7 @@ pub fn start<M: Machine>(
     let model = Arc::new(model);
     let submit = to_self.clone();
     let ask = to_self.clone();
-    let [live, reserved, counting, waits] = [(); 4].map(|()| Arc::clone(&machine));
+    let [live, reserved, moving, counting, waits] = [(); 5].map(|()| Arc::clone(&machine));
     let shared = Handle {
         submit: Arc::new(move |wishes, reply| {
             // Without an owner the reply is dropped, which is an answer.
@@ -292,6 +304,7 @@ pub fn start<M: Machine>(
         saving: Arc::default(),
         live: Arc::new(move || live.live()),
         reservations: Arc::new(move || reserved.reservations()),
+        move_medium: Arc::new(move |id, loaded, force| moving.move_medium(id, loaded, force)),
         counted: Arc::new(move |of| counting.counted(of)),
         waiting: Arc::new(move || waits.waiting()),
         model: Arc::new(RwLock::new((Arc::clone(&model), Generation::default()))),

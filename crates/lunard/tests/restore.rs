@@ -620,6 +620,9 @@ fn a_read_only_device_is_restored_as_it_was_asked_for() {
                 read_only: is,
                 write_back: false,
                 missing: false,
+                ejected: false,
+                stopped: false,
+                physical_block_bytes: 512,
                 device: None,
             };
             let live = Live { backstores: BTreeMap::from([(id("block/cd"), live)]), ..Live::default() };

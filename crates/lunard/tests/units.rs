@@ -13,7 +13,7 @@ use lunard::store::{FILE_NAME, Store, Units};
 use model::Model;
 use redb::{Database, TableDefinition};
 use std::path::Path;
-use target::{Held, Kind, NexusName, Registration, Reservations, UnitRecord};
+use target::{Held, Kind, NexusName, Registration, Reservations, Tray, UnitRecord};
 
 const SERIAL: &str = "3f9e2c5a-7d41-4f0e-9b7a-000000000004";
 
@@ -30,7 +30,8 @@ fn record(outlasts_power: bool) -> UnitRecord {
         outlasts_power,
         legacy: Some(nexus(1)),
     };
-    UnitRecord { reservations, ..UnitRecord::default() }
+    let tray = Tray { ejected: true, stopped: false, kept_by: [nexus(2)].into() };
+    UnitRecord { reservations, tray, ..UnitRecord::default() }
 }
 
 /// Opens the database under a boot of the host.
@@ -68,6 +69,9 @@ fn a_restart_of_the_host_leaves_what_was_to_outlast_it() {
         let (state_dir, store, units) = open(scratch.path(), "second boot");
         assert_eq!(units.records[SERIAL].reservations, expected);
         assert_eq!(units.records[SERIAL].modes, record(true).saved_modes);
+        // The medium stays out, and nobody keeps it there.
+        let tray = Tray { ejected: true, ..Tray::default() };
+        assert_eq!(units.records[SERIAL].tray, tray);
         assert!(units.lost_power);
         // Another unit's change makes the second boot the one that counts, for all of them.
         units.persist.save("other", &record(false)).unwrap();

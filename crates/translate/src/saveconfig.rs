@@ -181,7 +181,7 @@ struct TpgEntry {
 
 /// Every attribute that LIO lets a restore write back.
 fn attributes(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value {
-    let written = |row: &&Attribute| row.access != Access::ReadOnly;
+    let written = |row: &&Attribute| row.access != Access::ReadOnly && !row.is_own();
     let pairs = ATTRIBUTES.iter().filter(written);
     pairs.map(|row| (row.name.to_owned(), json!(view::attribute(backstore, live, row)))).collect()
 }

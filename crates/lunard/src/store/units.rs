@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use target::{
-    Held, Kind, ModeChanges, NexusName, NotPersisted, Persist, Registration, Reservations, UnitRecord,
-    Volatile,
+    Held, Kind, ModeChanges, NexusName, NotPersisted, Persist, Registration, Reservations, Tray,
+    UnitRecord, Volatile,
 };
 
 pub(super) const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
@@ -90,13 +90,16 @@ impl Store {
 }
 
 /// What is left of a record when the host has lost power.  SPC-4: registrations without APTPL go, and the generation
-/// begins anew; SPC-2: so does what RESERVE took; saved mode pages are in force.
+/// begins anew; SPC-2: so does what RESERVE took; saved mode pages are in force; the unit is started, and nobody keeps its
+/// medium where it is.
 fn without_power(record: UnitRecord) -> UnitRecord {
     let mut reservations = Reservations { generation: 0, legacy: None, ..record.reservations };
     if !reservations.outlasts_power {
         reservations = Reservations::default();
     }
-    UnitRecord { reservations, modes: record.saved_modes, saved_modes: record.saved_modes }
+    let mut tray = record.tray;
+    tray.reset();
+    UnitRecord { reservations, modes: record.saved_modes, saved_modes: record.saved_modes, tray }
 }
 
 /// Saves the records of units.
@@ -206,6 +209,15 @@ struct Row {
     modes: u32,
     #[serde(default)]
     saved_modes: u32,
+    #[serde(default)]
+    tray: TrayRow,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct TrayRow {
+    ejected: bool,
+    stopped: bool,
+    kept_by: Vec<NexusRow>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -255,7 +267,10 @@ fn json(record: &UnitRecord) -> Vec<u8> {
         legacy: legacy.as_ref().map(NexusRow::of),
     };
     let (modes, saved_modes) = (record.modes.word(), record.saved_modes.word());
-    serde_json::to_vec(&Row { reservations, modes, saved_modes }).unwrap_or_default()
+    let Tray { ejected, stopped, kept_by } = &record.tray;
+    let kept_by = kept_by.iter().map(NexusRow::of).collect();
+    let tray = TrayRow { ejected: *ejected, stopped: *stopped, kept_by };
+    serde_json::to_vec(&Row { reservations, modes, saved_modes, tray }).unwrap_or_default()
 }
 
 impl NexusRow {
@@ -288,6 +303,8 @@ impl Row {
             legacy: legacy.map(NexusRow::name),
         };
         let (modes, saved_modes) = (ModeChanges::of_word(self.modes), ModeChanges::of_word(self.saved_modes));
-        Ok(UnitRecord { reservations, modes, saved_modes })
+        let TrayRow { ejected, stopped, kept_by } = self.tray;
+        let tray = Tray { ejected, stopped, kept_by: kept_by.into_iter().map(NexusRow::name).collect() };
+        Ok(UnitRecord { reservations, modes, saved_modes, tray })
     }
 }
