@@ -70,10 +70,6 @@ const NEVER: &[(&str, &str)] = &[
     ("Sanitize.CryptoErase", "no unit encrypts what it holds"),
     ("PreventAllow.*", "no unit is removable"),
     ("StartStopUnit.Simple", "no unit is removable"),
-    (
-        "ReportSupportedOpcodes.OneCommand",
-        "it takes INVALID FIELD IN CDB without a field pointer, which is optional, for a command that is missing",
-    ),
     ("CompareAndWrite.InvalidDataOutSize", SMALL_BLOCKS),
     ("WriteSame10.InvalidDataOutSize", SMALL_BLOCKS),
     ("WriteSame10.UnmapUnaligned", SMALL_BLOCKS),
@@ -87,11 +83,7 @@ const NEVER: &[(&str, &str)] = &[
 const SMALL_BLOCKS: &str = "the physical blocks of a file are as large as its logical ones";
 
 /// Tests that fail, and why; one that passes has no place here.
-const FAILS: &[(&str, &str)] = &[(
-    "ReceiveCopyResults.CopyStatus",
-    "the status of a copy is not kept, for every copy is over when EXTENDED COPY is answered; the service action is \
-         refused with INVALID FIELD IN CDB, which the tester does not take for an absence",
-)];
+const FAILS: &[(&str, &str)] = &[];
 
 /// Left out of its suite, for the tests behind it would not run.
 const SANITIZE_CRASHES: &str = "Sanitize.OverwriteReserved";

@@ -13,6 +13,7 @@ pub mod deadline;
 pub mod process;
 pub mod scratch;
 
+pub mod api;
 pub mod daemon;
 pub mod loop_device;
 pub mod mounted;

@@ -27,6 +27,7 @@
 
 mod alua; // asymmetric access
 mod files;
+mod problem; // why a request was refused
 mod tables; // which attributes and options there are // what is saved, restored, compared and applied
 
 pub use alua::{AluaGroup, AluaMember, DEFAULT_ALUA_GROUP, DEFAULT_LU_GROUP, LuGroup, LunAlua};
@@ -35,6 +36,7 @@ pub use files::{
     SAVECONFIG_BYTES_MAX, SaveOptions, Saved, ValueChange,
 };
 
+pub use problem::{Problem, codes};
 pub use tables::{AttributeInfo, AttributeTable, OptionInfo, OptionTable};
 
 use serde::{Deserialize, Serialize};
@@ -53,48 +55,6 @@ pub struct Version {
     /// `/sys/kernel/config/target`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configfs: Option<String>,
-}
-
-/// Why a request was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Problem {
-    /// A word for programs, such as `target_exists`.  It stays when the message is worded better; new
-    /// words may come.  [`codes`] has those that are not refusals of a change.
-    #[serde(default)]
-    pub code: String,
-    /// One line that names the thing and what is wrong with it, without a full stop.
-    pub message: String,
-    /// One line with the way out, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-}
-
-/// The [`Problem::code`]s that do not come from a refusal of the configuration.
-pub mod codes {
-    /// The request is no request of this interface: path, method, or JSON.
-    pub const BAD_REQUEST: &str = "bad_request";
-    /// The request is longer than the daemon reads.
-    pub const TOO_LARGE: &str = "too_large";
-    /// What was asked for names a thing of the host that cannot be used so.
-    pub const CANNOT_PREPARE: &str = "cannot_prepare";
-    /// The host failed.
-    pub const HOST: &str = "host";
-    /// The daemon has enough to do; the same request may succeed later.
-    pub const BUSY: &str = "busy";
-    /// The daemon is ending.
-    pub const STOPPING: &str = "stopping";
-    /// The saveconfig.json cannot be read, or something in it cannot be.
-    pub const SAVECONFIG: &str = "saveconfig";
-    /// The daemon has no saveconfig.json of its own yet.
-    pub const NO_SAVECONFIG: &str = "no_saveconfig";
-    /// Things of the saveconfig.json are there already.
-    pub const RESTORE_CONFLICT: &str = "restore_conflict";
-    /// The configuration is not the one that the difference was shown for.
-    pub const MOVED: &str = "moved";
-    /// A guest would lose what it has.
-    pub const GUEST_CONNECTED: &str = "guest_connected";
-    /// The saveconfig.json has not what was to be restored from it.
-    pub const NOT_IN_SAVECONFIG: &str = "not_in_saveconfig";
 }
 
 /// The whole configuration together with what is known of the running target.
@@ -155,6 +115,9 @@ pub struct Backstore {
     pub state: BackstoreState,
     /// Every attribute with its value: a number, except for the few that are text.
     pub attributes: BTreeMap<String, String>,
+    /// Who it says that it is, by the names of LIO's `wwn/` directory.
+    #[serde(default)]
+    pub identity: BTreeMap<String, String>,
     /// `MAJOR:MINOR` and the kernel's name of a block device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<BlockDevice>,
@@ -369,6 +332,16 @@ pub enum Change {
         /// The attribute's name, such as `emulate_fua_write`.
         attribute: String,
         /// The value as typed.
+        value: String,
+    },
+    /// Sets one text of who a backstore says that it is.  Refused while a LUN shows it.
+    SetIdentity {
+        /// Which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// `company_id`, `product_id`, `revision`, `vendor_id` or `vpd_unit_serial`.
+        attribute: String,
+        /// The text as typed; an empty one takes back what was said, but for the serial number.
         value: String,
     },
     /// Makes a backstore larger, also while guests use it; they see the new size at once.  A file grows unless it has

@@ -73,6 +73,14 @@ fn changes_of_backstores() {
 }
 
 #[test]
+fn a_new_identity() {
+    check(
+        &Change::SetIdentity { id: disk0(), attribute: "vendor_id".to_owned(), value: "ACME".to_owned() },
+        r#"{"change":"set_identity","kind":"block","name":"disk0","attribute":"vendor_id","value":"ACME"}"#,
+    );
+}
+
+#[test]
 fn a_new_size() {
     check(
         &Change::Resize { id: disk0(), size_bytes: 1 << 40 },
@@ -221,6 +229,7 @@ fn the_configuration() {
         nullio: false,
         state: BackstoreState::Activated,
         attributes: BTreeMap::from([("block_size".to_owned(), "512".to_owned())]),
+        identity: BTreeMap::from([("vendor_id".to_owned(), "LIO-ORG".to_owned())]),
         device: Some(BlockDevice { name: "dm-0".to_owned(), major: 252, minor: 0 }),
         alua_groups: vec![AluaGroup {
             name: "grp1".to_owned(),
@@ -254,7 +263,7 @@ fn the_configuration() {
         concat!(
             r#"{"backstores":[{"kind":"block","name":"disk0","path":"/dev/disk/by-id/dm-0","unit_serial":"s","#,
             r#""size_bytes":15032385536,"block_bytes":512,"read_only":false,"write_back":true,"nullio":false,"#,
-            r#""state":"activated","attributes":{"block_size":"512"},"device":{"name":"dm-0","major":252,"minor":0},"#,
+            r#""state":"activated","attributes":{"block_size":"512"},"identity":{"vendor_id":"LIO-ORG"},"device":{"name":"dm-0","major":252,"minor":0},"#,
             r#""alua_groups":[{"name":"grp1","group_id":5,"attributes":{"preferred":"1"},"members":[{"wwn":"naa.500140568720f76f","tag":1,"lun":0}]}],"#,
             r#""lu_group":"cluster"}],"#,
             r#""targets":[{"wwn":"naa.500140568720f76f","socket":"/run/lunar/vhost/naa.500140568720f76f.sock","#,

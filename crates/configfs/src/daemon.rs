@@ -81,6 +81,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::AttributeValue { .. }
         | Refusal::AttributeOfDevice { .. }
         | Refusal::AttributeFrozen { .. }
+        | Refusal::IdentityValue { .. }
         | Refusal::OptionValue { .. }
         | Refusal::NameTooLongForProduct { .. }
         | Refusal::AluaNameInvalid { .. }
@@ -99,6 +100,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoSuchAcl { .. }
         | Refusal::NoSuchMappedLun { .. }
         | Refusal::NoSuchAttribute { .. }
+        | Refusal::NoSuchIdentity { .. }
         | Refusal::NoSuchOption { .. } => Errno::NOENT,
         Refusal::NoSuchAluaGroup { .. }
         | Refusal::NoSuchAluaAttribute { .. }
@@ -125,6 +127,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::TooManyAcls { .. }
         | Refusal::NoFreeLun => Errno::NOSPC,
         Refusal::ForeignMoved => Errno::AGAIN,
+        Refusal::IdentityTooLong { .. } => Errno::OVERFLOW,
         Refusal::AttributeReadOnly { .. } => Errno::ACCESS,
         Refusal::AttributeUnbuilt { .. } => Errno::NOSYS,
     }

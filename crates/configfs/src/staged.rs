@@ -7,8 +7,8 @@
 use crate::control::Control;
 use crate::node::{Device, Hba};
 use model::{
-    AbsolutePath, AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName, Key, Kind, Lun,
-    LunAlias, LunAlua, Medium, Model, Place, Refusal, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName, IdentityKey,
+    Key, Kind, Lun, LunAlias, LunAlua, Medium, Model, Place, Refusal, TpgTag, UnitSerial, Wwn,
 };
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +47,8 @@ pub(crate) struct Unconfigured {
     pub(crate) serial: Option<UnitSerial>,
     /// As written, by name: checked, but not yet against what is found when it is opened.
     pub(crate) attributes: BTreeMap<&'static str, String>,
+    /// Who it is to say that it is, likewise.
+    pub(crate) identity: BTreeMap<&'static str, String>,
 }
 
 impl Unconfigured {
@@ -66,6 +68,29 @@ impl Unconfigured {
     ) -> Result<(), Refusal> {
         scratch(kind)?.set_attribute(name, text)?;
         self.attributes.insert(name, text.to_owned());
+        Ok(())
+    }
+
+    /// Who it says that it is.
+    pub(crate) fn identity(&self, kind: Kind, key: IdentityKey) -> String {
+        let known = scratch(kind).and_then(|mut scratch| {
+            self.say_identity(&mut scratch)?;
+            Ok(scratch.identity_text(key))
+        });
+        known.unwrap_or_default()
+    }
+
+    /// Checks and keeps who it is to say that it is.
+    pub(crate) fn set_identity(&mut self, kind: Kind, name: &'static str, text: &str) -> Result<(), Refusal> {
+        scratch(kind)?.set_identity(name, text)?;
+        self.identity.insert(name, text.to_owned());
+        Ok(())
+    }
+
+    fn say_identity(&self, backstore: &mut Backstore) -> Result<(), Refusal> {
+        for (name, text) in &self.identity {
+            backstore.set_identity(name, text)?;
+        }
         Ok(())
     }
 
@@ -89,6 +114,7 @@ impl Unconfigured {
         for (name, text) in self.attributes.iter().filter(|(name, _)| !first(name)) {
             backstore.set_attribute(name, text).map_err(invalid)?;
         }
+        self.say_identity(&mut backstore).map_err(invalid)?;
         Ok(backstore)
     }
 }
@@ -101,7 +127,10 @@ fn scratch(kind: Kind) -> Result<Backstore, Refusal> {
         Kind::Fileio => Medium::Fileio { path: path()?, size_bytes: None, sparse: true },
         Kind::Ramdisk => Medium::ramdisk(0, false)?,
     };
-    Backstore::new(BackstoreName::parse("scratch")?, UnitSerial::parse("scratch")?, medium)
+    let mut backstore =
+        Backstore::new(BackstoreName::parse("scratch")?, UnitSerial::parse("scratch")?, medium)?;
+    backstore.set_attribute("emulate_model_alias", "0")?;
+    Ok(backstore)
 }
 
 /// A link of a LUN in a target port group that has no nexus yet.

@@ -23,11 +23,6 @@ const NEXUS_BYTES_MAX: usize = 256;
 /// How often a relative port is chosen anew that another door took meanwhile.
 const PORT_ATTEMPTS_MAX: usize = 8;
 
-/// Fields of standard INQUIRY data, in bytes.
-const VENDOR_BYTES: usize = 8;
-const PRODUCT_BYTES: usize = 16;
-const REVISION_BYTES: usize = 4;
-
 /// The longest text of `udev_path`, in bytes.
 const UDEV_PATH_BYTES_MAX: usize = 511;
 
@@ -186,24 +181,16 @@ impl Tree {
         self.ask(&format!("set the serial number of {id}"), vec![change])
     }
 
-    /// What a unit is called: it can be written as it is.
+    /// Who a unit says that it is.
     fn store_identity(&self, device: &Device, file: &'static str, line: &str) -> Result<(), Errno> {
-        let longest = match file {
-            "vendor_id" => VENDOR_BYTES,
-            "product_id" => PRODUCT_BYTES,
-            "revision" => REVISION_BYTES,
-            _ => usize::MAX,
-        };
-        if line.len() > longest {
-            return Err(Errno::OVERFLOW);
+        let id = device.id();
+        if let Some(staged) = self.staged().devices.get_mut(device) {
+            let kept = staged.set_identity(device.hba.kind, file, line);
+            return kept.map_err(|refusal| crate::errno_of(&refusal));
         }
-        let dir = Dir::Device(device.clone(), DevicePart::Wwn);
-        let same = self.view(|view| view.text(&dir, file)).is_ok_and(|text| text.trim_end() == line);
-        match self.view(|view| view.is_shown(&device.id())) {
-            true => Err(Errno::INVAL),
-            false if same => Ok(()),
-            false => Err(Errno::OPNOTSUPP),
-        }
+        let (attribute, value) = (file.to_owned(), line.to_owned());
+        let change = Change::SetIdentity { backstore: id.clone(), attribute, value };
+        self.ask(&format!("set {file} of {id}"), vec![change])
     }
 
     fn store_nexus(&self, wwn: &Wwn, tag: TpgTag, line: &str) -> Result<(), Errno> {

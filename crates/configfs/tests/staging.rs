@@ -225,3 +225,31 @@ fn the_decoy_of_iscsi_takes_what_a_clear_writes_and_no_target() {
     assert_eq!(tree.mkdir("target/iscsi/iqn.2003-01.org.x:y"), Err(Errno::OPNOTSUPP));
     assert_eq!(plane.asked(), Vec::<Vec<String>>::new());
 }
+
+#[test]
+fn an_empty_text_gives_an_identity_back() {
+    let (_plane, tree) = tree();
+    tree.mkdir("target/core/rd_mcp_0").unwrap();
+    tree.mkdir("target/core/rd_mcp_0/r0").unwrap();
+    let disk = "target/core/rd_mcp_0/r0";
+    let written =
+        [("vendor_id", "ACME\n"), ("product_id", "Vault"), ("revision", " 9 "), ("company_id", "15")];
+    let says = |expected: [&str; 4]| {
+        let files = written.map(|(file, _)| tree.read(&format!("{disk}/wwn/{file}")).unwrap());
+        assert_eq!(files, expected);
+    };
+    for (file, text) in written {
+        tree.write(&format!("{disk}/wwn/{file}"), text).unwrap();
+    }
+    says(["ACME\n", "Vault\n", "9\n", "0x00000f\n"]);
+    tree.write(&format!("{disk}/control"), "rd_pages=8").unwrap();
+    tree.write(&format!("{disk}/enable"), "1").unwrap();
+    says(["ACME\n", "Vault\n", "9\n", "0x00000f\n"]);
+    // As LIO, of product and model alias the later counts.
+    tree.write(&format!("{disk}/attrib/emulate_model_alias"), "1").unwrap();
+    says(["ACME\n", "r0\n", "9\n", "0x00000f\n"]);
+    for (file, _) in written {
+        tree.write(&format!("{disk}/wwn/{file}"), "\n").unwrap();
+    }
+    says(["LIO-ORG\n", "r0\n", "4.0\n", "0x001405\n"]);
+}

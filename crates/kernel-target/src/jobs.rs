@@ -13,7 +13,8 @@ use crate::files::{Act, Fault, Job};
 use crate::found::{Found, names};
 use access::{Gone, without_acls};
 use model::{
-    Attribute, Backstore, BackstoreId, Key, Lun, Medium, Model, Place, Refusal, Step, TpgTag, Wwn, plan,
+    Attribute, Backstore, BackstoreId, IDENTITY_FIELDS, IdentityField, Key, Lun, Medium, Model, Place,
+    Refusal, Step, TpgTag, Wwn, plan,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -212,6 +213,10 @@ impl Work<'_> {
         for (name, value) in set_in(backstore) {
             self.set(&directory, name, &value.to_string());
         }
+        for (key, text) in backstore.identity().iter() {
+            let at = format!("{directory}/wwn/{}", IdentityField::of(key).name);
+            self.push(Act::Write { at, text: text.to_owned() }, Vec::new());
+        }
         self.numbers.insert(number);
         self.opened.insert(id.clone());
         self.adapters.insert(id, adapter);
@@ -233,6 +238,15 @@ impl Work<'_> {
             let at = format!("{directory}/attrib/{name}");
             let undo = vec![Act::Write { at: at.clone(), text: was.text.clone() }];
             self.push(Act::Write { at, text: value.to_string() }, undo);
+        }
+        let Some(was) = self.found.model.backstores().get(&id) else { return };
+        for row in IDENTITY_FIELDS {
+            let (before, text) = (was.identity_text(row.key), backstore.identity_text(row.key));
+            if before != text {
+                let at = format!("{directory}/wwn/{}", row.name);
+                let undo = vec![Act::Write { at: at.clone(), text: before }];
+                self.push(Act::Write { at, text }, undo);
+            }
         }
     }
 

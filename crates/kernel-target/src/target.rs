@@ -395,10 +395,8 @@ impl KernelTarget {
                 info.settable_on.push(kind);
             }
         }
-        Ok(v1::AttributeTable {
-            attributes: table.into_values().collect(),
-            alua: translate::tables::attributes().alua,
-        })
+        let v1::AttributeTable { alua, identity, attributes: _ } = translate::tables::attributes();
+        Ok(v1::AttributeTable { attributes: table.into_values().collect(), alua, identity })
     }
 
     /// The kernel's target has no options.

@@ -147,6 +147,8 @@ pub struct Found {
     pub backstore: BackstoreId,
     /// Its size in bytes, unless it is missing.
     pub size_bytes: Option<u64>,
+    /// The sectors of its device, in bytes, where they became its logical blocks.
+    pub sector_bytes: Option<u32>,
     /// What the administrator should know, each one line in targetcli's words, such as
     /// `/srv/f exists, using its size (1048576 bytes) instead`.
     pub notes: Vec<String>,

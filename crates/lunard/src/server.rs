@@ -6,9 +6,10 @@
 //!
 //! Everything is bounded: the connections, the bytes of a request, the changes of a transaction.
 
-mod apply; // a file that says what is to be
-mod medium; // in and out
-mod restore; // a whole saveconfig.json at once
+mod apply; //    a file that says what is to be
+mod document; // what both of them do with one
+mod medium; //   in and out
+mod restore; //  a whole saveconfig.json at once
 
 use crate::directories;
 use crate::machine::{Fault, FaultKind};

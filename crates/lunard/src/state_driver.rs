@@ -430,6 +430,9 @@ impl<M: Machine> StateDriver<M> {
             if let Some(bytes) = found.size_bytes {
                 model.learn_size(&found.backstore, bytes);
             }
+            if let Some(bytes) = found.sector_bytes {
+                model.learn_blocks(&found.backstore, bytes);
+            }
             tell(&mut made, &found.backstore, &found.notes);
         }
         self.shared.saving.store(true, Ordering::Relaxed);

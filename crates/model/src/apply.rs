@@ -8,8 +8,9 @@ mod alua; // the changes of asymmetric access
 
 use crate::name::shown;
 use crate::{
-    ACLS_MAX, Acl, AclPlace, Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Foreign, Lun,
-    LunMapping, MappedLun, Model, Place, Refusal, Target, TargetOption, Tpg, TpgTag, UnitSerial, Wwn,
+    ACLS_MAX, Acl, AclPlace, Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Foreign,
+    IdentityField, Lun, LunMapping, MappedLun, Model, Place, Refusal, Target, TargetOption, Tpg, TpgTag,
+    UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -34,6 +35,9 @@ impl Model {
             Change::DeleteBackstore(id) => self.delete_backstore(&id),
             Change::SetAttribute { backstore, attribute, value } => {
                 self.set_attribute(&backstore, &attribute, &value)
+            }
+            Change::SetIdentity { backstore, attribute, value } => {
+                self.set_identity(&backstore, &attribute, &value)
             }
             Change::Resize { backstore, size_bytes } => self.resize(&backstore, size_bytes),
             Change::SetUnitSerial { backstore, serial } => self.set_unit_serial(&backstore, serial),
@@ -103,6 +107,18 @@ impl Model {
             && let Some(place) = self.shown_at(id)
         {
             return Err(Refusal::AttributeFrozen { backstore: id.clone(), attribute: row.name, place });
+        }
+        self.backstores.insert(id.clone(), wanted);
+        Ok(())
+    }
+
+    fn set_identity(&mut self, id: &BackstoreId, name: &str, value: &str) -> Result<(), Refusal> {
+        let mut wanted = self.backstore(id)?.clone();
+        let key = wanted.set_identity(name, value)?;
+        let changes = wanted.identity_text(key) != self.backstore(id)?.identity_text(key);
+        if changes && let Some(place) = self.shown_at(id) {
+            let attribute = IdentityField::of(key).name;
+            return Err(Refusal::AttributeFrozen { backstore: id.clone(), attribute, place });
         }
         self.backstores.insert(id.clone(), wanted);
         Ok(())

@@ -265,7 +265,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
     unbuilt(Key::AluaSupport, "alua_support", Switch, 1,
         "1: asymmetric access is answered here and not by the device; the only way there is"),
     row(Key::BlockSize, "block_size", OneOf(&[512, 1024, 2048, 4096]), Settable, FROZEN, [None, Some(512), Some(512)],
-        "Bytes in a logical block. A block device starts with its own"),
+        "Bytes in a logical block. A device starts with its own"),
     row(Key::Emulate3pc, "emulate_3pc", Switch, Settable, FREE, always(1),
         "1: guests may have blocks copied between the LUNs of a target without moving them (EXTENDED COPY)"),
     row(Key::EmulateCaw, "emulate_caw", Switch, Settable, FREE, always(1),

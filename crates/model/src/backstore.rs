@@ -6,8 +6,8 @@
 
 use crate::attribute::transfer_blocks_max;
 use crate::{
-    AbsolutePath, Access, AluaGroupName, AluaGroups, Attribute, Attributes, BackstoreName, Key, Refusal,
-    UnitSerial,
+    AbsolutePath, Access, AluaGroupName, AluaGroups, Attribute, Attributes, BackstoreName, Identity, Key,
+    Refusal, UnitSerial,
 };
 use std::fmt;
 use std::num::NonZeroU64;
@@ -79,6 +79,7 @@ pub struct Backstore {
     /// The group of logical units that it is in.
     pub lu_group: AluaGroupName,
     attributes: Attributes,
+    pub(crate) identity: Identity,
 }
 
 /// What the blocks of a backstore are kept in.
@@ -203,7 +204,8 @@ impl Backstore {
             attributes.set(Key::EmulateModelAlias, 0);
         }
         let (alua, lu_group) = (AluaGroups::default(), AluaGroupName::default_lu_group());
-        Ok(Self { name, unit_serial, medium, alua, lu_group, attributes })
+        let identity = Identity::default();
+        Ok(Self { name, unit_serial, medium, alua, lu_group, attributes, identity })
     }
 
     /// Its kind and name.
@@ -259,6 +261,15 @@ impl Backstore {
         (self.kind() != Kind::Block).then(|| wanted.max(block_bytes))
     }
 
+    /// Takes the sectors of a device for the logical blocks of a file backstore on it, in bytes, where the administrator
+    /// set none and its default is smaller; as LIO's fileio does.  Returns whether it has such blocks then.
+    ///
+    /// A fact and not a wish, so it is no `Change`: no step follows from it.
+    pub fn take_blocks_of(&mut self, sector_bytes: u32) -> bool {
+        let is_open = self.kind() == Kind::Fileio && self.attributes.get(Key::BlockSize).is_none();
+        is_open && self.set_attribute("block_size", &sector_bytes.to_string()).is_ok()
+    }
+
     /// Whether writes are answered before they are durable; `None` where the device says it.
     #[must_use]
     pub fn write_back(&self) -> Option<bool> {
@@ -295,6 +306,10 @@ impl Backstore {
         }
         if row.key == Key::EmulateModelAlias && value == 1 && !self.name.fits_product() {
             return Err(Refusal::NameTooLongForProduct { backstore: self.id() });
+        }
+        // Of what says the same thing twice, the later counts.
+        if row.key == Key::EmulateModelAlias && self.attribute(row.key) != Some(value) {
+            self.identity.forget_product();
         }
         self.attributes.set(row.key, value);
         if row.key == Key::BlockSize {
@@ -429,6 +444,25 @@ mod tests {
         assert_eq!(disk.attribute(Key::OptimalSectors), Some(8192));
         assert_eq!(disk.set_attribute("block_size", "4096"), Ok(4096));
         assert_eq!(disk.attribute(Key::OptimalSectors), Some(2048));
+    }
+
+    #[test]
+    fn sectors_are_taken_for_the_blocks_of_a_file_that_nobody_gave_others() {
+        let file = || {
+            let path = AbsolutePath::parse("/dev/x").unwrap();
+            let medium = Medium::Fileio { path, size_bytes: None, sparse: true };
+            Backstore::new(BackstoreName::parse("d").unwrap(), UnitSerial::parse("s").unwrap(), medium)
+                .unwrap()
+        };
+        let mut open = file();
+        assert!(open.take_blocks_of(4096));
+        assert_eq!(open.block_bytes(), Some(4096));
+        let mut given = file();
+        assert_eq!(given.set_attribute("block_size", "512"), Ok(512));
+        assert!(!given.take_blocks_of(4096));
+        assert_eq!(given.block_bytes(), Some(512));
+        assert!(!file().take_blocks_of(65536), "no guest takes such blocks");
+        assert!(!ramdisk("r").take_blocks_of(4096));
     }
 
     #[test]

@@ -38,6 +38,15 @@ pub enum Change {
         /// The size that it is to have, in bytes; of a ramdisk rounded up to whole pages.
         size_bytes: u64,
     },
+    /// Says who a backstore that no LUN shows says that it is.
+    SetIdentity {
+        /// Which backstore.
+        backstore: BackstoreId,
+        /// LIO's name for what is said.
+        attribute: String,
+        /// The text as typed; an empty one takes back what was said.
+        value: String,
+    },
     /// Gives a backstore that no LUN shows another serial number.  Files and devices are handed over; what
     /// a ramdisk held is gone.
     SetUnitSerial {
@@ -204,6 +213,10 @@ impl fmt::Display for Change {
                 let (attribute, value) = (shown(attribute), shown(value));
                 write!(f, "set {attribute}={value} on storage object {backstore}")
             }
+            Self::SetIdentity { backstore, attribute, value } => {
+                let (attribute, value) = (shown(attribute), shown(value));
+                write!(f, "set {attribute}='{value}' on storage object {backstore}")
+            }
             Self::Resize { backstore, size_bytes } => {
                 write!(f, "resize storage object {backstore} to {size_bytes} bytes")
             }
@@ -223,6 +236,27 @@ impl fmt::Display for Change {
                 write!(f, "map {} to LUN {place}", mapping.backstore)
             }
             Self::UnmapLun(place) => write!(f, "unmap LUN {place}"),
+            Self::CreateAcl(acl) => write!(f, "create node ACL {acl}"),
+            Self::DeleteAcl(acl) => write!(f, "delete node ACL {acl}"),
+            Self::MapAclLun { acl, lun, mapped } => {
+                write!(f, "map LUN {} to mapped LUN {acl}/mapped_lun{lun}", mapped.of)
+            }
+            Self::UnmapAclLun { acl, lun } => write!(f, "unmap mapped LUN {acl}/mapped_lun{lun}"),
+            Self::ProtectAclLun { acl, lun, write_protect } => {
+                write!(f, "set write_protect={write_protect} on mapped LUN {acl}/mapped_lun{lun}")
+            }
+            Self::KeepForeign { was: _, is } => {
+                write!(f, "keep {} things that are not served", is.things().len())
+            }
+            other => other.say_alua(f),
+        }
+    }
+}
+
+impl Change {
+    /// Those of asymmetric access.
+    fn say_alua(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::CreateAluaGroup { backstore, name, group } => {
                 write!(f, "create ALUA group {name} ({}) of storage object {backstore}", group.id)
             }
@@ -252,18 +286,7 @@ impl fmt::Display for Change {
             Self::SetLuGroup { backstore, group } => {
                 write!(f, "put storage object {backstore} into LU group {group}")
             }
-            Self::CreateAcl(acl) => write!(f, "create node ACL {acl}"),
-            Self::DeleteAcl(acl) => write!(f, "delete node ACL {acl}"),
-            Self::MapAclLun { acl, lun, mapped } => {
-                write!(f, "map LUN {} to mapped LUN {acl}/mapped_lun{lun}", mapped.of)
-            }
-            Self::UnmapAclLun { acl, lun } => write!(f, "unmap mapped LUN {acl}/mapped_lun{lun}"),
-            Self::ProtectAclLun { acl, lun, write_protect } => {
-                write!(f, "set write_protect={write_protect} on mapped LUN {acl}/mapped_lun{lun}")
-            }
-            Self::KeepForeign { was: _, is } => {
-                write!(f, "keep {} things that are not served", is.things().len())
-            }
+            other => unreachable!("`fmt` says {other:?} itself"),
         }
     }
 }

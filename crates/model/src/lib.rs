@@ -20,6 +20,7 @@ mod attribute; // THE table of a backstore's attributes
 mod backstore; // where blocks live, as wanted
 mod change; // THE list of what may happen to it
 mod foreign; // what is kept and not served
+mod identity; // who a unit says that it is, and THE table of it
 mod model; // all of it
 mod name; // what things are called
 mod number; // what things are numbered by
@@ -37,6 +38,7 @@ pub use attribute::{ATTRIBUTES, Access, Attribute, Attributes, Key, TRANSFER_BYT
 pub use backstore::{Backstore, BackstoreId, Kind, Medium, PAGE_BYTES, SIZE_BYTES_MAX};
 pub use change::Change;
 pub use foreign::Foreign;
+pub use identity::{IDENTITY_FIELDS, Identity, IdentityField, IdentityKey, UNIT_SERIAL_FILE, product};
 pub use model::{BACKSTORES_MAX, Model};
 pub use name::{AbsolutePath, BackstoreName, LunAlias, UnitSerial, Wwn};
 pub use number::{Lun, RelativePort, TpgTag};

@@ -136,6 +136,13 @@ impl Model {
         }
     }
 
+    /// Takes over the sectors of a medium for its logical blocks, as [`Backstore::take_blocks_of`] does.
+    pub fn learn_blocks(&mut self, id: &BackstoreId, sector_bytes: u32) {
+        if let Some(backstore) = self.backstores.get_mut(id) {
+            backstore.take_blocks_of(sector_bytes);
+        }
+    }
+
     /// The groups of logical units but for the default, by name, with their ids.
     #[must_use]
     pub fn lu_groups(&self) -> &BTreeMap<AluaGroupName, u16> {

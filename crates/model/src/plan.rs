@@ -154,7 +154,7 @@ fn backstores(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps
     for (id, is) in &new.backstores {
         match old.backstores.get(id) {
             Some(was) if !reopened.contains(id) => {
-                if was.attributes() != is.attributes() {
+                if was.attributes() != is.attributes() || was.identity() != is.identity() {
                     steps.push(Step::UpdateBackstore(is.clone()));
                 }
                 let size = is.medium.size_bytes();

@@ -107,6 +107,13 @@ pub enum Refusal {
     AttributeUnbuilt { backstore: BackstoreId, attribute: &'static str, value: u32, only: u32 },
     #[error("attribute {attribute} of {backstore} cannot change while LUN {place} shows it")]
     AttributeFrozen { backstore: BackstoreId, attribute: &'static str, place: Place },
+    #[error("Nothing called '{attribute}' in the identity of storage object {backstore}")]
+    NoSuchIdentity { backstore: BackstoreId, attribute: String },
+    #[error("{attribute} of {backstore} cannot be '{value}': it takes {values}")]
+    IdentityTooLong { backstore: BackstoreId, attribute: &'static str, value: String, values: String },
+    #[error("{attribute} of {backstore} cannot be '{value}': it takes {values}")]
+    IdentityValue { backstore: BackstoreId, attribute: &'static str, value: String, values: String },
+
     // Options.
     #[error("No option '{option}' on target {wwn}")]
     NoSuchOption { wwn: Wwn, option: String },
@@ -261,6 +268,10 @@ impl Refusal {
             | Self::AttributeUnbuilt { attribute, .. } => {
                 crate::Attribute::named(attribute).map_or_else(String::new, |row| row.help.to_owned())
             }
+            Self::NoSuchIdentity { .. } => "`get identity` shows what is there".to_owned(),
+            Self::IdentityTooLong { attribute, .. } | Self::IdentityValue { attribute, .. } => {
+                crate::IdentityField::named(attribute).map_or_else(String::new, |row| row.help.to_owned())
+            }
             Self::NoSuchOption { .. } => "`get option` shows what is there".to_owned(),
             Self::OptionValue { option, .. } => {
                 crate::TargetOption::named(option).map_or_else(String::new, |row| row.help.to_owned())
@@ -361,6 +372,9 @@ impl Refusal {
             Self::AttributeOfDevice { .. } => "attribute_of_device",
             Self::AttributeUnbuilt { .. } => "attribute_unbuilt",
             Self::AttributeFrozen { .. } => "attribute_frozen",
+            Self::NoSuchIdentity { .. } => "no_such_identity",
+            Self::IdentityTooLong { .. } => "identity_too_long",
+            Self::IdentityValue { .. } => "identity_value",
             Self::NoSuchOption { .. } => "no_such_option",
             Self::OptionValue { .. } => "option_value",
             Self::NameTooLongForProduct { .. } => "name_too_long_for_product",
@@ -401,6 +415,7 @@ impl Refusal {
                 | Self::NoSuchAcl { .. }
                 | Self::NoSuchMappedLun { .. }
                 | Self::NoSuchAttribute { .. }
+                | Self::NoSuchIdentity { .. }
                 | Self::NoSuchOption { .. }
                 | Self::NoSuchAluaGroup { .. }
                 | Self::NoSuchAluaAttribute { .. }

@@ -158,7 +158,7 @@ fn attributes_are_refused_in_words() {
         (
             set("ramdisk/r0", "block_size", "513"),
             "attribute block_size of ramdisk/r0 cannot be '513': it takes 512, 1024, 2048, 4096",
-            "Bytes in a logical block. A block device starts with its own",
+            "Bytes in a logical block. A device starts with its own",
         ),
         (
             set("fileio/f0", "no_such\nthing", "1"),

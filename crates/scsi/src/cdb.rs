@@ -17,7 +17,7 @@ use crate::BlockCount;
 use crate::alua::{ReportTargetPortGroups, SetTargetPortGroups};
 use crate::field::Fields;
 use block::{Read, SynchronizeCache, Verify, Write};
-use copy::{CopyOperatingParameters, ExtendedCopy};
+use copy::{CopyOperatingParameters, CopyResults, ExtendedCopy};
 use log::{LogSelect, LogSense, ReceiveDiagnosticResults};
 use media::{
     FormatUnit, GetLbaStatus, PreFetch, PreventAllowMediumRemoval, ReadDefectData, Sanitize, Unmap,
@@ -101,6 +101,8 @@ pub enum Command {
     ExtendedCopy(ExtendedCopy),
     /// RECEIVE COPY OPERATING PARAMETERS.  SPC-4.
     CopyOperatingParameters(CopyOperatingParameters),
+    /// RECEIVE COPY STATUS (LID1) and RECEIVE COPY FAILURE DETAILS (LID1).  SPC-4.
+    CopyResults(CopyResults),
     /// REPORT LUNS.  SPC-4.
     ReportLuns(ReportLuns),
     /// REPORT SUPPORTED OPERATION CODES.  SPC-4.
@@ -213,6 +215,7 @@ impl Command {
             Self::FormatUnit(command) => command.data_phase(),
             Self::ExtendedCopy(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
             Self::CopyOperatingParameters(command) => answer(command.allocation_bytes),
+            Self::CopyResults(command) => answer(command.allocation_bytes),
         }
     }
 }

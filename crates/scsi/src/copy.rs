@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! What is to be copied where: the parameter list of EXTENDED COPY (LID1), and which copies can be made.  SPC-4.
+//! What is to be copied where: the parameter list of EXTENDED COPY (LID1); which copies can be made, and what became of
+//! one.  SPC-4.
 //!
 //! Above: `target`.
 //! Below: `field`.
 //! Never here: which unit a descriptor names, and the copy.
 
 use crate::field::{Block, Fields};
-use crate::{BlockCount, Lba, Sense};
+use crate::{BlockCount, Lba, Sense, SenseFormat, Status};
 
 /// CSCD descriptors of one list.
 pub const TARGETS_MAX: usize = 16;
@@ -14,6 +15,8 @@ pub const TARGETS_MAX: usize = 16;
 pub const SEGMENTS_MAX: usize = 16;
 /// Bytes of both kinds of descriptors together.
 pub const DESCRIPTORS_BYTES_MAX: usize = TARGETS_MAX * TARGET_BYTES + SEGMENTS_MAX * SEGMENT_BYTES;
+/// Copies with a list identifier that go on at once for one nexus.
+pub const COPIES_MAX: u8 = 16;
 /// Bytes of one segment.
 pub const SEGMENT_DATA_BYTES_MAX: u32 = 256 << 20;
 
@@ -22,6 +25,10 @@ const TARGET_BYTES: usize = 32;
 const SEGMENT_BYTES: usize = 28;
 /// Identification Descriptor CSCD descriptor.
 const IDENTIFICATION: u8 = 0xe4;
+/// LIST ID USAGE: what was held is kept, or may be dropped; or there is no identifier.
+const LIST_ID_KEPT: u8 = 0b00;
+const LIST_ID_MAY_BE_DROPPED: u8 = 0b10;
+const LIST_ID_NOT_USED: u8 = 0b11;
 /// Block device to block device.
 const BLOCK_TO_BLOCK: u8 = 0x02;
 
@@ -31,6 +38,8 @@ pub const LIST_BYTES_MAX: usize = HEADER_BYTES + DESCRIPTORS_BYTES_MAX;
 /// What is copied: one list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyList {
+    /// What the initiator calls the copy; `None` where it will not ask for it.
+    pub identifier: Option<u8>,
     /// The names of the units that take part; `None` is a unit that is said not to (NUL).
     pub targets: Vec<Option<[u8; 16]>>,
     /// What is copied, in order.
@@ -64,6 +73,11 @@ pub fn parse(list: &[u8]) -> Result<CopyList, Sense> {
     let (header, rest) =
         list.split_first_chunk::<HEADER_BYTES>().ok_or(Sense::PARAMETER_LIST_LENGTH_ERROR)?;
     let fields = Fields(header);
+    let identifier = match (fields.bits::<1, 4, 3>(), fields.byte::<0>()) {
+        (LIST_ID_KEPT | LIST_ID_MAY_BE_DROPPED, identifier) => Some(identifier),
+        (LIST_ID_NOT_USED, 0) => None,
+        _ => return Err(Sense::INVALID_FIELD_IN_PARAMETER_LIST),
+    };
     let targets_bytes = usize::from(fields.be16::<2>());
     let segments_bytes = usize::try_from(fields.be32::<8>()).unwrap_or(usize::MAX);
     if fields.be32::<12>() != 0 {
@@ -79,6 +93,7 @@ pub fn parse(list: &[u8]) -> Result<CopyList, Sense> {
     let segments = rest.get(..segments_bytes).ok_or(Sense::PARAMETER_LIST_LENGTH_ERROR)?;
     let (targets, []) = targets.as_chunks() else { return Err(Sense::PARAMETER_LIST_LENGTH_ERROR) };
     Ok(CopyList {
+        identifier,
         targets: targets.iter().map(target).collect::<Result<_, _>>()?,
         segments: read_segments(segments)?,
     })
@@ -156,14 +171,63 @@ pub fn operating_parameters() -> Vec<u8> {
         .be16::<10>(small(SEGMENTS_MAX))
         .be32::<12>(number(DESCRIPTORS_BYTES_MAX))
         .be32::<16>(SEGMENT_DATA_BYTES_MAX)
-        .be16::<34>(1) // TOTAL CONCURRENT COPIES
-        .byte::<36>(1) // MAXIMUM CONCURRENT COPIES
+        .be16::<34>(u16::from(COPIES_MAX)) // TOTAL CONCURRENT COPIES
+        .byte::<36>(COPIES_MAX) // MAXIMUM CONCURRENT COPIES
         .byte::<37>(GRANULARITY_512)
         .byte::<38>(GRANULARITY_512)
         .byte::<39>(GRANULARITY_512)
         .byte::<43>(2)
         .bytes::<44, 2>(TYPES);
     block.done().to_vec()
+}
+
+/// How far a copy has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyStatus {
+    /// Whether it has ended, and then whether well.
+    pub ended: Option<bool>,
+    /// Segments that were begun.
+    pub segments: u16,
+    /// Bytes that were written.
+    pub bytes: u64,
+}
+
+/// Returns the answer to RECEIVE COPY STATUS (LID1); the caller cuts it to the allocation length.
+#[must_use]
+pub fn status(status: &CopyStatus) -> Vec<u8> {
+    let code = match status.ended {
+        None => 0x00,
+        Some(true) => 0x01,
+        Some(false) => 0x02,
+    };
+    const KIBIBYTES: u8 = 0x01;
+    let (units, count) = match u32::try_from(status.bytes) {
+        Ok(bytes) => (0x00, bytes),
+        Err(_) => (KIBIBYTES, u32::try_from(status.bytes / 1024).unwrap_or(u32::MAX)),
+    };
+    // HDD = 0: no copy of ours holds data for its initiator.
+    let block = Block::<12>::new()
+        .be32::<0>(8)
+        .bits::<4, 6, 0>(code)
+        .be16::<5>(status.segments)
+        .byte::<7>(units)
+        .be32::<8>(count);
+    block.done().to_vec()
+}
+
+/// Returns the answer to RECEIVE COPY FAILURE DETAILS (LID1) for a copy that ended like this; `None` is one that did not
+/// fail.  The caller cuts it to the allocation length.
+#[must_use]
+pub fn failure_details(failure: Option<(Status, Option<Sense>)>, format: SenseFormat) -> Vec<u8> {
+    let Some((status, sense)) = failure else { return vec![0; 4] };
+    let sense = sense.map(|sense| sense.encode(format).to_vec()).unwrap_or_default();
+    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    const BEFORE_SENSE: usize = 60;
+    let header = Block::<BEFORE_SENSE>::new()
+        .be32::<0>(number(BEFORE_SENSE - 4 + sense.len()))
+        .byte::<56>(status.code())
+        .be16::<58>(u16::try_from(sense.len()).unwrap_or(u16::MAX));
+    [&header.done()[..], &sense].concat()
 }
 
 #[cfg(test)]
@@ -270,11 +334,50 @@ mod tests {
     }
 
     #[test]
+    fn a_list_has_an_identifier_or_says_that_it_has_none() {
+        let with = |identifier: u8, usage: u8| {
+            let mut bytes = list(&[], &[]);
+            (bytes[0], bytes[1]) = (identifier, usage << 3);
+            parse(&bytes)
+                .map(|list| list.identifier)
+                .map_err(|sense| [sense.key as u8, sense.asc, sense.ascq])
+        };
+        assert_eq!(with(0x17, 0b00), Ok(Some(0x17)));
+        assert_eq!(with(0, 0b00), Ok(Some(0)));
+        assert_eq!(with(0x17, 0b10), Ok(Some(0x17)));
+        assert_eq!(with(0, 0b11), Ok(None));
+        assert_eq!(with(0x17, 0b11), Err([5, 0x26, 0x00]));
+        assert_eq!(with(0, 0b01), Err([5, 0x26, 0x00]));
+    }
+
+    #[test]
+    fn the_status_of_a_copy_says_how_far_it_has_come() {
+        let running = CopyStatus { ended: None, segments: 2, bytes: 0x0012_3456 };
+        assert_eq!(status(&running), [0, 0, 0, 8, 0, 0, 2, 0, 0, 0x12, 0x34, 0x56]);
+        let ended = CopyStatus { ended: Some(true), segments: 0x0102, bytes: 5 << 30 };
+        assert_eq!(status(&ended), [0, 0, 0, 8, 1, 1, 2, /* KiB */ 1, 0, 0x50, 0, 0]);
+        let failed = CopyStatus { ended: Some(false), segments: 1, bytes: 0 };
+        assert_eq!(status(&failed), [0, 0, 0, 8, 2, 0, 1, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn details_of_a_failure_are_its_status_and_its_sense() {
+        let failure = Some((Status::CheckCondition, Some(Sense::THIRD_PARTY_DEVICE_FAILURE)));
+        let details = failure_details(failure, SenseFormat::Fixed);
+        assert_eq!(details.len(), 60 + 18);
+        assert_eq!(details[..4], [0, 0, 0, 56 + 18]);
+        assert!(details[4..56].iter().all(|&byte| byte == 0));
+        assert_eq!(details[56..63], [2, 0, 0, 18, 0x70, 0, 0x0a]);
+        assert_eq!(details[72..74], [0x0d, 0x01]);
+        assert_eq!(failure_details(None, SenseFormat::Fixed), [0, 0, 0, 0]);
+    }
+
+    #[test]
     fn the_operating_parameters_are_those_of_the_parser() {
         #[rustfmt::skip]
         let expected = [
             0, 0, 0, 42, 1, 0, 0, 0, 0, 16, 0, 16, 0, 0, 0x03, 0xc0, 0x10, 0, 0, 0, 0, 0, 0, 0,
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 9, 9, 9, 0, 0, 0, 2, 0x02, 0xe4,
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 16, 9, 9, 9, 0, 0, 0, 2, 0x02, 0xe4,
         ];
         assert_eq!(operating_parameters(), expected);
     }

@@ -142,9 +142,8 @@ mod tests {
             let data = standard(&identity(), &flags);
             [data[0], data[5], data[6]]
         };
-        let removable = |removable| {
-            standard(&identity(), &InquiryFlags { removable, ..InquiryFlags::default() })[1]
-        };
+        let removable =
+            |removable| standard(&identity(), &InquiryFlags { removable, ..InquiryFlags::default() })[1];
         assert_eq!((removable(false), removable(true)), (0x00, 0x80));
         let none = InquiryFlags::default();
         assert_eq!(claims(InquiryFlags { implicit_alua: true, ..none }), [0x00, 0x90, 0x00]);

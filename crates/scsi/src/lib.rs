@@ -43,7 +43,7 @@ pub mod unmap;
 pub mod vpd;
 
 pub use cdb::block::{Read, SynchronizeCache, Verify, Write};
-pub use cdb::copy::{CopyOperatingParameters, ExtendedCopy};
+pub use cdb::copy::{CopyOperatingParameters, CopyQuestion, CopyResults, ExtendedCopy};
 pub use cdb::log::{LogSelect, LogSense, ReceiveDiagnosticResults};
 pub use cdb::media::{
     FormatUnit, GetLbaStatus, PreFetch, PreventAllowMediumRemoval, ReadDefectData, Sanitize, SanitizeKind,
@@ -51,7 +51,8 @@ pub use cdb::media::{
 };
 pub use cdb::primary::{
     Inquiry, ModeSelect, ModeSense, PageControl, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
-    ReportSupportedTaskManagementFunctions, ReportingOption, RequestSense, SelectReport, StartStop, StartStopUnit,
+    ReportSupportedTaskManagementFunctions, ReportingOption, RequestSense, SelectReport, StartStop,
+    StartStopUnit,
 };
 pub use cdb::reservation::{
     PersistentReserveIn, PersistentReserveInAction, PersistentReserveOut, PersistentReserveOutAction,
@@ -60,5 +61,5 @@ pub use cdb::{CDB_BYTES_MAX, Command, DataPhase};
 pub use geometry::{BlockCount, Geometry, Lba};
 pub use lun::{Address, Lun};
 pub use opcode::{Capabilities, decode};
-pub use sense::{EncodedSense, SENSE_BYTES_MAX, Sense, SenseFormat, SenseKey};
+pub use sense::{EncodedSense, SENSE_BYTES_MAX, Sense, SenseFormat, SenseKey, Specific};
 pub use status::Status;

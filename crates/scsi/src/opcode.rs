@@ -419,8 +419,12 @@ pub const OPCODES: &[Opcode] = &[
         0xff, 0xff, 0xff, 0xff], Harmless, media::write_same_32).service_action(0x0d).same().without(0x17),
     Opcode::new("EXTENDED COPY (LID1)", &[0x83, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Never, copy::extended_copy)
         .service_action(0x00).feature(Feature::ThirdPartyCopy),
+    Opcode::new("RECEIVE COPY STATUS (LID1)", &[0x84, 0x00, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
+        copy::copy_status).service_action(0x00).feature(Feature::ThirdPartyCopy),
     Opcode::new("RECEIVE COPY OPERATING PARAMETERS", &[0x84, 0x03, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         copy::copy_operating_parameters).service_action(0x03).feature(Feature::ThirdPartyCopy),
+    Opcode::new("RECEIVE COPY FAILURE DETAILS (LID1)", &[0x84, 0x04, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
+        copy::copy_failure_details).service_action(0x04).feature(Feature::ThirdPartyCopy),
     Opcode::new("READ (16)", &[0x88, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::read_16).media().reads(),
     Opcode::new("COMPARE AND WRITE", &[0x89, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff, 0, 0x04], Never, media::compare_and_write)
@@ -516,7 +520,12 @@ pub fn decode(cdb: &[u8; CDB_BYTES_MAX]) -> Result<Command, Sense> {
 /// are there.  SPC-4, a reserved code value in a field.
 fn absent(cdb: &[u8; CDB_BYTES_MAX], has: impl Fn(&Opcode) -> bool) -> Sense {
     let code = field::Fields(cdb).byte::<0>();
-    if rows(code).iter().any(has) { Sense::INVALID_FIELD_IN_CDB } else { Sense::INVALID_OPCODE }
+    if rows(code).iter().any(has) {
+        let (byte, bit) = if code == VARIABLE_LENGTH { (8, 7) } else { (1, 4) };
+        Sense::INVALID_FIELD_IN_CDB.at_cdb(byte, bit)
+    } else {
+        Sense::INVALID_OPCODE
+    }
 }
 
 /// An operation code that only tests have, of a command that is not executed again.
@@ -569,7 +578,7 @@ mod tests {
             assert!(commands.insert((opcode.code(), opcode.service_action)), "{}", opcode.name);
             assert!(names.insert(opcode.name), "{}", opcode.name);
         }
-        assert_eq!(commands.len(), 70);
+        assert_eq!(commands.len(), 72);
     }
 
     #[test]
@@ -836,7 +845,7 @@ mod tests {
         }
         // The operation code stays: other service actions of it are there.
         let without = Capabilities { unmap: false, write_same_unmaps: false, ..EVERYTHING };
-        assert_eq!(decoded_for(without, erase), Err(Sense::INVALID_FIELD_IN_CDB));
+        assert_eq!(decoded_for(without, erase), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(1, 4)));
         assert_eq!(decoded_for(EVERYTHING, erase), Ok(()));
     }
 
@@ -860,8 +869,8 @@ mod tests {
         let without = Capabilities { report_supported_operation_codes: false, ..with };
         let cdb = [0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0];
         assert_eq!(decoded_for(with, &cdb), Ok(()));
-        assert_eq!(decoded_for(without, &cdb), Err(Sense::INVALID_FIELD_IN_CDB));
+        assert_eq!(decoded_for(without, &cdb), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(1, 4)));
         let with_a_bad_field = [0xa3, 0x0c, 7, 0, 0, 0, 0, 0, 4, 0, 0, 0];
-        assert_eq!(decoded_for(without, &with_a_bad_field), Err(Sense::INVALID_FIELD_IN_CDB));
+        assert_eq!(decoded_for(without, &with_a_bad_field), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(1, 4)));
     }
 }

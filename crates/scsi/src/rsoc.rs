@@ -17,6 +17,10 @@ const TIMEOUTS: [u8; 12] = [0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const NOT_SUPPORTED: u8 = 0b001;
 const SUPPORTED: u8 = 0b011;
 
+/// The REPORTING OPTIONS field asks for one with service actions, or without, and the operation code is of the other kind.
+/// The pointer keeps it from being taken for a command that is not there.
+const NOT_OF_THAT_KIND: Sense = Sense::INVALID_FIELD_IN_CDB.at_cdb(2, 2);
+
 /// Returns the whole answer; the caller cuts it to the allocation length, which leaves the lengths true.
 ///
 /// # Errors
@@ -28,13 +32,13 @@ pub fn build(command: &ReportSupportedOperationCodes, unit: &Capabilities) -> Re
         ReportingOption::All => return Ok(all(command.timeouts, unit)),
         ReportingOption::Plain { opcode } => {
             if has_service_actions(opcode, unit) {
-                return Err(Sense::INVALID_FIELD_IN_CDB);
+                return Err(NOT_OF_THAT_KIND);
             }
             find(opcode, None, unit)
         }
         ReportingOption::ServiceAction { opcode, service_action } => {
             if find(opcode, None, unit).is_some() {
-                return Err(Sense::INVALID_FIELD_IN_CDB);
+                return Err(NOT_OF_THAT_KIND);
             }
             find(opcode, Some(service_action), unit)
         }
@@ -126,8 +130,8 @@ mod tests {
     #[test]
     fn all_commands_are_listed_in_order() {
         let answer = ask(ReportingOption::All, CACHED).expect("the list");
-        assert_eq!(answer.len(), 4 + 8 * 70);
-        assert_eq!(answer[..4], [0, 0, 0x02, 0x30]);
+        assert_eq!(answer.len(), 4 + 8 * 72);
+        assert_eq!(answer[..4], [0, 0, 0x02, 0x40]);
         assert_eq!(answer[4..12], [/* TEST UNIT READY */ 0x00, 0, 0, 0, 0, 0, 0, 6]);
         let (entries, []) = answer[4..].as_chunks::<8>() else { panic!("whole descriptors") };
         assert!(entries.is_sorted());
@@ -149,8 +153,8 @@ mod tests {
             allocation_bytes: 0,
         };
         let answer = build(&all, &CACHED).expect("the list");
-        assert_eq!(answer[..4], [0, 0, 0x05, 0x78]);
-        assert_eq!(answer.len(), 4 + 20 * 70);
+        assert_eq!(answer[..4], [0, 0, 0x05, 0xa0]);
+        assert_eq!(answer.len(), 4 + 20 * 72);
         #[rustfmt::skip]
         assert_eq!(answer[4..24], [0x00, 0, 0, 0, 0, /* CTDP */ 2, 0, 6, 0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let one = ReportSupportedOperationCodes { option: ReportingOption::Plain { opcode: 0x00 }, ..all };
@@ -189,7 +193,7 @@ mod tests {
     fn option_1_is_for_commands_without_service_actions() {
         let plain = |opcode| ask(ReportingOption::Plain { opcode }, CACHED);
         assert_eq!(plain(0x00), Ok(vec![0, 3, 0, 6, 0x00, 0, 0, 0, 0, 0x04]));
-        assert_eq!(plain(0x9e), Err(Sense::INVALID_FIELD_IN_CDB));
+        assert_eq!(plain(0x9e), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(2, 2)));
         assert_eq!(plain(0x7e), Ok(vec![0, 1, 0, 0]));
     }
 
@@ -201,7 +205,7 @@ mod tests {
         assert_eq!(action(0x9e, 0x10), Ok([&[0, 3, 0, 16][..], &usage].concat()));
         assert_eq!(action(0x9e, 0x13), Ok(vec![0, 1, 0, 0]));
         assert_eq!(action(0x9e, 0x0110), Ok(vec![0, 1, 0, 0]));
-        assert_eq!(action(0x28, 0), Err(Sense::INVALID_FIELD_IN_CDB));
+        assert_eq!(action(0x28, 0), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(2, 2)));
         assert_eq!(action(0x7e, 0), Ok(vec![0, 1, 0, 0]));
     }
 
@@ -222,7 +226,7 @@ mod tests {
     fn a_command_that_an_attribute_takes_away_is_not_listed() {
         let unit = Capabilities { report_supported_operation_codes: false, ..CACHED };
         let answer = ask(ReportingOption::All, unit).expect("the list");
-        assert_eq!(answer[..4], [0, 0, 0x02, 0x28]);
+        assert_eq!(answer[..4], [0, 0, 0x02, 0x38]);
         let action = ReportingOption::ServiceAction { opcode: 0xa3, service_action: 0x0c };
         assert_eq!(ask(action, unit), Ok(vec![0, 1, 0, 0]));
     }

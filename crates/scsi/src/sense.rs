@@ -7,17 +7,20 @@
 
 use crate::field::Block;
 
-/// The longest sense data that we build: the descriptor format with INFORMATION.
-pub const SENSE_BYTES_MAX: usize = 20;
+/// The longest sense data that we build: the descriptor format with INFORMATION and SENSE KEY SPECIFIC.
+pub const SENSE_BYTES_MAX: usize = 28;
 
 /// Fixed format without bytes of our own behind the field replaceable unit code.
 const FIXED_BYTES: usize = 18;
 /// The header of the descriptor format.
 const DESCRIPTOR_HEADER_BYTES: usize = 8;
+/// The information descriptor, and the sense key specific descriptor.
+const INFORMATION_BYTES: usize = 12;
+const SPECIFIC_BYTES: usize = 8;
 
 const _: () = {
     assert!(FIXED_BYTES <= SENSE_BYTES_MAX);
-    assert!(DESCRIPTOR_HEADER_BYTES + 12 == SENSE_BYTES_MAX);
+    assert!(DESCRIPTOR_HEADER_BYTES + INFORMATION_BYTES + SPECIFIC_BYTES == SENSE_BYTES_MAX);
 };
 
 /// The general kind of a condition.  SPC-4, sense key descriptions.
@@ -57,6 +60,37 @@ pub enum SenseFormat {
     Descriptor,
 }
 
+/// What the SENSE KEY SPECIFIC field says.  SPC-4, sense key specific sense data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Specific {
+    /// With ILLEGAL REQUEST: which field of the CDB is wrong.
+    FieldOfCdb {
+        /// FIELD POINTER: its first byte.
+        byte: u8,
+        /// BIT POINTER: its most significant bit there, 0..=7.
+        bit: u8,
+    },
+    /// With NOT READY and NO SENSE: PROGRESS INDICATION, in parts of 65536.
+    Progress(u16),
+}
+
+impl Specific {
+    /// The three bytes of the field, SKSV = 1.
+    fn bytes(self) -> [u8; 3] {
+        let block = Block::<3>::new().bit::<0, 7>(true);
+        match self {
+            // C/D and BPV.
+            Self::FieldOfCdb { byte, bit } => block
+                .bit::<0, 6>(true)
+                .bit::<0, 3>(true)
+                .bits::<0, 2, 0>(bit)
+                .be16::<1>(u16::from(byte))
+                .done(),
+            Self::Progress(parts) => block.be16::<1>(parts).done(),
+        }
+    }
+}
+
 /// One condition, before it has a layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sense {
@@ -68,6 +102,8 @@ pub struct Sense {
     pub ascq: u8,
     /// The INFORMATION field: a block address or an offset in bytes, as the condition defines it.
     pub information: Option<u64>,
+    /// The SENSE KEY SPECIFIC field.
+    pub specific: Option<Specific>,
 }
 
 /// Every condition that has a name here.
@@ -136,6 +172,8 @@ conditions! {
     UNSUPPORTED_SEGMENT_DESCRIPTOR = IllegalRequest 0x26 0x09;
     /// The medium is to be taken out, and an initiator keeps it in.
     MEDIUM_REMOVAL_PREVENTED = IllegalRequest 0x53 0x02;
+    /// EXTENDED COPY: a copy with that list identifier is under way.
+    OPERATION_IN_PROGRESS = IllegalRequest 0x00 0x16;
     /// MODE SENSE asks for saved pages, and none are saved.
     SAVING_PARAMETERS_NOT_SUPPORTED = IllegalRequest 0x39 0x00;
     /// No room for another registration.
@@ -168,6 +206,8 @@ conditions! {
     COMMANDS_CLEARED_BY_ANOTHER_INITIATOR = UnitAttention 0x2f 0x00;
     /// The program that serves the unit was replaced.
     MICROCODE_CHANGED = UnitAttention 0x3f 0x01;
+    /// The space below gets scarce.
+    THIN_PROVISIONING_SOFT_THRESHOLD_REACHED = UnitAttention 0x38 0x07;
     /// INQUIRY answers something else than before.
     INQUIRY_DATA_CHANGED = UnitAttention 0x3f 0x03;
     /// REPORT LUNS answers something else than before.
@@ -193,16 +233,29 @@ conditions! {
 }
 
 impl Sense {
-    /// Returns a condition without INFORMATION.
+    /// Returns a condition without INFORMATION and SENSE KEY SPECIFIC.
     #[must_use]
     pub const fn new(key: SenseKey, asc: u8, ascq: u8) -> Self {
-        Self { key, asc, ascq, information: None }
+        Self { key, asc, ascq, information: None, specific: None }
     }
 
     /// Returns the same condition with INFORMATION.
     #[must_use]
     pub const fn with_information(self, information: u64) -> Self {
         Self { information: Some(information), ..self }
+    }
+
+    /// Returns the same condition with a pointer at the field of the CDB that is wrong: its first byte, and its most
+    /// significant bit there.
+    #[must_use]
+    pub const fn at_cdb(self, byte: u8, bit: u8) -> Self {
+        Self { specific: Some(Specific::FieldOfCdb { byte, bit }), ..self }
+    }
+
+    /// Returns the same condition with how much of the work that it speaks of is done, in parts of 65536.
+    #[must_use]
+    pub const fn with_progress(self, parts: u16) -> Self {
+        Self { specific: Some(Specific::Progress(parts)), ..self }
     }
 
     /// Lays the condition out as current (not deferred) sense data.
@@ -227,21 +280,37 @@ impl Sense {
             Some(Ok(information)) => block.bit::<0, 7>(true).be32::<3>(information),
             Some(Err(_)) | None => block,
         };
+        let block = match self.specific {
+            Some(specific) => block.bytes::<15, 3>(specific.bytes()),
+            None => block,
+        };
         EncodedSense { bytes: block.done(), used: FIXED_BYTES }
     }
 
-    /// SPC-4, descriptor format sense data and its information descriptor.
+    /// SPC-4, descriptor format sense data, its information descriptor and its sense key specific descriptor.
     fn encode_descriptor(&self) -> EncodedSense {
-        let block = Block::<SENSE_BYTES_MAX>::new()
+        let (information, specific) = (self.information.is_some(), self.specific.is_some());
+        let additional =
+            if information { INFORMATION_BYTES } else { 0 } + if specific { SPECIFIC_BYTES } else { 0 };
+        let mut block = Block::<SENSE_BYTES_MAX>::new()
             .byte::<0>(0x72)
             .bits::<1, 3, 0>(self.key as u8)
             .byte::<2>(self.asc)
-            .byte::<3>(self.ascq);
-        let Some(information) = self.information else {
-            return EncodedSense { bytes: block.done(), used: DESCRIPTOR_HEADER_BYTES };
-        };
-        let block = block.byte::<7>(12).byte::<9>(0x0a).bit::<10, 7>(true).be64::<12>(information);
-        EncodedSense { bytes: block.done(), used: SENSE_BYTES_MAX }
+            .byte::<3>(self.ascq)
+            .byte::<7>(u8::try_from(additional).unwrap_or(0));
+        if let Some(information) = self.information {
+            block = block.byte::<9>(0x0a).bit::<10, 7>(true).be64::<12>(information);
+        }
+        if let Some(specific) = self.specific {
+            let descriptor = Block::<SPECIFIC_BYTES>::new()
+                .byte::<0>(0x02)
+                .byte::<1>(0x06)
+                .bytes::<4, 3>(specific.bytes())
+                .done();
+            block =
+                if information { block.bytes::<20, 8>(descriptor) } else { block.bytes::<8, 8>(descriptor) };
+        }
+        EncodedSense { bytes: block.done(), used: DESCRIPTOR_HEADER_BYTES + additional }
     }
 }
 
@@ -253,7 +322,7 @@ pub struct EncodedSense {
 }
 
 impl EncodedSense {
-    /// Returns the bytes: 18 in fixed format, 8 or 20 in descriptor format.
+    /// Returns the bytes: 18 in fixed format, 8 and what its descriptors take in descriptor format.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.used).unwrap_or(&self.bytes)
@@ -309,6 +378,27 @@ mod tests {
             .with_information(0x0102_0304_0506_0708)
             .encode(SenseFormat::Descriptor);
         assert_eq!(&sense[..], [0x72, 3, 0x11, 0, 0, 0, 0, 12, 0, 0x0a, 0x80, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn sense_points_at_the_field_of_the_cdb_that_is_wrong() {
+        let sense = Sense::INVALID_FIELD_IN_CDB.at_cdb(2, 5);
+        let fixed = [0x70, 0, 5, 0, 0, 0, 0, 0x0a, 0, 0, 0, 0, 0x24, 0, 0, 0xcd, 0, 2];
+        assert_eq!(&sense.encode(SenseFormat::Fixed)[..], fixed);
+        let descriptor = [0x72, 5, 0x24, 0, 0, 0, 0, 8, 0x02, 0x06, 0, 0, 0xcd, 0, 2, 0];
+        assert_eq!(&sense.encode(SenseFormat::Descriptor)[..], descriptor);
+    }
+
+    #[test]
+    fn sense_says_how_much_is_done() {
+        let sense = Sense::SANITIZE_IN_PROGRESS.with_progress(0x8001);
+        let fixed = [0x70, 0, 2, 0, 0, 0, 0, 0x0a, 0, 0, 0, 0, 0x04, 0x1b, 0, 0x80, 0x80, 0x01];
+        assert_eq!(&sense.encode(SenseFormat::Fixed)[..], fixed);
+        let both = sense.with_information(7).encode(SenseFormat::Descriptor);
+        assert_eq!(
+            both[7..],
+            [20, 0, 0x0a, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 7, 2, 6, 0, 0, 0x80, 0x80, 0x01, 0]
+        );
     }
 
     #[test]

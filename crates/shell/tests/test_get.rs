@@ -43,6 +43,31 @@ hw_block_size=512 [ro]
 }
 
 #[test]
+fn who_a_backstore_says_that_it_is_is_shown_with_what_that_means() {
+    furnished().transcript(
+        "
+/> /backstores/fileio/disk1 get identity
+IDENTITY CONFIG GROUP
+=====================
+vendor_id=LIO-ORG
+-----------------
+The vendor that guests see.
+
+vpd_unit_serial=s [ro]
+----------------------
+
+
+/> /backstores/fileio/disk1 set identity vendor_id=ACME
+Parameter vendor_id is now 'ACME'.
+/> /backstores/fileio/disk1 get identity vendor_id
+vendor_id=ACME 
+/> /backstores/fileio/disk1 set identity color=red
+! Unknown parameter color in group 'identity'.
+",
+    );
+}
+
+#[test]
 fn groups_are_listed() {
     furnished().transcript(
         "
@@ -55,12 +80,12 @@ global
 
 AVAILABLE CONFIGURATION GROUPS
 ==============================
-attribute global
+attribute global identity
 /> /backstores/fileio/disk1 set
 
 AVAILABLE CONFIGURATION GROUPS
 ==============================
-attribute global
+attribute global identity
 ",
     );
 }

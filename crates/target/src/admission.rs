@@ -8,11 +8,11 @@
 use crate::attentions::is_first;
 use crate::gate::{Barred, Word};
 use crate::lun_map::Mapping;
+use scsi::CDB_BYTES_MAX;
 use scsi::Sense;
 use scsi::alua::AccessState;
 use scsi::mode::UaInterlock;
 use scsi::opcode::{Access, AttentionRule, Opcode, rows};
-use scsi::CDB_BYTES_MAX;
 
 /// Why a command does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@
 mod access; // SPC, asymmetric access
 mod block; // SBC: blocks to and from a guest
 mod compare; // SBC: COMPARE AND WRITE, ORWRITE
-mod copy; // SPC: EXTENDED COPY
+mod copy; // SPC: EXTENDED COPY, RECEIVE COPY RESULTS
 mod logs; // LOG SENSE, LOG SELECT, and diagnostics
 mod modes; // MODE SELECT
 mod primary; // SPC
@@ -186,7 +186,8 @@ fn decide<'a>(
         Command::OrWrite(write) => compare::or_write(unit, &write, buffers),
         Command::Sanitize(sanitize) => sanitize::sanitize(unit, &sanitize, buffers),
         Command::FormatUnit(format) => sanitize::format_unit(unit, &format, buffers),
-        Command::ExtendedCopy(copy) => copy::extended_copy(group, unit, &copy, buffers),
+        Command::ExtendedCopy(copy) => copy::extended_copy(group, mapping, &copy, buffers),
+        Command::CopyResults(results) => copy::results(group, mapping, &results, buffers),
         Command::SynchronizeCache(synchronize) => block::synchronize_cache(unit, &synchronize, buffers),
         Command::PersistentReserveIn(command) => Ok(reservation::read(mapping, &command, buffers)),
         Command::PersistentReserveOut(command) => reservation::order(group, mapping, &command, buffers),

@@ -15,6 +15,7 @@
 mod admission; // whether a command may go on                               SAM
 mod alua; // asymmetric access                                             SPC
 mod attentions; // what a nexus has to be told first                          SAM
+mod copies; // what became of copies                                           SPC
 mod counters; // what a unit has been asked for                                  SPC
 mod exclusion; // blocks that one command has for itself                      SBC (COMPARE AND WRITE)
 mod execute; // a command: decided                                            SPC, SBC
@@ -52,7 +53,7 @@ pub use media::{Media, MediaWishes};
 pub use modes::ModeChanges;
 pub use nexus::{Nexus, NexusName};
 pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
-pub use sanitizing::{SanitizeState, Sanitizing};
+pub use sanitizing::{Sanitize, SanitizeState, SanitizeWork, Sanitized, Sanitizing};
 pub use scope::Scope;
 pub use script::{Abort, Claim, Helper, Outcome, Reply, Script, Step, Told};
 pub use tally::{Tally, Totals};

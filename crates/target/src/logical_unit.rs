@@ -7,7 +7,6 @@
 
 use crate::exclusion::Exclusions;
 use crate::media::{Media, MediaWishes};
-use crate::sanitizing::Sanitizing;
 use crate::unit_state::UnitState;
 use backstore::{Backstore, IoKind};
 use scsi::inquiry::Identity;
@@ -27,8 +26,6 @@ pub struct Store {
     pub losses: Arc<AtomicU64>,
     /// Blocks that one command has for itself.
     pub exclusions: Arc<Exclusions>,
-    /// Whether the medium is being freed of its contents.
-    pub sanitizing: Arc<Sanitizing>,
     /// Whether a guest has switched the write cache off, so that every write must be durable before its answer.
     pub write_through: Arc<AtomicBool>,
 }
@@ -41,7 +38,6 @@ impl Store {
             backstore,
             losses: Arc::default(),
             exclusions: Arc::default(),
-            sanitizing: Arc::default(),
             write_through: Arc::default(),
         }
     }
@@ -51,8 +47,7 @@ impl Store {
     /// This one, with what is going on at the medium, which is that of another.
     #[must_use]
     pub fn in_place_of(self, before: &Self) -> Self {
-        let (exclusions, sanitizing) = (Arc::clone(&before.exclusions), Arc::clone(&before.sanitizing));
-        Self { exclusions, sanitizing, ..self }
+        Self { exclusions: Arc::clone(&before.exclusions), ..self }
     }
 
     /// What is to be done where `kind` is asked for.

@@ -47,7 +47,7 @@ pub struct Mapping {
 
 impl Mapping {
     /// The layout of sense data that the unit is set to: D_SENSE of the Control mode page.
-    fn sense_format(&self) -> SenseFormat {
+    pub(crate) fn sense_format(&self) -> SenseFormat {
         if self.unit.modes().d_sense { SenseFormat::Descriptor } else { SenseFormat::Fixed }
     }
 
@@ -252,6 +252,9 @@ impl NexusLoss {
 
     /// Tells the nexus of a loss that had nothing to take away.
     pub fn tell(&self) {
-        self.mappings.iter().for_each(|mapping| mapping.attentions.establish(Sense::NEXUS_LOSS));
+        for mapping in &self.mappings {
+            mapping.unit.state.copies().forget_of(self.nexus.name());
+            mapping.attentions.establish(Sense::NEXUS_LOSS);
+        }
     }
 }

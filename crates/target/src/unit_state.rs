@@ -12,10 +12,12 @@
 
 use crate::alua::Alua;
 use crate::attentions::Attentions;
+use crate::copies::Copies;
 use crate::counters::Counters;
 use crate::modes::ModeChanges;
 use crate::nexus::{Nexus, NexusName};
 use crate::reservations::{Ordered, Refusal, Reservations, Told};
+use crate::sanitizing::{Sanitize, Sanitizing};
 use crate::tray::{Readiness, Tray};
 use scsi::{Sense, StartStop};
 use std::fmt;
@@ -71,6 +73,8 @@ pub struct UnitRecord {
     pub saved_modes: ModeChanges,
     /// Whether the medium is in, and the unit started.
     pub tray: Tray,
+    /// A SANITIZE that was begun and has not ended well.
+    pub sanitize: Option<Sanitize>,
 }
 
 /// Whom a condition is established for.
@@ -95,6 +99,8 @@ pub struct UnitState {
     readiness: AtomicU32,
     write_through: Arc<AtomicBool>,
     counters: Counters,
+    copies: Arc<Copies>,
+    sanitizing: Sanitizing,
     /// Held while a change is made and kept, which may take long: one change at a time.
     changing: Mutex<()>,
     /// Held for moments.
@@ -121,9 +127,23 @@ impl UnitState {
         let modes = AtomicU32::new(record.modes.word());
         let readiness = AtomicU32::new(record.tray.readiness() as u32);
         let write_through = Arc::new(AtomicBool::new(writes_through(&record)));
+        let sanitizing = Sanitizing::of(record.sanitize.as_ref());
         let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
         let (serial, changing, counters) = (serial.into(), Mutex::new(()), Counters::default());
-        Arc::new(Self { id, serial, persist, modes, readiness, write_through, counters, changing, shown })
+        let copies = Arc::default();
+        Arc::new(Self {
+            id,
+            serial,
+            persist,
+            modes,
+            readiness,
+            write_through,
+            counters,
+            copies,
+            sanitizing,
+            changing,
+            shown,
+        })
     }
 
     /// The state of a unit that remembers nothing and keeps nothing.
@@ -159,6 +179,16 @@ impl UnitState {
     /// What it has been asked for.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Whether its medium is being freed of its contents.
+    pub fn sanitizing(&self) -> &Sanitizing {
+        &self.sanitizing
+    }
+
+    /// What became of the copies that it was asked for.
+    pub(crate) fn copies(&self) -> &Arc<Copies> {
+        &self.copies
     }
 
     /// What initiators have changed of the mode pages.
@@ -286,6 +316,7 @@ impl UnitState {
 
     /// Tells everyone of a reset that had nothing to take away.
     pub fn tell_reset(&self) {
+        self.copies.forget();
         self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
     }
 

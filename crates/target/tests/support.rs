@@ -153,7 +153,14 @@ impl Rig {
         };
         let memory = Arc::new(GuestMemory::from_regions(vec![region]).unwrap());
         let maps = (1..=nexuses).chain([OBSERVER]).map(|number| (number, map(number))).collect();
-        Self { state, maps, memory, quiesced: RefCell::default(), done: RefCell::default(), waited: RefCell::default() }
+        Self {
+            state,
+            maps,
+            memory,
+            quiesced: RefCell::default(),
+            done: RefCell::default(),
+            waited: RefCell::default(),
+        }
     }
 
     pub(crate) fn group(&self, nexus: usize) -> &Group {

@@ -34,17 +34,17 @@ fn removable(nexuses: usize) -> Rig {
 /// Commands that need the medium, each of its kind.
 const NEED_MEDIUM: &[&[u8]] = &[
     TEST_UNIT_READY,
-    &[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0],                          // READ CAPACITY (10)
-    &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0],    // READ CAPACITY (16)
-    &[0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0],                          // READ (10)
-    &[0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0],                          // WRITE (10)
-    &[0x2f, 0, 0, 0, 0, 0, 0, 0, 1, 0],                          // VERIFY (10)
-    &[0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0],                          // SYNCHRONIZE CACHE (10)
-    &[0x34, 0, 0, 0, 0, 0, 0, 0, 1, 0],                          // PRE-FETCH (10)
-    &[0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0],    // GET LBA STATUS
-    &[0x93, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0x01, 0],  // WRITE SAME (16)
-    &[0x04, 0, 0, 0, 0, 0],                                      // FORMAT UNIT
-    &[0x37, 0, 0, 0, 0, 0, 0, 0, 8, 0],                          // READ DEFECT DATA (10)
+    &[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0], // READ CAPACITY (10)
+    &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0], // READ CAPACITY (16)
+    &[0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], // READ (10)
+    &[0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0], // WRITE (10)
+    &[0x2f, 0, 0, 0, 0, 0, 0, 0, 1, 0], // VERIFY (10)
+    &[0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0], // SYNCHRONIZE CACHE (10)
+    &[0x34, 0, 0, 0, 0, 0, 0, 0, 1, 0], // PRE-FETCH (10)
+    &[0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0], // GET LBA STATUS
+    &[0x93, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0x01, 0], // WRITE SAME (16)
+    &[0x04, 0, 0, 0, 0, 0],             // FORMAT UNIT
+    &[0x37, 0, 0, 0, 0, 0, 0, 0, 8, 0], // READ DEFECT DATA (10)
 ];
 
 /// Commands that do not.

@@ -18,7 +18,7 @@ pub fn attributes() -> v1::AttributeTable {
         settable_on: settable_on(row),
         frozen_while_exported: row.frozen_while_exported,
     };
-    v1::AttributeTable { attributes: listed.map(info).collect(), alua: alua() }
+    v1::AttributeTable { attributes: listed.map(info).collect(), alua: alua(), identity: identity() }
 }
 
 /// Every attribute of an ALUA group.
@@ -30,6 +30,24 @@ fn alua() -> Vec<v1::OptionInfo> {
         default: row.default.to_string(),
     };
     model::ALUA_ATTRIBUTES.iter().map(info).collect()
+}
+
+/// Who a backstore can say that it is.
+fn identity() -> Vec<v1::OptionInfo> {
+    let info = |row: &model::IdentityField| v1::OptionInfo {
+        name: row.name.to_owned(),
+        help: row.help.to_owned(),
+        values: row.values_in_words(),
+        default: String::new(),
+    };
+    let serial = v1::OptionInfo {
+        name: model::UNIT_SERIAL_FILE.to_owned(),
+        help: "The serial number that guests tell the disk by; what a ramdisk held is gone with another one"
+            .to_owned(),
+        values: format!("1 to {} characters of printable ASCII", model::UnitSerial::BYTES_MAX),
+        default: String::new(),
+    };
+    model::IDENTITY_FIELDS.iter().map(info).chain([serial]).collect()
 }
 
 fn settable_on(row: &model::Attribute) -> Vec<v1::Kind> {

@@ -8,8 +8,9 @@ use crate::live::{Live, LiveBackstore, LiveDevice, guest_socket};
 use crate::wish::Made;
 use api::v1;
 use model::{
-    ALUA_ATTRIBUTES, ATTRIBUTES, Acl, AluaGroup, AluaGroupName, Attribute, Backstore, BackstoreId, Key, Kind,
-    LunAlua, LunMapping, MappedLun, Medium, Model, Place, TARGET_OPTIONS, Target, TargetOptions, Tpg, Wwn,
+    ALUA_ATTRIBUTES, ATTRIBUTES, Acl, AluaGroup, AluaGroupName, Attribute, Backstore, BackstoreId,
+    IDENTITY_FIELDS, Key, Kind, LunAlua, LunMapping, MappedLun, Medium, Model, Place, TARGET_OPTIONS, Target,
+    TargetOptions, Tpg, UNIT_SERIAL_FILE, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -66,6 +67,7 @@ impl<'a> View<'a> {
             Made::Lun(lun) => v1::Outcome::LunMapped { lun: lun.get() },
             Made::AclLun(lun) => v1::Outcome::AclLunMapped { lun: lun.get() },
             Made::Attribute(value) => v1::Outcome::AttributeSet { value: value.to_string() },
+            Made::Identity(value) => v1::Outcome::AttributeSet { value },
             Made::Option(value) => v1::Outcome::OptionSet { value: value.to_string() },
             Made::AluaGroup(group_id) => v1::Outcome::AluaGroupCreated { group_id },
             Made::Nothing => v1::Outcome::Done,
@@ -90,6 +92,7 @@ impl<'a> View<'a> {
             nullio,
             state: self.state(&id, live),
             attributes: attributes(backstore, live),
+            identity: identity(backstore),
             device: live.and_then(|live| live.device.as_ref()).map(device),
             alua_groups: self.alua_groups(backstore),
             lu_group: backstore.lu_group.as_str().to_owned(),
@@ -174,6 +177,11 @@ pub fn attribute(backstore: &Backstore, live: Option<&LiveBackstore>, row: &Attr
 fn attributes(backstore: &Backstore, live: Option<&LiveBackstore>) -> BTreeMap<String, String> {
     let listed = ATTRIBUTES.iter().filter(|row| row.is_listed());
     listed.map(|row| (row.name.to_owned(), attribute(backstore, live, row).to_string())).collect()
+}
+
+fn identity(backstore: &Backstore) -> BTreeMap<String, String> {
+    let said = IDENTITY_FIELDS.iter().map(|row| (row.name.to_owned(), backstore.identity_text(row.key)));
+    said.chain([(UNIT_SERIAL_FILE.to_owned(), backstore.unit_serial.to_string())]).collect()
 }
 
 fn options(options: &TargetOptions) -> BTreeMap<String, String> {

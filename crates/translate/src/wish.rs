@@ -9,8 +9,8 @@ use crate::saveconfig::{self, Apply, Restore, RestoreError};
 use api::v1;
 use model::{
     AbsolutePath, AclPlace, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName,
-    Change, Kind, Lun, LunAlias, LunAlua, LunAluaSetting, LunMapping, MappedLun, Medium, Model, Place,
-    Refusal, Tpg, TpgTag, UnitSerial, Wwn,
+    Change, IdentityField, Kind, Lun, LunAlias, LunAlua, LunAluaSetting, LunMapping, MappedLun, Medium,
+    Model, Place, Refusal, Tpg, TpgTag, UNIT_SERIAL_FILE, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -121,6 +121,8 @@ pub enum Made {
     AclLun(Lun),
     /// An attribute's value, as it reads back.
     Attribute(u32),
+    /// What a backstore says of itself, as it reads back.
+    Identity(String),
     /// An option's value, as it reads back.
     Option(u32),
     /// An ALUA group's id.
@@ -180,6 +182,11 @@ impl Draft {
             let row = AluaAttribute::named(attribute);
             return group.zip(row).map_or(made, |(group, row)| Made::Attribute(group.get(row.key)));
         }
+        if let v1::Change::SetIdentity { id, attribute, .. } = wish {
+            let backstore = backstore_id(id).ok().and_then(|id| self.model.backstores().get(&id));
+            let row = IdentityField::named(attribute);
+            return backstore.zip(row).map_or(made, |(of, row)| Made::Identity(of.identity_text(row.key)));
+        }
         let v1::Change::SetAttribute { id, attribute, .. } = wish else { return made };
         let backstore = backstore_id(id).ok().and_then(|id| self.model.backstores().get(&id));
         let row = model::Attribute::named(attribute);
@@ -200,6 +207,7 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             let (attribute, value) = (attribute.clone(), value.clone());
             (Change::SetAttribute { backstore: backstore_id(id)?, attribute, value }, Made::Nothing)
         }
+        v1::Change::SetIdentity { id, attribute, value } => set_identity(id, attribute, value)?,
         v1::Change::Resize { id, size_bytes } => {
             (Change::Resize { backstore: backstore_id(id)?, size_bytes: *size_bytes }, Made::Nothing)
         }
@@ -247,6 +255,18 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
         | v1::Change::DeleteLuGroup { .. }
         | v1::Change::SetLuGroup { .. } => complete_alua(model, wish)?,
     })
+}
+
+/// The serial number is beside the rest of it in LIO's tree, and another thing.
+fn set_identity(id: &v1::BackstoreId, attribute: &str, value: &str) -> Result<(Change, Made), Refusal> {
+    let backstore = backstore_id(id)?;
+    if attribute == UNIT_SERIAL_FILE {
+        let serial = UnitSerial::parse(value.trim())?;
+        let made = Made::Identity(serial.to_string());
+        return Ok((Change::SetUnitSerial { backstore, serial }, made));
+    }
+    let (attribute, value) = (attribute.to_owned(), value.to_owned());
+    Ok((Change::SetIdentity { backstore, attribute, value }, Made::Nothing))
 }
 
 /// The wishes about access control lists.

@@ -10,7 +10,7 @@ use backstore::{Backstore, BackstoreError, Ramdisk, decorate::Fate, decorate::Ju
 use initiator::{Answer, Command, Guest, LunAddress, Options, commands};
 use scsi::Lun;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use support::{Rig, Unit, nexus};
 use target::{Group, LogicalUnit, LunMap, Mapping, MediaWishes};
@@ -431,72 +431,4 @@ fn nothing_is_changed_by_way_of_a_write_protected_lun() {
         refused(&mut guest, &command, [0x07, 0x27, 0x00]);
     }
     good(&mut guest, &commands::verify_10(lun_0(), 0, 8));
-}
-
-/// Two units with names of their own.
-fn copy_rig(first: &Unit, second: &Unit) -> Rig {
-    let named = |unit: &Unit, serial: &str| {
-        let mut unit = Arc::into_inner(unit.logical_unit("disk")).unwrap();
-        unit.identity.unit_serial = serial.into();
-        Arc::new(unit)
-    };
-    let wishes = MediaWishes::default();
-    Rig::with_map(map(vec![(0, named(first, "11"), &wishes), (1, named(second, "22"), &wishes)]))
-}
-
-/// EXTENDED COPY of so many blocks from one unit, named by its digit, to another.
-fn extended_copy(from: u8, to: u8, blocks: u8, source: u8, destination: u8) -> Command {
-    let target = |digit: u8| {
-        let mut bytes = vec![0xe4, 0, 0, 0, 1, 3, 0, 16, 0x60, 0x01, 0x40, 0x50 | digit, digit << 4];
-        bytes.resize(32, 0);
-        bytes
-    };
-    let mut segment = vec![2, 0, 0, 24, 0, 0, 0, 1, 0, 0, 0, blocks];
-    segment.extend([0, 0, 0, 0, 0, 0, 0, source, 0, 0, 0, 0, 0, 0, 0, destination]);
-    let header = vec![0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 0];
-    let list = [header, target(from), target(to), segment].concat();
-    let bytes = u8::try_from(list.len()).unwrap();
-    let cdb = [0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, bytes, 0, 0];
-    Command::new(lun_0(), &cdb).data_out(list)
-}
-
-fn copies(first: &Unit, second: &Unit) {
-    let rig = copy_rig(first, second);
-    let mut guest = rig.boot(Options::default());
-    let data: Vec<u8> = (0..=255).cycle().take(200 * 512).collect();
-    good(&mut guest, &commands::write_10(lun_0(), 3, 200, &data));
-    good(&mut guest, &extended_copy(1, 2, 200, 3, 50));
-    let there = commands::read_10(LunAddress::unit(1, 1), 50, 200, data.len());
-    assert!(good(&mut guest, &there).data_in == data);
-    let behind = commands::read_10(LunAddress::unit(1, 1), 250, 1, 512);
-    assert!(good(&mut guest, &behind).data_in == [0; 512]);
-    // Within one unit, over itself.
-    good(&mut guest, &extended_copy(1, 1, 100, 3, 3));
-    refused(&mut guest, &extended_copy(1, 3, 1, 0, 0), [0x0a, 0x0d, 0x02]);
-    let mut far = extended_copy(1, 2, 1, 0, 0);
-    good(&mut guest, &far);
-    far = Command::new(lun_0(), &[0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    good(&mut guest, &far);
-}
-
-#[test]
-fn a_copy_between_files_is_made_by_the_target() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = |name: &str| Unit::file(&directory.path().join(name), MIB, true);
-    copies(&file("a"), &file("b"));
-}
-
-#[test]
-fn a_copy_between_unlike_media_is_made_by_the_target() {
-    let directory = tempfile::tempdir().unwrap();
-    copies(&Unit::file(Path::new(&directory.path().join("a")), MIB, false), &Unit::ramdisk(MIB));
-}
-
-#[test]
-fn the_limits_of_copies_are_told() {
-    let mut disk = Disk::new();
-    let cdb = [0x84, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 46, 0, 0];
-    let answer = good(&mut disk.guest, &Command::new(lun_0(), &cdb).data_in(46));
-    assert_eq!(answer.data_in[..12], [0, 0, 0, 42, 1, 0, 0, 0, 0, 16, 0, 16]);
-    assert_eq!(answer.data_in[43..], [2, 0x02, 0xe4]);
 }

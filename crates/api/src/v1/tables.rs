@@ -16,6 +16,9 @@ pub struct AttributeTable {
     /// What is known of the attributes of an ALUA group, ordered by name.
     #[serde(default)]
     pub alua: Vec<OptionInfo>,
+    /// What is known of who a backstore can say that it is, ordered by name.
+    #[serde(default)]
+    pub identity: Vec<OptionInfo>,
 }
 
 /// What is known of one attribute.

@@ -8,7 +8,10 @@ use crate::daemon::LiveBackstore;
 use crate::node::{Device, DevicePart, HW_PI_PROT_TYPE, Hba};
 use crate::staged::Unconfigured;
 use crate::tree::View;
-use model::{Attribute, Backstore, BackstoreId, Key, Kind, Medium, PAGE_BYTES, TRANSFER_BYTES_MAX};
+use model::{
+    Attribute, Backstore, BackstoreId, IdentityField, IdentityKey, Key, Kind, Medium, PAGE_BYTES,
+    TRANSFER_BYTES_MAX, UNIT_SERIAL_FILE,
+};
 use rustix::io::Errno;
 
 /// How many scatter lists LIO has a ramdisk of: one for so many pages, and one more.
@@ -20,15 +23,6 @@ pub(crate) enum State<'a> {
     Unconfigured(&'a Unconfigured),
     /// After it.
     Configured(&'a Backstore),
-}
-
-/// What guests see as the product where it is not the backstore's name.
-pub(crate) fn product(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Block => "IBLOCK",
-        Kind::Fileio => "FILEIO",
-        Kind::Ramdisk => "RAMDISK-MCP",
-    }
 }
 
 impl View<'_> {
@@ -203,20 +197,18 @@ fn unconfigured(device: &Device, staged: &Unconfigured, file: &str) -> String {
 }
 
 fn identity(device: &Device, state: &State<'_>, file: &str) -> String {
-    match file {
-        "company_id" => "0x001405\n".to_owned(),
-        "product_id" => format!("{}\n", product_of(device, state)),
-        "revision" => "4.0\n".to_owned(),
-        "vendor_id" => "LIO-ORG\n".to_owned(),
-        "vpd_unit_serial" => format!("T10 VPD Unit Serial Number: {}\n", serial_of(state)),
+    match (file, IdentityField::named(file)) {
+        (_, Some(row)) => format!("{}\n", identity_of(device, state, row.key)),
+        (UNIT_SERIAL_FILE, None) => format!("T10 VPD Unit Serial Number: {}\n", serial_of(state)),
         _ => String::new(),
     }
 }
 
-pub(super) fn product_of<'a>(device: &'a Device, state: &State<'_>) -> &'a str {
+/// Who it says that it is.
+pub(super) fn identity_of(device: &Device, state: &State<'_>, key: IdentityKey) -> String {
     match state {
-        State::Configured(backstore) if backstore.is_on(Key::EmulateModelAlias) => device.name.as_str(),
-        State::Configured(_) | State::Unconfigured(_) => product(device.hba.kind),
+        State::Configured(backstore) => backstore.identity_text(key),
+        State::Unconfigured(staged) => staged.identity(device.hba.kind, key),
     }
 }
 

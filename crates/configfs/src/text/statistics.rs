@@ -4,12 +4,12 @@
 //! Above: `text`.  Below: what is live.
 //! Never here: a number that nobody counts; reading such a file says ENODATA.
 
-use super::device::{State, product_of, serial_of};
+use super::device::{State, identity_of, serial_of};
 use crate::daemon::Counters;
 use crate::node::{Device, DevicePart, Hba, LunPart};
 use crate::staged::Home;
 use crate::tree::View;
-use model::{BackstoreId, Place};
+use model::{BackstoreId, IdentityKey, Place};
 use rustix::io::Errno;
 
 /// LIO's `mbytes`: whole units of so many bytes.
@@ -56,9 +56,9 @@ impl View<'_> {
                 "" => "None".to_owned(),
                 serial => serial.to_owned(),
             },
-            (_, "vend") => "LIO-ORG ".to_owned(),
-            (_, "prod") => format!("{:16}", product_of(device, &state)),
-            (_, "rev") => "4.0 ".to_owned(),
+            (_, "vend") => format!("{:8}", identity_of(device, &state, IdentityKey::VendorId)),
+            (_, "prod") => format!("{:16}", identity_of(device, &state, IdentityKey::ProductId)),
+            (_, "rev") => format!("{:4}", identity_of(device, &state, IdentityKey::Revision)),
             (_, "creation_time") => home.map_or(0, age_in_centiseconds).to_string(),
             (_, "num_cmds") if matches!(state, State::Configured(_)) => {
                 self.counters(&id)?.commands.to_string()

@@ -6,7 +6,10 @@
 
 use super::{Found, Value, access, info, kind_of, plugin};
 use crate::files::{Fault, Files};
-use model::{AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, Key, Kind, Medium, UnitSerial};
+use model::{
+    AbsolutePath, Backstore, BackstoreId, BackstoreName, Change, IDENTITY_FIELDS, Key, Kind, Medium,
+    UnitSerial,
+};
 use std::collections::BTreeMap;
 use translate::live::{LiveBackstore, LiveDevice};
 
@@ -88,7 +91,19 @@ fn read(files: &Files, directory: &str, kind: Kind, name: &str) -> Result<Result
         if serial.is_empty() { (format!("{NO_SERIAL}{directory}"), false) } else { (serial, true) };
     let attributes = attributes(files, &format!("{directory}/attrib"))?;
     let read = object(kind, name, &text, &udev_path, &serial, attributes);
-    Ok(read.map(|object| Object { has_serial, ..object }))
+    Ok(read.map(|mut object| {
+        identity(files, directory, &mut object.backstore);
+        Object { has_serial, ..object }
+    }))
+}
+
+/// Tells the model who it says that it is.  Kernels that have not all of the files say the rest as ever.
+fn identity(files: &Files, directory: &str, backstore: &mut Backstore) {
+    for row in IDENTITY_FIELDS {
+        if let Ok(text) = files.try_read(&format!("{directory}/wwn/{}", row.name)) {
+            let _ = backstore.set_identity(row.name, &text);
+        }
+    }
 }
 
 fn attributes(files: &Files, directory: &str) -> Result<BTreeMap<String, Value>, Fault> {

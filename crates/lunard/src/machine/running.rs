@@ -12,6 +12,7 @@ mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
 mod offer; // what a front end is offered
 mod patience; // commands that wait for long
+mod sanitizing; // what a dead process was removing
 mod state; // what runs now
 
 use super::{Countable, Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
@@ -121,7 +122,9 @@ impl RunningMachine {
                     let Some(opened) = medium::open_if_there(backstore) else { continue };
                     // Held until guests that run have been shown it, whose targets then hold it too.
                     let _hold = opened.host_lock().and_then(HostLock::try_hold);
-                    if lock(&state).appear(backstore, opened) {
+                    let mut state = lock(&state);
+                    if state.appear(backstore, opened) {
+                        sanitizing::go_on(&state);
                         tracing::info!("storage object {} has appeared and is served", backstore.id());
                         appeared = true;
                     }
@@ -228,7 +231,10 @@ impl Machine for RunningMachine {
                     let there = medium::where_it_leads(backstore, steps);
                     let handed_over =
                         there.and_then(|there| self.state().hand_over(steps, backstore, &there));
-                    let opened = handed_over.map_or_else(|| medium::open(backstore, occasion), Ok)?;
+                    let opened = match handed_over {
+                        Some(mut opened) => opened.fit_blocks_of(backstore).map(|()| opened)?,
+                        None => medium::open(backstore, occasion)?,
+                    };
                     ready.opened.insert(backstore.id(), opened);
                 }
                 Step::CreateTarget(wwn) => {
@@ -298,6 +304,7 @@ impl Machine for RunningMachine {
         state.have_power();
         state.serve(&mut sockets, &self.reactors);
         let transitions = state.access.take_begun();
+        sanitizing::go_on(&state);
         drop(state);
         for transition in transitions {
             self.end_later(transition);

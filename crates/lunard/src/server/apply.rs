@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Applying a file over HTTP: the difference, and making it so.
 //!
-//! Above: `server`'s routes.  Below: `saveconfig`, the owner's handle.
+//! Above: `server`'s routes.  Below: `document`, `saveconfig`, the owner's handle.
 //! Never here: what a file means.
 //!
 //! The difference is that of one configuration, which has a name.  Whoever was shown it gives the name back, and gets
 //! what was shown, or nothing.
 
+use super::document::{Made, on_another_thread, request};
 use super::{Answer, Service};
 use crate::saveconfig::{Apply, Comparison, Document};
 use crate::wish::{Generation, HostChance, Wishes};
@@ -41,11 +42,10 @@ pub(super) async fn apply(
     options: Result<Query<v1::ApplyOptions>, QueryRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<v1::Compared>, Answer> {
-    let Query(options) = options.map_err(|rejection| Answer::bad_request(rejection.body_text()))?;
-    let body = body.map_err(|rejection| super::too_large(&rejection, v1::SAVECONFIG_BYTES_MAX))?;
+    let (options, body) = request(options, body)?;
     let asked = (service.clone(), options.clone());
     let look = move || Look::at(&asked.0, &body, &asked.1);
-    let Look { apply, generation, mut compared, is_so } = super::restore::on_another_thread(look).await?;
+    let Look { apply, generation, mut compared, is_so } = on_another_thread(look).await?;
     if options.dry_run {
         return Ok(Json(compared));
     }
@@ -54,12 +54,7 @@ pub(super) async fn apply(
     }
     if !is_so {
         let wishes = Wishes::Apply { apply: Box::new(apply), generation };
-        let applied = service.handle.ask(wishes).await?;
-        for outcome in applied.results {
-            if let v1::Outcome::BackstoreCreated { notes, .. } = outcome {
-                compared.notes.extend(notes);
-            }
-        }
+        compared.notes.extend(Made::of(service.handle.ask(wishes).await?).notes);
     }
     compared.applied = true;
     Ok(Json(compared))

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Restoring and clearing the configuration over HTTP.
 //!
-//! Above: `server`'s routes.  Below: `saveconfig`, the owner's handle.
+//! Above: `server`'s routes.  Below: `document`, `saveconfig`, the owner's handle.
 //! Never here: what a saveconfig.json means.
 
+use super::document::{Made, NOTHING, on_another_thread, request};
 use super::{Answer, Service};
-use crate::saveconfig::{Document, DocumentError, ReadError, Restore, RestoreError};
+use crate::saveconfig::{Document, ReadError, Restore, RestoreError};
 use crate::wish::{HostChance, Wishes};
 use api::v1::{self, codes};
 use axum::body::Bytes;
@@ -41,32 +42,15 @@ pub(super) async fn restoreconfig(
     options: Result<Query<v1::RestoreOptions>, QueryRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<v1::Restored>, Answer> {
-    let Query(options) = options.map_err(|rejection| Answer::bad_request(rejection.body_text()))?;
-    let body = body.map_err(|rejection| super::too_large(&rejection, v1::SAVECONFIG_BYTES_MAX))?;
+    let (options, body) = request(options, body)?;
     let reader = (service.clone(), options.clone());
     let (path, document) = on_another_thread(move || read(&reader.0, &body, &reader.1)).await?;
     let mut notes = document.notes();
     let wishes = Wishes::Restore(Box::new(Restore::new(document, options)));
-    let applied = service.handle.ask(wishes).await?;
-    let (mut storage_objects, mut targets) = (0, 0);
-    for outcome in applied.results {
-        match outcome {
-            v1::Outcome::BackstoreCreated { notes: of_one, .. } => {
-                storage_objects += 1;
-                notes.extend(of_one);
-            }
-            v1::Outcome::TargetCreated { .. } => targets += 1,
-            v1::Outcome::TpgCreated { .. }
-            | v1::Outcome::LunMapped { .. }
-            | v1::Outcome::AttributeSet { .. }
-            | v1::Outcome::OptionSet { .. }
-            | v1::Outcome::AluaGroupCreated { .. }
-            | v1::Outcome::AclLunMapped { .. }
-            | v1::Outcome::Done => {}
-        }
-    }
+    let made = Made::of(service.handle.ask(wishes).await?);
+    notes.extend(made.notes);
     let path = path.map(|path| path.display().to_string());
-    Ok(Json(v1::Restored { path, storage_objects, targets, notes }))
+    Ok(Json(v1::Restored { path, storage_objects: made.storage_objects, targets: made.targets, notes }))
 }
 
 #[utoipa::path(
@@ -101,28 +85,6 @@ fn read(
     let text = saveconfig.read()?;
     Ok((Some(saveconfig.path()), Document::read(&text, options, &mut HostChance)?))
 }
-
-pub(super) async fn on_another_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Answer> + Send + 'static,
-) -> Result<T, Answer> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|err| Err(Answer::host(err.to_string())))
-}
-
-impl From<DocumentError> for Answer {
-    fn from(error: DocumentError) -> Self {
-        let message = error.to_string();
-        match error {
-            DocumentError::Malformed(_) => {
-                Self::new(StatusCode::BAD_REQUEST, codes::SAVECONFIG, message, Some(NOTHING.to_owned()))
-            }
-            DocumentError::NotThere(_) => {
-                Self::new(StatusCode::NOT_FOUND, codes::NOT_IN_SAVECONFIG, message, None)
-            }
-        }
-    }
-}
-
-const NOTHING: &str = "nothing was changed; see to the file";
 
 impl From<ReadError> for Answer {
     fn from(error: ReadError) -> Self {

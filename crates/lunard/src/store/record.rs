@@ -8,8 +8,8 @@
 
 use model::{
     AbsolutePath, Acl, AclPlace, AluaAttribute, AluaGroupName, AluaGroups, Attribute, BackstoreId,
-    BackstoreName, Change, Foreign, Kind, LunAlias, LunAluaStatus, LunMapping, MappedLun, Medium, Model,
-    Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
+    BackstoreName, Change, Foreign, IdentityField, Kind, LunAlias, LunAluaStatus, LunMapping, MappedLun,
+    Medium, Model, Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,6 +38,9 @@ struct Backstore {
     /// Absent where it is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lu_group: Option<String>,
+    /// Who it says that it is, by LIO's name; what nobody set is absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    identity: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -195,7 +198,7 @@ impl Backstore {
                 Record::Ramdisk { size_bytes: size_bytes.get(), nullio: *nullio }
             }
         };
-        let attributes = backstore.attributes().iter();
+        let (attributes, identity) = (backstore.attributes().iter(), backstore.identity().iter());
         Self {
             unit_serial: backstore.unit_serial.as_str().to_owned(),
             medium,
@@ -203,6 +206,9 @@ impl Backstore {
             alua: alua_rows(&backstore.alua),
             lu_group: (backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU)
                 .then(|| backstore.lu_group.to_string()),
+            identity: identity
+                .map(|(key, text)| (IdentityField::of(key).name.to_owned(), text.to_owned()))
+                .collect(),
         }
     }
 }
@@ -229,7 +235,7 @@ impl Lun {
 }
 
 fn backstore_change(kind: &str, name: &str, row: &[u8]) -> Result<Change, String> {
-    let Backstore { unit_serial, medium, attributes, alua, lu_group } = parse(row)?;
+    let Backstore { unit_serial, medium, attributes, alua, lu_group, identity } = parse(row)?;
     let medium = match medium {
         Record::Block { path, read_only, size_bytes } => {
             AbsolutePath::parse(&path).map(|path| Medium::Block { path, read_only, size_bytes })
@@ -251,6 +257,9 @@ fn backstore_change(kind: &str, name: &str, row: &[u8]) -> Result<Change, String
     let (first, rest): (Vec<_>, Vec<_>) = attributes.into_iter().partition(|(name, _)| is_block_size(name));
     for (name, value) in first.into_iter().chain(rest) {
         backstore.set_attribute(&name, &value.to_string()).map_err(words)?;
+    }
+    for (name, text) in identity {
+        backstore.set_identity(&name, &text).map_err(words)?;
     }
     let id = backstore.id();
     for (name, AluaGroup { id: number, values }) in alua {

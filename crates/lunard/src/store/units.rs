@@ -13,12 +13,13 @@
 use super::{Store, fault, open_whole};
 use crate::start_error::StartError;
 use redb::{Database, ReadableDatabase, TableDefinition, TableError};
+use scsi::sanitize::Overwrite;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use target::{
-    Held, Kind, ModeChanges, NexusName, NotPersisted, Persist, Registration, Reservations, Tray,
+    Held, Kind, ModeChanges, NexusName, NotPersisted, Persist, Registration, Reservations, Sanitize, Tray,
     UnitRecord, Volatile,
 };
 
@@ -91,7 +92,7 @@ impl Store {
 
 /// What is left of a record when the host has lost power.  SPC-4: registrations without APTPL go, and the generation
 /// begins anew; SPC-2: so does what RESERVE took; saved mode pages are in force; the unit is started, and nobody keeps its
-/// medium where it is.
+/// medium where it is.  SBC-3: a SANITIZE goes on.
 fn without_power(record: UnitRecord) -> UnitRecord {
     let mut reservations = Reservations { generation: 0, legacy: None, ..record.reservations };
     if !reservations.outlasts_power {
@@ -99,7 +100,8 @@ fn without_power(record: UnitRecord) -> UnitRecord {
     }
     let mut tray = record.tray;
     tray.reset();
-    UnitRecord { reservations, modes: record.saved_modes, saved_modes: record.saved_modes, tray }
+    let (modes, saved_modes) = (record.saved_modes, record.saved_modes);
+    UnitRecord { reservations, modes, saved_modes, sanitize: record.sanitize, tray }
 }
 
 /// Saves the records of units.
@@ -211,6 +213,8 @@ struct Row {
     saved_modes: u32,
     #[serde(default)]
     tray: TrayRow,
+    #[serde(default)]
+    sanitize: Option<SanitizeRow>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -218,6 +222,22 @@ struct TrayRow {
     ejected: bool,
     stopped: bool,
     kept_by: Vec<NexusRow>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SanitizeRow {
+    overwrite: Option<OverwriteRow>,
+    block_bytes: u32,
+    unrestricted_exit: bool,
+    failed: bool,
+    done_bytes: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct OverwriteRow {
+    invert: bool,
+    count: u8,
+    pattern: Vec<u8>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -270,7 +290,8 @@ fn json(record: &UnitRecord) -> Vec<u8> {
     let Tray { ejected, stopped, kept_by } = &record.tray;
     let kept_by = kept_by.iter().map(NexusRow::of).collect();
     let tray = TrayRow { ejected: *ejected, stopped: *stopped, kept_by };
-    serde_json::to_vec(&Row { reservations, modes, saved_modes, tray }).unwrap_or_default()
+    let sanitize = record.sanitize.as_ref().map(SanitizeRow::of);
+    serde_json::to_vec(&Row { reservations, modes, saved_modes, sanitize, tray }).unwrap_or_default()
 }
 
 impl NexusRow {
@@ -305,6 +326,32 @@ impl Row {
         let (modes, saved_modes) = (ModeChanges::of_word(self.modes), ModeChanges::of_word(self.saved_modes));
         let TrayRow { ejected, stopped, kept_by } = self.tray;
         let tray = Tray { ejected, stopped, kept_by: kept_by.into_iter().map(NexusRow::name).collect() };
-        Ok(UnitRecord { reservations, modes, saved_modes, tray })
+        let sanitize = self.sanitize.map(SanitizeRow::sanitize).transpose()?;
+        Ok(UnitRecord { reservations, modes, saved_modes, sanitize, tray })
+    }
+}
+
+impl SanitizeRow {
+    fn of(sanitize: &Sanitize) -> Self {
+        let Sanitize { overwrite, block_bytes, unrestricted_exit, failed, done_bytes } = sanitize;
+        let overwrite = overwrite.as_ref().map(|Overwrite { invert, count, pattern }| OverwriteRow {
+            invert: *invert,
+            count: *count,
+            pattern: pattern.clone(),
+        });
+        let (block_bytes, unrestricted_exit, failed) = (*block_bytes, *unrestricted_exit, *failed);
+        Self { overwrite, block_bytes, unrestricted_exit, failed, done_bytes: *done_bytes }
+    }
+
+    fn sanitize(self) -> Result<Sanitize, String> {
+        let Self { overwrite, block_bytes, unrestricted_exit, failed, done_bytes } = self;
+        let overwrite = overwrite.map(|OverwriteRow { invert, count, pattern }| {
+            if pattern.is_empty() || count == 0 {
+                return Err("it is to be overwritten with nothing".to_owned());
+            }
+            Ok(Overwrite { invert, count, pattern })
+        });
+        let overwrite = overwrite.transpose()?;
+        Ok(Sanitize { overwrite, block_bytes, unrestricted_exit, failed, done_bytes })
     }
 }

@@ -15,12 +15,31 @@ pub struct ExtendedCopy {
     pub list_bytes: u32,
 }
 
-/// Asks what copies can be made.  RECEIVE COPY RESULTS has no other service action here: a copy is answered when it has
-/// ended, so that there is no other result to be had.
+/// Asks what copies can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyOperatingParameters {
     /// The most bytes to return.
     pub allocation_bytes: u32,
+}
+
+/// Asks what became of a copy.  SPC-4, RECEIVE COPY STATUS (LID1) and RECEIVE COPY FAILURE DETAILS (LID1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyResults {
+    /// What is asked.
+    pub question: CopyQuestion,
+    /// LIST IDENTIFIER, which EXTENDED COPY was given.
+    pub list: u8,
+    /// The most bytes to return.
+    pub allocation_bytes: u32,
+}
+
+/// What is asked of a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyQuestion {
+    /// How far it has come, and whether it has ended.
+    Status,
+    /// With what status and sense data it failed.
+    Failure,
 }
 
 pub(crate) fn extended_copy(cdb: Cdb<'_>) -> Result<Command, Sense> {
@@ -29,4 +48,16 @@ pub(crate) fn extended_copy(cdb: Cdb<'_>) -> Result<Command, Sense> {
 
 pub(crate) fn copy_operating_parameters(cdb: Cdb<'_>) -> Result<Command, Sense> {
     Ok(Command::CopyOperatingParameters(CopyOperatingParameters { allocation_bytes: cdb.be32::<10>() }))
+}
+
+pub(crate) fn copy_status(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    Ok(results(CopyQuestion::Status, cdb))
+}
+
+pub(crate) fn copy_failure_details(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    Ok(results(CopyQuestion::Failure, cdb))
+}
+
+fn results(question: CopyQuestion, cdb: Cdb<'_>) -> Command {
+    Command::CopyResults(CopyResults { question, list: cdb.byte::<2>(), allocation_bytes: cdb.be32::<10>() })
 }

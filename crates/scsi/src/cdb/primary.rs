@@ -323,7 +323,7 @@ pub(crate) fn report_supported_operation_codes(cdb: Cdb<'_>) -> Result<Command, 
         1 => ReportingOption::Plain { opcode },
         2 => ReportingOption::ServiceAction { opcode, service_action },
         3 => ReportingOption::Either { opcode, service_action },
-        _ => return Err(Sense::INVALID_FIELD_IN_CDB),
+        _ => return Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(2, 2)),
     };
     Ok(Command::ReportSupportedOperationCodes(ReportSupportedOperationCodes {
         option,

@@ -93,7 +93,8 @@ proptest! {
             cdb[0] = code;
             let answer = unit.run(&cdb);
             if find(&cdb).is_none() {
-                prop_assert!(matches!(answer, Err(Sense::INVALID_OPCODE | Sense::INVALID_FIELD_IN_CDB)), "{answer:?}");
+                let code = answer.map_err(|sense| [sense.key as u8, sense.asc, sense.ascq]);
+                prop_assert!(matches!(code, Err([5, 0x20 | 0x24, 0])), "{code:?}");
             } else if let (Ok(answer), Ok(DataPhase::In { bytes_max })) = (answer, decode(&cdb).map(|c| c.data_phase())) {
                 prop_assert!(u64::try_from(answer.len()).is_ok_and(|bytes| bytes <= bytes_max));
             }
@@ -180,13 +181,16 @@ proptest! {
         }
     }
 
-    /// Sense is 18 bytes, or 8 with a descriptor of 12.
+    /// Sense is 18 bytes, or 8 with descriptors of 12 and 8.
     #[test]
-    fn sense_has_one_of_three_lengths(asc in any::<u8>(), ascq in any::<u8>(), information in any::<Option<u64>>()) {
+    fn sense_has_one_of_five_lengths(asc in any::<u8>(), ascq in any::<u8>(), information in any::<Option<u64>>(), progress in any::<Option<u16>>()) {
         let sense = Sense { information, ..Sense::new(SenseKey::MediumError, asc, ascq) };
+        let sense = progress.map_or(sense, |parts| sense.with_progress(parts));
         prop_assert_eq!(sense.encode(SenseFormat::Fixed).len(), 18);
         let descriptor = sense.encode(SenseFormat::Descriptor);
-        prop_assert_eq!(descriptor.len(), if information.is_some() { 20 } else { 8 });
+        let descriptors = [(information.is_some(), 12), (progress.is_some(), 8)];
+        let expected: usize = descriptors.iter().filter(|(there, _)| *there).map(|(_, bytes)| bytes).sum();
+        prop_assert_eq!(descriptor.len(), 8 + expected);
         prop_assert_eq!(descriptor.len(), 8 + usize::from(descriptor[7]));
     }
 }

@@ -21,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, attribute at a backstore or target port group, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
+            "global, attribute at a backstore or target port group, identity at a backstore, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -77,7 +77,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
 /// The groups that the node has, by name.
 pub(crate) fn groups(place: Place) -> &'static [&'static str] {
     match place {
-        Place::StorageObject => &["attribute", "global"],
+        Place::StorageObject => &["attribute", "global", "identity"],
         Place::Target => &["global", "option"],
         Place::Tpg => &["attribute", "global"],
         Place::AluaGroup | Place::Lun => &["alua", "global"],
@@ -114,6 +114,7 @@ pub(super) fn entries(call: &Call<'_>, group: &str) -> Result<Vec<Entry>, Failur
     match (group, &call.node.subject) {
         ("attribute", Subject::Backstore(backstore)) => Ok(attributes(backstore, &call.api().attributes()?)),
         ("attribute", Subject::Tpg { .. }) => Ok(vec![protection()]),
+        ("identity", Subject::Backstore(backstore)) => Ok(identity(backstore, &call.api().attributes()?)),
         ("option", Subject::Target { options, .. }) => Ok(target_options(options, &call.api().options()?)),
         ("alua", Subject::AluaGroup { group, .. }) => {
             Ok(alua::of_group(group, &call.api().attributes()?.alua))
@@ -146,6 +147,21 @@ fn attributes(backstore: &v1::Backstore, table: &v1::AttributeTable) -> Vec<Entr
         }
     };
     backstore.attributes.iter().map(entry).collect()
+}
+
+/// Who a backstore says that it is: LIO's `wwn/` directory.
+fn identity(backstore: &v1::Backstore, table: &v1::AttributeTable) -> Vec<Entry> {
+    let entry = |(name, value): (&String, &String)| {
+        let info = table.identity.iter().find(|info| info.name == *name);
+        Entry {
+            name: name.clone(),
+            value: value.clone(),
+            writable: info.is_some(),
+            kind: "string",
+            about: info.map(|info| format!("{}.", info.help)).unwrap_or_default(),
+        }
+    };
+    backstore.identity.iter().map(entry).collect()
 }
 
 /// The only attribute that LIO's vhost has: a kind of data protection, of which there is none here.

@@ -21,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, attribute at a backstore or target port group, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
+            "global, attribute at a backstore or target port group, identity at a backstore, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -53,24 +53,11 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         check(&known, &group, name, value)?;
     }
     let values = match &call.node.subject {
-        Subject::Backstore(backstore) if group == "attribute" => {
-            let id = backstore.id.clone();
-            set_attributes(call, &id, &wanted)?
-        }
-        Subject::Target { wwn, .. } if group == "option" => {
-            let wwn = wwn.clone();
-            set_options(call, &wwn, &wanted)?
-        }
         Subject::Tpg { .. } if group == "attribute" => set_protection(&wanted)?,
-        Subject::AluaGroup { id, group: of } if group == "alua" => {
-            let (id, of) = (id.clone(), of.name.clone());
-            set_alua_group(call, &id, &of, &wanted)?
-        }
-        Subject::Lun { wwn, tag, lun, .. } if group == "alua" => {
-            let place = (wwn.clone(), *tag, *lun);
-            set_alua_of_lun(call, place, &wanted)?
-        }
-        _ => set_globals(call, &wanted)?,
+        subject => match change_of(subject, &group) {
+            Some(change) => make(call, &wanted, change)?,
+            None => set_globals(call, &wanted)?,
+        },
     };
     let parameter =
         |((name, _), value): (&(String, String), &String)| json!({ "name": name, "value": value });
@@ -96,33 +83,60 @@ fn check(known: &[Entry], group: &str, name: &str, value: &str) -> Result<(), Fa
     Ok(())
 }
 
-fn set_attributes(
-    call: &mut Call<'_>,
-    id: &api::v1::BackstoreId,
-    wanted: &[(String, String)],
-) -> Result<Vec<String>, Failure> {
-    let change = |(attribute, value): &(String, String)| Change::SetAttribute {
-        id: id.clone(),
-        attribute: attribute.clone(),
-        value: value.clone(),
-    };
-    let outcomes = call.apply_all(wanted.iter().map(change).collect())?;
-    let read_back = outcomes.into_iter().zip(wanted).map(|(outcome, (_, typed))| match outcome {
-        Outcome::AttributeSet { value } => value,
-        _ => typed.clone(),
-    });
-    Ok(read_back.collect())
+/// What one assignment changes of the configuration: its name and its value become a change.
+type ChangeOf<'n> = Box<dyn Fn(&str, &str) -> Change + 'n>;
+
+/// The changes that assignments to a group are; `None` where it is none of the daemon's.
+fn change_of<'n>(subject: &'n Subject, group: &str) -> Option<ChangeOf<'n>> {
+    Some(match (subject, group) {
+        (Subject::Backstore(backstore), "attribute") => {
+            let id = &backstore.id;
+            Box::new(|name, value| Change::SetAttribute {
+                id: id.clone(),
+                attribute: name.to_owned(),
+                value: value.to_owned(),
+            })
+        }
+        (Subject::Backstore(backstore), "identity") => {
+            let id = &backstore.id;
+            Box::new(|name, value| Change::SetIdentity {
+                id: id.clone(),
+                attribute: name.to_owned(),
+                value: value.to_owned(),
+            })
+        }
+        (Subject::Target { wwn, .. }, "option") => Box::new(|name, value| Change::SetOption {
+            wwn: wwn.clone(),
+            option: name.to_owned(),
+            value: value.to_owned(),
+        }),
+        (Subject::AluaGroup { id, group }, "alua") => Box::new(|name, value| Change::SetAluaAttribute {
+            id: id.clone(),
+            group: group.name.clone(),
+            attribute: name.to_owned(),
+            value: value.to_owned(),
+        }),
+        (Subject::Lun { wwn, tag, lun, .. }, "alua") => Box::new(|name, value| Change::SetLunAlua {
+            wwn: wwn.clone(),
+            tag: *tag,
+            lun: *lun,
+            attribute: name.to_owned(),
+            value: value.to_owned(),
+        }),
+        _ => return None,
+    })
 }
 
-fn set_options(call: &mut Call<'_>, wwn: &str, wanted: &[(String, String)]) -> Result<Vec<String>, Failure> {
-    let change = |(option, value): &(String, String)| Change::SetOption {
-        wwn: wwn.to_owned(),
-        option: option.clone(),
-        value: value.clone(),
-    };
-    let outcomes = call.apply_all(wanted.iter().map(change).collect())?;
+/// Makes all assignments or none, and returns what the values read back as; one that is not told is as typed.
+fn make(
+    call: &mut Call<'_>,
+    wanted: &[(String, String)],
+    change: ChangeOf<'_>,
+) -> Result<Vec<String>, Failure> {
+    let changes = wanted.iter().map(|(name, value)| change(name, value)).collect();
+    let outcomes = call.apply_all(changes)?;
     let read_back = outcomes.into_iter().zip(wanted).map(|(outcome, (_, typed))| match outcome {
-        Outcome::OptionSet { value } => value,
+        Outcome::AttributeSet { value } | Outcome::OptionSet { value } => value,
         _ => typed.clone(),
     });
     Ok(read_back.collect())
@@ -138,42 +152,6 @@ fn set_protection(wanted: &[(String, String)]) -> Result<Vec<String>, Failure> {
                 .hint("no backstore protects its data, so there is nothing for the fabric to carry"))
         }
     }
-}
-
-fn set_alua_group(
-    call: &mut Call<'_>,
-    id: &api::v1::BackstoreId,
-    group: &str,
-    wanted: &[(String, String)],
-) -> Result<Vec<String>, Failure> {
-    let change = |(attribute, value): &(String, String)| Change::SetAluaAttribute {
-        id: id.clone(),
-        group: group.to_owned(),
-        attribute: attribute.clone(),
-        value: value.clone(),
-    };
-    let outcomes = call.apply_all(wanted.iter().map(change).collect())?;
-    let read_back = outcomes.into_iter().zip(wanted).map(|(outcome, (_, typed))| match outcome {
-        Outcome::AttributeSet { value } => value,
-        _ => typed.clone(),
-    });
-    Ok(read_back.collect())
-}
-
-fn set_alua_of_lun(
-    call: &mut Call<'_>,
-    (wwn, tag, lun): (String, u16, u16),
-    wanted: &[(String, String)],
-) -> Result<Vec<String>, Failure> {
-    let change = |(attribute, value): &(String, String)| Change::SetLunAlua {
-        wwn: wwn.clone(),
-        tag,
-        lun,
-        attribute: attribute.clone(),
-        value: value.clone(),
-    };
-    call.apply_all(wanted.iter().map(change).collect())?;
-    Ok(wanted.iter().map(|(_, value)| value.clone()).collect())
 }
 
 fn set_globals(call: &mut Call<'_>, wanted: &[(String, String)]) -> Result<Vec<String>, Failure> {

@@ -71,6 +71,9 @@ impl Cursor<'_> {
             (Some("attribute"), Subject::Backstore(backstore)) => {
                 backstore.attributes.keys().map(String::as_str).collect()
             }
+            (Some("identity"), Subject::Backstore(backstore)) => {
+                backstore.identity.keys().map(String::as_str).collect()
+            }
             (Some("attribute"), Subject::Tpg { .. }) => vec![commands::FABRIC_PROT_TYPE],
             (Some("alua"), Subject::AluaGroup { group, .. }) => {
                 let fixed = |name: &&str| *name != "alua_support_lba_dependent";
@@ -102,6 +105,7 @@ impl Cursor<'_> {
                 let row = table.and_then(|table| table.attributes.into_iter().find(|row| row.name == name));
                 (backstore.attributes.get(name), row.map(|row| row.values))
             }
+            Subject::Backstore(backstore) if group == "identity" => (backstore.identity.get(name), None),
             Subject::Target { options, .. } if group == "option" => {
                 let table = self.api.options().ok();
                 let row = table.and_then(|table| table.options.into_iter().find(|row| row.name == name));

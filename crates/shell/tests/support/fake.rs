@@ -7,8 +7,8 @@
 use api::v1::{
     Acl, Action, AluaGroup, AluaMember, Applied, ApplyOptions, AttributeInfo, AttributeTable, Backstore,
     BackstoreId, BackstoreState, Change, Changes, Cleared, Compared, Config, CreateBackstore, Difference,
-    Kind, Lun, LunAlua, MappedLun, MoveMedium, OptionInfo, OptionTable, Outcome, Problem, RestoreOptions, Restored,
-    SaveOptions, Saved, Target, Tpg, ValueChange, Version,
+    Kind, Lun, LunAlua, MappedLun, MoveMedium, OptionInfo, OptionTable, Outcome, Problem, RestoreOptions,
+    Restored, SaveOptions, Saved, Target, Tpg, ValueChange, Version,
 };
 use shell::{Api, ApiError};
 use std::cell::RefCell;
@@ -190,6 +190,12 @@ impl Api for Fake {
         let everywhere = [Kind::Block, Kind::Fileio, Kind::Ramdisk];
         Ok(AttributeTable {
             alua: alua_attributes(),
+            identity: vec![OptionInfo {
+                name: "vendor_id".to_owned(),
+                help: "The vendor that guests see".to_owned(),
+                values: "up to 8 characters of printable ASCII".to_owned(),
+                default: String::new(),
+            }],
             attributes: vec![
                 info("emulate_tpu", "Whether UNMAP is served", &everywhere),
                 info("emulate_write_cache", "Whether a write cache is reported", &everywhere),
@@ -237,6 +243,20 @@ fn problem(code: &str, message: String, hint: &str) -> Problem {
 }
 
 impl State {
+    fn set_attribute(
+        &mut self,
+        id: &BackstoreId,
+        attribute: String,
+        value: String,
+    ) -> Result<Outcome, Problem> {
+        if value.len() > 1 {
+            let message = format!("attribute {attribute} cannot be '{value}': it takes 0 or 1");
+            return Err(problem("attribute_value", message, "it is a switch"));
+        }
+        self.backstore(id).attributes.insert(attribute, value.clone());
+        Ok(Outcome::AttributeSet { value })
+    }
+
     fn apply(&mut self, change: Change) -> Result<Outcome, Problem> {
         match change {
             Change::CreateBackstore(wanted) => self.create_backstore(wanted),
@@ -249,12 +269,9 @@ impl State {
                 self.config.backstores.retain(|backstore| backstore.id != id);
                 Ok(Outcome::Done)
             }
-            Change::SetAttribute { id, attribute, value } => {
-                if value.len() > 1 {
-                    let message = format!("attribute {attribute} cannot be '{value}': it takes 0 or 1");
-                    return Err(problem("attribute_value", message, "it is a switch"));
-                }
-                self.backstore(&id).attributes.insert(attribute, value.clone());
+            Change::SetAttribute { id, attribute, value } => self.set_attribute(&id, attribute, value),
+            Change::SetIdentity { id, attribute, value } => {
+                self.backstore(&id).identity.insert(attribute, value.clone());
                 Ok(Outcome::AttributeSet { value })
             }
             Change::Resize { id, size_bytes } => {
@@ -582,6 +599,10 @@ fn empty(kind: Kind, name: String) -> Backstore {
         nullio: false,
         state: BackstoreState::Deactivated,
         attributes: BTreeMap::new(),
+        identity: BTreeMap::from([
+            ("vendor_id".to_owned(), "LIO-ORG".to_owned()),
+            ("vpd_unit_serial".to_owned(), "s".to_owned()),
+        ]),
         device: None,
         alua_groups: vec![alua_group("default_tg_pt_gp", 0)],
         lu_group: "default_lu_gp".to_owned(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Copies between units that the target makes by itself: EXTENDED COPY (LID1).  SPC-4.
+//! Copies between units that the target makes by itself: EXTENDED COPY (LID1), and what became of them.  SPC-4.
 //!
 //! Above: `execute`.
 //! Below: the kernel, where both are files; else memory of the device's own.
@@ -7,16 +7,17 @@
 
 use super::block::ready;
 use super::unmap::bytes_of;
-use super::{Decision, ScriptPlan, done, done_with, good_with, read_list, refuse_step};
+use super::{Decision, ScriptPlan, done, done_with, give, good_with, read_list, refuse_step};
 use crate::admission::is_kept_out;
-use crate::logical_unit::{LogicalUnit, Store};
+use crate::copies::{CopyRecord, NotBegun};
+use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
 use crate::script::{Claim, Helper, Outcome, Reply, Script, Step};
 use crate::task::{Answer, Buffers};
 use backstore::{BackstoreError, IoKind};
 use memory::{SCRATCH_BYTES, Scratch};
-use scsi::copy::{self, LIST_BYTES_MAX, Segment};
-use scsi::{ExtendedCopy, Sense};
+use scsi::copy::{self, CopyList, LIST_BYTES_MAX, Segment};
+use scsi::{CopyResults, ExtendedCopy, Sense};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,11 +30,11 @@ const KERNEL_BYTES_MAX: u64 = 16 << 20;
 /// All of the list is looked at before anything is copied.
 pub(super) fn extended_copy<'a>(
     group: &'a Group,
-    unit: &'a LogicalUnit,
+    mapping: &'a Mapping,
     command: &ExtendedCopy,
     buffers: &Buffers,
 ) -> Result<Decision<'a>, Sense> {
-    ready(unit)?;
+    ready(&mapping.unit)?;
     if command.list_bytes == 0 {
         return Ok(done(buffers));
     }
@@ -42,24 +43,79 @@ pub(super) fn extended_copy<'a>(
         return Err(Sense::PARAMETER_LIST_LENGTH_ERROR);
     }
     let list = copy::parse(&read_list(buffers, bytes)?)?;
+    let copies = mapping.unit.state.copies();
+    let record = match list.identifier.map(|list| copies.begin(group.nexus().name(), list)).transpose() {
+        Ok(record) => record,
+        Err(NotBegun::SameIdentifier) => return Err(Sense::OPERATION_IN_PROGRESS),
+        Err(NotBegun::TooMany) => return Ok(Decision::Answer(Answer::task_set_full(buffers.bytes()))),
+    };
+    let legs = match legs(group, &list) {
+        Ok(legs) => legs,
+        Err(sense) => {
+            end(record, &Answer::check_condition(sense, buffers.bytes()));
+            return Err(sense);
+        }
+    };
+    let good = good_with(bytes, buffers);
+    let Some(first) = legs.front() else {
+        end(record, &good);
+        return Ok(done_with(bytes, buffers));
+    };
+    let (from, to) = (first.from.id, first.to.id);
+    let memory = None;
+    let residual = good.residual;
+    let copier = Copier {
+        legs,
+        by_kernel: true,
+        claimed: false,
+        flushes: false,
+        reads: 0,
+        writes: 0,
+        memory,
+        record,
+        residual,
+    };
+    Ok(Decision::Script(ScriptPlan { script: Box::new(copier), store: Some(to), second_store: Some(from) }))
+}
+
+/// RECEIVE COPY STATUS (LID1) and RECEIVE COPY FAILURE DETAILS (LID1).
+pub(super) fn results<'a>(
+    group: &Group,
+    mapping: &Mapping,
+    command: &CopyResults,
+    buffers: &Buffers,
+) -> Result<Decision<'a>, Sense> {
+    let allocation_bytes = u64::from(command.allocation_bytes);
+    let taken = allocation_bytes.min(buffers.data_in.bytes());
+    let copies = mapping.unit.state.copies();
+    let data = copies.results(group.nexus().name(), command, taken, mapping.sense_format())?;
+    Ok(give(&data, allocation_bytes, buffers))
+}
+
+/// Notes the end of a copy that its initiator may ask for.
+fn end(record: Option<CopyRecord>, answer: &Answer) {
+    if let Some(record) = record {
+        record.ended(answer);
+    }
+}
+
+/// What all segments of a list move.
+fn legs(group: &Group, list: &CopyList) -> Result<VecDeque<Leg>, Sense> {
     let mut legs = VecDeque::new();
-    for segment in &list.segments {
+    for (number, segment) in (1..).zip(&list.segments) {
         let end = |index: u16| -> Result<&Mapping, Sense> {
             let name = list.targets.get(usize::from(index)).copied().flatten();
             named(group, name).ok_or(Sense::COPY_TARGET_DEVICE_NOT_REACHABLE)
         };
-        legs.extend(leg(end(segment.source)?, end(segment.destination)?, segment)?);
+        legs.extend(leg(number, end(segment.source)?, end(segment.destination)?, segment)?);
     }
-    let residual = good_with(bytes, buffers).residual;
-    let Some(first) = legs.front() else { return Ok(done_with(bytes, buffers)) };
+    let Some(first) = legs.front() else { return Ok(legs) };
     let (from, to) = (first.from.id, first.to.id);
     // A third backstore would be out of sight of whoever waits for what is under way on it.
     if legs.iter().any(|leg| ![from, to].contains(&leg.from.id) || ![from, to].contains(&leg.to.id)) {
         return Err(Sense::TOO_MANY_TARGET_DESCRIPTORS);
     }
-    let by_kernel = true;
-    let copier = Copier { legs, by_kernel, claimed: false, flushes: false, reads: 0, memory: None, residual };
-    Ok(Decision::Script(ScriptPlan { script: Box::new(copier), store: Some(to), second_store: Some(from) }))
+    Ok(legs)
 }
 
 /// The unit of that name, if it takes part in copies.
@@ -70,7 +126,7 @@ fn named(group: &Group, name: Option<[u8; 16]>) -> Option<&Mapping> {
 }
 
 /// What one segment moves; `None` where that is nothing.
-fn leg(from: &Mapping, to: &Mapping, segment: &Segment) -> Result<Option<Leg>, Sense> {
+fn leg(number: u16, from: &Mapping, to: &Mapping, segment: &Segment) -> Result<Option<Leg>, Sense> {
     let (source, destination) = (&*from.unit, &*to.unit);
     let (source_store, destination_store) = (ready(source)?, ready(destination)?);
     if to.write_protect || destination.flags.read_only {
@@ -91,11 +147,13 @@ fn leg(from: &Mapping, to: &Mapping, segment: &Segment) -> Result<Option<Leg>, S
     let read = bytes_of(&source.geometry, segment.source_first, segment.blocks);
     let written = bytes_of(&destination.geometry, segment.destination_first, segment.blocks);
     let (from, to) = (source_store.clone(), destination_store.clone());
-    Ok((!read.is_empty()).then_some(Leg { from, read, to, written }))
+    Ok((!read.is_empty()).then_some(Leg { number, from, read, to, written }))
 }
 
 /// One segment, in bytes: what is left of it.
 struct Leg {
+    /// Which of the list, counted from 1.
+    number: u16,
     from: Store,
     read: Range<u64>,
     to: Store,
@@ -113,18 +171,38 @@ struct Copier {
     flushes: bool,
     /// Bytes that are being read, where they go through memory; 0 while they are written.
     reads: u64,
+    /// Bytes that are being written from there.
+    writes: u64,
     memory: Option<Scratch>,
+    /// What the initiator may ask for.
+    record: Option<CopyRecord>,
     residual: u64,
 }
 
 impl Script for Copier {
     fn next(&mut self, last: Outcome, _: &mut Buffers) -> Step {
+        let step = self.step(last);
+        if let Step::Done(answer) = &step {
+            end(self.record.take(), answer);
+        }
+        step
+    }
+}
+
+impl Copier {
+    fn step(&mut self, last: Outcome) -> Step {
         match last {
-            Outcome::Begun => return Step::Memory,
+            Outcome::Begun => {
+                self.begin_segment();
+                return Step::Memory;
+            }
             Outcome::Memory(Some(memory)) => self.memory = Some(memory),
             Outcome::Claimed => self.claimed = true,
             Outcome::Told(Ok(0)) => self.by_kernel = false,
-            Outcome::Told(Ok(bytes)) => self.moved(bytes),
+            Outcome::Told(Ok(bytes)) => {
+                self.moved(bytes);
+                self.note(|record| record.written(bytes));
+            }
             Outcome::Told(Err(sense)) => return refuse_step(sense, self.residual),
             Outcome::Io { result: Err(error), .. } => return self.failed(error),
             Outcome::Io { .. } if self.flushes => {
@@ -134,14 +212,27 @@ impl Script for Copier {
                 drop(buffer);
                 return self.write();
             }
-            Outcome::Io { .. } => {}
+            Outcome::Io { .. } => {
+                let bytes = std::mem::take(&mut self.writes);
+                self.note(|record| record.written(bytes));
+            }
             _ => return refuse_step(Sense::INTERNAL_TARGET_FAILURE, self.residual),
         }
         self.go_on()
     }
-}
 
-impl Copier {
+    fn begin_segment(&self) {
+        if let Some(leg) = self.legs.front() {
+            self.note(|record| record.segment_begun(leg.number));
+        }
+    }
+
+    fn note(&self, what: impl FnOnce(&CopyRecord)) {
+        if let Some(record) = &self.record {
+            what(record);
+        }
+    }
+
     /// Notes that so many bytes are where they belong.
     fn moved(&mut self, bytes: u64) {
         let Some(leg) = self.legs.front_mut() else { return };
@@ -158,6 +249,7 @@ impl Copier {
             let to = leg.to.clone();
             if !last {
                 self.legs.pop_front();
+                self.begin_segment();
                 (self.claimed, self.by_kernel) = (false, true);
                 return self.go_on();
             }
@@ -191,6 +283,7 @@ impl Copier {
         };
         let (store, offset, buffer) = (leg.to.clone(), leg.written.start, memory.list(bytes));
         self.moved(bytes);
+        self.writes = bytes;
         Step::Io { store, kind: IoKind::Write { durable: false }, offset, buffer }
     }
 

@@ -10,18 +10,15 @@
 
 use super::block::ready;
 use super::{Decision, done, done_with, good_with, read_list, script};
-use crate::logical_unit::{LogicalUnit, Store};
-use crate::sanitizing::{SanitizeState, Sanitizing};
+use crate::logical_unit::LogicalUnit;
+use crate::sanitizing::{self, SanitizeState, SanitizeWork, Sanitized};
 use crate::scope::Scope;
 use crate::script::{Helper, Outcome, Reply, Script, Step};
 use crate::task::{Answer, Buffers};
-use backstore::{Backstore, BackstoreError};
-use scsi::sanitize::{self, Overwrite};
-use scsi::{Command, FormatUnit, Sanitize, SanitizeKind, Sense, format};
+use crate::unit_state::UnitState;
+use backstore::Backstore;
+use scsi::{Command, FormatUnit, Sanitize, SanitizeKind, Sense, format, sanitize};
 use std::sync::Arc;
-
-/// What is written or given up at once, in bytes.
-const PIECE_BYTES: usize = 4 << 20;
 
 /// FORMAT UNIT.
 pub(super) fn format_unit<'a>(
@@ -39,12 +36,7 @@ pub(super) fn format_unit<'a>(
 
 /// Refuses a command while the medium is being sanitized, or after that failed, but for those that look around.
 pub(super) fn admit(unit: &LogicalUnit, command: &Command) -> Result<(), Sense> {
-    let Some(store) = &unit.store else { return Ok(()) };
-    let sense = match store.sanitizing.state() {
-        SanitizeState::None => return Ok(()),
-        SanitizeState::Running => Sense::SANITIZE_IN_PROGRESS,
-        SanitizeState::Failed | SanitizeState::FailedUnrestricted => Sense::SANITIZE_COMMAND_FAILED,
-    };
+    let Some(sense) = pending(unit) else { return Ok(()) };
     match command {
         Command::Inquiry(_)
         | Command::RequestSense(_)
@@ -58,9 +50,11 @@ pub(super) fn admit(unit: &LogicalUnit, command: &Command) -> Result<(), Sense> 
 
 /// What REQUEST SENSE says of it.
 pub(super) fn pending(unit: &LogicalUnit) -> Option<Sense> {
-    match unit.store.as_ref()?.sanitizing.state() {
+    unit.store.as_ref()?;
+    let sanitizing = unit.state.sanitizing();
+    match sanitizing.state() {
         SanitizeState::None => None,
-        SanitizeState::Running => Some(Sense::SANITIZE_IN_PROGRESS),
+        SanitizeState::Running => Some(Sense::SANITIZE_IN_PROGRESS.with_progress(sanitizing.progress())),
         SanitizeState::Failed | SanitizeState::FailedUnrestricted => Some(Sense::SANITIZE_COMMAND_FAILED),
     }
 }
@@ -72,15 +66,16 @@ pub(super) fn sanitize<'a>(
     buffers: &Buffers,
 ) -> Result<Decision<'a>, Sense> {
     let store = ready(unit)?;
-    let failed = store.sanitizing.state();
+    let state = &unit.state;
     let overwrite = match command.kind {
         SanitizeKind::ExitFailureMode => {
-            return match failed {
+            return match state.sanitizing().state() {
                 SanitizeState::Failed => Err(Sense::SANITIZE_COMMAND_FAILED),
-                _ => {
-                    store.sanitizing.set(SanitizeState::None);
-                    Ok(done(buffers))
+                SanitizeState::FailedUnrestricted => {
+                    let leaving = Leaving { unit: Arc::clone(state), answer: good_with(0, buffers) };
+                    Ok(script(store, leaving))
                 }
+                SanitizeState::None | SanitizeState::Running => Ok(done(buffers)),
             };
         }
         SanitizeKind::BlockErase => None,
@@ -93,29 +88,53 @@ pub(super) fn sanitize<'a>(
             Some(sanitize::parse(&list, unit.geometry.block_bytes)?)
         }
     };
-    let answer = good_with(usize::from(command.list_bytes), buffers);
-    let work = Work {
-        backstore: Arc::clone(&store.backstore),
-        state: Arc::clone(&store.sanitizing),
+    let task = sanitizing::Sanitize {
         overwrite,
         block_bytes: unit.geometry.block_bytes,
-        at_failure: if command.unrestricted_exit {
-            SanitizeState::FailedUnrestricted
-        } else {
-            SanitizeState::Failed
-        },
+        unrestricted_exit: command.unrestricted_exit,
+        failed: false,
+        done_bytes: 0,
     };
-    let (store_of_script, immediate) = (store.clone(), command.immediate);
-    let script_of = Sanitizer { store: store_of_script, before: None, work: Some(work), immediate, answer };
-    Ok(script(store, script_of))
+    let sanitizer = Sanitizer {
+        unit: Arc::clone(state),
+        store: store.id,
+        begin: Some((Arc::clone(&store.backstore), task)),
+        work: None,
+        immediate: command.immediate,
+        answer: good_with(usize::from(command.list_bytes), buffers),
+    };
+    Ok(script(store, sanitizer))
+}
+
+/// Leaves a failure behind.
+struct Leaving {
+    unit: Arc<UnitState>,
+    answer: Answer,
+}
+
+impl Script for Leaving {
+    fn next(&mut self, last: Outcome, _: &mut Buffers) -> Step {
+        match last {
+            Outcome::Begun => {
+                let unit = Arc::clone(&self.unit);
+                let work = move |reply: Reply| {
+                    reply.tell(unit.leave_failed_sanitize().map(|()| 0).map_err(Sense::from));
+                };
+                Step::Ask { helper: Helper::Keeper, work: Box::new(work) }
+            }
+            Outcome::Told(Err(sense)) => Step::Done(Answer::check_condition(sense, self.answer.residual)),
+            _ => Step::Done(self.answer),
+        }
+    }
 }
 
 /// Waits until nothing else is under way, and has the work done.
 struct Sanitizer {
-    store: Store,
-    /// The state to go back to when the work is not begun.
-    before: Option<SanitizeState>,
-    work: Option<Work>,
+    unit: Arc<UnitState>,
+    store: u64,
+    begin: Option<(Arc<dyn Backstore>, sanitizing::Sanitize)>,
+    /// Not begun yet: dropped, it leaves the unit as it was.
+    work: Option<SanitizeWork>,
     immediate: bool,
     answer: Answer,
 }
@@ -124,87 +143,38 @@ impl Script for Sanitizer {
     fn next(&mut self, last: Outcome, _: &mut Buffers) -> Step {
         match last {
             Outcome::Begun => {
-                self.before = self.store.sanitizing.begin();
-                if self.before.is_none() {
-                    let sense = Sense::SANITIZE_IN_PROGRESS;
+                let begin = self.begin.take();
+                self.work = begin.and_then(|(medium, task)| SanitizeWork::begin(&self.unit, medium, task));
+                if self.work.is_none() {
+                    let sense = Sense::SANITIZE_IN_PROGRESS.with_progress(self.unit.sanitizing().progress());
                     return Step::Done(Answer::check_condition(sense, self.answer.residual));
                 }
-                Step::Quiesce { scope: Scope { store: Some(self.store.id), ..Scope::default() }, abort: None }
+                Step::Quiesce { scope: Scope { unit: Some(self.unit.id()), ..Scope::default() }, abort: None }
             }
             Outcome::Told(Err(sense)) => Step::Done(Answer::check_condition(sense, self.answer.residual)),
             Outcome::Told(Ok(_)) => Step::Done(self.answer),
             _ => {
                 let Some(work) = self.work.take() else { return Step::Done(self.answer) };
-                self.before = None;
                 let immediate = self.immediate;
-                let errand = move |reply: Reply| {
-                    if immediate {
-                        reply.tell(Ok(0));
-                        let _ = work.run();
-                    } else {
-                        reply.tell(work.run().map(|()| 0).map_err(|_| Sense::SANITIZE_COMMAND_FAILED));
-                    }
-                };
-                Step::Ask { helper: Helper::Medium(self.store.id), work: Box::new(errand) }
+                let errand = move |reply: Reply| carry_out(work, immediate, reply);
+                Step::Ask { helper: Helper::Medium(self.store), work: Box::new(errand) }
             }
         }
     }
 }
 
-impl Drop for Sanitizer {
-    fn drop(&mut self) {
-        if let Some(before) = self.before {
-            self.store.sanitizing.set(before);
-        }
-    }
-}
-
-/// What is done on a thread that may block.
-struct Work {
-    backstore: Arc<dyn Backstore>,
-    state: Arc<Sanitizing>,
-    /// With what; `None` for an erase.
-    overwrite: Option<Overwrite>,
-    block_bytes: u32,
-    at_failure: SanitizeState,
-}
-
-impl Work {
-    fn run(&self) -> Result<(), BackstoreError> {
-        let done = match &self.overwrite {
-            None => self.erase(),
-            Some(overwrite) => self.overwrite(overwrite),
-        }
-        .and_then(|()| self.backstore.flush());
-        self.state.set(if done.is_ok() { SanitizeState::None } else { self.at_failure });
-        done
-    }
-
-    fn pieces(&self) -> impl Iterator<Item = (u64, u64)> {
-        let (bytes, piece) = (self.backstore.geometry().bytes, PIECE_BYTES as u64);
-        (0..bytes.div_ceil(piece)).map(move |number| {
-            let at = number * piece;
-            (at, (bytes - at).min(piece))
-        })
-    }
-
-    fn erase(&self) -> Result<(), BackstoreError> {
-        self.pieces().try_for_each(|(at, bytes)| self.backstore.zero(at, bytes, true))
-    }
-
-    fn overwrite(&self, overwrite: &Overwrite) -> Result<(), BackstoreError> {
-        let block = usize::try_from(self.block_bytes.max(1)).unwrap_or(512);
-        let mut blocks: Vec<u8> = overwrite.pattern.iter().copied().cycle().take(block).collect();
-        blocks = blocks.repeat((PIECE_BYTES / block).max(1));
-        for _ in 0..overwrite.count {
-            for (at, bytes) in self.pieces() {
-                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(blocks.len());
-                self.backstore.write_at(at, &blocks[..bytes])?;
-            }
-            if overwrite.invert {
-                blocks.iter_mut().for_each(|byte| *byte = !*byte);
-            }
-        }
-        Ok(())
+/// Keeps what is to be done, and does it, before the answer or after it.
+fn carry_out(mut work: SanitizeWork, immediate: bool, reply: Reply) {
+    if let Err(not_kept) = work.keep() {
+        drop(work);
+        reply.tell(Err(not_kept.into()));
+    } else if immediate {
+        reply.tell(Ok(0));
+        let _told_by_the_unit = work.run();
+    } else {
+        reply.tell(match work.run() {
+            Sanitized::Well => Ok(0),
+            Sanitized::Badly | Sanitized::Gone => Err(Sense::SANITIZE_COMMAND_FAILED),
+        });
     }
 }

@@ -104,9 +104,7 @@ impl Script for Moving {
     fn next(&mut self, last: Outcome, _: &mut Buffers) -> Step {
         match last {
             Outcome::Begun if self.empties_cache => match self.mapping.unit.store.clone() {
-                Some(store) => {
-                    Step::Io { store, kind: IoKind::Flush, offset: 0, buffer: IoBuf::default() }
-                }
+                Some(store) => Step::Io { store, kind: IoKind::Flush, offset: 0, buffer: IoBuf::default() },
                 None => self.ask(),
             },
             Outcome::Io { result: Err(error), .. } => Step::Done(io_failed(error, self.residual)),

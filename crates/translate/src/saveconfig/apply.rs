@@ -15,8 +15,9 @@ use super::{TargetEntry, TpgEntry};
 use crate::wish::{Chance, Draft, Made, notes};
 use api::v1;
 use model::{
-    ATTRIBUTES, Acl, AclPlace, AluaGroupName, AluaGroups, Backstore, BackstoreId, Change, Key, Lun,
-    LunMapping, MappedLun, Medium, Model, Place, Refusal, Step, TARGET_OPTIONS, Tpg, TpgTag, Wwn, plan,
+    ATTRIBUTES, Acl, AclPlace, AluaGroupName, AluaGroups, Backstore, BackstoreId, Change, IDENTITY_FIELDS,
+    Key, Lun, LunMapping, MappedLun, Medium, Model, Place, Refusal, Step, TARGET_OPTIONS, Tpg, TpgTag, Wwn,
+    plan,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -351,6 +352,13 @@ fn change_backstore(wanted: &Backstore, work: &mut Work, was: &Backstore) -> Res
             value: value.to_string(),
         };
         work.make(change, Made::Attribute(value))?;
+    }
+    for row in IDENTITY_FIELDS {
+        let value = wanted.identity_text(row.key);
+        if work.draft.model.backstore(&id)?.identity_text(row.key) != value {
+            let attribute = row.name.to_owned();
+            work.make(Change::SetIdentity { backstore: id.clone(), attribute, value }, Made::Nothing)?;
+        }
     }
     Ok(())
 }

@@ -6,8 +6,8 @@
 
 use api::v1::{Action, Difference, ValueChange};
 use model::{
-    ATTRIBUTES, AluaGroupName, Backstore, BackstoreId, LunMapping, MappedLun, Medium, Model, TARGET_OPTIONS,
-    Target, Wwn,
+    ATTRIBUTES, AluaGroupName, Backstore, BackstoreId, IDENTITY_FIELDS, IdentityField, LunMapping, MappedLun,
+    Medium, Model, TARGET_OPTIONS, Target, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -86,9 +86,10 @@ fn is_told_of_the_new(after: &Model, at: &At, name: &str, said: &dyn Fn(&Backsto
         let Some(backstore) = after.backstores().get(id) else { return false };
         return match name {
             "wwn" => said(id),
-            _ => match model::Attribute::named(name) {
-                Some(row) => backstore.attributes().get(row.key).is_some(),
-                None => true,
+            _ => match (model::Attribute::named(name), IdentityField::named(name)) {
+                (Some(row), _) => backstore.attributes().get(row.key).is_some(),
+                (None, Some(row)) => backstore.identity().iter().any(|(key, _)| key == row.key),
+                (None, None) => true,
             },
         };
     }
@@ -171,6 +172,9 @@ fn of_backstore(backstore: &Backstore) -> Facts {
                 put("nullio", true.to_string());
             }
         }
+    }
+    for row in IDENTITY_FIELDS {
+        put(row.name, backstore.identity_text(row.key));
     }
     for row in ATTRIBUTES {
         if let Some(value) = backstore.attribute(row.key) {

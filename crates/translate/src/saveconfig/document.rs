@@ -199,6 +199,9 @@ impl Reader<'_> {
         let serial = UnitSerial::parse(&serial).map_err(words)?;
         let mut backstore = Backstore::new(id.name, serial, medium).map_err(words)?;
         self.attributes(&entry, &mut backstore, &own)?;
+        for (name, text) in &own.identity {
+            backstore.set_identity(name, text).map_err(words)?;
+        }
         self.whole_blocks(&mut backstore)?;
         for note in super::alua::read_groups(&entry, &mut backstore, self.own.has_alua())? {
             self.note(note);

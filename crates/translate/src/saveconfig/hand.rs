@@ -11,6 +11,7 @@
 //! path = "/srv/db-1.img"
 //! size = "14G"
 //! attributes = { emulate_tpu = 1 }
+//! identity = { vendor_id = "ACME" }
 //!
 //! [vhost."naa.50014050db000001"]
 //! options = { num_queues = 4 }
@@ -30,9 +31,9 @@ use toml::Table;
 
 /// What a table of the file is, with the words that it may have.
 const FILE: &[&str] = &["scope", "block", "fileio", "ramdisk", "vhost"];
-const BLOCK: &[&str] = &["path", "readonly", "wwn", "attributes"];
-const FILEIO: &[&str] = &["path", "size", "write_back", "sparse", "wwn", "attributes"];
-const RAMDISK: &[&str] = &["size", "nullio", "wwn", "attributes"];
+const BLOCK: &[&str] = &["path", "readonly", "wwn", "identity", "attributes"];
+const FILEIO: &[&str] = &["path", "size", "write_back", "sparse", "wwn", "identity", "attributes"];
+const RAMDISK: &[&str] = &["size", "nullio", "wwn", "identity", "attributes"];
 const LUN: &[&str] = &["backstore", "write_protect"];
 
 /// The same in the members of a saveconfig.json.
@@ -81,6 +82,8 @@ fn storage_object(kind: &str, name: &str, backstore: &Table, at: &str) -> Result
             // These are said in words of ours, which keep apart what is false and what is not said.
             "readonly" if written.as_bool().is_some() => ("readonly", value(written)),
             "sparse" if written.as_bool().is_some() => continue,
+            "identity" if written.is_table() => continue,
+            "identity" => return Err(format!("identity of {at} is no table")),
             "sparse" => return Err(format!("sparse of {at} is neither true nor false")),
             word => (word, value(written)),
         };
@@ -97,7 +100,7 @@ fn storage_object(kind: &str, name: &str, backstore: &Table, at: &str) -> Result
 
 fn own_object(backstore: &Table) -> Map<String, Value> {
     let mut own = Map::new();
-    for word in ["readonly", "sparse"] {
+    for word in ["readonly", "sparse", "identity"] {
         if let Some(said) = backstore.get(word) {
             own.insert(word.to_owned(), value(said));
         }
@@ -278,6 +281,7 @@ mod tests {
             write_back = false
             sparse = false
             wwn = "s1"
+            identity = { vendor_id = "ACME" }
             attributes = { emulate_tpu = 1 }
             [ramdisk.r0]
             size = 4096
@@ -312,7 +316,7 @@ mod tests {
               ]}]
             }],
             "x_lunar": { "version": 1, "scope": ["fileio/*"], "storage_objects": {
-              "block/logs": { "readonly": false }, "fileio/db-1": { "sparse": false }
+              "block/logs": { "readonly": false }, "fileio/db-1": { "sparse": false, "identity": { "vendor_id": "ACME" } }
             }}
         }"#;
         let expected: Value = serde_json::from_str(expected).expect("JSON");
@@ -330,7 +334,7 @@ mod tests {
             ),
             (
                 "[fileio.x]\npaht = \"/x\"",
-                "paht of [fileio.x] is not known; there can be path, size, write_back, sparse, wwn, attributes",
+                "paht of [fileio.x] is not known; there can be path, size, write_back, sparse, wwn, identity, attributes",
             ),
             ("[fileio.x]\nsize = 512", "path is missing from [fileio.x]"),
             ("[fileio.x]\npath = 1", "path of [fileio.x] is 1, not text"),

@@ -18,6 +18,7 @@
 //! | `set` | attributes that were set to what they would be anyway |
 //! | `readonly` | what was asked for, where `readonly` of the storage object says what is |
 //! | `sparse` | false, where a new file is to have all its blocks |
+//! | `identity` | who it says that it is, by the names of LIO's `wwn/` directory, where that was set |
 //! | `lu_group` | the group of logical units that it is in, where that is not the default |
 //!
 //! From version 2 on, `alua_tpgs` says of the default group what is so, and `lu_groups` beside `storage_objects` has
@@ -27,7 +28,8 @@ use super::entry::Entry;
 use crate::live::LiveBackstore;
 use crate::view;
 use model::{
-    ATTRIBUTES, Access, AluaGroupName, Attribute, Backstore, BackstoreId, Key, Medium, TRANSFER_BYTES_MAX,
+    ATTRIBUTES, Access, AluaGroupName, Attribute, Backstore, BackstoreId, IdentityField, Key, Medium,
+    TRANSFER_BYTES_MAX,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +65,7 @@ pub(super) struct OwnObject {
     pub(super) read_only: Option<Option<bool>>,
     pub(super) sparse: bool,
     pub(super) lu_group: Option<AluaGroupName>,
+    pub(super) identity: BTreeMap<String, String>,
 }
 
 impl Own {
@@ -107,6 +110,11 @@ impl Own {
             let name = name.as_str().ok_or_else(|| entry.wrong("set", name, "a list of names"))?;
             set.insert(name.to_owned());
         }
+        let mut identity = BTreeMap::new();
+        for (name, said) in entry.object("identity")?.into_iter().flatten() {
+            let text = said.as_str().ok_or_else(|| entry.wrong("identity", said, "a list of texts"))?;
+            identity.insert(name.clone(), text.to_owned());
+        }
         let says_read_only = entry.keys().any(|key| key == "readonly");
         Ok(OwnObject {
             by_device: entry.object("by_device")?.cloned().unwrap_or_default(),
@@ -119,6 +127,7 @@ impl Own {
                 .map(AluaGroupName::parse)
                 .transpose()
                 .map_err(|refusal| refusal.to_string())?,
+            identity,
         })
     }
 }
@@ -176,6 +185,12 @@ pub(super) fn object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Opt
             own.insert("sparse".to_owned(), json!(false));
         }
         Medium::Fileio { sparse: true, .. } | Medium::Ramdisk { .. } => {}
+    }
+    let identity = backstore.identity().iter();
+    let identity: Map<String, Value> =
+        identity.map(|(key, text)| (IdentityField::of(key).name.to_owned(), json!(text))).collect();
+    if !identity.is_empty() {
+        own.insert("identity".to_owned(), Value::Object(identity));
     }
     if backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU {
         own.insert("lu_group".to_owned(), json!(backstore.lu_group.as_str()));

@@ -5,7 +5,9 @@
 //! Below: `backstore`.
 //! Never here: guests.
 
-use super::fault::{device_is_smaller, missing_fault, needs_size, not_whole_blocks, open_fault};
+use super::fault::{
+    block_within_sector, device_is_smaller, missing_fault, needs_size, not_whole_blocks, open_fault,
+};
 use crate::machine::{Fault, Found, LiveDevice, Occasion};
 use backstore::{
     Backstore as _, BlockDevice, BlockOptions, FileOptions, FileStore, HostLock, NewFile, OpenError, Ramdisk,
@@ -34,6 +36,8 @@ pub(super) struct Opened {
     /// The file, so that it can be used in another manner.
     pub(super) file: Option<Arc<FileStore>>,
     created: Option<Created>,
+    /// The sectors of a device, in bytes, where they became the logical blocks of the backstore.
+    sector_bytes: Option<u32>,
     notes: Vec<String>,
 }
 
@@ -50,7 +54,7 @@ impl Drop for Created {
 
 impl Opened {
     fn missing() -> Self {
-        Self { store: None, device: None, file: None, created: None, notes: Vec::new() }
+        Self { store: None, device: None, file: None, created: None, sector_bytes: None, notes: Vec::new() }
     }
 
     /// Makes a file that was created stay.
@@ -62,7 +66,45 @@ impl Opened {
 
     pub(super) fn found(&self, id: &BackstoreId) -> Found {
         let size_bytes = self.store.as_ref().map(|store| store.backstore.geometry().bytes);
-        Found { backstore: id.clone(), size_bytes, notes: self.notes.clone() }
+        let (sector_bytes, notes) = (self.sector_bytes, self.notes.clone());
+        Found { backstore: id.clone(), size_bytes, sector_bytes, notes }
+    }
+
+    /// The backstore as it is on this medium: with the blocks of its device where those were taken.
+    pub(super) fn fitted(&self, backstore: &Backstore) -> Backstore {
+        let mut fitted = backstore.clone();
+        if let Some(bytes) = self.sector_bytes {
+            fitted.take_blocks_of(bytes);
+        }
+        fitted
+    }
+
+    /// Sees to it that a block can be read and written by itself: a file backstore on a device takes its sectors, and
+    /// blocks that somebody chose are refused where they do not fit.
+    pub(super) fn fit_blocks_of(&mut self, backstore: &Backstore) -> Result<(), Fault> {
+        let Some(sector_bytes) = self.sectors_within_blocks_of(backstore) else { return Ok(()) };
+        if !backstore.clone().take_blocks_of(sector_bytes) {
+            return self.must_hold_blocks_of(backstore);
+        }
+        self.sector_bytes = Some(sector_bytes);
+        if let Some(path) = backstore.medium.path() {
+            self.notes.push(format!("{path} has sectors of {sector_bytes} bytes: so large are the blocks"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a logical block that the medium cannot read or write by itself.
+    pub(super) fn must_hold_blocks_of(&self, backstore: &Backstore) -> Result<(), Fault> {
+        match (self.sectors_within_blocks_of(backstore), backstore.block_bytes()) {
+            (Some(sector), Some(block)) => Err(block_within_sector(&backstore.id(), block, sector)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes in a sector of the medium, where blocks of the backstore do not hold whole ones.
+    fn sectors_within_blocks_of(&self, backstore: &Backstore) -> Option<u32> {
+        let sector = self.store.as_ref()?.backstore.geometry().block_bytes;
+        backstore.block_bytes().filter(|block| !block.is_multiple_of(sector)).map(|_| sector)
     }
 
     /// Notes what an administrator who asked for a file should know of the one that was there.
@@ -140,7 +182,7 @@ impl Opened {
             Some(before) => made.in_place_of(before),
             None => made,
         });
-        Self { store, device: self.device.clone(), file, created: None, notes: Vec::new() }
+        Self { store, device: self.device.clone(), file, ..Self::missing() }
     }
 }
 
@@ -170,7 +212,8 @@ pub(super) fn open(backstore: &Backstore, occasion: Occasion) -> Result<Opened, 
     };
     if occasion.is_asked_for() {
         opened.must_be_free().map_err(|error| open_fault(backstore.kind(), error))?;
-        opened.note_what_differs(backstore, wanted_size, occasion);
+        opened.fit_blocks_of(backstore)?;
+        opened.note_what_differs(&opened.fitted(backstore), wanted_size, occasion);
     }
     Ok(opened)
 }
@@ -278,5 +321,5 @@ fn open_file(options: &FileOptions) -> Result<Opened, OpenError> {
     let created = file.created().map(|path| Created(Some(path.to_path_buf())));
     let file = Arc::new(file);
     let store = store(Arc::clone(&file) as Arc<dyn backstore::Backstore>);
-    Ok(Opened { store: Some(store), device: None, file: Some(file), created, notes: Vec::new() })
+    Ok(Opened { store: Some(store), file: Some(file), created, ..Opened::missing() })
 }

@@ -96,7 +96,8 @@ pub(super) fn move_medium(
     }
     let moved = unit.state.change(|record| {
         // The administrator puts in what he likes; it is taking out that a guest may be hurt by.
-        let kept_by = if loaded || force { std::mem::take(&mut record.tray.kept_by) } else { BTreeSet::new() };
+        let kept_by =
+            if loaded || force { std::mem::take(&mut record.tray.kept_by) } else { BTreeSet::new() };
         let kept_in = record.tray.kept_by.first().cloned();
         let moved = record.tray.obey(if loaded { StartStop::Load } else { StartStop::Eject });
         if loaded {
@@ -177,7 +178,8 @@ mod tests {
 
     #[test]
     fn a_medium_goes_out_unless_a_guest_keeps_it_in_or_by_force() {
-        let id = BackstoreId { kind: model::Kind::Fileio, name: model::BackstoreName::parse("disk0").unwrap() };
+        let id =
+            BackstoreId { kind: model::Kind::Fileio, name: model::BackstoreName::parse("disk0").unwrap() };
         let message = |fault: Fault| fault.message;
         let fixed = Memories::default().remembering(unit("a"));
         assert_eq!(

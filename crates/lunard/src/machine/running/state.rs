@@ -11,14 +11,14 @@ mod steps; // what each step makes of it // what nexuses are shown of asymmetric
 use super::Farewell;
 use super::access::{Access, LunAccess};
 use super::counted::Counted;
-use super::fault::{block_within_sector, missing_fault};
+use super::fault::missing_fault;
 use super::medium::Opened;
 use super::memories::{self, Memories};
 use super::offer::offer;
 use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget};
 use crate::store::Units;
 use backstore::HostLock;
-use model::{Backstore, BackstoreId, Key, Kind, Lun, Step, TpgTag, Wwn};
+use model::{Backstore, BackstoreId, IdentityKey, Key, Kind, Lun, Step, TpgTag, Wwn};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,17 +26,11 @@ use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{
-    Readiness,
-    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Reservations, Tally, Totals,
-    UnitFlags,
+    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Readiness, Reservations,
+    SanitizeWork, Tally, Totals, UnitFlags,
 };
 use vhost_scsi::{Bound, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
-/// Who LIO's disks say made them.
-const VENDOR: &str = "LIO-ORG";
-const REVISION: &str = "4.0";
-/// The IEEE company id in LIO's NAA designators.
-const COMPANY_ID: u32 = 0x00_1405;
 /// The logical block of a medium that says nothing, in bytes.
 const BLOCK_BYTES: u32 = 512;
 
@@ -124,14 +118,7 @@ impl State {
 
     /// Refuses a logical block that the open medium cannot read or write by itself.
     pub(super) fn must_hold_blocks_of(&self, backstore: &Backstore) -> Result<(), Fault> {
-        let unit = self.units.get(&backstore.id());
-        let store = unit.and_then(|unit| unit.opened.store.as_ref());
-        match (store.map(|store| store.backstore.geometry().block_bytes), backstore.block_bytes()) {
-            (Some(sector), Some(block)) if !block.is_multiple_of(sector) => {
-                Err(block_within_sector(&backstore.id(), block, sector))
-            }
-            _ => Ok(()),
-        }
+        self.units.get(&backstore.id()).map_or(Ok(()), |unit| unit.opened.must_hold_blocks_of(backstore))
     }
 
     /// The open medium of a backstore that these steps close, for one that they open on the same file or
@@ -220,6 +207,16 @@ impl State {
         let farewells = self.publish();
         self.left = farewells;
         true
+    }
+
+    /// The SANITIZE that another process has begun and nobody goes on with, of each open backstore.
+    pub(super) fn left_behind(&self) -> Vec<(BackstoreId, SanitizeWork)> {
+        let open = self.units.iter().filter_map(|(id, unit)| Some((id, unit, unit.opened.store.as_ref()?)));
+        let left = open.filter_map(|(id, unit, store)| {
+            let medium = Arc::clone(&store.backstore);
+            Some((id.clone(), SanitizeWork::left_behind(&unit.logical_unit.state, medium)?))
+        });
+        left.collect()
     }
 
     /// Whether anything is missing, or withheld from a guest.
@@ -411,21 +408,12 @@ fn farewell(opened: Opened) -> Option<Farewell> {
 }
 
 fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
-    let product = if backstore.is_on(Key::EmulateModelAlias) {
-        backstore.name.as_str()
-    } else {
-        match backstore.kind() {
-            Kind::Block => "IBLOCK",
-            Kind::Fileio => "FILEIO",
-            Kind::Ramdisk => "RAMDISK-MCP",
-        }
-    };
     let identity = Identity {
-        vendor: Identity::ascii_field(VENDOR),
-        product: Identity::ascii_field(product),
-        revision: Identity::ascii_field(REVISION),
+        vendor: Identity::ascii_field(&backstore.identity_text(IdentityKey::VendorId)),
+        product: Identity::ascii_field(&backstore.identity_text(IdentityKey::ProductId)),
+        revision: Identity::ascii_field(&backstore.identity_text(IdentityKey::Revision)),
         unit_serial: backstore.unit_serial.to_string(),
-        company_id: COMPANY_ID,
+        company_id: backstore.company_id(),
     };
     let geometry = opened.store.as_ref().map(|store| store.backstore.geometry());
     let flags = UnitFlags {

@@ -6,7 +6,7 @@
 
 use super::*;
 use crate::cdb::block::Verify;
-use crate::{CDB_BYTES_MAX, decode};
+use crate::{CDB_BYTES_MAX, CopyQuestion, CopyResults, decode};
 
 /// Decodes a CDB that is followed by bytes without meaning.
 fn decoded(bytes: &[u8]) -> Result<Command, Sense> {
@@ -148,7 +148,7 @@ fn sanitize_has_three_ways() {
     check_refused(&[0x48, 0x02, 0, 0, 0, 0, 0, 0, 8, 0]);
     check_refused(&[0x48, 0x1f, 0, 0, 0, 0, 0, 0, 8, 0]);
     let crypto = [0x48, 0x03, 0, 0, 0, 0, 0, 0, 0, 0];
-    assert_eq!(decoded(&crypto), Err(Sense::INVALID_FIELD_IN_CDB));
+    assert_eq!(decoded(&crypto), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(1, 4)));
 }
 
 #[test]
@@ -179,10 +179,17 @@ fn copies_say_how_long_their_list_is() {
     assert_eq!(phase(&copy), DataPhase::Out { bytes: 0x0102_0304 });
     let parameters = [0x84, 3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 0, 0];
     assert_eq!(phase(&parameters), DataPhase::In { bytes_max: 0x0102_0304 });
-    // EXTENDED COPY (LID4), and the status of a copy that has been answered long ago.
-    for other in [[0x83, 1], [0x84, 0]] {
+    for (action, question) in [(0, CopyQuestion::Status), (4, CopyQuestion::Failure)] {
+        let cdb = [0x84, action, 0x17, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 0, 0];
+        check(
+            &cdb,
+            Command::CopyResults(CopyResults { question, list: 0x17, allocation_bytes: 0x0102_0304 }),
+        );
+    }
+    // EXTENDED COPY (LID4), and data that a copy has kept for its initiator: none does.
+    for other in [[0x83, 1], [0x84, 1]] {
         let mut cdb = [0; 16];
         cdb[..2].copy_from_slice(&other);
-        assert_eq!(decoded(&cdb), Err(Sense::INVALID_FIELD_IN_CDB), "{other:02x?}");
+        assert_eq!(decoded(&cdb), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(1, 4)), "{other:02x?}");
     }
 }

@@ -65,6 +65,7 @@ impl State {
     }
 
     fn open(&mut self, backstore: &Backstore, opened: Opened) -> Option<Farewell> {
+        let backstore = &opened.fitted(backstore);
         let logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
         let open = opened.store.as_ref().map(|store| store.backstore.geometry().bytes);
         let known = backstore.medium.size_bytes();

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Copies that the target makes by itself, and what their initiator is told of them.
+//!
+//! Above: nothing.  Below: `initiator`, the target of `support`.
+//! Never here: our own encoding of a command.
+
+mod support;
+
+use backstore::decorate::{Fate, Judged};
+use backstore::{BackstoreError, IoKind, Ramdisk};
+use initiator::{Answer, Command, Guest, LunAddress, Options, commands};
+use scsi::Lun;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use support::{Rig, Unit, nexus};
+use target::{Group, LunMap, Mapping};
+
+const MIB: u64 = 1 << 20;
+const ABORT_TASK_SET: u32 = 1;
+const LOGICAL_UNIT_RESET: u32 = 5;
+const UNKNOWN: [u8; 3] = [0x05, 0x24, 0x00];
+
+fn lun_0() -> LunAddress {
+    LunAddress::unit(1, 0)
+}
+
+fn run(guest: &mut Guest, command: &Command) -> Answer {
+    guest.execute(command).unwrap()
+}
+
+fn good(guest: &mut Guest, command: &Command) -> Answer {
+    let answer = run(guest, command);
+    assert!(answer.is_good(), "{answer:?}");
+    answer
+}
+
+fn refused(guest: &mut Guest, command: &Command, sense: [u8; 3]) {
+    assert_eq!(run(guest, command).check_condition(), Some(sense));
+}
+
+/// Two units with names of their own: 1 is LUN 0, 2 is LUN 1.
+fn copy_rig(first: &Unit, second: &Unit) -> Rig {
+    let mappings = [(0, first, "11"), (1, second, "22")].map(|(lun, unit, serial)| {
+        let mut unit = Arc::into_inner(unit.logical_unit("disk")).unwrap();
+        unit.identity.unit_serial = serial.into();
+        (Lun::new(lun).unwrap(), Mapping::new(Arc::new(unit), false))
+    });
+    let mut map = LunMap::default();
+    map.insert(1, Group::new(nexus(), mappings));
+    Rig::with_map(map)
+}
+
+/// A segment of so many blocks, from the first of two targets to the second.
+fn segment(blocks: u8, source: u8, destination: u8) -> Vec<u8> {
+    let mut segment = vec![2, 0, 0, 24, 0, 0, 0, 1, 0, 0, 0, blocks];
+    segment.extend([0, 0, 0, 0, 0, 0, 0, source, 0, 0, 0, 0, 0, 0, 0, destination]);
+    segment
+}
+
+/// EXTENDED COPY between units that are named by their digits.
+fn copy_list(list: u8, usage: u8, (from, to): (u8, u8), segments: &[Vec<u8>]) -> Command {
+    let target = |digit: u8| {
+        let mut bytes = vec![0xe4, 0, 0, 0, 1, 3, 0, 16, 0x60, 0x01, 0x40, 0x50 | digit, digit << 4];
+        bytes.resize(32, 0);
+        bytes
+    };
+    let segments = segments.concat();
+    let segments_bytes = u8::try_from(segments.len()).unwrap();
+    let header = vec![list, usage << 3, 0, 64, 0, 0, 0, 0, 0, 0, 0, segments_bytes, 0, 0, 0, 0];
+    let list = [header, target(from), target(to), segments].concat();
+    let bytes = u8::try_from(list.len()).unwrap();
+    let cdb = [0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, bytes, 0, 0];
+    Command::new(lun_0(), &cdb).data_out(list)
+}
+
+/// EXTENDED COPY of so many blocks from one unit, named by its digit, to another.
+fn extended_copy(from: u8, to: u8, blocks: u8, source: u8, destination: u8) -> Command {
+    copy_list(0, 0, (from, to), &[segment(blocks, source, destination)])
+}
+
+/// RECEIVE COPY RESULTS with a service action, for a list.
+fn results(action: u8, list: u8, bytes: u8) -> Command {
+    let cdb = [0x84, action, list, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, bytes, 0, 0];
+    Command::new(lun_0(), &cdb).data_in(usize::from(bytes))
+}
+
+fn status(list: u8) -> Command {
+    results(0, list, 12)
+}
+
+fn copies(first: &Unit, second: &Unit) {
+    let rig = copy_rig(first, second);
+    let mut guest = rig.boot(Options::default());
+    let data: Vec<u8> = (0..=255).cycle().take(200 * 512).collect();
+    good(&mut guest, &commands::write_10(lun_0(), 3, 200, &data));
+    good(&mut guest, &extended_copy(1, 2, 200, 3, 50));
+    let there = commands::read_10(LunAddress::unit(1, 1), 50, 200, data.len());
+    assert!(good(&mut guest, &there).data_in == data);
+    let behind = commands::read_10(LunAddress::unit(1, 1), 250, 1, 512);
+    assert!(good(&mut guest, &behind).data_in == [0; 512]);
+    // Within one unit, over itself.
+    good(&mut guest, &extended_copy(1, 1, 100, 3, 3));
+    refused(&mut guest, &extended_copy(1, 3, 1, 0, 0), [0x0a, 0x0d, 0x02]);
+    let mut far = extended_copy(1, 2, 1, 0, 0);
+    good(&mut guest, &far);
+    far = Command::new(lun_0(), &[0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    good(&mut guest, &far);
+    // Of two segments: one is empty, the other is of 7 blocks.
+    good(&mut guest, &copy_list(0x17, 0, (1, 2), &[segment(0, 0, 0), segment(7, 0, 0)]));
+    let ended = [0, 0, 0, 8, 1, 0, 2, 0, 0, 0, 0x0e, 0];
+    assert_eq!(good(&mut guest, &status(0x17)).data_in, ended);
+    refused(&mut guest, &status(0x17), UNKNOWN);
+}
+
+#[test]
+fn a_copy_between_files_is_made_by_the_target() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| Unit::file(&directory.path().join(name), MIB, true);
+    copies(&file("a"), &file("b"));
+}
+
+#[test]
+fn a_copy_between_unlike_media_is_made_by_the_target() {
+    let directory = tempfile::tempdir().unwrap();
+    copies(&Unit::file(Path::new(&directory.path().join("a")), MIB, false), &Unit::ramdisk(MIB));
+}
+
+#[test]
+fn the_limits_of_copies_are_told() {
+    let rig = copy_rig(&Unit::ramdisk(MIB), &Unit::ramdisk(MIB));
+    let answer = good(&mut rig.boot(Options::default()), &results(3, 0, 46));
+    assert_eq!(answer.data_in[..12], [0, 0, 0, 42, 1, 0, 0, 0, 0, 16, 0, 16]);
+    assert_eq!(answer.data_in[34..37], [0, 16, 16]);
+    assert_eq!(answer.data_in[43..], [2, 0x02, 0xe4]);
+}
+
+#[test]
+fn a_copy_that_failed_says_why_as_long_as_nobody_has_fetched_it() {
+    let fails = Judged::new(Ramdisk::new(MIB, false).unwrap(), |kind, _| match kind {
+        IoKind::Write { .. } => Fate::Fail(BackstoreError::NoSpace),
+        _ => Fate::Pass,
+    });
+    let rig = copy_rig(&Unit::ramdisk(MIB), &Unit::new(fails));
+    let mut guest = rig.boot(Options::default());
+    let copy = copy_list(9, 0, (1, 2), &[segment(1, 0, 0)]);
+    refused(&mut guest, &copy, [0x07, 0x27, 0x07]);
+    assert_eq!(good(&mut guest, &status(9)).data_in, [0, 0, 0, 8, 2, 0, 1, 0, 0, 0, 0, 0]);
+    let cut = good(&mut guest, &results(4, 9, 60)).data_in;
+    assert_eq!((&cut[..4], &cut[56..]), (&[0, 0, 0, 74][..], &[2, 0, 0, 18][..]));
+    let whole = good(&mut guest, &results(4, 9, 78)).data_in;
+    assert_eq!((whole.len(), whole[60], whole[62], &whole[72..74]), (78, 0x70, 7, &[0x27, 0x07][..]));
+    refused(&mut guest, &results(4, 9, 78), UNKNOWN);
+    // What was wrong before anything was copied is told as well.
+    refused(&mut guest, &copy_list(9, 0, (1, 3), &[segment(1, 0, 0)]), [0x0a, 0x0d, 0x02]);
+    assert_eq!(good(&mut guest, &status(9)).data_in[4], 2);
+    // A list without an identifier cannot be asked for.
+    refused(&mut guest, &copy_list(0, 3, (1, 2), &[segment(1, 0, 0)]), [0x07, 0x27, 0x07]);
+    refused(&mut guest, &status(0), UNKNOWN);
+    refused(&mut guest, &copy_list(1, 3, (1, 2), &[segment(1, 0, 0)]), [0x05, 0x26, 0x00]);
+}
+
+/// Two units, the first of which hangs when its block 8 is read.
+fn hanging() -> (Arc<AtomicBool>, Rig) {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&hangs);
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, offset| {
+        if kind == IoKind::Read && offset == 4096 { Fate::Hang(Arc::clone(&switch)) } else { Fate::Pass }
+    });
+    (hangs, copy_rig(&Unit::new(store), &Unit::ramdisk(MIB)))
+}
+
+#[test]
+fn a_copy_that_goes_on_says_so_and_keeps_its_identifier() {
+    let (hangs, rig) = hanging();
+    let mut guest = rig.boot(Options::default());
+    let copy = copy_list(7, 0, (1, 2), &[segment(2, 0, 0), segment(1, 8, 8)]);
+    let copying = guest.request_queue(0).unwrap().start(&copy).unwrap();
+    let hung = [0, 0, 0, 8, 0, 0, 2, 0, 0, 0, 4, 0];
+    while run(&mut guest, &status(7)).data_in != hung {}
+    refused(&mut guest, &results(4, 7, 78), UNKNOWN);
+    refused(&mut guest, &copy, [0x05, 0x00, 0x16]);
+    good(&mut guest, &copy_list(8, 0, (1, 2), &[segment(1, 0, 0)]));
+    hangs.store(false, Ordering::SeqCst);
+    assert!(guest.request_queue(0).unwrap().wait_for(copying).unwrap().is_good());
+    assert_eq!(good(&mut guest, &status(7)).data_in, [0, 0, 0, 8, 1, 0, 2, 0, 0, 0, 6, 0]);
+    assert_eq!(good(&mut guest, &status(8)).data_in[4], 1);
+}
+
+#[test]
+fn a_copy_that_is_aborted_is_forgotten_and_a_reset_forgets_all() {
+    let (hangs, rig) = hanging();
+    let mut guest = rig.boot(Options::default());
+    let copy = copy_list(7, 0, (1, 2), &[segment(1, 8, 8)]);
+    let copying = guest.request_queue(0).unwrap().start(&copy).unwrap();
+    while !run(&mut guest, &status(7)).is_good() {}
+    let abort = guest.control().start_task_management(ABORT_TASK_SET, lun_0(), 0).unwrap();
+    hangs.store(false, Ordering::SeqCst);
+    guest.control().wait_for(abort).unwrap();
+    guest.request_queue(0).unwrap().wait_for(copying).unwrap();
+    refused(&mut guest, &status(7), UNKNOWN);
+    good(&mut guest, &copy);
+    guest.control().task_management(LOGICAL_UNIT_RESET, lun_0(), 0).unwrap();
+    refused(&mut guest, &status(7), [0x06, 0x29, 0x03]);
+    refused(&mut guest, &status(7), UNKNOWN);
+}
+
+#[test]
+fn a_field_that_is_wrong_is_pointed_at() {
+    let rig = copy_rig(&Unit::ramdisk(MIB), &Unit::ramdisk(MIB));
+    let mut guest = rig.boot(Options::default());
+    // REPORT SUPPORTED OPERATION CODES: INQUIRY has no service actions.
+    let codes = Command::new(lun_0(), &[0xa3, 0x0c, 2, 0x12, 0, 0, 0, 0, 0, 0xff, 0, 0]).data_in(255);
+    let answer = run(&mut guest, &codes);
+    assert_eq!(answer.sense[..18], [0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x24, 0, 0, 0xca, 0, 2]);
+    // A service action that is not there.
+    let answer =
+        run(&mut guest, &Command::new(lun_0(), &[0xa3, 0x1f, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0]).data_in(4));
+    assert_eq!(answer.sense[12..18], [0x24, 0, 0, 0xcc, 0, 1]);
+    // A list that no copy has.
+    assert_eq!(run(&mut guest, &status(3)).sense[12..18], [0x24, 0, 0, 0xcf, 0, 2]);
+}
