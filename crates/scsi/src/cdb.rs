@@ -201,6 +201,7 @@ impl Command {
             Self::Write(command) => DataPhase::Write { blocks: command.blocks },
             Self::Verify(command) => command.data_phase(),
             Self::WriteAndVerify(command) => DataPhase::Write { blocks: command.blocks },
+            Self::WriteSame(command) if command.no_data => DataPhase::None,
             Self::WriteSame(_) => DataPhase::Write { blocks: BlockCount(1) },
             Self::Unmap(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
             // What the guest expects, and as much again to put in its place.
