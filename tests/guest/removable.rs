@@ -35,7 +35,7 @@ const SCRIPT: &str = "settle 2
     other=/dev/$(ls /sys/block/sdb/device/scsi_generic)
     sg_start --stop $other
     sg_turs $other > /share/stopped 2>&1 || echo not ready
-    echo out > /share/out
+    echo both > /share/both
     until_true '[ -e /share/restarted ]'
     sg_turs $generic > /share/still 2>&1 || echo still out
     sg_turs $other > /share/stopped 2>&1 || echo still stopped
@@ -73,7 +73,7 @@ fn a_medium_goes_out_and_comes_back_and_a_restart_does_not_move_it() -> Result<(
     stage.shell.well(&format!("{disk} load"))?;
     guest.tell("loaded", "")?;
 
-    guest.wait_for("out")?;
+    guest.wait_for("both")?;
     let shown = stage.shell.well("/backstores/fileio ls")?;
     assert!(shown.contains("ejected") && shown.contains("stopped"), "{shown}");
     stage.daemon.kill()?;

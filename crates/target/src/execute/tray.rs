@@ -16,7 +16,6 @@ use crate::scope::Scope;
 use crate::script::{Helper, Outcome, Reply, Script, Step};
 use crate::task::{Answer, Buffers};
 use crate::tray::{Readiness, Tray};
-use crate::unit_state::NotPersisted;
 use backstore::IoKind;
 use memory::IoBuf;
 use scsi::{PreventAllowMediumRemoval, Sense, StartStop, StartStopUnit};
@@ -127,7 +126,7 @@ impl Moving {
                 Deed::Move(action) => state.move_medium(action, Some(nexus.name())),
                 Deed::Keep(keeps) => state.change(|record| record.tray.keep(nexus.name(), keeps)).map(Ok),
             };
-            let told = kept.unwrap_or_else(|NotPersisted| Err(Sense::INTERNAL_TARGET_FAILURE));
+            let told = kept.map_err(Sense::from).and_then(|told| told);
             reply.tell(told.map(|()| 0));
         };
         Step::Ask { helper: Helper::Keeper, work: Box::new(work) }
