@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use stories::mounted::{self, Mounted};
+use stories::mounted::{self, Mounted, Save};
 use stories::process::run;
 
 /// How long one command may take.
@@ -29,6 +29,7 @@ pub(crate) fn measure(counts: &[u32], rounds: u32) -> Result<()> {
         return Ok(());
     }
     let mut table: Vec<(String, Vec<Duration>)> = Vec::new();
+    let mut beside = Vec::new();
     for &count in counts {
         let mut mounted = Mounted::start()?;
         mounted.quiet();
@@ -42,6 +43,10 @@ pub(crate) fn measure(counts: &[u32], rounds: u32) -> Result<()> {
                 row.push(took);
             }
         }
+        if mounted::missing_tool().is_none() {
+            let file = mounted.scratch.join("by_turns.json");
+            beside.push((count, mounted.save_by_turns(&file, rounds.max(1), LIMIT)?));
+        }
     }
     let header: String = counts.iter().map(|count| format!("{:>14}", format!("{count} LUNs"))).collect();
     println!("{:<34}{header}", "best of some runs, in seconds");
@@ -49,7 +54,23 @@ pub(crate) fn measure(counts: &[u32], rounds: u32) -> Result<()> {
         let cells: String = row.iter().map(|took| format!("{:>14.3}", took.as_secs_f64())).collect();
         println!("{name:<34}{cells}");
     }
+    print_beside(&beside);
     Ok(())
+}
+
+/// Prints what a copy of the tree in memory takes in the place of `lunard`, by turns, and where the time goes.
+fn print_beside(beside: &[(u32, Vec<Save>)]) {
+    for (count, saves) in beside {
+        let best = |of: fn(&Save) -> Duration| saves.iter().map(of).min().unwrap_or_default().as_secs_f64();
+        let (took, memory) = (best(|save| save.took), best(|save| save.beside));
+        println!(
+            "targetcli saveconfig, {count} LUNs: {took:.3} s; on a copy in memory {memory:.3} s; ratio {:.2}; processor time \
+             of targetcli {:.2} s, of lunard {:.2} s",
+            took / memory,
+            best(|save| save.of_tool),
+            best(|save| save.of_daemon)
+        );
+    }
 }
 
 /// Backstores that hold nothing, each behind a LUN, in one transaction.

@@ -28,11 +28,11 @@ page() {
     printf 'vhost/%s/tpg1/luns create /backstores/block/disk0\nexit\n' $wwn | "$@"
 }
 
-# Paths, kinds, modes, sizes and link counts; where links lead; texts.
+# Paths, kinds, modes, sizes, link counts and owners; where links lead; texts.
 listing() {
     (
         cd $1
-        find . -exec stat -c '%n %F %a %s %h' {} + | sort > /share/$2.modes
+        find . -exec stat -c '%n %F %a %s %h %u:%g' {} + | sort > /share/$2.modes
         find . -type l | sort | while read -r link; do echo "$link -> $(readlink $link)"; done > /share/$2.links
         find . -type f | sort | while read -r file; do
             cat $file 2>&1 | tr -d '\0' | while IFS= read -r line || [ -n "$line" ]; do echo "$file: $line"; done

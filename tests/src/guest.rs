@@ -46,6 +46,7 @@ pub struct Plan {
     programs: Vec<String>,
     files: Vec<String>,
     options: Vec<String>,
+    then: String,
     limit: Duration,
     may_reset: bool,
     quiet: bool,
@@ -85,6 +86,7 @@ impl Guest {
             programs: Vec::new(),
             files: Vec::new(),
             options: Vec::new(),
+            then: String::new(),
             limit: LIMIT,
             may_reset: false,
             quiet: false,
@@ -226,6 +228,13 @@ impl Plan {
         self
     }
 
+    /// After the script, a program in a root file system that the script has made goes on as the first process; it
+    /// finds `/share` there, and writes its `status`.
+    pub fn then_enters(mut self, root: &str, program: &str) -> Self {
+        self.then = format!("{root} {program}\n");
+        self
+    }
+
     /// How long it may take from start to power-off.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -256,7 +265,8 @@ impl Plan {
         let kernel = Kernel::find()?;
         let initramfs = scratch.join(&format!("{}.cpio", self.name));
         let (modules, programs, files) = (refs(&self.modules), refs(&self.programs), refs(&self.files));
-        let wanted = initramfs::Wanted { modules: &modules, programs: &programs, files: &files };
+        let wanted =
+            initramfs::Wanted { modules: &modules, programs: &programs, files: &files, then: &self.then };
         std::fs::write(&initramfs, initramfs::pack(&kernel, &wanted, &self.script)?)?;
         let share = scratch.directory(&format!("{}.share", self.name))?;
         let console = scratch.join(&format!("{}.console", self.name));

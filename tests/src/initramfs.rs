@@ -21,6 +21,9 @@ const LISTING_LIMIT: Duration = Duration::from_secs(20);
 /// The share holds what comes back: `out` has all the story printed, `status` its exit status, and the
 /// story may write more files there.  A guest that moves has no share, because QEMU does not let one move that has
 /// mounted a folder of its host; it prints both on its console.
+///
+/// Where `then` names a root file system and a program in it, the story has made that, and the program goes on as the
+/// first process; then `status` is its business.
 const INIT: &str = r#"#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/
 mount -t proc proc /proc
@@ -30,7 +33,12 @@ while read -r module; do insmod "/modules/$module"; done < /modules/order
 on_console=$(grep -c lunar.on_console /proc/cmdline)
 [ "$on_console" = 1 ] || mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /share
 ( set -e; . /prelude; . /story ) > /share/out 2>&1
-echo $? > /share/status
+status=$?
+if [ $status = 0 ] && [ -s /then ]; then
+    read -r root program < /then
+    mount --move /share $root/share && exec switch_root $root $program
+fi
+echo $status > /share/status
 [ "$on_console" = 0 ] || { cat /share/out; echo "status $(cat /share/status)"; } > /dev/ttyS0
 poweroff -f
 "#;
@@ -56,7 +64,7 @@ disk_at() { ls "/sys/class/scsi_device/$1/device/block"; }
 "#;
 
 /// What comes on top of what every guest has.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted<'a> {
     /// Kernel modules, by name.
     pub modules: &'a [&'a str],
@@ -64,11 +72,13 @@ pub struct Wanted<'a> {
     pub programs: &'a [&'a str],
     /// Files of the host, which stay where they are.
     pub files: &'a [&'a str],
+    /// The root file system that the story makes, and the program in it that goes on; empty for none.
+    pub then: &'a str,
 }
 
 /// Packs one; `script` is the story.
 pub fn pack(kernel: &Kernel, wanted: &Wanted<'_>, script: &str) -> Result<Vec<u8>> {
-    let Wanted { modules, programs, files } = wanted;
+    let Wanted { modules, programs, files, then } = wanted;
     let mut archive = Archive::default();
     for folder in ["proc", "sys", "dev", "share", "tmp", "mnt", "etc"] {
         archive.directory(folder);
@@ -91,6 +101,7 @@ pub fn pack(kernel: &Kernel, wanted: &Wanted<'_>, script: &str) -> Result<Vec<u8
     archive.program("init", INIT.into());
     archive.file("prelude", prelude.into());
     archive.file("story", script.into());
+    archive.file("then", (*then).into());
     Ok(archive.bytes())
 }
 

@@ -38,3 +38,4 @@ pub mod modules;
 pub mod older_qemu;
 pub mod ovmf;
 pub mod qmp;
+pub mod whole_machine;

@@ -41,7 +41,7 @@ impl Load {
         let mut archive = Archive::default();
         archive.file("ballast", ballast);
         // Linux takes several archives, one behind the other.
-        let packed = initramfs::pack(&kernel, &Wanted { modules: &[], programs: &[], files: &[] }, script)?;
+        let packed = initramfs::pack(&kernel, &Wanted::default(), script)?;
         std::fs::write(folder.join("initramfs"), [packed, archive.bytes()].concat())?;
         let vmlinuz = folder.join("vmlinuz");
         let mut bytes = std::fs::copy(&kernel.image, vmlinuz)?;

@@ -78,7 +78,7 @@ impl<'a> Plan<'a> {
         let initramfs = scratch.join("migrant.cpio");
         std::fs::write(
             &initramfs,
-            initramfs::pack(&kernel, &Wanted { modules: &[], programs, files: &[] }, script)?,
+            initramfs::pack(&kernel, &Wanted { programs, ..Wanted::default() }, script)?,
         )?;
         Ok(Self {
             scratch,

@@ -127,6 +127,73 @@ impl Mounted {
     }
 }
 
+/// One `targetcli saveconfig` on the tree, and the next on a copy of it in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Save {
+    /// By the clock.
+    pub took: Duration,
+    /// By the clock, on the copy.
+    pub beside: Duration,
+    /// Processor time of the tool, the kernel's on its behalf included.
+    pub of_tool: Duration,
+    /// Processor time of `lunard`.
+    pub of_daemon: Duration,
+}
+
+/// Prints four numbers for each turn: nanoseconds, nanoseconds on the copy, ticks of the tool, ticks of the daemon.
+const SAVE_BY_TURNS: &str = r#"
+ticks() { awk -v from=$2 '{ sub(/.*\) /, ""); print $(from) + $(from + 1) }' /proc/$1/stat; }
+save() { targetcli saveconfig $FILE > /dev/null; }
+now() { date +%s%N; }
+# The first makes what targetcli wants to be there.
+save
+mkdir -p $COPY
+mount -t tmpfs none $COPY
+cp -a /sys/kernel/config/target $COPY/ 2>/dev/null || true
+for turn in $(seq $TURNS); do
+    tool=$(ticks $$ 14) daemon=$(ticks $DAEMON 12) begun=$(now)
+    save
+    took=$(($(now) - begun)) tool=$(($(ticks $$ 14) - tool)) daemon=$(($(ticks $DAEMON 12) - daemon))
+    mount --bind $COPY /sys/kernel/config
+    begun=$(now)
+    save
+    beside=$(($(now) - begun))
+    umount /sys/kernel/config
+    echo $took $beside $tool $daemon
+done
+"#;
+
+/// `sysconf(_SC_CLK_TCK)` of Linux on x86: a tick of /proc/PID/stat.
+const TICK: Duration = Duration::from_millis(10);
+
+impl Mounted {
+    /// Lets Debian's targetcli save the tree into a file, by turns with a copy of it on a tmpfs.
+    pub fn save_by_turns(&mut self, file: &Path, turns: u32, limit: Duration) -> Result<Vec<Save>> {
+        let copy = self.scratch.join("copy");
+        let daemon = self.daemon.process().id();
+        let mut lunar = self.lunar_run()?;
+        lunar.env("FILE", file).env("COPY", copy).env("TURNS", turns.to_string());
+        lunar.env("DAEMON", daemon.to_string()).args(["sh", "-e", "-c", SAVE_BY_TURNS]);
+        let output = run(&mut lunar, limit)?;
+        let (said, complained) = (String::from_utf8(output.stdout)?, String::from_utf8_lossy(&output.stderr));
+        anyhow::ensure!(output.status.success(), "ended with {}:\n{said}{complained}", output.status);
+        let save = |line: &str| -> Result<Save> {
+            let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+            let &[took, beside, tool, daemon] = numbers.as_slice() else {
+                anyhow::bail!("four numbers: {line}")
+            };
+            let ticks = |count: u64| TICK * u32::try_from(count).unwrap_or(u32::MAX);
+            Ok(Save {
+                took: Duration::from_nanos(took),
+                beside: Duration::from_nanos(beside),
+                of_tool: ticks(tool),
+                of_daemon: ticks(daemon),
+            })
+        };
+        said.lines().map(save).collect()
+    }
+}
+
 impl Drop for Mounted {
     fn drop(&mut self) {
         let _ = self.daemon.terminate();

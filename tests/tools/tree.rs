@@ -5,10 +5,13 @@
 //! What the files say is compared in `crates/configfs/tests/lio.rs`, which also has the recording.
 
 use anyhow::{Context, Result};
+use rustix::fs::{Mode, OFlags, RawDir};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
+use std::mem::MaybeUninit;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
+use stories::deadline::Deadline;
 use stories::loop_device::{self, LoopDevice};
 use stories::mounted::{self, Mounted};
 use stories::programs::workspace;
@@ -76,6 +79,48 @@ fn walk(at: &Path, name: &str, into: &mut BTreeMap<String, Metadata>) -> Result<
         }
     }
     into.insert(name.to_owned(), found);
+    Ok(())
+}
+
+#[test]
+fn a_directory_that_changes_while_it_is_read_shows_once_what_stays_and_not_what_went() -> Result<()> {
+    if let Some(why) = mounted::missing() {
+        println!("skipped: {why}");
+        return Ok(());
+    }
+    let mounted = Mounted::start()?;
+    let shell = mounted.shell()?;
+    for number in 0..40 {
+        shell.well(&format!("/backstores/ramdisk create r{number} 1M"))?;
+    }
+    let core = rustix::fs::open(mounted.top("core"), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+    // A buffer for a few names: the rest is asked for afterwards.
+    let mut buffer = [MaybeUninit::uninit(); 256];
+    let mut read = RawDir::new(&core, &mut buffer);
+    let mut names = Vec::new();
+    let mut entry = || -> Result<Option<String>> {
+        let next = read.next().transpose()?;
+        Ok(next.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+    };
+    names.extend(entry()?);
+    shell.well("/backstores/ramdisk delete r3")?;
+    shell.well("/backstores/ramdisk delete r39")?;
+    while let Some(name) = entry()? {
+        // Who looks at each, as ls -l does, is told of the next ones with the listing.
+        let _ = std::fs::symlink_metadata(mounted.top("core").join(&name));
+        names.push(name);
+    }
+    let all: BTreeSet<&String> = names.iter().collect();
+    assert_eq!(all.len(), names.len(), "{names:?}");
+    let stay = |number: &u32| *number != 3 && *number != 39;
+    let missing: Vec<u32> =
+        (0..40).filter(stay).filter(|number| !all.contains(&format!("rd_mcp_{number}"))).collect();
+    assert_eq!(missing, Vec::<u32>::new(), "{names:?}");
+    // The kernel was told that they went, and listing them has not told it the opposite.
+    for gone in ["core/rd_mcp_3", "core/rd_mcp_39"] {
+        Deadline::seconds(10).until("it to go", || Ok((!mounted.top(gone).exists()).then_some(())))?;
+    }
+    assert!(mounted.top("core/rd_mcp_4/r4").exists());
     Ok(())
 }
 

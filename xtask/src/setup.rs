@@ -68,6 +68,7 @@ const NEEDS: &[Need] = &[
     Need { program: "/usr/share/OVMF/OVMF_CODE_4M.fd", package: "ovmf", first_for: For::Test },
     Need { program: "multipathd", package: "multipath-tools", first_for: For::Test },
     Need { program: "udevadm", package: "udev", first_for: For::Test },
+    Need { program: "dbus-daemon", package: "dbus-daemon", first_for: For::Test },
     Need { program: "sg_inq", package: "sg3-utils", first_for: For::Test },
     Need { program: "fusermount3", package: "fuse3", first_for: For::Test },
     Need { program: "systemd-analyze", package: "systemd", first_for: For::Test },

@@ -6,7 +6,6 @@
 
 use model::{BackstoreId, Change, Model, Place, Refusal, Wwn};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Whoever owns the configuration.
@@ -14,8 +13,14 @@ pub trait Daemon: Send + Sync + 'static {
     /// The configuration as it was last committed.  Never waits.
     fn model(&self) -> Arc<Model>;
 
-    /// What the running target knows.  Never waits for a disk or a guest.
-    fn live(&self) -> Live;
+    /// A backstore as it runs.  Never waits for a disk or a guest; nor do the next two.
+    fn backstore(&self, id: &BackstoreId) -> Option<LiveBackstore>;
+
+    /// Whether a front end is connected to a target now.
+    fn connected(&self, wwn: &Wwn) -> bool;
+
+    /// Who has reserved a backstore, and who is registered with it; `None` is nobody.
+    fn reservations(&self, id: &BackstoreId) -> Option<LiveReservations>;
 
     /// What guests did with a backstore, where that is counted.  Never waits.
     fn counted(&self, _backstore: &BackstoreId) -> Option<Counters> {
@@ -133,17 +138,6 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
     }
 }
 
-/// What the running target knows and the configuration does not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Live {
-    /// By kind and name.
-    pub backstores: BTreeMap<BackstoreId, LiveBackstore>,
-    /// By name.
-    pub targets: BTreeMap<Wwn, LiveTarget>,
-    /// Who has reserved a backstore, and who is registered with it; absent is nobody.
-    pub reservations: BTreeMap<BackstoreId, LiveReservations>,
-}
-
 /// Who has reserved a backstore, and who is registered with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveReservations {
@@ -215,11 +209,10 @@ pub struct Counters {
     pub read_bytes: u64,
     /// Bytes written.
     pub write_bytes: u64,
-}
-
-/// A target as it runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LiveTarget {
-    /// Whether a front end is connected now.
-    pub connected: bool,
+    /// LOGICAL UNIT RESET.
+    pub resets: u64,
+    /// ABORT TASK of a command that was there.
+    pub aborted: u64,
+    /// ABORT TASK of one that was not.
+    pub nothing_to_abort: u64,
 }

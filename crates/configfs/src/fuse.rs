@@ -46,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) tree: Tree,
     inodes: Mutex<Inodes>,
     open: Mutex<HashMap<u64, Open>>,
+    listings: Mutex<HashMap<u64, Listing>>,
     next: AtomicU64,
     waiting: AtomicUsize,
     owner: (u32, u32),
@@ -57,6 +58,9 @@ struct Open {
     node: Node,
     text: Option<Arc<[u8]>>,
 }
+
+/// What is in a directory that is open: it is read in pieces, and looked at when the first is read.
+type Listing = Arc<[(String, Node)]>;
 
 /// What `fuser` calls.
 pub(crate) struct Door(pub(crate) Arc<Shared>);
@@ -76,6 +80,7 @@ impl Shared {
             tree,
             inodes: Mutex::default(),
             open: Mutex::default(),
+            listings: Mutex::default(),
             next: AtomicU64::new(1),
             waiting: AtomicUsize::new(0),
             owner,
@@ -190,6 +195,18 @@ impl Shared {
             open.text = None;
         }
         u32::try_from(data.len()).map_err(|_| Errno::INVAL)
+    }
+
+    /// What is in a directory, as it was when its first entry was asked for.
+    fn listing(&self, number: INodeNo, handle: FileHandle, offset: u64) -> Result<Listing, Errno> {
+        if offset > 0
+            && let Some(listing) = lock(&self.listings).get(&handle.0)
+        {
+            return Ok(Arc::clone(listing));
+        }
+        let listing: Listing = self.list(number)?.into();
+        lock(&self.listings).insert(handle.0, Arc::clone(&listing));
+        Ok(listing)
     }
 
     fn list(&self, number: INodeNo) -> Result<Vec<(String, Node)>, Errno> {
@@ -440,13 +457,30 @@ impl Filesystem for Door {
         reply.ok();
     }
 
-    fn readdir(&self, _: &Request, number: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let all = match self.0.list(number) {
+    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let handle = self.0.next.fetch_add(1, Ordering::Relaxed);
+        reply.opened(FileHandle(handle), FopenFlags::empty());
+    }
+
+    fn releasedir(&self, _: &Request, _: INodeNo, handle: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
+        lock(&self.0.listings).remove(&handle.0);
+        reply.ok();
+    }
+
+    fn readdir(
+        &self,
+        _: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let all = match self.0.listing(number, handle, offset) {
             Ok(all) => all,
             Err(errno) => return reply.error(fuse(errno)),
         };
         let inodes = self.0.inodes();
-        for (next, (name, node)) in (1..).zip(&all).skip(usize::try_from(offset).unwrap_or(usize::MAX)) {
+        for (next, (name, node)) in (1..).zip(&*all).skip(usize::try_from(offset).unwrap_or(usize::MAX)) {
             let kind = match node {
                 Node::Dir(_) => FileType::Directory,
                 Node::File(..) => FileType::RegularFile,
@@ -464,15 +498,19 @@ impl Filesystem for Door {
         &self,
         _: &Request,
         number: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let all = match self.0.list(number) {
+        let all = match self.0.listing(number, handle, offset) {
             Ok(all) => all,
             Err(errno) => return reply.error(fuse(errno)),
         };
-        for (next, (name, node)) in (1..).zip(&all).skip(usize::try_from(offset).unwrap_or(usize::MAX)) {
+        for (next, (name, node)) in (1..).zip(&*all).skip(usize::try_from(offset).unwrap_or(usize::MAX)) {
+            // The kernel has been told already that it is gone, and would believe the opposite now.
+            if !self.0.exists(node) {
+                continue;
+            }
             let known = self.0.inodes().number(node);
             let attributes = self.0.attributes(node, known);
             let full = reply.add(INodeNo(known), next, name, &remembered(node), &attributes, Generation(0));

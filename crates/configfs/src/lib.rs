@@ -30,8 +30,7 @@ mod text; // what the files say
 mod tree; // looking and listing
 
 pub use daemon::{
-    Counters, Daemon, Denied, Live, LiveBackstore, LiveDevice, LiveRegistrant, LiveReservations, LiveTarget,
-    errno_of,
+    Counters, Daemon, Denied, LiveBackstore, LiveDevice, LiveRegistrant, LiveReservations, errno_of,
 };
 pub use mount::{MountError, Mounted, mount};
 pub use tree::{Host, Kind as NodeKind, Tree};

@@ -146,6 +146,8 @@ pub(crate) struct Link {
 pub(crate) struct Staged {
     /// The configuration as it was seen last.
     pub(crate) model: Arc<Model>,
+    /// What some LUN of it shows.
+    pub(crate) shown: BTreeSet<BackstoreId>,
     pub(crate) hbas: BTreeMap<Hba, HbaInfo>,
     pub(crate) homes: BTreeMap<BackstoreId, Home>,
     /// Where backstores go that are being enabled.
@@ -220,6 +222,7 @@ impl Staged {
         }
         self.model = model;
         let model = Arc::clone(&self.model);
+        self.shown = model.shown().into_iter().cloned().collect();
         let gone = self.homes.iter().filter(|(id, _)| !model.backstores().contains_key(*id));
         let gone: Vec<(BackstoreId, Hba)> = gone.map(|(id, home)| (id.clone(), home.hba)).collect();
         for (id, hba) in gone {

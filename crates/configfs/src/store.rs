@@ -278,7 +278,7 @@ fn control_of(backstore: &Backstore) -> Control {
         Medium::Fileio { size_bytes, .. } => Control {
             path,
             size_bytes: *size_bytes,
-            buffered: backstore.is_on(model::Key::EmulateWriteCache),
+            buffered: backstore.is_own_on(model::Key::EmulateWriteCache),
             ..Control::default()
         },
         Medium::Ramdisk { size_bytes, nullio } => {

@@ -5,13 +5,12 @@
 //! Below: `node` (the places), `staged` (what is only here), `text` (what files say).
 //! Never here: a change.
 
-use crate::daemon::{Counters, Daemon, Denied, Live};
+use crate::daemon::{Counters, Daemon, Denied, LiveBackstore, LiveReservations};
 use crate::node::{AclPart, Device, DevicePart, Dir, Hba, LunPart, Node, TargetPart, TpgPart};
 use crate::node::{parse_lun, parse_tpg, parse_wwn};
 use crate::staged::Staged;
 use model::{Acl, AclPlace, AluaGroupName, BackstoreId, BackstoreName, Lun, MappedLun, Place, TpgTag, Wwn};
 use rustix::io::Errno;
-use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -65,7 +64,6 @@ pub(crate) struct View<'a> {
     pub(crate) staged: &'a Staged,
     pub(crate) host: &'a Host,
     daemon: &'a dyn Daemon,
-    live: OnceCell<Live>,
 }
 
 impl Tree {
@@ -85,7 +83,7 @@ impl Tree {
     /// Looks at the tree.
     pub(crate) fn view<R>(&self, look: impl FnOnce(&View<'_>) -> R) -> R {
         let staged = self.staged();
-        look(&View { staged: &staged, host: &self.host, daemon: &*self.daemon, live: OnceCell::new() })
+        look(&View { staged: &staged, host: &self.host, daemon: &*self.daemon })
     }
 
     /// Writes a line to the log for whoever finds an errno too short.
@@ -207,8 +205,12 @@ fn file_name(path: &str) -> &str {
 }
 
 impl View<'_> {
-    pub(crate) fn live(&self) -> &Live {
-        self.live.get_or_init(|| self.daemon.live())
+    pub(crate) fn live(&self, id: &BackstoreId) -> Option<LiveBackstore> {
+        self.daemon.backstore(id)
+    }
+
+    pub(crate) fn live_reservations(&self, id: &BackstoreId) -> LiveReservations {
+        self.daemon.reservations(id).unwrap_or_default()
     }
 
     pub(crate) fn counted(&self, id: &BackstoreId) -> Option<Counters> {
@@ -221,7 +223,7 @@ impl View<'_> {
 
     /// Whether a guest is connected to a target now.
     pub(crate) fn connected(&self, wwn: &Wwn) -> bool {
-        self.live().targets.get(wwn).is_some_and(|target| target.connected)
+        self.daemon.connected(wwn)
     }
 
     /// Whether a directory is still there.
@@ -342,7 +344,18 @@ impl View<'_> {
 
     /// How many directories a directory has.
     pub(crate) fn directories(&self, dir: &Dir) -> usize {
-        dir.groups().len() + self.made(dir).len()
+        let staged = self.staged;
+        // Those that may be many are not listed to be counted.
+        let made = match dir {
+            Dir::Core => staged.hbas.len(),
+            Dir::Vhost => staged.model.targets().len(),
+            Dir::Tpg(wwn, tag, TpgPart::Luns) => {
+                let known = staged.model.tpg(wwn, *tag).map_or(0, |tpg| tpg.luns.len());
+                known + staged.luns_of(wwn, *tag).count()
+            }
+            _ => self.made(dir).len(),
+        };
+        dir.groups().len() + made
     }
 
     /// The directories in it that somebody made.

@@ -5,10 +5,7 @@
 //! Never here: a claim.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use configfs::{
-    Counters, Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveReservations, LiveTarget, NodeKind,
-    Tree,
-};
+use configfs::{Counters, Daemon, Denied, Host, LiveBackstore, LiveDevice, LiveReservations, NodeKind, Tree};
 use model::{BackstoreId, Change, Kind, Model, Place, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -43,10 +40,11 @@ impl Daemon for Plane {
         Arc::clone(&self.model.lock().unwrap())
     }
 
-    fn live(&self) -> Live {
+    fn backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
         let model = self.model();
-        let live = |id: &BackstoreId| LiveBackstore {
-            size_bytes: model.backstores()[id].medium.size_bytes().unwrap_or(14 << 30),
+        let backstore = model.backstores().get(id)?;
+        Some(LiveBackstore {
+            size_bytes: backstore.medium.size_bytes().unwrap_or(14 << 30),
             block_bytes: 512,
             physical_block_bytes: 512,
             read_only: false,
@@ -57,13 +55,15 @@ impl Daemon for Plane {
                 block_bytes: 512,
                 rotational: true,
             }),
-        };
-        let target = |wwn: &Wwn| (wwn.clone(), LiveTarget { connected: *self.connected.lock().unwrap() });
-        Live {
-            backstores: model.backstores().keys().map(|id| (id.clone(), live(id))).collect(),
-            targets: model.targets().keys().map(target).collect(),
-            reservations: self.reservations.lock().unwrap().clone(),
-        }
+        })
+    }
+
+    fn connected(&self, _: &Wwn) -> bool {
+        *self.connected.lock().unwrap()
+    }
+
+    fn reservations(&self, id: &BackstoreId) -> Option<LiveReservations> {
+        self.reservations.lock().unwrap().get(id).cloned()
     }
 
     fn counted(&self, _: &BackstoreId) -> Option<Counters> {

@@ -15,7 +15,7 @@ use std::str::FromStr;
 pub(crate) enum Transport {
     /// lunard, over a socket of the target
     VhostUser,
-    /// The kernel's vhost-scsi, which lunard takes no part in
+    /// the kernel's vhost-scsi, in which lunard takes no part
     Vhost,
 }
 

@@ -5,7 +5,7 @@
 //! Never here: what they hold.
 
 use shell::{Keeper, Kept};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -87,7 +87,9 @@ fn change(directory: &Path, edit: &mut dyn FnMut(&mut Kept)) -> io::Result<()> {
         return Ok(());
     }
     let beside = directory.join("shell.json.new");
-    let mut file = File::create(&beside)?;
+    // Another one may have been left by a shell that was killed.
+    let _ = fs::remove_file(&beside);
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&beside)?;
     file.write_all(format!("{:#}\n", serde_json::json!(kept)).as_bytes())?;
     fs::rename(&beside, directory.join("shell.json"))
 }
@@ -118,6 +120,37 @@ mod tests {
             .expect("kept");
         assert_eq!(one.load().bookmarks["v"], "/vhost");
         assert_eq!(one.load().globals["color_mode"], "false");
+    }
+
+    #[test]
+    fn what_is_remembered_is_private_and_what_a_later_version_wrote_stays() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let memory = memory(directory.path());
+        let state = directory.path().join("state/lunar");
+        make(&state).expect("made");
+        let file = state.join("shell.json");
+        fs::write(&file, r#"{"globals": {"new_setting": "7"}, "aliases": {"l": "ls"}}"#).expect("written");
+        fs::write(state.join("shell.json.new"), "half").expect("written");
+        memory.update(&mut |kept| drop(kept.bookmarks.insert("v".to_owned(), "/".to_owned()))).expect("kept");
+        let text = fs::read_to_string(&file).expect("there");
+        let expected = r#"{
+  "aliases": {
+    "l": "ls"
+  },
+  "bookmarks": {
+    "v": "/"
+  },
+  "globals": {
+    "new_setting": "7"
+  }
+}
+"#;
+        assert_eq!(text, expected);
+        let mode = |path: &Path| {
+            let metadata = fs::metadata(path).expect("there");
+            std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777
+        };
+        assert_eq!((mode(&file), mode(&state)), (0o600, 0o700));
     }
 
     #[test]

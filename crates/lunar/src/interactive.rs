@@ -5,6 +5,7 @@
 //! Never here: what a line means, or what may stand at the cursor.
 
 use crate::home;
+use crate::picker;
 use crate::session::{self, Printed};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
@@ -32,6 +33,9 @@ pub(crate) fn run(shell: &mut Shell, stop: bool) -> io::Result<Printed> {
         return session::print(&first);
     }
     banner()?;
+    if session::has_whole_screen() {
+        shell.pick_with(Box::new(picker::pick));
+    }
     let shell = RefCell::new(shell);
     let mut editor = editor(&shell).map_err(broken)?;
     let history = home::history();

@@ -14,6 +14,7 @@ mod kernel; //      the way to the kernel's own target
 mod libvirt; //     `lunar libvirt`
 mod man; //         manual pages
 mod options; //     the command line
+mod picker; //      a node picked from the whole tree
 mod qemu; //        `lunar qemu`
 mod run; //         `lunar run`
 mod session; //     one command, or lines
@@ -112,6 +113,10 @@ fn run(options: &Options) -> io::Result<bool> {
             Options::command().print_long_help()?;
             Ok(true)
         }
+        _ if options.disable_daemon => disable_daemon(options),
+        Some(Tool::Words(words)) if words.len() == 1 && words[0] == "disable-daemon" => {
+            disable_daemon(options)
+        }
         Some(Tool::Words(words)) => {
             let Some(words) = words.iter().map(|word| word.to_str()).collect::<Option<Vec<&str>>>() else {
                 return fail(options, &Failure::new("an argument is not UTF-8"));
@@ -125,6 +130,12 @@ fn run(options: &Options) -> io::Result<bool> {
             session::batch(shell, io::stdin().lock(), options.stop)
         }),
     }
+}
+
+/// What targetcli's word for it does, which is no command of its shell.
+fn disable_daemon(options: &Options) -> io::Result<bool> {
+    let words = ["/", "set", "global", "auto_use_daemon=false"];
+    with_shell(options, Mode::OneShot, |shell| session::one_shot(shell, &words, options.stop))
 }
 
 /// Becomes the command; returns where that cannot be.

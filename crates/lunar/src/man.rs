@@ -9,7 +9,7 @@
 mod markdown; // a page of the manual, for man(1)
 
 use crate::options::Options;
-use clap::{Command, CommandFactory, ValueEnum};
+use clap::{Arg, Command, CommandFactory, ValueEnum};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use shell::command::{Need, Parameter};
@@ -92,15 +92,49 @@ fn tools(program: &Command) -> Roff {
         let about = tool.get_long_about().or_else(|| tool.get_about()).map(ToString::to_string);
         paragraphs(&mut page, &about.unwrap_or_default());
         for argument in tool.get_arguments().filter(|argument| !argument.is_hide_set()) {
-            let name = match argument.get_long() {
-                Some(long) => format!("--{long}"),
-                None => argument.get_id().to_string().to_uppercase(),
-            };
             let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-            item(&mut page, &[bold(name)], &format!("{help}."));
+            item(&mut page, &term(argument), &format!("{help}{}.", values(argument)));
         }
     }
     page
+}
+
+/// An argument as it is typed: `--pci ADDRESS`, `--take`, `WWN`.
+fn term(argument: &Arg) -> Vec<Inline> {
+    let names: Vec<String> = match argument.get_value_names() {
+        Some(names) if argument.get_action().takes_values() => {
+            names.iter().map(ToString::to_string).collect()
+        }
+        _ => Vec::new(),
+    };
+    let value = names.join(" ");
+    match argument.get_long() {
+        Some(long) if value.is_empty() => vec![bold(format!("--{long}"))],
+        Some(long) => vec![bold(format!("--{long}")), roman(" "), italic(value)],
+        None => vec![italic(value)],
+    }
+}
+
+/// The values to choose from, each with what it is, and the one that it has if left out.
+fn values(argument: &Arg) -> String {
+    let possible = argument.get_possible_values();
+    let listed: Vec<String> = possible
+        .iter()
+        .filter(|value| !value.is_hide_set())
+        .map(|value| match value.get_help() {
+            Some(help) => format!("{} ({help})", value.get_name()),
+            None => value.get_name().to_owned(),
+        })
+        .collect();
+    // A switch has values too, which nobody types.
+    if listed.is_empty() || !argument.get_action().takes_values() {
+        return String::new();
+    }
+    let default: Vec<_> = argument.get_default_values().iter().filter_map(|value| value.to_str()).collect();
+    match default.as_slice() {
+        [] => format!(": {}", listed.join(", ")),
+        default => format!(": {}; {} if left out", listed.join(", "), default.join(" ")),
+    }
 }
 
 /// Every row of the shell's table, as `help` shows it.
@@ -134,12 +168,21 @@ fn rest() -> Roff {
     let mut page = Roff::new();
     page.control("SH", ["EXIT STATUS"]);
     paragraphs(&mut page, "0, or 1 if any command failed.");
+    page.control("SH", ["ENVIRONMENT"]);
+    for (name, about) in [
+        ("LUNAR_RUNTIME_DIR, LUNAR_STATE_DIR", "stand for --runtime-dir and --state-dir."),
+        ("XDG_STATE_HOME, HOME", "say where preferences, bookmarks, the lines typed and the log are."),
+        ("NO_COLOR", "not empty: nothing is coloured."),
+        ("TERM", "dumb: nothing is coloured, and cd without a path picks no node."),
+    ] {
+        item(&mut page, &[bold(name)], about);
+    }
     page.control("SH", ["FILES"]);
     for (file, about) in [
         ("/run/lunar/api.sock", "where lunard is asked; $XDG_RUNTIME_DIR/lunar for users."),
         (
             "~/.local/state/lunar",
-            "preferences, bookmarks and the lines typed; $XDG_STATE_HOME/lunar where it is set.",
+            "shell.json with preferences and bookmarks, history with the lines typed, log.txt with what was said; $XDG_STATE_HOME/lunar where it is set.",
         ),
     ] {
         item(&mut page, &[italic(file)], about);

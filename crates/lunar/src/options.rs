@@ -7,9 +7,12 @@
 use crate::completion;
 use crate::guest::{CcwAddress, PciAddress, Transport};
 use crate::man::Page;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
+
+/// Above the options that every tool has, so that its own stand together.
+const GENERAL: &str = "General options";
 
 /// SCSI disks for KVM guests: the shell, and tools for guests
 ///
@@ -20,7 +23,8 @@ use std::path::PathBuf;
 ///   lunar /backstores/fileio create disk0 /srv/disk0.img 14G
 ///   lunar /vhost create
 ///
-/// `lunar help COMMAND` describes a command of the shell's root, `lunar PATH help` lists those of a node.
+/// `lunar help COMMAND` describes a command of the shell's root, `lunar PATH help` lists those of a node, and --help
+/// after a command describes it.
 ///
 /// The exit status is 0, or 1 if any command failed.
 #[derive(Debug, Parser)]
@@ -29,23 +33,24 @@ use std::path::PathBuf;
     version,
     verbatim_doc_comment,
     disable_help_subcommand = true,
-    override_usage = "lunar [OPTIONS] [PATH] [COMMAND] [PARAMETER]...\n       lunar [OPTIONS] qemu WWN...\n       lunar [OPTIONS] libvirt WWN...\n       lunar [OPTIONS] run -- COMMAND [ARGUMENT]...\n       lunar [OPTIONS] import-lio [--take]\n       lunar completions SHELL\n       lunar man [PAGE]"
+    disable_version_flag = true,
+    override_usage = "lunar [OPTIONS] [PATH] [COMMAND] [PARAMETER]...\n       lunar [OPTIONS] qemu WWN...\n       lunar [OPTIONS] libvirt WWN...\n       lunar [OPTIONS] run -- COMMAND [ARGUMENT]...\n       lunar [OPTIONS] import-lio [--take]\n       lunar [OPTIONS] bind [--undo]\n       lunar completions SHELL\n       lunar man [PAGE]"
 )]
 pub(crate) struct Options {
     /// Where lunard has its sockets; it must have been given the same
-    #[arg(long, value_name = "DIR", env = "LUNAR_RUNTIME_DIR", global = true)]
+    #[arg(long, value_name = "DIR", env = "LUNAR_RUNTIME_DIR", global = true, help_heading = GENERAL)]
     pub(crate) runtime_dir: Option<PathBuf>,
 
     /// Where lunard keeps its state; taken so that both programs have the same options
-    #[arg(long, value_name = "DIR", env = "LUNAR_STATE_DIR", global = true)]
+    #[arg(long, value_name = "DIR", env = "LUNAR_STATE_DIR", global = true, help_heading = GENERAL)]
     pub(crate) state_dir: Option<PathBuf>,
 
     /// Work on the kernel's own target, whose tree this is, instead of lunard's: /sys/kernel/config/target
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = GENERAL)]
     pub(crate) root: Option<PathBuf>,
 
     /// Where saveconfig.json of the kernel's target is; as LIO's tools have it if left out
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = GENERAL)]
     pub(crate) save_dir: Option<PathBuf>,
 
     /// Stop at the first command that fails
@@ -53,8 +58,16 @@ pub(crate) struct Options {
     pub(crate) stop: bool,
 
     /// Answer with JSON for programs, one line for each command
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GENERAL)]
     pub(crate) json: bool,
+
+    /// Taken for targetcli's scripts: `set global auto_use_daemon=false`
+    #[arg(long, hide = true)]
+    pub(crate) disable_daemon: bool,
+
+    /// Print version
+    #[arg(short = 'V', short_alias = 'v', long, action = ArgAction::Version)]
+    version: Option<bool>,
 
     #[command(subcommand)]
     pub(crate) tool: Option<Tool>,
@@ -84,7 +97,7 @@ pub(crate) enum Tool {
 
     /// Print a manual page: lunar man | man -l -
     Man {
-        /// Which
+        /// Which page
         #[arg(value_enum, default_value_t = Page::Lunar)]
         page: Page,
     },

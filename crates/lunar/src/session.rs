@@ -31,8 +31,7 @@ pub(crate) fn environment() -> io::Result<Environment> {
 
 /// The terminal as it is now; colours go to a terminal alone, and where nobody objects (no-color.org).
 pub(crate) fn screen(mode: Mode) -> Screen {
-    let objected = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    let objected = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || is_dumb();
     let columns = tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_col);
     Screen {
         columns,
@@ -40,6 +39,15 @@ pub(crate) fn screen(mode: Mode) -> Screen {
         colour_err: !objected && io::stderr().is_terminal(),
         mode,
     }
+}
+
+/// Whether the terminal can be written all over, and not only line after line.
+pub(crate) fn has_whole_screen() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal() && !is_dumb()
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term == "dumb")
 }
 
 /// Runs the command of the arguments.  A single argument with white space in it is a line, or several.

@@ -58,6 +58,11 @@ fn the_page_of_the_program_has_every_command_and_every_option() {
     for option in ["--runtime-dir", "--json", "--transport", "--qemu-version", "--memory"] {
         assert!(page.contains(option), "{option}");
     }
+    for text in
+        ["bash (GNU Bash), zsh (The Z shell)", "vhost-user if left out.", "\\fB--pci\\fR \\fIADDRESS\\fR"]
+    {
+        assert!(page.contains(text), "{text}: values and their names are told\n{page}");
+    }
     assert!(page.contains("lunar completions"), "the tools have their usage");
     assert!(!page.contains("lunar complete "), "what is hidden stays so");
 }

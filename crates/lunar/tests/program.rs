@@ -5,6 +5,7 @@
 //! Never here: what the shell's commands do; `shell` has those tests.
 
 mod man;
+mod picker;
 mod support;
 mod tab;
 
@@ -70,6 +71,9 @@ fn no_daemon_is_one_line_and_how_to_start_it() {
 fn help_and_version_need_no_daemon() {
     let nowhere = ["--runtime-dir", "/nonexistent"];
     lunar(&["--version"]).check(0, &format!("lunar {}\n", env!("CARGO_PKG_VERSION")), "");
+    for letter in ["-V", "-v"] {
+        lunar(&[letter]).check(0, &format!("lunar {}\n", env!("CARGO_PKG_VERSION")), "");
+    }
     let version = lunar(&[&nowhere[..], &["version"]].concat());
     assert_eq!(
         version.out.lines().next(),
@@ -82,6 +86,14 @@ fn help_and_version_need_no_daemon() {
     }
     assert!(lunar(&[&nowhere[..], &["help", "ls"]].concat()).out.contains("ls [path] [depth] "));
     assert_eq!(lunar(&["--nosuch"]).status, 1);
+}
+
+#[test]
+fn targetclis_word_against_its_daemon_is_taken() {
+    let daemon = Daemon::start();
+    for word in ["disable-daemon", "--disable-daemon"] {
+        daemon.lunar(&[word]).check(0, "Parameter auto_use_daemon is now 'false'.\n", "");
+    }
 }
 
 #[test]

@@ -110,6 +110,13 @@ impl Daemon {
         self.on_terminal(&[])
     }
 
+    /// The shell on a terminal of another sort.
+    pub(crate) fn terminal_called(&self, name: &str) -> Terminal {
+        let mut command = self.command(&[]);
+        command.env("TERM", name);
+        Self::run_on_terminal(command)
+    }
+
     /// The program on such a terminal.
     pub(crate) fn on_terminal(&self, arguments: &[&str]) -> Terminal {
         Self::run_on_terminal(self.command(arguments))
@@ -131,7 +138,8 @@ impl Daemon {
     }
 
     fn run_on_terminal(mut command: Command) -> Terminal {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        let ours =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&ours).expect("granted");
         unlockpt(&ours).expect("unlocked");
         tcsetwinsize(&ours, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 }).expect("sized");
@@ -141,6 +149,8 @@ impl Daemon {
         let stream = || Stdio::from(theirs.try_clone().expect("a copy"));
         command.stdin(stream()).stdout(stream()).stderr(stream());
         let child = command.spawn().expect("the program starts");
+        // It keeps copies of its end of the terminal, which must be the program's alone.
+        drop(command);
         Terminal { ours: File::from(ours), child, seen: Vec::new() }
     }
 
@@ -203,6 +213,19 @@ impl Terminal {
                 }
             }
         }
+    }
+
+    /// Gives the terminal another size; the program may be told by a signal or look for itself.
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.ours, size).expect("sized");
+    }
+
+    /// Takes the terminal away; the program must end by itself.
+    pub(crate) fn hang_up(self) {
+        let Self { ours, mut child, .. } = self;
+        drop(ours);
+        child.wait().expect("the program ends");
     }
 
     pub(crate) fn end(mut self) -> i32 {

@@ -4,15 +4,15 @@
 //! Above: `daemon`, which opens it where `--configfs` says.  Below: `configfs`, the handle of `state_driver`.
 //! Never here: a path or a text of the tree.
 
-use crate::machine::{self, Countable};
+use crate::machine::{self, Countable, Statistics};
 use crate::start_error::StartError;
 use crate::state_driver::{Failure, Handle};
 use api::v1;
 use configfs::{
-    Counters, Daemon, Denied, Host, Live, LiveBackstore, LiveDevice, LiveRegistrant, LiveReservations,
-    LiveTarget, Mounted, Tree,
+    Counters, Daemon, Denied, Host, LiveBackstore, LiveDevice, LiveRegistrant, LiveReservations, Mounted,
+    Tree,
 };
-use model::{BackstoreId, Change, Model, Place};
+use model::{BackstoreId, Change, Model, Place, Wwn};
 use rustix::io::Errno;
 use std::future::Future;
 use std::path::Path;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
-use target::{NexusName, Registration, Reservations, Totals};
+use target::{Managed, NexusName, Registration, Reservations};
 use tokio::sync::oneshot::Receiver;
 use tracing::info;
 
@@ -48,16 +48,16 @@ impl Daemon for Door {
         self.0.model()
     }
 
-    fn live(&self) -> Live {
-        let machine::Live { backstores, targets } = self.0.live();
-        Live {
-            backstores: backstores.into_iter().map(|(id, live)| (id, backstore(live))).collect(),
-            targets: targets
-                .into_iter()
-                .map(|(wwn, live)| (wwn, LiveTarget { connected: live.connected }))
-                .collect(),
-            reservations: self.0.reservations().into_iter().map(|(id, live)| (id, reserved(&live))).collect(),
-        }
+    fn backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
+        self.0.live_backstore(id).map(backstore)
+    }
+
+    fn connected(&self, wwn: &Wwn) -> bool {
+        self.0.connected(wwn)
+    }
+
+    fn reservations(&self, id: &BackstoreId) -> Option<LiveReservations> {
+        self.0.reservations(id).as_ref().map(reserved)
     }
 
     fn counted(&self, backstore: &BackstoreId) -> Option<Counters> {
@@ -99,9 +99,10 @@ fn reserved(live: &Reservations) -> LiveReservations {
     }
 }
 
-fn counters(totals: Totals) -> Counters {
-    let Totals { commands, read_bytes, write_bytes } = totals;
-    Counters { commands, read_bytes, write_bytes }
+fn counters(counts: Statistics) -> Counters {
+    let Statistics { asked, managed: Managed { resets, aborted, nothing_to_abort } } = counts;
+    let (read_bytes, write_bytes) = (asked.moved.read.bytes, asked.moved.write.bytes);
+    Counters { commands: asked.commands(), read_bytes, write_bytes, resets, aborted, nothing_to_abort }
 }
 
 fn backstore(live: machine::LiveBackstore) -> LiveBackstore {

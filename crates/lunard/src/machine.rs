@@ -12,12 +12,11 @@ pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, Occasion}
 
 use crate::state_driver::Handle;
 use crate::watchdog::Probe;
-use model::{BackstoreId, Place, Step};
+use model::{BackstoreId, Place, Step, Wwn};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use target::{Reservations, Totals};
+use target::{Managed, Reservations, Totals};
 use vhost_scsi::Waiting;
 
 /// What serves guests.
@@ -52,9 +51,19 @@ pub trait Machine: Send + Sync + 'static {
     /// What the running target knows.  Never waits for a disk or a guest.
     fn live(&self) -> Live;
 
+    /// What of that is a backstore's.
+    fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
+        self.live().backstores.remove(id)
+    }
+
+    /// Whether a front end is connected to a target now.
+    fn connected(&self, wwn: &Wwn) -> bool {
+        self.live().targets.get(wwn).is_some_and(|target| target.connected)
+    }
+
     /// Who has reserved a backstore and who is registered with it, where anyone ever did.
-    fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
-        BTreeMap::new()
+    fn reservations(&self, _id: &BackstoreId) -> Option<Reservations> {
+        None
     }
 
     /// Takes the medium of a backstore out, or puts it in; `force` does so although a guest keeps it in.  Returns when that is
@@ -75,7 +84,7 @@ pub trait Machine: Send + Sync + 'static {
     fn owned_by(&self, _owner: &Handle) {}
 
     /// What guests asked for; `None` where nobody counts.
-    fn counted(&self, _of: &Countable) -> Option<Totals> {
+    fn counted(&self, _of: &Countable) -> Option<Statistics> {
         None
     }
 
@@ -106,6 +115,15 @@ pub enum Countable {
     Backstore(BackstoreId),
     /// A LUN, since it was mapped.
     Lun(Place),
+}
+
+/// What guests asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Commands.
+    pub asked: Totals,
+    /// What task management did to the unit, whatever way it came.
+    pub managed: Managed,
 }
 
 /// How large an open medium is.

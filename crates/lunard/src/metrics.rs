@@ -4,15 +4,17 @@
 //! Above: `server`.  Below: the handle's snapshots and counts.
 //! Never here: a counter of its own.  A scrape reads what is, and an idle daemon counts nothing.
 
+use crate::machine::{Countable, Statistics};
 use crate::state_driver::Handle;
 use crate::view;
 use model::{Kind, Model};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
+use scsi::log::Counted;
 use std::fmt;
 use std::sync::atomic::Ordering;
 
@@ -52,6 +54,7 @@ impl Collector for Snapshot {
             put(&mut encoder, name, help, &ConstCounter::new(count.load(Ordering::Relaxed)))?;
         }
         backstores(&mut encoder, handle, &model)?;
+        asked(&mut encoder, handle, &model)?;
         targets(&mut encoder, handle, &model)?;
         waiting(&mut encoder, handle)
     }
@@ -83,6 +86,60 @@ fn backstores(encoder: &mut DescriptorEncoder<'_>, handle: &Handle, model: &Mode
     }
     put(encoder, "storage_object_size_bytes", "The capacity of a storage object", &sizes)?;
     put(encoder, "storage_object_missing", "1 while the file or device is not there", &missing)
+}
+
+/// What guests asked for, by LUN and by storage object.
+fn asked(encoder: &mut DescriptorEncoder<'_>, handle: &Handle, model: &Model) -> fmt::Result {
+    let mut luns = Asked::default();
+    for (place, _) in model.mappings() {
+        let (tpg, lun) = (place.tag.to_string(), place.lun.to_string());
+        let labels = vec![("wwn", place.wwn.as_str().to_owned()), ("tpg", tpg), ("lun", lun)];
+        luns.take(&labels, handle.counted(&Countable::Lun(place)));
+    }
+    luns.put(encoder, "lun")?;
+    let mut objects = Asked::default();
+    let (resets, aborts) = (Family::<Labels, Counter>::default(), Family::<Labels, Counter>::default());
+    for id in model.backstores().keys() {
+        let labels = vec![("kind", id.kind.as_str().to_owned()), ("name", id.name.as_str().to_owned())];
+        let counts = handle.counted(&Countable::Backstore(id.clone()));
+        objects.take(&labels, counts);
+        let managed = counts.unwrap_or_default().managed;
+        resets.get_or_create(&labels).inc_by(managed.resets);
+        aborts.get_or_create(&labels).inc_by(managed.aborted);
+    }
+    objects.put(encoder, "storage_object")?;
+    put(encoder, "storage_object_resets", "LOGICAL UNIT RESET of a storage object", &resets)?;
+    put(encoder, "storage_object_aborts", "Commands to a storage object that ABORT TASK ended", &aborts)
+}
+
+/// What was asked for, metric by metric.
+#[derive(Default)]
+struct Asked([Family<Labels, Counter>; 4]);
+
+impl Asked {
+    fn take(&mut self, labels: &Labels, counts: Option<Statistics>) {
+        let Some(Statistics { asked, .. }) = counts else { return };
+        let Counted { read, write, verify } = asked.moved;
+        let errors =
+            [read, write, verify].into_iter().fold(0, |sum: u64, moved| sum.wrapping_add(moved.errors));
+        let numbers = [asked.commands(), read.bytes, write.bytes, errors];
+        for (family, number) in self.0.iter().zip(numbers) {
+            family.get_or_create(labels).inc_by(number);
+        }
+    }
+
+    fn put(&self, encoder: &mut DescriptorEncoder<'_>, of: &str) -> fmt::Result {
+        let words = [
+            ("commands", "Commands that guests sent"),
+            ("read_bytes", "Bytes that guests asked to read"),
+            ("written_bytes", "Bytes that guests asked to write"),
+            ("medium_errors", "Commands that the medium failed"),
+        ];
+        for ((name, help), family) in words.into_iter().zip(&self.0) {
+            put(encoder, &format!("{of}_{name}"), help, family)?;
+        }
+        Ok(())
+    }
 }
 
 fn targets(encoder: &mut DescriptorEncoder<'_>, handle: &Handle, model: &Model) -> fmt::Result {

@@ -14,7 +14,7 @@
 //! the configuration has moved, it is drafted again on what is now: if the same steps follow, it commits;
 //! if not, what was prepared is dropped and it starts over.
 
-use crate::machine::{Countable, Fault, FaultKind, Live, Machine};
+use crate::machine::{Countable, Fault, FaultKind, Live, LiveBackstore, Machine, Statistics};
 use crate::saveconfig::RestoreError;
 use crate::service_manager;
 use crate::store::{SaveError, Store};
@@ -22,14 +22,14 @@ use crate::view::View;
 use crate::watchdog::Probe;
 use crate::wish::{Chance, Draft, Generation, Made, Wishes};
 use api::v1;
-use model::{BackstoreId, Change, Model, Refusal, Step, plan};
-use std::collections::{BTreeMap, VecDeque};
+use model::{BackstoreId, Change, Model, Refusal, Step, Wwn, plan};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
-use target::{Reservations, Totals};
+use target::Reservations;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 use vhost_scsi::Waiting;
@@ -110,8 +110,10 @@ pub struct Handle {
     /// Whether the owner waits for the disk of the database.
     saving: Arc<AtomicBool>,
     live: Arc<dyn Fn() -> Live + Send + Sync>,
-    reservations: Arc<dyn Fn() -> BTreeMap<BackstoreId, Reservations> + Send + Sync>,
     move_medium: Moving,
+    live_backstore: Asking<LiveBackstore>,
+    connected: Arc<dyn Fn(&Wwn) -> bool + Send + Sync>,
+    reservations: Asking<Reservations>,
     counted: Counting,
     waiting: Arc<dyn Fn() -> Vec<Waiting> + Send + Sync>,
     model: Arc<RwLock<(Arc<Model>, Generation)>>,
@@ -123,8 +125,11 @@ pub struct Handle {
 /// Takes the medium of a backstore out, or puts it in: which, whether in, whether by force.
 type Moving = Arc<dyn Fn(&BackstoreId, bool, bool) -> Result<(), Fault> + Send + Sync>;
 
+/// What the running target knows of a backstore.
+type Asking<T> = Arc<dyn Fn(&BackstoreId) -> Option<T> + Send + Sync>;
+
 /// What guests asked for.
-type Counting = Arc<dyn Fn(&Countable) -> Option<Totals> + Send + Sync>;
+type Counting = Arc<dyn Fn(&Countable) -> Option<Statistics> + Send + Sync>;
 
 /// What is called after each commit.
 type Watcher = Box<dyn Fn() + Send + Sync>;
@@ -188,10 +193,22 @@ impl Handle {
         (self.live)()
     }
 
+    /// What of that is a backstore's.
+    #[must_use]
+    pub fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
+        (self.live_backstore)(id)
+    }
+
+    /// Whether a front end is connected to a target now.
+    #[must_use]
+    pub fn connected(&self, wwn: &Wwn) -> bool {
+        (self.connected)(wwn)
+    }
+
     /// Who has reserved a backstore and who is registered with it, where anyone ever did.
     #[must_use]
-    pub fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
-        (self.reservations)()
+    pub fn reservations(&self, id: &BackstoreId) -> Option<Reservations> {
+        (self.reservations)(id)
     }
 
     /// Takes the medium of a backstore out, or puts it in.  Blocks as long as the disk with the records of units does.
@@ -204,7 +221,7 @@ impl Handle {
 
     /// What guests asked of a backstore or at a LUN, where that is counted.
     #[must_use]
-    pub fn counted(&self, of: &Countable) -> Option<Totals> {
+    pub fn counted(&self, of: &Countable) -> Option<Statistics> {
         (self.counted)(of)
     }
 
@@ -289,7 +306,7 @@ pub fn start<M: Machine>(
     let model = Arc::new(model);
     let submit = to_self.clone();
     let ask = to_self.clone();
-    let [live, reserved, moving, counting, waits] = [(); 5].map(|()| Arc::clone(&machine));
+    let [live, open, connected, reserved, moving, counting, waits] = [(); 7].map(|()| Arc::clone(&machine));
     let shared = Handle {
         submit: Arc::new(move |wishes, reply| {
             // Without an owner the reply is dropped, which is an answer.
@@ -303,7 +320,9 @@ pub fn start<M: Machine>(
         }),
         saving: Arc::default(),
         live: Arc::new(move || live.live()),
-        reservations: Arc::new(move || reserved.reservations()),
+        live_backstore: Arc::new(move |id| open.live_backstore(id)),
+        connected: Arc::new(move |wwn| connected.connected(wwn)),
+        reservations: Arc::new(move |id| reserved.reservations(id)),
         move_medium: Arc::new(move |id, loaded, force| moving.move_medium(id, loaded, force)),
         counted: Arc::new(move |of| counting.counted(of)),
         waiting: Arc::new(move || waits.waiting()),

@@ -9,7 +9,7 @@ mod alua; // the changes of asymmetric access
 use crate::name::shown;
 use crate::{
     ACLS_MAX, Acl, AclPlace, Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Foreign,
-    IdentityField, Lun, LunMapping, MappedLun, Model, Place, Refusal, Target, TargetOption, Tpg, TpgTag,
+    IdentityField, Key, Lun, LunMapping, MappedLun, Model, Place, Refusal, Target, TargetOption, Tpg, TpgTag,
     UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
@@ -35,6 +35,10 @@ impl Model {
             Change::DeleteBackstore(id) => self.delete_backstore(&id),
             Change::SetAttribute { backstore, attribute, value } => {
                 self.set_attribute(&backstore, &attribute, &value)
+            }
+            Change::SelectModes { serial, saved } => {
+                self.select_modes(&serial, &saved);
+                Ok(())
             }
             Change::SetIdentity { backstore, attribute, value } => {
                 self.set_identity(&backstore, &attribute, &value)
@@ -108,8 +112,20 @@ impl Model {
         {
             return Err(Refusal::AttributeFrozen { backstore: id.clone(), attribute: row.name, place });
         }
+        // What guests had saved of it was saved for the whole unit.
+        if !wanted.selected().contains_key(&row.key) {
+            let serial = &wanted.unit_serial;
+            for other in self.backstores.values_mut().filter(|other| other.unit_serial == *serial) {
+                other.deselect(row.key);
+            }
+        }
         self.backstores.insert(id.clone(), wanted);
         Ok(())
+    }
+
+    fn select_modes(&mut self, serial: &UnitSerial, saved: &[(Key, u32)]) {
+        let of_unit = self.backstores.values_mut().filter(|backstore| backstore.unit_serial == *serial);
+        of_unit.for_each(|backstore| backstore.select(saved));
     }
 
     fn set_identity(&mut self, id: &BackstoreId, name: &str, value: &str) -> Result<(), Refusal> {

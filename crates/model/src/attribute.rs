@@ -152,6 +152,12 @@ impl Attribute {
         }
     }
 
+    /// Whether a mode page says the same, which guests may change and save (SPC-4, Control; SBC-3, Caching).
+    #[must_use]
+    pub fn is_selectable(&self) -> bool {
+        matches!(self.key, Key::EmulateTas | Key::EmulateUaIntlckCtrl | Key::EmulateWriteCache)
+    }
+
     /// The values in words, such as `0 or 1`, for a backstore with logical blocks of this size.
     #[must_use]
     pub fn values_in_words(&self, block_bytes: u32) -> String {
@@ -178,7 +184,7 @@ impl Attribute {
         self.takes(value, block_bytes).then_some(value)
     }
 
-    fn takes(&self, value: u32, block_bytes: u32) -> bool {
+    pub(crate) fn takes(&self, value: u32, block_bytes: u32) -> bool {
         match self.values {
             Values::Switch => value <= 1,
             Values::OneOf(list) => list.contains(&value),

@@ -9,6 +9,7 @@ use crate::{
     AbsolutePath, Access, AluaGroupName, AluaGroups, Attribute, Attributes, BackstoreName, Identity, Key,
     Refusal, UnitSerial,
 };
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
 
@@ -80,6 +81,8 @@ pub struct Backstore {
     pub lu_group: AluaGroupName,
     attributes: Attributes,
     pub(crate) identity: Identity,
+    /// What guests have saved of it, where that differs from what the administrator set: MODE SELECT.
+    selected: BTreeMap<Key, u32>,
 }
 
 /// What the blocks of a backstore are kept in.
@@ -205,7 +208,16 @@ impl Backstore {
         }
         let (alua, lu_group) = (AluaGroups::default(), AluaGroupName::default_lu_group());
         let identity = Identity::default();
-        Ok(Self { name, unit_serial, medium, alua, lu_group, attributes, identity })
+        Ok(Self {
+            name,
+            unit_serial,
+            medium,
+            alua,
+            lu_group,
+            attributes,
+            identity,
+            selected: BTreeMap::new(),
+        })
     }
 
     /// Its kind and name.
@@ -226,9 +238,37 @@ impl Backstore {
         &self.attributes
     }
 
-    /// The value of an attribute; `None` where the device says it.
+    /// The value of an attribute: the administrator's, or what a guest has saved since; `None` where the device says it.
     #[must_use]
     pub fn attribute(&self, key: Key) -> Option<u32> {
+        self.selected.get(&key).copied().or_else(|| self.own_attribute(key))
+    }
+
+    /// What guests have saved of it.
+    #[must_use]
+    pub fn selected(&self) -> &BTreeMap<Key, u32> {
+        &self.selected
+    }
+
+    /// Takes note of what guests have saved: all of it.  What is as the administrator has it, or is the device's, is no
+    /// difference.
+    pub fn select(&mut self, saved: &[(Key, u32)]) {
+        let differs = |(key, value): &&(Key, u32)| {
+            let row = Attribute::of(*key);
+            let is_own = self.own_attribute(*key) == Some(*value);
+            row.is_selectable() && row.is_settable_on(self.kind()) && !is_own && row.takes(*value, 512)
+        };
+        self.selected = saved.iter().filter(differs).copied().collect();
+    }
+
+    /// Forgets what guests have saved of an attribute.
+    pub(crate) fn deselect(&mut self, key: Key) {
+        self.selected.remove(&key);
+    }
+
+    /// The administrator's value of an attribute, whatever guests have saved; `None` where the device says it.
+    #[must_use]
+    pub fn own_attribute(&self, key: Key) -> Option<u32> {
         if key == Key::PhysicalBlockSize {
             return self.physical_block_bytes();
         }
@@ -239,6 +279,12 @@ impl Backstore {
             Key::HwMaxSectors | Key::OptimalSectors => self.block_bytes().map(transfer_blocks_max),
             _ => Attribute::of(key).default_of(self.kind()),
         }
+    }
+
+    /// Whether a switch is on for the administrator, whatever guests have saved.
+    #[must_use]
+    pub fn is_own_on(&self, key: Key) -> bool {
+        self.own_attribute(key).is_some_and(|value| value != 0)
     }
 
     /// Whether a switch is on; one that the device decides counts as off.
@@ -270,11 +316,11 @@ impl Backstore {
         is_open && self.set_attribute("block_size", &sector_bytes.to_string()).is_ok()
     }
 
-    /// Whether writes are answered before they are durable; `None` where the device says it.
+    /// Whether writes are answered before they are durable, unless a guest says otherwise; `None` where the device says it.
     #[must_use]
     pub fn write_back(&self) -> Option<bool> {
         // LIO's attribute reads 0 on a block device, whose own cache counts.
-        (self.kind() != Kind::Block).then(|| self.is_on(Key::EmulateWriteCache))
+        (self.kind() != Kind::Block).then(|| self.is_own_on(Key::EmulateWriteCache))
     }
 
     /// Sets an attribute, as typed, on a backstore that no LUN shows or whose guests do not mind.
@@ -307,7 +353,12 @@ impl Backstore {
         if row.key == Key::EmulateModelAlias && value == 1 && !self.name.fits_product() {
             return Err(Refusal::NameTooLongForProduct { backstore: self.id() });
         }
+        // As a tool writes back what it has read.
+        if self.selected.get(&row.key) == Some(&value) {
+            return Ok(value);
+        }
         // Of what says the same thing twice, the later counts.
+        self.selected.remove(&row.key);
         if row.key == Key::EmulateModelAlias && self.attribute(row.key) != Some(value) {
             self.identity.forget_product();
         }
@@ -424,6 +475,26 @@ mod tests {
         assert_eq!(memory.write_back(), Some(false));
         assert_eq!(memory.set_attribute("emulate_write_cache", "1"), Ok(1));
         assert_eq!(memory.write_back(), Some(true));
+    }
+
+    #[test]
+    fn of_what_guests_save_and_the_administrator_sets_the_later_counts() {
+        let mut disk = ramdisk("disk0");
+        disk.select(&[(Key::EmulateTas, 0), (Key::EmulateUaIntlckCtrl, 0), (Key::EmulateDpo, 0)]);
+        assert_eq!(disk.selected().iter().collect::<Vec<_>>(), [(&Key::EmulateTas, &0)]);
+        assert_eq!(
+            (disk.attribute(Key::EmulateTas), disk.own_attribute(Key::EmulateTas)),
+            (Some(0), Some(1))
+        );
+        // As tools write back what they read.
+        let before = disk.clone();
+        assert_eq!(disk.set_attribute("emulate_tas", "0"), Ok(0));
+        assert_eq!(disk, before);
+        assert_eq!(disk.set_attribute("emulate_tas", "1"), Ok(1));
+        assert_eq!((disk.attribute(Key::EmulateTas), disk.selected().len()), (Some(1), 0));
+        let mut device = block("disk0");
+        device.select(&[(Key::EmulateWriteCache, 1)]);
+        assert_eq!(device.attribute(Key::EmulateWriteCache), Some(0), "it is the device's");
     }
 
     #[test]

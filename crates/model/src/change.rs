@@ -6,8 +6,8 @@
 
 use crate::name::shown;
 use crate::{
-    AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId, Foreign, Lun, LunAluaSetting, LunMapping,
-    MappedLun, Place, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
+    AclPlace, AluaGroup, AluaGroupName, Attribute, Backstore, BackstoreId, Foreign, Key, Lun, LunAluaSetting,
+    LunMapping, MappedLun, Place, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,6 +37,13 @@ pub enum Change {
         backstore: BackstoreId,
         /// The size that it is to have, in bytes; of a ramdisk rounded up to whole pages.
         size_bytes: u64,
+    },
+    /// Takes note of what a guest has saved of the mode pages (SPC-4, MODE SELECT), exported or not.
+    SelectModes {
+        /// Of the backstores with this unit serial number.
+        serial: UnitSerial,
+        /// What is otherwise than the administrator has it: attributes of which a mode page says the same.
+        saved: Vec<(Key, u32)>,
     },
     /// Says who a backstore that no LUN shows says that it is.
     SetIdentity {
@@ -254,7 +261,7 @@ impl fmt::Display for Change {
 }
 
 impl Change {
-    /// Those of asymmetric access.
+    /// Those of asymmetric access, and of guests.
     fn say_alua(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CreateAluaGroup { backstore, name, group } => {
@@ -285,6 +292,13 @@ impl Change {
             Self::DeleteLuGroup(name) => write!(f, "delete LU group {name}"),
             Self::SetLuGroup { backstore, group } => {
                 write!(f, "put storage object {backstore} into LU group {group}")
+            }
+            Self::SelectModes { serial, saved } => {
+                write!(f, "as a guest saved it, on the unit {serial}:")?;
+                let words = saved.iter().map(|(key, value)| format!(" {}={value}", Attribute::of(*key).name));
+                let all: Vec<String> = words.collect();
+                f.write_str(if all.is_empty() { " as configured" } else { "" })?;
+                write!(f, "{}", all.join(","))
             }
             other => unreachable!("`fmt` says {other:?} itself"),
         }

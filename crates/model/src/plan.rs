@@ -117,6 +117,11 @@ pub fn plan(old: &Model, new: &Model) -> Vec<Step> {
     steps
 }
 
+/// Whether it says something else of itself than it did.
+fn says_otherwise(was: &Backstore, is: &Backstore) -> bool {
+    was.attributes() != is.attributes() || was.identity() != is.identity() || was.selected() != is.selected()
+}
+
 fn must_reopen(was: &Backstore, is: &Backstore) -> bool {
     was.unit_serial != is.unit_serial || was.medium.is_other_than(&is.medium)
 }
@@ -154,7 +159,7 @@ fn backstores(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps
     for (id, is) in &new.backstores {
         match old.backstores.get(id) {
             Some(was) if !reopened.contains(id) => {
-                if was.attributes() != is.attributes() || was.identity() != is.identity() {
+                if says_otherwise(was, is) {
                     steps.push(Step::UpdateBackstore(is.clone()));
                 }
                 let size = is.medium.size_bytes();

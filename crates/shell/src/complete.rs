@@ -117,8 +117,13 @@ impl Cursor<'_> {
         let mut candidates = self.nodes(self.here, Goal::Any);
         if !self.word.contains('/') {
             candidates.extend(self.bookmarks("@", ' '));
-            candidates
-                .extend(self.at(&Target::Here).map(|(_, node)| self.commands(node)).unwrap_or_default());
+            candidates.extend(self.offer_as(CandidateKind::Path, "", "/", '='));
+            if let Some((_, node)) = self.at(&Target::Here) {
+                candidates.extend(self.commands(node));
+                // All children at once.
+                let all = self.offer_as(CandidateKind::Path, "", "*", ' ');
+                candidates.extend(all.filter(|_| node.children.len() > 1));
+            }
         }
         candidates
     }

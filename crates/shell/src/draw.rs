@@ -4,7 +4,8 @@
 //! Above: `ls`.  Below: `tree`, `screen`.
 //! Never here: what a node is.
 
-use crate::screen::Paint;
+use crate::screen::{Paint, Screen};
+use crate::settings::Kept;
 use crate::tree::Node;
 
 /// How to draw.
@@ -24,11 +25,26 @@ pub(crate) struct Style {
     pub(crate) depth: Option<usize>,
 }
 
-/// The lines of `node` and what is below it, each with its end.
-pub(crate) fn draw(node: &Node, style: &Style) -> String {
-    let mut lines = String::new();
+impl Style {
+    /// As the user wants it and the screen takes it.
+    pub(crate) fn wanted(screen: Screen, kept: &Kept, depth: Option<usize>) -> Self {
+        Self {
+            columns: screen.tree_columns(),
+            colour: screen.colour_out && kept.is_on("color_mode"),
+            default: Paint::named(kept.global("color_default")),
+            round: kept.is_on("tree_round_nodes"),
+            status: kept.is_on("tree_status_mode"),
+            root: kept.is_on("tree_show_root"),
+            depth,
+        }
+    }
+}
+
+/// The lines of `node` and what is below it, without their ends.
+pub(crate) fn draw(node: &Node, style: &Style) -> Vec<String> {
+    let mut lines = Vec::new();
     if style.root {
-        lines.push_str(&line(node, "", 0, style));
+        lines.push(line(node, "", 0, style));
         draw_children(node, "  ", 1, style, &mut lines);
     } else {
         draw_children(node, "", 1, style, &mut lines);
@@ -36,12 +52,12 @@ pub(crate) fn draw(node: &Node, style: &Style) -> String {
     lines
 }
 
-fn draw_children(node: &Node, margin: &str, level: usize, style: &Style, lines: &mut String) {
+fn draw_children(node: &Node, margin: &str, level: usize, style: &Style, lines: &mut Vec<String>) {
     if style.depth.is_some_and(|depth| depth < level) {
         return;
     }
     for (index, child) in node.children.iter().enumerate() {
-        lines.push_str(&line(child, margin, level, style));
+        lines.push(line(child, margin, level, style));
         let stroke = if index + 1 < node.children.len() { "| " } else { "  " };
         draw_children(child, &format!("{margin}{stroke}"), level + 1, style, lines);
     }
@@ -51,7 +67,7 @@ fn line(node: &Node, margin: &str, level: usize, style: &Style) -> String {
     let bullet = if style.round { "o- " } else { "+- " };
     let name = if style.colour { painted_name(node, level, style.default) } else { node.name.clone() };
     if !style.status {
-        return format!("{margin}{bullet}{name}\n");
+        return format!("{margin}{bullet}{name}");
     }
     let summary = match (node.summary.as_str(), node.healthy) {
         ("", None) => "...",
@@ -63,7 +79,7 @@ fn line(node: &Node, margin: &str, level: usize, style: &Style) -> String {
         margin.chars().count() + bullet.len() + node.name.chars().count() + summary.chars().count() + 4;
     let dots = ".".repeat(style.columns.saturating_sub(taken));
     if !style.colour {
-        return format!("{margin}{bullet}{name} {dots} [{summary}]\n");
+        return format!("{margin}{bullet}{name} {dots} [{summary}]");
     }
     let health = match node.healthy {
         None => style.default,
@@ -72,7 +88,7 @@ fn line(node: &Node, margin: &str, level: usize, style: &Style) -> String {
     };
     let (open, close) = (Paint::BOLD.on("["), Paint::BOLD.on("]"));
     format!(
-        "{margin}{bullet}{name} {} {open}{}{close}\n",
+        "{margin}{bullet}{name} {} {open}{}{close}",
         level_paint(level, style.default).on(&dots),
         health.on(summary)
     )
@@ -118,6 +134,10 @@ mod tests {
         depth: None,
     };
 
+    fn drawn(node: &Node, style: &Style) -> String {
+        draw(node, style).iter().map(|line| format!("{line}\n")).collect()
+    }
+
     fn tree() -> Node {
         Tree::new(Config::default()).root
     }
@@ -132,20 +152,20 @@ o- / ............................. [...]
   | o- ramdisk .... [Storage Objects: 0]
   o- vhost ................ [Targets: 0]
 ";
-        assert_eq!(draw(&tree(), &STYLE), expected);
+        assert_eq!(drawn(&tree(), &STYLE), expected);
     }
 
     #[test]
     fn a_line_too_long_for_the_columns_is_not_cut() {
         let style = Style { columns: 10, depth: Some(0), ..STYLE };
         let vhost = tree().child("vhost").expect("there is one").clone();
-        assert_eq!(draw(&vhost, &style), "o- vhost  [Targets: 0]\n");
+        assert_eq!(drawn(&vhost, &style), "o- vhost  [Targets: 0]\n");
     }
 
     #[test]
     fn preferences_change_bullets_summaries_and_the_first_line() {
         let style = Style { round: false, status: false, root: false, depth: Some(1), ..STYLE };
-        assert_eq!(draw(&tree(), &style), "+- backstores\n+- vhost\n");
+        assert_eq!(drawn(&tree(), &style), "+- backstores\n+- vhost\n");
     }
 
     #[test]
@@ -158,6 +178,6 @@ o- / ............................. [...]
 o- \u{1b}[1;4m/\u{1b}[0m ............. \u{1b}[1m[\u{1b}[0m...\u{1b}[1m]\u{1b}[0m
   o- \u{1b}[1;34mbackstores\u{1b}[0m  \u{1b}[1m[\u{1b}[0m\u{1b}[1;31mERROR\u{1b}[0m\u{1b}[1m]\u{1b}[0m
 ";
-        assert_eq!(draw(&root, &style), expected);
+        assert_eq!(drawn(&root, &style), expected);
     }
 }

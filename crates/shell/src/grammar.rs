@@ -53,6 +53,17 @@ pub enum Argument {
 }
 
 impl Statement {
+    /// `ls --help` is `help ls`, and `PATH --help` is `PATH help`, as with other programs.
+    pub fn ask_for_help(&mut self) {
+        if self.command.as_deref() == Some("--help") {
+            self.command = Some("help".to_owned());
+        } else if self.take_flag("help")
+            && let Some(command) = self.command.replace("help".to_owned())
+        {
+            self.arguments = vec![Argument::Positional(command)];
+        }
+    }
+
     /// Takes `--name` away, wherever it stands.  Returns whether it was there.
     pub fn take_flag(&mut self, name: &str) -> bool {
         let count = self.arguments.len();

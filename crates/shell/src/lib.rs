@@ -20,6 +20,7 @@ mod draw; //        the tree as `ls` shows it
 pub mod failure; // one line that says what is wrong, and a hint
 pub mod grammar; // text -> words -> statement
 mod json; //        nodes for programs
+mod outline; //     the tree for one who picks a node
 pub mod path; //    where a node is
 pub mod report; //  a reply for programs
 mod savefile; //    a saveconfig.json of the user's own
@@ -33,6 +34,7 @@ pub mod wwn; //     the spellings of a target's name
 pub use complete::{Candidate, CandidateKind, Completion};
 pub use daemon::{Api, ApiError, Foreign};
 pub use failure::Failure;
+pub use outline::{Outline, OutlineLine, Pick};
 pub use screen::{Mode, Screen};
 pub use session::{Ask, Environment, Reply, Shell};
 pub use settings::{Keeper, Kept, SETTINGS, Setting, SettingKind};

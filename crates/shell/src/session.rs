@@ -14,6 +14,7 @@ use crate::complete::{self, CandidateKind, Completion};
 use crate::daemon::{Api, ApiError};
 use crate::failure::{Failure, codes};
 use crate::grammar::{self, Statement, Target, Word};
+use crate::outline::Pick;
 use crate::path::NodePath;
 use crate::report::Report;
 use crate::screen::{Level, Mode, Paint, Screen};
@@ -33,6 +34,8 @@ pub struct Shell {
     json: bool,
     /// Who can be asked whether something is meant; nobody in a script.
     ask: Option<Box<Ask>>,
+    /// Who can be shown the tree to pick a node; nobody where there is no terminal.
+    pub(crate) pick: Option<Box<Pick>>,
     pub(crate) screen: Screen,
     pub(crate) here: NodePath,
     pub(crate) visits: Visits,
@@ -101,7 +104,8 @@ impl Shell {
     pub fn new(api: Box<dyn Api>, keeper: Box<dyn Keeper>, environment: Environment, screen: Screen) -> Self {
         let visits = Visits { paths: vec![NodePath::root()], at: 0 };
         let here = NodePath::root();
-        Self { api, keeper, environment, json: false, ask: None, screen, here, visits, records: Vec::new() }
+        let (json, ask, pick, records) = (false, None, None, Vec::new());
+        Self { api, keeper, environment, json, ask, pick, screen, here, visits, records }
     }
 
     /// Tells the shell that its terminal has another size.
@@ -112,6 +116,7 @@ impl Shell {
     /// Carries out one line.  Never fails as a whole: what went wrong is in the reply.
     pub fn run(&mut self, words: &[Word]) -> Reply {
         let mut statement = grammar::parse(words);
+        statement.ask_for_help();
         let json = statement.take_flag(JSON_FLAG) || self.json;
         let report = json.then(|| Report::about(statement.command.as_deref()));
         let mut reply = Reply { report, ..Reply::default() };
@@ -133,6 +138,11 @@ impl Shell {
     /// Has someone asked before much is changed.
     pub fn ask_with(&mut self, ask: Box<Ask>) {
         self.ask = Some(ask);
+    }
+
+    /// Has someone pick a node for a `cd` that names none.
+    pub fn pick_with(&mut self, pick: Box<Pick>) {
+        self.pick = Some(pick);
     }
 
     /// The reply to what is not even a statement.

@@ -17,6 +17,9 @@ pub struct Kept {
     pub globals: BTreeMap<String, String>,
     /// Paths by bookmark.
     pub bookmarks: BTreeMap<String, String>,
+    /// What a later version remembers: it is kept as it is.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, serde_json::Value>,
 }
 
 /// Where it is remembered.  Several shells may use one at once.
@@ -44,6 +47,8 @@ pub struct Setting {
     pub default: &'static str,
     /// One sentence.
     pub about: &'static str,
+    /// Whether anything follows from it; where not, `about` says why.
+    pub is_used: bool,
 }
 
 /// What a parameter may be.
@@ -57,18 +62,21 @@ pub enum SettingKind {
     LogLevel,
     /// A colour of the terminal.
     Colour,
+    /// A colour of the terminal, or none.
+    ColourOrNone,
     /// The name of a file.
     File,
 }
 
 const LOG_LEVELS: &[&str] = &["critical", "error", "warning", "info", "verbose", "debug"];
-const COLOURS: &[&str] =
+const COLOURS: &[&str] = &["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white", "default"];
+const COLOURS_OR_NONE: &[&str] =
     &["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white", "default", "none"];
 
 /// All of them, by name.  Those of targetcli that mean nothing here are taken and kept, so that a script that
 /// sets them goes on; they say so.
 pub const SETTINGS: &[Setting] = &[
-    unused("auto_add_default_portal", SettingKind::Truth, "true"),
+    unused("auto_add_default_portal", "true", "a target of vhost has no portals"),
     setting(
         "auto_add_mapped_luns",
         SettingKind::Truth,
@@ -81,16 +89,16 @@ pub const SETTINGS: &[Setting] = &[
         "false",
         "If true, the current path becomes that of a newly created object.",
     ),
-    unused("auto_enable_tpgt", SettingKind::Truth, "true"),
+    unused("auto_enable_tpgt", "true", "a target port group of vhost is enabled from the start to the end"),
     setting(
         "auto_save_on_exit",
         SettingKind::Truth,
         "false",
         "If true, leaving an interactive shell writes saveconfig.json. Nothing is lost without: every change is on disk when it is answered.",
     ),
-    unused("auto_use_daemon", SettingKind::Truth, "false"),
+    unused("auto_use_daemon", "false", "every command asks lunard, whatever this says"),
     setting("color_command", SettingKind::Colour, "cyan", "The colour of commands that the Tab key lists."),
-    setting("color_default", SettingKind::Colour, "none", "The colour of what has no other in ls."),
+    setting("color_default", SettingKind::ColourOrNone, "none", "The colour of what has no other in ls."),
     setting("color_keyword", SettingKind::Colour, "cyan", "The colour of keywords that the Tab key lists."),
     setting(
         "color_mode",
@@ -105,7 +113,11 @@ pub const SETTINGS: &[Setting] = &[
         "The colour of values that the Tab key lists.",
     ),
     setting("color_path", SettingKind::Colour, "magenta", "The colour of paths that the Tab key lists."),
-    unused("daemon_use_batch_mode", SettingKind::Truth, "false"),
+    unused(
+        "daemon_use_batch_mode",
+        "false",
+        "lines are sent to lunard one after the other, as they are read",
+    ),
     setting(
         "export_backstore_name_as_model",
         SettingKind::Truth,
@@ -118,7 +130,12 @@ pub const SETTINGS: &[Setting] = &[
         "log.txt",
         "The file that keeps what was typed and said, beside the preferences unless it has a directory.",
     ),
-    setting("loglevel_console", SettingKind::LogLevel, "info", "Messages below this level are not shown."),
+    setting(
+        "loglevel_console",
+        SettingKind::LogLevel,
+        "info",
+        "Messages below this level are not shown; why a command failed always is.",
+    ),
     setting(
         "loglevel_file",
         SettingKind::LogLevel,
@@ -154,17 +171,26 @@ const fn setting(
     default: &'static str,
     about: &'static str,
 ) -> Setting {
-    Setting { name, kind, default, about }
+    Setting { name, kind, default, about, is_used: true }
 }
 
-const fn unused(name: &'static str, kind: SettingKind, default: &'static str) -> Setting {
-    setting(name, kind, default, "Taken for the sake of targetcli's scripts; it changes nothing here.")
+/// One of targetcli's that means nothing here, and why.
+const fn unused(name: &'static str, default: &'static str, why: &'static str) -> Setting {
+    Setting { is_used: false, ..setting(name, SettingKind::Truth, default, why) }
 }
 
 impl Setting {
     /// The parameter of that name.
     pub(crate) fn find(name: &str) -> Option<&'static Setting> {
         SETTINGS.iter().find(|setting| setting.name == name)
+    }
+
+    /// What `get` and `set` say of it: a sentence.
+    pub(crate) fn description(&self) -> String {
+        if self.is_used {
+            return self.about.to_owned();
+        }
+        format!("Kept for targetcli's scripts, and nothing follows from it: {}.", self.about)
     }
 
     /// The value as it is kept, or what is wrong with it.
@@ -186,6 +212,7 @@ impl Setting {
             },
             SettingKind::LogLevel => among(LOG_LEVELS),
             SettingKind::Colour => among(COLOURS),
+            SettingKind::ColourOrNone => among(COLOURS_OR_NONE),
             SettingKind::File if text.is_empty() || text.contains(char::is_control) => {
                 Err(format!("Syntax error, '{text}' is not a file name."))
             }
@@ -203,6 +230,7 @@ impl SettingKind {
             Self::Number => "number",
             Self::LogLevel => "loglevel",
             Self::Colour => "color",
+            Self::ColourOrNone => "colordefault",
             Self::File => "string",
         }
     }
@@ -214,18 +242,19 @@ impl SettingKind {
             Self::Number | Self::File => &[],
             Self::LogLevel => LOG_LEVELS,
             Self::Colour => COLOURS,
+            Self::ColourOrNone => COLOURS_OR_NONE,
         }
     }
 }
 
 impl Kept {
-    /// The value of a parameter: as set, else its default, else nothing for a name that is none.
+    /// The value of a parameter: as set, else its default, else nothing for a name that is none.  A file may have been
+    /// written by hand: what it cannot be counts as not set.
     #[must_use]
     pub fn global(&self, name: &str) -> &str {
-        match self.globals.get(name) {
-            Some(value) => value,
-            None => Setting::find(name).map_or("", |setting| setting.default),
-        }
+        let Some(setting) = Setting::find(name) else { return "" };
+        let set = self.globals.get(name).filter(|value| setting.check(value).as_ref() == Ok(value));
+        set.map_or(setting.default, String::as_str)
     }
 
     pub(crate) fn is_on(&self, name: &str) -> bool {
@@ -247,5 +276,15 @@ mod tests {
         for setting in SETTINGS {
             assert_eq!(setting.check(setting.default).expect(setting.name), setting.default);
         }
+    }
+
+    #[test]
+    fn what_a_parameter_cannot_be_counts_as_not_set() {
+        let text = r#"{"globals": {"prompt_length": "-1", "color_mode": "False", "loglevel_file": "none", "nosuch": "1"}}"#;
+        let kept: Kept = serde_json::from_str(text).expect("preferences");
+        assert_eq!(kept.number("prompt_length"), 30);
+        assert!(kept.is_on("color_mode"), "it is written in small letters");
+        assert_eq!(kept.global("loglevel_file"), "debug");
+        assert_eq!(kept.global("nosuch"), "");
     }
 }

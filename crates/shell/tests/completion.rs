@@ -17,6 +17,11 @@ fn check(session: &Session, line: &str, start: usize, expected: &[&str]) {
 fn the_first_word_is_a_path_or_a_command() {
     let session = furnished();
     check(&session, "st", 0, &["status "]);
+    let offered = session.shell.complete("").candidates;
+    let offered: Vec<&str> = offered.iter().map(|offer| offer.replacement.as_str()).collect();
+    assert_eq!(offered.iter().filter(|offer| ["/", "* "].contains(offer)).count(), 2, "{offered:?}");
+    check(&session, "*", 0, &["* "]);
+    check(&session, "* st", 2, &["status "]);
     check(&session, "b", 0, &["backstores/", "bookmarks "]);
     check(&session, "/v", 0, &["/vhost/"]);
     check(&session, "backstores/fi", 0, &["backstores/fileio/"]);

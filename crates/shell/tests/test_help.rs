@@ -4,6 +4,24 @@
 use crate::support::{Session, furnished};
 
 #[test]
+fn it_is_a_flag_of_every_command_too() {
+    let mut session = furnished();
+    for (line, same) in [
+        ("ls --help", "help ls"),
+        ("/vhost create naa.5 --help", "/vhost help create"),
+        ("/vhost --help", "/vhost help"),
+        ("help --help", "help help"),
+    ] {
+        let expected = session.run(same);
+        assert!(!expected.failed && expected.out.len() > 100, "{same}: {expected:?}");
+        assert_eq!(session.run(line), expected, "{line}");
+    }
+    session.transcript("/> nosuch --help\n! Cannot find help topic nosuch.\n! hint: `help` lists the commands of this node\n");
+    // With a quote it is a value.
+    session.transcript("/> bookmarks add '--help'\nBookmarked / as --help.\n");
+}
+
+#[test]
 fn the_commands_of_a_node_are_listed_with_their_parameters() {
     let help = furnished().run("/vhost/naa.500140568720f76f/tpg1/luns help").out;
     let (_, list) = help.split_once("current path:\n\n").expect("a list");

@@ -266,3 +266,23 @@ storage_object: /backstores/fileio/disk1
 ",
     );
 }
+
+#[test]
+fn a_preference_from_which_nothing_follows_says_so_and_why() {
+    transcript(
+        "
+/> set global auto_enable_tpgt=false auto_use_daemon=false prompt_length=40
+Parameter auto_enable_tpgt is now 'false'.
+Nothing follows from auto_enable_tpgt: a target port group of vhost is enabled from the start to the end.
+Parameter auto_use_daemon is now 'false'.
+Parameter prompt_length is now '40'.
+/> set global auto_use_daemon=true
+Parameter auto_use_daemon is now 'true'.
+Nothing follows from auto_use_daemon: every command asks lunard, whatever this says.
+/> set global color_default=none
+Parameter color_default is now 'none'.
+/> set global color_path=none
+! Not setting color_path! Syntax error, 'none' is not black|red|green|yellow|blue|magenta|cyan|white|default.
+",
+    );
+}

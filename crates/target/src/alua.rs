@@ -5,6 +5,7 @@
 //! Below: `scsi::alua` for states and bytes.
 //! Never here: a change.  Whoever owns the configuration makes a new value, and the gates follow.
 
+use crate::modes::ModeChanges;
 use crate::nexus::NexusName;
 use scsi::Sense;
 use scsi::alua::{PortGroup, Wanted};
@@ -19,6 +20,15 @@ pub trait Steer: Send + Sync {
     /// # Errors
     /// The sense to end the command with; then nothing has changed.
     fn alter(&self, serial: &str, nexus: &NexusName, wanted: &[Wanted]) -> Result<(), Sense>;
+
+    /// Takes note that an initiator has saved these modes of the unit with this serial number: what is otherwise than the
+    /// administrator set it.  It is kept when this returns, which may take as long as a disk does.
+    ///
+    /// # Errors
+    /// The sense to end the command with; then nothing has changed.
+    fn save_modes(&self, _serial: &str, _saved: &ModeChanges) -> Result<(), Sense> {
+        Ok(())
+    }
 }
 
 /// One target port group of a unit.

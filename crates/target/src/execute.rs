@@ -23,10 +23,10 @@ mod verify; // SBC: VERIFY, WRITE AND VERIFY
 mod write_same; // SBC: WRITE SAME
 
 use crate::admission::{Refused, admit};
-use crate::counters::Kind as Counted;
 use crate::logical_unit::{LogicalUnit, Store};
 use crate::lun_map::{Group, Mapping, Way};
 use crate::script::{Script, Step};
+use crate::tally::Kind as Counted;
 use crate::task::{Answer, Buffers, Ended, TaskAttribute};
 use backstore::{BackstoreError, IoKind};
 use scsi::alua::AccessState;
@@ -98,14 +98,19 @@ pub fn execute<'a>(
         Way::Absent(group) => return primary::of_absent(group, address, cdb, buffers),
         Way::Unit(group, mapping) => (group, mapping),
     };
-    mapping.tally.count(buffers.data_in.bytes(), buffers.data_out.bytes());
     if attribute == TaskAttribute::Aca {
+        mapping.tally.count(Counted::Other, 0);
         return refuse(Sense::INVALID_FIELD_IN_CDB, buffers);
     }
     match decide(group, mapping, cdb, buffers) {
         Ok(decision) => decision,
-        Err(Refused::Check(sense)) => refuse(sense, buffers),
-        Err(Refused::Conflict) => Decision::Answer(Answer::reservation_conflict(buffers.bytes())),
+        Err(refused) => {
+            mapping.tally.count(Counted::Other, 0);
+            match refused {
+                Refused::Check(sense) => refuse(sense, buffers),
+                Refused::Conflict => Decision::Answer(Answer::reservation_conflict(buffers.bytes())),
+            }
+        }
     }
 }
 
@@ -206,9 +211,9 @@ fn decide<'a>(
         _ => primary::answer(group, mapping, &command, buffers),
     };
     let decision = decision?;
-    if let Decision::Io(_) | Decision::Script(_) = &decision {
-        count(unit, &command);
-    }
+    let begun = matches!(decision, Decision::Io(_) | Decision::Script(_));
+    let (kind, bytes) = if begun { counted(unit, &command) } else { (Counted::Other, 0) };
+    mapping.tally.count(kind, bytes);
     match decision {
         Decision::Io(plan) if word.access_state() == AccessState::NonOptimized.code() => {
             Ok(access::delayed(mapping, plan))
@@ -217,18 +222,17 @@ fn decide<'a>(
     }
 }
 
-/// Counts a command that moves blocks.
-fn count(unit: &LogicalUnit, command: &Command) {
-    let kind = match (command, command.data_phase()) {
-        (Command::Verify(_), _) => Counted::Verify,
-        (_, DataPhase::Read { .. }) => Counted::Read,
-        (_, DataPhase::Write { .. }) => Counted::Write,
-        _ => return,
+/// What a command counts as that is begun, and for how many bytes.
+fn counted(unit: &LogicalUnit, command: &Command) -> (Counted, u64) {
+    let (kind, blocks) = match (command, command.data_phase()) {
+        (Command::Verify(_), DataPhase::Read { blocks } | DataPhase::Write { blocks }) => {
+            (Counted::Verify, blocks)
+        }
+        (_, DataPhase::Read { blocks }) => (Counted::Read, blocks),
+        (_, DataPhase::Write { blocks }) => (Counted::Write, blocks),
+        _ => return (Counted::Other, 0),
     };
-    if let DataPhase::Read { blocks } | DataPhase::Write { blocks } = command.data_phase() {
-        let bytes = blocks.0.saturating_mul(u64::from(unit.geometry.block_bytes));
-        unit.state.counters().count(kind, bytes);
-    }
+    (kind, blocks.0.saturating_mul(u64::from(unit.geometry.block_bytes)))
 }
 
 impl From<Sense> for Refused {

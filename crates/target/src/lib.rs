@@ -16,7 +16,6 @@ mod admission; // whether a command may go on                               SAM
 mod alua; // asymmetric access                                             SPC
 mod attentions; // what a nexus has to be told first                          SAM
 mod copies; // what became of copies                                           SPC
-mod counters; // what a unit has been asked for                                  SPC
 mod exclusion; // blocks that one command has for itself                      SBC (COMPARE AND WRITE)
 mod execute; // a command: decided                                            SPC, SBC
 mod gate; // one word between a nexus and a unit
@@ -43,7 +42,6 @@ pub mod io {
 
 pub use alua::{AccessGroup, Alua, Membership, Steer};
 pub use attentions::Attentions;
-pub use counters::Kind as Counted;
 pub use exclusion::{Exclusion, Exclusions, Wake, overlap};
 pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
 pub use gate::{Barred, Gate, Word};
@@ -56,7 +54,7 @@ pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations
 pub use sanitizing::{Sanitize, SanitizeState, SanitizeWork, Sanitized, Sanitizing};
 pub use scope::Scope;
 pub use script::{Abort, Claim, Helper, Outcome, Reply, Script, Step, Told};
-pub use tally::{Tally, Totals};
+pub use tally::{Kind as Counted, Managed, Tallies, Tally, Totals};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};
 pub use tray::{Readiness, Tray};
 pub use unit_state::{NotPersisted, Persist, To, UnitRecord, UnitState, Volatile};

@@ -7,10 +7,9 @@
 
 use crate::alua::Membership;
 use crate::attentions::Attentions;
-use crate::counters::Kind as Counted;
 use crate::logical_unit::LogicalUnit;
 use crate::nexus::Nexus;
-use crate::tally::Tally;
+use crate::tally::{Kind as Counted, Tally};
 use crate::unit_state::NotPersisted;
 use scsi::vpd::Port;
 use scsi::{Address, Lun, Sense, SenseFormat};
@@ -22,6 +21,9 @@ use std::sync::Arc;
 pub struct LunMap {
     groups: BTreeMap<u8, Group>,
 }
+
+/// Of ways that belong to nobody who would ask for their counts.
+const UNNUMBERED: u64 = 0;
 
 /// One target port group: a SCSI target as the guest sees it.
 pub struct Group {
@@ -53,7 +55,13 @@ impl Mapping {
 
     /// A way to `unit` of which nothing is to be told.
     pub fn new(unit: Arc<LogicalUnit>, write_protect: bool) -> Self {
-        Self { unit, write_protect, attentions: Arc::default(), membership: None, tally: Arc::default() }
+        let tally = unit.state.tallies().way(UNNUMBERED);
+        Self::counted(unit, write_protect, tally)
+    }
+
+    /// The same, counting where an earlier map did.
+    pub fn counted(unit: Arc<LogicalUnit>, write_protect: bool, tally: Arc<Tally>) -> Self {
+        Self { unit, write_protect, attentions: Arc::default(), membership: None, tally }
     }
 
     /// The same way through a target port group.
@@ -66,12 +74,6 @@ impl Mapping {
     #[must_use]
     pub fn telling(self, attentions: Arc<Attentions>) -> Self {
         Self { attentions, ..self }
-    }
-
-    /// The same way with what was counted by an earlier map.
-    #[must_use]
-    pub fn counting(self, tally: Arc<Tally>) -> Self {
-        Self { tally, ..self }
     }
 }
 
@@ -116,7 +118,7 @@ impl LunMap {
         if let Some(mapping) = mapping
             && mapping.unit.store.as_ref().is_some_and(|is| is.id == store)
         {
-            mapping.unit.state.counters().failed(kind);
+            mapping.tally.failed(kind);
         }
     }
 

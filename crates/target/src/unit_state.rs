@@ -13,11 +13,11 @@
 use crate::alua::Alua;
 use crate::attentions::Attentions;
 use crate::copies::Copies;
-use crate::counters::Counters;
 use crate::modes::ModeChanges;
 use crate::nexus::{Nexus, NexusName};
 use crate::reservations::{Ordered, Refusal, Reservations, Told};
 use crate::sanitizing::{Sanitize, Sanitizing};
+use crate::tally::Tallies;
 use crate::tray::{Readiness, Tray};
 use scsi::{Sense, StartStop};
 use std::fmt;
@@ -98,7 +98,7 @@ pub struct UnitState {
     /// Whether commands can have the medium, as a [`Readiness`].
     readiness: AtomicU32,
     write_through: Arc<AtomicBool>,
-    counters: Counters,
+    tallies: Tallies,
     copies: Arc<Copies>,
     sanitizing: Sanitizing,
     /// Held while a change is made and kept, which may take long: one change at a time.
@@ -129,7 +129,7 @@ impl UnitState {
         let write_through = Arc::new(AtomicBool::new(writes_through(&record)));
         let sanitizing = Sanitizing::of(record.sanitize.as_ref());
         let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
-        let (serial, changing, counters) = (serial.into(), Mutex::new(()), Counters::default());
+        let (serial, changing, tallies) = (serial.into(), Mutex::new(()), Tallies::default());
         let copies = Arc::default();
         Arc::new(Self {
             id,
@@ -138,7 +138,7 @@ impl UnitState {
             modes,
             readiness,
             write_through,
-            counters,
+            tallies,
             copies,
             sanitizing,
             changing,
@@ -177,8 +177,8 @@ impl UnitState {
     }
 
     /// What it has been asked for.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
+    pub fn tallies(&self) -> &Tallies {
+        &self.tallies
     }
 
     /// Whether its medium is being freed of its contents.
@@ -316,6 +316,7 @@ impl UnitState {
 
     /// Tells everyone of a reset that had nothing to take away.
     pub fn tell_reset(&self) {
+        self.tallies.count_reset();
         self.copies.forget();
         self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
     }

@@ -158,6 +158,8 @@ enum Then {
     Complete,
     /// The answer, which says whether any task was found.
     Tell(Arc<AtomicBool>),
+    /// The answer; the unit counts whether the task was found.
+    Count(Arc<AtomicBool>, Arc<UnitState>),
     /// This, and then the answer.
     Do(Reset),
     /// Nothing: it is being done.
@@ -210,7 +212,7 @@ impl Queue {
         match self.prepare(again, request, map) {
             Ok((scope, ends_as, then)) => {
                 let looks = match &then {
-                    Then::Tell(found) => Some(Arc::clone(found)),
+                    Then::Tell(found) | Then::Count(found, _) => Some(Arc::clone(found)),
                     Then::Complete | Then::Do(_) | Then::Wait => None,
                 };
                 let request = self.management.waiting.insert(Waiting { head, response, workers: 0, then });
@@ -261,6 +263,9 @@ impl Queue {
         };
         let then = match (function.deed, unit) {
             (Deed::Query, _) => return Ok((scope, None, Then::Tell(Arc::default()))),
+            (Deed::Abort, Some(unit)) if matches!(function.reach, Reach::Task) => {
+                Then::Count(Arc::default(), Arc::clone(&unit.state))
+            }
             (Deed::Abort | Deed::Clear, _) => Then::Complete,
             (Deed::Reset, Some(unit)) if matches!(function.reach, Reach::Unit) => {
                 let state = Arc::clone(&unit.state);
@@ -280,6 +285,10 @@ impl Queue {
         }
         match std::mem::replace(&mut waiting.then, Then::Wait) {
             Then::Complete => self.management_done(key, Response::Complete),
+            Then::Count(found, state) => {
+                state.tallies().count_abort(found.load(Ordering::SeqCst));
+                self.management_done(key, Response::Complete);
+            }
             Then::Tell(found) if found.load(Ordering::SeqCst) => {
                 self.management_done(key, Response::Succeeded);
             }

@@ -86,10 +86,17 @@ pub(crate) struct Quiesce {
     pub(crate) writes: Option<Range<u64>>,
     /// Whether commands are waited for that wait for quiet themselves.
     pub(crate) waits_for_waiting: bool,
-    /// Instead of waiting until nothing is left: where to note that something is there.
+    /// Where to note that something is there.  Where nothing is to end, that is all, and nothing is waited for.
     pub(crate) looks: Option<Arc<AtomicBool>>,
     /// Called once.
     pub(crate) done: Box<dyn FnOnce() + Send>,
+}
+
+impl Quiesce {
+    /// Whether it is answered at once.
+    pub(crate) fn only_looks(&self) -> bool {
+        self.looks.is_some() && self.ends_as.is_none()
+    }
 }
 
 #[cfg(test)]

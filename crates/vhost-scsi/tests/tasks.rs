@@ -72,6 +72,30 @@ fn a_command_that_still_waits_in_the_ring_is_begun_before_its_abort_is_answered(
 }
 
 #[test]
+fn a_unit_counts_aborts_of_what_was_there_and_of_what_was_not_and_its_resets() {
+    let unit = Unit::ramdisk(MIB);
+    let state = Arc::clone(&unit.state);
+    let hangs = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&hangs);
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |_, _| Fate::Hang(Arc::clone(&switch)));
+    let rig = Rig::new(&[Unit { state: Arc::clone(&state), ..Unit::new(store) }]);
+    let mut guest = rig.boot(Options::default());
+    let write = commands::write_10(lun(0), 0, 1, &[1; 512]).tag(77);
+    let command = guest.request_queue(0).unwrap().start(&write).unwrap();
+    let abort = guest.control().start_task_management(ABORT_TASK, lun(0), 77).unwrap();
+    assert!(!is_answered_within(&mut guest, abort, Duration::from_millis(50)));
+    hangs.store(false, Ordering::SeqCst);
+    assert_eq!(guest.control().wait_for(abort).unwrap().response, 0);
+    assert_eq!(guest.request_queue(0).unwrap().wait_for(command).unwrap().response, 2);
+    for tag in [78, 79] {
+        assert_eq!(guest.control().task_management(ABORT_TASK, lun(0), tag).unwrap().response, 0);
+    }
+    assert_eq!(guest.control().task_management(LOGICAL_UNIT_RESET, lun(0), 0).unwrap().response, 0);
+    let managed = state.tallies().managed();
+    assert_eq!((managed.aborted, managed.nothing_to_abort, managed.resets), (1, 2, 1));
+}
+
+#[test]
 fn an_abort_of_a_task_that_is_not_there_is_complete() {
     let (_rig, mut guest, _) = hanging();
     let answer = guest.control().task_management(ABORT_TASK, lun(0), 12345).unwrap();

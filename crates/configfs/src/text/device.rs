@@ -36,7 +36,7 @@ impl View<'_> {
 
     /// Whether a LUN shows it.
     pub(crate) fn is_shown(&self, id: &BackstoreId) -> bool {
-        self.staged.model.shown_at(id).is_some()
+        self.staged.shown.contains(id)
     }
 
     pub(super) fn device_text(&self, device: &Device, part: DevicePart, file: &str) -> Result<String, Errno> {
@@ -68,7 +68,8 @@ impl View<'_> {
 
     fn info(&self, hba: Hba, backstore: &Backstore) -> String {
         let id = backstore.id();
-        let live = self.live().backstores.get(&id);
+        let live = self.live(&id);
+        let live = live.as_ref();
         let status = if self.is_shown(&id) { "ACTIVATED" } else { "DEACTIVATED" };
         let block_bytes = block_bytes(backstore, live);
         let sectors = TRANSFER_BYTES_MAX / block_bytes.max(1);
@@ -109,7 +110,7 @@ impl View<'_> {
             State::Unconfigured(staged) => before_enable(device.hba.kind, staged, row),
             State::Configured(backstore) => backstore
                 .attribute(row.key)
-                .unwrap_or_else(|| of_device(row.key, backstore, self.live().backstores.get(&device.id()))),
+                .unwrap_or_else(|| of_device(row.key, backstore, self.live(&device.id()).as_ref())),
         }
     }
 }

@@ -20,10 +20,9 @@ impl View<'_> {
             State::Configured(backstore) => backstore.is_on(Key::EmulatePr),
         };
         let id = device.id();
-        let nothing = LiveReservations::default();
         let live = match state {
-            State::Unconfigured(_) => &nothing,
-            State::Configured(_) => self.live().reservations.get(&id).unwrap_or(&nothing),
+            State::Unconfigured(_) => LiveReservations::default(),
+            State::Configured(_) => self.live_reservations(&id),
         };
         let holder = live.registrants.iter().find(|registrant| registrant.holds);
         let of_holder = |says: &dyn Fn(&LiveRegistrant) -> String| holder.map_or(NOBODY.to_owned(), says);
@@ -38,7 +37,7 @@ impl View<'_> {
             }
             "res_aptpl_metadata" => "Ready to process PR APTPL metadata..\n".to_owned(),
             "res_pr_generation" => format!("{:#010x}\n", live.generation),
-            "res_pr_registered_i_pts" => registrations(live),
+            "res_pr_registered_i_pts" => registrations(&live),
             "res_holder" => match &live.legacy {
                 Some(initiator) => format!("SPC-2 Reservation: vhost Initiator: {initiator}\n"),
                 None => {

@@ -69,8 +69,14 @@ impl View<'_> {
             (_, "write_mbytes") if matches!(state, State::Configured(_)) => {
                 (self.counters(&id)?.write_bytes / MEGABYTE).to_string()
             }
-            // Nothing was done with what is not configured; the rest nobody counts.
+            // Nothing was done with what is not configured.
             _ if matches!(state, State::Unconfigured(_)) => "0".to_owned(),
+            (_, "hs_num_cmds") => self.counters(&id)?.commands.to_string(),
+            (_, "resets") => self.counters(&id)?.resets.to_string(),
+            (_, "aborts_complete") => self.counters(&id)?.aborted.to_string(),
+            (_, "aborts_no_task") => self.counters(&id)?.nothing_to_abort.to_string(),
+            // TASK SET FULL, which is never answered.
+            (_, "full_stat") => "0".to_owned(),
             _ => return Err(Errno::NODATA),
         };
         Ok(format!("{line}\n"))
@@ -94,9 +100,11 @@ impl View<'_> {
             (_, "device") => "scsiTransportvhost".to_owned(),
             (_, "dev_name") => format!("{wwn}+{}", backstore.unit_serial),
             (_, "proto_id") => "6".to_owned(),
-            (_, "in_cmds") => self.counters_at(place)?.commands.to_string(),
+            (_, "in_cmds" | "hs_in_cmds") => self.counters_at(place)?.commands.to_string(),
             (_, "read_mbytes") => (self.counters_at(place)?.read_bytes / MEGABYTE).to_string(),
             (_, "write_mbytes") => (self.counters_at(place)?.write_bytes / MEGABYTE).to_string(),
+            // BUSY, which is never answered.
+            (_, "busy_count") => "0".to_owned(),
             _ => return Err(Errno::NODATA),
         };
         Ok(format!("{line}\n"))

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `lunar bind`: the tree at `/sys/kernel/config/target` for the whole machine.
 //!
-//! Above: `main`, mostly for `lunar-configfs.service`.  Below: `tree`, mount(2).
-//! Never here: a change of the kernel's own target.  Where that is in use nothing is laid over it.
+//! Above: `main`, mostly for `lunar-configfs.service`.  Below: `tree`, mount(2), systemctl(1).
+//! Never here: a change of the kernel's own target.  Where that is in use, or will be, nothing is laid over it.
 
 use super::tree::{self, Tree};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use shell::Failure;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Where configfs is, and where the kernel's target has its tree once its module is loaded.
 const CONFIGFS: &str = "/sys/kernel/config";
@@ -19,9 +20,18 @@ const CORE_OF_ITS_OWN: &str = "alua";
 const OF_ITS_OWN: [&str; 3] = ["core", "version", "dbroot"];
 const FABRIC_OF_ITS_OWN: &str = "discovery_auth";
 
+/// Units of LIO's tools that restore a file when the machine starts, and clear everything when it stops.
+const RESTORERS: [&str; 2] = ["target.service", "rtslib-fb-targetctl.service"];
+
 /// Lays the tree over the place.
 pub(crate) fn bind(tree: &Tree) -> Result<(), Failure> {
     undo()?;
+    if let Some(unit) = restorer(unit_is) {
+        return Err(Failure::new(format!(
+            "{unit} is on: it would restore LIO's file over what lunard serves, and clear that when it stops"
+        ))
+        .hint(format!("systemctl disable --now {unit}; that clears what the kernel's own target has")));
+    }
     let (from, place) = if Path::new(TARGET).is_dir() {
         if let Some(what) = in_use(Path::new(TARGET)) {
             return Err(Failure::new(format!("the kernel's own target is in use: it has {what}"))
@@ -58,6 +68,20 @@ pub(crate) fn undo() -> Result<(), Failure> {
     Ok(())
 }
 
+/// The unit of LIO's tools that is on: now, or when the machine starts again.
+fn restorer(unit_is: impl Fn(&str, &str) -> bool) -> Option<&'static str> {
+    RESTORERS.into_iter().find(|unit| unit_is("active", unit) || unit_is("enabled", unit))
+}
+
+/// Whether systemd says so of a unit.  A machine without it has no units, and a unit that is not there is nothing.
+fn unit_is(state: &str, unit: &str) -> bool {
+    // One unit at a time: of several the first that is not there ends the question.
+    let mut systemctl = Command::new("systemctl");
+    systemctl.args(["--quiet", &format!("is-{state}"), unit]);
+    systemctl.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    systemctl.status().is_ok_and(|status| status.success())
+}
+
 /// What a target of the kernel serves, or could: a backstore or the target of a fabric.
 fn in_use(target: &Path) -> Option<String> {
     let core = names(&target.join("core"));
@@ -80,6 +104,14 @@ fn names(dir: &Path) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_unit_of_lios_tools_that_is_active_or_enabled_is_found_beside_one_that_is_not_there() {
+        assert_eq!(restorer(|_, _| false), None);
+        for (state, unit) in [("active", "target.service"), ("enabled", "rtslib-fb-targetctl.service")] {
+            assert_eq!(restorer(|asked, of| (asked, of) == (state, unit)), Some(unit), "{state}");
+        }
+    }
 
     #[test]
     fn a_target_is_in_use_with_a_backstore_or_a_target_of_a_fabric() {

@@ -6,7 +6,6 @@
 //! Never here: the model, and a decision about what may be configured.
 
 mod access; // asymmetric access
-mod counted; // what was asked of a unit, over all ways to it
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
@@ -15,7 +14,7 @@ mod patience; // commands that wait for long
 mod sanitizing; // what a dead process was removing
 mod state; // what runs now
 
-use super::{Countable, Fault, FaultKind, Found, Gauge, Live, Machine, Occasion};
+use super::{Countable, Fault, FaultKind, Found, Gauge, Live, LiveBackstore, Machine, Occasion, Statistics};
 use crate::daemon::Host;
 use crate::directories::guest_socket;
 use crate::service_manager;
@@ -35,7 +34,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
-use target::{Reservations, Steer, Totals};
+use target::{Reservations, Steer};
 use vhost_scsi::{Bound, Reactors, Scope, Waiting};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
@@ -319,8 +318,16 @@ impl Machine for RunningMachine {
         self.state().live(|wwn| guest_socket(&self.runtime_dir, wwn))
     }
 
-    fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
-        self.state().reservations()
+    fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
+        self.state().live_backstore(id)
+    }
+
+    fn connected(&self, wwn: &Wwn) -> bool {
+        self.state().connected(wwn)
+    }
+
+    fn reservations(&self, id: &BackstoreId) -> Option<Reservations> {
+        self.state().reservations(id)
     }
 
     fn move_medium(&self, id: &BackstoreId, loaded: bool, force: bool) -> Result<(), Fault> {
@@ -346,7 +353,7 @@ impl Machine for RunningMachine {
         state.show_access();
     }
 
-    fn counted(&self, of: &Countable) -> Option<Totals> {
+    fn counted(&self, of: &Countable) -> Option<Statistics> {
         self.state().counted(of)
     }
 

@@ -41,6 +41,9 @@ struct Backstore {
     /// Who it says that it is, by LIO's name; what nobody set is absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     identity: BTreeMap<String, String>,
+    /// What guests have saved of the attributes, by LIO's name; what is as above is absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    selected: BTreeMap<String, u32>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -199,7 +202,9 @@ impl Backstore {
             }
         };
         let (attributes, identity) = (backstore.attributes().iter(), backstore.identity().iter());
+        let selected = backstore.selected().iter();
         Self {
+            selected: selected.map(|(key, value)| (Attribute::of(*key).name.to_owned(), *value)).collect(),
             unit_serial: backstore.unit_serial.as_str().to_owned(),
             medium,
             attributes: attributes.map(|(key, value)| (Attribute::of(key).name.to_owned(), value)).collect(),
@@ -235,7 +240,7 @@ impl Lun {
 }
 
 fn backstore_change(kind: &str, name: &str, row: &[u8]) -> Result<Change, String> {
-    let Backstore { unit_serial, medium, attributes, alua, lu_group, identity } = parse(row)?;
+    let Backstore { unit_serial, medium, attributes, alua, lu_group, identity, selected } = parse(row)?;
     let medium = match medium {
         Record::Block { path, read_only, size_bytes } => {
             AbsolutePath::parse(&path).map(|path| Medium::Block { path, read_only, size_bytes })
@@ -261,6 +266,8 @@ fn backstore_change(kind: &str, name: &str, row: &[u8]) -> Result<Change, String
     for (name, text) in identity {
         backstore.set_identity(&name, &text).map_err(words)?;
     }
+    let known = |(name, value): (&String, &u32)| Some((Attribute::named(name)?.key, *value));
+    backstore.select(&selected.iter().filter_map(known).collect::<Vec<_>>());
     let id = backstore.id();
     for (name, AluaGroup { id: number, values }) in alua {
         let mut group = model::AluaGroup::new(number);

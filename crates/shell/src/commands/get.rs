@@ -130,7 +130,7 @@ fn globals(call: &Call<'_>) -> Vec<Entry> {
         value: call.kept.global(setting.name).to_owned(),
         writable: true,
         kind: setting.kind.word(),
-        about: setting.about.to_owned(),
+        about: setting.description(),
     };
     SETTINGS.iter().map(entry).collect()
 }

@@ -8,7 +8,6 @@ use crate::command::{Command, Needs, Places, Values, optional};
 use crate::draw::{Style, draw};
 use crate::failure::Failure;
 use crate::json;
-use crate::screen::Paint;
 use crate::session::Call;
 
 pub(super) const COMMANDS: &[Command] = &[Command {
@@ -39,16 +38,8 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         call.result(json::value(node, &path, depth));
         return Ok(());
     }
-    let style = Style {
-        columns: call.shell.screen.tree_columns(),
-        colour: call.shell.screen.colour_out && call.kept.is_on("color_mode"),
-        default: Paint::named(call.kept.global("color_default")),
-        round: call.kept.is_on("tree_round_nodes"),
-        status: call.kept.is_on("tree_status_mode"),
-        root: call.kept.is_on("tree_show_root"),
-        depth,
-    };
-    let text = draw(node, &style);
-    call.print(&text);
+    for line in draw(node, &Style::wanted(call.shell.screen, call.kept, depth)) {
+        call.print_line(&line);
+    }
     Ok(())
 }

@@ -65,6 +65,11 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     call.result(json!({ "group": group, "parameters": now }));
     for ((name, _), value) in wanted.iter().zip(values) {
         call.say(Level::Info, &format!("Parameter {name} is now '{value}'."));
+        // Whoever sets it to what it is without hopes for nothing.
+        let in_vain = |setting: &&Setting| group == "global" && !setting.is_used && value != setting.default;
+        if let Some(setting) = Setting::find(name).filter(in_vain) {
+            call.say(Level::Warning, &format!("Nothing follows from {name}: {}.", setting.about));
+        }
     }
     Ok(())
 }

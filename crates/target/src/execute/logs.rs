@@ -21,7 +21,7 @@ pub(super) fn sense<'a>(
     command: &LogSense,
     buffers: &Buffers,
 ) -> Result<Decision<'a>, Sense> {
-    let counted = unit.state.counters().counted();
+    let counted = unit.state.tallies().since_forgotten();
     let data = log::sense(command, &counted, unit.geometry.block_bytes)?;
     Ok(give(&data, u64::from(command.allocation_bytes), buffers))
 }
@@ -37,7 +37,7 @@ pub(super) fn select<'a>(
         return Err(Sense::INVALID_FIELD_IN_PARAMETER_LIST);
     }
     if command.reset {
-        unit.state.counters().reset();
+        unit.state.tallies().forget();
         unit.state.establish(LOG_PARAMETERS_CHANGED, To::EveryoneBut(group.nexus().name()));
     }
     Ok(done(buffers))

@@ -53,7 +53,7 @@ pub(super) fn select<'a>(
         empties_cache: current.write_cache && !wanted.write_cache,
         residual,
         save: command.save,
-        at: At::Keeping,
+        at: if command.save { At::Saving } else { At::Keeping },
     };
     let store = unit.store.as_ref().map(|store| store.id);
     Ok(Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None }))
@@ -71,6 +71,8 @@ struct Selecting {
 
 /// What comes next.
 enum At {
+    /// The administrator's doors are to show it.
+    Saving,
     Keeping,
     Telling,
     Emptying,
@@ -91,6 +93,15 @@ impl Script for Selecting {
         let state = &self.mapping.unit.state;
         loop {
             match self.at {
+                At::Saving => {
+                    self.at = At::Keeping;
+                    let (state, changes) = (Arc::clone(state), self.changes);
+                    let Some(steer) = state.alua().steer.clone() else { continue };
+                    let work = move |reply: crate::script::Reply| {
+                        reply.tell(steer.save_modes(state.serial(), &changes).map(|()| 0));
+                    };
+                    return Step::Ask { helper: Helper::Steward, work: Box::new(work) };
+                }
                 At::Keeping => {
                     self.at = At::Telling;
                     let (state, changes, save) = (Arc::clone(state), self.changes, self.save);

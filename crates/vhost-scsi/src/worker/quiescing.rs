@@ -29,6 +29,12 @@ impl WaitingQuiesce {
         if let Some(ending) = self.quiesce.ends_as {
             for (_, queue) in queues {
                 queue.mark(&self.quiesce.scope, ending, !self.quiesce.waits_for_waiting);
+                // Now, because it may have ended when it is asked for next.
+                if let Some(looks) = &self.quiesce.looks
+                    && queue.has_task(&self.quiesce, self.before)
+                {
+                    looks.store(true, Ordering::SeqCst);
+                }
             }
         }
     }
@@ -71,7 +77,7 @@ impl Worker {
             }
             let WaitingQuiesce { quiesce, offered, before } = &waiting;
             let is_there = self.queues.iter().any(|(_, queue)| queue.has_task(quiesce, *before));
-            if !offered.is_empty() || is_there && quiesce.looks.is_none() {
+            if !offered.is_empty() || is_there && !quiesce.only_looks() {
                 self.quiesces.push(waiting);
                 continue;
             }

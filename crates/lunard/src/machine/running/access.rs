@@ -5,6 +5,7 @@
 //! Below: `target`, whose gates and units are set here.
 //! Never here: which state a group should be in; the configuration says so, and a guest's wish goes through it too.
 
+use super::memories;
 use super::state::State;
 use crate::configfs_door;
 use crate::state_driver::{Failure, Handle};
@@ -16,7 +17,7 @@ use scsi::alua::{AccessState, AlteredBy, PortGroup, SupportedStates, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
-use target::{AccessGroup, Alua, Attentions, Membership, NexusName, Steer};
+use target::{AccessGroup, Alua, Attentions, Membership, ModeChanges, NexusName, Steer};
 
 /// How long a guest's SET TARGET PORT GROUPS waits for the owner of the configuration.  Then it is taken back.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -240,6 +241,17 @@ impl Steer for Steering {
         match answer {
             Some(Ok(_)) => Ok(()),
             Some(Err(Failure::Refused(Refusal::AluaNotAltered { .. }))) => Err(invalid),
+            Some(Err(_)) | None => Err(Sense::INTERNAL_TARGET_FAILURE),
+        }
+    }
+
+    fn save_modes(&self, serial: &str, saved: &ModeChanges) -> Result<(), Sense> {
+        let owner = self.owner.get().ok_or(Sense::BECOMING_READY)?;
+        let serial = UnitSerial::parse(serial).map_err(|_| Sense::INTERNAL_TARGET_FAILURE)?;
+        let saved = memories::attributes_of(saved);
+        let change = Change::SelectModes { serial, saved };
+        match configfs_door::wait(owner.make(vec![change]), Instant::now() + PATIENCE) {
+            Some(Ok(_)) => Ok(()),
             Some(Err(_)) | None => Err(Sense::INTERNAL_TARGET_FAILURE),
         }
     }

@@ -153,7 +153,7 @@ impl Opened {
         match (&from.medium, &to.medium) {
             (Medium::Fileio { .. }, Medium::Fileio { .. }) => {
                 let is_same = self.file.as_ref()?.is_at(there.dev(), there.ino());
-                is_same.then(|| self.with_write_back(to.is_on(Key::EmulateWriteCache)))
+                is_same.then(|| self.with_write_back(to.is_own_on(Key::EmulateWriteCache)))
             }
             (Medium::Block { read_only: was, .. }, Medium::Block { read_only, .. }) => {
                 let device = self.device.as_ref()?;
@@ -230,7 +230,7 @@ fn try_open(backstore: &Backstore, create: Option<NewFile>) -> Result<Opened, Op
     match &backstore.medium {
         Medium::Block { path, read_only, .. } => open_block(path.as_str(), *read_only),
         Medium::Fileio { path, .. } => {
-            let write_back = backstore.is_on(Key::EmulateWriteCache);
+            let write_back = backstore.is_own_on(Key::EmulateWriteCache);
             open_file(&FileOptions { path: path.as_str().into(), create, write_back })
         }
         Medium::Ramdisk { size_bytes, nullio } => {

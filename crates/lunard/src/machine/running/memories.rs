@@ -9,10 +9,11 @@ use super::fault::{kept_in, not_kept, not_removable};
 use crate::machine::Fault;
 use crate::store::Units;
 use model::{Backstore, BackstoreId, Key};
+use scsi::mode::UaInterlock;
 use scsi::{Sense, StartStop};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use target::{Attentions, LogicalUnit, NotPersisted, To, Tray, UnitState};
+use target::{Attentions, LogicalUnit, ModeChanges, NotPersisted, To, Tray, UnitState};
 
 /// The states of all units, by serial number.
 #[derive(Default)]
@@ -68,7 +69,10 @@ pub(super) fn attributes_count(was: &Backstore, is: &Backstore, unit: &LogicalUn
             tracing::error!("the medium of {} stays as it was: {error}", is.id());
         }
     }
-    let is_set = |key| was.attribute(key) != is.attribute(key);
+    let is_set = |key| {
+        let taken_back = was.selected().contains_key(&key) && !is.selected().contains_key(&key);
+        taken_back || was.own_attribute(key) != is.own_attribute(key)
+    };
     let keys = [Key::EmulateWriteCache, Key::EmulateTas, Key::EmulateUaIntlckCtrl];
     let [write_cache, tas, ua_interlock] = keys.map(is_set);
     if !(write_cache || tas || ua_interlock) {
@@ -79,8 +83,12 @@ pub(super) fn attributes_count(was: &Backstore, is: &Backstore, unit: &LogicalUn
         modes.tas = modes.tas.filter(|_| !tas);
         modes.ua_interlock = modes.ua_interlock.filter(|_| !ua_interlock);
     });
-    if let Err(error) = forgotten {
-        tracing::error!("what a guest selected stays in force on {}: {error}", is.id());
+    match forgotten {
+        // Who had not selected it learns of it too.
+        Ok(()) => unit.state.establish(Sense::MODE_PARAMETERS_CHANGED, To::Everyone),
+        Err(error) => {
+            tracing::error!("what a guest selected stays in force on {}: {error}", is.id());
+        }
     }
 }
 
@@ -117,11 +125,25 @@ pub(super) fn move_medium(
     }
 }
 
+/// What initiators have saved, in the administrator's words.
+pub(super) fn attributes_of(saved: &ModeChanges) -> Vec<(Key, u32)> {
+    let interlock = saved.ua_interlock.map(|interlock| match interlock {
+        UaInterlock::Clear => 0,
+        UaInterlock::Keep => 1,
+        UaInterlock::KeepAndEstablish => 2,
+    });
+    let all = [
+        (Key::EmulateTas, saved.tas.map(u32::from)),
+        (Key::EmulateUaIntlckCtrl, interlock),
+        (Key::EmulateWriteCache, saved.write_cache.map(u32::from)),
+    ];
+    all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use scsi::inquiry::Identity;
-    use scsi::mode::UaInterlock;
     use target::{NexusName, UnitFlags, UnitRecord};
 
     fn unit(serial: &str) -> LogicalUnit {

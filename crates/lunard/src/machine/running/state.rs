@@ -10,12 +10,11 @@ mod steps; // what each step makes of it // what nexuses are shown of asymmetric
 
 use super::Farewell;
 use super::access::{Access, LunAccess};
-use super::counted::Counted;
 use super::fault::missing_fault;
 use super::medium::Opened;
 use super::memories::{self, Memories};
 use super::offer::offer;
-use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget};
+use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget, Statistics};
 use crate::store::Units;
 use backstore::HostLock;
 use model::{Backstore, BackstoreId, IdentityKey, Key, Kind, Lun, Step, TpgTag, Wwn};
@@ -27,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use target::{
     Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Readiness, Reservations,
-    SanitizeWork, Tally, Totals, UnitFlags,
+    SanitizeWork, Tally, UnitFlags,
 };
 use vhost_scsi::{Bound, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
@@ -37,6 +36,8 @@ const BLOCK_BYTES: u32 = 512;
 #[derive(Default)]
 pub(super) struct State {
     units: BTreeMap<BackstoreId, Unit>,
+    /// How many ever were, to number them.
+    units_opened: u64,
     targets: BTreeMap<Wwn, Target>,
     /// Targets whose map is to be published anew.
     changed: BTreeSet<Wwn>,
@@ -56,7 +57,8 @@ struct Unit {
     backstore: Backstore,
     opened: Opened,
     logical_unit: Arc<LogicalUnit>,
-    counted: Counted,
+    /// What its ways count under.
+    number: u64,
 }
 
 struct Target {
@@ -141,9 +143,9 @@ impl State {
     fn update(&mut self, backstore: &Backstore) -> Option<Farewell> {
         let id = backstore.id();
         let unit = self.units.get_mut(&id)?;
-        let write_back = backstore.is_on(Key::EmulateWriteCache);
+        let write_back = backstore.is_own_on(Key::EmulateWriteCache);
         let last = if backstore.kind() == Kind::Fileio
-            && write_back != unit.backstore.is_on(Key::EmulateWriteCache)
+            && write_back != unit.backstore.is_own_on(Key::EmulateWriteCache)
         {
             let other = unit.opened.with_write_back(write_back);
             farewell(std::mem::replace(&mut unit.opened, other))
@@ -274,7 +276,7 @@ impl State {
                     }
                     _ => Arc::clone(&unit.logical_unit),
                 };
-                let mut mapping = Mapping::new(unit, shown.write_protect).counting(Arc::clone(&shown.tally));
+                let mut mapping = Mapping::counted(unit, shown.write_protect, Arc::clone(&shown.tally));
                 if let Some(membership) = self.access.membership(id, &shown.access) {
                     mapping = mapping.in_group(membership);
                 }
@@ -335,12 +337,19 @@ impl State {
         open.map(|(id, store)| Gauge::new(id.clone(), Arc::clone(&store.backstore))).collect()
     }
 
-    pub(super) fn counted(&self, of: &Countable) -> Option<Totals> {
+    pub(super) fn counted(&self, of: &Countable) -> Option<Statistics> {
         match of {
-            Countable::Backstore(id) => self.units.get(id).map(|unit| unit.counted.totals()),
+            Countable::Backstore(id) => {
+                let unit = self.units.get(id)?;
+                let tallies = unit.logical_unit.state.tallies();
+                Some(Statistics { asked: tallies.of(unit.number), managed: tallies.managed() })
+            }
             Countable::Lun(place) => {
                 let tpg = self.targets.get(&place.wwn)?.tpgs.get(&place.tag)?;
-                tpg.luns.get(&place.lun).map(|shown| shown.tally.totals())
+                let shown = tpg.luns.get(&place.lun)?;
+                let unit = self.units.get(&shown.backstore)?;
+                let managed = unit.logical_unit.state.tallies().managed();
+                Some(Statistics { asked: shown.tally.totals(), managed })
             }
         }
     }
@@ -359,12 +368,17 @@ impl State {
         self.units.get(id).map(|unit| Arc::clone(&unit.logical_unit))
     }
 
-    pub(super) fn reservations(&self) -> BTreeMap<BackstoreId, Reservations> {
-        let all = self
-            .units
-            .iter()
-            .map(|(id, unit)| (id.clone(), unit.logical_unit.state.record().reservations.clone()));
-        all.filter(|(_, reservations)| *reservations != Reservations::default()).collect()
+    pub(super) fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
+        self.units.get(id).map(Unit::live)
+    }
+
+    pub(super) fn connected(&self, wwn: &Wwn) -> bool {
+        self.targets.get(wwn).is_some_and(|target| target.port.connections() > 0)
+    }
+
+    pub(super) fn reservations(&self, id: &BackstoreId) -> Option<Reservations> {
+        let record = self.units.get(id)?.logical_unit.state.record();
+        (record.reservations != Reservations::default()).then(|| record.reservations.clone())
     }
 }
 
@@ -384,7 +398,7 @@ impl Unit {
             size_bytes: open.map_or(known, |store| store.backstore.geometry().bytes),
             block_bytes: self.logical_unit.geometry.block_bytes,
             read_only: flags.read_only,
-            write_back: flags.write_cache,
+            write_back: self.logical_unit.modes().write_cache,
             missing: open.is_none(),
             ejected: self.logical_unit.state.readiness() == Readiness::Ejected,
             stopped: self.logical_unit.state.readiness() == Readiness::Stopped,
@@ -426,8 +440,8 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
             .map_or_else(|| geometry.is_some_and(|below| !below.rotational), |value| value != 0),
         read_only: false,
         removable: backstore.is_on(Key::EmulateRemovable),
-        tas: backstore.is_on(Key::EmulateTas),
-        ua_interlock: match backstore.attribute(Key::EmulateUaIntlckCtrl) {
+        tas: backstore.is_own_on(Key::EmulateTas),
+        ua_interlock: match backstore.own_attribute(Key::EmulateUaIntlckCtrl) {
             Some(1) => UaInterlock::Keep,
             Some(2) => UaInterlock::KeepAndEstablish,
             _ => UaInterlock::Clear,

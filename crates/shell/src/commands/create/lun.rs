@@ -32,7 +32,7 @@ pub(super) const COMMAND: Command = Command {
         keyword("write_protect", Values::Truth, "whether the guest may only read; false if left out"),
     ],
     summary: "Show a backstore to the guest",
-    details: "A guest that runs sees the disk at its next rescan.",
+    details: "A guest that runs is told at once.",
     needs: Needs::Node,
     run,
 };

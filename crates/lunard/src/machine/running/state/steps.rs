@@ -5,7 +5,7 @@
 //! Below: `state`.
 //! Never here: anything that a guest sees before [`State::publish`], opening, or waiting.
 
-use super::{Counted, Shown, State, Target, Tpg, Unit, farewell, logical_unit, offer, unlock_later};
+use super::{Shown, State, Target, Tpg, Unit, farewell, logical_unit, offer, unlock_later};
 use crate::machine::running::Farewell;
 use crate::machine::running::access::LunAccess;
 use crate::machine::running::medium::Opened;
@@ -53,7 +53,9 @@ impl State {
             }
             Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
                 let attentions = self.memories.attentions();
-                let tally = self.units.get_mut(backstore).map(|unit| unit.counted.way()).unwrap_or_default();
+                let unit = self.units.get(backstore);
+                let tally =
+                    unit.map(|unit| unit.logical_unit.state.tallies().way(unit.number)).unwrap_or_default();
                 let tpg = self.target(wwn)?.tpgs.get_mut(tag)?;
                 let (backstore, write_protect) = (backstore.clone(), *write_protect);
                 let access = LunAccess::default();
@@ -72,8 +74,9 @@ impl State {
         if open.zip(known).is_some_and(|(open, known)| open != known) {
             self.resized.insert(backstore.id());
         }
-        let counted = Counted::default();
-        let unit = Unit { backstore: backstore.clone(), opened, logical_unit, counted };
+        self.units_opened += 1;
+        let number = self.units_opened;
+        let unit = Unit { backstore: backstore.clone(), opened, logical_unit, number };
         self.units.insert(backstore.id(), unit);
         None
     }
