@@ -215,14 +215,14 @@ impl View {
         }
         let shown = lines.iter().enumerate().skip(self.top).take(self.room());
         for (row, (at, line)) in (0..).zip(shown) {
-            out.queue(cursor::MoveTo(0, row))?;
+            // Cleared before and not after: behind a line that fills the screen the cursor is on its last letter.
+            out.queue(cursor::MoveTo(0, row))?.queue(Clear(ClearType::UntilNewLine))?;
             if at == self.at {
                 out.queue(SetAttribute(Attribute::Reverse))?.queue(Print(&line.plain))?;
                 out.queue(SetAttribute(Attribute::Reset))?;
             } else {
                 out.queue(Print(&line.painted))?;
             }
-            out.queue(Clear(ClearType::UntilNewLine))?;
         }
         if self.rows >= ROWS_WITH_KEYS {
             let row = u16::try_from(self.rows - 1).unwrap_or(u16::MAX);

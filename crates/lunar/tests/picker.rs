@@ -104,12 +104,13 @@ fn keys_without_a_meaning_have_none() {
 fn any_size_will_do_and_another_one_is_taken_at_once() {
     let daemon = Daemon::start();
     let mut terminal = picking(&daemon, "/vhost", "  o- vhost");
-    // The line is as wide as the screen but for its last column.
+    // The line is as wide as the screen, and nothing takes its last letter away.
     terminal.resize(40, 24);
-    terminal.expect("\u{1b}[7m  o- vhost ................ [Targets: 1]\u{1b}[0m");
+    terminal
+        .expect("\u{1b}[8;1H\u{1b}[K\u{1b}[7m  o- vhost ................ [Targets: 1]\u{1b}[0m\u{1b}[9;1H");
     // One row of one column: the marked line alone, cut by the terminal.
     terminal.resize(1, 1);
-    terminal.expect("\u{1b}[1;1H\u{1b}[7m  o- vhost  [Targets: 1]\u{1b}[0m");
+    terminal.expect("\u{1b}[1;1H\u{1b}[K\u{1b}[7m  o- vhost  [Targets: 1]\u{1b}[0m");
     press(&mut terminal, UP, "  | o- ramdisk");
     terminal.resize(200, 50);
     terminal.expect("\u{1b}[7m  | o- ramdisk ..");

@@ -302,7 +302,7 @@ pub const ATTRIBUTES: &[Attribute] = &[
         "1: guests see a volatile write cache and must flush it; 0: every write is durable before its answer. A block device has its own, and 0 here"),
     row(Key::EnforcePrIsids, "enforce_pr_isids", Switch, Ignored, FREE, always(1),
         "Accepted and without effect: it is about sessions of iSCSI"),
-    row(Key::ForcePrAptpl, "force_pr_aptpl", Switch, Settable, FREE, always(0),
+    row(Key::ForcePrAptpl, "force_pr_aptpl", Switch, Settable, FROZEN, always(0),
         "1: every registration outlasts a restart of the host, whether it asks for that or not"),
     row(Key::HwBlockSize, "hw_block_size", OneOf(&[512, 1024, 2048, 4096]), ReadOnly, FREE, [None, Some(512), Some(512)],
         "Bytes in a logical block of the medium itself"),

@@ -141,8 +141,16 @@ impl Cursor<'_> {
             let cursor = Cursor { word: value, ..*self };
             return cursor.values_of_keyword(&asked, keyword);
         }
-        let positional_count =
-            typed.iter().filter(|argument| matches!(argument, Argument::Positional(_))).count();
+        // `-f` stands before the value of its parameter.
+        if let Some(parameter) = typed.last().and_then(|last| letter(command, last))
+            && parameter.need != Need::Flag
+        {
+            return self.values(&asked, parameter, "", "");
+        }
+        let is_by_place = |argument: &&Argument| {
+            matches!(argument, Argument::Positional(_)) && letter(command, argument).is_none()
+        };
+        let positional_count = typed.iter().filter(is_by_place).count();
         let by_place = command
             .positional()
             .nth(positional_count)
@@ -161,6 +169,7 @@ impl Cursor<'_> {
         let mut places = asked.command.positional();
         for argument in asked.typed {
             let name = match argument {
+                _ if let Some(parameter) = letter(asked.command, argument) => Some(parameter.name),
                 Argument::Positional(_) => places.next().map(|parameter| parameter.name),
                 Argument::Keyword(name, _) | Argument::Flag(name) => Some(name.as_str()),
             };
@@ -294,6 +303,14 @@ struct Asked<'a> {
     node: &'a Node,
     command: &'static Command,
     typed: &'a [Argument],
+}
+
+/// The parameter that a dash and a letter stand for.
+fn letter(command: &'static Command, argument: &Argument) -> Option<&'static Parameter> {
+    match argument {
+        Argument::Positional(text) => command.by_letter(text),
+        Argument::Keyword(..) | Argument::Flag(_) => None,
+    }
 }
 
 fn candidate(text: &str, display: &str, end: char) -> Candidate {

@@ -38,7 +38,7 @@ fn the_first_word_is_a_path_or_a_command() {
 
 #[test]
 fn parameters_have_values_and_keywords() {
-    let session = furnished();
+    let mut session = furnished();
     check(&session, "/backstores/ramdisk create r0 1M ", 33, &["false ", "nullio=", "true ", "wwn="]);
     check(&session, "/backstores/ramdisk create r0 1M nu", 33, &["nullio="]);
     check(&session, "/backstores/ramdisk create r0 1M nullio=t", 33, &["nullio=true "]);
@@ -49,6 +49,21 @@ fn parameters_have_values_and_keywords() {
     check(&session, "cd path=/b", 3, &["path=/backstores/"]);
     check(&session, "help st", 5, &["status "]);
     check(&session, "bookmarks s", 10, &["show "]);
+    check(&session, "cd @", 3, &["@last "]);
+    session.run("/vhost bookmarks add v");
+    check(&session, "cd @v/", 3, &["@v/naa.500140568720f76f/"]);
+    check(&session, "ls path=@l", 3, &["path=@last "]);
+    check(&session, "apply -f /pro", 9, &["/proc/"]);
+    check(&session, "apply -y /pro", 9, &["/proc/"]);
+    check(&session, "apply -f x --", 11, &["--dry-run ", "--force ", "--json ", "--yes "]);
+    check(&session, "apply -y -f x --", 14, &["--dry-run ", "--force ", "--json "]);
+    let lun = "/vhost/naa.500140568720f76f/tpg1/luns/lun0 set alua ";
+    check(
+        &session,
+        &format!("{lun}alua_tg_pt_"),
+        lun.len(),
+        &["alua_tg_pt_gp_name=", "alua_tg_pt_offline=", "alua_tg_pt_status=", "alua_tg_pt_write_md="],
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `ls`.
 
-use crate::support::{Session, furnished};
+use crate::support::{Session, furnished, transcript};
 use shell::{Mode, Screen};
 
 /// What targetcli 2.1.53 drew on a kernel's LIO for this configuration, less the fabrics that Lunar has not.
@@ -137,4 +137,38 @@ fn json_has_the_whole_tree_for_programs() {
     });
     assert_eq!(target["details"], details);
     assert_eq!(session.run("/backstores ls --json depth=1").out.matches("\"kind\"").count(), 4);
+}
+
+#[test]
+fn the_tree_fills_a_screen_of_any_width_up_to_132_columns() {
+    for (columns, width) in [(40, 40), (80, 80), (132, 132), (200, 132), (0, 132)] {
+        let mut session = Session::on(Screen { columns, ..Screen::plain(Mode::Session) });
+        let out = session.run("ls").out;
+        let widths: Vec<usize> = out.lines().map(|line| line.chars().count()).collect();
+        assert_eq!(widths, [width; 6], "{columns}: {out}");
+    }
+}
+
+#[test]
+fn preferences_say_how_the_tree_is_drawn() {
+    transcript(
+        "
+/> set global tree_max_depth=1 tree_round_nodes=false tree_status_mode=false
+Parameter tree_max_depth is now '1'.
+Parameter tree_round_nodes is now 'false'.
+Parameter tree_status_mode is now 'false'.
+/> ls
++- /
+  +- backstores
+  +- vhost
+/> set global tree_show_root=false
+Parameter tree_show_root is now 'false'.
+/> ls / 2
++- backstores
+| +- block
+| +- fileio
+| +- ramdisk
++- vhost
+",
+    );
 }

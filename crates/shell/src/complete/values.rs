@@ -43,7 +43,11 @@ impl Cursor<'_> {
             }
             Values::Bookmark => self.bookmarks("", ' '),
             Values::Group => among(&mut groups(asked.node.subject.place()).iter().copied()),
-            Values::Node => self.led(lead, self.nodes(asked.path, Goal::Any)),
+            Values::Node => {
+                let mut candidates = self.nodes(asked.path, Goal::Any);
+                candidates.extend(self.bookmarks("@", ' '));
+                self.led(lead, candidates)
+            }
             Values::HostPath => self.led(lead, self.host_names()),
             Values::BackstorePath => {
                 let mut candidates = self.backstore_paths(asked.path);
@@ -79,7 +83,9 @@ impl Cursor<'_> {
                 let fixed = |name: &&str| *name != "alua_support_lba_dependent";
                 group.attributes.keys().map(String::as_str).filter(fixed).collect()
             }
-            (Some("alua"), Subject::Lun { .. }) => vec!["alua_tg_pt_gp_name", "alua_tg_pt_offline"],
+            (Some("alua"), Subject::Lun { .. }) => {
+                vec!["alua_tg_pt_gp_name", "alua_tg_pt_offline", "alua_tg_pt_status", "alua_tg_pt_write_md"]
+            }
             (Some("option"), Subject::Target { options, .. }) => options.keys().map(String::as_str).collect(),
             _ => Vec::new(),
         };
