@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A file whose writes land when the story says so, and not before: a FUSE file system with one file in it.
+//! A file whose writes land, and whose reads and writes fail, when the story says so, and not before: a FUSE file system with one file in it.
 //!
 //! Above: the stories of faults.  Below: `/dev/fuse`, and root to mount it.
 //! Never here: a clock.
@@ -39,6 +39,9 @@ struct Disk {
     /// How many more writes are to be kept back.
     keeps: usize,
     kept: Vec<Kept>,
+    /// What reads and writes are refused with.
+    reads_fail: Option<Errno>,
+    writes_fail: Option<Errno>,
 }
 
 /// A write that is kept back.
@@ -75,6 +78,16 @@ impl SlowDisk {
     /// Keeps back the next `writes` writes.
     pub fn keep_back(&self, writes: usize) {
         self.disk().keeps = writes;
+    }
+
+    /// Refuses every read from now on with an errno, or no more.
+    pub fn fail_reads(&self, errno: Option<i32>) {
+        self.disk().reads_fail = errno.map(Errno::from_i32);
+    }
+
+    /// Refuses every write from now on with an errno, or no more.
+    pub fn fail_writes(&self, errno: Option<i32>) {
+        self.disk().writes_fail = errno.map(Errno::from_i32);
     }
 
     /// How many writes are kept back.
@@ -182,6 +195,9 @@ impl Filesystem for Served {
         reply: ReplyData,
     ) {
         let disk = locked(&self.0);
+        if let Some(errno) = disk.reads_fail {
+            return reply.error(errno);
+        }
         let start = usize::try_from(offset).map_or(disk.bytes.len(), |start| start.min(disk.bytes.len()));
         let end = disk.bytes.len().min(start + size as usize);
         reply.data(&disk.bytes[start..end]);
@@ -201,7 +217,9 @@ impl Filesystem for Served {
     ) {
         let mut disk = locked(&self.0);
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        if disk.keeps > 0 {
+        if let Some(errno) = disk.writes_fail {
+            reply.error(errno);
+        } else if disk.keeps > 0 {
             disk.keeps -= 1;
             disk.kept.push(Kept { offset, data: data.to_vec(), reply });
         } else {

@@ -29,6 +29,7 @@ mod alua; // asymmetric access
 mod files;
 mod problem; // why a request was refused
 mod tables; // which attributes and options there are // what is saved, restored, compared and applied
+mod waiting; // commands that have waited for long
 
 pub use alua::{AluaGroup, AluaMember, DEFAULT_ALUA_GROUP, DEFAULT_LU_GROUP, LuGroup, LunAlua};
 pub use files::{
@@ -38,6 +39,7 @@ pub use files::{
 
 pub use problem::{Problem, codes};
 pub use tables::{AttributeInfo, AttributeTable, OptionInfo, OptionTable};
+pub use waiting::Waiting;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -204,6 +206,9 @@ pub struct Tpg {
     /// Access control lists, ordered by initiator.  One for the nexus decides what the guest sees.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acls: Vec<Acl>,
+    /// Where commands of the guest have waited for long, ordered by LUN.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Waiting>,
 }
 
 /// What one initiator sees of a target port group, instead of its LUNs.

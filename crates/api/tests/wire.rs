@@ -4,7 +4,7 @@
 use api::v1::{
     Acl, AluaGroup, AluaMember, Applied, Backstore, BackstoreId, BackstoreState, Backups, BlockDevice,
     Change, Changes, Cleared, Config, CreateBackstore, Kind, LuGroup, Lun, LunAlua, MappedLun, Outcome,
-    Problem, Restored, Saved, Target, Tpg,
+    Problem, Restored, Saved, Target, Tpg, Waiting,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -252,6 +252,7 @@ fn the_configuration() {
             nexus: "naa.5001405aaaaaaaaa".to_owned(),
             luns: vec![lun],
             acls: vec![Acl { initiator: "naa.5001405aaaaaaaaa".to_owned(), luns: vec![mapped] }],
+            waiting: vec![Waiting { lun: 9, command: "WRITE (10)".to_owned(), seconds: 45, commands: 3 }],
         }],
     };
     check(
@@ -270,7 +271,7 @@ fn the_configuration() {
             r#""connected":true,"options":{"num_queues":"4"},"tpgs":[{"tag":1,"nexus":"naa.5001405aaaaaaaaa","luns":[{"lun":0,"#,
             r#""backstore":{"kind":"block","name":"disk0"},"alias":"a08824829b","write_protect":false,"#,
             r#""alua":{"group":"grp1","offline":true,"status":1,"write_metadata":false}}],"acls":[{"initiator":"naa.5001405aaaaaaaaa","luns":[{"lun":9,"#,
-            r#""of":0,"alias":"b08824829b","write_protect":true}]}]}]}],"lu_groups":[{"name":"cluster","group_id":7}]}"#
+            r#""of":0,"alias":"b08824829b","write_protect":true}]}],"waiting":[{"lun":9,"command":"WRITE (10)","seconds":45,"commands":3}]}]}],"lu_groups":[{"name":"cluster","group_id":7}]}"#
         ),
     );
 }

@@ -149,6 +149,7 @@ impl Backstore for BlockDevice {
             always_durable: false,
             discard: DiscardBy::of(self.abilities),
             may_hang_at_once: false,
+            device: Some((self.device.major, self.device.minor)),
         };
         Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
     }

@@ -250,6 +250,7 @@ impl Backstore for FileStore {
             always_durable: !self.write_back,
             discard: DiscardBy::of(self.abilities),
             may_hang_at_once: self.is_fuse,
+            device: None,
         };
         Box::new(FileChannel::new(Arc::clone(&self.file), key, manner))
     }

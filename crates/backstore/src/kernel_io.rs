@@ -11,7 +11,7 @@
 use crate::aligned::{BOUNCE_BYTES, Bounce, BouncePool};
 use crate::calls::{Calls, DiscardBy, Turn};
 use crate::discard_thread::Discarding;
-use crate::{BackstoreError, Channel, Completed, Io, IoKind, Submitted, Submitter, Token};
+use crate::{BackstoreError, Channel, Completed, Io, IoKind, Submitted, Submitter, Token, sysfs};
 use memory::IoBuf;
 use reactor::{IoTag, opcode, squeue, types};
 use rustix::io::Errno;
@@ -36,6 +36,8 @@ pub(crate) struct Manner {
     /// Whether the file may be asked, before its I/O, if it is ready, by whoever hands the I/O over: that can hang
     /// (see `fuse`), so a thread of the kernel's is to do it all.
     pub(crate) may_hang_at_once: bool,
+    /// The numbers of a device.
+    pub(crate) device: Option<(u32, u32)>,
 }
 
 /// The channel of a file.
@@ -196,6 +198,18 @@ impl FileChannel {
         if operation.rest.is_empty() { Progress::Ended(Ok(())) } else { Progress::GoesOn }
     }
 
+    /// What a failure means.  A device that has gone has no bytes left: what is read ends at once, and what is written finds
+    /// no space.
+    fn told(&self, error: BackstoreError) -> BackstoreError {
+        use BackstoreError::{NoSpace, ReadFailed, WriteFailed};
+        match (error, self.manner.device) {
+            (ReadFailed | WriteFailed | NoSpace, Some((major, minor))) if sysfs::is_gone(major, minor) => {
+                BackstoreError::Gone
+            }
+            _ => error,
+        }
+    }
+
     fn remove(&mut self, submitter: &mut Submitter, index: usize) -> Option<(Token, IoBuf)> {
         let operation = self.operations.try_remove(index)?;
         if let Path::Bounced { buffer, .. } = operation.path {
@@ -310,7 +324,7 @@ impl Channel for FileChannel {
             }
             Progress::Ended(result) => {
                 let (token, buffer) = self.remove(submitter, index)?;
-                Some(Completed { token, buffer, result })
+                Some(Completed { token, buffer, result: result.map_err(|error| self.told(error)) })
             }
         }
     }

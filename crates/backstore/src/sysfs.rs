@@ -64,3 +64,12 @@ pub(crate) fn describe(path: &Path, major: u32, minor: u32) -> Result<Descriptio
     let kernel_name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Description { kernel_name, geometry, abilities })
 }
+
+/// Whether a device has no bytes any more, as one that was taken away while it was open.  Waits for no medium: it is the
+/// kernel's memory that answers.
+pub(crate) fn is_gone(major: u32, minor: u32) -> bool {
+    match fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/size")) {
+        Ok(sectors) => sectors.trim() == "0",
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
+}

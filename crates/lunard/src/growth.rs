@@ -10,6 +10,9 @@
 //!
 //! What has become smaller is told of once and left alone: a file that is being copied back is short for a while, and
 //! an end that was cut off by mistake may come back.  Reads of what is not there fail, and nothing else.
+//!
+//! A device without a single byte left is gone, and so is a file whose file system says that it will never answer again:
+//! they are given up, and looked for anew under their names.
 
 use crate::machine::{Gauge, Machine};
 use crate::state_driver::{Failure, Handle};
@@ -60,6 +63,14 @@ pub(crate) fn watch<M: Machine>(machine: Arc<M>, handle: Handle) -> io::Result<(
         }
     })?;
     Ok(())
+}
+
+/// Whether an open file or device will never answer again: its FUSE server ended, its NFS server has forgotten it, its
+/// device is gone.
+fn is_for_good(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::NOTCONN | Errno::STALE | Errno::NODEV | Errno::NXIO))
 }
 
 /// A thread that looks.
@@ -125,12 +136,15 @@ impl<M: Machine> Watch<M> {
     fn look_at(&mut self, gauges: Vec<Gauge>) {
         // Without a thread they are looked at in the next round.
         let Some(looker) = self.looker.take().or_else(|| Looker::start().ok()) else { return };
-        let shown: Vec<_> = gauges.iter().map(|gauge| (gauge.backstore.clone(), gauge.shown_bytes)).collect();
+        let shown: Vec<_> =
+            gauges.iter().map(|gauge| (gauge.backstore.clone(), gauge.shown_bytes, gauge.medium())).collect();
         // One that has ended hears nothing, and is found out below.
         let _ = looker.gauges.send(gauges);
-        for (id, shown) in shown {
+        for (id, shown, medium) in shown {
             match looker.seen.recv_timeout(PATIENCE) {
+                Ok(Ok(0)) if id.kind == Kind::Block => self.machine.lost(&id, &medium),
                 Ok(Ok(now)) => self.compare(&id, shown, now),
+                Ok(Err(error)) if is_for_good(&error) => self.machine.lost(&id, &medium),
                 Ok(Err(_)) => {}
                 Err(_) => {
                     warn!("the size of {id} cannot be looked at: its file system or device does not answer");

@@ -8,7 +8,7 @@
 pub mod fake; // a machine without guests, for tests
 pub mod running; // the machine that serves guests
 
-pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, Occasion};
+pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, LiveWaiting, Occasion};
 
 use crate::state_driver::Handle;
 use crate::watchdog::Probe;
@@ -80,6 +80,10 @@ pub trait Machine: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// An open medium is gone for good, though something may come in its place: its guests are told NOT READY until that is
+    /// there.
+    fn lost(&self, _backstore: &BackstoreId, _medium: &Arc<dyn backstore::Backstore>) {}
+
     /// From now on `owner` has the configuration: what a guest wants changed of it goes there.
     fn owned_by(&self, _owner: &Handle) {}
 
@@ -141,6 +145,12 @@ impl Gauge {
     #[must_use]
     pub fn new(backstore: BackstoreId, medium: Arc<dyn backstore::Backstore>) -> Self {
         Self { backstore, shown_bytes: medium.geometry().bytes, medium }
+    }
+
+    /// The medium itself.
+    #[must_use]
+    pub fn medium(&self) -> Arc<dyn backstore::Backstore> {
+        Arc::clone(&self.medium)
     }
 
     /// As it is now, in bytes.  May hang with the medium.

@@ -560,6 +560,29 @@ pub fn find(cdb: &[u8; CDB_BYTES_MAX]) -> Option<&'static Opcode> {
     }
 }
 
+/// Returns what is enough of a CDB to name it later: its operation code, and the byte in which its service action is where
+/// it may have one.
+#[inline]
+#[must_use]
+pub fn code_of(cdb: &[u8; CDB_BYTES_MAX]) -> [u8; 2] {
+    let fields = field::Fields(cdb);
+    match fields.byte::<0>() {
+        VARIABLE_LENGTH => [VARIABLE_LENGTH, fields.byte::<9>()],
+        code => [code, fields.byte::<1>()],
+    }
+}
+
+/// Returns the name that the standard gives a command, from what [`code_of`] kept of it.
+#[must_use]
+pub fn name_of(code: [u8; 2]) -> &'static str {
+    let mut cdb = [0; CDB_BYTES_MAX];
+    let [first, second] = code;
+    let at = if first == VARIABLE_LENGTH { 9 } else { 1 };
+    cdb[0] = first;
+    cdb[at] = second;
+    find(&cdb).map_or("a command without a name", |opcode| opcode.name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -569,6 +592,21 @@ mod tests {
         let mut cdb = [0xff; CDB_BYTES_MAX]; // What follows a CDB has no meaning.
         cdb[..bytes.len()].copy_from_slice(bytes);
         decode(&cdb)
+    }
+
+    #[test]
+    fn a_command_is_named_from_two_bytes_of_it() {
+        for (cdb, name) in [
+            (&[0x2a, 0xff][..], "WRITE (10)"),
+            (&[0x35], "SYNCHRONIZE CACHE (10)"),
+            (&[0x9e, 0x10], "READ CAPACITY (16)"),
+            (&[0x7f, 0, 0, 0, 0, 0, 0, 0x18, 0, 0x0d], "WRITE SAME (32)"),
+            (&[0xff], "a command without a name"),
+        ] {
+            let mut whole = [0; CDB_BYTES_MAX];
+            whole[..cdb.len()].copy_from_slice(cdb);
+            assert_eq!(name_of(code_of(&whole)), name);
+        }
     }
 
     #[test]

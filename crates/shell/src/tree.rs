@@ -5,6 +5,7 @@
 //! Never here: asking the daemon, or how a node is drawn.
 
 mod acls; // access control lists and mapped LUNs
+pub(crate) mod waiting; // commands that have waited for long
 
 use crate::alua::state_name;
 use crate::daemon::Foreign;
@@ -465,7 +466,7 @@ fn tpg(config: &v1::Config, wwn: &str, tpg: &v1::Tpg) -> Node {
         details: Vec::new(),
         children: Vec::new(),
     };
-    let luns = luns.with_children(tpg.luns.iter().map(|unit| lun(config, wwn, tag, unit)).collect());
+    let luns = luns.with_children(tpg.luns.iter().map(|unit| lun(config, wwn, tpg, unit)).collect());
     Node {
         name: format!("tpg{tag}"),
         subject: Subject::Tpg { wwn: wwn.to_owned(), tag },
@@ -478,29 +479,35 @@ fn tpg(config: &v1::Config, wwn: &str, tpg: &v1::Tpg) -> Node {
     }
 }
 
-fn lun(config: &v1::Config, wwn: &str, tag: u16, lun: &v1::Lun) -> Node {
+fn lun(config: &v1::Config, wwn: &str, tpg: &v1::Tpg, lun: &v1::Lun) -> Node {
+    let tag = tpg.tag;
     let backstore = config.backstores.iter().find(|backstore| backstore.id == lun.backstore);
     let name = backstore_name(&lun.backstore);
     let path = backstore.and_then(|backstore| backstore.path.as_deref());
     let mode = if lun.write_protect { " ro" } else { "" };
     let group = &lun.alua.group;
     let offline = if lun.alua.offline { " offline" } else { "" };
+    let waiting = waiting::at(tpg, lun.lun);
+    let remark = waiting::remark(waiting);
+    let mut details = vec![("write_protect", Fact::Truth(lun.write_protect))];
+    details.extend(waiting::details(waiting));
+    let is_there = backstore.is_some_and(|backstore| backstore.state != v1::BackstoreState::Missing);
     let summary = match path {
-        Some(path) => format!("{name} ({path}) ({group}){mode}{offline}"),
-        None => format!("{name} ({group}){mode}{offline}"),
+        Some(path) => format!("{name} ({path}) ({group}){mode}{offline}{remark}"),
+        None => format!("{name} ({group}){mode}{offline}{remark}"),
     };
     Node {
         name: format!("lun{}", lun.lun),
         subject: Subject::Lun { wwn: wwn.to_owned(), tag, lun: lun.lun, alua: lun.alua.clone() },
         summary,
-        healthy: Some(backstore.is_some_and(|backstore| backstore.state != v1::BackstoreState::Missing)),
+        healthy: Some(is_there && waiting.is_none()),
         facts: vec![
             ("alias", Fact::Text(lun.alias.clone())),
             ("alua_tg_pt_gp_name", Fact::Text(group.clone())),
             ("index", Fact::Number(lun.lun.into())),
             ("storage_object", Fact::Text(format!("/backstores/{name}"))),
         ],
-        details: vec![("write_protect", Fact::Truth(lun.write_protect))],
+        details,
         children: Vec::new(),
     }
 }

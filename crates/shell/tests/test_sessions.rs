@@ -2,6 +2,7 @@
 //! `sessions`.
 
 use crate::support::{Session, furnished};
+use api::v1::Waiting;
 
 /// With a guest at the target, and a second group that has an access control list.
 fn visited() -> Session {
@@ -59,6 +60,37 @@ alias: guest\tsid: 2 type: Normal session-state: LOGGED_IN
     mapped-lun: 9 backstore: ramdisk/disk2 mode: r
     address: /run/lunar/vhost/naa.500140568720f76f.sock (vhost-user)  cid: 0 connection-state: LOGGED_IN
 ",
+    );
+}
+
+#[test]
+fn what_a_guest_has_waited_for_is_said_with_its_lun() {
+    let mut session = visited();
+    for (tag, lun, commands) in [(1, 0, 1), (7, 9, 3)] {
+        let waiting = Waiting { lun, command: "WRITE (10)".to_owned(), seconds: 45, commands };
+        session.fake.wait("naa.500140568720f76f", tag, waiting);
+    }
+    session.transcript(
+        "
+/> sessions detail 2
+alias: guest\tsid: 2 type: Normal session-state: LOGGED_IN
+    name: naa.5001405c3bdda0c6 (NOT AUTHENTICATED)
+    mapped-lun: 9 backstore: ramdisk/disk2 mode: r
+        WRITE (10) has waited for 45 s, and 2 more
+    address: /run/lunar/vhost/naa.500140568720f76f.sock (vhost-user)  cid: 0 connection-state: LOGGED_IN
+/> /vhost/naa.500140568720f76f/tpg1/luns/lun0 status
+Status for /vhost/naa.500140568720f76f/tpg1/luns/lun0: fileio/disk1 (/srv/disk1.img) (default_tg_pt_gp) \
+WRITE (10) has waited for 45 s
+/> /vhost/naa.500140568720f76f/tpg7/luns/lun0 status
+Status for /vhost/naa.500140568720f76f/tpg7/luns/lun0: ramdisk/disk2 (default_tg_pt_gp) \
+WRITE (10) has waited for 45 s, and 2 more
+",
+    );
+    let told = session.run("sessions list 1 --json");
+    assert!(
+        told.out.contains(r#""waiting":[{"command":"WRITE (10)","commands":1,"lun":0,"seconds":45}]"#),
+        "{}",
+        told.out
     );
 }
 

@@ -23,7 +23,7 @@ mod verify; // SBC: VERIFY, WRITE AND VERIFY
 mod write_same; // SBC: WRITE SAME
 
 use crate::admission::{Refused, admit};
-use crate::logical_unit::{LogicalUnit, Store};
+use crate::logical_unit::{LogicalUnit, Store, StoreName};
 use crate::lun_map::{Group, Mapping, Way};
 use crate::script::{Script, Step};
 use crate::tally::Kind as Counted;
@@ -51,16 +51,16 @@ pub enum Decision<'a> {
 pub struct ScriptPlan {
     /// Its steps.
     pub script: Box<dyn Script>,
-    /// The number of the backstore that it works on, so that whoever takes it away waits; `None` where the unit has none.
-    pub store: Option<u64>,
-    /// That of the other backstore, of a command that works on two.
-    pub second_store: Option<u64>,
+    /// The backstore that it works on, so that whoever takes it away waits; `None` where the unit has none.
+    pub store: Option<StoreName>,
+    /// The other backstore, of a command that works on two.
+    pub second_store: Option<StoreName>,
 }
 
 impl ScriptPlan {
-    /// Both backstores by their numbers; where the unit has none, a number that none has.
-    pub fn stores(&self) -> (u64, Option<u64>) {
-        (self.store.unwrap_or(u64::MAX), self.second_store)
+    /// Both backstores; where the unit has none, the name of none.
+    pub fn stores(&self) -> (StoreName, Option<StoreName>) {
+        (self.store.unwrap_or(StoreName::NONE), self.second_store)
     }
 }
 
@@ -141,7 +141,7 @@ fn sense_of(error: BackstoreError) -> Sense {
 
 /// A command that works on one backstore, in several steps.
 fn script<'a>(store: &Store, script: impl Script + 'static) -> Decision<'a> {
-    Decision::Script(ScriptPlan { script: Box::new(script), store: Some(store.id), second_store: None })
+    Decision::Script(ScriptPlan { script: Box::new(script), store: Some(store.name()), second_store: None })
 }
 
 /// The end of a command of several steps whose I/O failed.

@@ -45,7 +45,7 @@ pub use attentions::Attentions;
 pub use exclusion::{Exclusion, Exclusions, Wake, overlap};
 pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
 pub use gate::{Barred, Gate, Word};
-pub use logical_unit::{LogicalUnit, Store, UnitFlags};
+pub use logical_unit::{LogicalUnit, Store, StoreName, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping, NexusLoss, Way};
 pub use media::{Media, MediaWishes};
 pub use modes::ModeChanges;

@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub struct Store {
     /// Unique for the life of the process.
     pub id: u64,
+    /// The number of the first that led to the same medium: the same for all that were put in its place.
+    pub medium: u64,
     /// Where the blocks live.
     pub backstore: Arc<dyn Backstore>,
     /// How often writes were lost: a flush failed, or a write that had to be durable took such news.
@@ -30,11 +32,26 @@ pub struct Store {
     pub write_through: Arc<AtomicBool>,
 }
 
+/// What a [`Store`] is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreName {
+    /// [`Store::id`]
+    pub id: u64,
+    /// [`Store::medium`]
+    pub medium: u64,
+}
+
+impl StoreName {
+    /// That of none.
+    pub const NONE: Self = Self { id: u64::MAX, medium: u64::MAX };
+}
+
 impl Store {
     /// An open backstore that has lost nothing.
     pub fn new(id: u64, backstore: Arc<dyn Backstore>) -> Self {
         Self {
             id,
+            medium: id,
             backstore,
             losses: Arc::default(),
             exclusions: Arc::default(),
@@ -47,7 +64,13 @@ impl Store {
     /// This one, with what is going on at the medium, which is that of another.
     #[must_use]
     pub fn in_place_of(self, before: &Self) -> Self {
-        Self { exclusions: Arc::clone(&before.exclusions), ..self }
+        Self { medium: before.medium, exclusions: Arc::clone(&before.exclusions), ..self }
+    }
+
+    /// What it is known by.
+    #[must_use]
+    pub fn name(&self) -> StoreName {
+        StoreName { id: self.id, medium: self.medium }
     }
 
     /// What is to be done where `kind` is asked for.

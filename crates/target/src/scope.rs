@@ -19,6 +19,8 @@ pub struct Scope {
     pub tag: Option<u64>,
     /// Those on one backstore.
     pub store: Option<u64>,
+    /// Those on one medium, in whatever manner it was used when they began, by [`crate::Store::medium`].
+    pub medium: Option<u64>,
     /// Those to one unit, through whatever backstore, by the number of its state.
     pub unit: Option<u64>,
     /// Those of one nexus, by its relative target port, which no other target port group has.
@@ -34,6 +36,7 @@ impl Scope {
         lun: None,
         tag: None,
         store: None,
+        medium: None,
         unit: None,
         nexus: None,
     };

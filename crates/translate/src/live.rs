@@ -92,6 +92,23 @@ pub struct LiveTarget {
     pub socket: PathBuf,
     /// Whether a front end is connected now.
     pub connected: bool,
+    /// Where commands of its guest have waited for long.
+    pub waiting: Vec<LiveWaiting>,
+}
+
+/// Commands of a guest that have waited for long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveWaiting {
+    /// The target port group.
+    pub tag: u16,
+    /// The LUN, as the guest numbers it.
+    pub lun: u16,
+    /// What the oldest is.
+    pub command: &'static str,
+    /// How long it has waited, at least.
+    pub since: std::time::Duration,
+    /// How many there are.
+    pub commands: usize,
 }
 
 /// The directory of the guests' sockets, in the runtime directory.

@@ -4,7 +4,7 @@
 //! Above: the doors of `lunard`, `kernel-target`.  Below: `model`, [`Live`], the wire types.
 //! Never here: a change.
 
-use crate::live::{Live, LiveBackstore, LiveDevice, guest_socket};
+use crate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, LiveWaiting, guest_socket};
 use crate::wish::Made;
 use api::v1;
 use model::{
@@ -140,7 +140,7 @@ impl<'a> View<'a> {
             socket: socket.to_string_lossy().into_owned(),
             connected: live.is_some_and(|live| live.connected),
             options: self::options(options),
-            tpgs: tpgs.iter().map(|(tag, group)| tpg(tag.get().into(), group)).collect(),
+            tpgs: tpgs.iter().map(|(tag, group)| tpg(tag.get().into(), group, live)).collect(),
         }
     }
 }
@@ -203,7 +203,7 @@ fn device(device: &LiveDevice) -> v1::BlockDevice {
     v1::BlockDevice { name: name.clone(), major: *major, minor: *minor }
 }
 
-fn tpg(tag: u16, group: &Tpg) -> v1::Tpg {
+fn tpg(tag: u16, group: &Tpg, live: Option<&LiveTarget>) -> v1::Tpg {
     // The relative port is the target's own affair.
     let Tpg { nexus, relative_port: _, luns, acls } = group;
     let lun = |(lun, mapping): (&model::Lun, &LunMapping)| {
@@ -227,7 +227,25 @@ fn tpg(tag: u16, group: &Tpg) -> v1::Tpg {
         nexus: nexus.as_str().to_owned(),
         luns: luns.iter().map(lun).collect(),
         acls: acls.iter().map(acl).collect(),
+        waiting: live.map_or_else(Vec::new, |live| waiting(tag, live)),
     }
+}
+
+/// Where commands have waited for long; queues on several threads may each tell of a LUN.
+fn waiting(tag: u16, live: &LiveTarget) -> Vec<v1::Waiting> {
+    let mut by_lun: BTreeMap<u16, v1::Waiting> = BTreeMap::new();
+    for found in live.waiting.iter().filter(|found| found.tag == tag) {
+        let LiveWaiting { tag: _, lun, command, since, commands } = found;
+        let (lun, seconds) = (*lun, since.as_secs());
+        let commands = u64::try_from(*commands).unwrap_or(u64::MAX);
+        let told =
+            by_lun.entry(lun).or_insert(v1::Waiting { lun, command: String::new(), seconds: 0, commands: 0 });
+        told.commands = told.commands.saturating_add(commands);
+        if seconds >= told.seconds {
+            (told.seconds, told.command) = (seconds, (*command).to_owned());
+        }
+    }
+    by_lun.into_values().collect()
 }
 
 fn acl((initiator, acl): (&Wwn, &Acl)) -> v1::Acl {

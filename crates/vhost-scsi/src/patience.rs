@@ -43,8 +43,10 @@ pub struct Waiting {
     pub lun: u16,
     /// How many.
     pub commands: usize,
-    /// What the oldest is.
+    /// What the oldest does.
     pub deed: Deed,
+    /// The name that the standard gives the oldest.
+    pub command: &'static str,
     /// How long the oldest has waited, at least.
     pub since: Duration,
 }
@@ -56,6 +58,8 @@ pub(crate) struct Old {
     pub(crate) lun: u16,
     pub(crate) commands: usize,
     pub(crate) deed: Deed,
+    /// Which command the oldest is.
+    pub(crate) code: [u8; 2],
     /// The number of the oldest.
     pub(crate) oldest: u64,
 }
@@ -101,7 +105,8 @@ impl Old {
     fn since(self, marks: &VecDeque<(Instant, u64)>, now: Instant) -> Waiting {
         let after = marks.iter().find(|(_, begun)| *begun > self.oldest);
         let since = after.map_or(Duration::ZERO, |(at, _)| now.saturating_duration_since(*at));
-        let Self { wwn, target, lun, commands, deed, oldest: _ } = self;
-        Waiting { wwn, target, lun, commands, deed, since }
+        let Self { wwn, target, lun, commands, deed, code, oldest: _ } = self;
+        let command = scsi::opcode::name_of(code);
+        Waiting { wwn, target, lun, commands, deed, command, since }
     }
 }

@@ -435,7 +435,7 @@ impl Queue {
         if result.is_err() {
             let kind = if task.is_read { target::Counted::Read } else { target::Counted::Write };
             let TaskName { target, lun, store, .. } = task.name;
-            self.map.get().count_failure(target, lun, store, kind);
+            self.map.get().count_failure(target, lun, store.id, kind);
         }
         let written = task.respond(self.map.get(), |buffer_bytes| match result {
             Ok(()) => task.answer,

@@ -15,7 +15,7 @@ use crate::scratches::Borrower;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use target::Scope;
+use target::{Scope, StoreName};
 
 /// What a task is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,25 +25,27 @@ pub(crate) struct TaskName {
     pub(crate) target: u8,
     pub(crate) lun: u16,
     pub(crate) tag: u64,
-    pub(crate) store: u64,
+    pub(crate) store: StoreName,
     /// Of a command that works on two backstores.
-    pub(crate) second_store: Option<u64>,
+    pub(crate) second_store: Option<StoreName>,
     /// The number of the unit's state, and the relative target port of the nexus; 0 where there is no unit.
     pub(crate) unit: u64,
     pub(crate) nexus: u16,
+    /// Which command it is: its operation code, and the byte with its service action where it may have one.
+    pub(crate) code: [u8; 2],
 }
 
 impl TaskName {
     /// Whose memory it borrows.
     pub(crate) fn borrower(&self) -> Borrower {
-        Borrower { client: self.client, store: self.store }
+        Borrower { client: self.client, store: self.store.id }
     }
 
     pub(crate) fn is_in(&self, scope: &Scope) -> bool {
         fn agrees<T: PartialEq>(wanted: Option<T>, is: T) -> bool {
             wanted.is_none_or(|wanted| wanted == is)
         }
-        let is_store = |store| store == self.store || Some(store) == self.second_store;
+        let either = |is: &dyn Fn(StoreName) -> bool| is(self.store) || self.second_store.is_some_and(is);
         agrees(scope.client, self.client)
             && agrees(scope.port, self.port)
             && agrees(scope.target, self.target)
@@ -51,7 +53,8 @@ impl TaskName {
             && agrees(scope.tag, self.tag)
             && agrees(scope.unit, self.unit)
             && agrees(scope.nexus, self.nexus)
-            && scope.store.is_none_or(is_store)
+            && scope.store.is_none_or(|id| either(&|store| store.id == id))
+            && scope.medium.is_none_or(|medium| either(&|store| store.medium == medium))
     }
 }
 
@@ -102,7 +105,7 @@ impl Quiesce {
 #[cfg(test)]
 mod tests {
     use super::TaskName;
-    use target::Scope;
+    use target::{Scope, StoreName};
 
     const TASK: TaskName = TaskName {
         client: 1,
@@ -110,10 +113,11 @@ mod tests {
         target: 3,
         lun: 4,
         tag: 5,
-        store: 6,
-        second_store: Some(7),
+        store: StoreName { id: 6, medium: 11 },
+        second_store: Some(StoreName { id: 7, medium: 12 }),
         unit: 8,
         nexus: 10,
+        code: [0x2a, 0],
     };
 
     #[test]
@@ -134,6 +138,10 @@ mod tests {
             (Scope { store: Some(9), ..none }, false),
             (Scope { store: Some(6), ..none }, true),
             (Scope { store: Some(7), ..none }, true),
+            (Scope { store: Some(11), ..none }, false),
+            (Scope { medium: Some(11), ..none }, true),
+            (Scope { medium: Some(12), ..none }, true),
+            (Scope { medium: Some(6), ..none }, false),
             (Scope { unit: Some(8), ..none }, true),
             (Scope { unit: Some(9), ..none }, false),
             (Scope { nexus: Some(10), ..none }, true),

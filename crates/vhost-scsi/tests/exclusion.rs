@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::{Rig, Unit};
+use target::Store;
 
 const MIB: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -148,6 +149,46 @@ fn a_write_waits_for_the_blocks_of_a_comparison_and_others_do_not() {
     assert!(second.request_queue(0).unwrap().wait_for(waits).unwrap().is_good());
     let read = second.execute(&commands::read_10(lun_0(), 8, 1, 512)).unwrap();
     assert!(read.data_in == [0; 512], "the write came after");
+}
+
+/// A disk whose writes of one block hang until the first switch is off; the second says that one has begun.
+fn hanging_in_writes() -> (Arc<AtomicBool>, Arc<AtomicBool>, Unit) {
+    let (hangs, begun) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let (switch, seen) = (Arc::clone(&hangs), Arc::clone(&begun));
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, offset| {
+        if !kind.changes() || offset != 4096 || !switch.load(Ordering::SeqCst) {
+            return Fate::Pass;
+        }
+        seen.store(true, Ordering::SeqCst);
+        Fate::Hang(Arc::clone(&switch))
+    });
+    (hangs, begun, Unit::new(store))
+}
+
+#[test]
+fn a_comparison_waits_for_a_write_that_began_before_the_medium_was_used_in_another_manner() {
+    let (hangs, begun, unit) = hanging_in_writes();
+    let rig = Rig::new(std::slice::from_ref(&unit));
+    let mut guest = rig.boot(Options::default());
+    let old = guest.request_queue(0).unwrap().start(&commands::write_10(lun_0(), 8, 1, &block(7))).unwrap();
+    let start = Instant::now();
+    while !begun.load(Ordering::SeqCst) {
+        assert!(start.elapsed() < PATIENCE, "the write never begins");
+        thread::yield_now();
+    }
+    // As a file is opened once more when its write cache is switched: another number, and the same medium.
+    let store = Store::new(u64::MAX / 2, Arc::clone(&unit.store.backstore)).in_place_of(&unit.store);
+    let anew = Unit { store, state: Arc::clone(&unit.state), ..unit };
+    let _left = rig.endpoint.port().change_map().publish(support::map(&[anew]));
+    let comparison = compare_and_write(8, &[0; 512], &block(1));
+    let compared = guest.request_queue(0).unwrap().start(&comparison).unwrap();
+    settle(&mut guest, 0);
+    hangs.store(false, Ordering::SeqCst);
+    assert!(guest.request_queue(0).unwrap().wait_for(old).unwrap().is_good());
+    let answer = guest.request_queue(0).unwrap().wait_for(compared).unwrap();
+    assert_eq!(answer.check_condition(), Some([0x0e, 0x1d, 0x00]), "it compared before the write had landed");
+    let read = guest.execute(&commands::read_10(lun_0(), 8, 1, 512)).unwrap();
+    assert_eq!(number(&read.data_in), 7);
 }
 
 #[test]

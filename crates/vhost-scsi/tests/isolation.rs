@@ -322,7 +322,8 @@ fn what_waits_is_told_with_its_lun_and_its_time() {
     // The length of this sleep is what is measured.
     std::thread::sleep(Duration::from_millis(50));
     let waiting = rig.reactors.waiting(&mut marks);
-    let [Waiting { wwn, target: 1, lun: 1, commands: 2, deed: Deed::Write, since }] = waiting.as_slice()
+    let [Waiting { wwn, target: 1, lun: 1, commands: 2, deed: Deed::Write, command: "WRITE (10)", since }] =
+        waiting.as_slice()
     else {
         panic!("{waiting:?}")
     };

@@ -238,7 +238,10 @@ impl Machine for FakeMachine {
         let backstores = state.open.iter().map(|(id, backstore)| (id.clone(), live(&state, backstore)));
         let targets = state.targets.iter().map(|wwn| {
             let socket = crate::directories::guest_socket(&self.runtime_dir, wwn);
-            (wwn.clone(), LiveTarget { socket, connected: state.connected.contains(wwn) })
+            (
+                wwn.clone(),
+                LiveTarget { socket, connected: state.connected.contains(wwn), waiting: Vec::new() },
+            )
         });
         Live { backstores: backstores.collect(), targets: targets.collect() }
     }

@@ -53,6 +53,8 @@ pub struct RunningMachine {
     seeking: Arc<AtomicBool>,
     steering: Arc<Steering>,
     patience: Mutex<Patience>,
+    /// What has waited for long, as of the last look: asked for while the next one is under way.
+    waiting: Mutex<Vec<Waiting>>,
 }
 
 /// What [`RunningMachine`] has prepared.  Dropped, what was created for it goes again.
@@ -98,6 +100,7 @@ impl RunningMachine {
             state,
             seeking: Arc::default(),
             patience: Mutex::default(),
+            waiting: Mutex::default(),
         })
     }
 
@@ -315,7 +318,14 @@ impl Machine for RunningMachine {
     }
 
     fn live(&self) -> Live {
-        self.state().live(|wwn| guest_socket(&self.runtime_dir, wwn))
+        let mut live = self.state().live(|wwn| guest_socket(&self.runtime_dir, wwn));
+        for waiting in self.waiting() {
+            let wwn = Wwn::parse(&waiting.wwn).ok();
+            if let Some(target) = wwn.and_then(|wwn| live.targets.get_mut(&wwn)) {
+                target.waiting.push(patience::told(&waiting));
+            }
+        }
+        live
     }
 
     fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
@@ -346,6 +356,14 @@ impl Machine for RunningMachine {
         self.state().gauges()
     }
 
+    fn lost(&self, backstore: &BackstoreId, medium: &Arc<dyn backstore::Backstore>) {
+        let Some(farewells) = self.state().lose(backstore, medium) else { return };
+        tracing::warn!("{backstore} is gone: its LUNs answer NOT READY until it is back");
+        service_manager::serves(&self.live());
+        self.seek();
+        self.say_farewell(farewells);
+    }
+
     fn owned_by(&self, owner: &Handle) {
         self.steering.owned_by(owner.clone());
         let mut state = self.state();
@@ -358,11 +376,12 @@ impl Machine for RunningMachine {
     }
 
     fn look_for_waiting(&self) {
-        self.patience.lock().unwrap_or_else(PoisonError::into_inner).look(&self.reactors);
+        let long = self.patience.lock().unwrap_or_else(PoisonError::into_inner).look(&self.reactors);
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = long;
     }
 
     fn waiting(&self) -> Vec<Waiting> {
-        self.patience.lock().unwrap_or_else(PoisonError::into_inner).long().to_vec()
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn probes(&self) -> Vec<Probe> {

@@ -7,6 +7,7 @@
 use crate::command::{Command, Needs, Places, Values, optional};
 use crate::failure::Failure;
 use crate::session::Call;
+use crate::tree::waiting::sentence;
 use crate::tree::{Place, backstore_name};
 use api::v1;
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "action",
             Values::Choice(&["detail", "list"]),
-            "list, a line for each, or detail, also what each guest sees; list if left out",
+            "list, a line for each, or detail, also what each guest sees and waits for; list if left out",
         ),
         optional("sid", Values::Session, "the number of the only session to show"),
     ],
@@ -88,6 +89,7 @@ fn value(session: &Session<'_>) -> Value {
     let luns: Vec<Value> = seen(tpg).into_iter().map(lun).collect();
     json!({
         "id": id, "target": target.wwn, "tag": tpg.tag, "nexus": tpg.nexus, "socket": target.socket, "luns": luns,
+        "waiting": tpg.waiting,
     })
 }
 
@@ -103,6 +105,9 @@ fn lines(session: &Session<'_>, is_detailed: bool) -> String {
         let mode = if write_protect { "r" } else { "rw" };
         let backstore = backstore_name(backstore);
         lines.push_str(&format!("{INDENT}mapped-lun: {number} backstore: {backstore} mode: {mode}\n"));
+        if let Some(waiting) = tpg.waiting.iter().find(|waiting| waiting.lun == number) {
+            lines.push_str(&format!("{INDENT}{INDENT}{}\n", sentence(waiting)));
+        }
     }
     let socket = &target.socket;
     lines.push_str(&format!("{INDENT}address: {socket} (vhost-user)  cid: 0 connection-state: LOGGED_IN\n"));

@@ -60,6 +60,11 @@ impl Fake {
         self.0.borrow_mut().target(wwn).connected = true;
     }
 
+    /// From now on the guest of a target port group has waited.
+    pub(crate) fn wait(&self, wwn: &str, tag: u16, waiting: api::v1::Waiting) {
+        self.0.borrow_mut().tpg(wwn, tag).waiting.push(waiting);
+    }
+
     fn up(&self) -> Result<(), ApiError> {
         if self.0.borrow().down {
             let message = "no lunard is running at /run/lunar/api.sock".to_owned();
@@ -571,7 +576,13 @@ impl State {
 }
 
 fn tpg(tag: u16) -> Tpg {
-    Tpg { tag, nexus: "naa.5001405c3bdda0c6".to_owned(), luns: Vec::new(), acls: Vec::new() }
+    Tpg {
+        tag,
+        nexus: "naa.5001405c3bdda0c6".to_owned(),
+        luns: Vec::new(),
+        acls: Vec::new(),
+        waiting: Vec::new(),
+    }
 }
 
 fn shows(target: &Target, id: &BackstoreId) -> bool {

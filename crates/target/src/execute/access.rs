@@ -53,7 +53,7 @@ pub(super) fn set<'a>(
         wanted: Some(wanted),
         waits: Vec::new(),
     };
-    let store = mapping.unit.store.as_ref().map(|store| store.id);
+    let store = mapping.unit.store.as_ref().map(Store::name);
     Ok(Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None }))
 }
 
@@ -111,7 +111,7 @@ pub(super) fn delayed<'a>(mapping: &Mapping, plan: IoPlan<'a>) -> Decision<'a> {
     }
     let IoPlan { store, kind, offset, answer } = plan;
     let script = Delayed { delay: Some(delay), store: store.clone(), kind, offset, answer };
-    let store = Some(store.id);
+    let store = Some(store.name());
     Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None })
 }
 

@@ -61,7 +61,7 @@ pub(super) fn extended_copy<'a>(
         end(record, &good);
         return Ok(done_with(bytes, buffers));
     };
-    let (from, to) = (first.from.id, first.to.id);
+    let (from, to) = (first.from.name(), first.to.name());
     let memory = None;
     let residual = good.residual;
     let copier = Copier {
@@ -110,9 +110,10 @@ fn legs(group: &Group, list: &CopyList) -> Result<VecDeque<Leg>, Sense> {
         legs.extend(leg(number, end(segment.source)?, end(segment.destination)?, segment)?);
     }
     let Some(first) = legs.front() else { return Ok(legs) };
-    let (from, to) = (first.from.id, first.to.id);
+    let (from, to) = (first.from.name(), first.to.name());
     // A third backstore would be out of sight of whoever waits for what is under way on it.
-    if legs.iter().any(|leg| ![from, to].contains(&leg.from.id) || ![from, to].contains(&leg.to.id)) {
+    let is_known = |store: &Store| [from, to].contains(&store.name());
+    if !legs.iter().all(|leg| is_known(&leg.from) && is_known(&leg.to)) {
         return Err(Sense::TOO_MANY_TARGET_DESCRIPTORS);
     }
     Ok(legs)

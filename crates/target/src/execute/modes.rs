@@ -9,6 +9,7 @@
 //! and what was begun while it was on has ended by then.
 
 use super::{Decision, ScriptPlan, done, io_failed, overrun, primary};
+use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
 use crate::modes::ModeChanges;
 use crate::nexus::Nexus;
@@ -55,7 +56,7 @@ pub(super) fn select<'a>(
         save: command.save,
         at: if command.save { At::Saving } else { At::Keeping },
     };
-    let store = unit.store.as_ref().map(|store| store.id);
+    let store = unit.store.as_ref().map(Store::name);
     Ok(Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None }))
 }
 

@@ -10,6 +10,7 @@
 
 use super::{Decision, ScriptPlan, give, overrun};
 use crate::admission::note_conflict;
+use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
 use crate::nexus::{Nexus, NexusName};
 use crate::reservations::{Kind, Ordered, Refusal, Told};
@@ -180,7 +181,7 @@ fn begin<'a>(
         victims: Vec::new(),
         seen: false,
     };
-    let store = mapping.unit.store.as_ref().map(|store| store.id);
+    let store = mapping.unit.store.as_ref().map(Store::name);
     Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None })
 }
 

@@ -10,6 +10,7 @@
 
 use super::block::ready;
 use super::{Decision, ScriptPlan, done, io_failed};
+use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
 use crate::nexus::Nexus;
 use crate::scope::Scope;
@@ -85,7 +86,7 @@ fn begin<'a>(
         goes_down,
         residual: buffers.bytes(),
     };
-    let store = mapping.unit.store.as_ref().map(|store| store.id);
+    let store = mapping.unit.store.as_ref().map(Store::name);
     Ok(Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None }))
 }
 

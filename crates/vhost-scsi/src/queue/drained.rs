@@ -17,7 +17,7 @@ impl Queue {
 
     /// Whether all that it took is answered, but for commands on these backstores and who waits for their end.
     pub(crate) fn is_quiet_without(&self, hanging: &[u64]) -> bool {
-        let waits = |(_, task): (usize, &Task)| hanging.contains(&task.name.store);
+        let waits = |(_, task): (usize, &Task)| hanging.contains(&task.name.store.id);
         let management_may_wait = self.management.is_empty() || !hanging.is_empty();
         !self.has_work() && !self.dirty && management_may_wait && self.tasks.iter().all(waits)
     }
@@ -25,7 +25,7 @@ impl Queue {
     /// Counts the tasks that began before the `before`th, by their backstore.
     pub(crate) fn count_tasks(&self, before: u64, counts: &mut BTreeMap<u64, usize>) {
         for (_, task) in self.tasks.iter().filter(|(_, task)| task.number < before) {
-            *counts.entry(task.name.store).or_default() += 1;
+            *counts.entry(task.name.store.id).or_default() += 1;
         }
     }
 }

@@ -18,7 +18,7 @@ impl Queue {
                 Some(old) => {
                     old.commands += 1;
                     if task.number < old.oldest {
-                        (old.oldest, old.deed) = (task.number, deed(task));
+                        (old.oldest, old.deed, old.code) = (task.number, deed(task), task.name.code);
                     }
                 }
                 None if !is_full => told.push(Old {
@@ -27,6 +27,7 @@ impl Queue {
                     lun,
                     commands: 1,
                     deed: deed(task),
+                    code: task.name.code,
                     oldest: task.number,
                 }),
                 None => {}

@@ -8,13 +8,13 @@
 use super::claims::written_by;
 use super::{Common, Head, Queue, Task, token_number};
 use crate::quiesce::TaskName;
-use crate::request::{self, NoRequest};
+use crate::request::{self, NoRequest, Request};
 use crate::response::{self, ResponseCode};
 use memory::IoBuf;
 use scsi::Address;
 use std::sync::Arc;
 use target::io::{Io, IoKind, Submitted, Submitter, Token};
-use target::{Buffers, Decision, IoPlan, LunMap, Way};
+use target::{Buffers, Decision, IoPlan, LunMap, StoreName, Way};
 use virtqueue::crash::{self, Point};
 
 impl Queue {
@@ -67,11 +67,11 @@ impl Queue {
                 self.push_response(head, written, [buffers.data_in, buffers.data_out, response], common)
             }
             Decision::Io(plan) => {
-                let name = self.name(way, address, request.tag, (plan.store.id, None));
+                let name = self.name(way, address, &request, (plan.store.name(), None));
                 self.take_io(index, (head, name), &plan, (buffers, response), common, submitter)
             }
             Decision::Script(plan) => {
-                let name = self.name(way, address, request.tag, plan.stores());
+                let name = self.name(way, address, &request, plan.stores());
                 self.begin_steps(index, (head, name), plan.script, (buffers, response), common, submitter);
                 0
             }
@@ -121,7 +121,13 @@ impl Queue {
         self.begin(index, task, plan, buffer, common, submitter)
     }
 
-    fn name(&self, way: Way<'_>, address: Address, tag: u64, stores: (u64, Option<u64>)) -> TaskName {
+    fn name(
+        &self,
+        way: Way<'_>,
+        address: Address,
+        request: &Request,
+        stores: (StoreName, Option<StoreName>),
+    ) -> TaskName {
         // Nothing but a unit leads to I/O.
         let (target, lun) = match address {
             Address::Unit { target, lun } => (target, lun),
@@ -137,11 +143,12 @@ impl Queue {
             port: self.port.id,
             target,
             lun,
-            tag,
+            tag: request.tag,
             store,
             second_store,
             unit,
             nexus,
+            code: scsi::opcode::code_of(&request.cdb),
         }
     }
 

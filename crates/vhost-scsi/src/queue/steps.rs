@@ -190,7 +190,7 @@ impl Queue {
             Some(Task { losses: Some(losses), is_flush, name, .. })
                 if *is_flush || result == Err(BackstoreError::WriteFailed) =>
             {
-                self.losses.hear(name.store, losses, result)
+                self.losses.hear(name.store.id, losses, result)
             }
             _ => result,
         }

@@ -59,13 +59,13 @@ impl Worker {
         if !queue.still_waits(task) {
             return;
         }
-        let (back, store) = (self.post.clone(), claim.store.id);
+        let (back, medium) = (self.post.clone(), claim.store.medium);
         let wake = || -> Wake { Box::new(move || send(&back, LetterKind::ClaimsFree)) };
         let (exclusions, range) = (&claim.store.exclusions, claim.range.clone());
         if claim.exclusive {
             if let Some(exclusion) = exclusions.exclude(&range, self.number, wake) {
                 queue.grant(task, range.clone(), Some(exclusion));
-                let (client, scope) = (queue.client, Scope { store: Some(store), ..Scope::default() });
+                let (client, scope) = (queue.client, Scope { medium: Some(medium), ..Scope::default() });
                 return self.ask_for_quiet(key, task, client, (scope, Some(range)), None);
             }
         } else if exclusions.admit(&range, self.number, wake) {

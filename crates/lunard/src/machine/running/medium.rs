@@ -53,7 +53,7 @@ impl Drop for Created {
 }
 
 impl Opened {
-    fn missing() -> Self {
+    pub(super) fn missing() -> Self {
         Self { store: None, device: None, file: None, created: None, sector_bytes: None, notes: Vec::new() }
     }
 
@@ -160,7 +160,8 @@ impl Opened {
                 let there = there.rdev();
                 let is_same =
                     (major(there), minor(there)) == (device.major, device.minor) && was == read_only;
-                let store = store(Arc::clone(&self.store.as_ref()?.backstore));
+                let before = self.store.as_ref()?;
+                let store = store(Arc::clone(&before.backstore)).in_place_of(before);
                 is_same.then(|| Self { store: Some(store), device: self.device.clone(), ..Self::missing() })
             }
             _ => None,

@@ -4,6 +4,7 @@
 //! Above: `running`, which is asked to look now and then.  Below: `vhost-scsi`, which knows what is under way.
 //! Never here: an end of a command.  A disk that hangs may come back.
 
+use crate::machine::LiveWaiting;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vhost_scsi::{Deed, Marks, Reactors, Waiting};
@@ -19,17 +20,15 @@ pub(super) struct Patience {
     marks: Marks,
     /// How long each unit's commands may wait until they are told of again.
     told: BTreeMap<(String, u8, u16), Duration>,
-    /// What has waited for long, as of the last look.
-    long: Vec<Waiting>,
 }
 
 impl Patience {
-    /// Looks, and says what is to be said.
-    pub(super) fn look(&mut self, reactors: &Reactors) {
+    /// Looks, says what is to be said, and returns what has waited for long.
+    pub(super) fn look(&mut self, reactors: &Reactors) -> Vec<Waiting> {
         let waiting = reactors.waiting(&mut self.marks);
-        self.long = waiting.into_iter().filter(|waiting| waiting.since >= LONG).collect();
+        let long: Vec<_> = waiting.into_iter().filter(|waiting| waiting.since >= LONG).collect();
         let mut lines = Vec::new();
-        for waiting in &self.long {
+        for waiting in &long {
             let place = place(waiting);
             let until = self.told.get(&place).copied().unwrap_or(LONG);
             if waiting.since >= until {
@@ -42,7 +41,7 @@ impl Patience {
         if more > 0 {
             tracing::warn!("commands to {more} more LUNs have waited for long");
         }
-        let still: Vec<_> = self.long.iter().map(place).collect();
+        let still: Vec<_> = long.iter().map(place).collect();
         self.told.retain(|place, _| {
             let stays = still.contains(place);
             if !stays {
@@ -51,12 +50,14 @@ impl Patience {
             }
             stays
         });
+        long
     }
+}
 
-    /// What has waited for long, as of the last look.
-    pub(super) fn long(&self) -> &[Waiting] {
-        &self.long
-    }
+/// As every door tells it.
+pub(super) fn told(waiting: &Waiting) -> LiveWaiting {
+    let Waiting { wwn: _, target, lun, commands, deed: _, command, since } = waiting;
+    LiveWaiting { tag: (*target).into(), lun: *lun, command, since: *since, commands: *commands }
 }
 
 fn place(waiting: &Waiting) -> (String, u8, u16) {
@@ -64,7 +65,7 @@ fn place(waiting: &Waiting) -> (String, u8, u16) {
 }
 
 fn line(waiting: &Waiting) -> String {
-    let Waiting { wwn, target, lun, commands, deed, since } = waiting;
+    let Waiting { wwn, target, lun, commands, deed, command, since } = waiting;
     let deed = match deed {
         Deed::Read => "a read",
         Deed::Write => "a write",
@@ -75,5 +76,5 @@ fn line(waiting: &Waiting) -> String {
         0 => String::new(),
         others => format!(", and {others} more commands"),
     };
-    format!("LUN {lun} of {wwn}/tpg{target}: {deed} has waited for {} s{others}", since.as_secs())
+    format!("LUN {lun} of {wwn}/tpg{target}: {deed} ({command}) has waited for {} s{others}", since.as_secs())
 }

@@ -221,6 +221,23 @@ impl State {
         left.collect()
     }
 
+    /// Gives up a medium that is gone.  `None` where another has been opened meanwhile.
+    pub(super) fn lose(
+        &mut self,
+        id: &BackstoreId,
+        medium: &Arc<dyn backstore::Backstore>,
+    ) -> Option<Vec<Farewell>> {
+        let unit = self.units.get_mut(id)?;
+        unit.opened.store.as_ref().filter(|store| Arc::ptr_eq(&store.backstore, medium))?;
+        let old = std::mem::replace(&mut unit.opened, Opened::missing());
+        // What a device said of itself stays said, so that guests hear of nothing else than that it is not ready.
+        unit.logical_unit = unit.not_ready();
+        self.mark_shown(id);
+        let mut farewells: Vec<_> = farewell(old).into_iter().collect();
+        farewells.extend(self.publish());
+        Some(farewells)
+    }
+
     /// Whether anything is missing, or withheld from a guest.
     pub(super) fn seeks(&self) -> bool {
         !self.withheld.is_empty() || self.units.values().any(|unit| unit.opened.store.is_none())
@@ -358,7 +375,7 @@ impl State {
         let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live())).collect();
         let targets = self.targets.iter().map(|(wwn, target)| {
             let connected = target.port.connections() > 0;
-            (wwn.clone(), LiveTarget { socket: socket(wwn), connected })
+            (wwn.clone(), LiveTarget { socket: socket(wwn), connected, waiting: Vec::new() })
         });
         Live { backstores, targets: targets.collect() }
     }

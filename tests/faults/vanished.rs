@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A block device that is gone while guests use it: NOT READY, nobody else notices, and it comes alive when it is back.
+
+mod support;
+
+use anyhow::Result;
+use initiator::{Command, commands};
+use std::fs::File;
+use std::time::Duration;
+use stories::deadline::Deadline;
+use stories::loop_device::{self, LoopDevice};
+use stories::process::{command, run_well};
+use stories::stage::Stage;
+use support::{House, SECONDS, broken};
+
+const BYTES: u64 = 1 << 20;
+const NOT_READY: [u8; 3] = [0x02, 0x04, 0x00];
+
+/// Makes a device as large as its file is by now.  One of no bytes is what the kernel leaves of a device that was taken
+/// away while it was open.
+fn look_again(device: &LoopDevice) -> Result<()> {
+    let limit = Duration::from_secs(20);
+    run_well(command("losetup").arg("--set-capacity").arg(device.path()), limit).map(drop)
+}
+
+/// What the disk answers, once the guest has heard that its capacity is another one.
+fn sense(house: &mut House, command: &Command) -> Result<Option<[u8; 3]>> {
+    match house.sense(command)? {
+        Some([0x06, 0x2a, 0x09]) => house.sense(command),
+        other => Ok(other),
+    }
+}
+
+#[test]
+fn a_device_that_is_gone_is_not_ready_and_is_served_again_without_a_restart() -> Result<()> {
+    if !loop_device::available() {
+        println!("skipped: a loop device takes root");
+        return Ok(());
+    }
+    let stage = Stage::set()?;
+    let path = stage.scratch.sparse_file("medium", BYTES)?;
+    let device = LoopDevice::attach(&path, &[])?;
+    stage.shell.well(&format!("/backstores/block create broken {}", device.path().display()))?;
+    let mut house = House::around(stage, "block/broken")?;
+    let write = |fill| commands::write_10(broken(), 8, 8, &[fill; 4096]);
+    let read = commands::read_10(broken(), 8, 8, 4096);
+    assert!(house.ask(&write(5))?.is_good());
+    let file = File::options().write(true).open(&path)?;
+
+    for round in 0..2 {
+        let lines = house.lines();
+        file.set_len(0)?;
+        look_again(&device)?;
+        // At once, and not only when somebody has looked at the device.
+        assert_eq!(sense(&mut house, &write(6))?, Some(NOT_READY), "round {round}");
+        assert_eq!(sense(&mut house, &read)?, Some(NOT_READY), "round {round}");
+        let gone = "block/broken is gone: its LUNs answer NOT READY until it is back";
+        let log = || house.stage.daemon.log();
+        Deadline::seconds(SECONDS)
+            .until(gone, || Ok((log().matches(gone).count() == round + 1).then_some(())))?;
+        for _ in 0..100 {
+            assert_eq!(sense(&mut house, &write(6))?, Some(NOT_READY));
+            assert_eq!(sense(&mut house, &commands::test_unit_ready(broken()))?, Some(NOT_READY));
+        }
+        house.others_are_undisturbed()?;
+        let listed = house.stage.shell.well("ls /backstores/block")?;
+        assert!(listed.contains("missing") || listed.contains("MISSING"), "{listed}");
+        assert!(house.lines() <= lines + 4, "{}", house.stage.daemon.log());
+
+        file.set_len(BYTES)?;
+        look_again(&device)?;
+        house.comes_back(&read)?;
+        assert_eq!(sense(&mut house, &write(7))?, None);
+        assert_eq!(house.ask(&read)?.data_in, [7; 4096]);
+    }
+    let log = house.stage.daemon.log();
+    assert_eq!(log.matches("is gone").count(), 2, "{log}");
+    assert_eq!(log.matches("block/broken has appeared and is served").count(), 2, "{log}");
+    house.ends_well()
+}
