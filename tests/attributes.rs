@@ -57,6 +57,7 @@ const ROWS: &[Row] = &[
     ("emulate_pr", ["1"; 3], ON, SWITCH, NotExported),
     ("emulate_removable", ["0"; 3], OFF, SWITCH, NotExported),
     ("emulate_rest_reord", ["0"; 3], &[("0", "0")], &[("1", ENOSYS), ("2", EINVAL)], Exported),
+    ("emulate_rsoc", ["1"; 3], ON, SWITCH, Exported),
     ("emulate_tas", ["1"; 3], ON, SWITCH, NotExported),
     ("emulate_tpu", ["0", "1", "1"], ON, SWITCH, Exported),
     ("emulate_tpws", ["0", "1", "1"], ON, SWITCH, Exported),
@@ -306,5 +307,10 @@ fn what_an_attribute_says_a_guest_sees_with_its_next_command() -> Result<()> {
     assert_eq!(copy, Err([0x05, 0x20, 0x00]));
     let standard = seen(&mut guest, &commands::inquiry(UNIT, 96))?.unwrap_or_default();
     assert_eq!(standard[5] & 0x08, 0, "3PC");
+    // Of A3h other service actions are left: INVALID FIELD IN CDB.
+    let codes = commands::report_supported_operation_codes(UNIT, 512);
+    assert!(seen(&mut guest, &codes)?.is_ok());
+    assert_eq!(write(&mounted, "emulate_rsoc", "0"), None);
+    assert_eq!(seen(&mut guest, &codes)?, Err([0x05, 0x24, 0x00]));
     Ok(())
 }

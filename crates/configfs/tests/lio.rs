@@ -14,6 +14,14 @@ const FRESH: &str = include_str!("lio/fresh-6.1.txt");
 const UNCONFIGURED: &str = include_str!("lio/unconfigured-6.1.txt");
 const TREE: &str = include_str!("lio/tree-6.1.txt");
 
+/// A recording with what Linux has since 6.3.
+fn with_newer(mut recorded: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let reord = recorded.keys().filter_map(|path| path.strip_suffix("emulate_rest_reord").map(str::to_owned));
+    let newer: Vec<String> = reord.map(|home| format!("{home}emulate_rsoc")).collect();
+    recorded.extend(newer.into_iter().map(|path| (path, "F 644 = 1".to_owned())));
+    recorded
+}
+
 /// How what is there differs from what was recorded, one line a path.
 fn differences(recorded: &BTreeMap<String, String>, is: &BTreeMap<String, String>) -> Vec<String> {
     let mut lines = Vec::new();
@@ -57,7 +65,7 @@ fn an_unconfigured_backstore_is_lios_but_for_what_is_not_built() {
     tree.mkdir("target/core/fileio_0/disk0").unwrap();
     let mut is = BTreeMap::new();
     dump(&tree, "target/core/fileio_0", &mut is);
-    let mut lio = recorded(UNCONFIGURED);
+    let mut lio = with_newer(recorded(UNCONFIGURED));
     let device = "target/core/fileio_0/disk0";
     for (path, says) in UNBUILT.into_iter().chain(OWN) {
         lio.insert(format!("{device}/{path}"), says.trim_end().to_owned());
@@ -105,7 +113,7 @@ fn a_configured_tree_has_every_path_and_mode_of_lios_and_its_texts_but_for_what_
     }
     let mut is = BTreeMap::new();
     dump(&tree, "target", &mut is);
-    let mut lio = recorded(TREE);
+    let mut lio = with_newer(recorded(TREE));
     for device in ["fileio_0/disk0", "iblock_0/disk1", "rd_mcp_0/ram0"] {
         lio.extend(OWN.map(|(path, says)| (format!("target/core/{device}/{path}"), says.to_owned())));
     }

@@ -361,6 +361,7 @@ fn attributes_are_explained() {
             "emulate_model_alias",
             "emulate_pr",
             "emulate_removable",
+            "emulate_rsoc",
             "emulate_tas",
             "emulate_tpu",
             "emulate_tpws",

@@ -31,6 +31,7 @@ pub enum Key {
     EmulatePr,
     EmulateRemovable,
     EmulateRestReord,
+    EmulateRsoc,
     EmulateTas,
     EmulateTpu,
     EmulateTpws,
@@ -150,6 +151,12 @@ impl Attribute {
             Access::SettableButOnBlock => kind != Kind::Block,
             Access::ReadOnly | Access::Unbuilt => false,
         }
+    }
+
+    /// Whether LIO of Linux 6.1 does not have it: its tools complain of it in a saveconfig.json.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        self.key == Key::EmulateRsoc
     }
 
     /// Whether a mode page says the same, which guests may change and save (SPC-4, Control; SBC-3, Caching).
@@ -290,6 +297,8 @@ pub const ATTRIBUTES: &[Attribute] = &[
         "1: guests may take the medium out, as may the administrator with eject; LIO has no such attribute"),
     unbuilt(Key::EmulateRestReord, "emulate_rest_reord", Switch, 0,
         "Restricted reordering; neither LIO nor Lunar has it"),
+    row(Key::EmulateRsoc, "emulate_rsoc", Switch, Settable, FREE, always(1),
+        "1: guests may ask which commands there are (REPORT SUPPORTED OPERATION CODES)"),
     row(Key::EmulateTas, "emulate_tas", Switch, Settable, FROZEN, always(1),
         "1: a command that somebody else aborted ends with TASK ABORTED; 0: it ends without an answer"),
     row(Key::EmulateTpu, "emulate_tpu", Switch, Settable, FREE, [Some(0), Some(1), Some(1)],

@@ -463,7 +463,7 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
             Some(2) => UaInterlock::KeepAndEstablish,
             _ => UaInterlock::Clear,
         },
-        report_supported_operation_codes: true,
+        report_supported_operation_codes: backstore.is_on(Key::EmulateRsoc),
         reservations: backstore.is_on(Key::EmulatePr),
         force_registrations_to_outlast_power: backstore.is_on(Key::ForcePrAptpl),
     };
