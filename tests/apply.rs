@@ -146,3 +146,27 @@ fn what_was_saved_is_what_is_applied_and_resize_is_for_guests_that_run() -> Resu
     assert!(refused.stderr.contains("cannot shrink"), "{}", refused.stderr);
     Ok(())
 }
+
+#[test]
+fn what_was_written_in_toml_makes_the_same_after_all_was_cleared() -> Result<()> {
+    let stage = Stage::set()?;
+    let image = stage.scratch.join("disk0.img");
+    let text = disks(&image, 16).replace(
+        "lun0 = \"fileio/disk0\"",
+        "lun0 = { backstore = \"fileio/disk0\", alua_tg_pt_gp_name = \"near\" }",
+    );
+    let text =
+        format!("{text}\n[fileio.disk0.alua.near]\ntg_pt_gp_id = 4\nalua_access_state = 1\npreferred = 1\n");
+    let path = file(&stage, "disks.toml", &text)?;
+    stage.shell.well(&format!("apply -f {}", path.display()))?;
+    let alua = stage.shell.well("/backstores/fileio/disk0/alua/near get alua")?;
+    assert!(alua.contains("alua_access_state=1") && alua.contains("preferred=1"), "{alua}");
+    let saved = stage.scratch.join("saved.toml");
+    stage.shell.well(&format!("saveconfig {}", saved.display()))?;
+    let tree = stage.shell.well("ls / --json")?;
+    stage.shell.well("clearconfig confirm=True")?;
+    stage.shell.well(&format!("apply -f {}", saved.display()))?;
+    assert_eq!(stage.shell.well("ls / --json")?, tree);
+    assert_eq!(stage.shell.well("/backstores/fileio/disk0/alua/near get alua")?, alua);
+    Ok(())
+}

@@ -286,3 +286,99 @@ fn groups_and_lists_of_a_file_are_made_and_read_back() -> Result<()> {
     assert!(!root.tree.join("core/rd_mcp_0").exists() && !root.tree.join("vhost").join(WWN).exists());
     Ok(())
 }
+
+/// What a file with two disks, a target and one LUN is, where a line may be added to each disk.
+fn wanted(root: &Root, of_disk: &str, of_ramdisk: &str) -> Result<PathBuf> {
+    let path = root.scratch.join("wanted.toml");
+    let image = root.scratch.join("disk0.img");
+    let text = format!(
+        "scope = [\"*\"]\n[fileio.disk0]\npath = \"{}\"\nsize = \"8M\"\n{of_disk}\n\
+         [ramdisk.r0]\nsize = \"4M\"\n{of_ramdisk}\n\
+         [vhost.\"{WWN}\".tpg1]\nlun0 = \"fileio/disk0\"\nlun3 = \"ramdisk/r0\"\n",
+        image.display()
+    );
+    std::fs::write(&path, text)?;
+    Ok(path)
+}
+
+#[test]
+fn a_file_is_compared_and_made_so_and_is_no_work_the_second_time() -> Result<()> {
+    let Some(root) = Root::mount()? else { return Ok(()) };
+    root.well("/backstores/ramdisk create old 4M")?;
+    let path = wanted(&root, "", "attributes = { is_nonrot = 0 }")?;
+    let shown = path.display();
+    let image = root.scratch.join("disk0.img");
+    let would = format!(
+        "- /backstores/ramdisk/old\n+ /backstores/fileio/disk0\n    path: {}\n    size_bytes: 8388608 (8.0MiB)\n\
+         + /backstores/ramdisk/r0\n    size_bytes: 4194304 (4.0MiB)\n    is_nonrot: 0\n\
+         + /vhost/{WWN}\n+ /vhost/{WWN}/tpg1\n\
+         + /vhost/{WWN}/tpg1/luns/lun0\n    backstore: fileio/disk0\n\
+         + /vhost/{WWN}/tpg1/luns/lun3\n    backstore: ramdisk/r0\n6 to make, 1 to remove\n",
+        image.display()
+    );
+    let before = root.well("ls")?;
+    assert_eq!(root.well(&format!("diff {shown}"))?, would);
+    assert_eq!(root.well("ls")?, before);
+    let so = format!("Everything is as {shown} says.\n");
+    assert_eq!(root.well(&format!("apply -f {shown}"))?, format!("{would}{so}"));
+    assert_eq!(std::fs::read_to_string(root.tree.join("core/rd_mcp_1/r0/attrib/is_nonrot"))?, "0\n");
+    assert!(root.other_door("ls")?.contains("lun3"));
+    assert_eq!(root.well(&format!("apply -f {shown}"))?, so);
+
+    // What the file leaves out of the attributes is the kernel's; what it says is made so below a guest.
+    wanted(&root, "attributes = { emulate_fua_write = 0 }", "")?;
+    assert_eq!(
+        root.well(&format!("apply -f {shown}"))?,
+        format!("~ /backstores/fileio/disk0\n    emulate_fua_write: 1 -> 0\n1 to change\n{so}")
+    );
+    assert_eq!(std::fs::read_to_string(root.tree.join("core/rd_mcp_1/r0/attrib/is_nonrot"))?, "0\n");
+    Ok(())
+}
+
+#[test]
+fn a_file_that_the_kernel_refuses_in_the_middle_leaves_what_was_there() -> Result<()> {
+    let Some(root) = Root::mount()? else { return Ok(()) };
+    root.well("/backstores/ramdisk create old 4M")?;
+    root.well("/backstores/ramdisk/old set attribute is_nonrot=0")?;
+    root.well(&format!("/vhost create {WWN}"))?;
+    root.well(&format!("/vhost/{WWN}/tpg1/luns create /backstores/ramdisk/old 3"))?;
+    let saved = |root: &Root| -> Result<String> {
+        let path = root.scratch.join("out.json");
+        root.well(&format!("saveconfig {}", path.display()))?;
+        Ok(std::fs::read_to_string(&path)?)
+    };
+    let before = saved(&root)?;
+    // The write of a value that cannot be comes after the old LUN and its disk went, and a file was made.
+    let path = wanted(&root, "", "attributes = { emulate_ua_intlck_ctrl = 7 }")?;
+    root.refused(
+        &format!("apply -f {}", path.display()),
+        &format!("cannot write '7' to {}/core/", root.tree.display()),
+    )?;
+    assert_eq!(saved(&root)?, before);
+    assert!(!root.scratch.join("disk0.img").exists(), "the file is gone again");
+    // A name that is not there is found out before anything is done.
+    let path = wanted(&root, "", "attributes = { emulate_nothing = 1 }")?;
+    root.refused(
+        &format!("apply -f {}", path.display()),
+        &format!("cannot write '1' to {}/core/", root.tree.display()),
+    )?;
+    assert_eq!(saved(&root)?, before);
+    std::fs::write(&path, "[ramdisk.old]\nsize = \"4M\"\nattributes = { emulate_nothing = 1 }\n")?;
+    root.refused(
+        &format!("diff {}", path.display()),
+        "storage object ramdisk/old has no attribute emulate_nothing in this kernel\n",
+    )?;
+    // Nor has the kernel options, or another size for what is open.
+    std::fs::write(&path, format!("[vhost.\"{WWN}\"]\noptions = {{ num_queues = 4 }}\n"))?;
+    root.refused(
+        &format!("diff {}", path.display()),
+        &format!("target {WWN} of the kernel has no options\n"),
+    )?;
+    std::fs::write(&path, "[ramdisk.old]\nsize = \"8M\"\n")?;
+    root.refused(
+        &format!("apply -f {}", path.display()),
+        "storage object ramdisk/old cannot be resized: the kernel's target knows no such change\n",
+    )?;
+    assert_eq!(saved(&root)?, before);
+    Ok(())
+}

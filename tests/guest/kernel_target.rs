@@ -50,6 +50,7 @@ fn the_kernels_own_target_is_driven_compared_and_taken_over() -> Result<()> {
     what_the_kernel_refuses_is_one_line_and_leaves_nothing(&results)?;
     a_guest_that_is_connected_keeps_its_luns(&results)?;
     a_configuration_is_saved_cleared_and_restored(&results)?;
+    a_file_is_made_so_whole_or_not_at_all(&results)?;
     groups_and_lists_are_made_and_taken_over(&results)?;
     other_fabrics_are_shown_and_left_alone(&results)?;
     lunar_takes_it_over_or_the_kernel_has_it_back(&results)?;
@@ -169,6 +170,31 @@ fn a_configuration_is_saved_cleared_and_restored(results: &Results) -> Result<()
     let restored = more.split_once("Configuration restored").map_or("", |(_, after)| after);
     ensure!(restored.contains("emulate_tpu=1") && restored.contains("emulate_caw=1"), "{more}");
     ensure!(!more.contains("exit "), "{more}");
+    Ok(())
+}
+
+fn a_file_is_made_so_whole_or_not_at_all(results: &Results) -> Result<()> {
+    let said = results.read("apply")?;
+    let would = "+ /backstores/ramdisk/w0\n    size_bytes: 4194304 (4.0MiB)\n    is_nonrot: 1\n\
+                 + /backstores/ramdisk/w0/alua/near\n    preferred: 1\n    tg_pt_gp_id: 7\n\
+                 + /vhost/naa.5001405000000eee\n+ /vhost/naa.5001405000000eee/tpg1\n\
+                 + /vhost/naa.5001405000000eee/tpg1/luns/lun4\n    alua_tg_pt_gp_name: near\n    backstore: ramdisk/w0\n\
+                 5 to make\n";
+    let so = "Everything is as /mnt/wanted.toml says.\n";
+    let diff = "$ kernel diff /mnt/wanted.toml\n";
+    let apply = "$ kernel apply -f /mnt/wanted.toml\n";
+    let expected = format!("{diff}{would}{apply}{would}{so}{apply}{so}$ cat ");
+    ensure!(said.starts_with(&expected), "wanted was\n{expected}\nand it said\n{said}");
+    ensure!(said.contains("\n1\nvhost/naa.5001405000000eee/tpgt_1/lun_4\n"), "{said}");
+    let half = results.read("half")?;
+    for part in ["cannot write '7' to /sys/kernel/config/target/core/rd_mcp_", "exit 1\n", "[ramdisk/w0]", so]
+    {
+        ensure!(half.contains(part), "missing is\n{part}\nin\n{half}");
+    }
+    let again = half.rsplit_once(apply).map_or("", |(_, after)| after);
+    assert_eq!(again, so, "all is where it was");
+    let gone = results.read("gone")?;
+    ensure!(gone.contains("- /backstores/ramdisk/w0\n") && gone.ends_with(so), "{gone}");
     Ok(())
 }
 

@@ -115,6 +115,35 @@ typed access kernel restoreconfig /mnt/access.json
 typed access kernel saveconfig /share/kernel.json
 cat $CONFIG/core/rd_mcp_*/a0/alua/far/members > /share/members
 
+# A file of what is to be: shown, made so, and no work the second time; one that the kernel refuses in the middle.
+wanted() {
+    printf 'scope = ["ramdisk/w*", "naa.5001405000000eee"]\n%s\n' "$1" > /mnt/wanted.toml
+}
+W0='[ramdisk.w0]
+size = "4M"
+attributes = { is_nonrot = 1 }
+[ramdisk.w0.alua.near]
+tg_pt_gp_id = 7
+preferred = 1
+[vhost."naa.5001405000000eee".tpg1]
+lun4 = { backstore = "ramdisk/w0", alua_tg_pt_gp_name = "near" }'
+wanted "$W0"
+typed apply kernel diff /mnt/wanted.toml
+typed apply kernel apply -f /mnt/wanted.toml
+typed apply kernel apply -f /mnt/wanted.toml
+typed apply cat $CONFIG/core/rd_mcp_*/w0/attrib/is_nonrot $CONFIG/core/rd_mcp_*/w0/alua/near/members
+wanted '[ramdisk.w1]
+size = "4M"
+attributes = { emulate_ua_intlck_ctrl = 7 }
+[vhost."naa.5001405000000eee".tpg1]
+lun4 = "ramdisk/w1"'
+typed half kernel apply -f /mnt/wanted.toml
+typed half kernel ls /vhost/naa.5001405000000eee
+wanted "$W0"
+typed half kernel apply -f /mnt/wanted.toml
+wanted ''
+typed gone kernel apply -f /mnt/wanted.toml
+
 mkdir -p $CONFIG/loopback/naa.5001405000000aaa/tpgt_1
 echo -n naa.5001405000000bbb > $CONFIG/loopback/naa.5001405000000aaa/tpgt_1/nexus
 mkdir $CONFIG/loopback/naa.5001405000000aaa/tpgt_1/lun/lun_0

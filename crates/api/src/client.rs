@@ -196,6 +196,15 @@ impl Client {
         String::from_utf8(body.into()).map_err(|err| self.no_answer(&err))
     }
 
+    /// `GET /v1/apply`: the configuration as a file that makes it, in TOML.
+    ///
+    /// # Errors
+    /// Every [`ClientError`].
+    pub fn file_to_apply(&self) -> Result<String, ClientError> {
+        let body = self.ask(Method::GET, "/apply", Bytes::new())?;
+        String::from_utf8(body.into()).map_err(|err| self.no_answer(&err))
+    }
+
     /// `POST /v1/restoreconfig`: the things of a saveconfig.json come to be, all or none; those of the daemon's
     /// own where there is no `document`.
     ///

@@ -349,14 +349,18 @@ pub enum Change {
         /// The text as typed; an empty one takes back what was said, but for the serial number.
         value: String,
     },
-    /// Makes a backstore larger, also while guests use it; they see the new size at once.  A file grows unless it has
-    /// that size already; a block device must have grown before.  A size smaller than the present one is refused.
+    /// Gives a backstore another size, also while guests use it; they see the new size at once.  A file grows unless it
+    /// has that size already; a block device must have that size before.  A size smaller than the present one is refused,
+    /// unless `shrink` says that what is beyond is to be lost.
     Resize {
         /// Which backstore.
         #[serde(flatten)]
         id: BackstoreId,
         /// The size that it is to have, in bytes; of a ramdisk rounded up to whole pages.
         size_bytes: u64,
+        /// Whether it may be smaller than before: what it holds beyond is lost.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shrink: bool,
     },
     /// Makes a target with the given target port groups.
     CreateTarget {

@@ -83,7 +83,7 @@ fn a_new_identity() {
 #[test]
 fn a_new_size() {
     check(
-        &Change::Resize { id: disk0(), size_bytes: 1 << 40 },
+        &Change::Resize { id: disk0(), size_bytes: 1 << 40, shrink: false },
         r#"{"change":"resize","kind":"block","name":"disk0","size_bytes":1099511627776}"#,
     );
 }

@@ -126,6 +126,18 @@ impl FileStore {
         Ok(Self { geometry, ..self.with_write_back(self.write_back) })
     }
 
+    /// The open file when only its first `bytes` are shown.  See [`Backstore::shrunk`].
+    #[must_use]
+    pub fn shrink(&self, bytes: u64) -> Self {
+        let geometry = Geometry { bytes, ..self.geometry.clone() };
+        Self { geometry, ..self.with_write_back(self.write_back) }
+    }
+
+    /// Whether it is a file, and no device that is used as one.
+    pub fn is_regular(&self) -> bool {
+        self.is_regular
+    }
+
     /// Whether it is the file that has these numbers, whatever its path.
     pub fn is_at(&self, device: u64, inode: u64) -> bool {
         fs::fstat(&*self.file).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (device, inode))
@@ -242,6 +254,19 @@ impl Backstore for FileStore {
 
     fn grown(&self, bytes: u64) -> Result<Arc<dyn Backstore>, OpenError> {
         Ok(Arc::new(self.grow(bytes)?))
+    }
+
+    fn shrunk(&self, bytes: u64) -> Result<Arc<dyn Backstore>, OpenError> {
+        Ok(Arc::new(self.shrink(bytes)))
+    }
+
+    fn cut(&self) -> std::io::Result<()> {
+        // A device has the size that it has, and what is shorter already must not become longer.
+        if !self.is_regular || self.bytes_now()? <= self.geometry.bytes {
+            return Ok(());
+        }
+        fs::ftruncate(&*self.file, self.geometry.bytes)?;
+        self.file.sync_all()
     }
 
     fn channel(&self, key: u32) -> Box<dyn Channel> {

@@ -86,6 +86,24 @@ pub trait Backstore: Send + Sync {
         Err(OpenError::TooSmall { path: "a medium of a fixed size".into(), bytes: self.geometry().bytes })
     }
 
+    /// The medium as it is when only its first `bytes` are shown; nothing beyond is lost before [`Backstore::cut`].  Channels
+    /// into files that are open already lead there as well.  May wait for the host; never called on a reactor.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::TooSmall`] for what cannot be made smaller from here.
+    fn shrunk(&self, _bytes: u64) -> Result<Arc<dyn Backstore>, OpenError> {
+        Err(OpenError::TooSmall { path: "a medium of a fixed size".into(), bytes: self.geometry().bytes })
+    }
+
+    /// Gives up what the medium has beyond the bytes that it shows, for good.  Nothing may be under way there.  Waits for
+    /// the host; never called on a reactor.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn cut(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Opens this reactor's way in.  Called on the reactor's own thread; `key` is the number that the
     /// channel's operations carry through the kernel.
     fn channel(&self, key: u32) -> Box<dyn Channel>;

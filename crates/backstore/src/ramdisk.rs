@@ -107,6 +107,22 @@ impl Backstore for Ramdisk {
         Ok(Arc::new(Self::of(self.file.clone(), bytes.max(self.geometry.bytes))?))
     }
 
+    fn shrunk(&self, bytes: u64) -> Result<Arc<dyn Backstore>, OpenError> {
+        Ok(Arc::new(Self::of(self.file.clone(), bytes.min(self.geometry.bytes))?))
+    }
+
+    /// What is mapped stays mapped, and its memory is given back.
+    fn cut(&self) -> std::io::Result<()> {
+        let Some(file) = self.file.as_deref() else { return Ok(()) };
+        let kept = self.geometry.bytes;
+        let beyond = u64::try_from(fstat(file)?.st_size).unwrap_or(0).saturating_sub(kept);
+        if beyond == 0 {
+            return Ok(());
+        }
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(fallocate(file, punch, kept, beyond)?)
+    }
+
     fn channel(&self, _key: u32) -> Box<dyn Channel> {
         Box::new(RamdiskChannel {
             view: View::new(Arc::clone(&self.memory)),

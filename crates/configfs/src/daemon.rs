@@ -82,6 +82,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::RelativePortZero
         | Refusal::SizeTooLarge { .. }
         | Refusal::SizeTooSmall { .. }
+        | Refusal::SizeWithoutBlock { .. }
         | Refusal::TpgNotEmpty { .. }
         | Refusal::AttributeValue { .. }
         | Refusal::AttributeOfDevice { .. }

@@ -160,11 +160,17 @@ impl Files {
 
     /// Takes back what was done, the last first.  Goes on where something cannot be, and returns the first such.
     pub(crate) fn take_back(&self, done: &[Job]) -> Option<Fault> {
-        let mut first = None;
+        let mut first: Option<Fault> = None;
+        let mut more = 0_usize;
         for act in done.iter().rev().flat_map(|job| &job.undo) {
-            if let Err(fault) = self.act(act) {
-                first.get_or_insert(fault);
+            match (self.act(act), &first) {
+                (Ok(()), _) => {}
+                (Err(fault), None) => first = Some(fault),
+                (Err(_), Some(_)) => more += 1,
             }
+        }
+        if let Some(first) = first.as_mut().filter(|_| more != 0) {
+            first.message.push_str(&format!(", and {more} more things could not be taken back"));
         }
         first
     }

@@ -32,12 +32,27 @@ const ACTIONS: &[&str] = &["pi_prot_format"];
 /// What is known of media that are opened: their sizes in bytes.
 pub(crate) type Sizes = BTreeMap<BackstoreId, u64>;
 
+/// Attributes as texts, by `block/disk0` and name.
+pub(crate) type Attributes = BTreeMap<String, BTreeMap<String, String>>;
+
 /// The writes that turn what was found into `new`.
 pub(crate) fn jobs(found: &Found, new: &Model, sizes: &Sizes, has_vhost: bool) -> Result<Vec<Job>, Fault> {
+    jobs_with(found, new, sizes, has_vhost, &Attributes::new())
+}
+
+/// The same, where backstores that are opened get attributes of which the model does not know.
+pub(crate) fn jobs_with(
+    found: &Found,
+    new: &Model,
+    sizes: &Sizes,
+    has_vhost: bool,
+    attributes: &Attributes,
+) -> Result<Vec<Job>, Fault> {
     let mut work = Work {
         found,
         new,
         sizes,
+        attributes,
         adapters: found.adapters.clone(),
         numbers: found.numbers.clone(),
         empty: found.empty_adapters.clone(),
@@ -65,6 +80,7 @@ struct Work<'a> {
     found: &'a Found,
     new: &'a Model,
     sizes: &'a Sizes,
+    attributes: &'a Attributes,
     adapters: BTreeMap<BackstoreId, String>,
     numbers: BTreeSet<u32>,
     empty: BTreeSet<String>,
@@ -106,7 +122,9 @@ impl Work<'_> {
                 }
                 self.make(&format!("vhost/{wwn}"));
             }
-            Step::ResizeBackstore(backstore) => return Err(no_resize(&backstore.id())),
+            Step::ResizeBackstore { backstore, .. } | Step::ShrinkBackstore { backstore, .. } => {
+                return Err(no_resize(&backstore.id()));
+            }
             Step::SetOptions { wwn, .. } => return Err(no_options(&wwn)),
             Step::SetAlua { backstore, groups, lu_group: _ } => self.set_alua(&backstore, &groups)?,
             Step::SetLunAlua { place, alua } => self.set_lun_alua(&place, &alua),
@@ -217,6 +235,10 @@ impl Work<'_> {
             let at = format!("{directory}/wwn/{}", IdentityField::of(key).name);
             self.push(Act::Write { at, text: text.to_owned() }, Vec::new());
         }
+        let attributes = self.attributes;
+        for (name, text) in attributes.get(&id.to_string()).into_iter().flatten() {
+            self.set(&directory, name, text);
+        }
         self.numbers.insert(number);
         self.opened.insert(id.clone());
         self.adapters.insert(id, adapter);
@@ -274,7 +296,7 @@ impl Work<'_> {
     }
 }
 
-fn group(wwn: &Wwn, tag: TpgTag) -> String {
+pub(crate) fn group(wwn: &Wwn, tag: TpgTag) -> String {
     format!("vhost/{wwn}/tpgt_{tag}")
 }
 

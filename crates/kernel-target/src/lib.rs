@@ -9,6 +9,7 @@
 //!   tree ──found──► model, live ──wishes, plan──► steps ──jobs──► acts ──files──► tree
 //! ```
 
+mod applied; // a file that says what is to be
 mod files; // reading, and one write at a time
 mod found; // what is in the tree
 mod jobs; // steps as writes, and how to take each back

@@ -9,7 +9,8 @@ use api::v1::{self, codes};
 use model::Refusal;
 use translate::saveconfig::{DocumentError, ReadError, RestoreError, WriteError};
 
-const NOTHING: &str = "nothing was changed; see to the file";
+/// The way out of a file that is refused.
+pub(crate) const NOTHING: &str = "nothing was changed; see to the file";
 
 /// A problem that becomes a [`v1::Problem`].
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 //! Never here: the tree.
 
 use crate::found::Found;
+use crate::jobs::Attributes;
 use crate::problem::Problem;
 use api::v1::{self, codes};
 use model::BackstoreId;
@@ -54,7 +55,7 @@ pub(crate) fn text(mut found: Found, there: &SaveConfig) -> Result<String, Probl
 }
 
 /// The file with what the model has words for, and what it keeps.
-fn own(found: &Found) -> String {
+pub(crate) fn own(found: &Found) -> String {
     written(found, |_, _, _| true)
 }
 
@@ -100,9 +101,9 @@ pub(crate) struct ForKernel {
     /// The file without what is in the other members.
     pub(crate) text: Vec<u8>,
     /// Attributes as the file has them, by `block/disk0` and name.
-    pub(crate) attributes: BTreeMap<String, BTreeMap<String, String>>,
-    /// What is left out, one line each.
-    pub(crate) notes: Vec<String>,
+    pub(crate) attributes: Attributes,
+    /// Targets whose options are left out: the kernel's have none.
+    pub(crate) with_options: Vec<String>,
 }
 
 /// Attributes without which the model does not know what a file means.
@@ -117,23 +118,44 @@ impl ForKernel {
         let mut taken = Self::default();
         for object in objects(&mut whole) {
             let name = format!("{}/{}", word(&object["plugin"]), word(&object["name"]));
+            // What a file is opened with is an attribute to the kernel.
+            let is_file = word(&object["plugin"]) == "fileio";
+            let write_back = object.get("write_back").and_then(Value::as_bool).filter(|_| is_file);
+            let mut texts: BTreeMap<String, String> = write_back
+                .map(|on| ("emulate_write_cache".to_owned(), u8::from(on).to_string()))
+                .into_iter()
+                .collect();
             if let Some(attributes) = object.get_mut("attributes").and_then(Value::as_object_mut) {
-                let texts = attributes.iter().map(|(name, value)| (name.clone(), plain_text(value)));
-                taken.attributes.insert(name, texts.collect());
+                texts.extend(attributes.iter().map(|(name, value)| (name.clone(), plain_text(value))));
                 attributes.retain(|name, _| OF_THE_MODEL.contains(&name.as_str()));
             }
+            taken.attributes.insert(name, texts);
         }
         for target in whole.get_mut("targets").and_then(Value::as_array_mut).into_iter().flatten() {
             if target.as_object_mut().and_then(|target| target.remove("options")).is_some() {
-                let wwn = word(&target["wwn"]);
-                taken.notes.push(format!("the options of target {wwn} are left out: the kernel's has none"));
+                taken.with_options.push(word(&target["wwn"]));
             }
         }
         // Read once already; a key that was there twice must still be found.
         taken.text = if is_strict(&text) { whole.to_string().into_bytes() } else { text };
         taken
     }
+
+    /// What is left out, one line each.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let note = |wwn: &String| format!("the options of target {wwn} are left out: the kernel's has none");
+        self.with_options.iter().map(note).collect()
+    }
 }
+
+/// What a file has otherwise than it is made, one line each: what others restore is theirs.
+pub(crate) fn told(document: &Document) -> Vec<String> {
+    let left = "is left as it is: targetcli restores it";
+    document.notes().iter().map(|note| note.replace(KEPT_BY_LUNARD, left)).collect()
+}
+
+/// What becomes of other fabrics in `lunard`, which has none, and says so.
+const KEPT_BY_LUNARD: &str = "is not served; it is kept as it is";
 
 /// Whether nothing is lost by reading a text and writing it: no key is there twice.
 fn is_strict(text: &[u8]) -> bool {
@@ -171,7 +193,7 @@ mod tests {
         let left: Value = serde_json::from_slice(&taken.text).unwrap();
         assert_eq!(left["storage_objects"][0]["attributes"], json!({ "block_size": 512 }));
         assert_eq!(
-            taken.notes,
+            taken.notes(),
             ["the options of target naa.5001405000000001 are left out: the kernel's has none"]
         );
     }

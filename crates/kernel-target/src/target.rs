@@ -9,12 +9,12 @@
 
 use crate::files::{Act, Files, Job};
 use crate::found::{Foreign, Found};
-use crate::jobs::{jobs, no_options};
+use crate::jobs::{Attributes, jobs, no_options};
 use crate::media::Media;
 use crate::problem::Problem;
 use crate::saved::{self, ForKernel};
 use api::v1;
-use model::{Model, Refusal, Wwn, plan};
+use model::{BackstoreId, Model, Refusal, Wwn, plan};
 use rustix::fs::{FlockOperation, flock};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -27,9 +27,6 @@ use translate::wish::{Draft, HostChance, Made, backstore_id};
 
 /// Where the kernel has its own tree; elsewhere there is no module to load.
 const CONFIGFS: &str = "/sys/kernel/config";
-
-/// What becomes of other fabrics in `lunard`, which has none, and says so.
-const KEPT_BY_LUNARD: &str = "is not served; it is kept as it is";
 
 /// The kernel's own target.
 #[derive(Debug)]
@@ -78,7 +75,7 @@ impl KernelTarget {
         Self { files: Files::new(root), saveconfig: SaveConfig::new(&save_dir), save_dir }
     }
 
-    fn look(&self) -> Result<Found, Problem> {
+    pub(crate) fn look(&self) -> Result<Found, Problem> {
         if self.files.is_directory("core") {
             return Ok(Found::read(&self.files)?);
         }
@@ -89,7 +86,7 @@ impl KernelTarget {
     }
 
     /// Keeps another `lunar` out until the result goes.
-    fn lock(&self) -> Option<File> {
+    pub(crate) fn lock(&self) -> Option<File> {
         let directory = File::open(self.files.root()).ok()?;
         // Where there are no locks there are none to respect.
         flock(&directory, FlockOperation::LockExclusive).ok().map(|()| directory)
@@ -198,18 +195,25 @@ impl KernelTarget {
         new: &Model,
         occasion: Occasion,
         direct: Vec<Job>,
-    ) -> Result<BTreeMap<model::BackstoreId, Vec<String>>, Problem> {
+    ) -> Result<BTreeMap<BackstoreId, Vec<String>>, Problem> {
         let steps = plan(&found.model, new);
         let media = Media::of(&steps, occasion)?;
-        let has_vhost = self.files.is_directory("vhost");
         let mut all = media.jobs;
-        all.extend(jobs(found, new, &media.sizes, has_vhost)?);
+        all.extend(jobs(found, new, &media.sizes, self.has_fabric())?);
         all.extend(direct);
+        self.carry_out(&all)?;
+        Ok(media.notes)
+    }
+
+    pub(crate) fn has_fabric(&self) -> bool {
+        self.files.is_directory("vhost")
+    }
+
+    pub(crate) fn carry_out(&self, all: &[Job]) -> Result<(), Problem> {
         if all.iter().any(|job| job.act == Act::Mkdir("vhost".to_owned())) {
             self.load_fabric();
         }
-        self.files.carry_out(&all)?;
-        Ok(media.notes)
+        Ok(self.files.carry_out(all)?)
     }
 
     /// Has the kernel load its vhost fabric: it does so by itself for other fabrics only.
@@ -264,7 +268,7 @@ impl KernelTarget {
                 return Err(Problem::new(v1::codes::CANNOT_PREPARE, message, Some(hint)).into());
             }
         }
-        let stay: Vec<model::BackstoreId> = found.elsewhere.keys().cloned().collect();
+        let stay: Vec<BackstoreId> = found.elsewhere.keys().cloned().collect();
         for id in stay {
             let summary = format!("shown by {}", found.elsewhere[&id].join(", "));
             found.foreign.insert(0, Foreign { path: format!("/backstores/{id}"), summary });
@@ -289,15 +293,19 @@ impl KernelTarget {
         };
         let _lock = self.lock();
         let found = self.look()?;
-        let ForKernel { text, attributes, mut notes } = ForKernel::read(text);
-        let document = Document::read(&text, options, &mut HostChance).map_err(Problem::from)?;
-        let left = "is left as it is: targetcli restores it";
-        notes.extend(document.notes().iter().map(|note| note.replace(KEPT_BY_LUNARD, left)));
+        let taken = ForKernel::read(text);
+        let document = Document::read(&taken.text, options, &mut HostChance).map_err(Problem::from)?;
+        let mut notes = taken.notes();
+        notes.extend(saved::told(&document));
         let restore = Restore::new(document, options.clone());
         let draft = restore.draft(&found.model, &mut HostChance).map_err(Problem::from)?;
         let of_media = self.make(&found, &draft.model, Occasion::Import, Vec::new())?;
         notes.extend(of_media.into_values().flatten());
-        notes.extend(self.set_attributes(&draft.made, &attributes)?);
+        let made = draft.made.iter().filter_map(|made| match made {
+            Made::Backstore(id, _) => Some(id.clone()),
+            _ => None,
+        });
+        notes.extend(self.set_attributes(made, &taken.attributes)?);
         let count = |wanted: fn(&Made) -> bool| {
             u64::try_from(draft.made.iter().filter(|made| wanted(made)).count()).unwrap_or(u64::MAX)
         };
@@ -309,21 +317,20 @@ impl KernelTarget {
         })
     }
 
-    /// Gives new storage objects the attributes of a file, as far as this kernel takes them; returns what it does not.
-    fn set_attributes(
+    /// Gives storage objects the attributes of a file, as far as this kernel takes them; returns what it does not.
+    pub(crate) fn set_attributes(
         &self,
-        made: &[Made],
-        wanted: &BTreeMap<String, BTreeMap<String, String>>,
+        ids: impl IntoIterator<Item = BackstoreId>,
+        wanted: &Attributes,
     ) -> Result<Vec<String>, Problem> {
         let now = self.look()?;
         let mut notes = Vec::new();
-        for made in made {
-            let Made::Backstore(id, _) = made else { continue };
-            let (Some(wanted), Some(directory)) = (wanted.get(&id.to_string()), now.directory(id)) else {
+        for id in ids {
+            let (Some(wanted), Some(directory)) = (wanted.get(&id.to_string()), now.directory(&id)) else {
                 continue;
             };
             for (name, text) in wanted {
-                let is_there = now.attributes.get(id).and_then(|all| all.get(name));
+                let is_there = now.attributes.get(&id).and_then(|all| all.get(name));
                 let Some(is) = is_there.filter(|is| is.is_writable && is.text != *text) else { continue };
                 let act = Act::Write { at: format!("{directory}/attrib/{name}"), text: text.clone() };
                 if self.files.carry_out(&[Job { act, undo: Vec::new() }]).is_err() {
@@ -473,7 +480,7 @@ fn whole(found: &Found, mut outcome: v1::Outcome) -> v1::Outcome {
 }
 
 /// Puts what was noticed where the backstore is told of.
-fn tell(made: Vec<Made>, mut notes: BTreeMap<model::BackstoreId, Vec<String>>) -> Vec<Made> {
+fn tell(made: Vec<Made>, mut notes: BTreeMap<BackstoreId, Vec<String>>) -> Vec<Made> {
     let told = |made| match made {
         Made::Backstore(id, mut own) => {
             own.extend(notes.remove(&id).unwrap_or_default());

@@ -50,6 +50,10 @@ impl Api for Door {
         Api::saveconfig(self.client()?)
     }
 
+    fn file_to_apply(&self) -> Result<String, ApiError> {
+        Api::file_to_apply(self.client()?)
+    }
+
     fn restore(
         &self,
         document: Option<Vec<u8>>,

@@ -76,6 +76,10 @@ impl Api for Kernel {
         self.target.restore(document, options).map_err(ApiError::Refused)
     }
 
+    fn apply_file(&self, document: Vec<u8>, options: &v1::ApplyOptions) -> Result<v1::Compared, ApiError> {
+        self.target.apply_file(&document, options).map_err(ApiError::Refused)
+    }
+
     fn clear(&self) -> Result<v1::Cleared, ApiError> {
         self.target.clear().map_err(ApiError::Refused)
     }

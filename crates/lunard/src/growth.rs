@@ -167,7 +167,7 @@ impl<M: Machine> Watch<M> {
         self.cut.remove(id);
         let is_due = self.refused.get(id).is_none_or(|until| *until <= Instant::now());
         if now > shown && is_due && !self.asked.contains_key(id) {
-            let resize = Change::Resize { backstore: id.clone(), size_bytes: now };
+            let resize = Change::Resize { backstore: id.clone(), size_bytes: now, shrink: false };
             self.asked.insert(id.clone(), self.handle.make(vec![resize]));
         }
     }

@@ -153,6 +153,7 @@ where
         restore::restoreconfig,
         restore::clearconfig,
         apply::apply,
+        apply::as_applied,
         medium::medium,
         attributes,
         options
@@ -171,7 +172,10 @@ pub fn routes(service: Service) -> Router {
             "/v1/restoreconfig",
             post(restore::restoreconfig).layer(DefaultBodyLimit::max(v1::SAVECONFIG_BYTES_MAX)),
         )
-        .route("/v1/apply", post(apply::apply).layer(DefaultBodyLimit::max(v1::SAVECONFIG_BYTES_MAX)))
+        .route(
+            "/v1/apply",
+            get(apply::as_applied).post(apply::apply).layer(DefaultBodyLimit::max(v1::SAVECONFIG_BYTES_MAX)),
+        )
         .route("/v1/clearconfig", post(restore::clearconfig))
         .route("/v1/medium", post(medium::medium))
         .route("/v1/attributes", get(attributes))

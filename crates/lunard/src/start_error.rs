@@ -22,8 +22,11 @@ pub enum StartError {
     StateDirInUse { path: PathBuf },
     #[error("the database {} is damaged: {what}", path.display())]
     Damaged { path: PathBuf, what: String },
-    #[error("the database {} was written by a newer lunard (version {version} of its layout)", path.display())]
-    Newer { path: PathBuf, version: u64 },
+    #[error(
+        "the database {} was written by a newer lunard: it has version {version} of its layout, and lunard {} reads up \
+         to version {readable}", path.display(), env!("CARGO_PKG_VERSION")
+    )]
+    Newer { path: PathBuf, version: u64, readable: u64 },
     #[error("cannot open the database {}: {what}", path.display())]
     Database { path: PathBuf, what: String },
     #[error(
@@ -64,7 +67,9 @@ impl StartError {
                 path.display(),
                 path.with_file_name("saveconfig.json").display()
             ),
-            Self::Newer { .. } => "start that version, or give another --state-dir".to_owned(),
+            Self::Newer { .. } => "nothing was changed; start the newer one, or give another --state-dir: what \
+                                   `lunar saveconfig FILE` writes there, `lunar restoreconfig FILE` makes here"
+                .to_owned(),
             Self::SocketPathTooLong { runtime_dir_bytes_max, .. } => {
                 format!("choose a --runtime-dir of at most {runtime_dir_bytes_max} bytes")
             }

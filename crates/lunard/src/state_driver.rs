@@ -22,7 +22,7 @@ use crate::view::View;
 use crate::watchdog::Probe;
 use crate::wish::{Chance, Draft, Generation, Made, Wishes};
 use api::v1;
-use model::{BackstoreId, Change, Model, Refusal, Step, Wwn, plan};
+use model::{BackstoreId, Change, Model, Refusal, Step, Wwn};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -399,7 +399,7 @@ impl<M: Machine> StateDriver<M> {
             Err(RestoreError::Refused(refusal)) => return self.answer(reply, Err(refusal.into())),
             Err(error) => return self.answer(reply, Err(Failure::Restore(error))),
         };
-        let steps = plan(&self.model, &draft.model);
+        let steps = draft.steps_from(&self.model);
         let ticket = Ticket { wishes, draft, steps, reply };
         let (machine, back) = (Arc::clone(&self.machine), self.to_self.clone());
         let prepare = move || {
@@ -434,7 +434,7 @@ impl<M: Machine> StateDriver<M> {
             Err(fault) => return self.answer(reply, Err(fault.into())),
         };
         match draft.moved_to(&self.model) {
-            Ok(moved) if plan(&self.model, &moved.model) == steps => self.conclude(moved, prepared, reply),
+            Ok(moved) if moved.steps_from(&self.model) == steps => self.conclude(moved, prepared, reply),
             Ok(_) | Err(_) => {
                 drop(prepared);
                 self.begin(wishes, reply);

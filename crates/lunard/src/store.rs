@@ -39,8 +39,19 @@ pub const FILE_NAME: &str = "lunar.redb";
 /// What it is called while it is made.
 const UNFINISHED_NAME: &str = "lunar.redb.new";
 
-/// The version of the tables above.  A daemon refuses a higher one than its own.
-const LAYOUT: u64 = 1;
+/// The version of the tables above.  A daemon refuses a higher one than its own, for it would drop what it has no word
+/// for; it raises a lower one, whose rows it reads, when it starts.
+///
+/// | version | came with |
+/// |---|---|
+/// | 1 | backstores, targets, target port groups, LUNs |
+/// | 2 | access control lists, target port groups of backstores, groups of logical units |
+///
+/// Whoever adds a table, or a field that an older daemon must not drop, adds a version.
+const LAYOUT: u64 = 2;
+
+/// The lowest version that is read.
+const LAYOUT_MIN: u64 = 1;
 
 /// The memory for pages read, in bytes; all of a large configuration.
 const CACHE_BYTES: usize = 8 << 20;
@@ -103,13 +114,19 @@ impl Store {
         Ok(store)
     }
 
-    /// Reads the configuration.
+    /// Reads the configuration, and raises the version of an older database once all of it is read.
     ///
     /// # Errors
-    /// [`StartError::Newer`] or [`StartError::Damaged`].
+    /// [`StartError::Newer`], [`StartError::Damaged`], or [`StartError::Database`] where the version cannot be raised.
     pub fn load(&self) -> Result<Model, StartError> {
         match &*self.database.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(database) => load(database, &self.path),
+            Some(database) => {
+                let (model, layout) = load(database, &self.path)?;
+                if layout < LAYOUT {
+                    write_layout(database).map_err(|err| fault(&self.path, &err))?;
+                }
+                Ok(model)
+            }
             None => Err(fault(&self.path, &"it could not be opened again after a failed write")),
         }
     }
@@ -148,7 +165,7 @@ impl Store {
     /// Opens the database again and makes sure that it holds `old`.
     fn recover(&self, old: &Model) -> Result<Database, StartError> {
         let database = open_whole(&self.path)?;
-        let found = load(&database, &self.path)?;
+        let (found, _) = load(&database, &self.path)?;
         if found != *old {
             write(&database, &found, old).map_err(|err| fault(&self.path, &err))?;
         }
@@ -184,18 +201,19 @@ fn open_whole(path: &Path) -> Result<Database, StartError> {
     builder.open(path).map_err(|err| open_fault(path, &err))
 }
 
-fn load(database: &Database, path: &Path) -> Result<Model, StartError> {
+/// The configuration, and the version of the layout that it was in.
+fn load(database: &Database, path: &Path) -> Result<(Model, u64), StartError> {
     let damaged = |what: String| StartError::Damaged { path: path.to_owned(), what };
     let rows = read_rows(database).map_err(|err| damaged(err.to_string()))?;
-    match rows.layout {
-        Some(LAYOUT) => {}
+    let layout = match rows.layout {
+        Some(version @ LAYOUT_MIN..=LAYOUT) => version,
         Some(version) if LAYOUT < version => {
-            return Err(StartError::Newer { path: path.to_owned(), version });
+            return Err(StartError::Newer { path: path.to_owned(), version, readable: LAYOUT });
         }
         Some(version) => return Err(damaged(format!("there is no version {version} of its layout"))),
         None => return Err(damaged("it is not a database of lunard".to_owned())),
-    }
-    rows.into_model().map_err(damaged)
+    };
+    Ok((rows.into_model().map_err(damaged)?, layout))
 }
 
 fn write(database: &Database, old: &Model, new: &Model) -> Result<(), redb::Error> {
@@ -264,7 +282,8 @@ fn read_rows(database: &Database) -> Result<Rows, redb::Error> {
         Err(redb::TableError::TableDoesNotExist(_)) => return Ok(rows),
         Err(err) => return Err(err.into()),
     }
-    if rows.layout != Some(LAYOUT) {
+    // Of another version nobody knows which tables there are.
+    if !rows.layout.is_some_and(|version| (LAYOUT_MIN..=LAYOUT).contains(&version)) {
         return Ok(rows);
     }
     for row in transaction.open_table(BACKSTORES)?.range::<(&str, &str)>(..)? {

@@ -326,7 +326,7 @@ fn asymmetric_access_is_given_to_what_is_made_and_left_where_it_is() {
         differences(&Model::default(), lio)[..2],
         [
             "+ /backstores/ramdisk/r0 size_bytes=>1048576 wwn=>s",
-            "+ /backstores/ramdisk/r0/alua/g1 tg_pt_gp_id=>7"
+            "+ /backstores/ramdisk/r0/alua/g1 alua_access_state=>1 tg_pt_gp_id=>7"
         ]
     );
     let model = applied(&Model::default(), lio);
@@ -335,15 +335,129 @@ fn asymmetric_access_is_given_to_what_is_made_and_left_where_it_is() {
         tpg.luns.values().next().unwrap().alua.group.to_string()
     };
     assert_eq!(group(&model), "g1");
-    // By hand there is no word for it: it stays, also where the LUN or the disk is made anew.
+    // What the file does not speak of stays, also where the LUN or the disk is made anew.
     let by_hand = "[ramdisk.r0]\nsize = \"1M\"\nnullio = true\n[vhost.\"naa.5001405000000002\".tpg1]\n\
                    lun0 = { backstore = \"ramdisk/r0\", write_protect = true }\n";
     let after = applied(&model, by_hand);
     assert_eq!(group(&after), "g1");
     // A group that is missing comes to a disk that is there.
     let bare = applied(&Model::default(), "[ramdisk.r0]\nsize = \"1M\"\nwwn = \"s\"\n");
-    assert_eq!(differences(&bare, lio)[0], "+ /backstores/ramdisk/r0/alua/g1 tg_pt_gp_id=>7");
+    assert_eq!(
+        differences(&bare, lio)[0],
+        "+ /backstores/ramdisk/r0/alua/g1 alua_access_state=>1 tg_pt_gp_id=>7"
+    );
     assert_eq!(group(&applied(&bare, lio)), "g1");
+}
+
+/// A disk with a group, and the LUN that is in it.
+fn grouped(of_disk: &str, group: &str, lun: &str) -> String {
+    format!(
+        "[ramdisk.r0]\nsize = \"1M\"\n{of_disk}\n{group}\n[vhost.\"naa.5001405000000002\".tpg1]\n\
+         lun0 = {{ backstore = \"ramdisk/r0\"{lun} }}\n"
+    )
+}
+
+const NEAR: &str = "[ramdisk.r0.alua.near]\ntg_pt_gp_id = 7\n";
+const IN_NEAR: &str = ", alua_tg_pt_gp_name = \"near\"";
+const GROUP: &str = "/backstores/ramdisk/r0/alua/near";
+const LUN: &str = "/vhost/naa.5001405000000002/tpg1/luns/lun0";
+
+#[test]
+fn groups_and_what_luns_have_of_them_are_as_the_file_says() {
+    let plain = applied(&Model::default(), &grouped("", "", ""));
+    let near = grouped("", &format!("{NEAR}preferred = 1\n"), IN_NEAR);
+    assert_eq!(
+        differences(&plain, &near),
+        [format!("+ {GROUP} preferred=>1 tg_pt_gp_id=>7"), format!("~ {LUN} alua_tg_pt_gp_name=>near"),]
+    );
+    let model = applied(&plain, &near);
+    // A state that is set by somebody stays until the file speaks of it; other values too.
+    let guest = model::Change::SetAluaAttribute {
+        backstore: model.backstores().keys().next().unwrap().clone(),
+        group: model::AluaGroupName::parse("near").unwrap(),
+        attribute: "alua_access_state".to_owned(),
+        value: "2".to_owned(),
+    };
+    let model = model.apply(guest).unwrap();
+    assert_eq!(drafted(&model, &near).changes, []);
+    let says = grouped("", &format!("{NEAR}alua_access_state = 1\nalua_support_standby = 0\n"), "");
+    assert_eq!(
+        differences(&model, &says),
+        [format!("~ {GROUP} alua_access_state=2>1 alua_support_standby=>0")]
+    );
+    let after = applied(&model, &says);
+    assert_eq!(differences(&after, &near), Vec::<String>::new(), "preferred stayed too");
+    // The default group, and a LUN that is offline.
+    let offline = grouped("", "[ramdisk.r0.alua.default_tg_pt_gp]\nnonop_delay_msecs = 5\n", "");
+    assert_eq!(
+        refusal(&model, &offline),
+        "ALUA group near of storage object ramdisk/r0 is in use by LUN naa.5001405000000002/tpg1/lun0"
+    );
+    let offline = offline.replace(" }\n", ", alua_tg_pt_gp_name = \"\", alua_tg_pt_offline = 1 }\n");
+    assert_eq!(
+        differences(&model, &offline),
+        [
+            format!("- {GROUP}"),
+            "~ /backstores/ramdisk/r0/alua/default_tg_pt_gp nonop_delay_msecs=>5".to_owned(),
+            format!("~ {LUN} alua_tg_pt_gp_name=near> alua_tg_pt_offline=>1 alua_tg_pt_status=>2"),
+        ]
+    );
+    applied(&model, &offline);
+}
+
+#[test]
+fn ids_of_groups_change_places_in_one_transaction() {
+    let two = |near: u16, far: u16| {
+        let far = format!("[ramdisk.r0.alua.far]\ntg_pt_gp_id = {far}\n");
+        grouped("", &format!("{far}{}", NEAR.replace('7', &near.to_string())), IN_NEAR)
+    };
+    let model = applied(&Model::default(), &two(7, 8));
+    assert_eq!(
+        differences(&model, &two(8, 7)),
+        [
+            "~ /backstores/ramdisk/r0/alua/far tg_pt_gp_id=8>7".to_owned(),
+            format!("~ {GROUP} tg_pt_gp_id=7>8"),
+        ]
+    );
+    applied(&model, &two(8, 7));
+    assert_eq!(
+        refusal(&model, &grouped("", "[ramdisk.r0.alua.far]\ntg_pt_gp_id = 8\n", IN_NEAR)),
+        "No ALUA group 'near' on storage object ramdisk/r0"
+    );
+}
+
+#[test]
+fn groups_of_logical_units_are_made_and_left_as_the_file_says() {
+    let plain = applied(&Model::default(), &grouped("", "", ""));
+    let left = format!("lu_groups = {{ left = 5 }}\n{}", grouped("lu_group = \"left\"", "", ""));
+    assert_eq!(
+        differences(&plain, &left),
+        ["~ /backstores/ramdisk/r0 lu_group=>left", "+ /core/alua/lu_gps/left lu_gp_id=>5"]
+    );
+    let model = applied(&plain, &left);
+    assert_eq!(drafted(&model, &grouped("", "", "")).changes, [], "nothing is said of it");
+    assert_eq!(
+        differences(&model, &grouped("lu_group = \"default_lu_gp\"", "", "")),
+        ["~ /backstores/ramdisk/r0 lu_group=left>"]
+    );
+}
+
+#[test]
+fn two_disks_that_are_one_unit_cannot_have_different_groups() {
+    let twins = |one: &str, two: &str| {
+        let disk = |name: &str, group: &str| {
+            format!(
+                "[ramdisk.{name}]\nsize = \"1M\"\nwwn = \"s\"\n[ramdisk.{name}.alua.{group}]\ntg_pt_gp_id = 1\n"
+            )
+        };
+        format!("{}{}", disk("a", one), disk("b", two))
+    };
+    let model = applied(&Model::default(), &twins("x", "x"));
+    applied(&model, &twins("y", "y"));
+    assert_eq!(
+        refusal(&model, &twins("y", "z")),
+        "ramdisk/b has the unit serial number of ramdisk/a and other ALUA groups"
+    );
 }
 
 #[test]

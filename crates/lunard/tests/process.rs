@@ -485,7 +485,8 @@ fn a_file_and_a_ramdisk_grow_in_place() {
     let client = daemon.client();
     client.apply(vec![fileio, ramdisk("memory")]).unwrap();
     let id = |kind, name: &str| BackstoreId { kind, name: name.to_owned() };
-    let resize = |id: BackstoreId, size_bytes| client.apply(vec![Change::Resize { id, size_bytes }]);
+    let resize =
+        |id: BackstoreId, size_bytes| client.apply(vec![Change::Resize { id, size_bytes, shrink: false }]);
     resize(id(Kind::Fileio, "file"), 3 << 20).unwrap();
     resize(id(Kind::Ramdisk, "memory"), 5 << 20).unwrap();
     assert_eq!(std::fs::metadata(&file).unwrap().len(), 3_145_728);

@@ -8,12 +8,12 @@ mod common;
 use api::v1::RestoreOptions;
 use common::Counting;
 use lunard::machine::{Live, LiveBackstore};
-use lunard::saveconfig::{self, Document, DocumentError, Restore, RestoreError};
+use lunard::saveconfig::{self, Apply, Document, DocumentError, Restore, RestoreError};
 use lunard::wish::Draft;
 use model::{
     ALUA_ATTRIBUTES, ATTRIBUTES, AbsolutePath, AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId,
-    BackstoreName, Change, Foreign, Key, Kind, Lun, LunAlias, LunAlua, LunMapping, MappedLun, Medium, Model,
-    RelativePort, Step, Tpg, TpgTag, UnitSerial, Wwn, plan,
+    BackstoreName, Change, Foreign, IDENTITY_FIELDS, Key, Kind, Lun, LunAlias, LunAlua, LunMapping,
+    MappedLun, Medium, Model, RelativePort, Step, Tpg, TpgTag, UnitSerial, Wwn, plan,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -682,6 +682,8 @@ fn backstore() -> impl Strategy<Value = Backstore> {
             let _ = backstore.set_attribute(ATTRIBUTES[row].name, &(value & 1).to_string());
             let _ = backstore.set_attribute(ATTRIBUTES[row].name, &value.to_string());
             let _ = backstore.set_attribute("block_size", &(512 << (value % 4)).to_string());
+            let field = IDENTITY_FIELDS[value as usize % IDENTITY_FIELDS.len()].name;
+            let _ = backstore.set_identity(field, &value.to_string());
         }
         backstore
     })
@@ -814,5 +816,35 @@ proptest! {
         prop_assert_eq!(&after.model, &other);
         // And the same changes lead there again.
         prop_assert_eq!(after.moved_to(&one).unwrap().model, other);
+    }
+
+    #[test]
+    fn any_configuration_is_the_same_after_it_was_written_for_people_and_applied(model in model()) {
+        let file = lunard::saveconfig::by_hand(&model);
+        let document = Document::read_wanted(file.as_bytes(), &mut Counting::default());
+        let document = document.unwrap_or_else(|err| panic!("{err}: {file}"));
+        let notes: Vec<String> = document.notes().into_iter().filter(|note| !note.contains("is kept")).collect();
+        prop_assert_eq!(notes, Vec::<String>::new());
+        let draft = Apply::new(document, false).draft(&Model::default(), &mut Counting::default());
+        let after = draft.unwrap_or_else(|err| panic!("{err}: {file}")).model;
+        prop_assert_eq!(&after, &model);
+        prop_assert_eq!(lunard::saveconfig::by_hand(&after), file);
+    }
+
+    #[test]
+    fn any_configuration_that_was_applied_over_another_is_so(one in model(), other in model()) {
+        for file in [lunard::saveconfig::by_hand(&other), text(&other)] {
+            let document = Document::read_wanted(file.as_bytes(), &mut Counting::default()).unwrap();
+            let apply = Apply::new(document, false);
+            // Two that are one unit, or another size, can be in the way.
+            let Ok(draft) = apply.draft(&one, &mut Counting::default()) else { continue };
+            let again = apply.draft(&draft.model, &mut Counting::default()).unwrap();
+            prop_assert_eq!(&again.changes, &vec![]);
+            prop_assert_eq!(apply.compare(&draft.model, &again).differences, vec![]);
+            for (id, wanted) in other.backstores() {
+                prop_assert_eq!(&draft.model.backstores()[id].alua, &wanted.alua);
+                prop_assert_eq!(&draft.model.backstores()[id].lu_group, &wanted.lu_group);
+            }
+        }
     }
 }

@@ -275,6 +275,7 @@ fn the_description_names_every_path_and_nothing_dangles() {
         })
         .collect();
     let served = [
+        "get /v1/apply",
         "get /v1/attributes",
         "get /v1/config",
         "get /v1/options",
@@ -553,6 +554,22 @@ fn the_network_gets_metrics_alone() {
     for path in ["/v1/config", "/v1/changes", "/v1/version", "/openapi.json", "/"] {
         assert!(get(path).starts_with("HTTP/1.1 404 "), "{path}");
     }
+}
+
+#[test]
+fn the_configuration_is_written_as_a_file_that_is_so() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    let file = "[ramdisk.r0]\nsize = \"1M\"\n[ramdisk.r0.alua.near]\ntg_pt_gp_id = 4\npreferred = 1\n\
+                [vhost.\"naa.500140568720f76f\".tpg1]\n\
+                lun0 = { backstore = \"ramdisk/r0\", alua_tg_pt_gp_name = \"near\" }\n";
+    client.apply_file(file.as_bytes().to_vec(), &ApplyOptions::default()).unwrap();
+    let text = client.file_to_apply().unwrap();
+    assert!(text.starts_with("scope = [\"*\"]\n\n[ramdisk.\"r0\"]\nsize = 1048576\nwwn = \""), "{text}");
+    let group = "\n[ramdisk.\"r0\".alua.\"near\"]\ntg_pt_gp_id = 4\npreferred = 1\n";
+    assert!(text.contains(group), "{text}");
+    let look = ApplyOptions { dry_run: true, ..ApplyOptions::default() };
+    assert_eq!(client.apply_file(text.into_bytes(), &look).unwrap().differences, []);
 }
 
 #[test]

@@ -229,19 +229,113 @@ fn a_database_of_somebody_else_is_named() {
 }
 
 #[test]
-fn a_newer_layout_is_refused() {
+fn a_newer_layout_is_refused_with_both_versions_and_the_way_out() {
     let scratch = tempfile::tempdir().unwrap();
     save(scratch.path(), &furnished());
     let path = scratch.path().join(FILE_NAME);
-    edit(&path, |transaction| {
-        let meta: TableDefinition<&str, u64> = TableDefinition::new("meta");
-        transaction.open_table(meta).unwrap().insert("layout", 2).unwrap();
-    });
+    set_layout(&path, 3);
     let err = reopen(scratch.path()).unwrap_err();
     assert_eq!(
         err.to_string(),
-        format!("the database {} was written by a newer lunard (version 2 of its layout)", path.display())
+        format!(
+            "the database {} was written by a newer lunard: it has version 3 of its layout, and lunard 0.1.0 reads up to \
+             version 2",
+            path.display()
+        )
     );
+    assert_eq!(
+        err.hint().as_deref(),
+        Some(
+            "nothing was changed; start the newer one, or give another --state-dir: what `lunar saveconfig FILE` writes \
+             there, `lunar restoreconfig FILE` makes here"
+        )
+    );
+    assert_eq!(layout(&path), Some(3));
+}
+
+/// Writes a database as the first version of the layout had it: five tables, rows without what came later.
+fn old_database(directory: &Path) {
+    let database = Database::create(directory.join(FILE_NAME)).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let meta: TableDefinition<&str, u64> = TableDefinition::new("meta");
+        transaction.open_table(meta).unwrap().insert("layout", 1).unwrap();
+        let backstores: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("backstores");
+        let mut table = transaction.open_table(backstores).unwrap();
+        let row = br#"{"unit_serial":"s1","medium":{"kind":"ramdisk","size_bytes":1048576,"nullio":false},"attributes":{"block_size":4096}}"#;
+        table.insert(("ramdisk", "r0"), row.as_slice()).unwrap();
+        let targets: TableDefinition<&str, &[u8]> = TableDefinition::new("targets");
+        transaction.open_table(targets).unwrap().insert(WWN, b"{}".as_slice()).unwrap();
+        let tpgs: TableDefinition<(&str, u8), &[u8]> = TableDefinition::new("tpgs");
+        let row = br#"{"nexus":"naa.5001405aaaaaaaaa","relative_port":1}"#;
+        transaction.open_table(tpgs).unwrap().insert((WWN, 1), row.as_slice()).unwrap();
+        let luns: TableDefinition<(&str, u8, u16), &[u8]> = TableDefinition::new("luns");
+        let row = br#"{"kind":"ramdisk","backstore":"r0","alias":"abcdef0123","write_protect":true}"#;
+        transaction.open_table(luns).unwrap().insert((WWN, 1, 7), row.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_database_of_the_first_layout_is_read_and_raised_and_takes_what_came_later() {
+    let scratch = tempfile::tempdir().unwrap();
+    old_database(scratch.path());
+    let path = scratch.path().join(FILE_NAME);
+    let old = reopen(scratch.path()).unwrap();
+    assert_eq!(layout(&path), Some(2));
+    let tpg = old.targets().values().next().unwrap().tpgs.values().next().unwrap();
+    let (lun, mapping) = tpg.luns.iter().next().unwrap();
+    assert_eq!((lun.get(), mapping.write_protect, mapping.alias.as_str()), (7, true, "abcdef0123"));
+    assert_eq!(old.backstores().values().next().unwrap().block_bytes(), Some(4096));
+    assert_eq!(reopen(scratch.path()).unwrap(), old);
+    let initiator = model::Wwn::parse(INITIATOR).unwrap();
+    let wwn = old.targets().keys().next().unwrap().clone();
+    let acl = model::AclPlace { wwn, tag: model::TpgTag::new(1), initiator };
+    let new = old.apply(Change::CreateAcl(acl)).unwrap();
+    {
+        let state_dir = StateDir::claim(scratch.path()).unwrap();
+        let mut store = Store::open(&state_dir).unwrap();
+        assert_eq!(store.load().unwrap(), old);
+        store.save(&old, &new).unwrap();
+    }
+    assert_eq!(reopen(scratch.path()).unwrap(), new);
+}
+
+#[test]
+fn a_database_of_the_first_layout_that_is_damaged_is_left_as_it_is() {
+    let scratch = tempfile::tempdir().unwrap();
+    old_database(scratch.path());
+    let path = scratch.path().join(FILE_NAME);
+    edit(&path, |transaction| {
+        let targets: TableDefinition<&str, &[u8]> = TableDefinition::new("targets");
+        transaction.open_table(targets).unwrap().insert("naa.6", b"{}".as_slice()).unwrap();
+    });
+    let err = reopen(scratch.path()).unwrap_err().to_string();
+    assert!(err.contains("is damaged: target naa.6: "), "{err}");
+    assert_eq!(layout(&path), Some(1));
+}
+
+#[test]
+fn a_layout_before_the_first_is_damage() {
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &furnished());
+    set_layout(&scratch.path().join(FILE_NAME), 0);
+    let err = reopen(scratch.path()).unwrap_err().to_string();
+    assert!(err.ends_with("is damaged: there is no version 0 of its layout"), "{err}");
+}
+
+fn set_layout(path: &Path, version: u64) {
+    edit(path, |transaction| {
+        let meta: TableDefinition<&str, u64> = TableDefinition::new("meta");
+        transaction.open_table(meta).unwrap().insert("layout", version).unwrap();
+    });
+}
+
+fn layout(path: &Path) -> Option<u64> {
+    let database = Database::open(path).unwrap();
+    let meta: TableDefinition<&str, u64> = TableDefinition::new("meta");
+    let table = database.begin_read().unwrap().open_table(meta).unwrap();
+    table.get("layout").unwrap().map(|version| version.value())
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl Model {
             Change::SetIdentity { backstore, attribute, value } => {
                 self.set_identity(&backstore, &attribute, &value)
             }
-            Change::Resize { backstore, size_bytes } => self.resize(&backstore, size_bytes),
+            Change::Resize { backstore, size_bytes, shrink } => self.resize(&backstore, size_bytes, shrink),
             Change::SetUnitSerial { backstore, serial } => self.set_unit_serial(&backstore, serial),
             Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
             Change::SetOption { wwn, option, value } => self.set_option(&wwn, &option, &value),
@@ -63,6 +63,7 @@ impl Model {
             Change::CreateAluaGroup { .. }
             | Change::DeleteAluaGroup { .. }
             | Change::SetAluaAttribute { .. }
+            | Change::PutAluaGroups { .. }
             | Change::SetLunAlua { .. }
             | Change::AlterAlua { .. }
             | Change::CreateLuGroup { .. }
@@ -140,11 +141,17 @@ impl Model {
         Ok(())
     }
 
-    fn resize(&mut self, id: &BackstoreId, size_bytes: u64) -> Result<(), Refusal> {
+    fn resize(&mut self, id: &BackstoreId, size_bytes: u64, shrink: bool) -> Result<(), Refusal> {
         let known = self.backstore(id)?;
         let medium = known.medium.resized(size_bytes)?;
         if let Some(now_bytes) = known.medium.size_bytes().filter(|now| medium.size_bytes() < Some(*now)) {
-            return Err(Refusal::SizeTooSmall { backstore: id.clone(), size_bytes, now_bytes });
+            let backstore = id.clone();
+            if !shrink {
+                return Err(Refusal::SizeTooSmall { backstore, size_bytes, now_bytes });
+            }
+            if size_bytes < u64::from(known.block_bytes().unwrap_or(1)) {
+                return Err(Refusal::SizeWithoutBlock { backstore, size_bytes });
+            }
         }
         if let Some(backstore) = self.backstores.get_mut(id) {
             backstore.medium = medium;

@@ -6,8 +6,8 @@
 
 use crate::name::shown;
 use crate::{
-    AclPlace, AluaGroup, AluaGroupName, Attribute, Backstore, BackstoreId, Foreign, Key, Lun, LunAluaSetting,
-    LunMapping, MappedLun, Place, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
+    AclPlace, AluaGroup, AluaGroupName, AluaGroups, Attribute, Backstore, BackstoreId, Foreign, Key, Lun,
+    LunAluaSetting, LunMapping, MappedLun, Place, RelativePort, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,13 +30,15 @@ pub enum Change {
         /// The value as typed.
         value: String,
     },
-    /// Makes a backstore larger, also while LUNs show it.  A file grows unless it has that size already; a device must
-    /// have grown before; of a ramdisk what it held is kept.
+    /// Gives a backstore another size, also while LUNs show it.  A file grows unless it has that size already; a device
+    /// must have that size before; of a ramdisk what it held is kept.
     Resize {
         /// Which backstore.
         backstore: BackstoreId,
         /// The size that it is to have, in bytes; of a ramdisk rounded up to whole pages.
         size_bytes: u64,
+        /// Whether it may be smaller than before: what is beyond is lost.
+        shrink: bool,
     },
     /// Takes note of what a guest has saved of the mode pages (SPC-4, MODE SELECT), exported or not.
     SelectModes {
@@ -136,6 +138,14 @@ pub enum Change {
         /// The value as typed.
         value: String,
     },
+    /// Gives a backstore, and those that share its unit serial number, these target port groups in place of those that
+    /// they have.  No LUN may be in one that goes.
+    PutAluaGroups {
+        /// Which backstore.
+        backstore: BackstoreId,
+        /// All of them, whatever state they are in.
+        groups: AluaGroups,
+    },
     /// Sets what a LUN has of asymmetric access.
     SetLunAlua {
         /// Which LUN.
@@ -224,7 +234,7 @@ impl fmt::Display for Change {
                 let (attribute, value) = (shown(attribute), shown(value));
                 write!(f, "set {attribute}='{value}' on storage object {backstore}")
             }
-            Self::Resize { backstore, size_bytes } => {
+            Self::Resize { backstore, size_bytes, shrink: _ } => {
                 write!(f, "resize storage object {backstore} to {size_bytes} bytes")
             }
             Self::SetUnitSerial { backstore, serial } => {
@@ -273,6 +283,9 @@ impl Change {
             Self::SetAluaAttribute { backstore, group, attribute, value } => {
                 let (attribute, value) = (shown(attribute), shown(value));
                 write!(f, "set {attribute}={value} on ALUA group {group} of storage object {backstore}")
+            }
+            Self::PutAluaGroups { backstore, groups } => {
+                write!(f, "give {} ALUA groups to storage object {backstore}", groups.iter().count())
             }
             Self::SetLunAlua { place, setting } => match setting {
                 LunAluaSetting::Group(group) => write!(f, "put LUN {place} into ALUA group {group}"),

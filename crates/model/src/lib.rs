@@ -42,7 +42,7 @@ pub use identity::{IDENTITY_FIELDS, Identity, IdentityField, IdentityKey, UNIT_S
 pub use model::{BACKSTORES_MAX, Model};
 pub use name::{AbsolutePath, BackstoreName, LunAlias, UnitSerial, Wwn};
 pub use number::{Lun, RelativePort, TpgTag};
-pub use plan::{Step, plan};
+pub use plan::{Step, plan, plan_by};
 pub use refusal::Refusal;
 pub use target::{LunMapping, Place, Target, Tpg};
 pub use target_option::{OptionKey, REQUEST_QUEUES_MAX, TARGET_OPTIONS, TargetOption, TargetOptions};

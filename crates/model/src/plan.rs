@@ -15,7 +15,7 @@
 //! administrator who repeats a serial number by hand.
 
 use crate::{
-    AluaGroups, Backstore, BackstoreId, Lun, LunAlua, LunMapping, Model, Place, RelativePort, Target,
+    AluaGroups, Backstore, BackstoreId, Change, Lun, LunAlua, LunMapping, Model, Place, RelativePort, Target,
     TargetOptions, Tpg, TpgTag, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +58,19 @@ pub enum Step {
     },
     /// Take over the size of an open backstore, and make its file that large where it is not.  What is larger already
     /// stays so.
-    ResizeBackstore(Backstore),
+    ResizeBackstore {
+        /// As it is to be.
+        backstore: Backstore,
+        /// What it had, in bytes: from another size it is another step.
+        from_bytes: Option<u64>,
+    },
+    /// Take over the smaller size of an open backstore, and cut its file once nobody is under way beyond.
+    ShrinkBackstore {
+        /// As it is to be.
+        backstore: Backstore,
+        /// What it had, in bytes.
+        from_bytes: Option<u64>,
+    },
     /// Make a target without target port groups, and its socket.
     CreateTarget(Wwn),
     /// Take over the options of a target, for front ends that connect from now on.
@@ -101,18 +113,34 @@ pub enum Step {
     },
 }
 
-/// The steps that turn a target running as `old` into one running as `new`.
+/// The steps that turn a target running as `old` into one running as `new`.  Nothing shrinks.
 #[must_use]
 pub fn plan(old: &Model, new: &Model) -> Vec<Step> {
+    plan_by(old, new, &[])
+}
+
+/// The steps that turn a target running as `old` into one running as `new`, as `changes` have asked for: what shrinks is
+/// in none of the two models.
+#[must_use]
+pub fn plan_by(old: &Model, new: &Model, changes: &[Change]) -> Vec<Step> {
+    let shrinks: BTreeSet<&BackstoreId> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Resize { backstore, shrink: true, size_bytes: _ } => Some(backstore),
+            _ => None,
+        })
+        .collect();
     let reopened: BTreeSet<&BackstoreId> = old
         .backstores
         .iter()
-        .filter(|(id, was)| new.backstores.get(*id).is_some_and(|is| must_reopen(was, is)))
+        .filter(|(id, was)| {
+            new.backstores.get(*id).is_some_and(|is| must_reopen(was, is, shrinks.contains(*id)))
+        })
         .map(|(id, _)| id)
         .collect();
     let mut steps = Vec::new();
     removals(old, new, &reopened, &mut steps);
-    backstores(old, new, &reopened, &mut steps);
+    backstores(old, new, &reopened, &shrinks, &mut steps);
     additions(old, new, &reopened, &mut steps);
     steps
 }
@@ -122,8 +150,14 @@ fn says_otherwise(was: &Backstore, is: &Backstore) -> bool {
     was.attributes() != is.attributes() || was.identity() != is.identity() || was.selected() != is.selected()
 }
 
-fn must_reopen(was: &Backstore, is: &Backstore) -> bool {
-    was.unit_serial != is.unit_serial || was.medium.is_other_than(&is.medium)
+fn must_reopen(was: &Backstore, is: &Backstore, shrinks: bool) -> bool {
+    let is_other = if shrinks {
+        // What is smaller is the same if it would be so the other way round.
+        is.medium.is_other_than(&was.medium) && was.medium.is_other_than(&is.medium)
+    } else {
+        was.medium.is_other_than(&is.medium)
+    };
+    was.unit_serial != is.unit_serial || is_other
 }
 
 fn removals(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps: &mut Vec<Step>) {
@@ -150,7 +184,13 @@ fn removals(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps: 
     steps.append(&mut targets);
 }
 
-fn backstores(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps: &mut Vec<Step>) {
+fn backstores(
+    old: &Model,
+    new: &Model,
+    reopened: &BTreeSet<&BackstoreId>,
+    shrinks: &BTreeSet<&BackstoreId>,
+    steps: &mut Vec<Step>,
+) {
     for id in old.backstores.keys() {
         if reopened.contains(id) || !new.backstores.contains_key(id) {
             steps.push(Step::CloseBackstore(id.clone()));
@@ -162,9 +202,14 @@ fn backstores(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps
                 if says_otherwise(was, is) {
                     steps.push(Step::UpdateBackstore(is.clone()));
                 }
-                let size = is.medium.size_bytes();
-                if size.is_some() && was.medium.size_bytes() != size {
-                    steps.push(Step::ResizeBackstore(is.clone()));
+                let (size, from_bytes) = (is.medium.size_bytes(), was.medium.size_bytes());
+                if size.is_some() && from_bytes != size {
+                    let backstore = is.clone();
+                    steps.push(if shrinks.contains(id) && size < from_bytes {
+                        Step::ShrinkBackstore { backstore, from_bytes }
+                    } else {
+                        Step::ResizeBackstore { backstore, from_bytes }
+                    });
                 }
             }
             _ => steps.push(Step::OpenBackstore(is.clone())),

@@ -40,6 +40,8 @@ pub enum Refusal {
     SizeTooLarge { size_bytes: u64 },
     #[error("storage object {backstore} has {now_bytes} bytes and cannot shrink to {size_bytes}")]
     SizeTooSmall { backstore: BackstoreId, size_bytes: u64, now_bytes: u64 },
+    #[error("storage object {backstore} cannot have {size_bytes} bytes, which are less than a block")]
+    SizeWithoutBlock { backstore: BackstoreId, size_bytes: u64 },
 
     // Not there.
     #[error("No storage object named {backstore}")]
@@ -212,9 +214,12 @@ impl Refusal {
             Self::LunOutOfRange { .. } => format!("a LUN is 0 to {}", Lun::MAX),
             Self::RelativePortZero => "a relative port is 1 to 65535".to_owned(),
             Self::SizeTooLarge { .. } => format!("the largest is {} bytes", crate::SIZE_BYTES_MAX),
-            Self::SizeTooSmall { .. } => {
-                "what a guest keeps at the end would be lost; copy it to a smaller storage object".to_owned()
-            }
+            Self::SizeTooSmall { size_bytes, now_bytes, .. } => format!(
+                "what it holds beyond, {} bytes, would be lost; have the guest give them up first (shrink its file system \
+                 and partition), then say so: shrink=true",
+                now_bytes.saturating_sub(*size_bytes)
+            ),
+            Self::SizeWithoutBlock { .. } => "delete it if nothing is to be left".to_owned(),
             _ => self.hint_by_state(),
         }
     }
@@ -344,6 +349,7 @@ impl Refusal {
             Self::RelativePortZero => "relative_port_zero",
             Self::SizeTooLarge { .. } => "size_too_large",
             Self::SizeTooSmall { .. } => "size_too_small",
+            Self::SizeWithoutBlock { .. } => "size_without_block",
             Self::NoSuchBackstore { .. } => "no_such_backstore",
             Self::NoSuchTarget { .. } => "no_such_target",
             Self::NoSuchTpg { .. } => "no_such_tpg",

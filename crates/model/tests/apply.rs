@@ -27,16 +27,28 @@ fn furnished() -> Model {
 }
 
 #[test]
-fn a_backstore_grows_and_never_shrinks() {
-    let resize = |id: &str, size_bytes| Change::Resize { backstore: backstore_id(id), size_bytes };
+fn a_backstore_grows_and_shrinks_only_where_that_is_said() {
+    let resize =
+        |id: &str, size_bytes| Change::Resize { backstore: backstore_id(id), size_bytes, shrink: false };
+    let shrink =
+        |id: &str, size_bytes| Change::Resize { backstore: backstore_id(id), size_bytes, shrink: true };
     let mut model =
         make([Change::CreateBackstore(ramdisk("r0")), Change::CreateBackstore(fileio("f0", "/f"))]);
     check_refused(
         &model,
         resize("ramdisk/r0", 4096),
         "storage object ramdisk/r0 has 65536 bytes and cannot shrink to 4096",
-        "what a guest keeps at the end would be lost; copy it to a smaller storage object",
+        "what it holds beyond, 61440 bytes, would be lost; have the guest give them up first (shrink its file system and \
+         partition), then say so: shrink=true",
     );
+    check_refused(
+        &model,
+        shrink("ramdisk/r0", 511),
+        "storage object ramdisk/r0 cannot have 511 bytes, which are less than a block",
+        "delete it if nothing is to be left",
+    );
+    let smaller = model.apply(shrink("ramdisk/r0", 512)).unwrap();
+    assert_eq!(smaller.backstores()[&backstore_id("ramdisk/r0")].medium.size_bytes(), Some(4096));
     check_refused(
         &model,
         resize("ramdisk/r0", u64::MAX),
@@ -393,7 +405,8 @@ fn a_size_that_was_found_is_kept_but_not_of_a_ramdisk() {
     let size = |name: &str| model.backstores()[&backstore_id(name)].medium.size_bytes();
     assert_eq!((size("fileio/f0"), size("ramdisk/r0")), (Some(1_048_576), Some(65_536)));
     let found = model.backstores()[&backstore_id("fileio/f0")].clone();
-    assert_eq!(model::plan(&furnished(), &model), [model::Step::ResizeBackstore(found)]);
+    let step = model::Step::ResizeBackstore { backstore: found, from_bytes: None };
+    assert_eq!(model::plan(&furnished(), &model), [step]);
 }
 
 #[test]
@@ -435,6 +448,7 @@ fn every_refusal_has_its_own_code_and_a_hint() {
         Refusal::TooManyAcls { wwn: wwn(1), tag: tag(1) },
         Refusal::BackstoreExists { backstore: backstore.clone() },
         Refusal::SizeTooSmall { backstore: backstore.clone(), size_bytes: 512, now_bytes: 1024 },
+        Refusal::SizeWithoutBlock { backstore: backstore.clone(), size_bytes: 0 },
         Refusal::PathInUse { path: model::AbsolutePath::parse("/x").unwrap(), user: backstore.clone() },
         Refusal::TargetExists { wwn: wwn(1) },
         Refusal::TpgExists { wwn: wwn(1), tag: tag(1) },
@@ -471,7 +485,7 @@ fn every_refusal_has_its_own_code_and_a_hint() {
     ];
     let codes: BTreeMap<&str, String> =
         refusals.iter().map(|refusal| (refusal.code(), refusal.hint())).collect();
-    assert_eq!(codes.len(), 44);
+    assert_eq!(codes.len(), 45);
     for refusal in &refusals {
         let (message, hint) = (refusal.to_string(), refusal.hint());
         assert!(!hint.is_empty() && !hint.ends_with('.') && !hint.contains('\n'), "{refusal:?}: {hint}");

@@ -8,7 +8,7 @@ use common::{backstore_id, block, create_target, lun, make, map, place, ramdisk,
 use model::{
     AclPlace, AluaGroup, AluaGroupName, AluaGroups, Backstore, BackstoreId, Change, Lun, LunAlias, LunAlua,
     LunAluaSetting, LunMapping, MappedLun, Medium, Model, Place, RelativePort, Step, TargetOptions, TpgTag,
-    UnitSerial, Wwn, plan,
+    UnitSerial, Wwn, plan, plan_by,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,11 +81,27 @@ fn an_attribute_is_an_update_under_the_lun() {
 
 #[test]
 fn a_size_is_a_step_under_the_lun() {
-    let resize = Change::Resize { backstore: backstore_id("ramdisk/r0"), size_bytes: 1 << 20 };
+    let resize = Change::Resize { backstore: backstore_id("ramdisk/r0"), size_bytes: 1 << 20, shrink: false };
     let model = after(&furnished(), [resize]);
     let resized = model.backstores()[&backstore_id("ramdisk/r0")].clone();
     assert_eq!(resized.medium.size_bytes(), Some(1_048_576));
-    assert_eq!(plan(&furnished(), &model), [Step::ResizeBackstore(resized)]);
+    let step = Step::ResizeBackstore { backstore: resized, from_bytes: Some(65_536) };
+    assert_eq!(plan(&furnished(), &model), [step]);
+}
+
+#[test]
+fn a_smaller_size_is_a_step_under_the_lun_only_where_a_change_says_so() {
+    let shrink = |id: &str| Change::Resize { backstore: backstore_id(id), size_bytes: 4096, shrink: true };
+    let changes = [shrink("ramdisk/r0")];
+    let model = after(&furnished(), changes.clone());
+    let backstore = model.backstores()[&backstore_id("ramdisk/r0")].clone();
+    assert_eq!(backstore.medium.size_bytes(), Some(4096));
+    let step = Step::ShrinkBackstore { backstore, from_bytes: Some(65_536) };
+    assert_eq!(plan_by(&furnished(), &model, &changes), [step]);
+    // Without the word it is another disk, as when a file of an earlier day is restored.
+    let steps = plan_by(&furnished(), &model, &[shrink("fileio/f0")]);
+    assert_eq!(steps[..2], [unmap_step(0), Step::CloseBackstore(backstore_id("ramdisk/r0"))]);
+    assert_eq!(steps, plan(&furnished(), &model));
 }
 
 #[test]
@@ -179,7 +195,9 @@ impl Toy {
             Step::OpenBackstore(backstore) => {
                 assert!(self.open.insert(backstore.id(), bare(&backstore)).is_none());
             }
-            Step::UpdateBackstore(backstore) | Step::ResizeBackstore(backstore) => {
+            Step::UpdateBackstore(backstore)
+            | Step::ResizeBackstore { backstore, .. }
+            | Step::ShrinkBackstore { backstore, .. } => {
                 assert!(self.open.insert(backstore.id(), bare(&backstore)).is_some());
             }
             Step::CloseBackstore(id) => {
@@ -402,8 +420,11 @@ fn any_change() -> impl Strategy<Value = Change> {
                 Change::SetAttribute { backstore, attribute: attribute.to_owned(), value }
             }
         ),
-        (id.clone(), 1..5_u64)
-            .prop_map(|(id, pages)| Change::Resize { backstore: backstore_id(id), size_bytes: pages * 4096 }),
+        (id.clone(), 1..5_u64).prop_map(|(id, pages)| Change::Resize {
+            backstore: backstore_id(id),
+            size_bytes: pages * 4096,
+            shrink: false
+        }),
         (1..3_u64, proptest::collection::btree_map(0..3_u8, 1..6_u16, 0..3))
             .prop_map(|(target, tpgs)| create_target(target, tpgs)),
         (1..3_u64).prop_map(|target| Change::DeleteTarget(wwn(target))),

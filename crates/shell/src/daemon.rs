@@ -25,6 +25,14 @@ pub trait Api {
     fn save(&self, options: &v1::SaveOptions) -> Result<v1::Saved, ApiError>;
     /// LIO's saveconfig.json as it would be written now.
     fn saveconfig(&self) -> Result<String, ApiError>;
+    /// The configuration as a file that `apply` takes, in TOML.
+    fn file_to_apply(&self) -> Result<String, ApiError> {
+        let message = "the kernel's target is not written in TOML".to_owned();
+        let hint = Some(
+            "give a name that does not end in .toml: saveconfig.json is taken by `apply` too".to_owned(),
+        );
+        Err(ApiError::Refused(v1::Problem { code: v1::codes::BAD_REQUEST.to_owned(), message, hint }))
+    }
     /// Makes what a saveconfig.json says, or the daemon's own where there is no document: all of it, or nothing.
     fn restore(
         &self,
@@ -110,6 +118,10 @@ impl Api for Client {
 
     fn saveconfig(&self) -> Result<String, ApiError> {
         Ok(Client::saveconfig_text(self)?)
+    }
+
+    fn file_to_apply(&self) -> Result<String, ApiError> {
+        Ok(Client::file_to_apply(self)?)
     }
 
     fn restore(

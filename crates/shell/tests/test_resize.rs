@@ -20,9 +20,9 @@ The size of ramdisk disk2 is 8388608 as before
     );
     let id = |kind, name: &str| BackstoreId { kind, name: name.to_owned() };
     let expected = [
-        vec![Change::Resize { id: id(Kind::Fileio, "disk1"), size_bytes: 20_971_520 }],
-        vec![Change::Resize { id: id(Kind::Fileio, "disk1"), size_bytes: 25_165_824 }],
-        vec![Change::Resize { id: id(Kind::Ramdisk, "disk2"), size_bytes: 8_388_608 }],
+        vec![Change::Resize { id: id(Kind::Fileio, "disk1"), size_bytes: 20_971_520, shrink: false }],
+        vec![Change::Resize { id: id(Kind::Fileio, "disk1"), size_bytes: 25_165_824, shrink: false }],
+        vec![Change::Resize { id: id(Kind::Ramdisk, "disk2"), size_bytes: 8_388_608, shrink: false }],
     ];
     assert_eq!(session.fake.0.borrow().asked[5..], expected);
 }

@@ -24,6 +24,15 @@ fn another_file_is_written_whole_and_for_its_owner_alone() {
 }
 
 #[test]
+fn a_file_that_ends_in_toml_is_in_the_form_that_apply_takes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("saved.toml");
+    let reply = Session::new().run(&format!("saveconfig {}", file.display()));
+    assert_eq!(reply.out, format!("Configuration saved to {}\n", file.display()));
+    assert_eq!(fs::read_to_string(&file).expect("read"), "scope = [\"*\"]\n");
+}
+
+#[test]
 fn a_file_that_cannot_be_written_is_named() {
     transcript(
         "

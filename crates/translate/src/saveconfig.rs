@@ -24,6 +24,7 @@ mod strict_json; // text -> values
 
 pub use apply::{Apply, Comparison};
 pub use document::{Document, DocumentError};
+pub use hand::text as by_hand;
 pub use restore::{Restore, RestoreError, clear};
 
 use crate::host::sync_directory;

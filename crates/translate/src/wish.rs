@@ -10,7 +10,7 @@ use api::v1;
 use model::{
     AbsolutePath, AclPlace, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName,
     Change, IdentityField, Kind, Lun, LunAlias, LunAlua, LunAluaSetting, LunMapping, MappedLun, Medium,
-    Model, Place, Refusal, Tpg, TpgTag, UNIT_SERIAL_FILE, UnitSerial, Wwn,
+    Model, Place, Refusal, Step, Tpg, TpgTag, UNIT_SERIAL_FILE, UnitSerial, Wwn, plan_by,
 };
 use std::collections::BTreeMap;
 
@@ -156,6 +156,12 @@ impl Draft {
         Self { model: model.clone(), changes: changes.to_vec(), made }.moved_to(model)
     }
 
+    /// The steps to there from the model that it was drafted on.
+    #[must_use]
+    pub fn steps_from(&self, model: &Model) -> Vec<Step> {
+        plan_by(model, &self.model, &self.changes)
+    }
+
     /// The same changes, word for word, on another model.
     ///
     /// # Errors
@@ -208,8 +214,9 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
             (Change::SetAttribute { backstore: backstore_id(id)?, attribute, value }, Made::Nothing)
         }
         v1::Change::SetIdentity { id, attribute, value } => set_identity(id, attribute, value)?,
-        v1::Change::Resize { id, size_bytes } => {
-            (Change::Resize { backstore: backstore_id(id)?, size_bytes: *size_bytes }, Made::Nothing)
+        v1::Change::Resize { id, size_bytes, shrink } => {
+            let (size_bytes, shrink) = (*size_bytes, *shrink);
+            (Change::Resize { backstore: backstore_id(id)?, size_bytes, shrink }, Made::Nothing)
         }
         v1::Change::CreateTarget { wwn, tpgs } => create_target(model, wwn.as_deref(), tpgs, chance)?,
         v1::Change::SetOption { wwn, option, value } => {

@@ -201,7 +201,8 @@ impl Machine for FakeMachine {
             match step {
                 Step::OpenBackstore(backstore)
                 | Step::UpdateBackstore(backstore)
-                | Step::ResizeBackstore(backstore) => {
+                | Step::ResizeBackstore { backstore, .. }
+                | Step::ShrinkBackstore { backstore, .. } => {
                     state.open.insert(backstore.id(), backstore.clone());
                 }
                 Step::CloseBackstore(id) => {

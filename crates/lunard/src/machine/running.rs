@@ -77,6 +77,14 @@ pub(super) struct Farewell {
     last: Option<Opened>,
     /// What keeps it locked until then.
     hold: Option<Hold>,
+    /// What is to be cut then.
+    cut: Option<Cut>,
+}
+
+/// A backstore that shows less than its medium has.
+pub(super) struct Cut {
+    id: BackstoreId,
+    medium: Arc<dyn backstore::Backstore>,
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -135,7 +143,7 @@ impl RunningMachine {
                 let holds: Vec<Hold> = withheld.iter().filter_map(HostLock::try_hold).collect();
                 let farewells = lock(&state).show_withheld();
                 drop(holds);
-                wait_for(&reactors, farewells);
+                wait_for(&reactors, &state, farewells);
                 let state = lock(&state);
                 if appeared {
                     service_manager::serves(&state.live(|_| PathBuf::new()));
@@ -178,11 +186,18 @@ impl RunningMachine {
     }
 
     /// Waits, within [`QUIET_PATIENCE`], until nothing is in flight on what was taken away, and closes it.
+    /// The open medium that is to have another size.
+    fn to_resize(&self, backstore: &model::Backstore) -> Result<Opened, Fault> {
+        self.state().to_resize(backstore)
+    }
+
     fn say_farewell(&self, farewells: Vec<Farewell>) {
         if farewells.is_empty() {
             return;
         }
-        let reactors = Arc::clone(&self.reactors);
+        let (reactors, state) = (Arc::clone(&self.reactors), Arc::clone(&self.state));
+        let cuts: Vec<BackstoreId> =
+            farewells.iter().filter_map(|farewell| Some(farewell.cut.as_ref()?.id.clone())).collect();
         let (done, quiet) = mpsc::channel();
         let farewells = Arc::new(Mutex::new(farewells));
         let theirs = Arc::clone(&farewells);
@@ -190,11 +205,18 @@ impl RunningMachine {
             std::mem::take(&mut *farewells.lock().unwrap_or_else(PoisonError::into_inner))
         };
         let wait = move || {
-            wait_for(&reactors, take(&theirs));
+            wait_for(&reactors, &state, take(&theirs));
             let _ = done.send(());
         };
         if std::thread::Builder::new().name("farewell".into()).spawn(wait).is_ok() {
-            let _ = quiet.recv_timeout(QUIET_PATIENCE);
+            if quiet.recv_timeout(QUIET_PATIENCE).is_err() {
+                for id in cuts {
+                    tracing::warn!(
+                        "{id} is smaller for its guests, and is cut when what they have in flight has ended; if lunard ends \
+                         before, it has its old size again"
+                    );
+                }
+            }
         } else {
             // Without a thread nobody can wait: what may have I/O in flight is kept, open and locked, for good.
             std::mem::forget(take(&farewells));
@@ -202,13 +224,21 @@ impl RunningMachine {
     }
 }
 
-fn wait_for(reactors: &Reactors, farewells: Vec<Farewell>) {
-    for Farewell { scope, close, last, hold } in farewells {
+fn wait_for(reactors: &Reactors, state: &Mutex<State>, farewells: Vec<Farewell>) {
+    for Farewell { scope, close, last, hold, cut } in farewells {
         reactors.quiesce(scope, close);
         if let Some(error) = last.as_ref().and_then(Opened::settle) {
             tracing::error!("{error}");
         }
         drop((last, hold));
+        if let Some(cut) = cut {
+            // Whatever the system says now, the guests' blocks are where they were.
+            let is_so = lock(state).shows(&cut.id, &cut.medium);
+            if let Some(error) = is_so.then(|| cut.medium.cut().err()).flatten() {
+                tracing::error!("{} could not be cut: {error}", cut.id);
+            }
+            lock(state).is_cut(&cut.id);
+        }
     }
 }
 
@@ -275,10 +305,16 @@ impl Machine for RunningMachine {
         }
         // Last, because a file that has grown stays so.
         for step in steps {
-            if let Step::ResizeBackstore(backstore) = step {
-                let same = self.state().to_resize(backstore)?;
-                ready.resized.insert(backstore.id(), medium::grown(backstore, &same)?);
-            }
+            let resized = match step {
+                Step::ResizeBackstore { backstore, .. } => {
+                    medium::grown(backstore, &self.to_resize(backstore)?).map(|grown| (backstore.id(), grown))
+                }
+                Step::ShrinkBackstore { backstore, .. } => {
+                    medium::shrunk(backstore, &self.to_resize(backstore)?).map(|less| (backstore.id(), less))
+                }
+                _ => continue,
+            };
+            ready.resized.extend([resized?]);
         }
         Ok(ready)
     }
@@ -297,7 +333,9 @@ impl Machine for RunningMachine {
         for step in &steps {
             let medium = match step {
                 Step::OpenBackstore(backstore) => opened.remove(&backstore.id()),
-                Step::ResizeBackstore(backstore) => resized.remove(&backstore.id()),
+                Step::ResizeBackstore { backstore, .. } | Step::ShrinkBackstore { backstore, .. } => {
+                    resized.remove(&backstore.id())
+                }
                 _ => None,
             };
             farewells.extend(state.take_step(step, medium));

@@ -15,8 +15,8 @@ use api::v1::{self, codes};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use axum::response::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Json, Response};
 
 #[utoipa::path(
     post, path = "/v1/apply",
@@ -60,6 +60,18 @@ pub(super) async fn apply(
     Ok(Json(compared))
 }
 
+#[utoipa::path(
+    get, path = "/v1/apply",
+    responses((
+        status = 200, content_type = "application/toml",
+        description = "The configuration as a file that makes it, in TOML",
+    ))
+)]
+pub(super) async fn as_applied(State(service): State<Service>) -> Response {
+    let text = crate::saveconfig::by_hand(&service.handle.model());
+    ([(header::CONTENT_TYPE, "application/toml")], text).into_response()
+}
+
 /// What was found out before anything is done.
 struct Look {
     apply: Apply,
@@ -79,7 +91,7 @@ impl Look {
             return Err(crate::state_driver::Failure::Moved.into());
         }
         let draft = apply.draft(&model, &mut HostChance)?;
-        let Comparison { differences, taken_from } = apply.compare(&model, &draft);
+        let Comparison { differences, taken_from, losses } = apply.compare(&model, &draft);
         let live = service.handle.live();
         let is_connected = |wwn: &model::Wwn| live.targets.get(wwn).is_some_and(|target| target.connected);
         let goes = |wwn: &&model::Wwn| !draft.model.targets().contains_key(*wwn);
@@ -88,7 +100,8 @@ impl Look {
             losing.filter(|wwn| is_connected(wwn)).map(ToString::to_string).collect();
         guests_lose.sort();
         guests_lose.dedup();
-        let (notes, applied) = (apply.notes(), false);
+        let (mut notes, applied) = (apply.notes(), false);
+        notes.extend(losses);
         let compared = v1::Compared { generation: name, applied, differences, guests_lose, notes };
         Ok(Self { apply, generation, compared, is_so: draft.changes.is_empty() })
     }

@@ -23,6 +23,7 @@ impl Model {
             Change::SetAluaAttribute { backstore, group, attribute, value } => {
                 self.set_alua_attribute(&backstore, &group, &attribute, &value)
             }
+            Change::PutAluaGroups { backstore, groups } => self.put_alua_groups(&backstore, &groups),
             Change::SetLunAlua { place, setting } => self.set_lun_alua(place, setting),
             Change::AlterAlua { serial, states, offline } => self.alter_alua(&serial, &states, &offline),
             Change::CreateLuGroup { name, id } => self.create_lu_group(name, id),
@@ -96,6 +97,18 @@ impl Model {
         let mut groups = self.backstore(id)?.alua.clone();
         groups.remove(name);
         self.put_alua(id, &groups)
+    }
+
+    fn put_alua_groups(&mut self, id: &BackstoreId, groups: &AluaGroups) -> Result<(), Refusal> {
+        for twin in self.twins(id)? {
+            let goes = |name: &AluaGroupName| groups.get(name).is_none();
+            let mut members = self.mappings().filter(|(_, mapping)| mapping.backstore == twin);
+            if let Some((place, mapping)) = members.find(|(_, mapping)| goes(&mapping.alua.group)) {
+                let group = mapping.alua.group.clone();
+                return Err(Refusal::AluaGroupInUse { backstore: twin, group, place });
+            }
+        }
+        self.put_alua(id, groups)
     }
 
     fn put_alua(&mut self, id: &BackstoreId, groups: &AluaGroups) -> Result<(), Refusal> {

@@ -18,15 +18,19 @@ use std::io::{Seek, SeekFrom};
 pub(super) const COMMANDS: &[Command] = &[Command {
     name: "resize",
     places: Places::At(&[Place::StorageObject]),
-    parameters: &[optional(
-        "size",
-        Values::Free,
-        "the new size, such as 20G, or +6G for so much more; for a device or a file that has grown already it is left \
-out",
-    )],
-    summary: "Make the backstore larger, also while guests use it",
-    details: "A file is made longer, a ramdisk keeps what it holds. A device must have grown already, for instance by \
-lvextend.\n\nA backstore does not shrink: what a guest keeps at its end would be lost. Copy it to a smaller one.",
+    parameters: &[
+        optional(
+            "size",
+            Values::Free,
+            "the new size, such as 20G, or +6G for so much more; for a device or a file that has another size already it \
+is left out",
+        ),
+        optional("shrink", Values::Truth, "true: it may become smaller, and what it holds beyond is lost"),
+    ],
+    summary: "Give the backstore another size, also while guests use it",
+    details: "A file is made longer, a ramdisk keeps what it holds. A device must have its new size already, for instance \
+by lvextend.\n\nA smaller size needs shrink=true: what a guest keeps beyond is lost. Have the guest shrink its file systems \
+and partitions first. It is told of the new size; what it has under way beyond ends first, what comes later is refused.",
     needs: Needs::Node,
     run,
 }];
@@ -35,7 +39,8 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     let Subject::Backstore(backstore) = &call.node.subject else { return Ok(()) };
     let size_bytes = wanted(backstore, call.arguments.get("size"))?;
     let (id, before) = (backstore.id.clone(), backstore.size_bytes);
-    call.apply(Change::Resize { id: id.clone(), size_bytes })?;
+    let shrink = call.arguments.truth("shrink")?.unwrap_or(false);
+    call.apply(Change::Resize { id: id.clone(), size_bytes, shrink })?;
     let config = call.api().config()?;
     let now = config
         .backstores

@@ -21,7 +21,8 @@ pub(super) const COMMANDS: &[Command] = &[
         places: Places::At(&[Place::Root]),
         parameters: &[optional("savefile", Values::HostPath, "the file; the daemon's own if left out")],
         summary: "Write the configuration to a file",
-        details: "The file is in the format of LIO's saveconfig.json. The daemon keeps earlier versions of its own, \
+        details: "The file is in the format of LIO's saveconfig.json; where its name ends in .toml, in the one that people \
+write and `apply` takes. The daemon keeps earlier versions of its own, \
 as many as max_backup_files says. Nothing is lost without this command: every change is on disk when it is answered.",
         needs: Needs::Node,
         run: whole,
@@ -42,7 +43,10 @@ fn whole(call: &mut Call<'_>) -> Result<(), Failure> {
         None => save(call)?,
         Some(file) => {
             let path = call.host_path(file);
-            let text = call.api().saveconfig()?;
+            let text = match Path::new(&path).extension() {
+                Some(end) if end == "toml" => call.api().file_to_apply()?,
+                _ => call.api().saveconfig()?,
+            };
             savefile::write(Path::new(&path), &text)?;
             call.result(json!({ "file": path, "backups": null }));
             path

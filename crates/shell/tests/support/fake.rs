@@ -115,6 +115,11 @@ impl Api for Fake {
         Ok(text.unwrap_or_else(|| "{\n  \"storage_objects\": []\n}\n".to_owned()))
     }
 
+    fn file_to_apply(&self) -> Result<String, ApiError> {
+        self.up()?;
+        Ok("scope = [\"*\"]\n".to_owned())
+    }
+
     fn restore(&self, document: Option<Vec<u8>>, options: &RestoreOptions) -> Result<Restored, ApiError> {
         self.up()?;
         let text = document.map(|text| String::from_utf8(text).expect("the tests restore text"));
@@ -279,7 +284,7 @@ impl State {
                 self.backstore(&id).identity.insert(attribute, value.clone());
                 Ok(Outcome::AttributeSet { value })
             }
-            Change::Resize { id, size_bytes } => {
+            Change::Resize { id, size_bytes, shrink: _ } => {
                 self.backstore(&id).size_bytes = size_bytes;
                 Ok(Outcome::Done)
             }

@@ -8,16 +8,17 @@
 //! when the thing was made (a serial number, a nexus, a relative port, an alias), which stays.  What it does not name
 //! goes where the file's scope has it, and stays where not.
 
+use super::alua;
 use super::compare::compare;
 use super::document::Document;
-use super::restore::{Ports, RestoreError, Work, mapped_luns, names, new_name, wanted_acls};
+use super::restore::{Ports, RestoreError, Work, mapped_luns, names, new_name, places, wanted_acls};
 use super::{TargetEntry, TpgEntry};
 use crate::wish::{Chance, Draft, Made, notes};
 use api::v1;
 use model::{
     ATTRIBUTES, Acl, AclPlace, AluaGroupName, AluaGroups, Backstore, BackstoreId, Change, IDENTITY_FIELDS,
-    Key, Lun, LunMapping, MappedLun, Medium, Model, Place, Refusal, Step, TARGET_OPTIONS, Tpg, TpgTag, Wwn,
-    plan,
+    Key, Lun, LunAluaSetting, LunMapping, MappedLun, Medium, Model, Place, Refusal, Step, TARGET_OPTIONS,
+    Tpg, TpgTag, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,8 +35,10 @@ pub struct Apply {
 pub struct Comparison {
     /// What is otherwise than the file says, in the order in which it is read best.
     pub differences: Vec<v1::Difference>,
-    /// Targets whose LUNs go, or are made anew, with the first of those LUNs.
+    /// Targets whose LUNs go, are made anew or shrink, with the first of those LUNs.
     pub taken_from: BTreeMap<Wwn, Place>,
+    /// What is lost of what stays, one line each.
+    pub losses: Vec<String>,
 }
 
 impl Apply {
@@ -71,12 +74,14 @@ impl Apply {
         for backstore in &self.document.backstores {
             match model.backstores().get(&backstore.id()) {
                 Some(was) if !replaced.contains(&backstore.id()) => {
-                    change_backstore(backstore, &mut work, was)?
+                    let shrink = self.document.shrinks.contains(&backstore.id());
+                    change_backstore(backstore, &mut work, was, shrink)?;
+                    self.put_groups(backstore, was, &mut work)?;
                 }
                 was => {
                     let mut backstore = backstore.clone();
                     if let Some(was) = was {
-                        self.keep_what_is_not_said(&mut backstore, was);
+                        self.keep_what_is_not_said(&mut backstore, was)?;
                     }
                     let made = Made::Backstore(backstore.id(), notes(&backstore));
                     work.make(Change::CreateBackstore(backstore), made)?;
@@ -95,26 +100,94 @@ impl Apply {
     #[must_use]
     pub fn compare(&self, before: &Model, draft: &Draft) -> Comparison {
         let mut taken_from = BTreeMap::new();
-        for step in plan(before, &draft.model) {
-            if let Step::UnmapLun { wwn, tag, lun } = step {
-                taken_from.entry(wwn.clone()).or_insert(Place { wwn, tag, lun });
+        let mut losses = Vec::new();
+        for step in draft.steps_from(before) {
+            match step {
+                Step::UnmapLun { wwn, tag, lun } => {
+                    taken_from.entry(wwn.clone()).or_insert(Place { wwn, tag, lun });
+                }
+                // The end of a disk is the guest's, too.
+                Step::ShrinkBackstore { backstore, from_bytes } => {
+                    let (id, bytes) = (backstore.id(), backstore.medium.size_bytes().unwrap_or(0));
+                    for (place, _) in places(before, &id) {
+                        taken_from.entry(place.wwn.clone()).or_insert(place);
+                    }
+                    let lost = from_bytes.unwrap_or(bytes).saturating_sub(bytes);
+                    losses.push(format!("{id} shrinks: what it holds in its last {lost} bytes is lost"));
+                }
+                _ => {}
             }
         }
         let said = |id: &BackstoreId| !self.document.made_up.contains(id);
-        Comparison { differences: compare(before, &draft.model, &said), taken_from }
+        Comparison { differences: compare(before, &draft.model, &said), taken_from, losses }
     }
 
     /// What the file has no word for stays, also where a storage object is made anew.
-    fn keep_what_is_not_said(&self, backstore: &mut Backstore, was: &Backstore) {
+    fn keep_what_is_not_said(&self, backstore: &mut Backstore, was: &Backstore) -> Result<(), Refusal> {
         if self.document.made_up.contains(&backstore.id()) {
             backstore.unit_serial = was.unit_serial.clone();
         }
-        if backstore.alua == AluaGroups::default() {
-            backstore.alua = was.alua.clone();
-        }
-        if backstore.lu_group == AluaGroupName::default_lu_group() {
+        backstore.alua = self.groups(backstore, was)?;
+        if !self.document.said_lu_groups.contains(&backstore.id()) {
             backstore.lu_group = was.lu_group.clone();
         }
+        Ok(())
+    }
+
+    /// The groups of a storage object that is there: those of the file, if it names any.
+    fn groups(&self, wanted: &Backstore, was: &Backstore) -> Result<AluaGroups, Refusal> {
+        match self.document.said_groups.get(&wanted.id()) {
+            None => Ok(was.alua.clone()),
+            Some(said) => alua::merged(&wanted.id(), &was.alua, &wanted.alua, said),
+        }
+    }
+
+    /// Gives a storage object that stays its groups.
+    fn put_groups(&self, wanted: &Backstore, was: &Backstore, work: &mut Work) -> Result<(), RestoreError> {
+        let id = wanted.id();
+        let groups = self.groups(wanted, was)?;
+        let is = work.draft.model.backstore(&id)?;
+        let lu_group = Some(&wanted.lu_group)
+            .filter(|lu_group| self.document.said_lu_groups.contains(&id) && is.lu_group != **lu_group);
+        if is.alua != groups {
+            // Two disks that are one unit have the same groups, also in a file.
+            if is.alua != was.alua {
+                let serial = is.unit_serial.clone();
+                let twin = |other: &&Backstore| other.unit_serial == serial && other.id() != id;
+                let twin =
+                    work.draft.model.backstores().values().find(twin).map_or(id.clone(), Backstore::id);
+                return Err(Refusal::AluaGroupsDiffer { backstore: id, twin }.into());
+            }
+            self.leave_groups(&id, &groups, work)?;
+            work.make(Change::PutAluaGroups { backstore: id.clone(), groups }, Made::Nothing)?;
+        }
+        if let Some(group) = lu_group.cloned() {
+            work.make(Change::SetLuGroup { backstore: id, group }, Made::Nothing)?;
+        }
+        Ok(())
+    }
+
+    /// Puts LUNs whose group goes, and for which the file names another, into the default group for the while.
+    fn leave_groups(
+        &self,
+        id: &BackstoreId,
+        groups: &AluaGroups,
+        work: &mut Work,
+    ) -> Result<(), RestoreError> {
+        let serial = work.draft.model.backstore(id)?.unit_serial.clone();
+        let all = work.draft.model.backstores().values();
+        let twins: Vec<BackstoreId> =
+            all.filter(|twin| twin.unit_serial == serial).map(Backstore::id).collect();
+        let members: Vec<(Place, LunMapping)> =
+            twins.iter().flat_map(|twin| places(&work.draft.model, twin)).collect();
+        for (place, mapping) in members {
+            let said = self.document.said_of_luns.get(&place).is_some_and(|said| said.group);
+            if said && groups.get(&mapping.alua.group).is_none() {
+                let setting = LunAluaSetting::Group(AluaGroupName::default_group());
+                work.make(Change::SetLunAlua { place, setting }, Made::Nothing)?;
+            }
+        }
+        Ok(())
     }
 
     /// The storage objects that are there and must be made anew.
@@ -124,7 +197,7 @@ impl Apply {
             let id = wanted.id();
             let Some(is) = model.backstores().get(&id) else { continue };
             let other_serial = !self.document.made_up.contains(&id) && wanted.unit_serial != is.unit_serial;
-            if other_serial || is_other_medium(wanted, is)? {
+            if other_serial || is_other_medium(wanted, is, self.document.shrinks.contains(&id))? {
                 replaced.insert(id);
             }
         }
@@ -212,33 +285,39 @@ impl Apply {
                     let change = Change::CreateTpg { wwn: wwn.clone(), tag: *tag, tpg: made };
                     work.make(change, Made::Tpg(*tag))?;
                 }
-                map(wwn, *tag, tpg, was, work)?;
+                self.map(wwn, *tag, tpg, was, work)?;
                 acls(wwn, *tag, tpg, work)?;
             }
         }
         Ok(())
     }
-}
 
-fn map(
-    wwn: &Wwn,
-    tag: TpgTag,
-    wanted: &TpgEntry,
-    was: Option<&Tpg>,
-    work: &mut Work,
-) -> Result<(), RestoreError> {
-    for (lun, mapping) in &wanted.luns {
-        if work.draft.model.tpg(wwn, tag)?.luns.contains_key(lun) {
-            continue;
+    fn map(
+        &self,
+        wwn: &Wwn,
+        tag: TpgTag,
+        wanted: &TpgEntry,
+        was: Option<&Tpg>,
+        work: &mut Work,
+    ) -> Result<(), RestoreError> {
+        for (lun, mapping) in &wanted.luns {
+            let place = Place { wwn: wwn.clone(), tag, lun: *lun };
+            let said = self.document.said_of_luns.get(&place).copied().unwrap_or_default();
+            if let Some(is) = work.draft.model.tpg(wwn, tag)?.luns.get(lun).cloned() {
+                for setting in said.settings(&is.alua, &mapping.alua) {
+                    work.make(Change::SetLunAlua { place: place.clone(), setting }, Made::Nothing)?;
+                }
+                continue;
+            }
+            let was = was.and_then(|was| was.luns.get(lun)).filter(|was| was.backstore == mapping.backstore);
+            let mut mapping = mapping.clone();
+            if let Some(was) = was {
+                (mapping.alias, mapping.alua) = (was.alias.clone(), said.merged(&was.alua, &mapping.alua));
+            }
+            work.map(place, mapping)?;
         }
-        let was = was.and_then(|was| was.luns.get(lun)).filter(|was| was.backstore == mapping.backstore);
-        let mut mapping = mapping.clone();
-        if let Some(was) = was {
-            (mapping.alias, mapping.alua) = (was.alias.clone(), was.alua.clone());
-        }
-        work.map(Place { wwn: wwn.clone(), tag, lun: *lun }, mapping)?;
+        Ok(())
     }
-    Ok(())
 }
 
 /// Makes the access control lists of a group what the file says.
@@ -284,7 +363,8 @@ fn is_so(wanted: &TpgEntry, lun: Lun, is: &LunMapping) -> bool {
 }
 
 /// Whether a medium must be opened anew to be as the file says.  One that is to be larger grows.
-fn is_other_medium(wanted: &Backstore, is: &Backstore) -> Result<bool, Refusal> {
+/// `shrinks`: so does one that is to be smaller, for the file says that it may.
+fn is_other_medium(wanted: &Backstore, is: &Backstore, shrinks: bool) -> Result<bool, Refusal> {
     Ok(match (&wanted.medium, &is.medium) {
         (
             Medium::Block { path, read_only, size_bytes: _ },
@@ -294,7 +374,7 @@ fn is_other_medium(wanted: &Backstore, is: &Backstore) -> Result<bool, Refusal> 
             Medium::Fileio { path, size_bytes, sparse: _ },
             Medium::Fileio { path: is_path, size_bytes: is_bytes, sparse: _ },
         ) => {
-            if path == is_path {
+            if path == is_path && !shrinks {
                 must_not_shrink(wanted, *size_bytes, *is_bytes)?;
             }
             path != is_path
@@ -303,7 +383,7 @@ fn is_other_medium(wanted: &Backstore, is: &Backstore) -> Result<bool, Refusal> 
             Medium::Ramdisk { size_bytes, nullio },
             Medium::Ramdisk { size_bytes: is_bytes, nullio: is_nullio },
         ) => {
-            if nullio == is_nullio {
+            if nullio == is_nullio && !shrinks {
                 must_not_shrink(wanted, Some(size_bytes.get()), Some(is_bytes.get()))?;
             }
             nullio != is_nullio
@@ -326,18 +406,17 @@ fn whole_blocks(backstore: &Backstore, bytes: u64) -> u64 {
 }
 
 /// Changes what can be changed below guests.
-fn change_backstore(wanted: &Backstore, work: &mut Work, was: &Backstore) -> Result<(), RestoreError> {
+fn change_backstore(
+    wanted: &Backstore,
+    work: &mut Work,
+    was: &Backstore,
+    shrink: bool,
+) -> Result<(), RestoreError> {
     let id = wanted.id();
     if let (Some(bytes), Some(now)) = (wanted.medium.size_bytes(), was.medium.size_bytes())
-        && bytes > now
+        && (bytes > now || (shrink && bytes < whole_blocks(wanted, now)))
     {
-        work.make(Change::Resize { backstore: id.clone(), size_bytes: bytes }, Made::Nothing)?;
-    }
-    // States are guests' affair too: a group that is there stays as it is.
-    for (name, group) in wanted.alua.iter().filter(|(name, _)| was.alua.get(name).is_none()) {
-        let change =
-            Change::CreateAluaGroup { backstore: id.clone(), name: name.clone(), group: group.clone() };
-        work.make(change, Made::Nothing)?;
+        work.make(Change::Resize { backstore: id.clone(), size_bytes: bytes, shrink }, Made::Nothing)?;
     }
     // The size of a block bounds what other attributes may be.
     let first = ATTRIBUTES.iter().filter(|row| row.key == Key::BlockSize);

@@ -6,8 +6,9 @@
 
 use api::v1::{Action, Difference, ValueChange};
 use model::{
-    ATTRIBUTES, AluaGroupName, Backstore, BackstoreId, IDENTITY_FIELDS, IdentityField, LunMapping, MappedLun,
-    Medium, Model, TARGET_OPTIONS, Target, Wwn,
+    ATTRIBUTES, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, IDENTITY_FIELDS,
+    IdentityField, LUN_ALUA_ATTRIBUTES, LunAlua, LunMapping, MappedLun, Medium, Model, TARGET_OPTIONS,
+    Target, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -19,7 +20,8 @@ type Facts = BTreeMap<String, String>;
 pub(super) fn compare(before: &Model, after: &Model, said: &dyn Fn(&BackstoreId) -> bool) -> Vec<Difference> {
     let (was, is) = (places(before), places(after));
     let mut differences = Vec::new();
-    for (path, facts) in was.iter().rev().filter(|(path, _)| !is.contains_key(*path)) {
+    let goes = |(at, _): &(&At, &Facts)| !is.contains_key(*at) && !at.is_default_group();
+    for (path, facts) in was.iter().rev().filter(goes) {
         let values = facts.iter().filter(|(name, _)| TOLD_OF_THE_GONE.contains(&name.as_str()));
         let gone = |(name, value): (&String, &String)| change(name, Some(value), None);
         differences.push(Difference {
@@ -30,6 +32,8 @@ pub(super) fn compare(before: &Model, after: &Model, said: &dyn Fn(&BackstoreId)
     }
     for (path, facts) in &is {
         match was.get(path) {
+            // Every storage object has it, and nobody made it so.
+            None if path.is_default_group() && facts.len() == 1 => {}
             None => {
                 let told = |(name, _): &(&String, &String)| is_told_of_the_new(after, path, name, said);
                 let values = facts.iter().filter(told).map(|(name, value)| change(name, None, Some(value)));
@@ -74,6 +78,16 @@ struct At {
     backstore: Option<BackstoreId>,
 }
 
+impl At {
+    /// Whether it is the target port group that every storage object has.
+    fn is_default_group(&self) -> bool {
+        self.depth == 0 && self.path.ends_with(&format!("/alua/{}", AluaGroupName::DEFAULT))
+    }
+}
+
+/// Where groups of logical units are in LIO's tree; the shell's has no place for them.
+const LU_GROUPS: &str = "core/alua/lu_gps";
+
 /// What is told of a thing that goes: enough to know which it is.
 const TOLD_OF_THE_GONE: &[&str] = &["path", "backstore", "lun"];
 
@@ -112,16 +126,16 @@ fn places(model: &Model) -> BTreeMap<At, Facts> {
             backstore: Some(id.clone()),
         };
         places.insert(at, of_backstore(backstore));
-        for (name, group) in backstore.alua.iter().filter(|(name, _)| name.as_str() != AluaGroupName::DEFAULT)
-        {
-            let at = At {
-                depth: 0,
-                numbers: (String::new(), 0, 0),
-                path: format!("/backstores/{id}/alua/{name}"),
-                backstore: None,
-            };
-            places.insert(at, Facts::from([("tg_pt_gp_id".to_owned(), group.id.to_string())]));
+        for (name, group) in backstore.alua.iter() {
+            let path = format!("/backstores/{id}/alua/{name}");
+            let at = At { depth: 0, numbers: (String::new(), 0, 0), path, backstore: None };
+            places.insert(at, of_group(group));
         }
+    }
+    for (name, id) in model.lu_groups() {
+        let path = format!("/{LU_GROUPS}/{name}");
+        let at = At { depth: 0, numbers: (String::new(), 0, 0), path, backstore: None };
+        places.insert(at, Facts::from([("lu_gp_id".to_owned(), id.to_string())]));
     }
     for (wwn, target) in model.targets() {
         places.insert(at(1, wwn, 0, 0, format!("/vhost/{wwn}")), of_target(target));
@@ -173,6 +187,9 @@ fn of_backstore(backstore: &Backstore) -> Facts {
             }
         }
     }
+    if backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU {
+        put("lu_group", backstore.lu_group.to_string());
+    }
     for row in IDENTITY_FIELDS {
         put(row.name, backstore.identity_text(row.key));
     }
@@ -182,6 +199,12 @@ fn of_backstore(backstore: &Backstore) -> Facts {
         }
     }
     facts
+}
+
+/// Attributes that have their defaults are left out.
+fn of_group(group: &AluaGroup) -> Facts {
+    let set = group.iter().map(|(key, value)| (AluaAttribute::of(key).name.to_owned(), value.to_string()));
+    set.chain([("tg_pt_gp_id".to_owned(), group.id.to_string())]).collect()
 }
 
 fn of_target(target: &Target) -> Facts {
@@ -200,6 +223,16 @@ fn of_lun(mapping: &LunMapping) -> Facts {
     let mut facts = Facts::from([("backstore".to_owned(), mapping.backstore.to_string())]);
     if mapping.write_protect {
         facts.insert("write_protect".to_owned(), true.to_string());
+    }
+    let LunAlua { group, offline, status, write_metadata } = &mapping.alua;
+    let values = [
+        (group.as_str() != AluaGroupName::DEFAULT).then(|| group.to_string()),
+        offline.then(|| "1".to_owned()),
+        (status.number() != 0).then(|| status.number().to_string()),
+        write_metadata.then(|| "1".to_owned()),
+    ];
+    for (name, value) in LUN_ALUA_ATTRIBUTES.into_iter().zip(values) {
+        facts.extend(value.map(|value| (name.to_owned(), value)));
     }
     facts
 }

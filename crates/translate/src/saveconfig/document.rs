@@ -8,6 +8,7 @@
 //! Files of LIO's tools and our own are read alike.  What their format has no word for is under `x_lunar`,
 //! which their tools skip: see `own`.
 
+use super::alua::{SaidGroups, SaidOfLun};
 use super::entry::Entry;
 use super::notes::Notes;
 use super::own::{Own, OwnObject};
@@ -16,9 +17,9 @@ use super::{TargetEntry, TpgEntry, hand, select, strict_json};
 use crate::wish::Chance;
 use api::v1;
 use model::{
-    AbsolutePath, Acl, AluaGroupName, Attribute, Backstore, BackstoreId, BackstoreName, Foreign, Kind,
-    LUN_ALUA_ATTRIBUTES, Lun, LunAlias, LunMapping, MappedLun, Medium, Place, Refusal, RelativePort,
-    TargetOption, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Acl, AluaGroupName, Attribute, Backstore, BackstoreId, BackstoreName, Foreign,
+    IDENTITY_FIELDS, Kind, LUN_ALUA_ATTRIBUTES, Lun, LunAlias, LunMapping, MappedLun, Medium, Model, Place,
+    Refusal, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,8 @@ pub struct Document {
     pub(super) backstores: Vec<Backstore>,
     /// Those of them whose serial number the file does not say, so that it was made up.
     pub(super) made_up: BTreeSet<BackstoreId>,
+    /// Those that may become smaller.
+    pub(super) shrinks: BTreeSet<BackstoreId>,
     /// What the file answers for: what is within and not in the file is to go.
     pub(super) scope: Scope,
     /// Those of them that nobody asked for by name, but for the sake of a target.
@@ -38,6 +41,12 @@ pub struct Document {
     pub(super) targets: BTreeMap<Wwn, TargetEntry>,
     /// The groups of logical units of the file, by name.
     pub(super) lu_groups: BTreeMap<AluaGroupName, u16>,
+    /// What it says of the groups of storage objects; of one that is not here it says nothing.
+    pub(super) said_groups: BTreeMap<BackstoreId, SaidGroups>,
+    /// The storage objects whose group of logical units it says.
+    pub(super) said_lu_groups: BTreeSet<BackstoreId>,
+    /// What it says of the asymmetric access of LUNs.
+    pub(super) said_of_luns: BTreeMap<Place, SaidOfLun>,
     /// What is kept for LIO's tools, by name.
     pub(super) foreign: BTreeMap<String, String>,
     /// What is otherwise than the file says.
@@ -79,11 +88,47 @@ impl Document {
     /// # Errors
     /// [`DocumentError`], for the first thing that is wrong.
     pub fn read_wanted(text: &[u8], chance: &mut dyn Chance) -> Result<Self, DocumentError> {
-        let is_json = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-        let whole = if is_json { strict_json::parse(text)? } else { hand::parse(text)? };
+        let whole = if Self::is_saveconfig(text) { strict_json::parse(text)? } else { hand::parse(text)? };
         let mut document = Self::of(&whole, &v1::RestoreOptions::default(), chance)?;
         document.scope = Scope::read(&Entry::of(&whole, "the file".to_owned())?)?;
         Ok(document)
+    }
+
+    /// Whether a text is a saveconfig.json, and not in the form that people write.
+    #[must_use]
+    pub fn is_saveconfig(text: &[u8]) -> bool {
+        text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+    }
+
+    /// The form that people write, in the members of a saveconfig.json.
+    ///
+    /// # Errors
+    /// [`DocumentError`], for the first thing that is wrong.
+    pub fn typed_as_saveconfig(text: &[u8]) -> Result<Vec<u8>, DocumentError> {
+        Ok(hand::parse(text)?.to_string().into_bytes())
+    }
+
+    /// Says nothing of what is not served: it is somebody else's.
+    pub fn forget_foreign(&mut self) {
+        self.foreign.clear();
+    }
+
+    /// Gives storage objects the attributes that they have in `model`, where they are there: they are somebody else's.
+    pub fn keep_attributes_of(&mut self, model: &Model) {
+        for wanted in &mut self.backstores {
+            let Some(is) = model.backstores().get(&wanted.id()) else { continue };
+            let mut kept = is.clone();
+            kept.unit_serial.clone_from(&wanted.unit_serial);
+            kept.medium.clone_from(&wanted.medium);
+            kept.alua.clone_from(&wanted.alua);
+            kept.lu_group.clone_from(&wanted.lu_group);
+            for row in IDENTITY_FIELDS {
+                let said = wanted.identity().iter().find(|(key, _)| *key == row.key);
+                // It has passed the rule of the row; an empty text takes back what was said.
+                let _ = kept.set_identity(row.name, said.map_or("", |(_, text)| text));
+            }
+            *wanted = kept;
+        }
     }
 
     fn of(
@@ -203,11 +248,19 @@ impl Reader<'_> {
             backstore.set_identity(name, text).map_err(words)?;
         }
         self.whole_blocks(&mut backstore)?;
-        for note in super::alua::read_groups(&entry, &mut backstore, self.own.has_alua())? {
-            self.note(note);
+        let (notes, said) = super::alua::read_groups(&entry, &mut backstore, self.own.has_alua())?;
+        notes.into_iter().for_each(|note| self.note(note));
+        if entry.get("alua_tpgs").is_some() {
+            self.document.said_groups.insert(backstore.id(), said);
         }
         if let Some(group) = &own.lu_group {
             backstore.lu_group = group.clone();
+        }
+        if own.shrink {
+            self.document.shrinks.insert(backstore.id());
+        }
+        if own.lu_group.is_some() || self.own.says_all() {
+            self.document.said_lu_groups.insert(backstore.id());
         }
         self.rest_of_storage_object(&entry, kind)?;
         self.document.backstores.push(backstore);
@@ -508,6 +561,7 @@ impl Reader<'_> {
         );
         let place = Place { wwn: wwn.clone(), tag, lun };
         let alua = super::alua::read_lun(&entry, &place)?;
+        self.document.said_of_luns.insert(place, SaidOfLun::by(&entry, self.own.says_all()));
         let alias = match entry.text("alias")?.map(LunAlias::parse) {
             Some(Ok(alias)) => alias,
             Some(Err(_)) => {

@@ -21,20 +21,29 @@
 //! lun1 = { backstore = "block/logs", write_protect = true }
 //! ```
 //!
+//! `write` has the other direction.
+//!
 //! A word that is not known is an error: it is a typing error, and not a tool's that knows more.
+
+mod write; // a configuration in this form
 
 use super::document::shown;
 use super::entry::shown_value;
-use super::own;
+use super::{own, strict_json};
+use model::{ALUA_ATTRIBUTES, AluaAttribute, AluaGroupName, LUN_ALUA_ATTRIBUTES};
 use serde_json::{Map, Value, json};
 use toml::Table;
 
+pub use write::text;
+
 /// What a table of the file is, with the words that it may have.
-const FILE: &[&str] = &["scope", "block", "fileio", "ramdisk", "vhost"];
-const BLOCK: &[&str] = &["path", "readonly", "wwn", "identity", "attributes"];
-const FILEIO: &[&str] = &["path", "size", "write_back", "sparse", "wwn", "identity", "attributes"];
-const RAMDISK: &[&str] = &["size", "nullio", "wwn", "identity", "attributes"];
-const LUN: &[&str] = &["backstore", "write_protect"];
+const FILE: &[&str] = &["scope", "lu_groups", "block", "fileio", "ramdisk", "vhost", "kept"];
+const BLOCK: &[&str] = &["path", "readonly", "wwn", "identity", "attributes", "alua", "lu_group"];
+const FILEIO: &[&str] =
+    &["path", "size", "shrink", "write_back", "sparse", "wwn", "identity", "attributes", "alua", "lu_group"];
+const RAMDISK: &[&str] = &["size", "shrink", "nullio", "wwn", "identity", "attributes", "alua", "lu_group"];
+const LUN: &[&str] = &["backstore", "write_protect", "alias"];
+const MAPPED_LUN: &[&str] = &["lun", "write_protect", "alias"];
 
 /// The same in the members of a saveconfig.json.
 ///
@@ -65,11 +74,41 @@ pub(super) fn parse(text: &[u8]) -> Result<Value, String> {
         targets.push(self::target(wwn, table(target, &at)?, &at)?);
     }
     let scope = file.get("scope").map_or(json!([]), value);
-    Ok(json!({
+    let mut fabric_modules = Vec::new();
+    for (thing, text) in kept(&file)? {
+        match thing.as_object().map(|thing| (thing.contains_key("plugin"), thing.contains_key("fabric"))) {
+            Some((true, _)) => objects.push(thing),
+            Some((_, true)) => targets.push(thing),
+            Some(_) => fabric_modules.push(thing),
+            None => return Err(format!("kept of the file has '{}', which is no object", shown(text))),
+        }
+    }
+    let mut whole = json!({
+        "fabric_modules": fabric_modules,
         "storage_objects": objects,
         "targets": targets,
-        own::KEY: { "version": 1, "scope": scope, "storage_objects": own_objects },
-    }))
+        own::KEY: {
+            "version": own::VERSION, "typed": true, "scope": scope, "storage_objects": own_objects,
+        },
+    });
+    if let Some(groups) = file.get("lu_groups") {
+        whole[own::KEY]["lu_groups"] = value(groups);
+    }
+    Ok(whole)
+}
+
+/// What is kept for LIO's tools, in their words.
+fn kept(file: &Table) -> Result<Vec<(Value, &str)>, String> {
+    let Some(written) = file.get("kept") else { return Ok(Vec::new()) };
+    let list = written.as_array().ok_or_else(|| "kept of the file is no list".to_owned())?;
+    list.iter().map(|one| in_words_of_lio(one, "kept of the file")).collect()
+}
+
+fn in_words_of_lio<'t>(written: &'t toml::Value, at: &str) -> Result<(Value, &'t str), String> {
+    let text =
+        written.as_str().ok_or_else(|| format!("{at} is {}, not text", shown_value(&value(written))))?;
+    let thing = strict_json::parse(text.as_bytes()).map_err(|err| format!("{at}: {err}"))?;
+    Ok((thing, text))
 }
 
 fn storage_object(kind: &str, name: &str, backstore: &Table, at: &str) -> Result<Value, String> {
@@ -85,6 +124,8 @@ fn storage_object(kind: &str, name: &str, backstore: &Table, at: &str) -> Result
             "identity" if written.is_table() => continue,
             "identity" => return Err(format!("identity of {at} is no table")),
             "sparse" => return Err(format!("sparse of {at} is neither true nor false")),
+            "lu_group" | "shrink" => continue,
+            "alua" => ("alua_tpgs", alua_groups(backstore, at)?),
             word => (word, value(written)),
         };
         object.insert(word.to_owned(), written);
@@ -100,12 +141,42 @@ fn storage_object(kind: &str, name: &str, backstore: &Table, at: &str) -> Result
 
 fn own_object(backstore: &Table) -> Map<String, Value> {
     let mut own = Map::new();
-    for word in ["readonly", "sparse", "identity"] {
+    for word in ["readonly", "sparse", "shrink", "identity", "lu_group"] {
         if let Some(said) = backstore.get(word) {
             own.insert(word.to_owned(), value(said));
         }
     }
+    // What is written by hand is set, also where it would be so anyway.
+    let set = backstore.get("attributes").and_then(toml::Value::as_table);
+    if let Some(set) = set.filter(|set| !set.is_empty()) {
+        own.insert("set".to_owned(), set.keys().map(|name| json!(name)).collect());
+    }
     own
+}
+
+/// Target port groups by name.  Who names one says which it is: its id is what guests know it by.
+fn alua_groups(backstore: &Table, at: &str) -> Result<Value, String> {
+    let mut groups = Vec::new();
+    for (name, group) in tables(backstore, "alua", at)? {
+        let at = format!("{}.alua.\"{}\"]", at.trim_end_matches(']'), shown(name));
+        let group = table(group, &at)?;
+        let mut item: Map<String, Value> =
+            group.iter().map(|(word, written)| (word.clone(), value(written))).collect();
+        if name != AluaGroupName::DEFAULT && !item.contains_key("tg_pt_gp_id") {
+            return Err(format!("tg_pt_gp_id is missing from {at}"));
+        }
+        if let Some(word) = item.keys().find(|word| !is_of_group(word)) {
+            let words: Vec<&str> = ALUA_ATTRIBUTES.iter().map(|row| row.name).collect();
+            return Err(unknown(word, &at, &[&["tg_pt_gp_id"][..], &words].concat()));
+        }
+        item.insert("name".to_owned(), json!(name));
+        groups.push(Value::Object(item));
+    }
+    Ok(Value::Array(groups))
+}
+
+fn is_of_group(word: &str) -> bool {
+    word == "tg_pt_gp_id" || AluaAttribute::named(word).is_some()
 }
 
 fn target(wwn: &str, target: &Table, at: &str) -> Result<Value, String> {
@@ -130,7 +201,7 @@ fn tpg(tag: u64, tpg: &Table, at: &str) -> Result<Value, String> {
     let mut luns = Vec::new();
     let mut acls = Vec::new();
     for (word, written) in tpg {
-        if word == "nexus" {
+        if ["nexus", "relative_port"].contains(&word.as_str()) {
             continue;
         }
         if word == "acls" {
@@ -141,32 +212,48 @@ fn tpg(tag: u64, tpg: &Table, at: &str) -> Result<Value, String> {
             continue;
         }
         let index = number_after("lun", word)
-            .ok_or_else(|| unknown(word, at, &["nexus", "acls", "lun0", "lun1", "..."]))?;
-        let (backstore, write_protect) = match written {
-            toml::Value::Table(lun) => {
-                known(lun, LUN, &format!("{word} of {at}"))?;
-                let backstore = lun
-                    .get("backstore")
-                    .ok_or_else(|| format!("backstore is missing from {word} of {at}"))?;
-                (backstore, lun.get("write_protect").map(value))
-            }
-            other => (other, None),
-        };
-        let name = backstore.as_str().ok_or_else(|| {
-            let shows = shown_value(&value(backstore));
-            format!("{word} of {at} is {shows}, which is no backstore; one is \"fileio/disk0\"")
-        })?;
-        luns.push(json!({
-            "index": index,
-            "storage_object": format!("/backstores/{name}"),
-            "write_protect": write_protect,
-        }));
+            .ok_or_else(|| unknown(word, at, &["nexus", "relative_port", "acls", "lun0", "lun1", "..."]))?;
+        luns.push(lun(index, written, word, at)?);
     }
     let mut whole = json!({ "tag": tag, "luns": luns, "node_acls": acls });
-    if let Some(nexus) = tpg.get("nexus") {
-        whole[own::KEY] = json!({ "nexus": value(nexus) });
+    let own: Map<String, Value> = ["nexus", "relative_port"]
+        .into_iter()
+        .filter_map(|word| Some((word.to_owned(), value(tpg.get(word)?))))
+        .collect();
+    if !own.is_empty() {
+        whole[own::KEY] = Value::Object(own);
     }
     Ok(whole)
+}
+
+fn lun(index: u64, written: &toml::Value, word: &str, at: &str) -> Result<Value, String> {
+    let place = format!("{word} of {at}");
+    let mut members = Map::new();
+    let backstore = match written {
+        toml::Value::Table(lun) if lun.contains_key("kept") => {
+            known(lun, &["kept"], &place)?;
+            let (mut thing, text) = in_words_of_lio(&lun["kept"], &format!("kept of {place}"))?;
+            let Some(members) = thing.as_object_mut() else {
+                return Err(format!("kept of {place} is '{}', which is no object", shown(text)));
+            };
+            members.insert("index".to_owned(), json!(index));
+            return Ok(thing);
+        }
+        toml::Value::Table(lun) => {
+            known(lun, &[LUN, &LUN_ALUA_ATTRIBUTES].concat(), &place)?;
+            let rest = lun.iter().filter(|(word, _)| *word != "backstore");
+            members.extend(rest.map(|(word, written)| (word.clone(), value(written))));
+            lun.get("backstore").ok_or_else(|| format!("backstore is missing from {place}"))?
+        }
+        other => other,
+    };
+    let name = backstore.as_str().ok_or_else(|| {
+        let shows = shown_value(&value(backstore));
+        format!("{place} is {shows}, which is no backstore; one is \"fileio/disk0\"")
+    })?;
+    members.insert("index".to_owned(), json!(index));
+    members.insert("storage_object".to_owned(), json!(format!("/backstores/{name}")));
+    Ok(Value::Object(members))
 }
 
 fn node_acl(initiator: &str, acl: &Table, at: &str) -> Result<Value, String> {
@@ -174,17 +261,22 @@ fn node_acl(initiator: &str, acl: &Table, at: &str) -> Result<Value, String> {
     for (word, written) in acl {
         let index = number_after("mapped_lun", word)
             .ok_or_else(|| unknown(word, at, &["mapped_lun0", "mapped_lun1", "..."]))?;
-        let (lun, write_protect) = match written {
+        let mut members = Map::new();
+        let lun = match written {
             toml::Value::Table(mapped) => {
-                known(mapped, &["lun", "write_protect"], &format!("{word} of {at}"))?;
-                (mapped.get("lun").map(value).unwrap_or_default(), mapped.get("write_protect").map(value))
+                known(mapped, MAPPED_LUN, &format!("{word} of {at}"))?;
+                let rest = mapped.iter().filter(|(word, _)| *word != "lun");
+                members.extend(rest.map(|(word, written)| (word.clone(), value(written))));
+                mapped.get("lun").map(value).unwrap_or_default()
             }
-            other => (value(other), None),
+            other => value(other),
         };
         let tpg_lun = lun.as_str().and_then(|lun| number_after("lun", lun)).ok_or_else(|| {
             format!("{word} of {at} is {}, which is no LUN; one is \"lun0\"", shown_value(&lun))
         })?;
-        mapped_luns.push(json!({ "index": index, "tpg_lun": tpg_lun, "write_protect": write_protect }));
+        members.insert("index".to_owned(), json!(index));
+        members.insert("tpg_lun".to_owned(), json!(tpg_lun));
+        mapped_luns.push(Value::Object(members));
     }
     Ok(json!({ "node_wwn": initiator, "mapped_luns": mapped_luns }))
 }
@@ -272,6 +364,8 @@ mod tests {
     fn the_words_of_the_tree_become_those_of_lio() {
         let text = r#"
             scope = ["fileio/*"]
+            lu_groups = { left = 7 }
+            kept = ['{"fabric": "iscsi", "wwn": "iqn.x"}', '{"name": "iscsi"}', '{"plugin": "pscsi", "name": "s0"}']
             [block.logs]
             path = "/dev/sdb"
             readonly = false
@@ -283,6 +377,10 @@ mod tests {
             wwn = "s1"
             identity = { vendor_id = "ACME" }
             attributes = { emulate_tpu = 1 }
+            lu_group = "left"
+            [fileio.db-1.alua.near]
+            tg_pt_gp_id = 1
+            preferred = 1
             [ramdisk.r0]
             size = 4096
             nullio = true
@@ -290,33 +388,40 @@ mod tests {
             options = { num_queues = 4 }
             [vhost."naa.5001405000000001".tpg1]
             nexus = "naa.5001405000000002"
-            lun0 = "fileio/db-1"
+            relative_port = 3
+            lun5 = { kept = '{"index": 5, "storage_object": "/backstores/pscsi/s0"}' }
+            lun0 = { backstore = "fileio/db-1", alua_tg_pt_gp_name = "near" }
             lun16383 = { backstore = "block/logs", write_protect = true }
             [vhost."naa.5001405000000001".tpg1.acls."naa.5001405000000002"]
             mapped_lun3 = "lun0"
             mapped_lun4 = { lun = "lun16383", write_protect = true }
         "#;
         let expected = r#"{
+            "fabric_modules": [{ "name": "iscsi" }],
             "storage_objects": [
               { "plugin": "block", "name": "logs", "dev": "/dev/sdb", "readonly": false },
               { "plugin": "fileio", "name": "db-1", "dev": "/srv/db-1.img", "size": 15032385536, "write_back": false,
-                "wwn": "s1", "attributes": { "emulate_tpu": 1 } },
-              { "plugin": "ramdisk", "name": "r0", "size": 4096, "nullio": true }
+                "wwn": "s1", "attributes": { "emulate_tpu": 1 },
+                "alua_tpgs": [{ "name": "near", "tg_pt_gp_id": 1, "preferred": 1 }] },
+              { "plugin": "ramdisk", "name": "r0", "size": 4096, "nullio": true },
+              { "plugin": "pscsi", "name": "s0" }
             ],
             "targets": [{
               "fabric": "vhost", "wwn": "naa.5001405000000001", "options": { "num_queues": 4 },
-              "tpgs": [{ "tag": 1, "x_lunar": { "nexus": "naa.5001405000000002" }, "node_acls": [
+              "tpgs": [{ "tag": 1, "x_lunar": { "nexus": "naa.5001405000000002", "relative_port": 3 }, "node_acls": [
                 { "node_wwn": "naa.5001405000000002", "mapped_luns": [
-                  { "index": 3, "tpg_lun": 0, "write_protect": null },
+                  { "index": 3, "tpg_lun": 0 },
                   { "index": 4, "tpg_lun": 16383, "write_protect": true }
                 ]}
               ], "luns": [
-                { "index": 0, "storage_object": "/backstores/fileio/db-1", "write_protect": null },
-                { "index": 16383, "storage_object": "/backstores/block/logs", "write_protect": true }
+                { "index": 0, "storage_object": "/backstores/fileio/db-1", "alua_tg_pt_gp_name": "near" },
+                { "index": 16383, "storage_object": "/backstores/block/logs", "write_protect": true },
+                { "index": 5, "storage_object": "/backstores/pscsi/s0" }
               ]}]
-            }],
-            "x_lunar": { "version": 1, "scope": ["fileio/*"], "storage_objects": {
-              "block/logs": { "readonly": false }, "fileio/db-1": { "sparse": false, "identity": { "vendor_id": "ACME" } }
+            }, { "fabric": "iscsi", "wwn": "iqn.x" }],
+            "x_lunar": { "version": 2, "typed": true, "scope": ["fileio/*"], "lu_groups": { "left": 7 }, "storage_objects": {
+              "block/logs": { "readonly": false },
+              "fileio/db-1": { "sparse": false, "lu_group": "left", "identity": { "vendor_id": "ACME" }, "set": ["emulate_tpu"] }
             }}
         }"#;
         let expected: Value = serde_json::from_str(expected).expect("JSON");
@@ -330,14 +435,20 @@ mod tests {
             ("[block]\nx = 1", "[block.x] is no table"),
             (
                 "blocks = {}",
-                "blocks of the file is not known; there can be scope, block, fileio, ramdisk, vhost",
+                "blocks of the file is not known; there can be scope, lu_groups, block, fileio, ramdisk, vhost, kept",
             ),
             (
                 "[fileio.x]\npaht = \"/x\"",
-                "paht of [fileio.x] is not known; there can be path, size, write_back, sparse, wwn, identity, attributes",
+                "paht of [fileio.x] is not known; there can be path, size, shrink, write_back, sparse, wwn, identity, attributes, alua, lu_group",
             ),
             ("[fileio.x]\nsize = 512", "path is missing from [fileio.x]"),
             ("[fileio.x]\npath = 1", "path of [fileio.x] is 1, not text"),
+            (
+                "[ramdisk.x]\nsize = 512\n[ramdisk.x.alua.near]\npreferred = 1",
+                "tg_pt_gp_id is missing from [ramdisk.x.alua.\"near\"]",
+            ),
+            ("kept = [7]", "kept of the file is 7, not text"),
+            ("kept = [\"[]\"]", "kept of the file has '[]', which is no object"),
             ("[ramdisk.x]", "size is missing from [ramdisk.x]"),
             (
                 "[ramdisk.x]\nsize = \"1.5G\"",
@@ -353,7 +464,7 @@ mod tests {
             ),
             (
                 "[vhost.x.tpg1]\nlun01 = \"fileio/x\"",
-                "lun01 of [vhost.\"x\".tpg1] is not known; there can be nexus, acls, lun0, lun1, ...",
+                "lun01 of [vhost.\"x\".tpg1] is not known; there can be nexus, relative_port, acls, lun0, lun1, ...",
             ),
             (
                 "[vhost.x.tpg1]\nlun1 = 7",

@@ -18,9 +18,11 @@
 //! | `set` | attributes that were set to what they would be anyway |
 //! | `readonly` | what was asked for, where `readonly` of the storage object says what is |
 //! | `sparse` | false, where a new file is to have all its blocks |
+//! | `shrink` | true, where it may become smaller when the file is applied; never written |
 //! | `identity` | who it says that it is, by the names of LIO's `wwn/` directory, where that was set |
 //! | `lu_group` | the group of logical units that it is in, where that is not the default |
 //!
+//! `typed` is true in what [`hand`](super::hand) makes of a file that somebody wrote: what it leaves out is not said.
 //! From version 2 on, `alua_tpgs` says of the default group what is so, and `lu_groups` beside `storage_objects` has
 //! the ids of the groups of logical units by name.
 
@@ -38,7 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) const KEY: &str = "x_lunar";
 
 /// What these words mean; another version may add some.
-const VERSION: u64 = 2;
+pub(super) const VERSION: u64 = 2;
 
 /// The first version that had target port groups.
 const VERSION_WITH_ALUA: u64 = 2;
@@ -50,6 +52,7 @@ pub(super) struct Own(Option<OwnFile>);
 #[derive(Clone, Debug, Default)]
 struct OwnFile {
     version: u64,
+    is_typed: bool,
     objects: Map<String, Value>,
     lu_groups: BTreeMap<AluaGroupName, u16>,
 }
@@ -64,6 +67,7 @@ pub(super) struct OwnObject {
     /// What was asked for, if the file says it.
     pub(super) read_only: Option<Option<bool>>,
     pub(super) sparse: bool,
+    pub(super) shrink: bool,
     pub(super) lu_group: Option<AluaGroupName>,
     pub(super) identity: BTreeMap<String, String>,
 }
@@ -81,6 +85,7 @@ impl Own {
         }
         Ok(Self(Some(OwnFile {
             version: own.whole("version")?.unwrap_or(0),
+            is_typed: own.truth("typed")?.unwrap_or(false),
             objects: own.object("storage_objects")?.cloned().unwrap_or_default(),
             lu_groups,
         })))
@@ -89,6 +94,12 @@ impl Own {
     /// Whether the default target port groups of the file are as they were.
     pub(super) fn has_alua(&self) -> bool {
         self.0.as_ref().is_some_and(|own| own.version >= VERSION_WITH_ALUA)
+    }
+
+    /// Whether what the file leaves out of asymmetric access is as it was at first: Lunar wrote all of it, and nobody
+    /// typed it.
+    pub(super) fn says_all(&self) -> bool {
+        self.has_alua() && self.0.as_ref().is_some_and(|own| !own.is_typed)
     }
 
     /// The groups of logical units.
@@ -122,6 +133,7 @@ impl Own {
             attributes: entry.object("attributes")?.cloned().unwrap_or_default(),
             read_only: if says_read_only { Some(entry.truth("readonly")?) } else { None },
             sparse: entry.truth("sparse")?.unwrap_or(true),
+            shrink: entry.truth("shrink")?.unwrap_or(false),
             lu_group: entry
                 .text("lu_group")?
                 .map(AluaGroupName::parse)

@@ -288,7 +288,7 @@ impl Work {
     }
 }
 
-fn places(model: &Model, id: &BackstoreId) -> Vec<(Place, LunMapping)> {
+pub(super) fn places(model: &Model, id: &BackstoreId) -> Vec<(Place, LunMapping)> {
     let mut found = Vec::new();
     for (wwn, Target { tpgs, options: _ }) in model.targets() {
         for (tag, tpg) in tpgs {

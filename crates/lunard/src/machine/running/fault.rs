@@ -73,6 +73,25 @@ pub(super) fn not_kept(id: &BackstoreId) -> Fault {
     Fault { message, hint, kind: FaultKind::Host, errno: Errno::IO }
 }
 
+/// The fault of a size that is asked for while the file is still to be cut to the last one.
+pub(super) fn being_cut(id: &BackstoreId) -> Fault {
+    let hint = Some("what guests have in flight beyond its end is waited for; try again".into());
+    Fault { errno: Errno::BUSY, ..caller(format!("{id} is being made smaller"), hint) }
+}
+
+/// The fault of a medium whose size nobody can find out.
+pub(super) fn cannot_look(id: &BackstoreId, error: &std::io::Error) -> Fault {
+    caller(format!("the size of {id} cannot be looked at: {}", crate::start_error::plain(error)), None)
+}
+
+/// The fault of a device that is larger than what is to be shown of it.
+pub(super) fn device_is_larger(id: &BackstoreId, wanted: u64, now: u64) -> Fault {
+    caller(
+        format!("{id} cannot have {wanted} bytes: its device has {now}"),
+        Some("make the device smaller first, for instance by lvreduce: guests see what it has".into()),
+    )
+}
+
 /// The fault of a device that has not the size that is asked for.
 pub(super) fn device_is_smaller(id: &BackstoreId, wanted: u64, now: u64) -> Fault {
     caller(

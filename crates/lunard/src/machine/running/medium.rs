@@ -6,7 +6,8 @@
 //! Never here: guests.
 
 use super::fault::{
-    block_within_sector, device_is_smaller, missing_fault, needs_size, not_whole_blocks, open_fault,
+    block_within_sector, cannot_look, device_is_larger, device_is_smaller, missing_fault, needs_size,
+    not_whole_blocks, open_fault,
 };
 use crate::machine::{Fault, Found, LiveDevice, Occasion};
 use backstore::{
@@ -243,10 +244,51 @@ fn try_open(backstore: &Backstore, create: Option<NewFile>) -> Result<Opened, Op
 
 /// Makes an open medium as large as `backstore` is to be, unless it is larger already.
 pub(super) fn grown(backstore: &Backstore, opened: &Opened) -> Result<Opened, Fault> {
+    let (Some(was), Some(wanted)) = (&opened.store, backstore.medium.size_bytes()) else {
+        return Err(missing_fault(&backstore.id()));
+    };
+    grown_to(wanted, backstore, opened, was)
+}
+
+/// An open medium of which less is shown.  Nothing of it is lost yet.
+pub(super) fn shrunk(backstore: &Backstore, opened: &Opened) -> Result<Opened, Fault> {
     let (id, kind) = (backstore.id(), backstore.kind());
     let (Some(was), Some(wanted)) = (&opened.store, backstore.medium.size_bytes()) else {
         return Err(missing_fault(&id));
     };
+    let is_device = kind == Kind::Block || opened.file.as_ref().is_some_and(|file| !file.is_regular());
+    let now = was.backstore.bytes_now().map_err(|error| cannot_look(&id, &error))?;
+    if is_device {
+        // It has the size that it has.
+        return if now <= wanted {
+            grown_to(now, backstore, opened, was)
+        } else {
+            Err(device_is_larger(&id, wanted, now))
+        };
+    }
+    let block_bytes = backstore.block_bytes().unwrap_or(FILE_BLOCK_BYTES);
+    if !wanted.is_multiple_of(u64::from(block_bytes)) {
+        let path = backstore.medium.path().map_or("a ramdisk", |path| path.as_str());
+        return Err(not_whole_blocks(path, wanted, block_bytes));
+    }
+    match &opened.file {
+        // Somebody else has cut it further.
+        Some(_) if now <= wanted => grown_to(wanted, backstore, opened, was),
+        Some(file) => {
+            let file = Arc::new(file.shrink(wanted));
+            let store = Store { backstore: Arc::clone(&file) as _, ..was.clone() };
+            Ok(Opened { store: Some(store), file: Some(file), ..opened.same() })
+        }
+        None => {
+            let shrunk = was.backstore.shrunk(wanted).map_err(|error| open_fault(kind, error))?;
+            let store = Store { losses: Arc::clone(&was.losses), ..store(shrunk).in_place_of(was) };
+            Ok(Opened { store: Some(store), ..opened.same() })
+        }
+    }
+}
+
+fn grown_to(wanted: u64, backstore: &Backstore, opened: &Opened, was: &Store) -> Result<Opened, Fault> {
+    let (id, kind) = (backstore.id(), backstore.kind());
     match &opened.file {
         Some(file) => {
             let is_there = file.bytes_now().is_ok_and(|now| now >= wanted);

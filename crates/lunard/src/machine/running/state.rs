@@ -8,12 +8,12 @@
 mod shown;
 mod steps; // what each step makes of it // what nexuses are shown of asymmetric access
 
-use super::Farewell;
 use super::access::{Access, LunAccess};
-use super::fault::missing_fault;
+use super::fault::{being_cut, missing_fault};
 use super::medium::Opened;
 use super::memories::{self, Memories};
 use super::offer::offer;
+use super::{Cut, Farewell};
 use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveTarget, Statistics};
 use crate::store::Units;
 use backstore::HostLock;
@@ -45,6 +45,8 @@ pub(super) struct State {
     withheld: BTreeSet<(Wwn, BackstoreId)>,
     /// What was opened and had not the size that was last known.
     resized: BTreeSet<BackstoreId>,
+    /// What shows less than its medium has, until that is cut.
+    cutting: BTreeSet<BackstoreId>,
     /// What is to be waited for after the next [`State::publish`].
     left: Vec<Farewell>,
     /// What units remember, by serial number.
@@ -162,6 +164,9 @@ impl State {
     /// The open medium that is to have another size.
     pub(super) fn to_resize(&self, backstore: &Backstore) -> Result<Opened, Fault> {
         let id = backstore.id();
+        if self.cutting.contains(&id) {
+            return Err(being_cut(&id));
+        }
         let opened = self.units.get(&id).map(|unit| &unit.opened).filter(|opened| opened.store.is_some());
         opened.map(Opened::same).ok_or_else(|| missing_fault(&id))
     }
@@ -178,6 +183,29 @@ impl State {
         self.mark_shown(&id);
         // Channels of one number lead to both.
         if is_same { None } else { farewell(old) }
+    }
+
+    /// Takes over that less of a medium is shown.  It is cut once all that guests have in flight there has ended.
+    fn shrink(&mut self, backstore: &Backstore, opened: Opened) -> Option<Farewell> {
+        let id = backstore.id();
+        let medium = Arc::clone(&opened.store.as_ref()?.backstore);
+        let store = opened.store.as_ref()?.id;
+        let last = self.resize(backstore, opened);
+        self.cutting.insert(id.clone());
+        let scope = Scope { store: Some(store), ..Scope::default() };
+        let nothing = Farewell { scope, close: None, last: None, hold: None, cut: None };
+        Some(Farewell { cut: Some(Cut { id, medium }), ..last.unwrap_or(nothing) })
+    }
+
+    /// Whether a backstore is kept in this very medium, at this size.
+    pub(super) fn shows(&self, id: &BackstoreId, medium: &Arc<dyn backstore::Backstore>) -> bool {
+        let store = self.units.get(id).and_then(|unit| unit.opened.store.as_ref());
+        store.is_some_and(|store| Arc::ptr_eq(&store.backstore, medium))
+    }
+
+    /// A medium has been cut, or could not be.
+    pub(super) fn is_cut(&mut self, id: &BackstoreId) {
+        self.cutting.remove(id);
     }
 
     /// Marks the targets that show a backstore.
@@ -349,7 +377,8 @@ impl State {
 
     /// What may grow by itself.
     pub(super) fn gauges(&self) -> Vec<Gauge> {
-        let may_grow = self.units.iter().filter(|(id, _)| id.kind != Kind::Ramdisk);
+        let may_grow =
+            self.units.iter().filter(|(id, _)| id.kind != Kind::Ramdisk && !self.cutting.contains(*id));
         let open = may_grow.filter_map(|(id, unit)| Some((id, unit.opened.store.as_ref()?)));
         open.map(|(id, store)| Gauge::new(id.clone(), Arc::clone(&store.backstore))).collect()
     }
@@ -428,14 +457,14 @@ impl Unit {
 /// Lets go of the lock of what a target shows no more when its last I/O there has ended.
 fn unlock_later(port: &TargetPort, left: Left) -> Farewell {
     let scope = Scope { port: Some(port.id()), store: Some(left.store), ..Scope::default() };
-    Farewell { scope, close: None, last: None, hold: Some(left.hold) }
+    Farewell { scope, close: None, last: None, hold: Some(left.hold), cut: None }
 }
 
 /// What to wait for before a medium may close.
 fn farewell(opened: Opened) -> Option<Farewell> {
     let store = opened.store.as_ref()?.id;
     let scope = Scope { store: Some(store), ..Scope::default() };
-    Some(Farewell { scope, close: Some(store), last: Some(opened), hold: None })
+    Some(Farewell { scope, close: Some(store), last: Some(opened), hold: None, cut: None })
 }
 
 fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {

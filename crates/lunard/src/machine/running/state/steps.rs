@@ -25,7 +25,8 @@ impl State {
         match step {
             Step::OpenBackstore(backstore) => self.open(backstore, opened?),
             Step::UpdateBackstore(backstore) => self.update(backstore),
-            Step::ResizeBackstore(backstore) => self.resize(backstore, opened?),
+            Step::ResizeBackstore { backstore, .. } => self.resize(backstore, opened?),
+            Step::ShrinkBackstore { backstore, .. } => self.shrink(backstore, opened?),
             Step::CloseBackstore(id) => {
                 self.access.forget(id);
                 self.units.remove(id).and_then(|unit| farewell(unit.opened))
@@ -91,6 +92,7 @@ impl State {
             close: None,
             last: None,
             hold: None,
+            cut: None,
         })
     }
 
@@ -103,6 +105,6 @@ impl State {
             lun: Some(lun.get()),
             ..Scope::default()
         };
-        Some(Farewell { scope, close: None, last: None, hold: None })
+        Some(Farewell { scope, close: None, last: None, hold: None, cut: None })
     }
 }
