@@ -27,6 +27,7 @@
 
 mod alua; // asymmetric access
 mod files;
+mod medium; // in, or out
 mod problem; // why a request was refused
 mod tables; // which attributes and options there are // what is saved, restored, compared and applied
 mod waiting; // commands that have waited for long
@@ -37,6 +38,7 @@ pub use files::{
     SAVECONFIG_BYTES_MAX, SaveOptions, Saved, ValueChange,
 };
 
+pub use medium::{MoveMedium, Moved};
 pub use problem::{Problem, codes};
 pub use tables::{AttributeInfo, AttributeTable, OptionInfo, OptionTable};
 pub use waiting::Waiting;
@@ -129,26 +131,6 @@ pub struct Backstore {
     /// The group of logical units that it is in.
     #[serde(default = "alua::default_lu_group")]
     pub lu_group: String,
-}
-
-/// Where the medium of a backstore is to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct MoveMedium {
-    /// Whose.
-    #[serde(flatten)]
-    pub id: BackstoreId,
-    /// True: in, and started if a guest has stopped it.  False: out.
-    pub loaded: bool,
-    /// Whether it goes out although a guest keeps it in.
-    #[serde(default)]
-    pub force: bool,
-}
-
-/// Where the medium of a backstore is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Moved {
-    /// Whether it is in.
-    pub loaded: bool,
 }
 
 /// Which device of the host a block backstore is.

@@ -385,7 +385,7 @@ impl Machine for RunningMachine {
         memories::move_medium(id, &unit, loaded, force)?;
         if !loaded {
             let scope = Scope { unit: Some(unit.state.id()), ..Scope::default() };
-            self.say_farewell(vec![Farewell { scope, close: None, last: None, hold: None }]);
+            self.say_farewell(vec![Farewell { scope, close: None, last: None, hold: None, cut: None }]);
         }
         Ok(())
     }
