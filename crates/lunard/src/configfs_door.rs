@@ -111,17 +111,15 @@ fn backstore(live: machine::LiveBackstore) -> LiveBackstore {
         block_bytes,
         physical_block_bytes,
         read_only,
-        write_back: _,
-        missing: _,
-        ejected: _,
-        stopped: _,
         device,
+        transitioning,
+        ..
     } = live;
     let device = device.map(|device| {
         let machine::LiveDevice { name, major, minor, block_bytes, rotational } = device;
         LiveDevice { name, major, minor, block_bytes, rotational }
     });
-    LiveBackstore { size_bytes, block_bytes, physical_block_bytes, read_only, device }
+    LiveBackstore { size_bytes, block_bytes, physical_block_bytes, read_only, device, transitioning }
 }
 
 fn denied(failure: Failure) -> Denied {

@@ -117,6 +117,7 @@ mod tests {
                 stopped: false,
                 physical_block_bytes: 512,
                 device: None,
+                transitioning: std::collections::BTreeSet::new(),
             };
             (id, live)
         });

@@ -624,6 +624,7 @@ fn a_read_only_device_is_restored_as_it_was_asked_for() {
                 stopped: false,
                 physical_block_bytes: 512,
                 device: None,
+                transitioning: std::collections::BTreeSet::new(),
             };
             let live = Live { backstores: BTreeMap::from([(id("block/cd"), live)]), ..Live::default() };
             let file = saveconfig::text(&model, &live);

@@ -143,6 +143,7 @@ fn object(
         stopped: false,
         physical_block_bytes: block_bytes,
         device,
+        transitioning: std::collections::BTreeSet::new(),
     };
     take_over(&mut backstore, &attributes, live.device.as_ref());
     Ok(Object { backstore, live, attributes, has_serial: true })

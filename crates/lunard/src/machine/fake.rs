@@ -260,5 +260,6 @@ fn live(state: &State, backstore: &Backstore) -> LiveBackstore {
         stopped: false,
         physical_block_bytes: backstore.physical_block_bytes().unwrap_or(512),
         device: None,
+        transitioning: BTreeSet::new(),
     }
 }

@@ -401,7 +401,7 @@ impl State {
     }
 
     pub(super) fn live(&self, socket: impl Fn(&Wwn) -> PathBuf) -> Live {
-        let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live())).collect();
+        let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live(&self.access))).collect();
         let targets = self.targets.iter().map(|(wwn, target)| {
             let connected = target.port.connections() > 0;
             (wwn.clone(), LiveTarget { socket: socket(wwn), connected, waiting: Vec::new() })
@@ -415,7 +415,7 @@ impl State {
     }
 
     pub(super) fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
-        self.units.get(id).map(Unit::live)
+        self.units.get(id).map(|unit| unit.live(&self.access))
     }
 
     pub(super) fn connected(&self, wwn: &Wwn) -> bool {
@@ -436,7 +436,7 @@ impl Unit {
         Arc::new(missing.remembering(Arc::clone(state)))
     }
 
-    fn live(&self) -> LiveBackstore {
+    fn live(&self, access: &Access) -> LiveBackstore {
         let flags = self.logical_unit.flags;
         let known = self.backstore.medium.size_bytes().unwrap_or(0);
         let open = self.opened.store.as_ref();
@@ -450,6 +450,7 @@ impl Unit {
             stopped: self.logical_unit.state.readiness() == Readiness::Stopped,
             physical_block_bytes: self.logical_unit.geometry.physical_block_bytes(),
             device: self.opened.device.clone(),
+            transitioning: access.transitioning(&self.backstore.unit_serial).collect(),
         }
     }
 }
