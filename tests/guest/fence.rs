@@ -4,10 +4,10 @@
 
 use anyhow::Result;
 use stories::guest::Guest;
+use stories::node::{self, Node};
 use stories::stage::Stage;
 
-/// Every node does what it is told, one line after the other, and tells what came of it.  Attentions are what Linux
-/// makes of them: it repeats the command.
+/// What every node can do.
 const SCRIPT: &str = "settle 1
     register() { sg_persist -n -o -I -S $1 /dev/sda; }
     reserve() { sg_persist -n -o -R -T 5 -K $1 /dev/sda; }
@@ -18,30 +18,7 @@ const SCRIPT: &str = "settle 1
     keys() { sg_persist -n -i -k /dev/sda | grep -o '0x[0-9a-f]*$' | sort | tr '\\n' ' '; }
     held() { sg_persist -n -i -r /dev/sda | grep -o 'Key=.*\\|type:.*' | tr '\\n' ' '; }
     write() { dd if=/dev/zero of=/dev/sda bs=4k count=1 oflag=direct 2>/dev/null; }
-    look() { dd if=/dev/sda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null; }
-    for number in $(seq 30); do
-        until_true \"[ -e /share/do$number ]\"
-        order=$(cat /share/do$number)
-        [ \"$order\" = end ] && break
-        status=0
-        said=$($order 2>/dev/null) || status=$?
-        echo \"$order: $status $said\"
-        echo done > /share/did$number
-    done";
-
-/// A node, and how many orders it has had.
-struct Node {
-    guest: Guest,
-    orders: usize,
-}
-
-impl Node {
-    fn does(&mut self, order: &str) -> Result<()> {
-        self.orders += 1;
-        self.guest.tell(&format!("do{}", self.orders), order)?;
-        if order == "end" { Ok(()) } else { self.guest.wait_for(&format!("did{}", self.orders)).map(drop) }
-    }
-}
+    look() { dd if=/dev/sda of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null; }";
 
 /// Two nodes with a target each, which show one disk.
 fn nodes(stage: &Stage) -> Result<Vec<Node>> {
@@ -49,16 +26,10 @@ fn nodes(stage: &Stage) -> Result<Vec<Node>> {
     let node = |name| {
         let wwn = stage.serve("fileio/shared")?;
         let options = stage.shell.qemu(&wwn, &["--memory", "256M"])?;
-        let plan = Guest::plan(SCRIPT).programs(&["sg_persist"]).name(name).options(&options);
-        Ok(Node { guest: plan.boot(&stage.scratch)?, orders: 0 })
+        let plan = Guest::plan(&node::script(SCRIPT)).programs(&["sg_persist"]).name(name).options(&options);
+        Ok(Node::new(plan.boot(&stage.scratch)?))
     };
     ["alice", "bob"].into_iter().map(node).collect()
-}
-
-/// What each said at the end.
-fn said(mut nodes: Vec<Node>) -> Result<Vec<String>> {
-    nodes.iter_mut().try_for_each(|node| node.does("end"))?;
-    nodes.into_iter().map(|node| Ok(node.guest.finish()?.out)).collect()
 }
 
 #[test]
@@ -83,7 +54,7 @@ fn a_node_that_is_fenced_writes_no_more_until_it_comes_back() -> Result<()> {
     bob.does("register 0xb")?;
     bob.does("write")?;
     bob.does("keys")?;
-    let said = said(nodes)?;
+    let said = Node::end(nodes)?;
     assert_eq!(
         said[0],
         "register 0xa: 0 \nreserve 0xa: 0 \nfence 0xa 0xb: 0 \nkeys: 0 0xa \n\
@@ -128,7 +99,7 @@ fn a_disk_passes_the_checks_of_a_failover_cluster() -> Result<()> {
     alice.does("clear 0xa")?;
     bob.does("keys")?;
     bob.does("reserve 0xb")?; // His key went with all others.
-    let said = said(nodes)?;
+    let said = Node::end(nodes)?;
     assert_eq!(
         said[0],
         format!(

@@ -6,62 +6,20 @@ use anyhow::Result;
 use serde_json::json;
 use std::time::Duration;
 use stories::guest::Guest;
+use stories::multipath;
 use stories::qmp::Qmp;
 use stories::shell::device_options;
 use stories::stage::Stage;
 
 const MONITOR: &str = "monitor";
 
-const MODULES: &[&str] = &["dm_multipath", "dm_service_time", "dm_round_robin", "scsi_dh_alua"];
-const PROGRAMS: &[&str] = &["udevadm", "multipath", "multipathd", "dmsetup", "fio", "sg_rtpg", "sg_stpg"];
-const FILES: &[&str] = &[
-    "/lib/multipath/libchecktur.so",
-    "/lib/multipath/libprioalua.so",
-    "/lib/multipath/libprioconst.so",
-    "/lib/multipath/libpriosysfs.so",
-    "/lib/udev/scsi_id",
-    "/lib/udev/rules.d/50-udev-default.rules",
-    "/lib/udev/rules.d/55-dm.rules",
-    "/lib/udev/rules.d/56-dm-mpath.rules",
-    "/lib/udev/rules.d/60-block.rules",
-    "/lib/udev/rules.d/60-multipath.rules",
-    "/lib/udev/rules.d/60-persistent-storage.rules",
-    "/lib/udev/rules.d/60-persistent-storage-dm.rules",
-    "/lib/udev/rules.d/95-dm-notify.rules",
-    "/lib/udev/rules.d/99-systemd.rules",
-];
+const PROGRAMS: &[&str] = &["fio", "sg_rtpg", "sg_stpg"];
 
-/// What every story here begins with: udev and multipathd run, and `/dev/mapper/mpatha` is there.
+/// What every story here can do besides.
 ///
 /// `behind N` is the disk of the adapter on slot N; `reads_by N` waits until reads go that way and no other.
 const BEGINNING: &str = r#"
-mkdir -p /run /var/run /etc/udev /sbin /usr/sbin
-ln -s udevadm /usr/bin/systemd-udevd
-ln -s /usr/bin/multipath /sbin/multipath; ln -s /usr/bin/dmsetup /sbin/dmsetup
-ln -s /usr/bin/multipath /usr/sbin/multipath
-cat > /etc/multipath.conf <<END
-defaults {
-    user_friendly_names yes
-    find_multipaths no
-    polling_interval 1
-    max_polling_interval 1
-    path_grouping_policy group_by_prio
-    prio alua
-    path_checker tur
-    failback immediate
-    no_path_retry queue
-    checker_timeout 5
-}
-END
-/usr/bin/systemd-udevd --daemon 2> /share/udevd
-udevadm trigger --action=add; udevadm settle --timeout=60
-settle 2
-multipathd -d -v2 > /share/multipathd 2>&1 &
-multipathd=$!
-until_true '[ -b /dev/mapper/mpatha ]' 90
-until_true '[ $(multipath -ll mpatha | grep -c running) = 2 ]' 60
 behind() { ls /sys/bus/pci/devices/0000:00:0$1.0/virtio*/host*/target*/*:0/block 2> /dev/null || true; }
-reads() { set -- $(cat /sys/block/$1/stat 2> /dev/null || echo 0); echo $1; }
 reads_by() {
     looks=600
     while :; do
@@ -82,8 +40,11 @@ load() {
 fn boots(stage: &Stage, options: &[String], script: &str) -> Result<Guest> {
     let mut options = options.to_vec();
     options.extend(Qmp::options(&stage.scratch.join(MONITOR)));
-    let plan = Guest::plan(&format!("{BEGINNING}\n{script}"));
-    let plan = plan.modules(MODULES).programs(PROGRAMS).files(FILES).options(&options);
+    let plan = multipath::plan(
+        &["path_grouping_policy group_by_prio", "prio alua"],
+        &format!("{BEGINNING}\n{script}"),
+    );
+    let plan = plan.programs(PROGRAMS).options(&options);
     plan.limit(Duration::from_secs(300)).boot(&stage.scratch)
 }
 

@@ -2,11 +2,12 @@
 //! Installs what `demo` and `test` need, says what it installs, and does nothing where all is there.
 //!
 //! Above: `demo`, `levels`, `cargo xtask setup`.  Below: apt, and `setup/` for what takes more than a name:
-//! a recent QEMU, an older one beside it, a kernel for guests, and the newer targetcli.
+//! a recent QEMU, an older one beside it, a kernel for guests, the fence agents, and the newer targetcli.
 //! Never here: the address of a mirror.  The machine knows its own.
 //!
 //! What counts is whether the program runs, not whether a package is registered: in containers the two differ.
 
+mod fence_agents;
 mod kernel;
 mod older_qemu;
 mod qemu;
@@ -67,6 +68,16 @@ const NEEDS: &[Need] = &[
     Need { program: "mkfs.fat", package: "dosfstools", first_for: For::Test },
     Need { program: "/usr/share/OVMF/OVMF_CODE_4M.fd", package: "ovmf", first_for: For::Test },
     Need { program: "multipathd", package: "multipath-tools", first_for: For::Test },
+    Need {
+        program: "/usr/lib/python3/dist-packages/curl/__init__.py",
+        package: "python3-pycurl",
+        first_for: For::Test,
+    },
+    Need {
+        program: "/usr/lib/python3/dist-packages/pexpect/__init__.py",
+        package: "python3-pexpect",
+        first_for: For::Test,
+    },
     Need { program: "udevadm", package: "udev", first_for: For::Test },
     Need { program: "dbus-daemon", package: "dbus-daemon", first_for: For::Test },
     Need { program: "sg_inq", package: "sg3-utils", first_for: For::Test },
@@ -96,6 +107,7 @@ pub(crate) fn prepare(who: For) -> Result<()> {
     install_what_is_missing(who)?;
     if who == For::Test {
         older_qemu::prepare();
+        fence_agents::prepare();
         targetcli::prepare();
     }
     Ok(())

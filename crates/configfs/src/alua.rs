@@ -107,6 +107,9 @@ impl View<'_> {
             return self.staged.model.members(&id, name).map(line).collect();
         }
         if let Some(group) = self.staged.configured(device).and_then(|backstore| backstore.alua.get(name)) {
+            if file == "alua_access_state" {
+                return format!("{}\n", self.alua_state(&id, group));
+            }
             return group_text(group, Some(group.id), file);
         }
         let new = AluaGroup::new(0);
@@ -114,6 +117,12 @@ impl View<'_> {
         // The default group of a backstore before `enable` has its id already.
         let id = (name.as_str() == AluaGroupName::DEFAULT).then_some(0);
         group_text(staged.unwrap_or(&new), id, file)
+    }
+
+    /// The state that a group is in now.
+    fn alua_state(&self, id: &BackstoreId, group: &AluaGroup) -> u32 {
+        let between = self.live(id).is_some_and(|live| live.transitioning.contains(&group.id));
+        if between { AluaGroup::TRANSITIONING } else { group.get(AluaKey::AccessState) }
     }
 
     /// What a file of a group of logical units says.
@@ -150,7 +159,7 @@ impl View<'_> {
             _ => {
                 let groups = &self.staged.model.backstores().get(id).ok_or(Errno::NODEV)?.alua;
                 let known = groups.get(group).ok_or(Errno::NODEV)?;
-                let (primary, altered) = (known.get(AluaKey::AccessState), known.get(AluaKey::AccessStatus));
+                let (primary, altered) = (self.alua_state(id, known), known.get(AluaKey::AccessStatus));
                 Ok(format!(
                     "TG Port Alias: {group}\nTG Port Group ID: {}\nTG Port Primary Access State: {}\n\
                      TG Port Primary Access Status: {}\nTG Port Secondary Access State: {}\n\

@@ -6,6 +6,7 @@
 
 use model::{BackstoreId, Change, Model, Place, Refusal, Wwn};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Whoever owns the configuration.
@@ -182,6 +183,8 @@ pub struct LiveBackstore {
     pub read_only: bool,
     /// Which device of the host it is, if it is one.
     pub device: Option<LiveDevice>,
+    /// Its target port groups that are between two states, by id.
+    pub transitioning: BTreeSet<u16>,
 }
 
 /// A block device of the host.

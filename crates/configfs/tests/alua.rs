@@ -62,7 +62,8 @@ fn every_file_of_a_group_takes_lios_range_and_no_more() {
     let path = group(&tree, "grp1", "5");
     for (file, good, reads, bad) in [
         ("alua_access_state", "2", "2\n", "5"),
-        ("alua_access_state", "15", "15\n", "14"),
+        ("alua_access_state", "3", "3\n", "15"),
+        ("alua_access_state", "1", "1\n", "14"),
         ("alua_access_state", "0", "0\n", "4"),
         ("alua_access_status", "1", "Altered by Explicit STPG\n", "3"),
         ("alua_access_status", "2", "Altered by Implicit ALUA\n", "x"),
@@ -91,6 +92,22 @@ fn every_file_of_a_group_takes_lios_range_and_no_more() {
     tree.write(&format!("{path}/alua_access_type"), "2").unwrap();
     check_refused(&tree, "a state of an explicit group", Errno::INVAL, || tree.write(&state, "1"));
     check_refused(&tree, "members", Errno::ACCESS, || tree.write(&format!("{path}/members"), "x"));
+}
+
+#[test]
+fn a_group_between_two_states_is_transitioning() {
+    let (plane, tree) = tree();
+    furnish(&tree);
+    let path = group(&tree, "grp1", "5");
+    tree.write(&format!("{TPG}/lun/lun_0/alua_tg_pt_gp"), "grp1").unwrap();
+    tree.write(&format!("{path}/alua_access_state"), "2").unwrap();
+    plane.transitioning.lock().unwrap().insert(5);
+    assert_eq!(read(&tree, &format!("{path}/alua_access_state")), "15\n");
+    assert_eq!(read(&tree, &format!("{DISK}/alua/default_tg_pt_gp/alua_access_state")), "0\n");
+    let said = read(&tree, &format!("{TPG}/lun/lun_0/alua_tg_pt_gp"));
+    assert!(said.contains("TG Port Primary Access State: Transitioning\n"), "{said}");
+    plane.transitioning.lock().unwrap().clear();
+    assert_eq!(read(&tree, &format!("{path}/alua_access_state")), "2\n");
 }
 
 #[test]

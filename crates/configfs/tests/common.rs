@@ -8,7 +8,7 @@
 use configfs::{Counters, Daemon, Denied, Host, LiveBackstore, LiveDevice, LiveReservations, NodeKind, Tree};
 use model::{BackstoreId, Change, Kind, Model, Place, Wwn};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 /// A daemon that carries everything out at once.
@@ -19,6 +19,7 @@ pub(crate) struct Plane {
     pub(crate) asked: Mutex<Vec<Vec<String>>>,
     pub(crate) connected: Mutex<bool>,
     pub(crate) missing: Mutex<bool>,
+    pub(crate) transitioning: Mutex<BTreeSet<u16>>,
     pub(crate) reservations: Mutex<BTreeMap<BackstoreId, LiveReservations>>,
     /// What was counted for everything.
     pub(crate) counters: Mutex<Option<Counters>>,
@@ -54,6 +55,7 @@ impl Daemon for Plane {
                 block_bytes: 512,
                 rotational: true,
             }),
+            transitioning: self.transitioning.lock().unwrap().clone(),
         })
     }
 

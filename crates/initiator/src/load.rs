@@ -13,6 +13,8 @@ use crate::request::{Answer, LunAddress};
 use crate::ring::Wait;
 use hdrhistogram::Histogram;
 use runner::{Runner, Share};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// Latencies are kept to three digits up to a minute.
@@ -43,6 +45,8 @@ pub struct Load {
     pub queue_depth: u16,
     /// How long new commands are started.
     pub duration: Duration,
+    /// Ends that earlier, as soon as it is true.
+    pub stop: Option<Arc<AtomicBool>>,
     /// Where they go.
     pub access: Access,
     /// How many of a hundred are reads; the others are writes.
@@ -65,6 +69,7 @@ impl Default for Load {
             address: LunAddress::unit(0, 0),
             queue_depth: 32,
             duration: Duration::from_secs(1),
+            stop: None,
             access: Access::Random,
             read_percent: 100,
             io_bytes: 4096,

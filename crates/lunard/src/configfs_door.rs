@@ -106,13 +106,12 @@ fn counters(counts: Statistics) -> Counters {
 }
 
 fn backstore(live: machine::LiveBackstore) -> LiveBackstore {
-    let machine::LiveBackstore { size_bytes, block_bytes, read_only, write_back: _, missing: _, device } =
-        live;
+    let machine::LiveBackstore { size_bytes, block_bytes, read_only, device, transitioning, .. } = live;
     let device = device.map(|device| {
         let machine::LiveDevice { name, major, minor, block_bytes, rotational } = device;
         LiveDevice { name, major, minor, block_bytes, rotational }
     });
-    LiveBackstore { size_bytes, block_bytes, read_only, device }
+    LiveBackstore { size_bytes, block_bytes, read_only, device, transitioning }
 }
 
 fn denied(failure: Failure) -> Denied {

@@ -114,6 +114,7 @@ mod tests {
                 write_back: true,
                 missing,
                 device: None,
+                transitioning: std::collections::BTreeSet::new(),
             };
             (id, live)
         });

@@ -619,6 +619,7 @@ fn a_read_only_device_is_restored_as_it_was_asked_for() {
                 write_back: false,
                 missing: false,
                 device: None,
+                transitioning: std::collections::BTreeSet::new(),
             };
             let live = Live { backstores: BTreeMap::from([(id("block/cd"), live)]), ..Live::default() };
             let file = saveconfig::text(&model, &live);

@@ -155,8 +155,8 @@ const fn supports(key: AluaKey, name: &'static str, help: &'static str) -> AluaA
 /// The table, in the order of names.
 #[rustfmt::skip]
 pub const ALUA_ATTRIBUTES: &[AluaAttribute] = &[
-    row(AluaKey::AccessState, "alua_access_state", Values::OneOf(&[0, 1, 2, 3, 4, 15]), 0,
-        "How guests reach the backstore through the group: 0 optimized, 1 non-optimized, 2 standby, 3 unavailable, 15 transitioning; setting it needs implicit in alua_access_type and the state's alua_support"),
+    row(AluaKey::AccessState, "alua_access_state", Values::OneOf(&[0, 1, 2, 3, 4]), 0,
+        "How guests reach the backstore through the group: 0 optimized, 1 non-optimized, 2 standby, 3 unavailable; it reads 15 while the group is transitioning; setting it needs implicit in alua_access_type and the state's alua_support"),
     row(AluaKey::AccessStatus, "alua_access_status", Values::Between(0, 2), 0,
         "Who changed the state last: 0 nobody, 1 a guest, 2 the administrator"),
     row(AluaKey::AccessType, "alua_access_type", Values::Between(0, 3), 3,
@@ -233,6 +233,9 @@ pub(crate) enum Misfit {
 }
 
 impl AluaGroup {
+    /// What `alua_access_state` reads while the group is between two states.
+    pub const TRANSITIONING: u32 = TRANSITIONING;
+
     /// A group as LIO makes it.
     #[must_use]
     pub fn new(id: u16) -> Self {
@@ -273,6 +276,10 @@ impl AluaGroup {
     /// Returns whether it was taken: a value that makes no sense is not.
     #[must_use]
     pub fn restore(&mut self, row: &AluaAttribute, value: u32) -> bool {
+        if row.key == AluaKey::AccessState && value == TRANSITIONING {
+            // It was read in the middle of a transition, which has ended.
+            return true;
+        }
         let sensible = row.values.take(value);
         if sensible {
             self.put(row.key, value);
@@ -637,6 +644,7 @@ mod tests {
         assert_eq!(set(&mut group, "alua_access_state", "4"), Err(Misfit::Unsupported));
         assert_eq!(set(&mut group, "alua_access_state", "14"), Err(Misfit::Value));
         assert_eq!(set(&mut group, "alua_access_state", "5"), Err(Misfit::Value));
+        assert_eq!(set(&mut group, "alua_access_state", "15"), Err(Misfit::Value));
         assert_eq!(set(&mut group, "alua_support_unavailable", "0"), Ok(0));
         assert_eq!(set(&mut group, "alua_access_state", "3"), Err(Misfit::Unsupported));
         assert_eq!(set(&mut group, "alua_access_type", "2"), Ok(2));
@@ -649,6 +657,16 @@ mod tests {
         let mut group = AluaGroup::new(0);
         assert_eq!(set(&mut group, "alua_access_state", "0"), Ok(0));
         assert_eq!(group, AluaGroup::new(0));
+    }
+
+    #[test]
+    fn a_state_that_was_kept_in_the_middle_of_a_transition_is_the_first() {
+        let mut group = AluaGroup::new(0);
+        let row = AluaAttribute::named("alua_access_state").unwrap();
+        assert!(group.restore(row, 15));
+        assert_eq!(group.get(AluaKey::AccessState), 0);
+        assert!(group.restore(row, 3) && !group.restore(row, 14));
+        assert_eq!(group.get(AluaKey::AccessState), 3);
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Model {
             return Err(Refusal::TooManyBackstores);
         }
         self.must_have_lu_group(&backstore.lu_group)?;
-        self.share_alua(&mut backstore)?;
+        self.join_unit(&mut backstore)?;
         self.backstores.insert(id, backstore);
         Ok(())
     }
@@ -133,11 +133,16 @@ impl Model {
         let mut wanted = self.backstore(id)?.clone();
         let key = wanted.set_identity(name, value)?;
         let changes = wanted.identity_text(key) != self.backstore(id)?.identity_text(key);
-        if changes && let Some(place) = self.shown_at(id) {
+        let twins = self.twins(id)?;
+        if changes && let Some(place) = twins.iter().find_map(|twin| self.shown_at(twin)) {
             let attribute = IdentityField::of(key).name;
             return Err(Refusal::AttributeFrozen { backstore: id.clone(), attribute, place });
         }
-        self.backstores.insert(id.clone(), wanted);
+        for twin in &twins {
+            if let Some(twin) = self.backstores.get_mut(twin) {
+                twin.take_identity(&wanted);
+            }
+        }
         Ok(())
     }
 
@@ -170,7 +175,7 @@ impl Model {
         wanted.unit_serial = serial;
         // What it had was for the unit that it was.
         if wanted.unit_serial != known.unit_serial {
-            self.share_alua(&mut wanted)?;
+            self.join_unit(&mut wanted)?;
         }
         self.backstores.insert(id.clone(), wanted);
         Ok(())

@@ -162,6 +162,18 @@ impl Backstore {
         Ok(row.key)
     }
 
+    /// Says that it is who another one is.
+    pub(crate) fn take_identity(&mut self, other: &Self) {
+        for row in IDENTITY_FIELDS {
+            let text = other.identity_text(row.key);
+            if text == self.unset_identity(row.key) {
+                self.identity.0.remove(&row.key);
+            } else {
+                self.identity.0.insert(row.key, text);
+            }
+        }
+    }
+
     fn unset_identity(&self, key: IdentityKey) -> String {
         match key {
             IdentityKey::CompanyId => company_text(COMPANY_ID),

@@ -6,7 +6,9 @@
 mod common;
 
 use common::*;
-use model::{AluaGroup, AluaGroupName, AluaKey, Change, LunAluaSetting, Model, RelativePort, UnitSerial};
+use model::{
+    AluaGroup, AluaGroupName, AluaKey, Change, IdentityKey, LunAluaSetting, Model, RelativePort, UnitSerial,
+};
 
 fn group(text: &str) -> AluaGroupName {
     AluaGroupName::parse(text).unwrap()
@@ -179,6 +181,35 @@ fn a_guest_takes_a_port_offline_by_its_relative_identifier() {
     assert!(furnished().apply(alter(&[], &[3])).is_err());
     let never = furnished().apply(set("ramdisk/r0", "grp1", "alua_support_offline", "0")).unwrap();
     assert!(never.apply(alter(&[], &[2])).is_err());
+}
+
+#[test]
+fn backstores_of_one_unit_serial_number_say_that_they_are_the_same() {
+    let who = |model: &Model, name: &str| {
+        let backstore = &model.backstores()[&backstore_id(name)];
+        [IdentityKey::ProductId, IdentityKey::VendorId].map(|key| backstore.identity_text(key))
+    };
+    let say = |backstore: &str, attribute: &str, value: &str| {
+        let (attribute, value) = (attribute.to_owned(), value.to_owned());
+        Change::SetIdentity { backstore: backstore_id(backstore), attribute, value }
+    };
+    let model = make([
+        Change::CreateBackstore(ramdisk("way0")),
+        Change::CreateBackstore(ramdisk("way1")),
+        say("ramdisk/way1", "vendor_id", "ACME"),
+        serial("ramdisk/way0", "one"),
+        serial("ramdisk/way1", "one"),
+    ]);
+    // Who joins is called what the unit is called.
+    assert_eq!(who(&model, "ramdisk/way1"), ["way0", "LIO-ORG"]);
+    let model = model.apply(say("ramdisk/way1", "vendor_id", "ACME")).unwrap();
+    assert_eq!(who(&model, "ramdisk/way0"), ["way0", "ACME"]);
+    assert_eq!(who(&model, "ramdisk/way1"), ["way0", "ACME"]);
+    // Once a guest may see it by one way, it stays what it is by the other.
+    let model = model.apply(create_target(1, [(1, 1)])).unwrap();
+    let model = model.apply(map(1, 1, 0, "ramdisk/way0")).unwrap();
+    assert!(model.apply(say("ramdisk/way1", "product_id", "other")).is_err());
+    assert!(model.apply(say("ramdisk/way1", "product_id", "way0")).is_ok());
 }
 
 #[test]

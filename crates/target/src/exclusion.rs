@@ -13,15 +13,16 @@
 //! letter sees what was stored before it was sent.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Called once, when what was in the way is gone.
 pub type Wake = Box<dyn FnOnce() + Send>;
 
-/// The ranges of one backstore, in bytes, that one command each has for itself.
-#[derive(Default)]
+/// The ranges of one unit, in bytes, that one command each has for itself, through whichever backstore.
 pub struct Exclusions {
+    /// Unique for the life of the process.
+    id: u64,
     /// How many there are.
     count: AtomicUsize,
     table: Mutex<Table>,
@@ -42,7 +43,21 @@ pub struct Exclusion {
     number: u64,
 }
 
+impl Default for Exclusions {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { id, count: AtomicUsize::new(0), table: Mutex::default() }
+    }
+}
+
 impl Exclusions {
+    /// The number that those who are waited for are known by.
+    #[inline]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Whether nothing is excluded.
     #[inline]
     pub fn is_empty(&self) -> bool {

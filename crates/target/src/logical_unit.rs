@@ -185,6 +185,7 @@ impl LogicalUnit {
         self.state = state;
         if let Some(store) = &mut self.store {
             store.write_through = self.state.write_through();
+            store.exclusions = self.state.exclusions();
         }
         self
     }

@@ -13,6 +13,7 @@
 use crate::alua::Alua;
 use crate::attentions::Attentions;
 use crate::copies::Copies;
+use crate::exclusion::Exclusions;
 use crate::modes::ModeChanges;
 use crate::nexus::{Nexus, NexusName};
 use crate::reservations::{Ordered, Refusal, Reservations, Told};
@@ -93,6 +94,7 @@ pub struct UnitState {
     /// The mode pages in force, as [`ModeChanges::word`].
     modes: AtomicU32,
     write_through: Arc<AtomicBool>,
+    exclusions: Arc<Exclusions>,
     tallies: Tallies,
     copies: Arc<Copies>,
     sanitizing: Sanitizing,
@@ -124,13 +126,14 @@ impl UnitState {
         let sanitizing = Sanitizing::of(record.sanitize.as_ref());
         let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
         let (serial, changing, tallies) = (serial.into(), Mutex::new(()), Tallies::default());
-        let copies = Arc::default();
+        let (copies, exclusions) = (Arc::default(), Arc::default());
         Arc::new(Self {
             id,
             serial,
             persist,
             modes,
             write_through,
+            exclusions,
             tallies,
             copies,
             sanitizing,
@@ -192,6 +195,11 @@ impl UnitState {
     /// Whether every write must be durable before its answer, though the medium has a cache.
     pub(crate) fn write_through(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.write_through)
+    }
+
+    /// Blocks that one command has for itself, through whichever backstore.
+    pub(crate) fn exclusions(&self) -> Arc<Exclusions> {
+        Arc::clone(&self.exclusions)
     }
 
     /// The administrator has set what initiators may have set before: what he says counts, saved or not.  Blocks as

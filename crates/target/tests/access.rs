@@ -175,6 +175,20 @@ fn setting_groups_is_asked_for_waited_for_and_seen_everywhere_before_it_is_good(
 }
 
 #[test]
+fn setting_groups_is_not_good_before_the_transition_has_ended_and_waits_for_no_other_for_ever() {
+    let (rig, owner) = rig(Ok(()));
+    let unit = &rig.group(1).unit(Lun::default()).unwrap().unit.state;
+    let groups = vec![group(0, AccessState::Transitioning, &[1]), group(9, AccessState::Optimized, &[9])];
+    unit.set_alua(Alua { groups, lu_group: 0, steer: Some(owner as Arc<dyn Steer>) });
+    assert_eq!(set(&rig, 1, &[0, 0, 0, 0, 0x02, 0, 0, 0]), Done);
+    assert_eq!(*rig.waited.borrow(), Duration::from_millis(30 + 1000));
+    // Another group's transition is none of its business, and nor is a port that has the number of a group.
+    *rig.waited.borrow_mut() = Duration::ZERO;
+    assert_eq!(set(&rig, 1, &[0, 0, 0, 0, 0x02, 0, 0, 9, 0x0e, 0, 0, 0]), Done);
+    assert_eq!(*rig.waited.borrow(), Duration::from_millis(30));
+}
+
+#[test]
 fn setting_groups_is_refused_as_spc_says() {
     let (rig, owner) = rig(Err(Sense::INVALID_FIELD_IN_PARAMETER_LIST));
     assert_eq!(set(&rig, 1, &[0, 0, 0, 0, 0x02, 0, 0, 9]), Check(0x05, 0x26, 0x00));

@@ -5,7 +5,7 @@
 //! Never here: how it is found out.
 
 use model::{BackstoreId, Wwn};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Why steps are prepared.
@@ -62,6 +62,8 @@ pub struct LiveBackstore {
     pub missing: bool,
     /// Which device of the host it is, if it is one.
     pub device: Option<LiveDevice>,
+    /// Its ALUA groups that are between two states, by id.
+    pub transitioning: BTreeSet<u16>,
 }
 
 /// A block device of the host.

@@ -8,7 +8,7 @@ use crate::live::{Live, LiveBackstore, LiveDevice, LiveTarget, LiveWaiting, gues
 use crate::wish::Made;
 use api::v1;
 use model::{
-    ALUA_ATTRIBUTES, ATTRIBUTES, Acl, AluaGroup, AluaGroupName, Attribute, Backstore, BackstoreId,
+    ALUA_ATTRIBUTES, ATTRIBUTES, Acl, AluaGroup, AluaGroupName, AluaKey, Attribute, Backstore, BackstoreId,
     IDENTITY_FIELDS, Key, Kind, LunAlua, LunMapping, MappedLun, Medium, Model, Place, TARGET_OPTIONS, Target,
     TargetOptions, Tpg, UNIT_SERIAL_FILE, Wwn,
 };
@@ -109,12 +109,19 @@ impl<'a> View<'a> {
                 name: name.as_str().to_owned(),
                 group_id: group.id,
                 attributes: attributes
-                    .map(|row| (row.name.to_owned(), group.get(row.key).to_string()))
+                    .map(|row| (row.name.to_owned(), self.alua_value(&id, group, row.key).to_string()))
                     .collect(),
                 members: members.iter().map(member).collect(),
             }
         };
         backstore.alua.iter().map(group).collect()
+    }
+
+    /// As it is now: a group between two states is in neither.
+    fn alua_value(&self, id: &BackstoreId, group: &AluaGroup, key: AluaKey) -> u32 {
+        let live = self.live.backstores.get(id);
+        let between = || live.is_some_and(|live| live.transitioning.contains(&group.id));
+        if key == AluaKey::AccessState && between() { AluaGroup::TRANSITIONING } else { group.get(key) }
     }
 
     fn state(&self, id: &BackstoreId, live: Option<&LiveBackstore>) -> v1::BackstoreState {

@@ -23,12 +23,12 @@ use crate::port::TargetPort;
 use crate::quiesce::{Ending, TaskName};
 use crate::response;
 use crate::signs_of_life::SignsOfLife;
+pub(crate) use claims::Claimed;
 use exec::snapshot::Cached;
 use memory::{IoBuf, View};
 use reactor::KickTag;
 use slab::Slab;
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, mpsc};
@@ -110,8 +110,8 @@ struct Task {
     losses: Option<Arc<AtomicU64>>,
     is_flush: bool,
     is_read: bool,
-    /// What it may write, in bytes of its backstore: nothing before it has claimed it.
-    writes: Range<u64>,
+    /// What it may write: nothing before it has claimed it.
+    writes: Claimed,
     /// Of a command that has several.
     steps: Option<Box<Steps>>,
 }

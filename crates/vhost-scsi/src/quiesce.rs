@@ -10,9 +10,9 @@
 //! waited for, so a guest that keeps sending cannot hold it up.  Who only asks whether there are any is answered at
 //! that moment.
 
+use crate::queue::Claimed;
 use crate::response::ResponseCode;
 use crate::scratches::Borrower;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use target::{Scope, StoreName};
@@ -86,7 +86,7 @@ pub(crate) struct Quiesce {
     /// Backstore whose channel is to be closed when all is quiet.
     pub(crate) close: Option<u64>,
     /// Only those that may write here, where something is said: one that has not claimed its blocks yet is not waited for.
-    pub(crate) writes: Option<Range<u64>>,
+    pub(crate) writes: Option<Claimed>,
     /// Whether commands are waited for that wait for quiet themselves.
     pub(crate) waits_for_waiting: bool,
     /// Where to note that something is there.  Where nothing is to end, that is all, and nothing is waited for.

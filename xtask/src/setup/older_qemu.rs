@@ -63,6 +63,6 @@ fn fetch() -> Result<()> {
     Ok(std::fs::remove_dir_all(&folder)?)
 }
 
-fn unpack(package: &Path, root: &Path) -> Result<()> {
+pub(super) fn unpack(package: &Path, root: &Path) -> Result<()> {
     visibly(command("dpkg-deb").arg("--extract").arg(package).arg(root), LOCAL_LIMIT)
 }

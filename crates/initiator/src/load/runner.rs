@@ -12,6 +12,7 @@ use crate::memory::{GuestBuffer, Memory, Window};
 use crate::request::{Answer, Command, HEADER_BYTES, RESPONSE_BYTES, RequestQueue};
 use crate::ring::{Buffer, DESCRIPTOR_BYTES, Used, write_table};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Where the CDB is in a request's header.
@@ -108,9 +109,10 @@ impl<'a> Runner<'a> {
         while in_flight > 0 {
             let mut next = Some(self.wait()?);
             let now = Instant::now();
+            let stopped = self.load.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
             while let Some(used) = next {
                 let slot = self.finish(used, now)?;
-                if now < end {
+                if now < end && !stopped {
                     self.send(slot)?;
                 } else {
                     in_flight -= 1;

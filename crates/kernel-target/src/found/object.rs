@@ -140,6 +140,7 @@ fn object(
         write_back: number("emulate_write_cache") == Some(1),
         missing: false,
         device,
+        transitioning: std::collections::BTreeSet::new(),
     };
     take_over(&mut backstore, &attributes, live.device.as_ref());
     Ok(Object { backstore, live, attributes, has_serial: true })

@@ -257,5 +257,6 @@ fn live(state: &State, backstore: &Backstore) -> LiveBackstore {
         write_back: backstore.write_back().unwrap_or(false),
         missing: path.is_some_and(|path| state.absent.contains(path.as_str())),
         device: None,
+        transitioning: BTreeSet::new(),
     }
 }

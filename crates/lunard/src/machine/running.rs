@@ -171,7 +171,9 @@ impl RunningMachine {
             }
             let mut state = lock(&state);
             if state.access.end(&theirs) {
+                let altering = std::mem::replace(&mut state.access.altering, theirs.by.clone());
                 state.show_access();
+                state.access.altering = altering;
             }
         };
         let later = end.clone();

@@ -33,17 +33,19 @@ impl Model {
         }
     }
 
-    /// Gives a backstore that comes to a unit the groups of the unit.
+    /// Gives a backstore that comes to a unit the groups of the unit, and its name: whichever way a guest comes, it finds
+    /// one unit.
     ///
     /// # Errors
     /// [`Refusal::AluaGroupsDiffer`] where it brings groups of its own.
-    pub(super) fn share_alua(&self, backstore: &mut Backstore) -> Result<(), Refusal> {
+    pub(super) fn join_unit(&self, backstore: &mut Backstore) -> Result<(), Refusal> {
         let id = backstore.id();
         let twin = self
             .backstores
             .values()
             .find(|other| other.unit_serial == backstore.unit_serial && other.id() != id);
         let Some(twin) = twin else { return Ok(()) };
+        backstore.take_identity(twin);
         if backstore.alua == twin.alua {
             return Ok(());
         }
@@ -56,8 +58,14 @@ impl Model {
         Ok(())
     }
 
+    /// Whether another backstore is one unit with `id`.
+    #[must_use]
+    pub fn has_twins(&self, id: &BackstoreId) -> bool {
+        self.twins(id).is_ok_and(|twins| twins.len() > 1)
+    }
+
     /// The backstores that are one unit with `id`, which is among them.
-    fn twins(&self, id: &BackstoreId) -> Result<Vec<BackstoreId>, Refusal> {
+    pub(super) fn twins(&self, id: &BackstoreId) -> Result<Vec<BackstoreId>, Refusal> {
         let serial = &self.backstore(id)?.unit_serial;
         Ok(self.with_serial(serial))
     }

@@ -15,7 +15,7 @@ use crate::script::{Claim, Helper, Outcome, Reply, Script, Step};
 use crate::task::{Answer, Buffers};
 use backstore::IoKind;
 use scsi::Sense;
-use scsi::alua::{self, PortGroup, ReportTargetPortGroups, SetTargetPortGroups, Wanted};
+use scsi::alua::{self, AccessState, PortGroup, ReportTargetPortGroups, SetTargetPortGroups, Wanted};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,8 +50,10 @@ pub(super) fn set<'a>(
     let script = Setting {
         mapping: mapping.clone(),
         nexus: group.nexus().name().clone(),
+        groups: wanted.iter().filter(|wanted| wanted.state != AccessState::Offline).map(|it| it.id).collect(),
         wanted: Some(wanted),
         waits: Vec::new(),
+        looks: LOOKS_MAX,
     };
     let store = mapping.unit.store.as_ref().map(Store::name);
     Ok(Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None }))
@@ -62,9 +64,17 @@ struct Setting {
     mapping: Mapping,
     nexus: NexusName,
     wanted: Option<Vec<Wanted>>,
+    /// The groups whose states are asked for.
+    groups: Vec<u16>,
     /// What is to be waited for, last first.
     waits: Vec<Step>,
+    /// How often it may still be looked whether the transition has ended.
+    looks: u32,
 }
+
+/// How long until it is looked again whether a transition has ended that should have, and how often: for a second.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const LOOKS_MAX: u32 = 100;
 
 impl Script for Setting {
     fn next(&mut self, last: Outcome, buffers: &mut Buffers) -> Step {
@@ -74,15 +84,27 @@ impl Script for Setting {
         if let Outcome::Told(Err(sense)) = last {
             return Step::Done(Answer::check_condition(sense, buffers.bytes()));
         }
+        // Whoever ends the transition has a clock of his own.
+        if matches!(last, Outcome::Waited) && self.looks > 0 && self.is_between() {
+            self.looks -= 1;
+            return Step::Wait(LOOK_AGAIN);
+        }
         self.waits.pop().unwrap_or(Step::Done(Answer::good()))
     }
 }
 
 impl Setting {
+    /// Whether one of the groups is between two states.
+    fn is_between(&self) -> bool {
+        let alua = self.mapping.unit.state.alua();
+        let mut groups = self.groups.iter().filter_map(|id| alua.group(*id));
+        groups.any(|group| group.told.state == AccessState::Transitioning)
+    }
+
     fn ask(&mut self, wanted: Vec<Wanted>) -> Step {
         let state = Arc::clone(&self.mapping.unit.state);
         let alua = state.alua();
-        let delay = wanted.iter().filter_map(|wanted| alua.group(wanted.id));
+        let delay = self.groups.iter().filter_map(|id| alua.group(*id));
         let delay = delay.map(|group| group.transition_delay).max().unwrap_or_default();
         // No command is begun in the old state after the answer.
         self.waits.push(Step::Quiesce { scope: Scope::NOTHING, abort: None });

@@ -432,9 +432,12 @@ fn change_backstore(
         };
         work.make(change, Made::Attribute(value))?;
     }
+    let joined = work.draft.model.has_twins(&id);
     for row in IDENTITY_FIELDS {
         let value = wanted.identity_text(row.key);
-        if work.draft.model.backstore(&id)?.identity_text(row.key) != value {
+        // Who a unit of several ways is, the first of them says where the file does not.
+        let says = wanted.identity().iter().any(|(key, _)| key == row.key);
+        if (says || !joined) && work.draft.model.backstore(&id)?.identity_text(row.key) != value {
             let attribute = row.name.to_owned();
             work.make(Change::SetIdentity { backstore: id.clone(), attribute, value }, Made::Nothing)?;
         }

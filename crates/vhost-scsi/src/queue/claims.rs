@@ -14,14 +14,33 @@ use target::{Answer, Buffers, Claim, Exclusion, IoPlan, Outcome, Script, Step, S
 
 use super::steps::Steps;
 
-/// What one I/O writes, in bytes of its backstore.
-pub(super) fn written_by(plan: &IoPlan<'_>, buffer: &IoBuf) -> Range<u64> {
+/// Blocks that a command writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claimed {
+    /// Of which unit, by the number of its exclusions: it may be reached through several backstores.
+    pub(crate) of: u64,
+    /// Which, in bytes.
+    pub(crate) range: Range<u64>,
+}
+
+impl Claimed {
+    /// None at all.
+    pub(crate) const NOTHING: Self = Self { of: 0, range: 0..0 };
+
+    /// Whether both have a byte in common.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.of == other.of && target::overlap(&self.range, &other.range)
+    }
+}
+
+/// What one I/O writes.
+pub(super) fn written_by(plan: &IoPlan<'_>, buffer: &IoBuf) -> Claimed {
     let bytes = match plan.kind {
-        IoKind::Read | IoKind::Flush => 0,
+        IoKind::Read | IoKind::Flush => return Claimed::NOTHING,
         IoKind::Write { .. } => buffer.bytes(),
         IoKind::Discard { bytes } | IoKind::WriteZeroes { bytes, .. } => bytes,
     };
-    plan.offset..plan.offset.saturating_add(bytes)
+    Claimed { of: plan.store.exclusions.id(), range: plan.offset..plan.offset.saturating_add(bytes) }
 }
 
 /// One I/O that has to wait for its blocks.
@@ -60,7 +79,7 @@ impl Queue {
         common: &mut Common,
         submitter: &mut Submitter,
     ) {
-        let range = std::mem::replace(&mut task.writes, 0..0);
+        let Claimed { range, .. } = std::mem::replace(&mut task.writes, Claimed::NOTHING);
         let claim = Claim { store: store.clone(), range, exclusive: false };
         let later = Later { claim, kind, buffer, buffer_bytes: task.buffer_bytes, answer: task.answer };
         task.steps = Some(Box::new(Steps::new(Box::new(later), Buffers::default())));
@@ -84,12 +103,12 @@ impl Queue {
     }
 
     /// Gives a task the blocks that it waits for, beside others or, with an exclusion, alone.
-    pub(crate) fn grant(&mut self, task: (usize, u64), range: Range<u64>, exclusion: Option<Exclusion>) {
+    pub(crate) fn grant(&mut self, task: (usize, u64), claimed: Claimed, exclusion: Option<Exclusion>) {
         let Some(task) = self.waiting(task) else { return };
         let Some(steps) = &mut task.steps else { return };
         steps.waits = false;
         // Who is alone there needs not be waited for: others are kept out.
-        task.writes = if exclusion.is_some() { 0..0 } else { range };
+        task.writes = if exclusion.is_some() { Claimed::NOTHING } else { claimed };
         steps.exclusion = exclusion;
     }
 

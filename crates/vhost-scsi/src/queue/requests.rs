@@ -114,7 +114,7 @@ impl Queue {
             writes: written_by(plan, &buffer),
             steps: None,
         };
-        if !task.writes.is_empty() && !plan.store.exclusions.is_empty() {
+        if !task.writes.range.is_empty() && !plan.store.exclusions.is_empty() {
             self.begin_later(index, task, (plan.store, plan.kind), buffer, common, submitter);
             return 0;
         }

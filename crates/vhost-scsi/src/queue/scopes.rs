@@ -32,7 +32,7 @@ impl Queue {
     /// Whether a task of a quiescence's scope that began before the `before`th is under way.
     pub(crate) fn has_task(&self, quiesce: &Quiesce, before: u64) -> bool {
         let writes_there =
-            |task: &Task| quiesce.writes.as_ref().is_none_or(|range| target::overlap(range, &task.writes));
+            |task: &Task| quiesce.writes.as_ref().is_none_or(|claimed| claimed.overlaps(&task.writes));
         let counts =
             |task: &Task| (quiesce.waits_for_waiting || !task.waits_for_quiet()) && writes_there(task);
         self.tasks

@@ -5,7 +5,7 @@
 //! Below: `target::Script`.
 //! Never here: what a command means.
 
-use super::{Common, Queue, Task, token_number};
+use super::{Claimed, Common, Queue, Task, token_number};
 use crate::quiesce::TaskName;
 use memory::IoBuf;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ impl Queue {
             losses: None,
             is_flush: false,
             is_read: false,
-            writes: 0..0,
+            writes: Claimed::NOTHING,
             steps: Some(Box::new(Steps::new(script, buffers))),
         });
         self.go_on(index, key, Outcome::Begun, common, submitter);
@@ -166,12 +166,12 @@ impl Queue {
                     return self.want(key, Wanted::Memory);
                 }
                 Step::Claim(claim) => {
-                    (task.writes, steps.exclusion) = (0..0, None);
+                    (task.writes, steps.exclusion) = (Claimed::NOTHING, None);
                     if claim.exclusive || !claim.store.exclusions.is_empty() {
                         steps.waits = true;
                         return self.want(key, Wanted::Claim(claim));
                     }
-                    task.writes = claim.range;
+                    task.writes = Claimed { of: claim.store.exclusions.id(), range: claim.range };
                     last = Outcome::Claimed;
                 }
                 Step::Done(answer) => return self.end_steps(key, Outcome::Begun, &answer, common),

@@ -8,7 +8,7 @@
 //! blocks that are excluded are waited for by commands that have not begun, which no exclusion waits for.
 
 use super::{LetterKind, QueueKey, Worker, send};
-use crate::queue::Queue;
+use crate::queue::{Claimed, Queue};
 use target::io::Submitter;
 use target::{Claim, Outcome, Scope, Wake};
 
@@ -59,17 +59,18 @@ impl Worker {
         if !queue.still_waits(task) {
             return;
         }
-        let (back, medium) = (self.post.clone(), claim.store.medium);
+        let back = self.post.clone();
         let wake = || -> Wake { Box::new(move || send(&back, LetterKind::ClaimsFree)) };
         let (exclusions, range) = (&claim.store.exclusions, claim.range.clone());
         if claim.exclusive {
             if let Some(exclusion) = exclusions.exclude(&range, self.number, wake) {
-                queue.grant(task, range.clone(), Some(exclusion));
-                let (client, scope) = (queue.client, Scope { medium: Some(medium), ..Scope::default() });
-                return self.ask_for_quiet(key, task, client, (scope, Some(range)), None);
+                let claimed = Claimed { of: exclusions.id(), range };
+                queue.grant(task, claimed.clone(), Some(exclusion));
+                let client = queue.client;
+                return self.ask_for_quiet(key, task, client, (Scope::default(), Some(claimed)), None);
             }
         } else if exclusions.admit(&range, self.number, wake) {
-            queue.grant(task, range, None);
+            queue.grant(task, Claimed { of: exclusions.id(), range }, None);
             return self.step_ended(submitter, key, task, Outcome::Claimed);
         }
         self.parked.push(Parked { key, task, claim });

@@ -7,10 +7,9 @@
 use super::{Due, LetterKind, QueueKey, StepEnd, Worker, send};
 use crate::control::Wanted as Management;
 use crate::errands::Errand;
-use crate::queue::{QueueErrand, Wanted};
+use crate::queue::{Claimed, QueueErrand, Wanted};
 use crate::quiesce::{Ending, Quiesce};
 use crate::response::ResponseCode;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -55,7 +54,7 @@ impl Worker {
         key: QueueKey,
         task: (usize, u64),
         client: u64,
-        (scope, writes): (Scope, Option<Range<u64>>),
+        (scope, writes): (Scope, Option<Claimed>),
         abort: Option<Abort>,
     ) {
         let claims = writes.is_some();

@@ -43,6 +43,8 @@ pub(super) struct Transition {
     group: u16,
     number: u64,
     pub(super) delay: Duration,
+    /// The guest that asked for it, which is not told.
+    pub(super) by: Option<(UnitSerial, NexusName)>,
 }
 
 /// What a LUN of a nexus has.
@@ -85,7 +87,8 @@ impl Access {
                 self.transitions += 1;
                 let number = self.transitions;
                 self.under_way.insert((serial.clone(), group.id), number);
-                self.begun.push(Transition { serial: serial.clone(), group: group.id, number, delay });
+                let by = self.altering.clone();
+                self.begun.push(Transition { serial: serial.clone(), group: group.id, number, delay, by });
             }
         }
         let seen = |groups: &AluaGroups| -> Vec<(String, u16, u32)> {
@@ -110,9 +113,15 @@ impl Access {
         std::mem::take(&mut self.begun)
     }
 
+    /// The groups of a unit that are between two states, by id.
+    pub(super) fn transitioning(&self, serial: &UnitSerial) -> impl Iterator<Item = u16> + use<'_> {
+        let first = (serial.clone(), u16::MIN)..=(serial.clone(), u16::MAX);
+        self.under_way.range(first).map(|((_, group), _)| *group)
+    }
+
     /// Ends a transition, unless another has begun since.
     pub(super) fn end(&mut self, transition: &Transition) -> bool {
-        let Transition { serial, group, number, delay: _ } = transition;
+        let Transition { serial, group, number, .. } = transition;
         let key = (serial.clone(), *group);
         let is_last = self.under_way.get(&key) == Some(number);
         is_last && self.under_way.remove(&key).is_some()

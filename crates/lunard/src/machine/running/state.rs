@@ -401,7 +401,7 @@ impl State {
     }
 
     pub(super) fn live(&self, socket: impl Fn(&Wwn) -> PathBuf) -> Live {
-        let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live())).collect();
+        let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live(&self.access))).collect();
         let targets = self.targets.iter().map(|(wwn, target)| {
             let connected = target.port.connections() > 0;
             (wwn.clone(), LiveTarget { socket: socket(wwn), connected, waiting: Vec::new() })
@@ -410,7 +410,7 @@ impl State {
     }
 
     pub(super) fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
-        self.units.get(id).map(Unit::live)
+        self.units.get(id).map(|unit| unit.live(&self.access))
     }
 
     pub(super) fn connected(&self, wwn: &Wwn) -> bool {
@@ -431,7 +431,7 @@ impl Unit {
         Arc::new(missing.remembering(Arc::clone(state)))
     }
 
-    fn live(&self) -> LiveBackstore {
+    fn live(&self, access: &Access) -> LiveBackstore {
         let flags = self.logical_unit.flags;
         let known = self.backstore.medium.size_bytes().unwrap_or(0);
         let open = self.opened.store.as_ref();
@@ -442,6 +442,7 @@ impl Unit {
             write_back: self.logical_unit.modes().write_cache,
             missing: open.is_none(),
             device: self.opened.device.clone(),
+            transitioning: access.transitioning(&self.backstore.unit_serial).collect(),
         }
     }
 }
