@@ -7,6 +7,7 @@
 use anyhow::{Context, Result};
 use rustix::io::Errno;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 use stories::deadline::Deadline;
@@ -111,8 +112,14 @@ fn a_target_made_by_hand_is_configured_and_what_another_door_changes_shows() -> 
     let shell = mounted.shell()?;
     let ls = shell.well("ls")?;
     assert!(ls.contains("naa.5001405aabbccdd1, no-gen-acls") && ls.contains("[fileio/disk0 ("), "{ls}");
-    // The other way round, and at once.
+    // The other way round, and at once, also where the kernel has looked before.
+    let links = || -> Result<u64> { Ok(std::fs::metadata(mounted.top("core"))?.nlink()) };
+    let before = links()?;
+    assert!(!mounted.top("core/rd_mcp_1").exists());
     shell.well("/backstores/ramdisk create r0 8M")?;
+    let listed = std::fs::read_dir(mounted.top("core"))?.filter_map(Result::ok);
+    assert!(listed.map(|entry| entry.file_name()).any(|name| name == "rd_mcp_1"));
+    Deadline::seconds(10).until("another link", || Ok((links()? == before + 1).then_some(())))?;
     assert_eq!(mounted.read("core/rd_mcp_1/r0/enable")?, "1\n");
     shell.well("/backstores/ramdisk delete r0")?;
     let gone = || Ok((!mounted.top("core/rd_mcp_1").exists()).then_some(()));
