@@ -123,7 +123,8 @@ struct Kept {
 /// The first bytes of an operation, or nothing where there are none.
 fn first(mut io: Io, bytes: u64) -> Result<Io, Io> {
     let left = match &mut io.kind {
-        IoKind::Flush => 0,
+        // What is whole or not at all is not torn.
+        IoKind::Flush | IoKind::WriteWhole { .. } => 0,
         IoKind::Read | IoKind::Write { .. } => {
             io.buffer.truncate(bytes);
             io.buffer.bytes()
