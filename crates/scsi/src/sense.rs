@@ -126,6 +126,8 @@ conditions! {
     LOGICAL_UNIT_COMMUNICATION_TIME_OUT = NotReady 0x08 0x01;
     /// The backstore is not there.
     LOGICAL_UNIT_NOT_READY = NotReady 0x04 0x00;
+    /// The unit was stopped, and waits to be started.
+    INITIALIZING_COMMAND_REQUIRED = NotReady 0x04 0x02;
     /// The unit is starting up; try again.
     BECOMING_READY = NotReady 0x04 0x01;
     /// ALUA: the target port group is between two states.
@@ -180,6 +182,8 @@ conditions! {
     INSUFFICIENT_REGISTRATION_RESOURCES = IllegalRequest 0x55 0x04;
     /// The data of a command and its CDB disagree about the length.
     INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT = IllegalRequest 0x0e 0x03;
+    /// A medium was loaded: it may be another one.
+    MEDIUM_MAY_HAVE_CHANGED = UnitAttention 0x28 0x00;
     /// The unit was powered on, or the host restarted.
     POWER_ON = UnitAttention 0x29 0x00;
     /// The logical unit was reset.

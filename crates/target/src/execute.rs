@@ -17,6 +17,7 @@ mod modes; // MODE SELECT
 mod primary; // SPC
 mod reservation; // SPC, reservations
 mod sanitize; // SBC: SANITIZE, FORMAT UNIT
+mod tray; // SBC: START STOP UNIT, PREVENT ALLOW MEDIUM REMOVAL
 mod unmap; // SBC: UNMAP, GET LBA STATUS
 mod verify; // SBC: VERIFY, WRITE AND VERIFY
 mod write_same; // SBC: WRITE SAME
@@ -173,7 +174,7 @@ fn decide<'a>(
     let unit = &*mapping.unit;
     let capabilities = primary::capabilities(mapping);
     let opcode = capabilities.find(cdb);
-    let word = admit(mapping, opcode)?;
+    let word = admit(mapping, opcode, cdb)?;
     let command = capabilities.parse(opcode, cdb)?;
     if command.changes_medium() && (mapping.write_protect || unit.flags.read_only) {
         return Err(Sense::WRITE_PROTECTED.into());
@@ -203,6 +204,8 @@ fn decide<'a>(
         Command::ReceiveDiagnosticResults(command) => Ok(logs::diagnostics(&command, buffers)),
         Command::SendDiagnostic { self_test: true } => block::ready(unit).map(|_| done(buffers)),
         Command::SendDiagnostic { self_test: false } => Ok(done(buffers)),
+        Command::StartStopUnit(command) => tray::start_stop(group, mapping, &command, buffers),
+        Command::PreventAllowMediumRemoval(command) => tray::prevent(group, mapping, &command, buffers),
         Command::Reserve => Ok(reservation::reserve(group, mapping)),
         Command::Release => Ok(reservation::release(group, mapping)),
         Command::ReportTargetPortGroups(command) => Ok(access::report(mapping, &command, buffers)),

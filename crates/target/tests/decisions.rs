@@ -199,3 +199,17 @@ fn a_failure_below_keeps_its_meaning() {
     assert_eq!(status(BackstoreError::Reserved), 0x18);
     assert_eq!(status(BackstoreError::Busy), 0x08);
 }
+
+#[test]
+fn physical_blocks_are_as_large_as_the_administrator_says() {
+    let of = |bytes: u32, block_bytes: u32| {
+        let below = Geometry { physical_block_bytes: 512, io_min_bytes: 512, ..shape(1 << 20) };
+        let store = Store::new(1, Arc::new(Shape(below)));
+        let unit = LogicalUnit::new(store, identity(), block_bytes, FLAGS).with_physical_blocks(bytes);
+        (unit.geometry.physical_exponent, unit.geometry.lowest_aligned, unit.granularity_blocks)
+    };
+    assert_eq!(of(512, 512), (0, 0, 1));
+    assert_eq!(of(4096, 512), (3, 0, 8));
+    assert_eq!(of(65536, 512), (7, 0, 128));
+    assert_eq!(of(512, 4096), (0, 0, 1), "none is smaller than a logical one");
+}
