@@ -20,6 +20,7 @@ const FLAGS: UnitFlags = UnitFlags {
     fua_write: true,
     solid_state: true,
     read_only: false,
+    removable: false,
     tas: true,
     ua_interlock: UaInterlock::Clear,
     report_supported_operation_codes: true,

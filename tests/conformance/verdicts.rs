@@ -12,6 +12,9 @@ pub(crate) enum Verdict {
     Skipped,
 }
 
+/// What a test says that has left out a command which may lose data.
+const LEFT_OUT: &str = "--dataloss flag is not set in. Skipping";
+
 /// The tests of a run, in their order, and what became of each.  One that never ended has failed.
 pub(crate) fn verdicts(printed: &str) -> Vec<(String, Verdict)> {
     let mut found: Vec<(String, Verdict)> = Vec::new();
@@ -19,7 +22,10 @@ pub(crate) fn verdicts(printed: &str) -> Vec<(String, Verdict)> {
     for text in printed.split("\n  Test: ").skip(1) {
         let name = text.split(" ...").next().unwrap_or_default().trim().to_owned();
         let own = text.split("\nRun Summary").next().unwrap_or_default();
-        let verdict = if own.contains("FAILED") || !own.contains("passed") {
+        let verdict = if own.contains(LEFT_OUT) {
+            // It goes on without what it has left out, and finds that missing.
+            Verdict::Skipped
+        } else if own.contains("FAILED") || !own.contains("passed") {
             Verdict::Failed
         } else if own.contains("[SKIPPED]") {
             Verdict::Skipped
@@ -42,6 +48,13 @@ mod tests {
                        Test: Bad ...\n    [FAILED] 5 is not 6\nFAILED\n    1. a.c:5  - 0\n  Test: Hung ...\n    Read\n";
         let expected = [("Simple", Passed), ("Dpo", Skipped), ("Bad", Failed), ("Hung", Failed)];
         assert_eq!(verdicts(printed), expected.map(|(name, verdict)| (name.to_owned(), verdict)));
+    }
+
+    #[test]
+    fn a_test_that_left_out_what_may_lose_data_was_skipped_whatever_it_found() {
+        let printed =
+            "\n  Test: Dpo ...--dataloss flag is not set in. Skipping write\nFAILED\n    1. a.c:5  - 0\n";
+        assert_eq!(verdicts(printed), [("Dpo".to_owned(), Skipped)]);
     }
 
     #[test]

@@ -149,6 +149,12 @@ fn the_mounted_tree_has_the_paths_modes_sizes_and_links_of_lios() -> Result<()> 
         .map(|(path, is)| (path.clone(), format!("{} {:o}", kind(is), is.mode() & 0o7777)))
         .collect();
     let mut lio = recorded()?;
+    // Attributes that LIO has none of.
+    for device in ["fileio_0/disk0", "iblock_0/disk1", "rd_mcp_0/ram0"] {
+        for own in ["emulate_removable", "physical_block_size"] {
+            lio.insert(format!("core/{device}/attrib/{own}"), "F 644".to_owned());
+        }
+    }
     // Linux has it since 6.3.
     let reord = lio.keys().filter_map(|path| path.strip_suffix("emulate_rest_reord").map(str::to_owned));
     let newer: Vec<String> = reord.map(|home| format!("{home}emulate_rsoc")).collect();

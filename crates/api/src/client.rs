@@ -236,6 +236,14 @@ impl Client {
         self.read(&answer)
     }
 
+    /// `POST /v1/medium`: the medium of a backstore goes out, or comes in.
+    ///
+    /// # Errors
+    /// Every [`ClientError`]; with [`ClientError::Problem`] nothing has changed.
+    pub fn move_medium(&self, wish: &v1::MoveMedium) -> Result<(), ClientError> {
+        self.post::<v1::Moved>("/medium", wish).map(|_| ())
+    }
+
     /// `POST /v1/clearconfig`: the whole configuration goes.
     ///
     /// # Errors

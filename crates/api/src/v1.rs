@@ -27,6 +27,7 @@
 
 mod alua; // asymmetric access
 mod files;
+mod medium; // in, or out
 mod problem; // why a request was refused
 mod tables; // which attributes and options there are // what is saved, restored, compared and applied
 mod waiting; // commands that have waited for long
@@ -37,6 +38,7 @@ pub use files::{
     SAVECONFIG_BYTES_MAX, SaveOptions, Saved, ValueChange,
 };
 
+pub use medium::{MoveMedium, Moved};
 pub use problem::{Problem, codes};
 pub use tables::{AttributeInfo, AttributeTable, OptionInfo, OptionTable};
 pub use waiting::Waiting;
@@ -152,6 +154,10 @@ pub enum BackstoreState {
     Deactivated,
     /// Its file or device is not there.
     Missing,
+    /// Its medium was taken out.
+    Ejected,
+    /// A guest has stopped it.
+    Stopped,
 }
 
 /// One target: what a guest connects to.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A backstore that fails, delays or hangs on cue.
+//! A backstore that fails, delays, tears or hangs on cue.
 //!
 //! Above: tests of whoever must bear it.  Below: any backstore.
 //! Never here: a surprise.  What happens to an operation is what the test said.
@@ -29,6 +29,9 @@ pub enum Fate {
     Pass,
     /// It fails without touching the backstore.
     Fail(BackstoreError),
+    /// Only so many of its first bytes are moved, and then it fails: what the power or a process leaves that goes in the
+    /// middle.
+    Tear(u64),
     /// It goes on later.
     Delay(Duration),
     /// It goes on once the switch is off.
@@ -62,6 +65,7 @@ impl<B: Backstore> Backstore for Judged<B> {
             judge: Arc::clone(&self.judge),
             key,
             kept: Slab::new(),
+            torn: Vec::new(),
         })
     }
 
@@ -99,6 +103,8 @@ struct JudgedChannel {
     judge: Judge,
     key: u32,
     kept: Slab<Kept>,
+    /// Operations under way below that fail however they end, by the numbers of their tokens.
+    torn: Vec<(u64, BackstoreError)>,
 }
 
 /// An operation that waits.
@@ -110,7 +116,48 @@ struct Kept {
     time: Box<types::Timespec>,
 }
 
+/// The first bytes of an operation, or nothing where there are none.
+fn first(mut io: Io, bytes: u64) -> Result<Io, Io> {
+    let left = match &mut io.kind {
+        IoKind::Flush => 0,
+        IoKind::Read | IoKind::Write { .. } => {
+            io.buffer.truncate(bytes);
+            io.buffer.bytes()
+        }
+        IoKind::Discard { bytes: all } | IoKind::WriteZeroes { bytes: all, .. } => {
+            *all = bytes.min(*all);
+            *all
+        }
+    };
+    if left > 0 { Ok(io) } else { Err(io) }
+}
+
 impl JudgedChannel {
+    fn tear(&mut self, submitter: &mut Submitter, io: Io, token: Token, bytes: u64) -> Submitted {
+        let error =
+            if io.kind == IoKind::Read { BackstoreError::ReadFailed } else { BackstoreError::WriteFailed };
+        let number = token.redeem();
+        let token = Token::new(number);
+        let io = match first(io, bytes) {
+            Ok(io) => io,
+            Err(io) => return Submitted::Done(Completed { token, buffer: io.buffer, result: Err(error) }),
+        };
+        self.torn.push((number, error));
+        match self.inner.submit(submitter, io, token) {
+            Submitted::Done(completed) => Submitted::Done(self.told(completed)),
+            Submitted::Queued => Submitted::Queued,
+        }
+    }
+
+    /// An end below, as it is to be told.
+    fn told(&mut self, completed: Completed) -> Completed {
+        let Completed { token, buffer, result } = completed;
+        let number = token.redeem();
+        let torn =
+            self.torn.iter().position(|(torn, _)| *torn == number).map(|at| self.torn.swap_remove(at).1);
+        Completed { token: Token::new(number), buffer, result: torn.map_or(result, Err) }
+    }
+
     fn keep(&mut self, submitter: &mut Submitter, kept: Kept) {
         let index = self.kept.insert(kept);
         self.set_timer(submitter, index);
@@ -132,6 +179,7 @@ impl Channel for JudgedChannel {
             Fate::Fail(error) => {
                 return Submitted::Done(Completed { token, buffer: io.buffer, result: Err(error) });
             }
+            Fate::Tear(bytes) => return self.tear(submitter, io, token, bytes),
             Fate::Delay(wait) => (wait, None),
             Fate::Hang(until) => (HANG_LOOK, Some(until)),
         };
@@ -141,7 +189,8 @@ impl Channel for JudgedChannel {
 
     fn completed(&mut self, submitter: &mut Submitter, operation: u32, result: i32) -> Option<Completed> {
         if operation & OWN == 0 {
-            return self.inner.completed(submitter, operation, result);
+            let completed = self.inner.completed(submitter, operation, result)?;
+            return Some(self.told(completed));
         }
         let index = usize::try_from(operation & !OWN).ok()?;
         let hangs = self.kept.get(index)?.until.as_ref().is_some_and(|until| until.load(Ordering::SeqCst));

@@ -179,6 +179,8 @@ pub struct LiveBackstore {
     pub size_bytes: u64,
     /// Bytes in a logical block.
     pub block_bytes: u32,
+    /// Bytes in a physical block.
+    pub physical_block_bytes: u32,
     /// Whether it refuses writes.
     pub read_only: bool,
     /// Which device of the host it is, if it is one.

@@ -47,6 +47,7 @@ impl Daemon for Plane {
         Some(LiveBackstore {
             size_bytes: backstore.medium.size_bytes().unwrap_or(14 << 30),
             block_bytes: 512,
+            physical_block_bytes: 512,
             read_only: false,
             device: (id.kind == Kind::Block && !*self.missing.lock().unwrap()).then(|| LiveDevice {
                 name: "dm-0".to_owned(),

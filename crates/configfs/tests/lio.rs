@@ -54,6 +54,10 @@ const UNBUILT: [(&str, &str); 4] = [
     ("statistics/scsi_lu/creation_time", "F 444 = 0"),
 ];
 
+/// Attributes that LIO has none of.
+const OWN: [(&str, &str); 2] =
+    [("attrib/emulate_removable", "F 644 = 0"), ("attrib/physical_block_size", "F 644 = 512")];
+
 #[test]
 fn an_unconfigured_backstore_is_lios_but_for_what_is_not_built() {
     let (_plane, tree) = tree();
@@ -63,7 +67,7 @@ fn an_unconfigured_backstore_is_lios_but_for_what_is_not_built() {
     dump(&tree, "target/core/fileio_0", &mut is);
     let mut lio = with_newer(recorded(UNCONFIGURED));
     let device = "target/core/fileio_0/disk0";
-    for (path, says) in UNBUILT {
+    for (path, says) in UNBUILT.into_iter().chain(OWN) {
         lio.insert(format!("{device}/{path}"), says.trim_end().to_owned());
     }
     assert_eq!(differences(&lio, &is), Vec::<String>::new());
@@ -110,6 +114,9 @@ fn a_configured_tree_has_every_path_and_mode_of_lios_and_its_texts_but_for_what_
     let mut is = BTreeMap::new();
     dump(&tree, "target", &mut is);
     let mut lio = with_newer(recorded(TREE));
+    for device in ["fileio_0/disk0", "iblock_0/disk1", "rd_mcp_0/ram0"] {
+        lio.extend(OWN.map(|(path, says)| (format!("target/core/{device}/{path}"), says.to_owned())));
+    }
     let mode = |said: &str| said.split(' ').take(2).collect::<Vec<_>>().join(" ");
     for (path, said) in &mut lio {
         if let Some(is) = is.get(path)

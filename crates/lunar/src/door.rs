@@ -66,6 +66,10 @@ impl Api for Door {
         Api::apply_file(self.client()?, document, options)
     }
 
+    fn move_medium(&self, wish: &v1::MoveMedium) -> Result<(), ApiError> {
+        Api::move_medium(self.client()?, wish)
+    }
+
     fn clear(&self) -> Result<v1::Cleared, ApiError> {
         Api::clear(self.client()?)
     }

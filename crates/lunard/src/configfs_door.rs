@@ -106,12 +106,20 @@ fn counters(counts: Statistics) -> Counters {
 }
 
 fn backstore(live: machine::LiveBackstore) -> LiveBackstore {
-    let machine::LiveBackstore { size_bytes, block_bytes, read_only, device, transitioning, .. } = live;
+    let machine::LiveBackstore {
+        size_bytes,
+        block_bytes,
+        physical_block_bytes,
+        read_only,
+        device,
+        transitioning,
+        ..
+    } = live;
     let device = device.map(|device| {
         let machine::LiveDevice { name, major, minor, block_bytes, rotational } = device;
         LiveDevice { name, major, minor, block_bytes, rotational }
     });
-    LiveBackstore { size_bytes, block_bytes, read_only, device, transitioning }
+    LiveBackstore { size_bytes, block_bytes, physical_block_bytes, read_only, device, transitioning }
 }
 
 fn denied(failure: Failure) -> Denied {

@@ -66,6 +66,15 @@ pub trait Machine: Send + Sync + 'static {
         None
     }
 
+    /// Takes the medium of a backstore out, or puts it in; `force` does so although a guest keeps it in.  Returns when that is
+    /// durable, and blocks as long as the disk with the records of units does.
+    ///
+    /// # Errors
+    /// The [`Fault`] that names what is in the way; then nothing has changed.
+    fn move_medium(&self, _id: &BackstoreId, _loaded: bool, _force: bool) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// The open media that may grow, each with the size that guests see.
     fn gauges(&self) -> Vec<Gauge> {
         Vec::new()

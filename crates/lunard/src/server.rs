@@ -8,6 +8,7 @@
 
 mod apply; //    a file that says what is to be
 mod document; // what both of them do with one
+mod medium; //   in and out
 mod restore; //  a whole saveconfig.json at once
 
 use crate::directories;
@@ -153,6 +154,7 @@ where
         restore::clearconfig,
         apply::apply,
         apply::as_applied,
+        medium::medium,
         attributes,
         options
     )
@@ -175,6 +177,7 @@ pub fn routes(service: Service) -> Router {
             get(apply::as_applied).post(apply::apply).layer(DefaultBodyLimit::max(v1::SAVECONFIG_BYTES_MAX)),
         )
         .route("/v1/clearconfig", post(restore::clearconfig))
+        .route("/v1/medium", post(medium::medium))
         .route("/v1/attributes", get(attributes))
         .route("/v1/options", get(options))
         .route("/openapi.json", get(openapi))

@@ -113,6 +113,9 @@ mod tests {
                 read_only: false,
                 write_back: true,
                 missing,
+                ejected: false,
+                stopped: false,
+                physical_block_bytes: 512,
                 device: None,
                 transitioning: std::collections::BTreeSet::new(),
             };

@@ -110,6 +110,7 @@ pub struct Handle {
     /// Whether the owner waits for the disk of the database.
     saving: Arc<AtomicBool>,
     live: Arc<dyn Fn() -> Live + Send + Sync>,
+    move_medium: Moving,
     live_backstore: Asking<LiveBackstore>,
     connected: Arc<dyn Fn(&Wwn) -> bool + Send + Sync>,
     reservations: Asking<Reservations>,
@@ -120,6 +121,9 @@ pub struct Handle {
     runtime_dir: Arc<PathBuf>,
     watchers: Arc<Mutex<Vec<Watcher>>>,
 }
+
+/// Takes the medium of a backstore out, or puts it in: which, whether in, whether by force.
+type Moving = Arc<dyn Fn(&BackstoreId, bool, bool) -> Result<(), Fault> + Send + Sync>;
 
 /// What the running target knows of a backstore.
 type Asking<T> = Arc<dyn Fn(&BackstoreId) -> Option<T> + Send + Sync>;
@@ -205,6 +209,14 @@ impl Handle {
     #[must_use]
     pub fn reservations(&self, id: &BackstoreId) -> Option<Reservations> {
         (self.reservations)(id)
+    }
+
+    /// Takes the medium of a backstore out, or puts it in.  Blocks as long as the disk with the records of units does.
+    ///
+    /// # Errors
+    /// The [`Fault`] that names what is in the way; then nothing has changed.
+    pub fn move_medium(&self, id: &BackstoreId, loaded: bool, force: bool) -> Result<(), Fault> {
+        (self.move_medium)(id, loaded, force)
     }
 
     /// What guests asked of a backstore or at a LUN, where that is counted.
@@ -294,7 +306,7 @@ pub fn start<M: Machine>(
     let model = Arc::new(model);
     let submit = to_self.clone();
     let ask = to_self.clone();
-    let [live, open, connected, reserved, counting, waits] = [(); 6].map(|()| Arc::clone(&machine));
+    let [live, open, connected, reserved, moving, counting, waits] = [(); 7].map(|()| Arc::clone(&machine));
     let shared = Handle {
         submit: Arc::new(move |wishes, reply| {
             // Without an owner the reply is dropped, which is an answer.
@@ -311,6 +323,7 @@ pub fn start<M: Machine>(
         live_backstore: Arc::new(move |id| open.live_backstore(id)),
         connected: Arc::new(move |wwn| connected.connected(wwn)),
         reservations: Arc::new(move |id| reserved.reservations(id)),
+        move_medium: Arc::new(move |id, loaded, force| moving.move_medium(id, loaded, force)),
         counted: Arc::new(move |of| counting.counted(of)),
         waiting: Arc::new(move || waits.waiting()),
         model: Arc::new(RwLock::new((Arc::clone(&model), Generation::default()))),

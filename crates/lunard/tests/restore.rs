@@ -129,9 +129,7 @@ fn files_of_both_versions_of_targetcli_are_restored() {
         assert_eq!(model.backstore(&id("fileio/f0")).unwrap().attribute(Key::IsNonrot), Some(1));
         assert_eq!(
             notes(file),
-            [
-                "attributes of 4 storage objects that cannot be so here keep their defaults: emulate_rsoc=1 submit_type=0"
-            ]
+            ["attributes of 4 storage objects that cannot be so here keep their defaults: submit_type=0"]
         );
     }
 }
@@ -620,6 +618,9 @@ fn a_read_only_device_is_restored_as_it_was_asked_for() {
                 read_only: is,
                 write_back: false,
                 missing: false,
+                ejected: false,
+                stopped: false,
+                physical_block_bytes: 512,
                 device: None,
                 transitioning: std::collections::BTreeSet::new(),
             };

@@ -284,15 +284,20 @@ fn the_description_names_every_path_and_nothing_dangles() {
         "post /v1/apply",
         "post /v1/changes",
         "post /v1/clearconfig",
+        "post /v1/medium",
         "post /v1/restoreconfig",
         "post /v1/saveconfig",
     ];
     assert_eq!(described.iter().map(String::as_str).collect::<Vec<_>>(), served);
     for path in described {
         let (method, path) = path.split_once(' ').unwrap();
-        let body = if path == "/v1/restoreconfig" { "{}" } else { r#"{"changes":[]}"# };
+        let (body, answer) = match path {
+            "/v1/restoreconfig" => ("{}", 200),
+            "/v1/medium" => (r#"{"kind":"ramdisk","name":"nobody","loaded":true}"#, 404),
+            _ => (r#"{"changes":[]}"#, 200),
+        };
         let (status, _) = daemon.answer(&method.to_uppercase(), path, body);
-        assert_eq!(status, 200, "{method} {path}");
+        assert_eq!(status, answer, "{method} {path}");
     }
     let schemas = description["components"]["schemas"].as_object().unwrap();
     for reference in text.split("#/components/schemas/").skip(1) {
@@ -356,6 +361,7 @@ fn attributes_are_explained() {
             "emulate_fua_write",
             "emulate_model_alias",
             "emulate_pr",
+            "emulate_removable",
             "emulate_rsoc",
             "emulate_tas",
             "emulate_tpu",
@@ -372,6 +378,7 @@ fn attributes_are_explained() {
             "max_unmap_lba_count",
             "max_write_same_len",
             "optimal_sectors",
+            "physical_block_size",
             "queue_depth",
             "unmap_granularity",
             "unmap_granularity_alignment",

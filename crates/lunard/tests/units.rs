@@ -14,7 +14,7 @@ use model::Model;
 use redb::{Database, TableDefinition};
 use scsi::sanitize::Overwrite;
 use std::path::Path;
-use target::{Held, Kind, NexusName, Registration, Reservations, Sanitize, UnitRecord};
+use target::{Held, Kind, NexusName, Registration, Reservations, Sanitize, Tray, UnitRecord};
 
 const SERIAL: &str = "3f9e2c5a-7d41-4f0e-9b7a-000000000004";
 
@@ -31,10 +31,11 @@ fn record(outlasts_power: bool) -> UnitRecord {
         outlasts_power,
         legacy: Some(nexus(1)),
     };
+    let tray = Tray { ejected: true, stopped: false, kept_by: [nexus(2)].into() };
     let overwrite = Some(Overwrite { invert: true, count: 3, pattern: vec![1, 2, 0xff] });
     let (unrestricted_exit, failed, done_bytes) = (true, outlasts_power, 4 << 20);
     let sanitize = Sanitize { overwrite, block_bytes: 512, unrestricted_exit, failed, done_bytes };
-    UnitRecord { reservations, sanitize: Some(sanitize), ..UnitRecord::default() }
+    UnitRecord { reservations, sanitize: Some(sanitize), tray, ..UnitRecord::default() }
 }
 
 /// Opens the database under a boot of the host.
@@ -72,6 +73,9 @@ fn a_restart_of_the_host_leaves_what_was_to_outlast_it() {
         let (state_dir, store, units) = open(scratch.path(), "second boot");
         assert_eq!(units.records[SERIAL].reservations, expected);
         assert_eq!(units.records[SERIAL].modes, record(true).saved_modes);
+        // The medium stays out, and nobody keeps it there.
+        let tray = Tray { ejected: true, ..Tray::default() };
+        assert_eq!(units.records[SERIAL].tray, tray);
         assert_eq!(units.records[SERIAL].sanitize, record(outlasts_power).sanitize);
         assert!(units.lost_power);
         // Another unit's change makes the second boot the one that counts, for all of them.

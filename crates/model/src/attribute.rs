@@ -29,6 +29,7 @@ pub enum Key {
     EmulateFuaWrite,
     EmulateModelAlias,
     EmulatePr,
+    EmulateRemovable,
     EmulateRestReord,
     EmulateRsoc,
     EmulateTas,
@@ -47,6 +48,7 @@ pub enum Key {
     MaxWriteSameLen,
     OptimalSectors,
     PgrSupport,
+    PhysicalBlockSize,
     PiProtFormat,
     PiProtType,
     PiProtVerify,
@@ -133,6 +135,12 @@ impl Attribute {
     #[must_use]
     pub fn is_listed(&self) -> bool {
         self.access != Access::Unbuilt
+    }
+
+    /// Whether LIO has none of that name: its tools do not know it.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        matches!(self.key, Key::EmulateRemovable | Key::PhysicalBlockSize)
     }
 
     /// Whether the administrator can set it on a backstore of this kind.
@@ -285,6 +293,8 @@ pub const ATTRIBUTES: &[Attribute] = &[
         "1: guests see the backstore's name as the product; 0: they see its kind, as IBLOCK, FILEIO or RAMDISK-MCP"),
     row(Key::EmulatePr, "emulate_pr", Switch, Settable, FROZEN, always(1),
         "1: guests may reserve the unit, persistently or with RESERVE; 0: the commands for it do not exist"),
+    row(Key::EmulateRemovable, "emulate_removable", Switch, Settable, FROZEN, always(0),
+        "1: guests may take the medium out, as may the administrator with eject; LIO has no such attribute"),
     unbuilt(Key::EmulateRestReord, "emulate_rest_reord", Switch, 0,
         "Restricted reordering; neither LIO nor Lunar has it"),
     row(Key::EmulateRsoc, "emulate_rsoc", Switch, Settable, FREE, always(1),
@@ -321,6 +331,8 @@ pub const ATTRIBUTES: &[Attribute] = &[
         "The number of logical blocks above which guests should split a transfer; starts as hw_max_sectors"),
     unbuilt(Key::PgrSupport, "pgr_support", Switch, 1,
         "1: reservations are answered here and not by the device; the only way there is"),
+    row(Key::PhysicalBlockSize, "physical_block_size", OneOf(PHYSICAL_BLOCK_SIZES), SettableButOnBlock, FROZEN, [None, Some(512), Some(512)],
+        "Bytes in a physical block: what guests should align to; starts as block_size. A block device has its own. LIO has no such attribute"),
     unbuilt(Key::PiProtFormat, "pi_prot_format", Switch, 0,
         "Formats protection information; not available in this version"),
     unbuilt(Key::PiProtType, "pi_prot_type", Between(0, 3), 0,
@@ -336,6 +348,9 @@ pub const ATTRIBUTES: &[Attribute] = &[
     row(Key::UnmapZeroesData, "unmap_zeroes_data", Switch, Settable, FROZEN, always(1),
         "1: guests are told that unmapped blocks read as zeroes, where the medium makes sure of it"),
 ];
+
+/// What READ CAPACITY (16) can say of every size of logical blocks, within reason.
+const PHYSICAL_BLOCK_SIZES: &[u32] = &[512, 1024, 2048, 4096, 8192, 16384, 32768, 65536];
 
 /// As many descriptors as a parameter list of UNMAP can hold.
 const UNMAP_DESCRIPTORS_MAX: u32 = 4095;

@@ -269,6 +269,9 @@ impl Backstore {
     /// The administrator's value of an attribute, whatever guests have saved; `None` where the device says it.
     #[must_use]
     pub fn own_attribute(&self, key: Key) -> Option<u32> {
+        if key == Key::PhysicalBlockSize {
+            return self.physical_block_bytes();
+        }
         if let Some(value) = self.attributes.get(key) {
             return Some(value);
         }
@@ -294,6 +297,14 @@ impl Backstore {
     #[must_use]
     pub fn block_bytes(&self) -> Option<u32> {
         self.attribute(Key::BlockSize)
+    }
+
+    /// Bytes in a physical block, which is no smaller than a logical one; `None` where the device says it.
+    #[must_use]
+    pub fn physical_block_bytes(&self) -> Option<u32> {
+        let block_bytes = self.block_bytes()?;
+        let wanted = self.attributes.get(Key::PhysicalBlockSize).unwrap_or(block_bytes);
+        (self.kind() != Kind::Block).then(|| wanted.max(block_bytes))
     }
 
     /// Takes the sectors of a device for the logical blocks of a file backstore on it, in bytes, where the administrator

@@ -201,6 +201,7 @@ impl Command {
             Self::Write(command) => DataPhase::Write { blocks: command.blocks },
             Self::Verify(command) => command.data_phase(),
             Self::WriteAndVerify(command) => DataPhase::Write { blocks: command.blocks },
+            Self::WriteSame(command) if command.no_data => DataPhase::None,
             Self::WriteSame(_) => DataPhase::Write { blocks: BlockCount(1) },
             Self::Unmap(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
             // What the guest expects, and as much again to put in its place.
@@ -223,7 +224,7 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Lba, PageControl, ReportingOption, SelectReport, Sense, decode};
+    use crate::{Lba, PageControl, ReportingOption, SelectReport, Sense, StartStop, decode};
 
     /// Decodes a CDB that is followed by bytes without meaning.
     fn decoded(bytes: &[u8]) -> Result<Command, Sense> {
@@ -415,16 +416,24 @@ mod tests {
     }
 
     #[test]
-    fn start_stop_unit_accepts_what_leaves_the_unit_active() {
-        let started = |immediate| Command::StartStopUnit(StartStopUnit { immediate });
-        check(&[0x1b, 0x01, 0, 0, /* START */ 0x01, 0], started(true));
-        check(&[0x1b, 0x00, 0, 0, /* NO_FLUSH, START */ 0x05, 0], started(false));
-        check(&[0x1b, 0x00, 0, 0, /* ACTIVE */ 0x10, 0], started(false));
+    fn start_stop_unit_starts_stops_loads_and_ejects() {
+        let asks = |immediate, no_flush, action| {
+            Command::StartStopUnit(StartStopUnit { immediate, no_flush, action })
+        };
+        check(&[0x1b, 0x01, 0, 0, /* START */ 0x01, 0], asks(true, false, StartStop::Start));
+        check(&[0x1b, 0x00, 0, 0, /* NO_FLUSH, START */ 0x05, 0], asks(false, true, StartStop::Start));
+        check(&[0x1b, 0x00, 0, 0, 0x00, 0], asks(false, false, StartStop::Stop));
+        check(&[0x1b, 0x00, 0, 0, /* LOEJ */ 0x02, 0], asks(false, false, StartStop::Eject));
+        check(&[0x1b, 0x00, 0, 0, /* LOEJ, START */ 0x03, 0], asks(false, false, StartStop::Load));
+        // What else is said beside a power condition by its name has no meaning.
+        for byte_4 in [/* ACTIVE */ 0x10, 0x11, 0x12, 0x13] {
+            check(&[0x1b, 0x00, 0, 0, byte_4, 0], asks(false, false, StartStop::Start));
+        }
     }
 
     #[test]
-    fn start_stop_unit_refuses_what_would_not_happen() {
-        for byte_4 in [0x00, 0x02, 0x03, 0x20, 0x30, 0x70, 0xa0, 0xb0, 0xf1] {
+    fn start_stop_unit_refuses_power_conditions_that_are_not_there() {
+        for byte_4 in [0x20, 0x30, 0x40, 0x70, 0xa0, 0xb0, 0xf1] {
             check_refused(&[0x1b, 0, 0, 0, byte_4, 0], [0x05, 0x24, 0x00]);
         }
         check_refused(&[0x1b, 0, 0, /* POWER CONDITION MODIFIER */ 0x01, 0x01, 0], [0x05, 0x24, 0x00]);

@@ -137,6 +137,11 @@ pub(crate) const fn intersect(left: u8, right: u8) -> bool {
     left & right != 0
 }
 
+/// Returns the bits of `byte` that are in `kept`.
+pub(crate) const fn only(byte: u8, kept: u8) -> u8 {
+    byte & kept
+}
+
 /// Returns the bits of `byte` that are not in `dropped`.
 pub(crate) const fn without(byte: u8, dropped: u8) -> u8 {
     byte & !dropped

@@ -35,6 +35,13 @@ impl Geometry {
         Lba(self.blocks.0.saturating_sub(1))
     }
 
+    /// Returns the length of a physical block in bytes.
+    #[must_use]
+    pub const fn physical_block_bytes(&self) -> u32 {
+        self.block_bytes
+            .saturating_mul(1 << if self.physical_exponent < 16 { self.physical_exponent } else { 15 })
+    }
+
     /// Returns where a range ends, or `None` when it leaves the medium; an overflow counts as leaving it.
     ///
     /// The end is the address after the last block of the range.  An empty range may begin at the end of

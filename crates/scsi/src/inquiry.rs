@@ -68,6 +68,8 @@ impl Peripheral {
 pub struct InquiryFlags {
     /// What the address leads to.
     pub peripheral: Peripheral,
+    /// RMB: the medium can be taken out.
+    pub removable: bool,
     /// TPGS bit 0: target port group states change by themselves.
     pub implicit_alua: bool,
     /// TPGS bit 1: SET TARGET PORT GROUPS is there.
@@ -85,6 +87,7 @@ pub struct InquiryFlags {
 pub fn standard(identity: &Identity, flags: &InquiryFlags) -> Vec<u8> {
     let block = Block::<STANDARD_BYTES>::new()
         .byte::<0>(flags.peripheral.code())
+        .bit::<1, 7>(flags.removable)
         .byte::<2>(0x06) // VERSION: SPC-4.
         .byte::<3>(0x02) // RESPONSE DATA FORMAT; NORMACA = 0, HISUP = 0.
         .byte::<4>(0x5b) // ADDITIONAL LENGTH: bytes behind this one.
@@ -139,6 +142,9 @@ mod tests {
             let data = standard(&identity(), &flags);
             [data[0], data[5], data[6]]
         };
+        let removable =
+            |removable| standard(&identity(), &InquiryFlags { removable, ..InquiryFlags::default() })[1];
+        assert_eq!((removable(false), removable(true)), (0x00, 0x80));
         let none = InquiryFlags::default();
         assert_eq!(claims(InquiryFlags { implicit_alua: true, ..none }), [0x00, 0x90, 0x00]);
         assert_eq!(claims(InquiryFlags { explicit_alua: true, ..none }), [0x00, 0xa0, 0x00]);

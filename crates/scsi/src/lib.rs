@@ -51,7 +51,8 @@ pub use cdb::media::{
 };
 pub use cdb::primary::{
     Inquiry, ModeSelect, ModeSense, PageControl, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
-    ReportSupportedTaskManagementFunctions, ReportingOption, RequestSense, SelectReport, StartStopUnit,
+    ReportSupportedTaskManagementFunctions, ReportingOption, RequestSense, SelectReport, StartStop,
+    StartStopUnit,
 };
 pub use cdb::reservation::{
     PersistentReserveIn, PersistentReserveInAction, PersistentReserveOut, PersistentReserveOutAction,

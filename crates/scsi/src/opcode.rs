@@ -38,6 +38,8 @@ pub struct Opcode {
     pub reach: Reach,
     /// Which persistent reservations of another nexus it passes.
     pub access: Access,
+    /// What its CDB has to say for it to pass all of them, where that is not up to the command as such.
+    pub passes_as: Option<Saying>,
     /// Whether it passes a reservation that another nexus took with RESERVE.
     pub passes_legacy: bool,
     /// What it does about a unit attention.
@@ -66,6 +68,17 @@ pub enum Access {
     Reads,
     /// None.  A command of which nothing is said has this.
     Writes,
+}
+
+/// What a byte of a CDB says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saying {
+    /// Which byte.
+    pub byte: usize,
+    /// Which of its bits.
+    pub mask: u8,
+    /// What they are.
+    pub value: u8,
 }
 
 /// What a command does about a unit attention.  SPC-4, unit attention conditions.
@@ -206,6 +219,7 @@ impl Opcode {
             absent_bits: 0,
             repeat,
             access,
+            passes_as: None,
             passes_legacy,
             attention,
             reach,
@@ -233,6 +247,11 @@ impl Opcode {
     /// A command that passes every persistent reservation.
     const fn always(self) -> Self {
         Self { access: Access::Always, ..self }
+    }
+
+    /// A command that passes every persistent reservation if these bits of its CDB have that value.
+    const fn always_as(self, byte: usize, mask: u8, value: u8) -> Self {
+        Self { passes_as: Some(Saying { byte, mask, value }), ..self }
     }
 
     /// A command that passes every reservation, RESERVE's too.
@@ -274,6 +293,15 @@ impl Opcode {
     #[must_use]
     pub const fn cdb_bytes(&self) -> usize {
         self.usage.len()
+    }
+
+    /// Returns which persistent reservations of another nexus this CDB of the command passes.
+    #[must_use]
+    pub fn access_of(&self, cdb: &[u8; CDB_BYTES_MAX]) -> Access {
+        let says = |saying: Saying| {
+            cdb.get(saying.byte).is_some_and(|byte| field::only(*byte, saying.mask) == saying.value)
+        };
+        if self.passes_as.is_some_and(says) { Access::Always } else { self.access }
     }
 
     /// Returns which byte of the CDB holds its flags: the second, or one behind the SERVICE ACTION field where that
@@ -326,11 +354,14 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("RELEASE (6)", &[0x17, 0x11, 0, 0, 0, 0x04], Harmless, reservation::release_6)
         .passes_legacy().feature(Feature::Reservations),
     Opcode::new("MODE SENSE (6)", &[0x1a, 0x08, 0xff, 0xff, 0xff, 0x04], Harmless, primary::mode_sense_6).reads().reach(Reach::Standby),
-    Opcode::new("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf3, 0x04], Harmless, primary::start_stop_unit).always(),
+    Opcode::new("START STOP UNIT", &[0x1b, 0x01, 0, 0x0f, 0xf7, 0x04], Harmless, primary::start_stop_unit)
+        // START = 1 and POWER CONDITION = 0.
+        .always_as(4, 0xf1, 0x01),
     Opcode::new("RECEIVE DIAGNOSTIC RESULTS", &[0x1c, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, log::receive_diagnostic_results).reads().reach(Reach::Standby),
     Opcode::new("SEND DIAGNOSTIC", &[0x1d, 0xe4, 0, 0xff, 0xff, 0x04], Harmless, log::send_diagnostic).reach(Reach::Standby),
     Opcode::new("PREVENT ALLOW MEDIUM REMOVAL", &[0x1e, 0, 0, 0, 0x03, 0x04], Harmless, media::prevent_allow_medium_removal)
-        .feature(Feature::Removable),
+        // PREVENT = 0.
+        .feature(Feature::Removable).always_as(4, 0x03, 0x00),
     Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10).always().reach(Reach::Standby),
     Opcode::new("READ (10)", &[0x28, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::read_10).media().reads(),
     Opcode::new("WRITE (10)", &[0x2a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::write_10).media(),
@@ -385,7 +416,7 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("PERSISTENT RESERVE OUT, REGISTER AND MOVE", &[0x5f, 0x07, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x04], Never,
         reservation::register_and_move).service_action(0x07).always().feature(Feature::Reservations).reach(Reach::Standby),
     Opcode::new("WRITE SAME (32)", &[0x7f, 0x04, 0, 0, 0, 0, 0, 0x18, 0x00, 0x0d, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0,
-        0xff, 0xff, 0xff, 0xff], Harmless, media::write_same_32).service_action(0x0d).same().without(0x17),
+        0xff, 0xff, 0xff, 0xff], Harmless, media::write_same_32).service_action(0x0d).same().without(0x16),
     Opcode::new("EXTENDED COPY (LID1)", &[0x83, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Never, copy::extended_copy)
         .service_action(0x00).feature(Feature::ThirdPartyCopy),
     Opcode::new("RECEIVE COPY STATUS (LID1)", &[0x84, 0x00, 0xff, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
@@ -409,7 +440,7 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("SYNCHRONIZE CACHE (16)", &[0x91, 0x02, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         block::synchronize_cache_16).reads(),
     Opcode::new("WRITE SAME (16)", &[0x93, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::write_same_16).same()
-        .without(0x17),
+        .without(0x16),
     Opcode::new("WRITE ATOMIC (16)", &[0x9c, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::write_atomic_16).media()
         .feature(Feature::WriteAtomic),
     Opcode::new("READ CAPACITY (16)", &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
@@ -640,7 +671,7 @@ mod tests {
     #[test]
     fn a_command_passes_the_reservations_that_the_standards_say() {
         // Written out: whoever adds a row says here which column of SPC's and SBC's tables it has.
-        let always = [0x4d, 0x00, 0x03, 0x12, 0x16, 0x17, 0x1b, 0x25, 0x56, 0x57, 0x5e, 0x5f, 0x9e, 0xa0];
+        let always = [0x4d, 0x00, 0x03, 0x12, 0x16, 0x17, 0x25, 0x56, 0x57, 0x5e, 0x5f, 0x9e, 0xa0];
         let reads = [0x1c, 0x08, 0x1a, 0x28, 0x2f, 0x35, 0x5a, 0x88, 0x8f, 0x91, 0xa3, 0xa8, 0xaf];
         let media_reads = [0x34, 0x37, 0x90, 0xb7];
         let legacy = [0x03, 0x12, 0x17, 0x57, 0xa0];
@@ -659,6 +690,26 @@ mod tests {
             assert_eq!(opcode.access, expected, "{}", opcode.name);
             assert_eq!(opcode.passes_legacy, legacy.contains(&code), "{}", opcode.name);
         }
+    }
+
+    #[test]
+    fn starting_and_allowing_removal_pass_reservations_and_their_opposites_do_not() {
+        let access = |bytes: &[u8]| {
+            let mut cdb = [0xff; CDB_BYTES_MAX];
+            cdb[..bytes.len()].copy_from_slice(bytes);
+            find(&cdb).map(|row| row.access_of(&cdb))
+        };
+        let start_stop = |byte_4| access(&[0x1b, 0, 0, 0, byte_4, 0]);
+        for starts in [0x01, /* NO_FLUSH */ 0x05, /* LOEJ */ 0x03] {
+            assert_eq!(start_stop(starts), Some(Access::Always), "{starts:02x}");
+        }
+        for does_not in [0x00, 0x02, 0x04, /* ACTIVE */ 0x10, 0x11] {
+            assert_eq!(start_stop(does_not), Some(Access::Writes), "{does_not:02x}");
+        }
+        let prevent = |byte_4| access(&[0x1e, 0, 0, 0, byte_4, 0]);
+        assert_eq!(prevent(0), Some(Access::Always));
+        assert_eq!(prevent(1), Some(Access::Writes));
+        assert_eq!(access(&[0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0]), Some(Access::Reads));
     }
 
     #[test]

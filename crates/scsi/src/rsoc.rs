@@ -185,7 +185,7 @@ mod tests {
         };
         let without = Capabilities { write_same_unmaps: false, ..CACHED };
         assert_eq!((flags(0x41, 0, 1, CACHED), flags(0x41, 0, 1, without)), (0x08, 0x00));
-        assert_eq!((flags(0x7f, 0x0d, 10, CACHED), flags(0x7f, 0x0d, 10, without)), (0x08, 0x00));
+        assert_eq!((flags(0x7f, 0x0d, 10, CACHED), flags(0x7f, 0x0d, 10, without)), (0x09, 0x01));
         assert_eq!((flags(0x7f, 0x0d, 1, CACHED), flags(0x7f, 0x0d, 1, without)), (0x04, 0x04));
     }
 

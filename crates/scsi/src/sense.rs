@@ -120,10 +120,14 @@ macro_rules! conditions {
 conditions! {
     /// Nothing to report.
     NO_SENSE = NoSense 0x00 0x00;
-    /// The backstore failed in a way that has no better name.
+    /// The way to what is below is lost, or it failed in a way that has no better name.
     LOGICAL_UNIT_COMMUNICATION_FAILURE = NotReady 0x08 0x00;
+    /// What is below did not answer in time.
+    LOGICAL_UNIT_COMMUNICATION_TIME_OUT = NotReady 0x08 0x01;
     /// The backstore is not there.
     LOGICAL_UNIT_NOT_READY = NotReady 0x04 0x00;
+    /// The unit was stopped, and waits to be started.
+    INITIALIZING_COMMAND_REQUIRED = NotReady 0x04 0x02;
     /// The unit is starting up; try again.
     BECOMING_READY = NotReady 0x04 0x01;
     /// ALUA: the target port group is between two states.
@@ -178,6 +182,8 @@ conditions! {
     INSUFFICIENT_REGISTRATION_RESOURCES = IllegalRequest 0x55 0x04;
     /// The data of a command and its CDB disagree about the length.
     INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT = IllegalRequest 0x0e 0x03;
+    /// A medium was loaded: it may be another one.
+    MEDIUM_MAY_HAVE_CHANGED = UnitAttention 0x28 0x00;
     /// The unit was powered on, or the host restarted.
     POWER_ON = UnitAttention 0x29 0x00;
     /// The logical unit was reset.

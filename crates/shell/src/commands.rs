@@ -12,11 +12,13 @@ mod create;
 mod delete;
 mod diff;
 mod disable;
+mod eject;
 mod enable;
 mod exit;
 mod get;
 mod help;
 mod info;
+mod load;
 mod ls;
 mod pwd;
 mod refresh;
@@ -44,11 +46,13 @@ const TABLE: &[&[Command]] = &[
     delete::COMMANDS,
     diff::COMMANDS,
     disable::COMMANDS,
+    eject::COMMANDS,
     enable::COMMANDS,
     exit::COMMANDS,
     get::COMMANDS,
     help::COMMANDS,
     info::COMMANDS,
+    load::COMMANDS,
     ls::COMMANDS,
     pwd::COMMANDS,
     refresh::COMMANDS,

@@ -44,6 +44,11 @@ pub trait Api {
         let message = "a file cannot be applied here".to_owned();
         Err(ApiError::Refused(v1::Problem { code: v1::codes::BAD_REQUEST.to_owned(), message, hint: None }))
     }
+    /// Takes the medium of a backstore out, or puts it in.
+    fn move_medium(&self, _wish: &v1::MoveMedium) -> Result<(), ApiError> {
+        let message = "no medium can be taken out here".to_owned();
+        Err(ApiError::Refused(v1::Problem { code: v1::codes::BAD_REQUEST.to_owned(), message, hint: None }))
+    }
     /// Takes the whole configuration away, or nothing.
     fn clear(&self) -> Result<v1::Cleared, ApiError>;
     /// What is known of the attributes beside their values.
@@ -129,6 +134,10 @@ impl Api for Client {
 
     fn apply_file(&self, document: Vec<u8>, options: &v1::ApplyOptions) -> Result<v1::Compared, ApiError> {
         Ok(Client::apply_file(self, document, options)?)
+    }
+
+    fn move_medium(&self, wish: &v1::MoveMedium) -> Result<(), ApiError> {
+        Ok(Client::move_medium(self, wish)?)
     }
 
     fn clear(&self) -> Result<v1::Cleared, ApiError> {

@@ -12,7 +12,7 @@
 //! - `healthy`: true, false, or null where that has no meaning;
 //! - `info`: what `info` shows, with numbers and truth values as such; empty where there is no `info`;
 //! - `details`: what programs want to know besides; empty where there is nothing.  A storage object has
-//!   `size_bytes`, `block_bytes`, `read_only`, `write_cache` (whether guests must flush) and `missing`; a target
+//!   `size_bytes`, `block_bytes`, `read_only`, `write_cache` (whether guests must flush), `missing`, `ejected` and `stopped`; a target
 //!   `socket`, where QEMU connects, and `connected`; a target port group `nexus`; an access control list `guest`, whether it
 //!   is that of the nexus; a LUN `write_protect` and, where commands have waited for long,
 //!   `waiting_command`, `waiting_seconds` and `waiting_commands`;

@@ -355,6 +355,8 @@ fn storage_object(backstore: &v1::Backstore) -> Node {
             ("read_only", Fact::Truth(backstore.read_only)),
             ("write_cache", Fact::Truth(backstore.write_back)),
             ("missing", Fact::Truth(backstore.state == v1::BackstoreState::Missing)),
+            ("ejected", Fact::Truth(backstore.state == v1::BackstoreState::Ejected)),
+            ("stopped", Fact::Truth(backstore.state == v1::BackstoreState::Stopped)),
         ],
         subject: Subject::Backstore(Box::new(backstore.clone())),
         children: vec![groups],
@@ -369,6 +371,8 @@ fn storage_object_summary(backstore: &v1::Backstore) -> String {
         v1::BackstoreState::Activated => "activated",
         v1::BackstoreState::Deactivated => "deactivated",
         v1::BackstoreState::Missing => "missing",
+        v1::BackstoreState::Ejected => "ejected",
+        v1::BackstoreState::Stopped => "stopped",
     };
     match backstore.id.kind {
         v1::Kind::Block if backstore.read_only => format!("{path} ({size}) ro {cache} {state}"),

@@ -42,7 +42,7 @@ fn what_is_known_of_a_node_is_told_with_its_types() {
     check(
         &mut session,
         "/backstores/ramdisk/disk2 info --json",
-        r#"{"schema":1,"command":"info","path":"/backstores/ramdisk/disk2","ok":true,"messages":[],"result":{"details":{"block_bytes":512,"missing":false,"read_only":false,"size_bytes":8388608,"write_cache":false},"healthy":true,"info":{"name":"disk2","plugin":"ramdisk","size":8388608,"wwn":"f510d97b-fce2-49bd-94e7-4a7197a827d4"},"kind":"storage_object","name":"disk2","path":"/backstores/ramdisk/disk2","summary":"(8.0MiB) deactivated"},"error":null}"#,
+        r#"{"schema":1,"command":"info","path":"/backstores/ramdisk/disk2","ok":true,"messages":[],"result":{"details":{"block_bytes":512,"ejected":false,"missing":false,"read_only":false,"size_bytes":8388608,"stopped":false,"write_cache":false},"healthy":true,"info":{"name":"disk2","plugin":"ramdisk","size":8388608,"wwn":"f510d97b-fce2-49bd-94e7-4a7197a827d4"},"kind":"storage_object","name":"disk2","path":"/backstores/ramdisk/disk2","summary":"(8.0MiB) deactivated"},"error":null}"#,
     );
     check(
         &mut session,

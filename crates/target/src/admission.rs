@@ -8,6 +8,7 @@
 use crate::attentions::is_first;
 use crate::gate::{Barred, Word};
 use crate::lun_map::Mapping;
+use scsi::CDB_BYTES_MAX;
 use scsi::Sense;
 use scsi::alua::AccessState;
 use scsi::mode::UaInterlock;
@@ -22,33 +23,43 @@ pub(crate) enum Refused {
     Conflict,
 }
 
+/// What is asked for.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    /// Its row, if the unit has the command.
+    opcode: Option<&'a Opcode>,
+    cdb: &'a Cdb,
+}
+
+type Cdb = [u8; CDB_BYTES_MAX];
+
 /// One check: the word of the gate is not open.
-type Check = fn(&Mapping, Word, Option<&Opcode>) -> Option<Refused>;
+type Check = fn(&Mapping, Word, Asked<'_>) -> Option<Refused>;
 
 /// The checks in the order of their precedence.  What follows them is the command's own CHECK CONDITION.
 const PRECEDENCE: [Check; 4] = [resets, conflicts, attentions, access_states];
 
 /// Returns the word with which a command may go on, or why it may not.  `opcode` is its row, if the unit has the command.
 #[inline]
-pub(crate) fn admit(mapping: &Mapping, opcode: Option<&Opcode>) -> Result<Word, Refused> {
+pub(crate) fn admit(mapping: &Mapping, opcode: Option<&Opcode>, cdb: &Cdb) -> Result<Word, Refused> {
     let word = mapping.attentions.gate().load();
-    if word.is_open() { Ok(word) } else { check(mapping, word, opcode) }
+    if word.is_open() { Ok(word) } else { check(mapping, word, Asked { opcode, cdb }) }
 }
 
 #[cold]
-fn check(mapping: &Mapping, word: Word, opcode: Option<&Opcode>) -> Result<Word, Refused> {
-    PRECEDENCE.iter().find_map(|check| check(mapping, word, opcode)).map_or(Ok(word), Err)
+fn check(mapping: &Mapping, word: Word, asked: Asked<'_>) -> Result<Word, Refused> {
+    PRECEDENCE.iter().find_map(|check| check(mapping, word, asked)).map_or(Ok(word), Err)
 }
 
 /// Conditions that come before a conflict: the initiator has lost all that it knew.
-fn resets(mapping: &Mapping, word: Word, opcode: Option<&Opcode>) -> Option<Refused> {
+fn resets(mapping: &Mapping, word: Word, asked: Asked<'_>) -> Option<Refused> {
     let first = word.has_attention().then(|| mapping.attentions.first()).flatten()?;
-    if is_first(&first) { attentions(mapping, word, opcode) } else { None }
+    if is_first(&first) { attentions(mapping, word, asked) } else { None }
 }
 
 /// A reservation of another nexus.  A command that the unit does not have conflicts with nothing.
-fn conflicts(mapping: &Mapping, word: Word, opcode: Option<&Opcode>) -> Option<Refused> {
-    if passes(opcode?, word.barred()) {
+fn conflicts(mapping: &Mapping, word: Word, asked: Asked<'_>) -> Option<Refused> {
+    if passes(asked.opcode?.access_of(asked.cdb), asked.opcode?, word.barred()) {
         return None;
     }
     note_conflict(mapping);
@@ -56,8 +67,8 @@ fn conflicts(mapping: &Mapping, word: Word, opcode: Option<&Opcode>) -> Option<R
 }
 
 /// Every other condition that this nexus has to be told.
-fn attentions(mapping: &Mapping, word: Word, opcode: Option<&Opcode>) -> Option<Refused> {
-    let passes = opcode.is_some_and(|opcode| opcode.attention == AttentionRule::Passed);
+fn attentions(mapping: &Mapping, word: Word, asked: Asked<'_>) -> Option<Refused> {
+    let passes = asked.opcode.is_some_and(|opcode| opcode.attention == AttentionRule::Passed);
     if passes || !word.has_attention() {
         return None;
     }
@@ -65,9 +76,9 @@ fn attentions(mapping: &Mapping, word: Word, opcode: Option<&Opcode>) -> Option<
 }
 
 /// The state of the target port group.  SPC-4, target port group access states.
-fn access_states(_: &Mapping, word: Word, opcode: Option<&Opcode>) -> Option<Refused> {
+fn access_states(_: &Mapping, word: Word, asked: Asked<'_>) -> Option<Refused> {
     let state = AccessState::parse(word.access_state())?;
-    let passes = match opcode {
+    let passes = match asked.opcode {
         Some(opcode) => opcode.reach.passes(state),
         // What there is none of is refused as such, wherever anything can be reached.
         None => state != AccessState::Offline,
@@ -79,12 +90,12 @@ fn access_states(_: &Mapping, word: Word, opcode: Option<&Opcode>) -> Option<Ref
 /// done there on behalf of a command to another unit.
 pub(crate) fn is_kept_out(mapping: &Mapping, code: u8) -> bool {
     let barred = mapping.attentions.gate().load().barred();
-    !rows(code).iter().all(|opcode| passes(opcode, barred))
+    !rows(code).iter().all(|opcode| passes(opcode.access, opcode, barred))
 }
 
 /// Whether a command passes what its nexus is barred from.
-fn passes(opcode: &Opcode, barred: Barred) -> bool {
-    match (barred, opcode.access) {
+fn passes(access: Access, opcode: &Opcode, barred: Barred) -> bool {
+    match (barred, access) {
         (Barred::Nothing, _)
         | (Barred::Writing, Access::Always | Access::Reads)
         | (Barred::Accessing, Access::Always) => true,

@@ -17,6 +17,7 @@ mod modes; // MODE SELECT
 mod primary; // SPC
 mod reservation; // SPC, reservations
 mod sanitize; // SBC: SANITIZE, FORMAT UNIT
+mod tray; // SBC: START STOP UNIT, PREVENT ALLOW MEDIUM REMOVAL
 mod unmap; // SBC: UNMAP, GET LBA STATUS
 mod verify; // SBC: VERIFY, WRITE AND VERIFY
 mod write_same; // SBC: WRITE SAME
@@ -123,19 +124,21 @@ pub fn may_repeat(cdb: &[u8; CDB_BYTES_MAX]) -> bool {
 
 /// The answer to a command whose I/O failed and whose buffers held `buffer_bytes`.
 pub fn io_failed(error: BackstoreError, buffer_bytes: u64) -> Answer {
-    Answer::check_condition(sense_of(error), buffer_bytes)
-}
-
-/// What a failure below is called.
-fn sense_of(error: BackstoreError) -> Sense {
-    match error {
+    let sense = match error {
         BackstoreError::ReadFailed => Sense::UNRECOVERED_READ_ERROR,
         BackstoreError::WriteFailed => Sense::WRITE_ERROR,
         BackstoreError::NoSpace => Sense::SPACE_ALLOCATION_FAILED,
         BackstoreError::ReadOnly => Sense::WRITE_PROTECTED,
         BackstoreError::Gone => Sense::LOGICAL_UNIT_NOT_READY,
+        // Neither of these is the medium's fault: a guest with another path takes that one.
+        BackstoreError::Unreachable => Sense::LOGICAL_UNIT_COMMUNICATION_FAILURE,
+        BackstoreError::TimedOut => Sense::LOGICAL_UNIT_COMMUNICATION_TIME_OUT,
+        BackstoreError::Unprotected => Sense::GUARD_CHECK_FAILED,
         BackstoreError::Internal => Sense::INTERNAL_TARGET_FAILURE,
-    }
+        BackstoreError::Reserved => return Answer::reservation_conflict(buffer_bytes),
+        BackstoreError::Busy => return Answer::busy(buffer_bytes),
+    };
+    Answer::check_condition(sense, buffer_bytes)
 }
 
 /// A command that works on one backstore, in several steps.
@@ -171,7 +174,7 @@ fn decide<'a>(
     let unit = &*mapping.unit;
     let capabilities = primary::capabilities(mapping);
     let opcode = capabilities.find(cdb);
-    let word = admit(mapping, opcode)?;
+    let word = admit(mapping, opcode, cdb)?;
     let command = capabilities.parse(opcode, cdb)?;
     if command.changes_medium() && (mapping.write_protect || unit.flags.read_only) {
         return Err(Sense::WRITE_PROTECTED.into());
@@ -201,6 +204,8 @@ fn decide<'a>(
         Command::ReceiveDiagnosticResults(command) => Ok(logs::diagnostics(&command, buffers)),
         Command::SendDiagnostic { self_test: true } => block::ready(unit).map(|_| done(buffers)),
         Command::SendDiagnostic { self_test: false } => Ok(done(buffers)),
+        Command::StartStopUnit(command) => tray::start_stop(group, mapping, &command, buffers),
+        Command::PreventAllowMediumRemoval(command) => tray::prevent(group, mapping, &command, buffers),
         Command::Reserve => Ok(reservation::reserve(group, mapping)),
         Command::Release => Ok(reservation::release(group, mapping)),
         Command::ReportTargetPortGroups(command) => Ok(access::report(mapping, &command, buffers)),

@@ -32,6 +32,7 @@ mod script; // commands of several steps
 mod sync; // what threads meet at
 mod tally; // what was asked of a unit
 mod task; // one command, from arrival to answer                              SAM
+mod tray; // whether the medium is in, and the unit started                    SBC
 mod unit_state; // what a unit remembers
 
 /// What it takes to carry out an [`IoPlan`]: the fabric moves bytes through these and knows no backstore.
@@ -55,6 +56,7 @@ pub use scope::Scope;
 pub use script::{Abort, Claim, Helper, Outcome, Reply, Script, Step, Told};
 pub use tally::{Kind as Counted, Managed, Tallies, Tally, Totals};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};
+pub use tray::{Readiness, Tray};
 pub use unit_state::{NotPersisted, Persist, To, UnitRecord, UnitState, Volatile};
 
 #[cfg(test)]

@@ -99,6 +99,8 @@ pub struct UnitFlags {
     pub solid_state: bool,
     /// The unit takes no writes.
     pub read_only: bool,
+    /// The medium can be taken out.
+    pub removable: bool,
     /// TAS of the control mode page.
     pub tas: bool,
     /// UA_INTLCK_CTRL of the control mode page.
@@ -154,6 +156,17 @@ impl LogicalUnit {
             media: Media::of(store.backstore.abilities(), block),
             store: Some(store),
         }
+    }
+
+    /// The same with physical blocks of so many bytes, the first of which begins with the first block.  Guests
+    /// should write and give up no less.
+    #[must_use]
+    pub fn with_physical_blocks(mut self, bytes: u32) -> Self {
+        let ratio = (bytes / self.geometry.block_bytes.max(1)).max(1);
+        self.geometry.physical_exponent = u8::try_from(ratio.ilog2().min(15)).unwrap_or(0);
+        self.geometry.lowest_aligned = 0;
+        self.granularity_blocks = self.granularity_blocks.max(u16::try_from(ratio).unwrap_or(u16::MAX));
+        self
     }
 
     /// The same with what the administrator set.

@@ -224,13 +224,22 @@ impl NexusLoss {
         self.mappings.iter().any(|mapping| mapping.unit.state.reset_may_block())
     }
 
-    /// Takes away what the nexus took with RESERVE.  Blocks, if there is any such thing, as long as the disk with the
+    /// Takes away what the nexus took with RESERVE and PREVENT.  Blocks, if there is any such thing, as long as the disk with the
     /// records of units does.
     ///
     /// # Errors
     /// [`NotPersisted`]; then what could not be taken away stays.
     pub fn release(&self) -> Result<(), NotPersisted> {
         self.mappings.iter().try_for_each(|mapping| mapping.unit.state.release(self.nexus.name()))
+    }
+
+    /// The guest was reset: takes that away too, and starts what is stopped.  Blocks as [`NexusLoss::release`] does.
+    ///
+    /// # Errors
+    /// As [`NexusLoss::release`].
+    pub fn by_reset(&self) -> Result<(), NotPersisted> {
+        let name = self.nexus.name();
+        self.mappings.iter().try_for_each(|mapping| mapping.unit.state.guest_was_reset(name))
     }
 
     /// I_T NEXUS RESET: takes that away and tells the nexus.  SAM-5.

@@ -19,7 +19,8 @@ use crate::nexus::{Nexus, NexusName};
 use crate::reservations::{Ordered, Refusal, Reservations, Told};
 use crate::sanitizing::{Sanitize, Sanitizing};
 use crate::tally::Tallies;
-use scsi::Sense;
+use crate::tray::{Readiness, Tray};
+use scsi::{Sense, StartStop};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -71,6 +72,8 @@ pub struct UnitRecord {
     pub modes: ModeChanges,
     /// Those that were saved, and are in force after a reset.
     pub saved_modes: ModeChanges,
+    /// Whether the medium is in, and the unit started.
+    pub tray: Tray,
     /// A SANITIZE that was begun and has not ended well.
     pub sanitize: Option<Sanitize>,
 }
@@ -93,6 +96,8 @@ pub struct UnitState {
     persist: Arc<dyn Persist>,
     /// The mode pages in force, as [`ModeChanges::word`].
     modes: AtomicU32,
+    /// Whether commands can have the medium, as a [`Readiness`].
+    readiness: AtomicU32,
     write_through: Arc<AtomicBool>,
     exclusions: Arc<Exclusions>,
     tallies: Tallies,
@@ -132,6 +137,7 @@ impl UnitState {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let modes = AtomicU32::new(record.modes.word());
+        let readiness = AtomicU32::new(record.tray.readiness() as u32);
         let write_through = Arc::new(AtomicBool::new(writes_through(&record)));
         let sanitizing = Sanitizing::of(record.sanitize.as_ref());
         let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
@@ -142,6 +148,7 @@ impl UnitState {
             serial,
             persist,
             modes,
+            readiness,
             write_through,
             exclusions,
             tallies,
@@ -200,6 +207,29 @@ impl UnitState {
     /// What initiators have changed of the mode pages.
     pub fn modes(&self) -> ModeChanges {
         ModeChanges::of_word(self.modes.load(Ordering::Relaxed))
+    }
+
+    /// Whether commands can have the medium.
+    #[inline]
+    pub fn readiness(&self) -> Readiness {
+        Readiness::of(self.readiness.load(Ordering::Relaxed))
+    }
+
+    /// Starts or stops the unit, or moves its medium, and tells everyone but `by` of one that came in.  Blocks as
+    /// [`UnitState::change`] does.
+    ///
+    /// # Errors
+    /// [`NotPersisted`]; or, as a value, what is in the way.  Then nothing has changed.
+    pub fn move_medium(
+        &self,
+        action: StartStop,
+        by: Option<&NexusName>,
+    ) -> Result<Result<(), Sense>, NotPersisted> {
+        let moved = self.change(|record| record.tray.obey(action))?;
+        if moved == Ok(true) {
+            self.establish(Sense::MEDIUM_MAY_HAVE_CHANGED, by.map_or(To::Everyone, To::EveryoneBut));
+        }
+        Ok(moved.map(drop))
     }
 
     /// Whether every write must be durable before its answer, though the medium has a cache.
@@ -276,13 +306,16 @@ impl UnitState {
         Ok(told)
     }
 
-    /// Whether a reset has to take away what RESERVE took or bring back saved mode pages, which may block.
+    /// Whether a reset has to take away what RESERVE or PREVENT took, to start the unit or to bring back saved mode
+    /// pages, which may block.
     pub fn reset_may_block(&self) -> bool {
         let record = self.record();
-        record.reservations.legacy.is_some() || record.modes != record.saved_modes
+        record.reservations.legacy.is_some()
+            || record.modes != record.saved_modes
+            || record.tray.reset_changes()
     }
 
-    /// LOGICAL UNIT RESET: takes away what RESERVE took, and tells everyone.  SAM-5.  Blocks as [`UnitState::change`] does,
+    /// LOGICAL UNIT RESET: takes away what RESERVE and PREVENT took, starts the unit, and tells everyone.  SAM-5.  Blocks as [`UnitState::change`] does,
     /// if there is any such thing.
     ///
     /// # Errors
@@ -292,6 +325,7 @@ impl UnitState {
             self.change(|record| {
                 record.reservations.legacy = None;
                 record.modes = record.saved_modes;
+                record.tray.reset();
             })?;
         }
         self.tell_reset();
@@ -305,15 +339,34 @@ impl UnitState {
         self.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
     }
 
-    /// Takes away what a nexus took with RESERVE: it is reset, or lost.  Blocks as [`UnitState::change`] does.
+    /// Takes away what a nexus took with RESERVE and PREVENT: it is reset, or lost.  Blocks as [`UnitState::change`] does.
     ///
     /// # Errors
-    /// [`NotPersisted`]; then the reservation stays.
+    /// [`NotPersisted`]; then all stays.
     pub fn release(&self, nexus: &NexusName) -> Result<(), NotPersisted> {
-        if self.record().reservations.legacy.as_ref() != Some(nexus) {
+        self.give_back(nexus, false)
+    }
+
+    /// The guest behind a nexus was reset: takes that away, and starts the unit, which a guest's firmware does not do.
+    /// Blocks as [`UnitState::change`] does.
+    ///
+    /// # Errors
+    /// As [`UnitState::release`].
+    pub fn guest_was_reset(&self, nexus: &NexusName) -> Result<(), NotPersisted> {
+        self.give_back(nexus, true)
+    }
+
+    fn give_back(&self, nexus: &NexusName, starts: bool) -> Result<(), NotPersisted> {
+        let (record, starts) = (self.record(), starts && self.readiness() == Readiness::Stopped);
+        let holds = record.reservations.legacy.as_ref() == Some(nexus);
+        if !holds && !starts && !record.tray.kept_by.contains(nexus) {
             return Ok(());
         }
-        self.change(|record| record.reservations.release(nexus))
+        self.change(|record| {
+            record.reservations.release(nexus);
+            record.tray.keep(nexus, false);
+            record.tray.stopped &= !starts;
+        })
     }
 
     fn show(&self, record: UnitRecord) {
@@ -324,6 +377,7 @@ impl UnitState {
             }
         }
         self.modes.store(record.modes.word(), Ordering::SeqCst);
+        self.readiness.store(record.tray.readiness() as u32, Ordering::SeqCst);
         self.write_through.store(writes_through(&record), Ordering::SeqCst);
         shown.record = Arc::new(record);
     }

@@ -187,5 +187,29 @@ fn a_failure_below_keeps_its_meaning() {
     assert_eq!(sense(BackstoreError::NoSpace), [0x07, 0x27, 0x07]);
     assert_eq!(sense(BackstoreError::ReadOnly), [0x07, 0x27, 0x00]);
     assert_eq!(sense(BackstoreError::Gone), [0x02, 0x04, 0x00]);
+    assert_eq!(sense(BackstoreError::Unreachable), [0x02, 0x08, 0x00]);
+    assert_eq!(sense(BackstoreError::TimedOut), [0x02, 0x08, 0x01]);
+    assert_eq!(sense(BackstoreError::Unprotected), [0x0b, 0x10, 0x01]);
     assert_eq!(sense(BackstoreError::Internal), [0x04, 0x44, 0x00]);
+    // What has no sense.
+    let status = |error| match io_failed(error, 512).ended {
+        Ended::Status(status, None) => status as u8,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(status(BackstoreError::Reserved), 0x18);
+    assert_eq!(status(BackstoreError::Busy), 0x08);
+}
+
+#[test]
+fn physical_blocks_are_as_large_as_the_administrator_says() {
+    let of = |bytes: u32, block_bytes: u32| {
+        let below = Geometry { physical_block_bytes: 512, io_min_bytes: 512, ..shape(1 << 20) };
+        let store = Store::new(1, Arc::new(Shape(below)));
+        let unit = LogicalUnit::new(store, identity(), block_bytes, FLAGS).with_physical_blocks(bytes);
+        (unit.geometry.physical_exponent, unit.geometry.lowest_aligned, unit.granularity_blocks)
+    };
+    assert_eq!(of(512, 512), (0, 0, 1));
+    assert_eq!(of(4096, 512), (3, 0, 8));
+    assert_eq!(of(65536, 512), (7, 0, 128));
+    assert_eq!(of(512, 4096), (0, 0, 1), "none is smaller than a logical one");
 }

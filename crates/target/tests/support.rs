@@ -6,7 +6,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
-use backstore::{Backstore, Channel, Geometry};
+use backstore::{Backstore, Channel, Geometry, IoKind};
 use memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use scsi::inquiry::Identity;
@@ -26,6 +26,7 @@ pub(crate) const FLAGS: UnitFlags = UnitFlags {
     fua_write: true,
     solid_state: false,
     read_only: false,
+    removable: false,
     tas: true,
     ua_interlock: UaInterlock::Clear,
     report_supported_operation_codes: true,
@@ -63,6 +64,8 @@ pub(crate) struct Rig {
     memory: Arc<GuestMemory>,
     /// What commands of several steps had made quiet, and whether it was aborted.
     pub(crate) quiesced: RefCell<Vec<(Scope, bool)>>,
+    /// What its scripts did on the medium.
+    pub(crate) done: RefCell<Vec<IoKind>>,
     /// How long its scripts have waited.
     pub(crate) waited: RefCell<Duration>,
 }
@@ -150,7 +153,14 @@ impl Rig {
         };
         let memory = Arc::new(GuestMemory::from_regions(vec![region]).unwrap());
         let maps = (1..=nexuses).chain([OBSERVER]).map(|number| (number, map(number))).collect();
-        Self { state, maps, memory, quiesced: RefCell::default(), waited: RefCell::default() }
+        Self {
+            state,
+            maps,
+            memory,
+            quiesced: RefCell::default(),
+            done: RefCell::default(),
+            waited: RefCell::default(),
+        }
     }
 
     pub(crate) fn group(&self, nexus: usize) -> &Group {
@@ -212,7 +222,10 @@ impl Rig {
                     *self.waited.borrow_mut() += time;
                     target::Outcome::Waited
                 }
-                Step::Io { buffer, .. } => target::Outcome::Io { buffer, result: Ok(()) },
+                Step::Io { buffer, kind, .. } => {
+                    self.done.borrow_mut().push(kind);
+                    target::Outcome::Io { buffer, result: Ok(()) }
+                }
                 Step::Memory => target::Outcome::Memory(memory::ScratchPool::default().take()),
                 Step::Claim(_) => target::Outcome::Claimed,
             };

@@ -60,6 +60,12 @@ pub struct LiveBackstore {
     pub write_back: bool,
     /// Whether its file or device is not there.
     pub missing: bool,
+    /// Whether its medium was taken out.
+    pub ejected: bool,
+    /// Whether a guest has stopped it.
+    pub stopped: bool,
+    /// Bytes in a physical block.
+    pub physical_block_bytes: u32,
     /// Which device of the host it is, if it is one.
     pub device: Option<LiveDevice>,
     /// Its ALUA groups that are between two states, by id.

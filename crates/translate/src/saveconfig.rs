@@ -183,7 +183,8 @@ struct TpgEntry {
 /// Every attribute that LIO lets a restore write back.
 fn attributes(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value {
     let is_set = |row: &Attribute| backstore.attributes().get(row.key).is_some();
-    let written = |row: &&Attribute| row.access != Access::ReadOnly && (!row.is_newer() || is_set(row));
+    let is_theirs = |row: &Attribute| !row.is_own() && (!row.is_newer() || is_set(row));
+    let written = |row: &&Attribute| row.access != Access::ReadOnly && is_theirs(row);
     let pairs = ATTRIBUTES.iter().filter(written);
     pairs.map(|row| (row.name.to_owned(), json!(view::attribute(backstore, live, row)))).collect()
 }

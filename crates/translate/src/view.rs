@@ -127,6 +127,10 @@ impl<'a> View<'a> {
     fn state(&self, id: &BackstoreId, live: Option<&LiveBackstore>) -> v1::BackstoreState {
         if live.is_some_and(|live| live.missing) {
             v1::BackstoreState::Missing
+        } else if live.is_some_and(|live| live.ejected) {
+            v1::BackstoreState::Ejected
+        } else if live.is_some_and(|live| live.stopped) {
+            v1::BackstoreState::Stopped
         } else if self.shown.contains(id) {
             v1::BackstoreState::Activated
         } else {
@@ -168,6 +172,7 @@ pub fn attribute(backstore: &Backstore, live: Option<&LiveBackstore>, row: &Attr
     backstore.attribute(row.key).unwrap_or_else(|| match row.key {
         Key::BlockSize => block_bytes(backstore, live),
         Key::HwBlockSize => device.map_or_else(|| block_bytes(backstore, live), |device| device.block_bytes),
+        Key::PhysicalBlockSize => live.map_or(512, |live| live.physical_block_bytes),
         Key::HwMaxSectors | Key::OptimalSectors => {
             model::TRANSFER_BYTES_MAX / block_bytes(backstore, live).max(1)
         }

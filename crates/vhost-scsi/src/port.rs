@@ -150,7 +150,7 @@ impl TargetPort {
     }
 
     /// A ring starts at `base`.  One that had been used and starts at its beginning is that of a guest that was reset:
-    /// its nexus gives back what it took with RESERVE.  Blocks, if there is any such thing, as the disk with the records
+    /// its nexus gives back what it took for the time until then.  Blocks, if there is any such thing, as the disk with the records
     /// of units does.
     pub(crate) fn ring_starts(&self, index: u16, base: u16) {
         let before = self.stopped_at.lock().unwrap_or_else(PoisonError::into_inner).remove(&index);
@@ -159,10 +159,10 @@ impl TargetPort {
         }
     }
 
-    /// The guest gives back what it took with RESERVE.
+    /// The guest gives back what it took with RESERVE and PREVENT, and finds its disks started.
     pub(crate) fn guest_was_reset(&self) {
         for (tag, group) in self.map.load().groups() {
-            if group.nexus_loss().release().is_err()
+            if group.nexus_loss().by_reset().is_err()
                 && let Some(suppressed) = self.log.spend(Instant::now())
             {
                 let target = self.wwn();

@@ -216,6 +216,19 @@ fn write_same_writes_one_block_everywhere() {
 }
 
 #[test]
+fn write_same_without_data_writes_zeroes() {
+    let mut disk = Disk::new();
+    for (flags, first) in [(/* NDOB */ 0x01, 8), (/* UNMAP, NDOB */ 0x09, 24)] {
+        let cdb = [0x93, flags, 0, 0, 0, 0, 0, 0, 0, first, 0, 0, 0, 3, 0, 0];
+        assert_eq!(good(&mut disk.guest, &Command::new(lun_0(), &cdb)).residual, 0);
+    }
+    for (block, data) in disk.bytes().chunks(512).enumerate() {
+        let zeroed = (8..11).contains(&block) || (24..27).contains(&block);
+        assert!(data.iter().all(|&byte| byte == if zeroed { 0 } else { 0x5a }), "block {block}");
+    }
+}
+
+#[test]
 fn write_same_of_zeroes_gives_space_back_only_if_it_may() {
     let mut disk = Disk::new();
     let before = disk.taken();

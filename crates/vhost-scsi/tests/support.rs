@@ -37,6 +37,7 @@ pub(crate) const FLAGS: UnitFlags = UnitFlags {
     fua_write: true,
     solid_state: false,
     read_only: false,
+    removable: false,
     tas: true,
     ua_interlock: UaInterlock::Clear,
     report_supported_operation_codes: true,

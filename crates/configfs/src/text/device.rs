@@ -122,6 +122,7 @@ fn of_device(key: Key, backstore: &Backstore, live: Option<&LiveBackstore>) -> u
     match key {
         Key::BlockSize => block_bytes,
         Key::HwBlockSize => device.map_or(block_bytes, |device| device.block_bytes),
+        Key::PhysicalBlockSize => live.map_or(block_bytes, |live| live.physical_block_bytes),
         Key::HwMaxSectors | Key::OptimalSectors => TRANSFER_BYTES_MAX / block_bytes.max(1),
         Key::IsNonrot => device.map_or(0, |device| u32::from(!device.rotational)),
         _ => 0,

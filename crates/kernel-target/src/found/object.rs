@@ -139,6 +139,9 @@ fn object(
         read_only: info::number(text, "readonly") == Some(1),
         write_back: number("emulate_write_cache") == Some(1),
         missing: false,
+        ejected: false,
+        stopped: false,
+        physical_block_bytes: block_bytes,
         device,
         transitioning: std::collections::BTreeSet::new(),
     };

@@ -256,6 +256,9 @@ fn live(state: &State, backstore: &Backstore) -> LiveBackstore {
         read_only: matches!(backstore.medium, Medium::Block { read_only: Some(true), .. }),
         write_back: backstore.write_back().unwrap_or(false),
         missing: path.is_some_and(|path| state.absent.contains(path.as_str())),
+        ejected: false,
+        stopped: false,
+        physical_block_bytes: backstore.physical_block_bytes().unwrap_or(512),
         device: None,
         transitioning: BTreeSet::new(),
     }

@@ -380,6 +380,18 @@ impl Machine for RunningMachine {
         self.state().reservations(id)
     }
 
+    fn move_medium(&self, id: &BackstoreId, loaded: bool, force: bool) -> Result<(), Fault> {
+        // Beyond the lock: what is kept waits for a disk.
+        let unit = self.state().unit(id);
+        let unit = unit.ok_or_else(|| fault::deleted(id))?;
+        memories::move_medium(id, &unit, loaded, force)?;
+        if !loaded {
+            let scope = Scope { unit: Some(unit.state.id()), ..Scope::default() };
+            self.say_farewell(vec![Farewell { scope, close: None, last: None, hold: None, cut: None }]);
+        }
+        Ok(())
+    }
+
     fn gauges(&self) -> Vec<Gauge> {
         self.state().gauges()
     }

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use target::{
-    Held, Kind, ModeChanges, NexusName, NotPersisted, Persist, Registration, Reservations, Sanitize,
+    Held, Kind, ModeChanges, NexusName, NotPersisted, Persist, Registration, Reservations, Sanitize, Tray,
     UnitRecord, Volatile,
 };
 
@@ -91,14 +91,17 @@ impl Store {
 }
 
 /// What is left of a record when the host has lost power.  SPC-4: registrations without APTPL go, and the generation
-/// begins anew; SPC-2: so does what RESERVE took; saved mode pages are in force.  SBC-3: a SANITIZE goes on.
+/// begins anew; SPC-2: so does what RESERVE took; saved mode pages are in force; the unit is started, and nobody keeps its
+/// medium where it is.  SBC-3: a SANITIZE goes on.
 fn without_power(record: UnitRecord) -> UnitRecord {
     let mut reservations = Reservations { generation: 0, legacy: None, ..record.reservations };
     if !reservations.outlasts_power {
         reservations = Reservations::default();
     }
+    let mut tray = record.tray;
+    tray.reset();
     let (modes, saved_modes) = (record.saved_modes, record.saved_modes);
-    UnitRecord { reservations, modes, saved_modes, sanitize: record.sanitize }
+    UnitRecord { reservations, modes, saved_modes, sanitize: record.sanitize, tray }
 }
 
 /// Saves the records of units.
@@ -209,7 +212,16 @@ struct Row {
     #[serde(default)]
     saved_modes: u32,
     #[serde(default)]
+    tray: TrayRow,
+    #[serde(default)]
     sanitize: Option<SanitizeRow>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct TrayRow {
+    ejected: bool,
+    stopped: bool,
+    kept_by: Vec<NexusRow>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -275,8 +287,11 @@ fn json(record: &UnitRecord) -> Vec<u8> {
         legacy: legacy.as_ref().map(NexusRow::of),
     };
     let (modes, saved_modes) = (record.modes.word(), record.saved_modes.word());
+    let Tray { ejected, stopped, kept_by } = &record.tray;
+    let kept_by = kept_by.iter().map(NexusRow::of).collect();
+    let tray = TrayRow { ejected: *ejected, stopped: *stopped, kept_by };
     let sanitize = record.sanitize.as_ref().map(SanitizeRow::of);
-    serde_json::to_vec(&Row { reservations, modes, saved_modes, sanitize }).unwrap_or_default()
+    serde_json::to_vec(&Row { reservations, modes, saved_modes, sanitize, tray }).unwrap_or_default()
 }
 
 impl NexusRow {
@@ -309,8 +324,10 @@ impl Row {
             legacy: legacy.map(NexusRow::name),
         };
         let (modes, saved_modes) = (ModeChanges::of_word(self.modes), ModeChanges::of_word(self.saved_modes));
+        let TrayRow { ejected, stopped, kept_by } = self.tray;
+        let tray = Tray { ejected, stopped, kept_by: kept_by.into_iter().map(NexusRow::name).collect() };
         let sanitize = self.sanitize.map(SanitizeRow::sanitize).transpose()?;
-        Ok(UnitRecord { reservations, modes, saved_modes, sanitize })
+        Ok(UnitRecord { reservations, modes, saved_modes, sanitize, tray })
     }
 }
 

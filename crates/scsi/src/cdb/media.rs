@@ -29,6 +29,8 @@ pub struct WriteSame {
     pub blocks: BlockCount,
     /// The blocks may be unmapped if what is then read is what was sent.
     pub unmap: bool,
+    /// NDOB: nothing is sent, which stands for a block of zeroes.
+    pub no_data: bool,
     /// WRPROTECT, 0..=7.
     pub protect: u8,
 }
@@ -155,15 +157,15 @@ pub(crate) fn write_same_32(cdb: Cdb<'_>) -> Result<Command, Sense> {
 
 /// Of the flags, ANCHOR (the highest) asks for what no medium of ours does, and VPD page B2h says so (ANC_SUP = 0);
 /// PBDATA and LBDATA (the lowest two) are obsolete, and mean that another block is to be written than the one that is
-/// sent.  A WRITE SAME without data (NDOB) is not supported.  A count of 0 would be the whole rest of the medium, which
+/// sent.  A count of 0 would be the whole rest of the medium, which
 /// WSNZ = 1 in VPD page B0h rules out.
 fn write_same(range: (Lba, BlockCount), flags: u8, no_data: bool, protect: u8) -> Result<Command, Sense> {
     const UNMAP: u8 = 0b0100;
     let (first, blocks) = range;
-    if blocks.0 == 0 || no_data || (flags != 0 && flags != UNMAP) {
+    if blocks.0 == 0 || (flags != 0 && flags != UNMAP) {
         return Err(Sense::INVALID_FIELD_IN_CDB);
     }
-    Ok(Command::WriteSame(WriteSame { first, blocks, unmap: flags == UNMAP, protect }))
+    Ok(Command::WriteSame(WriteSame { first, blocks, unmap: flags == UNMAP, no_data, protect }))
 }
 
 pub(crate) fn unmap(cdb: Cdb<'_>) -> Result<Command, Sense> {

@@ -80,11 +80,28 @@ pub enum PageControl {
     Saved,
 }
 
-/// Asks the unit to be active; every other power condition was refused.
+/// Asks for another power condition, or for the medium to be moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartStopUnit {
-    /// The answer may come before the unit is ready.
+    /// The answer may come before it is done.
     pub immediate: bool,
+    /// What was written need not be on the medium first.
+    pub no_flush: bool,
+    /// What is to be done.
+    pub action: StartStop,
+}
+
+/// What START STOP UNIT asks for.  SBC-3, START STOP UNIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartStop {
+    /// The active power condition, by START = 1 or by its name.
+    Start,
+    /// The stopped power condition.
+    Stop,
+    /// The medium in, and the active power condition.
+    Load,
+    /// The medium out.
+    Eject,
 }
 
 /// Asks for the capacity and the layout of blocks.
@@ -237,29 +254,32 @@ fn page_control(cdb: Cdb<'_>) -> PageControl {
     }
 }
 
-/// Accepts what leaves the unit as it is, and refuses the rest.  SBC-3, START STOP UNIT.
+/// SBC-3, START STOP UNIT.
 ///
-/// | CDB | answer | because |
-/// |---|---|---|
-/// | START_VALID, START = 1, IMMED either, NO_FLUSH either | GOOD | the unit is always active; NO_FLUSH speaks of stopping |
-/// | ACTIVE, IMMED either | GOOD | the unit is always active |
-/// | START = 0 | 5/24/00 | a GOOD would promise a unit that answers NOT READY from now on |
-/// | LOEJ = 1 | 5/24/00 | the medium is not removable |
-/// | IDLE, STANDBY, LU_CONTROL, FORCE_… | 5/24/00 | there are no such power conditions and no timers (no VPD page 8Ah) |
+/// | POWER CONDITION | LOEJ | START | asks for |
+/// |---|---|---|---|
+/// | START_VALID | 0 | 1 | the active power condition |
+/// | START_VALID | 0 | 0 | the stopped power condition |
+/// | START_VALID | 1 | 1 | the medium in |
+/// | START_VALID | 1 | 0 | the medium out |
+/// | ACTIVE | | | the active power condition; START and LOEJ have no meaning beside a name |
+/// | IDLE, STANDBY, LU_CONTROL, FORCE_… | | | 5/24/00: there are no such power conditions and no timers (no VPD page 8Ah) |
 pub(crate) fn start_stop_unit(cdb: Cdb<'_>) -> Result<Command, Sense> {
     const START_VALID: u8 = 0x0;
     const ACTIVE: u8 = 0x1;
     let (start, load_eject) = (cdb.bit::<4, 0>(), cdb.bit::<4, 1>());
-    let (condition, modifier) = (cdb.bits::<4, 7, 4>(), cdb.bits::<3, 3, 0>());
-    let harmless = match (condition, modifier) {
-        (START_VALID, 0) => start && !load_eject,
-        (ACTIVE, 0) => true, // START and LOEJ have no meaning beside a power condition.
-        _ => false,
+    let action = match (cdb.bits::<4, 7, 4>(), cdb.bits::<3, 3, 0>()) {
+        (START_VALID, 0) => match (load_eject, start) {
+            (false, true) => StartStop::Start,
+            (false, false) => StartStop::Stop,
+            (true, true) => StartStop::Load,
+            (true, false) => StartStop::Eject,
+        },
+        (ACTIVE, 0) => StartStop::Start,
+        _ => return Err(Sense::INVALID_FIELD_IN_CDB),
     };
-    if !harmless {
-        return Err(Sense::INVALID_FIELD_IN_CDB);
-    }
-    Ok(Command::StartStopUnit(StartStopUnit { immediate: cdb.bit::<1, 0>() }))
+    let (immediate, no_flush) = (cdb.bit::<1, 0>(), cdb.bit::<4, 2>());
+    Ok(Command::StartStopUnit(StartStopUnit { immediate, no_flush, action }))
 }
 
 pub(crate) fn read_capacity_10(cdb: Cdb<'_>) -> Result<Command, Sense> {

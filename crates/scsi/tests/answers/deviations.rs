@@ -157,7 +157,11 @@ fn start_without_immed_is_good() {
     assert_eq!(unit.answer(&[0x1b, 0, 0, 0, 0x01, 0]), Ok(vec![]));
     assert_eq!(unit.answer(&[0x1b, 0, 0, 0, /* ACTIVE */ 0x10, 0]), Ok(vec![]));
     assert_eq!(unit.answer(&[0x1b, 0, 0, 0, /* NO_FLUSH */ 0x05, 0]), Ok(vec![]));
-    assert_eq!(unit.answer(&[0x1b, 1, 0, 0, /* stop */ 0x00, 0]), Err([0x05, 0x24, 0x00]));
+}
+
+#[test]
+fn stopping_is_there() {
+    assert_eq!(Unit::lio(1).answer(&[0x1b, 0, 0, 0, 0x00, 0]), Ok(vec![]));
 }
 
 #[test]

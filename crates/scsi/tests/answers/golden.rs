@@ -26,6 +26,7 @@ const WANTED_OTHERWISE: &[&str] = &[
     "reqsense-fixed",   // request_sense_is_as_long_as_the_sense
     "startstop-start",  // start_without_immed_is_good
     "startstop-start2", // start_without_immed_is_good
+    "startstop-stop",   // stopping_is_there
 ];
 
 /// Answers in which only the four bytes of the block descriptor differ: the number of blocks, which LIO gives

@@ -37,6 +37,7 @@ fn any_unit() -> impl Strategy<Value = Unit> {
             },
             flags: InquiryFlags {
                 peripheral,
+                removable: bits[4],
                 implicit_alua: bits[0],
                 explicit_alua: bits[1],
                 third_party_copy: bits[2],

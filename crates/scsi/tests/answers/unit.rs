@@ -10,8 +10,8 @@ use scsi::lba_status::Extent;
 use scsi::mode::{ModeState, UaInterlock};
 use scsi::vpd::{ExtendedInquiry, Facts, Limits, Port, Provisioning};
 use scsi::{
-    BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, alua, capacity, copy, defects,
-    inquiry, lba_status, log, mode, report_luns, rsoc, vpd,
+    BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, StartStop, StartStopUnit, alua,
+    capacity, copy, defects, inquiry, lba_status, log, mode, report_luns, rsoc, vpd,
 };
 use scsi::{PersistentReserveInAction, persistent, task_functions};
 
@@ -45,6 +45,7 @@ impl Unit {
             },
             flags: InquiryFlags {
                 peripheral: Peripheral::Disk,
+                removable: false,
                 implicit_alua: true,
                 explicit_alua: true,
                 third_party_copy: true,
@@ -140,6 +141,9 @@ impl Unit {
     pub(crate) fn whole_answer(&self, command: &Command) -> Result<Vec<u8>, Sense> {
         let moved = |first, blocks| self.geometry.check(first, blocks).map(|()| Vec::new());
         match command {
+            Command::StartStopUnit(StartStopUnit { action: StartStop::Load | StartStop::Eject, .. }) => {
+                Err(Sense::INVALID_FIELD_IN_CDB)
+            }
             Command::TestUnitReady | Command::StartStopUnit(_) => Ok(Vec::new()),
             Command::RequestSense(command) => Ok(Sense::NO_SENSE.encode(command.format()).to_vec()),
             Command::Inquiry(command) => match command.page {

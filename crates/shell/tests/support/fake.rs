@@ -7,8 +7,8 @@
 use api::v1::{
     Acl, Action, AluaGroup, AluaMember, Applied, ApplyOptions, AttributeInfo, AttributeTable, Backstore,
     BackstoreId, BackstoreState, Change, Changes, Cleared, Compared, Config, CreateBackstore, Difference,
-    Kind, Lun, LunAlua, MappedLun, OptionInfo, OptionTable, Outcome, Problem, RestoreOptions, Restored,
-    SaveOptions, Saved, Target, Tpg, ValueChange, Version,
+    Kind, Lun, LunAlua, MappedLun, MoveMedium, OptionInfo, OptionTable, Outcome, Problem, RestoreOptions,
+    Restored, SaveOptions, Saved, Target, Tpg, ValueChange, Version,
 };
 use shell::{Api, ApiError};
 use std::cell::RefCell;
@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) saved: Vec<Option<u32>>,
     /// What `saveconfig` would write, where a test wants to say it.
     pub(crate) text: Option<String>,
+    /// Which media were to be moved.
+    pub(crate) moved: Vec<MoveMedium>,
     /// What it keeps and does not serve.
     pub(crate) kept_things: u64,
     /// Whether nobody answers.
@@ -163,6 +165,20 @@ impl Api for Fake {
             guests_lose,
             notes,
         })
+    }
+
+    fn move_medium(&self, wish: &MoveMedium) -> Result<(), ApiError> {
+        self.up()?;
+        let mut state = self.0.borrow_mut();
+        state.moved.push(wish.clone());
+        let found = state.config.backstores.iter_mut().find(|backstore| backstore.id == wish.id);
+        let backstore = found.expect("the shell names what is there");
+        if backstore.attributes.get("emulate_removable").is_none_or(|value| value != "1") {
+            let message = "the medium of block/disk0 cannot be taken out".to_owned();
+            return Err(ApiError::Refused(problem("cannot_prepare", message, "it is soldered in")));
+        }
+        backstore.state = if wish.loaded { BackstoreState::Deactivated } else { BackstoreState::Ejected };
+        Ok(())
     }
 
     fn clear(&self) -> Result<Cleared, ApiError> {

@@ -73,8 +73,11 @@ pub(super) fn synchronize_cache<'a>(
     Ok(Decision::Io(IoPlan { store, kind: IoKind::Flush, offset: 0, answer }))
 }
 
-/// The unit's backstore, or NOT READY.
+/// The unit's backstore, or NOT READY: it is not there, or stopped, or its medium is out.
 pub(super) fn ready(unit: &LogicalUnit) -> Result<&Store, Sense> {
+    if let Some(refusal) = unit.state.readiness().refusal() {
+        return Err(refusal);
+    }
     unit.store.as_ref().ok_or(Sense::LOGICAL_UNIT_NOT_READY)
 }
 

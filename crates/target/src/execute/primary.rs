@@ -33,7 +33,7 @@ pub(super) fn capabilities(mapping: &Mapping) -> Capabilities {
         compare_and_write: unit.media.compare_and_write,
         third_party_copy: unit.media.third_party_copy,
         write_atomic: false,
-        removable: false,
+        removable: unit.flags.removable,
         set_target_port_groups: mapping.membership.is_some_and(|membership| membership.explicit),
         reservations: unit.flags.reservations,
     }
@@ -48,15 +48,15 @@ pub(super) fn answer<'a>(
 ) -> Result<Decision<'a>, Sense> {
     let unit = &*mapping.unit;
     match command {
-        Command::TestUnitReady | Command::StartStopUnit(_) => {
+        Command::TestUnitReady => {
             ready(unit)?;
             Ok(done(buffers))
         }
         Command::RequestSense(request) => {
             let format = if request.descriptor { SenseFormat::Descriptor } else { SenseFormat::Fixed };
-            let state = match &unit.store {
-                Some(_) => super::sanitize::pending(unit).unwrap_or(Sense::NO_SENSE),
-                None => Sense::LOGICAL_UNIT_NOT_READY,
+            let state = match ready(unit) {
+                Ok(_) => super::sanitize::pending(unit).unwrap_or(Sense::NO_SENSE),
+                Err(refusal) => refusal,
             };
             let sense = mapping.attentions.take().unwrap_or(state).encode(format);
             Ok(give(&sense, u64::from(request.allocation_bytes), buffers))
@@ -174,6 +174,7 @@ fn inquiry_data(group: &Group, mapping: &Mapping, command: &Inquiry) -> Result<V
     let alua = unit.state.alua();
     let Some(page) = command.page else {
         let flags = InquiryFlags {
+            removable: unit.flags.removable,
             implicit_alua: mapping.membership.is_some_and(|membership| membership.implicit),
             explicit_alua: mapping.membership.is_some_and(|membership| membership.explicit),
             multi_port: alua.is_multi_port(),

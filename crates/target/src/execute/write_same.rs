@@ -31,9 +31,12 @@ pub(super) fn write_same<'a>(
         return Err(Sense::INVALID_FIELD_IN_CDB);
     }
     let block = usize::try_from(unit.geometry.block_bytes).unwrap_or(usize::MAX);
-    let Some(residual) = buffers.data_out.bytes().checked_sub(block as u64) else { return Ok(overrun()) };
+    let sent = if command.no_data { 0 } else { block as u64 };
+    let Some(residual) = buffers.data_out.bytes().checked_sub(sent) else { return Ok(overrun()) };
     let mut pattern = vec![0; block];
-    buffers.data_out.copy_to(0, &mut pattern);
+    if !command.no_data {
+        buffers.data_out.copy_to(0, &mut pattern);
+    }
     let is_zero = pattern.iter().all(|&byte| byte == 0);
     let range = bytes_of(&unit.geometry, command.first, command.blocks);
     let answer = Answer { residual, ..Answer::good() };

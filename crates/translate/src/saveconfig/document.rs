@@ -296,6 +296,9 @@ impl Reader<'_> {
         own: &OwnObject,
     ) -> Result<(), DocumentError> {
         let written = entry.object("attributes")?;
+        for (name, value) in &own.attributes {
+            self.set_anew(backstore, name, &value.to_string());
+        }
         let names = written.iter().flat_map(|written| written.keys());
         // The size of a block bounds what other attributes may be.
         let (first, rest): (Vec<&String>, Vec<&String>) = names.partition(|name| *name == "block_size");
@@ -322,6 +325,13 @@ impl Reader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Sets what the file says that somebody has set, be it what it would be anyway.
+    fn set_anew(&mut self, backstore: &mut Backstore, name: &str, text: &str) {
+        if backstore.set_attribute(name, text).is_err() {
+            self.document.notes.add_attribute(name, text, &backstore.id());
+        }
     }
 
     fn attribute(

@@ -14,6 +14,7 @@
 //! | member | means |
 //! |---|---|
 //! | `by_device` | attributes that nobody set, with what the device said; one that was edited since is a wish |
+//! | `attributes` | those that LIO has none of, where they were set |
 //! | `set` | attributes that were set to what they would be anyway |
 //! | `readonly` | what was asked for, where `readonly` of the storage object says what is |
 //! | `sparse` | false, where a new file is to have all its blocks |
@@ -61,6 +62,8 @@ struct OwnFile {
 pub(super) struct OwnObject {
     pub(super) by_device: Map<String, Value>,
     pub(super) set: BTreeSet<String>,
+    /// What LIO has no attribute for.
+    pub(super) attributes: Map<String, Value>,
     /// What was asked for, if the file says it.
     pub(super) read_only: Option<Option<bool>>,
     pub(super) sparse: bool,
@@ -127,6 +130,7 @@ impl Own {
         Ok(OwnObject {
             by_device: entry.object("by_device")?.cloned().unwrap_or_default(),
             set,
+            attributes: entry.object("attributes")?.cloned().unwrap_or_default(),
             read_only: if says_read_only { Some(entry.truth("readonly")?) } else { None },
             sparse: entry.truth("sparse")?.unwrap_or(true),
             shrink: entry.truth("shrink")?.unwrap_or(false),
@@ -157,7 +161,8 @@ pub(super) fn object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Opt
     let mut own = Map::new();
     let by_device: Map<String, Value> = ATTRIBUTES
         .iter()
-        .filter(|row| row.access != Access::ReadOnly && backstore.attribute(row.key).is_none())
+        .filter(|row| row.access != Access::ReadOnly && !row.is_own())
+        .filter(|row| backstore.attribute(row.key).is_none())
         .map(|row| (row.name.to_owned(), json!(view::attribute(backstore, live, row))))
         .collect();
     if !by_device.is_empty() {
@@ -166,9 +171,18 @@ pub(super) fn object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Opt
     let set: Vec<&str> = backstore
         .attributes()
         .iter()
-        .filter(|(key, value)| unset(backstore, *key) == Some(*value))
+        .filter(|(key, value)| !Attribute::of(*key).is_own() && unset(backstore, *key) == Some(*value))
         .map(|(key, _)| Attribute::of(key).name)
         .collect();
+    let attributes: Map<String, Value> = backstore
+        .attributes()
+        .iter()
+        .filter(|(key, _)| Attribute::of(*key).is_own())
+        .map(|(key, value)| (Attribute::of(key).name.to_owned(), json!(value)))
+        .collect();
+    if !attributes.is_empty() {
+        own.insert("attributes".to_owned(), Value::Object(attributes));
+    }
     if !set.is_empty() {
         own.insert("set".to_owned(), json!(set));
     }

@@ -48,6 +48,31 @@ pub(super) fn missing_fault(id: &BackstoreId) -> Fault {
     Fault { errno: Errno::NODEV, ..caller(format!("{id} is missing and cannot be resized"), hint) }
 }
 
+/// The fault of what somebody else has deleted meanwhile.
+pub(super) fn deleted(id: &BackstoreId) -> Fault {
+    Fault { errno: Errno::NODEV, ..caller(format!("{id} is not there any more"), None) }
+}
+
+/// The fault of taking out what cannot be taken out.
+pub(super) fn not_removable(id: &BackstoreId) -> Fault {
+    let hint = Some("set attribute emulate_removable=1 while no LUN shows it".into());
+    caller(format!("the medium of {id} cannot be taken out"), hint)
+}
+
+/// The fault of taking out what a guest keeps in.
+pub(super) fn kept_in(id: &BackstoreId, initiator: Option<&str>) -> Fault {
+    let by = initiator.unwrap_or("a guest");
+    let hint = Some("unmount it in the guest, or take it out with force=true".into());
+    Fault { errno: Errno::BUSY, ..caller(format!("{by} keeps the medium of {id} in"), hint) }
+}
+
+/// The fault of what would be forgotten.
+pub(super) fn not_kept(id: &BackstoreId) -> Fault {
+    let hint = Some("nothing was changed; see to the file system of the state directory".into());
+    let message = format!("where the medium of {id} is cannot be kept");
+    Fault { message, hint, kind: FaultKind::Host, errno: Errno::IO }
+}
+
 /// The fault of a size that is asked for while the file is still to be cut to the last one.
 pub(super) fn being_cut(id: &BackstoreId) -> Fault {
     let hint = Some("what guests have in flight beyond its end is waited for; try again".into());

@@ -5,13 +5,15 @@
 //! Below: `target`, which decides what is remembered; `store`, where it is kept.
 //! Never here: what a memory means.
 
+use super::fault::{kept_in, not_kept, not_removable};
+use crate::machine::Fault;
 use crate::store::Units;
-use model::{Backstore, Key};
-use scsi::Sense;
+use model::{Backstore, BackstoreId, Key};
 use scsi::mode::UaInterlock;
-use std::collections::BTreeMap;
+use scsi::{Sense, StartStop};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
-use target::{Attentions, Exclusions, LogicalUnit, ModeChanges, To, UnitState};
+use target::{Attentions, Exclusions, LogicalUnit, ModeChanges, NotPersisted, To, Tray, UnitState};
 
 /// The states of all units, by serial number.
 #[derive(Default)]
@@ -71,6 +73,12 @@ impl Memories {
 
 /// What the administrator has set counts for more than what a guest had selected before.
 pub(super) fn attributes_count(was: &Backstore, is: &Backstore, unit: &LogicalUnit) {
+    if was.is_on(Key::EmulateRemovable) && !is.is_on(Key::EmulateRemovable) {
+        // A medium that cannot be taken out is in.
+        if let Err(error) = unit.state.change(|record| record.tray = Tray::default()) {
+            tracing::error!("the medium of {} stays as it was: {error}", is.id());
+        }
+    }
     let is_set = |key| {
         let taken_back = was.selected().contains_key(&key) && !is.selected().contains_key(&key);
         taken_back || was.own_attribute(key) != is.own_attribute(key)
@@ -91,6 +99,39 @@ pub(super) fn attributes_count(was: &Backstore, is: &Backstore, unit: &LogicalUn
         Err(error) => {
             tracing::error!("what a guest selected stays in force on {}: {error}", is.id());
         }
+    }
+}
+
+/// Takes the medium of a unit out, or puts it in and starts the unit, as the administrator wants it.
+pub(super) fn move_medium(
+    id: &BackstoreId,
+    unit: &LogicalUnit,
+    loaded: bool,
+    force: bool,
+) -> Result<(), Fault> {
+    if !loaded && !unit.flags.removable {
+        return Err(not_removable(id));
+    }
+    let moved = unit.state.change(|record| {
+        // The administrator puts in what he likes; it is taking out that a guest may be hurt by.
+        let kept_by =
+            if loaded || force { std::mem::take(&mut record.tray.kept_by) } else { BTreeSet::new() };
+        let kept_in = record.tray.kept_by.first().cloned();
+        let moved = record.tray.obey(if loaded { StartStop::Load } else { StartStop::Eject });
+        if loaded {
+            record.tray.kept_by = kept_by;
+        }
+        moved.map_err(|_| kept_in)
+    });
+    match moved {
+        Ok(Ok(is_in)) => {
+            if is_in {
+                unit.state.establish(Sense::MEDIUM_MAY_HAVE_CHANGED, To::Everyone);
+            }
+            Ok(())
+        }
+        Ok(Err(nexus)) => Err(kept_in(id, nexus.as_ref().map(|nexus| nexus.initiator.as_str()))),
+        Err(NotPersisted) => Err(not_kept(id)),
     }
 }
 
@@ -128,6 +169,7 @@ mod tests {
             fua_write: true,
             solid_state: false,
             read_only: false,
+            removable: false,
             tas: true,
             ua_interlock: UaInterlock::Clear,
             report_supported_operation_codes: true,
@@ -164,6 +206,40 @@ mod tests {
         drop(held);
         memories.forget_unused();
         assert_eq!(*memories.remembering(unit("a")).state.record(), UnitRecord::default());
+    }
+
+    #[test]
+    fn a_medium_goes_out_unless_a_guest_keeps_it_in_or_by_force() {
+        let id =
+            BackstoreId { kind: model::Kind::Fileio, name: model::BackstoreName::parse("disk0").unwrap() };
+        let message = |fault: Fault| fault.message;
+        let fixed = Memories::default().remembering(unit("a"));
+        assert_eq!(
+            move_medium(&id, &fixed, false, false).map_err(message),
+            Err("the medium of fileio/disk0 cannot be taken out".to_owned())
+        );
+        assert_eq!(move_medium(&id, &fixed, true, false).map_err(message), Ok(()), "it is in");
+
+        let mut unit = unit("b");
+        unit.flags.removable = true;
+        let disk = Memories::default().remembering(unit);
+        let nexus = NexusName { initiator: "naa.6001405000000001".into(), relative_port: 1 };
+        disk.state.change(|record| record.tray.keep(&nexus, true)).unwrap();
+        assert_eq!(
+            move_medium(&id, &disk, false, false).map_err(message),
+            Err("naa.6001405000000001 keeps the medium of fileio/disk0 in".to_owned())
+        );
+        assert!(!disk.state.record().tray.ejected);
+        move_medium(&id, &disk, false, true).unwrap();
+        assert!(disk.state.record().tray.ejected);
+        // A guest that finds it out may keep others from moving it, and not the administrator.
+        disk.state.change(|record| record.tray.keep(&nexus, true)).unwrap();
+        move_medium(&id, &disk, true, false).unwrap();
+        let tray = disk.state.record().tray.clone();
+        assert!(!tray.ejected && tray.kept_by.contains(&nexus));
+        disk.state.change(|record| record.tray.stopped = true).unwrap();
+        move_medium(&id, &disk, true, false).unwrap();
+        assert!(!disk.state.record().tray.stopped);
     }
 
     #[test]

@@ -25,8 +25,8 @@ use std::fs::Metadata;
 use std::path::PathBuf;
 use std::sync::Arc;
 use target::{
-    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Reservations, SanitizeWork, Tally,
-    UnitFlags,
+    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Readiness, Reservations,
+    SanitizeWork, Tally, UnitFlags,
 };
 use vhost_scsi::{Bound, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
@@ -410,6 +410,11 @@ impl State {
         Live { backstores, targets: targets.collect() }
     }
 
+    /// A backstore as guests see it.
+    pub(super) fn unit(&self, id: &BackstoreId) -> Option<Arc<LogicalUnit>> {
+        self.units.get(id).map(|unit| Arc::clone(&unit.logical_unit))
+    }
+
     pub(super) fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
         self.units.get(id).map(|unit| unit.live(&self.access))
     }
@@ -442,6 +447,9 @@ impl Unit {
             read_only: flags.read_only,
             write_back: self.logical_unit.modes().write_cache,
             missing: open.is_none(),
+            ejected: self.logical_unit.state.readiness() == Readiness::Ejected,
+            stopped: self.logical_unit.state.readiness() == Readiness::Stopped,
+            physical_block_bytes: self.logical_unit.geometry.physical_block_bytes(),
             device: self.opened.device.clone(),
             transitioning: access.transitioning(&self.backstore.unit_serial).collect(),
         }
@@ -479,6 +487,7 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
             .attribute(Key::IsNonrot)
             .map_or_else(|| geometry.is_some_and(|below| !below.rotational), |value| value != 0),
         read_only: false,
+        removable: backstore.is_on(Key::EmulateRemovable),
         tas: backstore.is_own_on(Key::EmulateTas),
         ua_interlock: match backstore.own_attribute(Key::EmulateUaIntlckCtrl) {
             Some(1) => UaInterlock::Keep,
@@ -495,6 +504,9 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
         return LogicalUnit::missing(identity, block_bytes, flags);
     };
     let mut unit = LogicalUnit::new(store, identity, block_bytes, flags).with_media(&media_wishes(backstore));
+    if let Some(bytes) = backstore.physical_block_bytes() {
+        unit = unit.with_physical_blocks(bytes);
+    }
     if let Some(optimal) = backstore.attribute(Key::OptimalSectors) {
         unit.optimal_blocks = optimal;
     }

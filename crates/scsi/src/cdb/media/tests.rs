@@ -50,7 +50,8 @@ fn pre_fetch_says_where_and_how_much() {
 #[test]
 fn write_same_of_each_length_takes_one_block() {
     let same = |first, blocks, unmap| {
-        Command::WriteSame(WriteSame { first: Lba(first), blocks: BlockCount(blocks), unmap, protect: 0 })
+        let (first, blocks) = (Lba(first), BlockCount(blocks));
+        Command::WriteSame(WriteSame { first, blocks, unmap, no_data: false, protect: 0 })
     };
     check(&[0x41, 0x08, 1, 2, 3, 4, 0, 5, 6, 0], same(0x0102_0304, 0x0506, true));
     let long = same(0x0102_0304_0506_0708, 0x090a_0b0c, false);
@@ -59,16 +60,17 @@ fn write_same_of_each_length_takes_one_block() {
     check(&write_same_32(0x18, 0x08), same(0x0102_0304_0506_0708, 0x090a_0b0c, true));
     let one_block = DataPhase::Write { blocks: BlockCount(1) };
     assert_eq!(phase(&[0x41, 0, 0, 0, 0, 0, 0, 0, 9, 0]), one_block);
+    // Without data, where there is a bit for that.
+    assert_eq!(phase(&[0x93, 0x01, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0]), DataPhase::None);
+    assert_eq!(phase(&[0x93, 0x09, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0]), DataPhase::None);
+    assert_eq!(phase(&write_same_32(0x18, 0x01)), DataPhase::None);
+    assert_eq!(phase(&[0x41, 0x01, 0, 0, 0, 0, 0, 0, 9, 0]), one_block, "it is obsolete there");
 }
 
 #[test]
 fn write_same_refuses_anchors_other_data_and_the_rest_of_the_medium() {
-    for flag in
-        [/* ANCHOR */ 0x10, /* PBDATA */ 0x04, /* LBDATA */ 0x02, /* NDOB */ 0x01, 0x18]
-    {
-        if flag != 0x01 {
-            check_refused(&[0x41, flag, 0, 0, 0, 0, 0, 0, 1, 0]);
-        }
+    for flag in [/* ANCHOR */ 0x10, /* PBDATA */ 0x04, /* LBDATA */ 0x02, 0x18] {
+        check_refused(&[0x41, flag, 0, 0, 0, 0, 0, 0, 1, 0]);
         check_refused(&[0x93, flag, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]);
         check_refused(&write_same_32(0x18, flag));
     }
