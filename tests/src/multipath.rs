@@ -32,6 +32,7 @@ const FILES: &[&str] = &[
 /// udev and multipathd run, and `/dev/mapper/mpatha` is there with two paths.
 ///
 /// `$multipathd` is the process, `usable` how many paths the kernel goes; `reads DISK` is how many reads a disk has had.
+/// `load` starts fio, which reads back what it writes, and `load_ends` says how that went; these take the program along.
 const BEGINNING: &str = r#"
 mkdir -p /run /var/run /etc/udev /etc/multipath /sbin /usr/sbin
 ln -s udevadm /usr/bin/systemd-udevd
@@ -59,7 +60,21 @@ usable() { dmsetup status mpatha | grep -o ' 8:[0-9]* A' | wc -l; }
 until_true '[ -b /dev/mapper/mpatha ]' 90
 until_true '[ $(usable) = 2 ]' 60
 reads() { set -- $(cat /sys/block/$1/stat 2> /dev/null || echo 0); echo $1; }
+load() {
+    fio --name=load --filename=/dev/mapper/mpatha --direct=1 --ioengine=libaio --iodepth=4 --rw=randrw --bs=4k \
+        --size=16m --time_based --runtime=600 --verify=crc32c --verify_backlog=32 --verify_fatal=1 --randseed=1 \
+        > /share/fio 2>&1 &
+    fio=$!
+}
+load_ends() {
+    kill -TERM $fio; wait $fio || true
+    grep -c ' err= 0: ' /share/fio
+    dmesg | grep -i 'I/O error.*dm-\|buffer i/o error' || echo no complaint
+}
 "#;
+
+/// What `load_ends` says where all was read as it was written, and the kernel told of no failure.
+pub const LOAD_ENDED_WELL: &str = "1\nno complaint\n";
 
 /// A guest that joins two paths to a disk and then runs `script`.  `defaults` are more lines for that section of
 /// multipath.conf.

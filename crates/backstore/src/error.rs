@@ -26,18 +26,42 @@ pub enum BackstoreError {
     /// The device has gone.
     #[error("the device is gone")]
     Gone,
-    /// The host is short of memory, or we asked for something it does not do.
+    /// The way to the device is lost; another way may do.
+    #[error("the device cannot be reached")]
+    Unreachable,
+    /// The device did not answer in time.
+    #[error("the device does not answer")]
+    TimedOut,
+    /// Somebody else on the device's own network has it reserved.
+    #[error("the device is reserved by somebody else")]
+    Reserved,
+    /// What came is not what its protection information says.
+    #[error("the protection information does not fit")]
+    Unprotected,
+    /// The device takes nothing more just now.
+    #[error("the device is busy")]
+    Busy,
+    /// The host is short of memory, or we asked for something that it or the device does not do.
     #[error("the host cannot do it")]
     Internal,
 }
 
 impl BackstoreError {
-    pub(crate) fn from_errno(errno: Errno, writing: bool) -> Self {
+    /// What an errno of a file, or of the kernel's block layer, means; `writing` is everything but a read.
+    #[must_use]
+    pub fn from_errno(errno: Errno, writing: bool) -> Self {
         match errno {
             Errno::NOSPC | Errno::DQUOT | Errno::FBIG => Self::NoSpace,
             Errno::ROFS | Errno::PERM | Errno::BADF if writing => Self::ReadOnly,
             Errno::NODEV | Errno::NXIO | Errno::NOMEDIUM | Errno::SHUTDOWN => Self::Gone,
-            Errno::NOMEM | Errno::FAULT | Errno::INVAL | Errno::OPNOTSUPP => Self::Internal,
+            // From here on they are the block layer's: what it calls "recoverable transport", "timeout" and so on.
+            Errno::NOLINK => Self::Unreachable,
+            Errno::TIMEDOUT | Errno::TIME => Self::TimedOut,
+            Errno::BADE => Self::Reserved,
+            Errno::ILSEQ => Self::Unprotected,
+            Errno::AGAIN => Self::Busy,
+            Errno::NOMEM | Errno::FAULT | Errno::INVAL | Errno::OPNOTSUPP | Errno::REMOTEIO => Self::Internal,
+            // EIO and ENODATA, "I/O" and "critical medium", and what nobody has a name for.
             _ if writing => Self::WriteFailed,
             _ => Self::ReadFailed,
         }
@@ -127,17 +151,29 @@ mod tests {
 
     #[test]
     fn an_errno_says_what_failed() {
-        for (errno, writing, wanted) in [
-            (Errno::IO, false, BackstoreError::ReadFailed),
-            (Errno::IO, true, BackstoreError::WriteFailed),
-            (Errno::NOSPC, true, BackstoreError::NoSpace),
-            (Errno::DQUOT, true, BackstoreError::NoSpace),
-            (Errno::ROFS, true, BackstoreError::ReadOnly),
-            (Errno::NODEV, false, BackstoreError::Gone),
-            (Errno::NOMEM, false, BackstoreError::Internal),
-            (Errno::TIMEDOUT, true, BackstoreError::WriteFailed),
+        use BackstoreError::{
+            Busy, Gone, Internal, NoSpace, ReadFailed, ReadOnly, Reserved, TimedOut, Unprotected,
+            Unreachable, WriteFailed,
+        };
+        for (errno, read, write) in [
+            (Errno::IO, ReadFailed, WriteFailed),
+            (Errno::NODATA, ReadFailed, WriteFailed),
+            (Errno::ILSEQ, Unprotected, Unprotected),
+            (Errno::NOSPC, NoSpace, NoSpace),
+            (Errno::DQUOT, NoSpace, NoSpace),
+            (Errno::ROFS, ReadFailed, ReadOnly),
+            (Errno::NODEV, Gone, Gone),
+            (Errno::NXIO, Gone, Gone),
+            (Errno::NOLINK, Unreachable, Unreachable),
+            (Errno::TIMEDOUT, TimedOut, TimedOut),
+            (Errno::TIME, TimedOut, TimedOut),
+            (Errno::REMOTEIO, Internal, Internal),
+            (Errno::BADE, Reserved, Reserved),
+            (Errno::AGAIN, Busy, Busy),
+            (Errno::NOMEM, Internal, Internal),
         ] {
-            assert_eq!(BackstoreError::from_errno(errno, writing), wanted, "{errno:?} writing: {writing}");
+            let told = [false, true].map(|writing| BackstoreError::from_errno(errno, writing));
+            assert_eq!(told, [read, write], "{errno:?}");
         }
     }
 }

@@ -201,9 +201,11 @@ impl FileChannel {
     /// What a failure means.  A device that has gone has no bytes left: what is read ends at once, and what is written finds
     /// no space.
     fn told(&self, error: BackstoreError) -> BackstoreError {
-        use BackstoreError::{NoSpace, ReadFailed, WriteFailed};
+        use BackstoreError::{NoSpace, ReadFailed, Unreachable, WriteFailed};
         match (error, self.manner.device) {
-            (ReadFailed | WriteFailed | NoSpace, Some((major, minor))) if sysfs::is_gone(major, minor) => {
+            (ReadFailed | WriteFailed | NoSpace | Unreachable, Some((major, minor)))
+                if sysfs::is_gone(major, minor) =>
+            {
                 BackstoreError::Gone
             }
             _ => error,

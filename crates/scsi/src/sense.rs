@@ -120,8 +120,10 @@ macro_rules! conditions {
 conditions! {
     /// Nothing to report.
     NO_SENSE = NoSense 0x00 0x00;
-    /// The backstore failed in a way that has no better name.
+    /// The way to what is below is lost, or it failed in a way that has no better name.
     LOGICAL_UNIT_COMMUNICATION_FAILURE = NotReady 0x08 0x00;
+    /// What is below did not answer in time.
+    LOGICAL_UNIT_COMMUNICATION_TIME_OUT = NotReady 0x08 0x01;
     /// The backstore is not there.
     LOGICAL_UNIT_NOT_READY = NotReady 0x04 0x00;
     /// The unit was stopped, and waits to be started.

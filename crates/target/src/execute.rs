@@ -124,19 +124,21 @@ pub fn may_repeat(cdb: &[u8; CDB_BYTES_MAX]) -> bool {
 
 /// The answer to a command whose I/O failed and whose buffers held `buffer_bytes`.
 pub fn io_failed(error: BackstoreError, buffer_bytes: u64) -> Answer {
-    Answer::check_condition(sense_of(error), buffer_bytes)
-}
-
-/// What a failure below is called.
-fn sense_of(error: BackstoreError) -> Sense {
-    match error {
+    let sense = match error {
         BackstoreError::ReadFailed => Sense::UNRECOVERED_READ_ERROR,
         BackstoreError::WriteFailed => Sense::WRITE_ERROR,
         BackstoreError::NoSpace => Sense::SPACE_ALLOCATION_FAILED,
         BackstoreError::ReadOnly => Sense::WRITE_PROTECTED,
         BackstoreError::Gone => Sense::LOGICAL_UNIT_NOT_READY,
+        // Neither of these is the medium's fault: a guest with another path takes that one.
+        BackstoreError::Unreachable => Sense::LOGICAL_UNIT_COMMUNICATION_FAILURE,
+        BackstoreError::TimedOut => Sense::LOGICAL_UNIT_COMMUNICATION_TIME_OUT,
+        BackstoreError::Unprotected => Sense::GUARD_CHECK_FAILED,
         BackstoreError::Internal => Sense::INTERNAL_TARGET_FAILURE,
-    }
+        BackstoreError::Reserved => return Answer::reservation_conflict(buffer_bytes),
+        BackstoreError::Busy => return Answer::busy(buffer_bytes),
+    };
+    Answer::check_condition(sense, buffer_bytes)
 }
 
 /// A command that works on one backstore, in several steps.

@@ -70,6 +70,11 @@ impl Answer {
         }
     }
 
+    /// BUSY, with nothing transferred of `buffer_bytes`: the initiator may try again.
+    pub(crate) fn busy(buffer_bytes: u64) -> Self {
+        Self { ended: Ended::Status(Status::Busy, None), data_in_bytes: 0, residual: buffer_bytes }
+    }
+
     /// TASK SET FULL, with nothing transferred of `buffer_bytes`: the initiator may try again.
     pub(crate) fn task_set_full(buffer_bytes: u64) -> Self {
         Self { ended: Ended::Status(Status::TaskSetFull, None), data_in_bytes: 0, residual: buffer_bytes }

@@ -187,7 +187,17 @@ fn a_failure_below_keeps_its_meaning() {
     assert_eq!(sense(BackstoreError::NoSpace), [0x07, 0x27, 0x07]);
     assert_eq!(sense(BackstoreError::ReadOnly), [0x07, 0x27, 0x00]);
     assert_eq!(sense(BackstoreError::Gone), [0x02, 0x04, 0x00]);
+    assert_eq!(sense(BackstoreError::Unreachable), [0x02, 0x08, 0x00]);
+    assert_eq!(sense(BackstoreError::TimedOut), [0x02, 0x08, 0x01]);
+    assert_eq!(sense(BackstoreError::Unprotected), [0x0b, 0x10, 0x01]);
     assert_eq!(sense(BackstoreError::Internal), [0x04, 0x44, 0x00]);
+    // What has no sense.
+    let status = |error| match io_failed(error, 512).ended {
+        Ended::Status(status, None) => status as u8,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(status(BackstoreError::Reserved), 0x18);
+    assert_eq!(status(BackstoreError::Busy), 0x08);
 }
 
 #[test]

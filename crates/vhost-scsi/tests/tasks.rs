@@ -9,6 +9,7 @@ mod support;
 use backstore::decorate::{Fate, Judged};
 use backstore::{BackstoreError, IoKind, Ramdisk};
 use initiator::{Guest, LunAddress, Options, commands};
+use rustix::io::Errno;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -363,6 +364,16 @@ fn a_request_of_no_known_type_is_given_back() {
     }
 }
 
+/// What a guest is told of a command whose I/O fails with this: its status, and key, code and qualifier.
+fn told_of(error: BackstoreError, command: initiator::Command) -> (u8, Option<[u8; 3]>) {
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |_, _| Fate::Fail(error));
+    let rig = Rig::new(&[Unit::new(store)]);
+    let mut guest = rig.boot(Options::default());
+    let answer = guest.execute(&command).unwrap();
+    assert_eq!((answer.response, answer.residual), (0, 512), "{error:?}");
+    (answer.status, answer.check_condition())
+}
+
 #[test]
 fn every_failure_below_becomes_its_own_sense() {
     for (error, sense) in [
@@ -371,13 +382,56 @@ fn every_failure_below_becomes_its_own_sense() {
         (BackstoreError::NoSpace, [0x07, 0x27, 0x07]),
         (BackstoreError::ReadOnly, [0x07, 0x27, 0x00]),
         (BackstoreError::Gone, [0x02, 0x04, 0x00]),
+        (BackstoreError::Unreachable, [0x02, 0x08, 0x00]),
+        (BackstoreError::TimedOut, [0x02, 0x08, 0x01]),
+        (BackstoreError::Unprotected, [0x0b, 0x10, 0x01]),
         (BackstoreError::Internal, [0x04, 0x44, 0x00]),
     ] {
-        let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |_, _| Fate::Fail(error));
+        assert_eq!(told_of(error, commands::read_10(lun(0), 0, 1, 512)), (0x02, Some(sense)), "{error:?}");
+    }
+}
+
+#[test]
+fn every_errno_of_a_device_below_reaches_the_guest_as_what_it_means() {
+    let sense = |sense| (0x02, Some(sense));
+    for (errno, read, write) in [
+        (Errno::IO, sense([0x03, 0x11, 0x00]), sense([0x03, 0x0c, 0x00])),
+        (Errno::NODATA, sense([0x03, 0x11, 0x00]), sense([0x03, 0x0c, 0x00])),
+        (Errno::ILSEQ, sense([0x0b, 0x10, 0x01]), sense([0x0b, 0x10, 0x01])),
+        (Errno::NOSPC, sense([0x07, 0x27, 0x07]), sense([0x07, 0x27, 0x07])),
+        (Errno::DQUOT, sense([0x07, 0x27, 0x07]), sense([0x07, 0x27, 0x07])),
+        (Errno::ROFS, sense([0x03, 0x11, 0x00]), sense([0x07, 0x27, 0x00])),
+        (Errno::NODEV, sense([0x02, 0x04, 0x00]), sense([0x02, 0x04, 0x00])),
+        (Errno::NXIO, sense([0x02, 0x04, 0x00]), sense([0x02, 0x04, 0x00])),
+        (Errno::NOLINK, sense([0x02, 0x08, 0x00]), sense([0x02, 0x08, 0x00])),
+        (Errno::TIMEDOUT, sense([0x02, 0x08, 0x01]), sense([0x02, 0x08, 0x01])),
+        (Errno::TIME, sense([0x02, 0x08, 0x01]), sense([0x02, 0x08, 0x01])),
+        (Errno::REMOTEIO, sense([0x04, 0x44, 0x00]), sense([0x04, 0x44, 0x00])),
+        (Errno::NOMEM, sense([0x04, 0x44, 0x00]), sense([0x04, 0x44, 0x00])),
+        // RESERVATION CONFLICT and BUSY, which have no sense.
+        (Errno::BADE, (0x18, None), (0x18, None)),
+        (Errno::AGAIN, (0x08, None), (0x08, None)),
+    ] {
+        let told = |writing, command| told_of(BackstoreError::from_errno(errno, writing), command);
+        assert_eq!(told(false, commands::read_10(lun(0), 0, 1, 512)), read, "{errno:?}");
+        assert_eq!(told(true, commands::write_10(lun(0), 0, 1, &[1; 512])), write, "{errno:?}");
+    }
+}
+
+#[test]
+fn a_command_of_several_steps_tells_of_a_reservation_below_too() {
+    let one_block = |code: u8, bytes: usize| {
+        let cdb = [code, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
+        initiator::Command::new(lun(0), &cdb).data_out(vec![0; bytes])
+    };
+    // COMPARE AND WRITE and WRITE SAME (16).
+    for command in [one_block(0x89, 1024), one_block(0x93, 512)] {
+        let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), |_, _| {
+            Fate::Fail(BackstoreError::from_errno(Errno::BADE, true))
+        });
         let rig = Rig::new(&[Unit::new(store)]);
-        let mut guest = rig.boot(Options::default());
-        let answer = guest.execute(&commands::read_10(lun(0), 0, 1, 512)).unwrap();
-        assert_eq!((answer.check_condition(), answer.residual), (Some(sense), 512), "{error:?}");
+        let answer = rig.boot(Options::default()).execute(&command).unwrap();
+        assert_eq!((answer.response, answer.status, answer.sense.len()), (0, 0x18, 0));
     }
 }
 

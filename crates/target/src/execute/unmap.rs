@@ -135,14 +135,18 @@ struct Look {
     first: Lba,
     extents_max: usize,
     allocation_bytes: u64,
-    seen: Arc<OnceLock<Vec<Extent>>>,
+    seen: Arc<OnceLock<Result<Vec<Extent>, BackstoreError>>>,
 }
 
 impl Script for Look {
     fn next(&mut self, last: Outcome, buffers: &mut Buffers) -> Step {
         match last {
             Outcome::Told(Ok(_)) => {
-                let extents = self.seen.get().map_or(&[][..], Vec::as_slice);
+                let extents = match self.seen.get() {
+                    Some(Ok(extents)) => extents.as_slice(),
+                    Some(Err(error)) => return refuse_at(*error, buffers.bytes()),
+                    None => &[],
+                };
                 let data = lba_status::build(extents);
                 match give(&data, self.allocation_bytes, buffers) {
                     Decision::Answer(answer) => Step::Done(answer),
@@ -154,11 +158,8 @@ impl Script for Look {
                 let (backstore, seen) = (Arc::clone(&self.store.backstore), Arc::clone(&self.seen));
                 let (geometry, first, extents_max) = (self.geometry, self.first, self.extents_max);
                 let work = move |reply: Reply| {
-                    let told = look(&*backstore, &geometry, first, extents_max);
-                    reply.tell(told.map_err(super::sense_of).map(|extents| {
-                        let _ = seen.set(extents);
-                        0
-                    }));
+                    let _ = seen.set(look(&*backstore, &geometry, first, extents_max));
+                    reply.tell(Ok(0));
                 };
                 Step::Ask { helper: Helper::Medium(self.store.id), work: Box::new(work) }
             }

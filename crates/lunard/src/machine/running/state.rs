@@ -233,13 +233,14 @@ impl State {
     }
 
     /// Serves a backstore that was missing and has been opened.  Returns whether it was still wanted so.
-    pub(super) fn appear(&mut self, backstore: &Backstore, opened: Opened) -> bool {
+    pub(super) fn appear(&mut self, backstore: &Backstore, mut opened: Opened) -> bool {
         let id = backstore.id();
         let Some(unit) = self.units.get_mut(&id) else { return false };
         if unit.opened.store.is_some() || unit.backstore != *backstore {
             return false;
         }
         unit.logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
+        opened.belongs_to(&unit.logical_unit);
         unit.opened = opened;
         self.mark_shown(&id);
         // Nothing of a target is left behind by what it is shown anew.
