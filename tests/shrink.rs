@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Disks that become smaller under a guest, because somebody said so.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use initiator::exchange::Token;
 use initiator::{Guest, LunAddress, Options, commands};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::time::Duration;
 use stories::deadline::Deadline;
+use stories::process::Process;
 use stories::slow_disk::{self, SlowDisk};
 use stories::stage::Stage;
 
@@ -156,47 +161,117 @@ fn a_file_of_what_is_to_be_shrinks_only_what_it_says_and_no_guest_unless_it_is_f
 }
 
 #[test]
-fn what_is_under_way_beyond_the_new_end_ends_first_and_a_kill_meanwhile_leaves_the_old_size() -> Result<()> {
-    if !slow_disk::available() {
-        println!("skipped: a FUSE file system takes root");
-        return Ok(());
-    }
-    let mut stage = Stage::set()?;
-    let disk = SlowDisk::mount(&stage.scratch, 1 << 20)?;
-    stage.shell.well(&format!("/backstores/fileio create disk0 {}", disk.path().display()))?;
-    let wwn = stage.serve("fileio/disk0")?;
-    let options = Options::default().patience(Duration::from_secs(SECONDS));
-    let mut guest = Guest::boot(stage.daemon.socket(&wwn), options)?;
-    disk.keep_back(1);
-    let write = guest.request_queue(0)?.start(&commands::write_10(lun(0), 2040, 8, &[5; 4096]))?;
-    Deadline::seconds(SECONDS).until("the write to be under way", || Ok((disk.kept() == 1).then_some(())))?;
-    // The guest sees the new end at once; the file keeps the old one until the write has ended.
-    stage.shell.well("/backstores/fileio/disk0 resize 512K shrink=true")?;
-    let log = "fileio/disk0 is smaller for its guests, and is cut when what they have in flight has ended";
-    ensure!(stage.daemon.log().contains(log), "{}", stage.daemon.log());
+fn a_smaller_size_is_answered_when_the_file_is_cut_and_stays_after_a_kill() -> Result<()> {
+    let Some((mut stage, disk, mut guest)) = slow_set()? else { return Ok(()) };
+    let write = write_under_way(&disk, &mut guest, 2040)?;
+    // The guest sees the new end at once; the file keeps the old one until the write has ended, however long that takes.
+    let mut asked = Asked::start(&stage, "512K")?;
+    Deadline::seconds(SECONDS).until("the log", || {
+        let log =
+            "fileio/disk0 is smaller for its guests, and is cut when what they have in flight has ended";
+        Ok(stage.daemon.log().contains(log).then_some(()))
+    })?;
+    assert_eq!(asked.process.ended()?, None);
     assert_eq!(disk.bytes(), 1 << 20);
+    // Nobody else is held up.
     let refused = stage.shell.run(&["/backstores/fileio/disk0", "resize", "1M"])?;
     ensure!(refused.stderr.starts_with("fileio/disk0 is being made smaller\n"), "{}", refused.stderr);
-    disk.let_land();
-    let answer = guest.request_queue(0)?.wait_for(write)?;
-    ensure!(answer.is_good(), "{answer:?}");
-    Deadline::seconds(SECONDS).until("the cut", || Ok((disk.bytes() == 512 << 10).then_some(())))?;
-    let read = commands::read_10(lun(0), 2040, 8, 4096);
-    assert_eq!(sense(&mut guest, &read)?, Some([0x06, 0x2a, 0x09]));
-    assert_eq!(sense(&mut guest, &read)?, Some([0x05, 0x21, 0x00]));
+    stage.shell.well("/backstores/ramdisk create r0 4M")?;
+    assert_eq!(asked.process.ended()?, None);
 
-    // Once more, and the daemon is killed before anything could be cut.
-    disk.keep_back(1);
-    let write = guest.request_queue(0)?.start(&commands::write_10(lun(0), 1016, 8, &[6; 4096]))?;
-    Deadline::seconds(SECONDS).until("the write to be under way", || Ok((disk.kept() == 1).then_some(())))?;
-    stage.shell.well("/backstores/fileio/disk0 resize 256K shrink=true")?;
-    stage.daemon.process().signal(rustix::process::Signal::KILL)?;
     disk.let_land();
+    assert_eq!(asked.answer()?, (Some(0), "Resized fileio disk0 to 524288\n".to_owned()));
     stage.daemon.kill()?;
+    assert_eq!(disk.bytes(), 512 << 10);
     stage.daemon.restart()?;
     guest.reconnect()?;
     let answer = guest.request_queue(0)?.wait_for(write)?;
     ensure!(answer.is_good() || answer.check_condition() == Some([0x06, 0x2a, 0x09]), "{answer:?}");
-    assert_eq!(disk.bytes(), 512 << 10);
+    let _attention = sense(&mut guest, &commands::test_unit_ready(lun(0)))?;
+    assert_eq!(guest.capacity(lun(0))?, (1024, 512));
+    let read = commands::read_10(lun(0), 2040, 8, 4096);
+    assert_eq!(sense(&mut guest, &read)?, Some([0x05, 0x21, 0x00]));
     Ok(())
+}
+
+#[test]
+fn a_kill_before_the_cut_leaves_the_old_size_and_nobody_was_told_otherwise() -> Result<()> {
+    let Some((mut stage, disk, mut guest)) = slow_set()? else { return Ok(()) };
+    let _write = write_under_way(&disk, &mut guest, 2040)?;
+    let mut asked = Asked::start(&stage, "512K")?;
+    Deadline::seconds(SECONDS)
+        .until("the new end", || Ok((guest.capacity(lun(0)).ok() == Some((1024, 512))).then_some(())))?;
+    stage.daemon.process().signal(rustix::process::Signal::KILL)?;
+    disk.let_land();
+    let (status, said) = asked.answer()?;
+    assert_eq!(status, Some(1), "{said}");
+    ensure!(!said.contains("Resized"), "{said}");
+    stage.daemon.kill()?;
+    stage.daemon.restart()?;
+    assert_eq!(disk.bytes(), 1 << 20);
+    Ok(())
+}
+
+#[test]
+fn a_file_that_cannot_be_cut_is_said_and_its_guests_see_all_of_it_again() -> Result<()> {
+    let Some((stage, disk, mut guest)) = slow_set()? else { return Ok(()) };
+    disk.fail_cuts(Some(Errno::IO.raw_os_error()));
+    let refused = stage.shell.run(&["/backstores/fileio/disk0", "resize", "512K", "shrink=true"])?;
+    assert_eq!((refused.status, refused.stdout.as_str()), (1, ""));
+    assert_eq!(
+        refused.stderr,
+        "fileio/disk0 cannot be cut: Input/output error\n\
+         hint: the file has its old size, and its guests are shown it again\n"
+    );
+    assert_eq!(disk.bytes(), 1 << 20);
+    Deadline::seconds(SECONDS)
+        .until("the old end", || Ok((guest.capacity(lun(0)).ok() == Some((2048, 512))).then_some(())))
+}
+
+/// A disk of 1 MiB that answers when it is told to, and a guest of it; nothing where no file system can be mounted.
+fn slow_set() -> Result<Option<(Stage, SlowDisk, Guest)>> {
+    if !slow_disk::available() {
+        println!("skipped: a FUSE file system takes root");
+        return Ok(None);
+    }
+    let stage = Stage::set()?;
+    let disk = SlowDisk::mount(&stage.scratch, 1 << 20)?;
+    stage.shell.well(&format!("/backstores/fileio create disk0 {}", disk.path().display()))?;
+    let wwn = stage.serve("fileio/disk0")?;
+    let options = Options::default().patience(Duration::from_secs(SECONDS));
+    let guest = Guest::boot(stage.daemon.socket(&wwn), options)?;
+    Ok(Some((stage, disk, guest)))
+}
+
+/// A write of a guest that the disk keeps back.
+fn write_under_way(disk: &SlowDisk, guest: &mut Guest, lba: u32) -> Result<Token> {
+    disk.keep_back(1);
+    let write = guest.request_queue(0)?.start(&commands::write_10(lun(0), lba, 8, &[5; 4096]))?;
+    Deadline::seconds(SECONDS).until("the write to be under way", || Ok((disk.kept() == 1).then_some(())))?;
+    Ok(write)
+}
+
+/// A smaller size that somebody waits for.
+struct Asked {
+    process: Process,
+    said: File,
+}
+
+impl Asked {
+    fn start(stage: &Stage, size: &str) -> Result<Self> {
+        let said = tempfile::tempfile()?;
+        let mut lunar = stage.shell.command();
+        lunar.args(["/backstores/fileio/disk0", "resize", size, "shrink=true"]);
+        lunar.stdout(said.try_clone()?).stderr(said.try_clone()?);
+        Ok(Self { process: Process::spawn(&mut lunar)?, said })
+    }
+
+    /// The exit status, and all that was said.
+    fn answer(&mut self) -> Result<(Option<i32>, String)> {
+        let status = self.process.wait(Deadline::seconds(SECONDS))?.context("an answer")?;
+        let mut said = String::new();
+        self.said.rewind()?;
+        self.said.read_to_string(&mut said)?;
+        Ok((status.code(), said))
+    }
 }

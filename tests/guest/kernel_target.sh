@@ -15,7 +15,7 @@ ln -s ../../loop0 $DEVICE
 
 kernel() { lunar --root $CONFIG --save-dir /mnt/save "$@"; }
 
-# Says what is typed and what comes of it.
+# Says what is typed and what comes of it.  A shell for several lines: to start one is most of what a line costs here.
 typed() {
     file=$1; shift
     { echo "$ $*"; "$@" 2>&1 || echo "exit $?"; } >> /share/$file
@@ -88,15 +88,15 @@ ls $CONFIG/vhost/$wwn/tpgt_1/lun > /share/luns
 kill $front_end
 
 # Files, memory, and what another fabric has.
-typed more kernel /backstores/fileio create f0 /mnt/f0.img 16M
-typed more kernel /backstores/ramdisk create r0 8M
-typed more kernel /backstores/fileio/f0 set attribute emulate_tpu=1
-typed more kernel /vhost/$wwn/tpg1/luns create /backstores/fileio/f0 5
-typed more kernel saveconfig
-typed more kernel clearconfig confirm=True
-typed more kernel restoreconfig
-typed more kernel /backstores/fileio/f0 get attribute emulate_tpu
-typed more kernel /backstores/ramdisk/r0 get attribute emulate_caw
+typed more kernel "/backstores/fileio create f0 /mnt/f0.img 16M
+/backstores/ramdisk create r0 8M
+/backstores/fileio/f0 set attribute emulate_tpu=1
+/vhost/$wwn/tpg1/luns create /backstores/fileio/f0 5
+/ saveconfig
+/ clearconfig confirm=True
+/ restoreconfig
+/backstores/fileio/f0 get attribute emulate_tpu
+/backstores/ramdisk/r0 get attribute emulate_caw"
 
 # An ALUA group with a LUN in it, and a list of what an initiator sees.
 cat > /mnt/access.json <<'END'
@@ -111,15 +111,16 @@ cat > /mnt/access.json <<'END'
                     "mapped_luns": [{ "alias": "abcdef0123", "index": 3, "tpg_lun": 0, "write_protect": true }] }]
   }] }] }
 END
-typed access kernel restoreconfig /mnt/access.json
-typed access kernel saveconfig /share/kernel.json
+typed access kernel "restoreconfig /mnt/access.json
+saveconfig /share/kernel.json"
 cat $CONFIG/core/rd_mcp_*/a0/alua/far/members > /share/members
 
-# A file of what is to be: shown, made so, and no work the second time; one that the kernel refuses in the middle.
+# Files of what is to be: one is shown, made so, and no work the second time; one the kernel refuses in the middle; one
+# says that nothing of it is to be.
 wanted() {
-    printf 'scope = ["ramdisk/w*", "naa.5001405000000eee"]\n%s\n' "$1" > /mnt/wanted.toml
+    printf 'scope = ["ramdisk/w*", "naa.5001405000000eee"]\n%s\n' "$2" > /mnt/$1.toml
 }
-W0='[ramdisk.w0]
+wanted whole '[ramdisk.w0]
 size = "4M"
 attributes = { is_nonrot = 1 }
 [ramdisk.w0.alua.near]
@@ -127,31 +128,29 @@ tg_pt_gp_id = 7
 preferred = 1
 [vhost."naa.5001405000000eee".tpg1]
 lun4 = { backstore = "ramdisk/w0", alua_tg_pt_gp_name = "near" }'
-wanted "$W0"
-typed apply kernel diff /mnt/wanted.toml
-typed apply kernel apply -f /mnt/wanted.toml
-typed apply kernel apply -f /mnt/wanted.toml
-typed apply cat $CONFIG/core/rd_mcp_*/w0/attrib/is_nonrot $CONFIG/core/rd_mcp_*/w0/alua/near/members
-wanted '[ramdisk.w1]
+wanted half '[ramdisk.w1]
 size = "4M"
 attributes = { emulate_ua_intlck_ctrl = 7 }
 [vhost."naa.5001405000000eee".tpg1]
 lun4 = "ramdisk/w1"'
-typed half kernel apply -f /mnt/wanted.toml
-typed half kernel ls /vhost/naa.5001405000000eee
-wanted "$W0"
-typed half kernel apply -f /mnt/wanted.toml
-wanted ''
-typed gone kernel apply -f /mnt/wanted.toml
+wanted nothing ''
+typed apply kernel "diff /mnt/whole.toml
+apply -f /mnt/whole.toml
+apply -f /mnt/whole.toml"
+typed apply cat $CONFIG/core/rd_mcp_*/w0/attrib/is_nonrot $CONFIG/core/rd_mcp_*/w0/alua/near/members
+typed half kernel "apply -f /mnt/half.toml
+ls /vhost/naa.5001405000000eee
+apply -f /mnt/whole.toml
+apply -f /mnt/nothing.toml"
 
 mkdir -p $CONFIG/loopback/naa.5001405000000aaa/tpgt_1
 echo -n naa.5001405000000bbb > $CONFIG/loopback/naa.5001405000000aaa/tpgt_1/nexus
 mkdir $CONFIG/loopback/naa.5001405000000aaa/tpgt_1/lun/lun_0
 ln -s $CONFIG/core/rd_mcp_*/r0 $CONFIG/loopback/naa.5001405000000aaa/tpgt_1/lun/lun_0/r0
-typed foreign kernel ls
-typed foreign kernel /loopback/naa.5001405000000aaa delete
-typed foreign kernel /backstores/ramdisk delete r0
-typed foreign kernel saveconfig
+typed foreign kernel "ls
+/loopback/naa.5001405000000aaa delete
+/backstores/ramdisk delete r0
+/ saveconfig"
 
 # Lunar takes it over; first it cannot, and the kernel has it back.
 listing $CONFIG taken

@@ -42,6 +42,8 @@ struct Disk {
     /// What reads and writes are refused with.
     reads_fail: Option<Errno>,
     writes_fail: Option<Errno>,
+    /// What a change of the size is refused with.
+    cuts_fail: Option<Errno>,
 }
 
 /// A write that is kept back.
@@ -88,6 +90,11 @@ impl SlowDisk {
     /// Refuses every write from now on with an errno, or no more.
     pub fn fail_writes(&self, errno: Option<i32>) {
         self.disk().writes_fail = errno.map(Errno::from_i32);
+    }
+
+    /// Refuses every change of the size from now on with an errno, or no more.
+    pub fn fail_cuts(&self, errno: Option<i32>) {
+        self.disk().cuts_fail = errno.map(Errno::from_i32);
     }
 
     /// How many writes are kept back.
@@ -203,7 +210,11 @@ impl Filesystem for Served {
         reply: ReplyAttr,
     ) {
         if let Some(bytes) = size.and_then(|bytes| usize::try_from(bytes).ok()) {
-            locked(&self.0).bytes.resize(bytes, 0);
+            let mut disk = locked(&self.0);
+            if let Some(errno) = disk.cuts_fail {
+                return reply.error(errno);
+            }
+            disk.bytes.resize(bytes, 0);
         }
         reply.attr(&BELIEVED, &self.attributes(ino));
     }

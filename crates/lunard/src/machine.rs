@@ -16,8 +16,10 @@ use backstore::Space;
 use model::{BackstoreId, Place, Step, Wwn};
 use rustix::io::Errno;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 use target::{Crossing, Managed, Reservations, Totals};
+use tracing::warn;
 use vhost_scsi::Waiting;
 
 /// What serves guests.
@@ -47,7 +49,9 @@ pub trait Machine: Send + Sync + 'static {
     ///
     /// The steps follow from the configuration as it is now, but others may have been committed since
     /// they were prepared: what a step names is to be looked up here, not there.
-    fn commit(&self, prepared: Self::Prepared);
+    ///
+    /// Returns what is not so yet and waits for a disk: whoever asked is answered when it is.
+    fn commit(&self, prepared: Self::Prepared) -> Vec<Rest>;
 
     /// What the running target knows.  Never waits for a disk or a guest.
     fn live(&self) -> Live;
@@ -115,6 +119,50 @@ pub trait Machine: Send + Sync + 'static {
     /// back in time is for the next daemon, and is returned in one line.  Called once, last.
     fn stop(&self, _deadline: Instant) -> Option<String> {
         None
+    }
+}
+
+/// How long is waited for a [`Rest`] before the log says so.
+const REST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A file that guests see the new end of, and that is cut there when what they have in flight has ended.
+#[derive(Debug)]
+pub struct Rest {
+    backstore: BackstoreId,
+    ended: Receiver<Result<(), Fault>>,
+}
+
+impl Rest {
+    /// What `ended` tells of.
+    #[must_use]
+    pub fn new(backstore: BackstoreId, ended: Receiver<Result<(), Fault>>) -> Self {
+        Self { backstore, ended }
+    }
+
+    /// Waits until it is cut, as long as the disk hangs.
+    ///
+    /// # Errors
+    /// The [`Fault`] of what could not be cut.
+    pub fn wait(self) -> Result<(), Fault> {
+        let Self { backstore, ended } = self;
+        let cut = match ended.recv_timeout(REST_PATIENCE) {
+            Err(RecvTimeoutError::Timeout) => {
+                warn!(
+                    "{backstore} is smaller for its guests, and is cut when what they have in flight has ended; if lunard \
+                     ends before, it has its old size again"
+                );
+                ended.recv().ok()
+            }
+            cut => cut.ok(),
+        };
+        cut.unwrap_or_else(|| {
+            Err(Fault {
+                message: format!("{backstore} was not cut: there is no thread for it"),
+                hint: Some("its guests see the new size until lunard starts anew".into()),
+                kind: FaultKind::Host,
+                errno: Errno::AGAIN,
+            })
+        })
     }
 }
 

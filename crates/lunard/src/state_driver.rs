@@ -12,9 +12,10 @@
 //!
 //! While one transaction prepares, perhaps for ever on a hung disk, others go on.  When it is ready and
 //! the configuration has moved, it is drafted again on what is now: if the same steps follow, it commits;
-//! if not, what was prepared is dropped and it starts over.
+//! if not, what was prepared is dropped and it starts over.  What a commit leaves to a disk, a thread of its own waits
+//! for, and answers.
 
-use crate::machine::{Countable, Fault, FaultKind, Live, LiveBackstore, Machine, Statistics};
+use crate::machine::{Countable, Fault, FaultKind, Live, LiveBackstore, Machine, Rest, Statistics};
 use crate::saveconfig::RestoreError;
 use crate::service_manager;
 use crate::store::{SaveError, Store};
@@ -460,7 +461,7 @@ impl<M: Machine> StateDriver<M> {
         if let Err(err) = saved {
             return self.answer(reply, Err(err.into()));
         }
-        self.machine.commit(prepared);
+        let rest = self.machine.commit(prepared);
         self.model = Arc::new(model);
         self.generation.0 += 1;
         *self.shared.model.write().unwrap_or_else(PoisonError::into_inner) =
@@ -473,22 +474,42 @@ impl<M: Machine> StateDriver<M> {
         service_manager::serves(&live);
         let view = View::new(&self.model, &live, &self.shared.runtime_dir);
         let results = made.into_iter().map(|made| view.outcome(made)).collect();
-        self.answer(reply, Ok(v1::Applied { results }));
+        let done = v1::Applied { results };
+        if rest.is_empty() { self.answer(reply, Ok(done)) } else { self.answer_after(rest, reply, done) }
+    }
+
+    /// Answers when all is so, however long that takes.  Others are not held up.
+    fn answer_after(&self, rest: Vec<Rest>, reply: Reply, done: v1::Applied) {
+        let counts = Arc::clone(&self.shared.counts);
+        let wait = move || {
+            let ended = rest.into_iter().try_for_each(Rest::wait);
+            counts.answer(reply, ended.map(|()| done).map_err(Failure::from));
+        };
+        // The reply goes with the closure: nobody is told that it is so.
+        if let Err(err) = Builder::new().name("rest".to_owned()).spawn(wait) {
+            warn!("cannot start a thread to wait for the end of a change: {err}");
+        }
     }
 
     fn answer(&self, reply: Reply, result: Result<v1::Applied, Failure>) {
-        let counts = &self.shared.counts;
+        self.shared.counts.answer(reply, result);
+    }
+}
+
+impl Counts {
+    /// Counts how a transaction ended, and tells who asked for it.
+    fn answer(&self, reply: Reply, result: Result<v1::Applied, Failure>) {
         let count = match &result {
-            Ok(_) => &counts.done,
+            Ok(_) => &self.done,
             Err(
                 Failure::Refused(_)
                 | Failure::Moved
                 | Failure::Restore(_)
                 | Failure::Fault(Fault { kind: FaultKind::Caller, .. }),
-            ) => &counts.refused,
+            ) => &self.refused,
             Err(err) => {
                 warn!("a change failed: {err}");
-                &counts.failed
+                &self.failed
             }
         };
         count.fetch_add(1, Ordering::Relaxed);

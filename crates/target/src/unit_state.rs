@@ -126,6 +126,16 @@ struct Seat {
 impl UnitState {
     /// The state of the unit with this serial number, as `record` has it.
     pub fn new(serial: impl Into<String>, record: UnitRecord, persist: Arc<dyn Persist>) -> Arc<Self> {
+        Self::excluding(serial, record, persist, Arc::default())
+    }
+
+    /// The same, where commands on its blocks may be under way already, which have these for themselves.
+    pub fn excluding(
+        serial: impl Into<String>,
+        record: UnitRecord,
+        persist: Arc<dyn Persist>,
+        exclusions: Arc<Exclusions>,
+    ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let modes = AtomicU32::new(record.modes.word());
@@ -134,7 +144,7 @@ impl UnitState {
         let sanitizing = Sanitizing::of(record.sanitize.as_ref());
         let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
         let (serial, changing, tallies) = (serial.into(), Mutex::new(()), Tallies::default());
-        let (copies, exclusions, scarcity) = (Arc::default(), Arc::default(), Scarcity::default());
+        let (copies, scarcity) = (Arc::default(), Scarcity::default());
         Arc::new(Self {
             id,
             serial,

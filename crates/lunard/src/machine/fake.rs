@@ -5,7 +5,7 @@
 //! Below: nothing.
 //! Never here: a file.
 
-use super::{Fault, FaultKind, Found, Live, LiveBackstore, LiveTarget, Machine, Occasion};
+use super::{Fault, FaultKind, Found, Live, LiveBackstore, LiveTarget, Machine, Occasion, Rest};
 use model::{Backstore, BackstoreId, Kind, Medium, Step, Wwn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -194,7 +194,7 @@ impl Machine for FakeMachine {
         prepared.found.clone()
     }
 
-    fn commit(&self, mut prepared: FakePrepared) {
+    fn commit(&self, mut prepared: FakePrepared) -> Vec<Rest> {
         prepared.committed = true;
         let mut state = self.inner.lock();
         for step in &prepared.steps {
@@ -232,6 +232,7 @@ impl Machine for FakeMachine {
                 *size_bytes = Some(bytes);
             }
         }
+        Vec::new()
     }
 
     fn live(&self) -> Live {

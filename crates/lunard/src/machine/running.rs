@@ -14,7 +14,9 @@ mod patience; // commands that wait for long
 mod sanitizing; // what a dead process was removing
 mod state; // what runs now
 
-use super::{Countable, Fault, FaultKind, Found, Gauge, Live, LiveBackstore, Machine, Occasion, Statistics};
+use super::{
+    Countable, Fault, FaultKind, Found, Gauge, Live, LiveBackstore, Machine, Occasion, Rest, Statistics,
+};
 use crate::daemon::Host;
 use crate::directories::guest_socket;
 use crate::service_manager;
@@ -85,6 +87,8 @@ pub(super) struct Farewell {
 pub(super) struct Cut {
     id: BackstoreId,
     medium: Arc<dyn backstore::Backstore>,
+    /// Who waits for it.
+    tell: mpsc::Sender<Result<(), Fault>>,
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -187,19 +191,21 @@ impl RunningMachine {
         Bound::bind(&path, self.socket_group).map_err(|error| socket_fault(&path, &error))
     }
 
-    /// Waits, within [`QUIET_PATIENCE`], until nothing is in flight on what was taken away, and closes it.
     /// The open medium that is to have another size.
     fn to_resize(&self, backstore: &model::Backstore) -> Result<Opened, Fault> {
         self.state().to_resize(backstore)
     }
 
+    /// Waits, within [`QUIET_PATIENCE`], until nothing is in flight on what was taken away, and closes it.
     fn say_farewell(&self, farewells: Vec<Farewell>) {
-        if farewells.is_empty() {
-            return;
+        if !farewells.is_empty() {
+            let _ = self.begin_farewell(farewells).recv_timeout(QUIET_PATIENCE);
         }
+    }
+
+    /// Has a thread of its own wait until nothing is in flight on what was taken away, and close it or cut it.
+    fn begin_farewell(&self, farewells: Vec<Farewell>) -> mpsc::Receiver<()> {
         let (reactors, state) = (Arc::clone(&self.reactors), Arc::clone(&self.state));
-        let cuts: Vec<BackstoreId> =
-            farewells.iter().filter_map(|farewell| Some(farewell.cut.as_ref()?.id.clone())).collect();
         let (done, quiet) = mpsc::channel();
         let farewells = Arc::new(Mutex::new(farewells));
         let theirs = Arc::clone(&farewells);
@@ -210,19 +216,15 @@ impl RunningMachine {
             wait_for(&reactors, &state, take(&theirs));
             let _ = done.send(());
         };
-        if std::thread::Builder::new().name("farewell".into()).spawn(wait).is_ok() {
-            if quiet.recv_timeout(QUIET_PATIENCE).is_err() {
-                for id in cuts {
-                    tracing::warn!(
-                        "{id} is smaller for its guests, and is cut when what they have in flight has ended; if lunard ends \
-                         before, it has its old size again"
-                    );
-                }
-            }
-        } else {
+        if std::thread::Builder::new().name("farewell".into()).spawn(wait).is_err() {
             // Without a thread nobody can wait: what may have I/O in flight is kept, open and locked, for good.
-            std::mem::forget(take(&farewells));
+            for mut farewell in take(&farewells) {
+                // Whoever waits for the cut hears that there is none.
+                farewell.cut = None;
+                std::mem::forget(farewell);
+            }
         }
+        quiet
     }
 }
 
@@ -236,10 +238,14 @@ fn wait_for(reactors: &Reactors, state: &Mutex<State>, farewells: Vec<Farewell>)
         if let Some(cut) = cut {
             // Whatever the system says now, the guests' blocks are where they were.
             let is_so = lock(state).shows(&cut.id, &cut.medium);
-            if let Some(error) = is_so.then(|| cut.medium.cut().err()).flatten() {
-                tracing::error!("{} could not be cut: {error}", cut.id);
-            }
+            let ended = if is_so {
+                cut.medium.cut().map_err(|error| fault::not_cut(&cut.id, &error))
+            } else {
+                Err(fault::gone_before_the_cut(&cut.id))
+            };
             lock(state).is_cut(&cut.id);
+            // Whoever asked for it may be gone.
+            let _ = cut.tell.send(ended);
         }
     }
 }
@@ -325,7 +331,7 @@ impl Machine for RunningMachine {
         prepared.opened.iter().chain(&prepared.resized).map(|(id, opened)| opened.found(id)).collect()
     }
 
-    fn commit(&self, prepared: Ready) {
+    fn commit(&self, prepared: Ready) -> Vec<Rest> {
         let Ready { steps, mut opened, mut resized, mut sockets, holds } = prepared;
         for opened in opened.values_mut() {
             opened.keep();
@@ -342,6 +348,7 @@ impl Machine for RunningMachine {
             };
             farewells.extend(state.take_step(step, medium));
         }
+        let rest = state.take_rest();
         farewells.extend(state.publish());
         state.have_power();
         state.serve(&mut sockets, &self.reactors);
@@ -354,7 +361,14 @@ impl Machine for RunningMachine {
         // What came of them, targets hold.
         drop(holds);
         self.seek();
-        self.say_farewell(farewells);
+        // A cut may take as long as a disk hangs: whoever asked for it waits, and nobody else.
+        let (cuts, others) = farewells.into_iter().partition(|farewell: &Farewell| farewell.cut.is_some());
+        let cuts: Vec<Farewell> = cuts;
+        for cut in cuts {
+            drop(self.begin_farewell(vec![cut]));
+        }
+        self.say_farewell(others);
+        rest
     }
 
     fn live(&self) -> Live {

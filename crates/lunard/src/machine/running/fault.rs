@@ -79,6 +79,20 @@ pub(super) fn being_cut(id: &BackstoreId) -> Fault {
     Fault { errno: Errno::BUSY, ..caller(format!("{id} is being made smaller"), hint) }
 }
 
+/// The fault of a file that does not become shorter.
+pub(super) fn not_cut(id: &BackstoreId, error: &std::io::Error) -> Fault {
+    let hint = Some("the file has its old size, and its guests are shown it again".into());
+    let message = format!("{id} cannot be cut: {}", crate::start_error::plain(error));
+    Fault { message, hint, kind: FaultKind::Host, errno: Errno::IO }
+}
+
+/// The fault of what was taken away before it could be cut.
+pub(super) fn gone_before_the_cut(id: &BackstoreId) -> Fault {
+    let hint =
+        Some("it was deleted, or its medium went, while what guests had in flight was waited for".into());
+    Fault { errno: Errno::BUSY, ..caller(format!("{id} was not cut"), hint) }
+}
+
 /// The fault of a medium whose size nobody can find out.
 pub(super) fn cannot_look(id: &BackstoreId, error: &std::io::Error) -> Fault {
     caller(format!("the size of {id} cannot be looked at: {}", crate::start_error::plain(error)), None)

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use target::Store;
+use target::{LogicalUnit, Store};
 
 /// How long to wait for a process that was killed a moment ago, and whose I/O may still be under way.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -119,6 +119,13 @@ impl Opened {
         }
         if tail != 0 {
             self.notes.push(format!("{path} ends within a block: its last {tail} bytes are not used"));
+        }
+    }
+
+    /// Notes what is going on at its blocks, which is that of the unit: for as long as something may be under way there.
+    pub(super) fn belongs_to(&mut self, unit: &LogicalUnit) {
+        if let (Some(store), Some(shown)) = (&mut self.store, &unit.store) {
+            store.exclusions = Arc::clone(&shown.exclusions);
         }
     }
 

@@ -12,28 +12,37 @@ use model::{Backstore, BackstoreId, Key};
 use scsi::mode::UaInterlock;
 use scsi::{Sense, StartStop};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use target::{Attentions, LogicalUnit, ModeChanges, NotPersisted, To, Tray, UnitState};
+use std::sync::{Arc, Weak};
+use target::{Attentions, Exclusions, LogicalUnit, ModeChanges, NotPersisted, To, Tray, UnitState};
 
 /// The states of all units, by serial number.
 #[derive(Default)]
 pub(super) struct Memories {
     states: BTreeMap<String, Arc<UnitState>>,
+    /// Blocks that one command has for itself, of each unit: longer than its state, if commands of it are under way when its
+    /// last backstore goes, because another way to the same blocks may come.
+    excluded: BTreeMap<String, Weak<Exclusions>>,
     /// What was remembered before the daemon started, and is not taken up yet.
     units: Units,
 }
 
 impl Memories {
     pub(super) fn new(units: Units) -> Self {
-        Self { states: BTreeMap::new(), units }
+        Self { units, ..Self::default() }
     }
 
     /// The unit with what its serial number remembers.
     pub(super) fn remembering(&mut self, unit: LogicalUnit) -> Arc<LogicalUnit> {
         let (serial, units) = (unit.identity.unit_serial.as_str(), &mut self.units);
+        let (store, excluded) = (unit.store.as_ref(), &mut self.excluded);
         let state = self.states.entry(serial.to_owned()).or_insert_with(|| {
             let record = units.records.remove(serial).unwrap_or_default();
-            UnitState::new(serial, record, Arc::clone(&units.persist))
+            let before = excluded.get(serial).and_then(Weak::upgrade);
+            // What its medium brings along, if that was of another unit until now.
+            let exclusions =
+                before.or_else(|| store.map(|store| Arc::clone(&store.exclusions))).unwrap_or_default();
+            excluded.insert(serial.to_owned(), Arc::downgrade(&exclusions));
+            UnitState::excluding(serial, record, Arc::clone(&units.persist), exclusions)
         });
         let state = Arc::clone(state);
         Arc::new(unit.remembering(state))
@@ -58,6 +67,7 @@ impl Memories {
     /// Drops the states of serial numbers that no unit has any more.
     pub(super) fn forget_unused(&mut self) {
         self.states.retain(|_, state| Arc::strong_count(state) > 1);
+        self.excluded.retain(|_, exclusions| exclusions.strong_count() > 0);
     }
 }
 

@@ -14,7 +14,7 @@ use super::medium::Opened;
 use super::memories::{self, Memories};
 use super::offer::offer;
 use super::{Cut, Farewell};
-use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveSpace, LiveTarget, Statistics};
+use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveSpace, LiveTarget, Rest, Statistics};
 use crate::store::Units;
 use backstore::{HostLock, Space};
 use model::{Backstore, BackstoreId, IdentityKey, Key, Kind, Lun, Step, TpgTag, Wwn};
@@ -23,7 +23,7 @@ use scsi::mode::UaInterlock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use target::{
     Attentions, Crossing, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Readiness, Reservations,
     SanitizeWork, Tally, UnitFlags,
@@ -47,6 +47,8 @@ pub(super) struct State {
     resized: BTreeSet<BackstoreId>,
     /// What shows less than its medium has, until that is cut.
     cutting: BTreeSet<BackstoreId>,
+    /// What the change under way has still to wait for.
+    rest: Vec<Rest>,
     /// What is to be waited for after the next [`State::publish`].
     left: Vec<Farewell>,
     /// What units remember, by serial number.
@@ -194,7 +196,14 @@ impl State {
         self.cutting.insert(id.clone());
         let scope = Scope { store: Some(store), ..Scope::default() };
         let nothing = Farewell { scope, close: None, last: None, hold: None, cut: None };
-        Some(Farewell { cut: Some(Cut { id, medium }), ..last.unwrap_or(nothing) })
+        let (tell, ended) = mpsc::channel();
+        self.rest.push(Rest::new(id.clone(), ended));
+        Some(Farewell { cut: Some(Cut { id, medium, tell }), ..last.unwrap_or(nothing) })
+    }
+
+    /// What is not so yet of the steps that were taken.
+    pub(super) fn take_rest(&mut self) -> Vec<Rest> {
+        std::mem::take(&mut self.rest)
     }
 
     /// Whether a backstore is kept in this very medium, at this size.
@@ -224,13 +233,14 @@ impl State {
     }
 
     /// Serves a backstore that was missing and has been opened.  Returns whether it was still wanted so.
-    pub(super) fn appear(&mut self, backstore: &Backstore, opened: Opened) -> bool {
+    pub(super) fn appear(&mut self, backstore: &Backstore, mut opened: Opened) -> bool {
         let id = backstore.id();
         let Some(unit) = self.units.get_mut(&id) else { return false };
         if unit.opened.store.is_some() || unit.backstore != *backstore {
             return false;
         }
         unit.logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
+        opened.belongs_to(&unit.logical_unit);
         unit.opened = opened;
         self.mark_shown(&id);
         // Nothing of a target is left behind by what it is shown anew.

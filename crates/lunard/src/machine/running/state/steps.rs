@@ -67,9 +67,10 @@ impl State {
         }
     }
 
-    fn open(&mut self, backstore: &Backstore, opened: Opened) -> Option<Farewell> {
+    fn open(&mut self, backstore: &Backstore, mut opened: Opened) -> Option<Farewell> {
         let backstore = &opened.fitted(backstore);
         let logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
+        opened.belongs_to(&logical_unit);
         let open = opened.store.as_ref().map(|store| store.backstore.geometry().bytes);
         let known = backstore.medium.size_bytes();
         if open.zip(known).is_some_and(|(open, known)| open != known) {
@@ -106,5 +107,73 @@ impl State {
             ..Scope::default()
         };
         Some(Farewell { scope, close: None, last: None, hold: None, cut: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Occasion;
+    use crate::machine::running::medium;
+    use model::{AbsolutePath, BackstoreName, Medium, UnitSerial};
+    use std::path::Path;
+
+    fn backstore(name: &str, serial: &str, medium: Medium) -> Backstore {
+        let (name, serial) = (BackstoreName::parse(name).unwrap(), UnitSerial::parse(serial).unwrap());
+        Backstore::new(name, serial, medium).unwrap()
+    }
+
+    fn in_memory(name: &str, serial: &str) -> Backstore {
+        backstore(name, serial, Medium::ramdisk(1 << 20, false).unwrap())
+    }
+
+    fn in_file(name: &str, serial: &str, path: &Path) -> Backstore {
+        let path = AbsolutePath::parse(path.to_str().unwrap()).unwrap();
+        backstore(name, serial, Medium::Fileio { path, size_bytes: Some(1 << 20), sparse: true })
+    }
+
+    /// Serves a backstore; by which number those are known that wait for its blocks.
+    fn open(state: &mut State, backstore: &Backstore, opened: Opened) -> u64 {
+        assert!(state.take_step(&Step::OpenBackstore(backstore.clone()), Some(opened)).is_none());
+        state.publish();
+        state.units[&backstore.id()].logical_unit.store.as_ref().unwrap().exclusions.id()
+    }
+
+    fn close(state: &mut State, backstore: &Backstore) -> Farewell {
+        state.take_step(&Step::CloseBackstore(backstore.id()), None).unwrap()
+    }
+
+    fn opened(backstore: &Backstore) -> Opened {
+        medium::open(backstore, Occasion::Change).unwrap()
+    }
+
+    #[test]
+    fn the_blocks_of_a_unit_are_the_same_by_another_way_while_something_is_under_way_by_the_first() {
+        let mut state = State::default();
+        let (one, other) = (in_memory("way0", "a"), in_memory("way1", "a"));
+        let first = open(&mut state, &one, opened(&one));
+        let under_way = close(&mut state, &one);
+        state.publish();
+        assert_eq!(open(&mut state, &other, opened(&other)), first);
+        // And a third way, when that is gone in its turn.
+        let under_way_too = close(&mut state, &other);
+        state.publish();
+        assert_eq!(open(&mut state, &one, opened(&one)), first);
+        drop((close(&mut state, &one), under_way, under_way_too));
+        state.publish();
+        assert_ne!(open(&mut state, &one, opened(&one)), first, "nothing of it is left");
+    }
+
+    #[test]
+    fn the_blocks_of_a_medium_are_the_same_under_another_serial_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk");
+        let mut state = State::default();
+        let (was, is) = (in_file("disk0", "a", &path), in_file("disk1", "b", &path));
+        let first = open(&mut state, &was, opened(&was));
+        let closes = [Step::CloseBackstore(was.id())];
+        let passed_on = state.hand_over(&closes, &is, &path.metadata().unwrap()).unwrap();
+        let _under_way = close(&mut state, &was);
+        assert_eq!(open(&mut state, &is, passed_on), first);
     }
 }
