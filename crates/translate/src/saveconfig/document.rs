@@ -80,7 +80,7 @@ impl Document {
         options: &v1::RestoreOptions,
         chance: &mut dyn Chance,
     ) -> Result<Self, DocumentError> {
-        Self::of(&strict_json::parse(text)?, options, chance)
+        Self::of(&strict_json::parse(text)?, Author::Program, options, chance)
     }
 
     /// Reads a file that is to be applied: a saveconfig.json, or one in the form of [`hand`].
@@ -88,8 +88,12 @@ impl Document {
     /// # Errors
     /// [`DocumentError`], for the first thing that is wrong.
     pub fn read_wanted(text: &[u8], chance: &mut dyn Chance) -> Result<Self, DocumentError> {
-        let whole = if Self::is_saveconfig(text) { strict_json::parse(text)? } else { hand::parse(text)? };
-        let mut document = Self::of(&whole, &v1::RestoreOptions::default(), chance)?;
+        let (whole, author) = if Self::is_saveconfig(text) {
+            (strict_json::parse(text)?, Author::Program)
+        } else {
+            (hand::parse(text)?, Author::Person)
+        };
+        let mut document = Self::of(&whole, author, &v1::RestoreOptions::default(), chance)?;
         document.scope = Scope::read(&Entry::of(&whole, "the file".to_owned())?)?;
         Ok(document)
     }
@@ -133,11 +137,13 @@ impl Document {
 
     fn of(
         whole: &Value,
+        author: Author,
         options: &v1::RestoreOptions,
         chance: &mut dyn Chance,
     ) -> Result<Self, DocumentError> {
         let part = select::part(&Entry::of(whole, "the file".to_owned())?, options)?;
-        let mut reader = Reader { document: Self::default(), own: part.own, seen: BTreeSet::new(), chance };
+        let (document, seen) = (Self::default(), BTreeSet::new());
+        let mut reader = Reader { document, author, own: part.own, seen, chance };
         for key in part.unknown {
             reader.document.notes.add(format!("'{key}' of the file is not known here"));
         }
@@ -197,8 +203,18 @@ fn words(refusal: Refusal) -> DocumentError {
     DocumentError::Malformed(refusal.to_string())
 }
 
+/// Who wrote a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Author {
+    /// One of LIO's tools, which saves what its kernel had: what cannot be so here is told of, and the rest restored.
+    Program,
+    /// Somebody who means each word.
+    Person,
+}
+
 struct Reader<'c> {
     document: Document,
+    author: Author,
     own: Own,
     seen: BTreeSet<BackstoreId>,
     chance: &'c mut dyn Chance,
@@ -297,7 +313,8 @@ impl Reader<'_> {
     ) -> Result<(), DocumentError> {
         let written = entry.object("attributes")?;
         for (name, value) in &own.attributes {
-            self.set_anew(backstore, name, &value.to_string());
+            let set = backstore.set_attribute(name, &value.to_string());
+            self.take_or_tell(set.map(drop), backstore, name, &value.to_string())?;
         }
         let names = written.iter().flat_map(|written| written.keys());
         // The size of a block bounds what other attributes may be.
@@ -327,11 +344,20 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Sets what the file says that somebody has set, be it what it would be anyway.
-    fn set_anew(&mut self, backstore: &mut Backstore, name: &str, text: &str) {
-        if backstore.set_attribute(name, text).is_err() {
-            self.document.notes.add_attribute(name, text, &backstore.id());
+    /// Makes of an attribute that cannot be so what its author expects.
+    fn take_or_tell(
+        &mut self,
+        set: Result<(), Refusal>,
+        backstore: &Backstore,
+        name: &str,
+        text: &str,
+    ) -> Result<(), DocumentError> {
+        match set {
+            Err(refusal) if self.author == Author::Person => return Err(words(refusal)),
+            Err(_) => self.document.notes.add_attribute(name, text, &backstore.id()),
+            Ok(()) => {}
         }
+        Ok(())
     }
 
     fn attribute(
@@ -349,7 +375,7 @@ impl Reader<'_> {
             // How the disk is read depends on it.
             Err(refusal) if name == "block_size" => return Err(words(refusal)),
             Err(_) if now.is_some_and(|now| now.to_string() == text) => {}
-            Err(_) => self.document.notes.add_attribute(name, text, &backstore.id()),
+            Err(refusal) => return self.take_or_tell(Err(refusal), backstore, name, text),
         }
         Ok(())
     }
