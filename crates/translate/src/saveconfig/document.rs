@@ -8,6 +8,8 @@
 //! Files of LIO's tools and our own are read alike.  What their format has no word for is under `x_lunar`,
 //! which their tools skip: see `own`.
 
+mod attributes; // of its storage objects
+
 use super::alua::{SaidGroups, SaidOfLun};
 use super::entry::Entry;
 use super::notes::Notes;
@@ -17,9 +19,9 @@ use super::{TargetEntry, TpgEntry, hand, select, strict_json};
 use crate::wish::Chance;
 use api::v1;
 use model::{
-    AbsolutePath, Acl, AluaGroupName, Attribute, Backstore, BackstoreId, BackstoreName, Foreign,
-    IDENTITY_FIELDS, Kind, LUN_ALUA_ATTRIBUTES, Lun, LunAlias, LunMapping, MappedLun, Medium, Model, Place,
-    Refusal, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, Acl, AluaGroupName, Backstore, BackstoreId, BackstoreName, Foreign, IDENTITY_FIELDS, Kind,
+    LUN_ALUA_ATTRIBUTES, Lun, LunAlias, LunMapping, MappedLun, Medium, Model, Place, Refusal, RelativePort,
+    TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -302,82 +304,6 @@ impl Reader<'_> {
                 Medium::ramdisk(size_bytes, entry.truth("nullio")? == Some(true)).map_err(words)?
             }
         })
-    }
-
-    /// Sets what the file has otherwise than it would be, so that what nobody set stays unset.
-    fn attributes(
-        &mut self,
-        entry: &Entry<'_>,
-        backstore: &mut Backstore,
-        own: &OwnObject,
-    ) -> Result<(), DocumentError> {
-        let written = entry.object("attributes")?;
-        for (name, value) in &own.attributes {
-            let set = backstore.set_attribute(name, &value.to_string());
-            self.take_or_tell(set.map(drop), backstore, name, &value.to_string())?;
-        }
-        let names = written.iter().flat_map(|written| written.keys());
-        // The size of a block bounds what other attributes may be.
-        let (first, rest): (Vec<&String>, Vec<&String>) = names.partition(|name| *name == "block_size");
-        if backstore.kind() == Kind::Fileio
-            && entry.truth("write_back")? == Some(false)
-            && !rest.iter().any(|name| *name == "emulate_write_cache")
-        {
-            backstore.set_attribute("emulate_write_cache", "0").map_err(words)?;
-        }
-        for name in first.into_iter().chain(rest) {
-            let value = written.and_then(|written| written.get(name)).unwrap_or(&Value::Null);
-            let text = match value {
-                Value::Number(number) => number.to_string(),
-                Value::String(text) => text.clone(),
-                Value::Bool(truth) => u8::from(*truth).to_string(),
-                Value::Null | Value::Array(_) | Value::Object(_) => {
-                    return Err(entry
-                        .wrong(&format!("attributes.{}", shown(name)), value, "a number")
-                        .into());
-                }
-            };
-            if own.by_device.get(name) != Some(value) {
-                self.attribute(backstore, name, &text, own)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes of an attribute that cannot be so what its author expects.
-    fn take_or_tell(
-        &mut self,
-        set: Result<(), Refusal>,
-        backstore: &Backstore,
-        name: &str,
-        text: &str,
-    ) -> Result<(), DocumentError> {
-        match set {
-            Err(refusal) if self.author == Author::Person => return Err(words(refusal)),
-            Err(_) => self.document.notes.add_attribute(name, text, &backstore.id()),
-            Ok(()) => {}
-        }
-        Ok(())
-    }
-
-    fn attribute(
-        &mut self,
-        backstore: &mut Backstore,
-        name: &str,
-        text: &str,
-        own: &OwnObject,
-    ) -> Result<(), DocumentError> {
-        let now = Attribute::named(name).and_then(|row| backstore.attribute(row.key));
-        let mut wanted = backstore.clone();
-        match wanted.set_attribute(name, text) {
-            Ok(value) if now == Some(value) && !own.set.contains(name) => {}
-            Ok(_) => *backstore = wanted,
-            // How the disk is read depends on it.
-            Err(refusal) if name == "block_size" => return Err(words(refusal)),
-            Err(_) if now.is_some_and(|now| now.to_string() == text) => {}
-            Err(refusal) => return self.take_or_tell(Err(refusal), backstore, name, text),
-        }
-        Ok(())
     }
 
     /// A file that is to be made ends with a block.
