@@ -8,7 +8,6 @@ const SUPPORTED_COMMANDS: &[&str] = &["all_commands_are_listed_in_order"];
 const ORDER_OF_LUNS: &[&str] = &["report_luns_lists_units_in_the_order_of_their_numbers"];
 const WELL_KNOWN: &[&str] =
     &["report_luns_tells_well_known_units_apart", "report_luns_lists_units_in_the_order_of_their_numbers"];
-const PAGES: &[&str] = &["vpd_00_lists_only_the_pages_that_exist"];
 const TASK_ATTRIBUTES: &[&str] = &["aca_is_refused_and_other_attributes_are_served"];
 const LIMITS: &[&str] = &[
     "a_write_waits_for_the_blocks_of_a_comparison_and_others_do_not",
@@ -19,7 +18,6 @@ const SERVICE_ACTION: &[&str] = &["an_unknown_service_action_is_an_invalid_field
 const ERASED_READS: &[&str] = &["what_is_read_after_an_erase_is_said_where_there_is_one"];
 const THIN: &[&str] = &["provisioning_type_is_thin_where_blocks_can_be_unmapped"];
 const EVERY_PAGE: &[&str] = &[
-    "vpd_00_lists_only_the_pages_that_exist",
     "aca_is_refused_and_other_attributes_are_served",
     "a_write_waits_for_the_blocks_of_a_comparison_and_others_do_not",
     "block_limits_is_whole_without_unmap",
@@ -49,9 +47,6 @@ pub(crate) const EXPLAINED: &[(&str, &[&str])] = &[
     ("sg_timestamp DISK", SERVICE_ACTION),
     ("sg_vpd -a -HH DISK", EVERY_PAGE),
     ("sg_vpd -a DISK", EVERY_PAGE),
-    ("sg_vpd -l DISK", PAGES),
-    ("sg_vpd -p 0x00 -HH DISK", PAGES),
-    ("sg_vpd -p 0x00 DISK", PAGES),
     ("sg_vpd -p 0x86 -HH DISK", TASK_ATTRIBUTES),
     ("sg_vpd -p 0x86 DISK", TASK_ATTRIBUTES),
     ("sg_vpd -p 0xb0 -HH DISK", LIMITS),
@@ -60,6 +55,4 @@ pub(crate) const EXPLAINED: &[(&str, &[&str])] = &[
     ("sg_vpd -p 0xb1 DISK", ERASED_READS),
     ("sg_vpd -p 0xb2 -HH DISK", THIN),
     ("sg_vpd -p 0xb2 DISK", THIN),
-    ("sg_vpd -p 0xb3 -HH DISK", PAGES),
-    ("sg_vpd -p 0xb3 DISK", PAGES),
 ];

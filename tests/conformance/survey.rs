@@ -179,7 +179,11 @@ fn difference(lio: &str, lunar: &str) -> String {
     lines
 }
 
-/// Without what varies: the name that a disk's generic device has in the guest, and counts of what the guest's kernel read.
+/// Counts of what the guest's kernel read, and of what the host's file system has left.
+const VARYING_COUNTS: &[&str] =
+    &["Total bytes processed = ", "Available LBA mapping threshold resource count: "];
+
+/// Without what varies: the name that a disk's generic device has in the guest, and counts.
 fn without_what_varies(printed: &str) -> String {
     let mut text = printed.replace('\r', "");
     for number in 0..10 {
@@ -192,7 +196,7 @@ fn without_what_varies(printed: &str) -> String {
         if statistics && line.starts_with(' ') {
             continue;
         }
-        let counts = line.trim_start().starts_with("Total bytes processed = ");
+        let counts = VARYING_COUNTS.iter().any(|what| line.trim_start().starts_with(what));
         kept.push_str(if counts { line.trim_end_matches(|c: char| c.is_ascii_digit()) } else { line });
         kept.push('\n');
     }

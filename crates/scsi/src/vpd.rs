@@ -139,6 +139,7 @@ const PAGES: &[Page] = &[
     Page { code: 0xb0, exists: is_disk, body: block_limits },
     Page { code: 0xb1, exists: is_disk, body: block_device_characteristics },
     Page { code: 0xb2, exists: is_disk, body: logical_block_provisioning },
+    Page { code: 0xb3, exists: is_disk, body: referrals },
 ];
 
 /// Returns a page, or `None` where this unit has no such page; the caller cuts it to the allocation length.
@@ -236,6 +237,12 @@ fn logical_block_provisioning(facts: &Facts<'_>) -> Vec<u8> {
         .bits::<2, 2, 0>(kind)
         .done()
         .to_vec()
+}
+
+/// SBC-3, Referrals.  No user data segment has a size of its own, and R_SUP of the Extended INQUIRY Data page is 0: no state
+/// differs from block to block.  LIO has the page too where nothing is referred.
+fn referrals(_: &Facts<'_>) -> Vec<u8> {
+    vec![0; 12]
 }
 
 #[cfg(test)]

@@ -12,9 +12,6 @@ use scsi::{BlockCount, Geometry};
 /// Answers of any unit that we want otherwise.
 const WANTED_OTHERWISE: &[&str] = &[
     "inq-naca",         // control_byte_naca_is_refused
-    "inq-vpd-00-len4",  // vpd_00_lists_only_the_pages_that_exist
-    "inq-vpd-00",       // vpd_00_lists_only_the_pages_that_exist
-    "inq-vpd-b3",       // vpd_00_lists_only_the_pages_that_exist
     "lbastatus",        // get_lba_status_is_there
     "luns-0",           // report_luns_lists_units_in_the_order_of_their_numbers
     "luns-1",           // report_luns_tells_well_known_units_apart
@@ -160,4 +157,13 @@ fn target_port_groups_are_those_of_lio() {
     let recorded = [0, 0, 0, 0x0c, 0x00, 0xcf, 0, 0, 0, 0, 0, 0x01, 0, 0, 0, 0x01];
     let cdb = [0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0];
     assert_eq!(Unit::lio(1).answer(&cdb), Ok(recorded.to_vec()));
+}
+
+#[test]
+fn a_vpd_page_is_there_where_page_00_lists_it_and_nowhere_else() {
+    let unit = Unit::lio(1);
+    let listed = [0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2, 0xb3];
+    for page in 0..=u8::MAX {
+        assert_eq!(unit.answer(&[0x12, 1, page, 0, 0xff, 0]).is_ok(), listed.contains(&page), "{page:02x}");
+    }
 }

@@ -115,7 +115,7 @@ proptest! {
     /// A page's length field is true, whatever names it is made of, and it names itself.
     #[test]
     fn a_vpd_page_is_as_long_as_it_says(unit in any_unit(), code in any::<u8>()) {
-        for code in [code, 0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2] {
+        for code in [code, 0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2, 0xb3] {
             if let Some(page) = vpd::page(code, &unit.facts()) {
                 prop_assert_eq!(page[1], code);
                 prop_assert_eq!(page.len(), 4 + usize::from(u16::from_be_bytes([page[2], page[3]])));
