@@ -143,3 +143,30 @@ fn guests_are_told_once_when_the_space_below_gets_scarce_and_go_on_when_there_is
     assert_eq!(log.matches("of fileio/disk0 has enough room again").count(), 1, "{log}");
     Ok(())
 }
+
+#[test]
+fn a_guest_is_told_only_where_the_disks_may_take_more_than_there_is() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: mounting a small file system takes root");
+        return Ok(());
+    }
+    let stage = Stage::set()?;
+    let small = Small::mount(&stage.scratch.directory("small")?)?;
+    let create = |name: &str, size: &str| {
+        let path = small.0.join(name);
+        stage.shell.well(&format!("/backstores/fileio create {name} {} {size}", path.display()))
+    };
+    create("disk0", "2M")?;
+    let wwn = stage.serve("fileio/disk0")?;
+    let mut guest = Guest::boot(stage.daemon.socket(&wwn), Options::default())?;
+    // 4 MiB are less than a tenth, and room for all of the disk.
+    small.take(60)?;
+    until_available(&stage, 4)?;
+    assert_eq!(attentions(&mut guest)?, [[0_u8; 3]; 0]);
+    assert_eq!(space(&stage)?["scarce"], false);
+
+    create("disk1", "16M")?;
+    Deadline::seconds(SECONDS)
+        .until("the attention", || Ok((attentions(&mut guest)? == [SCARCE]).then_some(())))?;
+    Ok(())
+}

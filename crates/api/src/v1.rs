@@ -145,7 +145,8 @@ pub struct Space {
     pub available_bytes: u64,
     /// What is taken for this backstore, in bytes.
     pub used_bytes: u64,
-    /// Whether it is scarce: less than a tenth is left, or less than an eighth since. Guests that can give space back were told.
+    /// Whether it is scarce: less than a tenth is left, and less than the storage objects on it may still take; or not a
+    /// quarter more since. Guests that can give space back were told.
     pub scarce: bool,
 }
 

@@ -43,6 +43,8 @@ pub struct Space {
     pub available: u64,
     /// What is taken for this medium.
     pub used: u64,
+    /// Which store it is: others that have this number take from it too.
+    pub store: u64,
 }
 
 /// The space of a regular file's file system.
@@ -52,6 +54,7 @@ pub(crate) fn of_file_system(file: &File) -> Result<Space, Errno> {
         total: whole.f_blocks.saturating_mul(whole.f_frsize),
         available: whole.f_bavail.saturating_mul(whole.f_frsize),
         used: u64::try_from(own.st_blocks).unwrap_or(0).saturating_mul(512),
+        store: own.st_dev,
     })
 }
 

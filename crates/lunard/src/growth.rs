@@ -151,12 +151,13 @@ impl<M: Machine> Watch<M> {
             gauges.iter().map(|gauge| (gauge.backstore.clone(), gauge.shown_bytes, gauge.medium())).collect();
         // One that has ended hears nothing, and is found out below.
         let _ = looker.gauges.send(gauges);
+        let mut spaces = Vec::new();
         for (id, shown, medium) in shown {
             match looker.seen.recv_timeout(PATIENCE) {
                 Ok(Ok((0, _))) if id.kind == Kind::Block => self.machine.lost(&id, &medium),
                 Ok(Ok((now, space))) => {
                     self.compare(&id, shown, now);
-                    self.see_space(&id, space);
+                    spaces.extend(space.map(|space| (id, now, space)));
                 }
                 Ok(Err(error)) if is_for_good(&error) => self.machine.lost(&id, &medium),
                 Ok(Err(_)) => {}
@@ -169,6 +170,7 @@ impl<M: Machine> Watch<M> {
             }
         }
         self.looker = Some(looker);
+        self.see_spaces(&spaces);
     }
 
     fn compare(&mut self, id: &BackstoreId, shown: u64, now: u64) {
@@ -186,13 +188,26 @@ impl<M: Machine> Watch<M> {
         }
     }
 
-    fn see_space(&self, id: &BackstoreId, space: Option<Space>) {
-        let Some(space) = space else { return };
+    /// Compares what is left of each store with what the backstores on it have a claim on: their holes.
+    fn see_spaces(&self, spaces: &[(BackstoreId, u64, Space)]) {
+        let mut claimed: BTreeMap<u64, u64> = BTreeMap::new();
+        for (_, bytes, space) in spaces {
+            let all = claimed.entry(space.store).or_default();
+            *all = all.saturating_add(bytes.saturating_sub(space.used));
+        }
+        for (id, _, space) in spaces {
+            self.see_space(id, space, claimed.get(&space.store).copied().unwrap_or(0));
+        }
+    }
+
+    fn see_space(&self, id: &BackstoreId, space: &Space, claimed: u64) {
         let Space { total, available, .. } = space;
-        match self.machine.see_space(id, &space) {
+        match self.machine.see_space(id, space, claimed) {
             None => {}
             Some(Crossing::Scarce) => {
-                warn!("the file system of {id} is nearly full: {available} of {total} bytes are left");
+                warn!(
+                    "the file system of {id} is nearly full: {available} of {total} bytes are left, and guests may take {claimed}"
+                );
             }
             Some(Crossing::Enough) => {
                 info!("the file system of {id} has enough room again: {available} of {total} bytes are left");

@@ -85,8 +85,9 @@ pub trait Machine: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Takes note of how much space is left below a backstore, and returns what was crossed, if anything.
-    fn see_space(&self, _of: &BackstoreId, _space: &Space) -> Option<Crossing> {
+    /// Takes note of how much space is left below a backstore, of which so many bytes are `claimed`, and returns what was
+    /// crossed, if anything.
+    fn see_space(&self, _of: &BackstoreId, _space: &Space, _claimed: u64) -> Option<Crossing> {
         None
     }
 

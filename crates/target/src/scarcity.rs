@@ -9,12 +9,11 @@ use backstore::Space;
 use scsi::log::SpaceBelow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Scarce is less than one part of so many of the whole store.
+/// Scarce is less than one part of so many of the whole store, where what has a claim on it would take more.
 const SCARCE_PART: u64 = 10;
-/// Enough is one part of so many, and more: what lies between changes nothing, so that a store that is filled and emptied
-/// around one mark tells nobody again and again.
-const ENOUGH_PART: u64 = 8;
-const _: () = assert!(ENOUGH_PART < SCARCE_PART);
+/// Enough is what is scarce and one part of so many of that, and more: what lies between changes nothing, so that a store that
+/// is filled and emptied around one mark tells nobody again and again.
+const ENOUGH_PART: u64 = 4;
 
 /// What was crossed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,19 +30,25 @@ pub struct Scarcity {
     total: AtomicU64,
     available: AtomicU64,
     used: AtomicU64,
+    store: AtomicU64,
+    mark: AtomicU64,
     is_scarce: AtomicBool,
 }
 
 impl Scarcity {
-    /// Takes note of what was seen.  One thread does.
-    pub(crate) fn see(&self, space: &Space) -> Option<Crossing> {
+    /// Takes note of what was seen, and that so many bytes of the store are `claimed`: guests may fill them, and have not.
+    /// One thread does.
+    pub(crate) fn see(&self, space: &Space, claimed: u64) -> Option<Crossing> {
+        let mark = claimed.min(space.total / SCARCE_PART);
         self.total.store(space.total, Ordering::Relaxed);
         self.available.store(space.available, Ordering::Relaxed);
         self.used.store(space.used, Ordering::Relaxed);
+        self.store.store(space.store, Ordering::Relaxed);
+        self.mark.store(mark, Ordering::Relaxed);
         let was = self.is_scarce.load(Ordering::Relaxed);
-        let crossing = if !was && space.available < threshold(space.total) {
+        let crossing = if !was && space.available < mark {
             Crossing::Scarce
-        } else if was && space.available >= space.total / ENOUGH_PART {
+        } else if was && space.available >= mark.saturating_add(mark / ENOUGH_PART) {
             Crossing::Enough
         } else {
             return None;
@@ -54,9 +59,9 @@ impl Scarcity {
 
     /// What was seen last; `None` before the first look.
     pub fn seen(&self) -> Option<Space> {
-        let total = self.total.load(Ordering::Relaxed);
-        let (available, used) = (self.available.load(Ordering::Relaxed), self.used.load(Ordering::Relaxed));
-        (total > 0).then_some(Space { total, available, used })
+        let [total, available, used, store] = [&self.total, &self.available, &self.used, &self.store]
+            .map(|number| number.load(Ordering::Relaxed));
+        (total > 0).then_some(Space { total, available, used, store })
     }
 
     /// Whether it is scarce.
@@ -66,15 +71,10 @@ impl Scarcity {
 
     /// The same for pages.
     pub(crate) fn below(&self) -> SpaceBelow {
-        let Space { total, available, used } =
-            self.seen().unwrap_or(Space { total: 0, available: 0, used: 0 });
-        SpaceBelow { available_bytes: available, used_bytes: used, threshold_bytes: threshold(total) }
+        let [available_bytes, used_bytes, threshold_bytes] =
+            [&self.available, &self.used, &self.mark].map(|number| number.load(Ordering::Relaxed));
+        SpaceBelow { available_bytes, used_bytes, threshold_bytes }
     }
-}
-
-/// Below so many bytes it is scarce.
-fn threshold(total: u64) -> u64 {
-    total / SCARCE_PART
 }
 
 #[cfg(test)]
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn each_crossing_is_told_once_and_what_lies_between_is_none() {
         let scarcity = Scarcity::default();
-        let see = |available| scarcity.see(&Space { total: 1000, available, used: 7 });
+        let see = |available| scarcity.see(&Space { total: 1000, available, used: 7, store: 1 }, 5000);
         assert_eq!(scarcity.seen(), None);
         assert_eq!(
             [see(500), see(100), see(99), see(98), see(0)],
@@ -94,8 +94,20 @@ mod tests {
         assert_eq!([see(100), see(124), see(99)], [None, None, None]);
         assert_eq!([see(125), see(124), see(100)], [Some(Crossing::Enough), None, None]);
         assert_eq!(see(99), Some(Crossing::Scarce));
-        assert_eq!(scarcity.seen(), Some(Space { total: 1000, available: 99, used: 7 }));
+        assert_eq!(scarcity.seen(), Some(Space { total: 1000, available: 99, used: 7, store: 1 }));
         let below = SpaceBelow { available_bytes: 99, used_bytes: 7, threshold_bytes: 100 };
         assert_eq!(scarcity.below(), below);
+    }
+
+    #[test]
+    fn what_nobody_has_a_claim_on_is_not_scarce() {
+        let scarcity = Scarcity::default();
+        let see =
+            |available, claimed| scarcity.see(&Space { total: 1000, available, used: 7, store: 1 }, claimed);
+        assert_eq!([see(20, 0), see(0, 0), see(20, 20)], [None; 3]);
+        assert_eq!(see(20, 21), Some(Crossing::Scarce));
+        assert_eq!(scarcity.below().threshold_bytes, 21);
+        assert_eq!([see(25, 21), see(26, 21)], [None, Some(Crossing::Enough)]);
+        assert_eq!([see(20, 30), see(20, 0)], [Some(Crossing::Scarce), Some(Crossing::Enough)]);
     }
 }

@@ -207,10 +207,10 @@ impl UnitState {
         &self.scarcity
     }
 
-    /// Takes note of the space below, and where it `tells_guests` tells everyone when it has become scarce.  Returns what was
-    /// crossed, if anything.
-    pub fn see_space(&self, space: &backstore::Space, tells_guests: bool) -> Option<Crossing> {
-        let crossing = self.scarcity.see(space);
+    /// Takes note of the space below, of which so many bytes are `claimed`, and where it `tells_guests` tells everyone when it
+    /// has become scarce.  Returns what was crossed, if anything.
+    pub fn see_space(&self, space: &backstore::Space, claimed: u64, tells_guests: bool) -> Option<Crossing> {
+        let crossing = self.scarcity.see(space, claimed);
         if tells_guests && crossing == Some(Crossing::Scarce) {
             self.establish(Sense::THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, To::Everyone);
         }

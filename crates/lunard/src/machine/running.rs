@@ -410,8 +410,8 @@ impl Machine for RunningMachine {
         self.state().gauges()
     }
 
-    fn see_space(&self, of: &BackstoreId, space: &Space) -> Option<Crossing> {
-        self.state().see_space(of, space)
+    fn see_space(&self, of: &BackstoreId, space: &Space, claimed: u64) -> Option<Crossing> {
+        self.state().see_space(of, space, claimed)
     }
 
     fn lost(&self, backstore: &BackstoreId, medium: &Arc<dyn backstore::Backstore>) {

@@ -394,10 +394,10 @@ impl State {
     }
 
     /// Takes note of the space below a backstore; its guests are told when it has become scarce.
-    pub(super) fn see_space(&self, id: &BackstoreId, space: &Space) -> Option<Crossing> {
+    pub(super) fn see_space(&self, id: &BackstoreId, space: &Space, claimed: u64) -> Option<Crossing> {
         let unit = &self.units.get(id)?.logical_unit;
         // Where a unit has no UNMAP its guests can make no room, and are not told.
-        unit.state.see_space(space, unit.media.has_threshold())
+        unit.state.see_space(space, claimed, unit.media.has_threshold())
     }
 
     pub(super) fn counted(&self, of: &Countable) -> Option<Statistics> {
@@ -456,7 +456,7 @@ impl Unit {
     /// What was seen of the space below.
     fn space(&self) -> Option<LiveSpace> {
         let scarcity = self.logical_unit.state.scarcity();
-        let Space { total, available, used } = scarcity.seen().filter(|_| self.opened.store.is_some())?;
+        let Space { total, available, used, .. } = scarcity.seen().filter(|_| self.opened.store.is_some())?;
         let is_scarce = scarcity.is_scarce();
         Some(LiveSpace { total_bytes: total, available_bytes: available, used_bytes: used, is_scarce })
     }
