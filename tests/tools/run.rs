@@ -221,9 +221,11 @@ fn an_ordinary_user_has_a_tree_and_tools_of_his_own() -> Result<()> {
     Ok(())
 }
 
-/// The kernel's own target, as far as its directories go, on a machine that has its modules loaded.
+/// The kernel's own target, as far as its directories go, on a machine that has its modules loaded and was not booted by
+/// systemd, which may have units of LIO's tools that are on.
 const STAND_IN: &str = "
 set -e
+test ! -d /run/systemd || mount -t tmpfs none /run/systemd
 mount -t tmpfs none /sys/kernel
 mkdir -p /sys/kernel/config/target/core/alua/lu_gps/default_lu_gp /sys/kernel/config/usb_gadget
 echo /var/target > /sys/kernel/config/target/dbroot

@@ -20,6 +20,9 @@ const CORE_OF_ITS_OWN: &str = "alua";
 const OF_ITS_OWN: [&str; 3] = ["core", "version", "dbroot"];
 const FABRIC_OF_ITS_OWN: &str = "discovery_auth";
 
+/// A directory that is there where systemd started the machine: sd_booted(3).  Elsewhere an enabled unit starts nothing.
+const BOOTED_BY_SYSTEMD: &str = "/run/systemd/system";
+
 /// Units of LIO's tools that restore a file when the machine starts, and clear everything when it stops.
 const RESTORERS: [&str; 2] = ["target.service", "rtslib-fb-targetctl.service"];
 
@@ -75,6 +78,9 @@ fn restorer(unit_is: impl Fn(&str, &str) -> bool) -> Option<&'static str> {
 
 /// Whether systemd says so of a unit.  A machine without it has no units, and a unit that is not there is nothing.
 fn unit_is(state: &str, unit: &str) -> bool {
+    if !Path::new(BOOTED_BY_SYSTEMD).is_dir() {
+        return false;
+    }
     // One unit at a time: of several the first that is not there ends the question.
     let mut systemctl = Command::new("systemctl");
     systemctl.args(["--quiet", &format!("is-{state}"), unit]);
