@@ -25,7 +25,7 @@ fn qemu_says_what_qemu_says_in_its_order() {
         ADD_MEM_REG 0x0, ADD_MEM_REG 0x100000, \
         NUM 0 128, BASE 0 0, ADDR 0, KICK 0, NUM 1 128, BASE 1 0, ADDR 1, KICK 1, NUM 2 128, BASE 2 0, ADDR 2, KICK 2, \
         ENABLE 0 1, ENABLE 1 1, ENABLE 2 1, CALL 0, CALL 1, CALL 2";
-    assert_eq!(device.take_log().join(", "), expected);
+    assert_eq!(device.take_log_up_to("CALL 2").join(", "), expected);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use vhost::vhost_user::message::*;
 use vhost::vhost_user::{
@@ -21,6 +22,9 @@ use vhost::vhost_user::{
 };
 
 pub(crate) const QUEUES: usize = 6;
+
+/// How long a message may take that was sent.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the device offers, and what it does wrong.
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +155,20 @@ impl Device {
     /// Returns the messages so far, and forgets them.
     pub(crate) fn take_log(&self) -> Vec<String> {
         std::mem::take(&mut self.facts.lock().unwrap().log)
+    }
+
+    /// Returns the messages up to `last`, which nobody answers: a guest goes on before the device has read it.
+    pub(crate) fn take_log_up_to(&self, last: &str) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut facts = self.facts.lock().unwrap();
+            if facts.log.last().is_some_and(|message| message == last) {
+                return std::mem::take(&mut facts.log);
+            }
+            assert!(Instant::now() < deadline, "no {last} after {}", facts.log.join(", "));
+            drop(facts);
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn disk(&self) -> Arc<Disk> {
