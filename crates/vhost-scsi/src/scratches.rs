@@ -27,8 +27,8 @@ pub(crate) struct Scratches {
     pools: HashMap<Borrower, Pool>,
     /// Whose pools have nothing lent, the least recently used first: [`POOLS_KEPT_MAX`] at most.
     idle: VecDeque<Borrower>,
-    /// Whether anything was given back since somebody asked.
-    given_back: bool,
+    /// Who gave something back since somebody asked.
+    given_back: Vec<Borrower>,
 }
 
 #[derive(Default)]
@@ -61,7 +61,9 @@ impl Scratches {
 
     /// Takes a piece back.
     pub(crate) fn give_back(&mut self, borrower: Borrower, slot: u32) {
-        self.given_back = true;
+        if self.given_back.last() != Some(&borrower) {
+            self.given_back.push(borrower);
+        }
         let Some(pool) = self.pools.get_mut(&borrower) else { return };
         pool.pool.give_back(slot);
         pool.lent -= 1;
@@ -70,9 +72,9 @@ impl Scratches {
         }
     }
 
-    /// Whether anything was given back since the last call.
-    pub(crate) fn take_news(&mut self) -> bool {
-        std::mem::take(&mut self.given_back)
+    /// Somebody who gave something back since he was last told of.
+    pub(crate) fn take_news(&mut self) -> Option<Borrower> {
+        self.given_back.pop()
     }
 
     /// Forgets the pools of a connection that has left: nothing of them is lent.
@@ -108,11 +110,11 @@ mod tests {
         let lent: Vec<_> = std::iter::from_fn(|| scratches.take(one)).collect();
         assert_eq!((lent.len(), scratches.has_free(one), scratches.has_free(other)), (16, false, true));
         assert!(scratches.take(other).is_some());
-        assert!(!scratches.take_news());
+        assert_eq!(scratches.take_news(), None);
         scratches.give_back(one, lent[5].slot());
         assert_eq!(
             (scratches.has_free(one), scratches.take_news(), scratches.take_news()),
-            (true, true, false)
+            (true, Some(one), None)
         );
     }
 
