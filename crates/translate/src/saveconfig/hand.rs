@@ -99,7 +99,10 @@ pub(super) fn parse(text: &[u8]) -> Result<Value, String> {
 }
 
 /// Makes sure that every number is one: `nan` and `inf` have no word in JSON, and would be gone without one.
-fn numbers<'t>(table: impl IntoIterator<Item = (&'t String, &'t toml::Value)>, at: &str) -> Result<(), String> {
+fn numbers<'t>(
+    table: impl IntoIterator<Item = (&'t String, &'t toml::Value)>,
+    at: &str,
+) -> Result<(), String> {
     for (word, written) in table {
         let at = format!("{at}{}", shown(word));
         number(written, &at)?;
@@ -497,7 +500,10 @@ mod tests {
                 "[ramdisk.x]\nsize = 512\nattributes = { max_write_same_len = nan }",
                 "ramdisk.x.attributes.max_write_same_len of the file is NaN, which is no number",
             ),
-            ("[vhost.x]\noptions.num_queues = -inf", "vhost.x.options.num_queues of the file is -inf, which is no number"),
+            (
+                "[vhost.x]\noptions.num_queues = -inf",
+                "vhost.x.options.num_queues of the file is -inf, which is no number",
+            ),
             ("scope = [[inf]]", "scope of the file is inf, which is no number"),
             ("a = ", "string values must be quoted, expected literal string, at line 1 column 5"),
         ] {
