@@ -379,7 +379,8 @@ fn a_file_that_the_kernel_refuses_in_the_middle_leaves_what_was_there() -> Resul
     let file = path.display();
     std::fs::write(&path, "[ramdisk.old]\nsize = \"8M\"\n")?;
     for line in [format!("diff {file}"), format!("apply -f {file}")] {
-        let words = "storage object ramdisk/old cannot be resized: the kernel's target knows no such change\n";
+        let words =
+            "storage object ramdisk/old cannot be resized: the kernel's target knows no such change\n";
         root.refused(&line, words)?;
     }
     let lun = "{ backstore = \"ramdisk/old\", write_protect = true }";
