@@ -47,6 +47,20 @@ pub enum BackstoreError {
 }
 
 impl BackstoreError {
+    /// Whether a write that failed so may have been told of what befell an earlier one, which was answered before it was
+    /// durable: the kernel tells that once for each open file.
+    #[must_use]
+    pub fn may_be_anothers(self) -> bool {
+        match self {
+            Self::WriteFailed | Self::Unreachable | Self::TimedOut | Self::Reserved | Self::Unprotected => {
+                true
+            }
+            Self::ReadFailed | Self::NoSpace | Self::ReadOnly | Self::Gone | Self::Busy | Self::Internal => {
+                false
+            }
+        }
+    }
+
     /// What an errno of a file, or of the kernel's block layer, means; `writing` is everything but a read.
     #[must_use]
     pub fn from_errno(errno: Errno, writing: bool) -> Self {

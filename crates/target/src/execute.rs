@@ -83,8 +83,8 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// Decides one command, on the `way` to which its `address` leads.  Answers that are data are put into `buffers.data_in` here; for an I/O the buffers
-/// are cut to what it transfers.
+/// Decides one command, on the `way` to which its `address` leads.  Answers that are data are put into `buffers.data_in` here;
+/// for an I/O the buffers are cut to what it transfers.
 pub fn execute<'a>(
     way: Way<'a>,
     address: Address,

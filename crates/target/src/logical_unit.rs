@@ -20,8 +20,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub struct Store {
     /// Unique for the life of the process.
     pub id: u64,
-    /// The number of the first that led to the same medium: the same for all that were put in its place.
-    pub medium: u64,
     /// Where the blocks live.
     pub backstore: Arc<dyn Backstore>,
     /// How often writes were lost: a flush failed, or a write that had to be durable took such news.
@@ -37,7 +35,7 @@ pub struct Store {
 pub struct StoreName {
     /// [`Store::id`]
     pub id: u64,
-    /// [`Store::medium`]
+    /// [`Store::medium`]: that of its blocks.
     pub medium: u64,
 }
 
@@ -51,7 +49,6 @@ impl Store {
     pub fn new(id: u64, backstore: Arc<dyn Backstore>) -> Self {
         Self {
             id,
-            medium: id,
             backstore,
             losses: Arc::default(),
             exclusions: Arc::default(),
@@ -64,13 +61,19 @@ impl Store {
     /// This one, with what is going on at the medium, which is that of another.
     #[must_use]
     pub fn in_place_of(self, before: &Self) -> Self {
-        Self { medium: before.medium, exclusions: Arc::clone(&before.exclusions), ..self }
+        Self { exclusions: Arc::clone(&before.exclusions), ..self }
+    }
+
+    /// The number of its blocks, by whichever backstore and in whatever manner they are reached.
+    #[must_use]
+    pub fn medium(&self) -> u64 {
+        self.exclusions.id()
     }
 
     /// What it is known by.
     #[must_use]
     pub fn name(&self) -> StoreName {
-        StoreName { id: self.id, medium: self.medium }
+        StoreName { id: self.id, medium: self.medium() }
     }
 
     /// What is to be done where `kind` is asked for.

@@ -127,7 +127,10 @@ impl UnitState {
     pub(crate) fn leave_failed_sanitize(&self) -> Result<(), NotPersisted> {
         if self.sanitizing().state() == SanitizeState::FailedUnrestricted {
             self.change(|record| record.sanitize = None)?;
-            self.sanitizing().set(SanitizeState::None);
+            // Unless somebody has begun anew meanwhile, who keeps that after this command has ended.
+            let (from, to) = (SanitizeState::FailedUnrestricted as u32, SanitizeState::None as u32);
+            let state = &self.sanitizing().state;
+            let _begun_anew = state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
         }
         Ok(())
     }

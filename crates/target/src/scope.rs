@@ -19,7 +19,8 @@ pub struct Scope {
     pub tag: Option<u64>,
     /// Those on one backstore.
     pub store: Option<u64>,
-    /// Those on one medium, in whatever manner it was used when they began, by [`crate::Store::medium`].
+    /// Those on the blocks of one unit, whichever unit they were sent to, and by whichever backstore and in whatever manner
+    /// those are reached: by [`crate::Store::medium`].
     pub medium: Option<u64>,
     /// Those to one unit, through whatever backstore, by the number of its state.
     pub unit: Option<u64>,

@@ -20,6 +20,18 @@ pub struct Tray {
     pub kept_by: BTreeSet<NexusName>,
 }
 
+/// Who moves a medium.
+#[derive(Clone, Copy, Debug)]
+pub enum By<'a> {
+    /// An initiator.
+    Nexus(&'a NexusName),
+    /// The administrator, where somebody keeps the medium in only if he insists.
+    Administrator {
+        /// Whether he does.
+        force: bool,
+    },
+}
+
 /// Whether a command that needs the medium can have it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u32)]
@@ -52,6 +64,23 @@ impl Tray {
         self.ejected ^= moves;
         self.stopped = action == StartStop::Stop && !self.ejected;
         Ok(moves && !self.ejected)
+    }
+
+    /// Does what the administrator wants: he puts in what he likes, and what he insists to take out is kept by nobody any
+    /// more.
+    ///
+    /// # Errors
+    /// As [`Tray::obey`].
+    pub fn obey_administrator(&mut self, action: StartStop, force: bool) -> Result<bool, Sense> {
+        if action == StartStop::Eject && !force {
+            return self.obey(action);
+        }
+        let kept_by = std::mem::take(&mut self.kept_by);
+        let moved = self.obey(action);
+        if action != StartStop::Eject {
+            self.kept_by = kept_by;
+        }
+        moved
     }
 
     /// A nexus keeps the medium where it is, or does so no more.

@@ -20,7 +20,7 @@ use crate::reservations::{Ordered, Refusal, Reservations, Told};
 use crate::sanitizing::{Sanitize, Sanitizing};
 use crate::scarcity::{Crossing, Scarcity};
 use crate::tally::Tallies;
-use crate::tray::{Readiness, Tray};
+use crate::tray::{By, Readiness, Tray};
 use scsi::{Sense, StartStop};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -233,19 +233,22 @@ impl UnitState {
         Readiness::of(self.readiness.load(Ordering::Relaxed))
     }
 
-    /// Starts or stops the unit, or moves its medium, and tells everyone but `by` of one that came in.  Blocks as
-    /// [`UnitState::change`] does.
+    /// Starts or stops the unit, or moves its medium, and tells everyone but a nexus that did it of one that came in.  Blocks
+    /// as [`UnitState::change`] does.
     ///
     /// # Errors
     /// [`NotPersisted`]; or, as a value, what is in the way.  Then nothing has changed.
-    pub fn move_medium(
-        &self,
-        action: StartStop,
-        by: Option<&NexusName>,
-    ) -> Result<Result<(), Sense>, NotPersisted> {
-        let moved = self.change(|record| record.tray.obey(action))?;
+    pub fn move_medium(&self, action: StartStop, by: By<'_>) -> Result<Result<(), Sense>, NotPersisted> {
+        let moved = self.change(|record| match by {
+            By::Nexus(_) => record.tray.obey(action),
+            By::Administrator { force } => record.tray.obey_administrator(action, force),
+        })?;
         if moved == Ok(true) {
-            self.establish(Sense::MEDIUM_MAY_HAVE_CHANGED, by.map_or(To::Everyone, To::EveryoneBut));
+            let to = match by {
+                By::Nexus(nexus) => To::EveryoneBut(nexus),
+                By::Administrator { .. } => To::Everyone,
+            };
+            self.establish(Sense::MEDIUM_MAY_HAVE_CHANGED, to);
         }
         Ok(moved.map(drop))
     }

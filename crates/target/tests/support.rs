@@ -64,6 +64,8 @@ pub(crate) struct Rig {
     memory: Arc<GuestMemory>,
     /// What commands of several steps had made quiet, and whether it was aborted.
     pub(crate) quiesced: RefCell<Vec<(Scope, bool)>>,
+    /// What scripts waited for, one after the other.
+    pub(crate) order: RefCell<Vec<&'static str>>,
     /// What its scripts did on the medium.
     pub(crate) done: RefCell<Vec<IoKind>>,
     /// How long its scripts have waited.
@@ -158,6 +160,7 @@ impl Rig {
             maps,
             memory,
             quiesced: RefCell::default(),
+            order: RefCell::default(),
             done: RefCell::default(),
             waited: RefCell::default(),
         }
@@ -215,6 +218,7 @@ impl Rig {
                 }
                 Step::Quiesce { scope, abort } => {
                     self.quiesced.borrow_mut().push((scope, abort.is_some()));
+                    self.order.borrow_mut().push("quiet");
                     target::Outcome::Quiet
                 }
                 Step::Done(answer) => return answer,
@@ -224,6 +228,7 @@ impl Rig {
                 }
                 Step::Io { buffer, kind, .. } => {
                     self.done.borrow_mut().push(kind);
+                    self.order.borrow_mut().push("io");
                     target::Outcome::Io { buffer, result: Ok(()) }
                 }
                 Step::Memory => target::Outcome::Memory(memory::ScratchPool::default().take()),

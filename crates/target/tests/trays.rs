@@ -164,14 +164,24 @@ fn a_stopped_unit_waits_for_its_start_and_a_reset_starts_it() {
 }
 
 #[test]
-fn what_is_written_is_on_the_medium_before_it_goes_unless_nobody_wants_that() {
+fn what_is_written_is_on_the_medium_when_it_has_gone_unless_nobody_wants_that() {
     for (cdb, flushes) in [(STOP, 1), (EJECT, 1), (EJECT_WITHOUT_FLUSH, 0)] {
         let rig = removable(1);
         assert_eq!(rig.send(1, cdb), Done);
         let done = rig.done.borrow();
         assert_eq!(done.iter().filter(|kind| matches!(kind, IoKind::Flush)).count(), flushes, "{cdb:02x?}");
-        // And what was under way has ended.
-        assert_eq!(rig.quiesced.borrow()[0].0.unit, Some(rig.state.id()), "{cdb:02x?}");
+        // And what was under way has ended before, by whichever way it came.
+        assert_eq!(rig.order.borrow()[..1], ["quiet"], "{cdb:02x?}");
+        assert!(rig.quiesced.borrow()[0].0.medium.is_some(), "{cdb:02x?}");
+    }
+}
+
+#[test]
+fn who_goes_down_again_waits_again() {
+    for cdb in [STOP, EJECT] {
+        let rig = removable(1);
+        assert_eq!([rig.send(1, cdb), rig.send(1, cdb)], [Done, Done]);
+        assert_eq!(*rig.order.borrow(), ["quiet", "io", "quiet", "io"], "{cdb:02x?}");
     }
 }
 

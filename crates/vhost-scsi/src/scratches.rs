@@ -9,7 +9,7 @@
 //! one for each command that is under way.
 
 use memory::{Scratch, ScratchPool};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// Pools of which nothing is lent and that are kept all the same, because making one takes system calls.
 const POOLS_KEPT_MAX: usize = 16;
@@ -25,8 +25,10 @@ pub(crate) struct Borrower {
 #[derive(Default)]
 pub(crate) struct Scratches {
     pools: HashMap<Borrower, Pool>,
-    /// Whether anything was given back since somebody asked.
-    given_back: bool,
+    /// Whose pools have nothing lent, the least recently used first: [`POOLS_KEPT_MAX`] at most.
+    idle: VecDeque<Borrower>,
+    /// Who gave something back since somebody asked.
+    given_back: Vec<Borrower>,
 }
 
 #[derive(Default)]
@@ -46,29 +48,54 @@ impl Scratches {
         let pool = self.pools.entry(borrower).or_default();
         let scratch = pool.pool.take();
         pool.lent += usize::from(scratch.is_some());
-        self.forget_if_idle(borrower);
+        if pool.lent == 0 {
+            // There is no memory behind it.
+            self.pools.remove(&borrower);
+        } else if pool.lent == 1
+            && let Some(at) = self.idle.iter().rposition(|idle| *idle == borrower)
+        {
+            self.idle.remove(at);
+        }
         scratch
     }
 
     /// Takes a piece back.
     pub(crate) fn give_back(&mut self, borrower: Borrower, slot: u32) {
-        if let Some(pool) = self.pools.get_mut(&borrower) {
-            pool.pool.give_back(slot);
-            pool.lent -= 1;
+        if self.given_back.last() != Some(&borrower) {
+            self.given_back.push(borrower);
         }
-        self.given_back = true;
-        self.forget_if_idle(borrower);
+        let Some(pool) = self.pools.get_mut(&borrower) else { return };
+        pool.pool.give_back(slot);
+        pool.lent -= 1;
+        if pool.lent == 0 {
+            self.keep_idle(borrower);
+        }
     }
 
-    /// Whether anything was given back since the last call.
-    pub(crate) fn take_news(&mut self) -> bool {
-        std::mem::take(&mut self.given_back)
+    /// Somebody who gave something back since he was last told of.
+    pub(crate) fn take_news(&mut self) -> Option<Borrower> {
+        self.given_back.pop()
     }
 
-    fn forget_if_idle(&mut self, borrower: Borrower) {
-        if self.pools.len() > POOLS_KEPT_MAX && self.pools.get(&borrower).is_some_and(|pool| pool.lent == 0) {
-            self.pools.remove(&borrower);
+    /// Forgets the pools of a connection that has left: nothing of them is lent.
+    pub(crate) fn forget_client(&mut self, client: u64) {
+        let Self { pools, idle, .. } = self;
+        idle.retain(|borrower| {
+            let stays = borrower.client != client;
+            if !stays {
+                pools.remove(borrower);
+            }
+            stays
+        });
+    }
+
+    fn keep_idle(&mut self, borrower: Borrower) {
+        if self.idle.len() == POOLS_KEPT_MAX
+            && let Some(oldest) = self.idle.pop_front()
+        {
+            self.pools.remove(&oldest);
         }
+        self.idle.push_back(borrower);
     }
 }
 
@@ -83,11 +110,11 @@ mod tests {
         let lent: Vec<_> = std::iter::from_fn(|| scratches.take(one)).collect();
         assert_eq!((lent.len(), scratches.has_free(one), scratches.has_free(other)), (16, false, true));
         assert!(scratches.take(other).is_some());
-        assert!(!scratches.take_news());
+        assert_eq!(scratches.take_news(), None);
         scratches.give_back(one, lent[5].slot());
         assert_eq!(
             (scratches.has_free(one), scratches.take_news(), scratches.take_news()),
-            (true, true, false)
+            (true, Some(one), None)
         );
     }
 
@@ -100,5 +127,67 @@ mod tests {
             scratches.give_back(borrower, slot);
         }
         assert_eq!(scratches.pools.len(), 16);
+    }
+
+    /// Borrows a piece and gives it back; returns the byte that its last holder left, and leaves another.
+    fn use_once(scratches: &mut Scratches, borrower: Borrower, leaves: u8) -> u8 {
+        let scratch = scratches.take(borrower).unwrap();
+        let mut found = [0xff];
+        scratch.list(1).copy_to(0, &mut found);
+        scratch.list(1).fill(0, leaves, 1);
+        scratches.give_back(borrower, scratch.slot());
+        found[0]
+    }
+
+    #[test]
+    fn a_pool_in_use_is_kept_however_many_were_used_before_it() {
+        let mut scratches = Scratches::default();
+        for client in 0..40 {
+            use_once(&mut scratches, Borrower { client, store: 1 }, 3);
+        }
+        let live = Borrower { client: 40, store: 1 };
+        assert_eq!(use_once(&mut scratches, live, 7), 0, "it is made anew");
+        assert_eq!(use_once(&mut scratches, live, 8), 7, "it was remade for the second command");
+    }
+
+    #[test]
+    fn the_pool_that_was_least_recently_used_makes_room() {
+        let mut scratches = Scratches::default();
+        let of = |client| Borrower { client, store: 1 };
+        for client in 0..16 {
+            use_once(&mut scratches, of(client), 7);
+        }
+        assert_eq!(use_once(&mut scratches, of(0), 7), 7);
+        use_once(&mut scratches, of(16), 7);
+        assert_eq!(use_once(&mut scratches, of(0), 7), 7, "it was used after the second");
+        assert_eq!(use_once(&mut scratches, of(2), 7), 7, "there is room without it");
+        assert_eq!(use_once(&mut scratches, of(1), 7), 0, "it was the least recently used");
+    }
+
+    #[test]
+    fn a_pool_of_which_something_is_lent_does_not_make_room() {
+        let mut scratches = Scratches::default();
+        let holder = Borrower { client: 1, store: 1 };
+        use_once(&mut scratches, holder, 7);
+        let held = scratches.take(holder).unwrap();
+        for store in 2..40 {
+            use_once(&mut scratches, Borrower { client: 1, store }, 3);
+        }
+        scratches.forget_client(1);
+        assert_eq!((scratches.pools.len(), scratches.idle.len()), (1, 0));
+        scratches.give_back(holder, held.slot());
+        assert_eq!(use_once(&mut scratches, holder, 7), 7);
+    }
+
+    #[test]
+    fn who_leaves_leaves_no_pool_behind_and_takes_nobody_elses() {
+        let mut scratches = Scratches::default();
+        let (leaves, stays) = (Borrower { client: 1, store: 1 }, Borrower { client: 2, store: 1 });
+        for borrower in [leaves, stays, Borrower { client: 1, store: 2 }] {
+            use_once(&mut scratches, borrower, 7);
+        }
+        scratches.forget_client(1);
+        assert_eq!((scratches.pools.len(), scratches.idle.len()), (1, 1));
+        assert_eq!(use_once(&mut scratches, stays, 7), 7);
     }
 }

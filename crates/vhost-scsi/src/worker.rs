@@ -22,14 +22,13 @@ use crate::patience::OldTasks;
 use crate::queue::{Common, Life, Queue, QueueParts, Stopped, queue_of};
 use crate::quiesce::Quiesce;
 use crate::signs_of_life;
-use claims::Parked;
+use claims::{MemoryLines, Parked};
 use draining::Draining;
 use exec::timer::Timers;
 use memory::{GuestMemory, View};
 use quiescing::WaitingQuiesce;
 use reactor::{Event, KickTag, Post, Work};
 use slab::Slab;
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Instant;
@@ -189,8 +188,8 @@ pub struct Worker {
     /// Queues that have ended and whose last notification is handed over with the next round.
     ended: Vec<(mpsc::Sender<Stopped>, Stopped)>,
     common: Common,
-    /// Commands that wait for memory, the first come first.
-    waiting_for_memory: VecDeque<(QueueKey, (usize, u64))>,
+    /// Commands that wait for memory.
+    memory_lines: MemoryLines,
     /// Commands that wait for blocks.
     parked: Vec<Parked>,
     quiesces: Vec<WaitingQuiesce>,
@@ -225,7 +224,7 @@ impl Worker {
             parking: Vec::new(),
             ended: Vec::new(),
             common: Common::default(),
-            waiting_for_memory: VecDeque::new(),
+            memory_lines: MemoryLines::default(),
             parked: Vec::new(),
             quiesces: Vec::new(),
             draining: Draining::default(),

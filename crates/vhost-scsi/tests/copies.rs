@@ -160,6 +160,27 @@ fn a_copy_that_goes_on_says_so_and_keeps_its_identifier() {
 }
 
 #[test]
+fn a_unit_is_not_stopped_before_a_copy_to_it_has_ended() {
+    let (hangs, rig) = hanging();
+    let mut guest = rig.boot(Options::default());
+    let copy = copy_list(7, 0, (1, 2), &[segment(1, 8, 8)]);
+    let copying = guest.request_queue(0).unwrap().start(&copy).unwrap();
+    while run(&mut guest, &status(7)).data_in.get(4) != Some(&0) {}
+    // The copy was sent to LUN 0, and writes to LUN 1.
+    let stop = Command::new(LunAddress::unit(1, 1), &[0x1b, 0, 0, 0, 0, 0]);
+    let stopping = guest.request_queue(0).unwrap().start(&stop).unwrap();
+    let ready = Command::new(LunAddress::unit(1, 1), &[0; 6]);
+    while run(&mut guest, &ready).check_condition() != Some([0x02, 0x04, 0x02]) {}
+    for _ in 0..20 {
+        run(&mut guest, &ready);
+    }
+    assert_eq!(guest.request_queue(0).unwrap().in_flight(), 2);
+    hangs.store(false, Ordering::SeqCst);
+    assert!(guest.request_queue(0).unwrap().wait_for(stopping).unwrap().is_good());
+    assert!(guest.request_queue(0).unwrap().wait_for(copying).unwrap().is_good());
+}
+
+#[test]
 fn a_copy_that_is_aborted_is_forgotten_and_a_reset_forgets_all() {
     let (hangs, rig) = hanging();
     let mut guest = rig.boot(Options::default());

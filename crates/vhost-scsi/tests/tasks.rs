@@ -452,15 +452,15 @@ fn more_resets_than_may_wait_are_all_answered_in_the_end() {
     assert_eq!(guest.request_queue(0).unwrap().wait_for(command).unwrap().response, 4);
 }
 
-#[test]
-fn lost_writes_are_told_to_every_guest_that_shares_the_disk_and_once() {
+/// Two guests of one disk, of which the first is told of lost writes, with a flush or with a write that must be durable.
+fn lost_writes(taken_by: IoKind, news: BackstoreError, command: &initiator::Command, told: [u8; 3]) {
     let fails = Arc::new(AtomicBool::new(true));
-    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| match kind {
-        // As the kernel does it: the first flush takes the news.
-        IoKind::Flush if fails.swap(false, Ordering::SeqCst) => Fate::Fail(BackstoreError::WriteFailed),
-        _ => Fate::Pass,
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| {
+        // As the kernel does it: whoever comes first takes the news.
+        if kind == taken_by && fails.swap(false, Ordering::SeqCst) { Fate::Fail(news) } else { Fate::Pass }
     });
     let unit = Unit::new(store);
+    let unit = Unit { flags: target::UnitFlags { write_cache: true, ..unit.flags }, ..unit };
     let first = Rig::new(std::slice::from_ref(&unit));
     let port = vhost_scsi::TargetPort::new("naa.5001405000000002".into(), support::map(&[unit]));
     let bound = vhost_scsi::Bound::bind(&first.directory.path().join("second"), None).unwrap();
@@ -468,11 +468,22 @@ fn lost_writes_are_told_to_every_guest_that_shares_the_disk_and_once() {
     let mut one = first.boot(Options::default().request_queues(2));
     let mut two = Guest::boot(endpoint.path(), Options::default()).unwrap();
     let flush = commands::synchronize_cache_10(lun(0), 0, 0);
-    assert_eq!(one.execute(&flush).unwrap().check_condition(), Some([0x03, 0x0c, 0x00]));
+    assert_eq!(one.execute(command).unwrap().check_condition(), Some(told));
     assert_eq!(two.execute(&flush).unwrap().check_condition(), Some([0x03, 0x0c, 0x00]));
     for guest in [&mut one, &mut two] {
         assert!(guest.execute(&flush).unwrap().is_good());
     }
     // Its other queue belongs to the guest that has been told.
     assert!(one.request_queue(1).unwrap().execute(&flush).unwrap().is_good());
+}
+
+#[test]
+fn lost_writes_are_told_to_every_guest_that_shares_the_disk_and_once() {
+    let flush = commands::synchronize_cache_10(lun(0), 0, 0);
+    lost_writes(IoKind::Flush, BackstoreError::WriteFailed, &flush, [0x03, 0x0c, 0x00]);
+    let durable = commands::write_10(lun(0), 0, 1, &[1; 512]).cdb_byte(1, 0x08);
+    for (errno, told) in [(Errno::IO, [0x03, 0x0c, 0x00]), (Errno::NOLINK, [0x02, 0x08, 0x00])] {
+        let news = BackstoreError::from_errno(errno, true);
+        lost_writes(IoKind::Write { durable: true }, news, &durable, told);
+    }
 }

@@ -399,11 +399,14 @@ impl Machine for RunningMachine {
         let unit = self.state().unit(id);
         let unit = unit.ok_or_else(|| fault::deleted(id))?;
         memories::move_medium(id, &unit, loaded, force)?;
-        if !loaded {
-            let scope = Scope { unit: Some(unit.state.id()), ..Scope::default() };
-            self.say_farewell(vec![Farewell { scope, close: None, last: None, hold: None, cut: None }]);
+        let Some(store) = unit.store.as_ref().filter(|_| !loaded) else { return Ok(()) };
+        let scope = Scope { medium: Some(store.medium()), ..Scope::default() };
+        let farewell = Farewell { scope, close: None, last: None, hold: None, cut: None };
+        // Nothing comes after what was under way; then the cache is written.
+        if self.begin_farewell(vec![farewell]).recv_timeout(QUIET_PATIENCE).is_err() {
+            return Err(fault::still_busy(id));
         }
-        Ok(())
+        store.backstore.flush().map_err(|error| fault::not_flushed(id, error))
     }
 
     fn gauges(&self) -> Vec<Gauge> {

@@ -7,7 +7,7 @@
 
 use super::block::ready;
 use super::unmap::bytes_of;
-use super::{Decision, ScriptPlan, done, done_with, give, good_with, read_list, refuse_step};
+use super::{Decision, ScriptPlan, done, done_with, give, good_with, read_list, refuse_step, sanitize};
 use crate::admission::is_kept_out;
 use crate::copies::{CopyRecord, NotBegun};
 use crate::logical_unit::Store;
@@ -136,6 +136,9 @@ fn leg(number: u16, from: &Mapping, to: &Mapping, segment: &Segment) -> Result<O
     const READ_10: u8 = 0x28;
     const WRITE_10: u8 = 0x2a;
     if is_kept_out(from, READ_10) || is_kept_out(to, WRITE_10) {
+        return Err(Sense::THIRD_PARTY_DEVICE_FAILURE);
+    }
+    if [source, destination].into_iter().any(|unit| sanitize::pending(unit).is_some()) {
         return Err(Sense::THIRD_PARTY_DEVICE_FAILURE);
     }
     // DC has a say only where blocks differ in length, and they may not.

@@ -10,7 +10,7 @@
 
 use super::block::ready;
 use super::{Decision, done, done_with, good_with, read_list, script};
-use crate::logical_unit::LogicalUnit;
+use crate::logical_unit::{LogicalUnit, StoreName};
 use crate::sanitizing::{self, SanitizeState, SanitizeWork, Sanitized};
 use crate::scope::Scope;
 use crate::script::{Helper, Outcome, Reply, Script, Step};
@@ -97,7 +97,7 @@ pub(super) fn sanitize<'a>(
     };
     let sanitizer = Sanitizer {
         unit: Arc::clone(state),
-        store: store.id,
+        store: store.name(),
         begin: Some((Arc::clone(&store.backstore), task)),
         work: None,
         immediate: command.immediate,
@@ -131,7 +131,7 @@ impl Script for Leaving {
 /// Waits until nothing else is under way, and has the work done.
 struct Sanitizer {
     unit: Arc<UnitState>,
-    store: u64,
+    store: StoreName,
     begin: Option<(Arc<dyn Backstore>, sanitizing::Sanitize)>,
     /// Not begun yet: dropped, it leaves the unit as it was.
     work: Option<SanitizeWork>,
@@ -149,7 +149,8 @@ impl Script for Sanitizer {
                     let sense = Sense::SANITIZE_IN_PROGRESS.with_progress(self.unit.sanitizing().progress());
                     return Step::Done(Answer::check_condition(sense, self.answer.residual));
                 }
-                Step::Quiesce { scope: Scope { unit: Some(self.unit.id()), ..Scope::default() }, abort: None }
+                let scope = Scope { medium: Some(self.store.medium), ..Scope::default() };
+                Step::Quiesce { scope, abort: None }
             }
             Outcome::Told(Err(sense)) => Step::Done(Answer::check_condition(sense, self.answer.residual)),
             Outcome::Told(Ok(_)) => Step::Done(self.answer),
@@ -157,7 +158,7 @@ impl Script for Sanitizer {
                 let Some(work) = self.work.take() else { return Step::Done(self.answer) };
                 let immediate = self.immediate;
                 let errand = move |reply: Reply| carry_out(work, immediate, reply);
-                Step::Ask { helper: Helper::Medium(self.store), work: Box::new(errand) }
+                Step::Ask { helper: Helper::Medium(self.store.id), work: Box::new(errand) }
             }
         }
     }

@@ -5,8 +5,8 @@
 //! Below: `tray`, which decides; `unit_state`, which keeps and shows.
 //! Never here: what a stopped unit refuses.
 //!
-//! A unit that is stopped, or whose medium goes out, first writes what is in its cache, unless it is told not to.  It is
-//! answered when what was under way at the unit has ended: IMMED allows an early answer and does not ask for one.
+//! Where a unit is stopped, or its medium goes out, the answer waits until what was under way has ended, and what is in the
+//! cache is written, unless that is not wanted: IMMED allows an early answer and does not ask for one.
 
 use super::block::ready;
 use super::{Decision, ScriptPlan, done, io_failed};
@@ -16,7 +16,7 @@ use crate::nexus::Nexus;
 use crate::scope::Scope;
 use crate::script::{Helper, Outcome, Reply, Script, Step};
 use crate::task::{Answer, Buffers};
-use crate::tray::{Readiness, Tray};
+use crate::tray::{By, Tray};
 use backstore::IoKind;
 use memory::IoBuf;
 use scsi::{PreventAllowMediumRemoval, Sense, StartStop, StartStopUnit};
@@ -37,9 +37,9 @@ pub(super) fn start_stop<'a>(
     if matches!(action, StartStop::Load | StartStop::Eject) && !unit.flags.removable {
         return Err(Sense::INVALID_FIELD_IN_CDB);
     }
-    let goes_down = matches!(action, StartStop::Stop | StartStop::Eject);
-    let empties = goes_down && !command.no_flush && unit.state.readiness() == Readiness::Ready;
-    begin(group, mapping, Deed::Move(action), empties, goes_down, buffers)
+    let down =
+        matches!(action, StartStop::Stop | StartStop::Eject).then_some(Down { flushes: !command.no_flush });
+    begin(group, mapping, Deed::Move(action), down, buffers)
 }
 
 /// PREVENT ALLOW MEDIUM REMOVAL.
@@ -49,7 +49,7 @@ pub(super) fn prevent<'a>(
     command: &PreventAllowMediumRemoval,
     buffers: &Buffers,
 ) -> Result<Decision<'a>, Sense> {
-    begin(group, mapping, Deed::Keep(command.prevent), false, false, buffers)
+    begin(group, mapping, Deed::Keep(command.prevent), None, buffers)
 }
 
 /// What becomes of the tray.
@@ -59,13 +59,19 @@ enum Deed {
     Keep(bool),
 }
 
+/// A unit that goes down: it ends what is under way first.
+#[derive(Clone, Copy)]
+struct Down {
+    /// Whether its cache is written then.
+    flushes: bool,
+}
+
 /// Refuses what cannot be and answers what is so already; what changes something is kept first.
 fn begin<'a>(
     group: &Group,
     mapping: &Mapping,
     deed: Deed,
-    empties_cache: bool,
-    goes_down: bool,
+    down: Option<Down>,
     buffers: &Buffers,
 ) -> Result<Decision<'a>, Sense> {
     let (state, nexus) = (&mapping.unit.state, group.nexus());
@@ -75,45 +81,48 @@ fn begin<'a>(
         Deed::Move(action) => drop(after.obey(action)?),
         Deed::Keep(keeps) => after.keep(nexus.name(), keeps),
     }
-    if after == *before {
+    // Who goes down again waits for what the first one may still wait for.
+    let changes = after != *before;
+    if !changes && down.is_none() {
         return Ok(done(buffers));
     }
     let script = Moving {
         mapping: mapping.clone(),
         nexus: Arc::clone(nexus),
         deed,
-        empties_cache,
-        goes_down,
+        changes,
+        down,
         residual: buffers.bytes(),
     };
     let store = mapping.unit.store.as_ref().map(Store::name);
     Ok(Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None }))
 }
 
-/// Empties the cache, has the change kept, and waits for what is under way.
+/// Has the change kept, waits for what is under way, and then writes the cache: nothing comes after that.
 struct Moving {
     mapping: Mapping,
     nexus: Arc<Nexus>,
     deed: Deed,
-    empties_cache: bool,
-    goes_down: bool,
+    changes: bool,
+    down: Option<Down>,
     residual: u64,
 }
 
 impl Script for Moving {
     fn next(&mut self, last: Outcome, _: &mut Buffers) -> Step {
-        match last {
-            Outcome::Begun if self.empties_cache => match self.mapping.unit.store.clone() {
-                Some(store) => Step::Io { store, kind: IoKind::Flush, offset: 0, buffer: IoBuf::default() },
-                None => self.ask(),
-            },
-            Outcome::Io { result: Err(error), .. } => Step::Done(io_failed(error, self.residual)),
-            Outcome::Begun | Outcome::Io { .. } => self.ask(),
-            Outcome::Told(Err(sense)) => Step::Done(Answer::check_condition(sense, self.residual)),
-            Outcome::Told(Ok(_)) if self.goes_down => {
-                let unit = Some(self.mapping.unit.state.id());
-                Step::Quiesce { scope: Scope { unit, ..Scope::default() }, abort: None }
+        let store = self.mapping.unit.store.as_ref();
+        match (last, self.down, store) {
+            (Outcome::Begun, ..) if self.changes => self.ask(),
+            (Outcome::Told(Err(sense)), ..) => Step::Done(Answer::check_condition(sense, self.residual)),
+            (Outcome::Begun | Outcome::Told(Ok(_)), Some(_), Some(store)) => {
+                let scope = Scope { medium: Some(store.medium()), ..Scope::default() };
+                Step::Quiesce { scope, abort: None }
             }
+            (Outcome::Quiet, Some(Down { flushes: true }), Some(store)) => {
+                let store = store.clone();
+                Step::Io { store, kind: IoKind::Flush, offset: 0, buffer: IoBuf::default() }
+            }
+            (Outcome::Io { result: Err(error), .. }, ..) => Step::Done(io_failed(error, self.residual)),
             _ => Step::Done(Answer { residual: self.residual, ..Answer::good() }),
         }
     }
@@ -124,7 +133,7 @@ impl Moving {
         let (state, nexus, deed) = (Arc::clone(&self.mapping.unit.state), Arc::clone(&self.nexus), self.deed);
         let work = move |reply: Reply| {
             let kept = match deed {
-                Deed::Move(action) => state.move_medium(action, Some(nexus.name())),
+                Deed::Move(action) => state.move_medium(action, By::Nexus(nexus.name())),
                 Deed::Keep(keeps) => state.change(|record| record.tray.keep(nexus.name(), keeps)).map(Ok),
             };
             let told = kept.map_err(Sense::from).and_then(|told| told);

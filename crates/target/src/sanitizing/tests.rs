@@ -163,3 +163,30 @@ fn a_unit_that_has_gone_is_left_alone() {
     assert_eq!(work.run(), Sanitized::Gone);
     assert_eq!(medium.written.lock().unwrap().len(), 1);
 }
+
+/// Begins another one while a record is kept.
+#[derive(Default)]
+struct Interloper {
+    unit: std::sync::OnceLock<Weak<UnitState>>,
+    begun: Mutex<Option<SanitizeWork>>,
+}
+
+impl Persist for Interloper {
+    fn save(&self, _: &str, _: &UnitRecord) -> Result<(), NotPersisted> {
+        let unit = self.unit.get().and_then(Weak::upgrade).unwrap();
+        *self.begun.lock().unwrap() = SanitizeWork::begin(&unit, Medium::taking(9), overwrite(1, &[7]));
+        Ok(())
+    }
+}
+
+#[test]
+fn who_leaves_a_failure_does_not_end_what_has_begun_since() {
+    let interloper = Arc::<Interloper>::default();
+    let failed = Sanitize { failed: true, ..overwrite(1, &[7]) };
+    let record = UnitRecord { sanitize: Some(failed), ..UnitRecord::default() };
+    let state = UnitState::new("serial", record, Arc::clone(&interloper) as Arc<dyn Persist>);
+    interloper.unit.set(Arc::downgrade(&state)).unwrap();
+    state.leave_failed_sanitize().unwrap();
+    assert!(interloper.begun.lock().unwrap().is_some());
+    assert_eq!(state.sanitizing().state(), SanitizeState::Running);
+}

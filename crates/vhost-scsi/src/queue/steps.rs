@@ -186,9 +186,9 @@ impl Queue {
     /// The result of an I/O of a task, or the news of a write that was lost before.
     pub(super) fn heard(&self, key: usize, result: Result<(), BackstoreError>) -> Result<(), BackstoreError> {
         match self.tasks.get(key) {
-            // A write that must be durable tells of itself; but EIO may be the news of another's write.
+            // A write that must be durable tells of itself; but a failure may be the news of another's write.
             Some(Task { losses: Some(losses), is_flush, name, .. })
-                if *is_flush || result == Err(BackstoreError::WriteFailed) =>
+                if *is_flush || result.is_err_and(BackstoreError::may_be_anothers) =>
             {
                 self.losses.hear(name.store.id, losses, result)
             }

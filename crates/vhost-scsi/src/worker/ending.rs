@@ -77,6 +77,11 @@ impl Worker {
         for descriptor in [queue.kick.take(), queue.call.take(), queue.err.take(), signal] {
             self.retire(submitter, descriptor);
         }
+        // All that this connection had on this worker has been answered.
+        if !self.queues.iter().any(|(_, other)| other.client == queue.client) {
+            self.common.scratches.forget_client(queue.client);
+            self.memory_lines.forget_client(queue.client);
+        }
         if let Life::Ends(stopped) = queue.life {
             let (next_avail, untold) = (queue.ring.next_avail(), std::mem::take(&mut queue.untold));
             self.ended.push((stopped, Stopped { next_avail, untold }));

@@ -5,7 +5,7 @@
 //! Never here: trying again.
 
 use crate::machine::{Fault, FaultKind};
-use backstore::OpenError;
+use backstore::{BackstoreError, OpenError};
 use model::{BackstoreId, Kind};
 use nix::unistd::{Gid, Group, Uid, User};
 use rustix::io::Errno;
@@ -64,6 +64,19 @@ pub(super) fn kept_in(id: &BackstoreId, initiator: Option<&str>) -> Fault {
     let by = initiator.unwrap_or("a guest");
     let hint = Some("unmount it in the guest, or take it out with force=true".into());
     Fault { errno: Errno::BUSY, ..caller(format!("{by} keeps the medium of {id} in"), hint) }
+}
+
+/// The fault of a medium that is out, while commands that were under way wait for a disk.
+pub(super) fn still_busy(id: &BackstoreId) -> Fault {
+    let hint = Some("nothing new reaches it; eject again waits for them again".into());
+    let message = format!("the medium of {id} is out, and commands from before still wait for its disk");
+    Fault { errno: Errno::BUSY, ..caller(message, hint) }
+}
+
+/// The fault of a medium that is out, and whose cache could not be written.
+pub(super) fn not_flushed(id: &BackstoreId, error: BackstoreError) -> Fault {
+    let message = format!("the medium of {id} is out, and not all that was written is durable: {error}");
+    Fault { message, hint: None, kind: FaultKind::Host, errno: Errno::IO }
 }
 
 /// The fault of what would be forgotten.

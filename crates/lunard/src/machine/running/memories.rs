@@ -11,9 +11,9 @@ use crate::store::Units;
 use model::{Backstore, BackstoreId, Key};
 use scsi::mode::UaInterlock;
 use scsi::{Sense, StartStop};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use target::{Attentions, Exclusions, LogicalUnit, ModeChanges, NotPersisted, To, Tray, UnitState};
+use target::{Attentions, By, Exclusions, LogicalUnit, ModeChanges, NotPersisted, To, Tray, UnitState};
 
 /// The states of all units, by serial number.
 #[derive(Default)]
@@ -112,25 +112,13 @@ pub(super) fn move_medium(
     if !loaded && !unit.flags.removable {
         return Err(not_removable(id));
     }
-    let moved = unit.state.change(|record| {
-        // The administrator puts in what he likes; it is taking out that a guest may be hurt by.
-        let kept_by =
-            if loaded || force { std::mem::take(&mut record.tray.kept_by) } else { BTreeSet::new() };
-        let kept_in = record.tray.kept_by.first().cloned();
-        let moved = record.tray.obey(if loaded { StartStop::Load } else { StartStop::Eject });
-        if loaded {
-            record.tray.kept_by = kept_by;
+    let action = if loaded { StartStop::Load } else { StartStop::Eject };
+    match unit.state.move_medium(action, By::Administrator { force }) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => {
+            let record = unit.state.record();
+            Err(kept_in(id, record.tray.kept_by.first().map(|nexus| nexus.initiator.as_str())))
         }
-        moved.map_err(|_| kept_in)
-    });
-    match moved {
-        Ok(Ok(is_in)) => {
-            if is_in {
-                unit.state.establish(Sense::MEDIUM_MAY_HAVE_CHANGED, To::Everyone);
-            }
-            Ok(())
-        }
-        Ok(Err(nexus)) => Err(kept_in(id, nexus.as_ref().map(|nexus| nexus.initiator.as_str()))),
         Err(NotPersisted) => Err(not_kept(id)),
     }
 }
