@@ -610,7 +610,7 @@ mod tests {
         let access = Change::AlterAlua { serial: serial(), states: Vec::new(), offline: Vec::new() };
         let of_guest =
             |changes: &[Change]| Reply::new(oneshot::channel().0, &Wishes::Whole(changes.to_vec())).of_guest;
-        assert!(of_guest(&[modes.clone()]) && of_guest(&[access]));
+        assert!(of_guest(std::slice::from_ref(&modes)) && of_guest(&[access]));
         assert!(!of_guest(&[modes, Change::DeleteTarget(Wwn::made_up(1))]));
         let (counts, start) = (Counts::default(), Instant::now());
         let told = (0..180).filter(|second| counts.may_tell_of_guests(start + Duration::from_secs(*second)));
