@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Picking a node of the tree on the whole screen: what `cd` without a path does on a terminal.
 //!
-//! Above: `interactive`.  Below: `crossterm`, which knows the keys and the screen; `session`, for its size.
+//! Above: `interactive`.  Below: `crossterm`, which draws; the terminal.
 //! Never here: how a line of the tree looks, or what follows from a choice.
 
-use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+mod keys; // what a terminal sends, and what it means
+
 use crossterm::style::{Attribute, Print, SetAttribute};
 use crossterm::terminal::{
     Clear, ClearType, DisableLineWrap, EnableLineWrap, EnterAlternateScreen, LeaveAlternateScreen,
     disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{QueueableCommand, cursor};
+use keys::Keys;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, read};
 use rustix::termios::tcgetwinsize;
 use shell::{Outline, OutlineLine};
 use std::io::{self, Write};
-use std::time::Duration;
 
 /// What is written below the tree.
 const KEYS: &str = "arrows and page keys move, Enter goes there, q stays";
@@ -29,6 +30,9 @@ const SIZE: (u16, u16) = (80, 24);
 
 /// How long no key is waited for before the size of the screen is looked at again, in nanoseconds.
 const LOOK_AGAIN_NANOSECONDS: i64 = 100_000_000;
+
+/// How long the next byte of a key is waited for, in nanoseconds; after that, ESC was the key.
+const REST_OF_A_KEY_NANOSECONDS: i64 = 50_000_000;
 
 /// Shows the lines, the one at `start` marked, until one is chosen.  Returns its place, or nothing where it was left.
 ///
@@ -75,8 +79,9 @@ fn follow_keys(outline: &Outline<'_>, start: usize) -> io::Result<Option<usize>>
     let mut view = View { at: start.min(lines.len().saturating_sub(1)), top: 0, rows: size.1.into() };
     // Once on a clean screen; then line over line, so that nothing flickers.
     view.draw(&lines, true)?;
+    let mut keys = Keys::default();
     loop {
-        match next()? {
+        match next(&mut keys)? {
             Turn::Nothing if size == self::size() => continue,
             Turn::Nothing => {
                 size = self::size();
@@ -84,16 +89,12 @@ fn follow_keys(outline: &Outline<'_>, start: usize) -> io::Result<Option<usize>>
                 view.rows = size.1.into();
                 view.draw(&lines, true)?;
             }
-            Turn::Key(key) => match step(&key) {
-                Some(Step::Choose) => return Ok(Some(view.at)),
-                Some(Step::Leave) => return Ok(None),
-                Some(Step::Move(to)) => {
-                    view.go(to, lines.len());
-                    view.draw(&lines, false)?;
-                }
-                None => {}
-            },
-            Turn::Gone => return Ok(None),
+            Turn::Step(Step::Move(to)) => {
+                view.go(to, lines.len());
+                view.draw(&lines, false)?;
+            }
+            Turn::Step(Step::Choose) => return Ok(Some(view.at)),
+            Turn::Step(Step::Leave) | Turn::Gone => return Ok(None),
         }
     }
 }
@@ -108,33 +109,40 @@ fn size() -> (u16, u16) {
 
 /// What was waited for.
 enum Turn {
-    Key(KeyEvent),
-    /// No key; the screen may have another size.
+    Step(Step),
+    /// No key that means anything; the screen may have another size.
     Nothing,
     /// The terminal is gone.
     Gone,
 }
 
-fn next() -> io::Result<Turn> {
-    let stdin = io::stdin();
-    let patience = Timespec { tv_sec: 0, tv_nsec: LOOK_AGAIN_NANOSECONDS };
-    // What came with an earlier key is known already.
-    if !event::poll(Duration::ZERO)? {
-        let mut keys = [PollFd::new(&stdin, PollFlags::IN)];
-        // Asked first, since crossterm waits for ever for a terminal that has gone.
-        match poll(&mut keys, Some(&patience)) {
-            Ok(0) | Err(Errno::INTR) => return Ok(Turn::Nothing),
-            Ok(_) if keys[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) => return Ok(Turn::Gone),
-            Ok(_) => {}
-            Err(error) => return Err(error.into()),
-        }
+impl Turn {
+    fn of(step: Option<Step>) -> Self {
+        step.map_or(Self::Nothing, Self::Step)
     }
-    Ok(match event::read()? {
-        Event::Key(key) if key.kind != KeyEventKind::Release => Turn::Key(key),
-        _ => Turn::Nothing,
-    })
 }
 
+/// Waits for a byte of a key, and takes no more than that: what was typed ahead is not the picker's.
+fn next(keys: &mut Keys) -> io::Result<Turn> {
+    let stdin = io::stdin();
+    let tv_nsec = if keys.is_within() { REST_OF_A_KEY_NANOSECONDS } else { LOOK_AGAIN_NANOSECONDS };
+    match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&Timespec { tv_sec: 0, tv_nsec })) {
+        Ok(0) => return Ok(Turn::of(keys.end())),
+        Err(Errno::INTR) => return Ok(Turn::Nothing),
+        Ok(_) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut byte = [0];
+    match read(&stdin, &mut byte) {
+        // The end of a terminal is the one or the other.
+        Ok(0) | Err(Errno::IO) => Ok(Turn::Gone),
+        Ok(_) => Ok(Turn::of(keys.take(byte[0]))),
+        Err(Errno::INTR | Errno::AGAIN) => Ok(Turn::Nothing),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a key means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Move(Move),
@@ -150,24 +158,6 @@ enum Move {
     PageDown,
     First,
     Last,
-}
-
-/// What a key means; nothing where it means nothing.
-fn step(key: &KeyEvent) -> Option<Step> {
-    let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
-    Some(match key.code {
-        KeyCode::Char('c') if is_control => Step::Leave,
-        KeyCode::Char(_) if is_control => return None,
-        KeyCode::Enter => Step::Choose,
-        KeyCode::Esc | KeyCode::Char('q') => Step::Leave,
-        KeyCode::Up | KeyCode::Char('k') => Step::Move(Move::Up),
-        KeyCode::Down | KeyCode::Char('j') => Step::Move(Move::Down),
-        KeyCode::PageUp => Step::Move(Move::PageUp),
-        KeyCode::PageDown | KeyCode::Char(' ') => Step::Move(Move::PageDown),
-        KeyCode::Home | KeyCode::Char('g') => Step::Move(Move::First),
-        KeyCode::End | KeyCode::Char('G') => Step::Move(Move::Last),
-        _ => return None,
-    })
 }
 
 /// Which lines are on the screen.

@@ -130,6 +130,18 @@ fn a_terminal_that_goes_ends_the_picker_and_the_shell() {
 }
 
 #[test]
+fn so_does_one_that_goes_in_the_middle_of_a_key() {
+    let daemon = Daemon::start();
+    for key in ["\u{1b}", "\u{1b}[", "\u{1b}O"] {
+        let mut terminal = picking(&daemon, "/vhost", "  o- vhost");
+        // Once the line of another node is drawn, the key after it is next.
+        press(&mut terminal, UP, "  | o- ramdisk");
+        terminal.write(key);
+        terminal.hang_up();
+    }
+}
+
+#[test]
 fn where_there_is_no_screen_it_goes_to_the_root_and_says_so() {
     let daemon = Daemon::start();
     let said = "No terminal to pick a node on: going to /.\n/\n";

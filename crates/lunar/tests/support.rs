@@ -5,6 +5,7 @@
 //! Never here: an expectation.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::ffi::OsStr;
@@ -222,10 +223,19 @@ impl Terminal {
     }
 
     /// Takes the terminal away; the program must end by itself.
+    #[track_caller]
     pub(crate) fn hang_up(self) {
         let Self { ours, mut child, .. } = self;
+        let id = Pid::from_child(&child);
+        let ended = pidfd_open(id, PidfdFlags::empty()).expect("a program");
         drop(ours);
+        let patience = Timespec { tv_sec: PATIENCE_SECONDS, tv_nsec: 0 };
+        let ready = poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&patience)).expect("polled");
+        if ready == 0 {
+            child.kill().expect("killed");
+        }
         child.wait().expect("the program ends");
+        assert!(ready > 0, "the program went on without a terminal");
     }
 
     pub(crate) fn end(mut self) -> i32 {
