@@ -154,7 +154,8 @@ fn a_kill_in_the_middle_of_a_change_by_the_administrator_leaves_the_state_that_h
 }
 
 #[test]
-fn a_kill_in_the_middle_of_a_change_by_a_guest_is_no_answer_and_leaves_the_state_that_was_kept() -> Result<()> {
+fn a_kill_in_the_middle_of_a_change_by_a_guest_is_no_answer_and_leaves_the_state_that_was_kept() -> Result<()>
+{
     let mut stage = Stage::set()?;
     let [mut guest, mut other] = two_guests(&stage)?;
     stage.shell.well(&format!("{GROUP} set alua trans_delay_msecs=30000"))?;

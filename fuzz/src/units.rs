@@ -15,7 +15,8 @@ use scsi::mode::UaInterlock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use target::{
-    Group, LogicalUnit, LunMap, Mapping, Nexus, NotPersisted, Persist, Store, UnitFlags, UnitRecord, UnitState,
+    Group, LogicalUnit, LunMap, Mapping, Nexus, NotPersisted, Persist, Store, UnitFlags, UnitRecord,
+    UnitState,
 };
 
 /// Bytes of each disk.
