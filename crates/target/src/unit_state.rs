@@ -208,11 +208,13 @@ impl UnitState {
     }
 
     /// Takes note of the space below each of the backstores that are the unit, and tells everyone when it has become scarce:
-    /// below one of them, where it was below none.
-    pub fn see_space(&self, below: &[&Scarcity]) {
-        if self.scarcity.see_scarcest(below) == Some(Crossing::Scarce) {
+    /// below one of them, where it was below none.  Returns what was crossed, if anything.
+    pub fn see_space(&self, below: &[&Scarcity]) -> Option<Crossing> {
+        let crossing = self.scarcity.see_scarcest(below);
+        if crossing == Some(Crossing::Scarce) {
             self.establish(Sense::THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, To::Everyone);
         }
+        crossing
     }
 
     /// What became of the copies that it was asked for.

@@ -125,7 +125,9 @@ impl State {
             let state = &unit.logical_unit.state;
             of_units.entry(state.id()).or_insert((state, Vec::new())).1.push(&unit.scarcity);
         }
-        of_units.into_values().for_each(|(state, below)| state.see_space(&below));
+        for (state, below) in of_units.into_values() {
+            state.see_space(&below);
+        }
         let seen = looks.iter().map(|look| &look.backstore);
         let is_scarce = |id: &&BackstoreId| self.units.get(*id).is_some_and(|unit| unit.scarcity.is_scarce());
         seen.filter(is_scarce).cloned().collect()
