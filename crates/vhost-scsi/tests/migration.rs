@@ -14,6 +14,7 @@ use backstore::{
     Backstore, BackstoreError, BlockDevice, BlockOptions, Channel, Completed, Geometry, Io, IoKind, Ramdisk,
     Submitted, Submitter, Token,
 };
+use initiator::deadline::Deadline;
 use initiator::memory::{GuestAddress, Plan, RegionPlan};
 use initiator::{Command, Guest, Layout, LunAddress, Options, Place, Snapshot, commands};
 use std::path::Path;
@@ -287,7 +288,15 @@ fn rings_that_start_while_logging_is_on_are_logged_from_the_beginning() {
         let mut watch = Watch::new(&[Unit::ramdisk(MIB)], options);
         // A guest that is paused and goes on.
         watch.guest.stop().unwrap();
-        let seen = watch.watch(|guest| guest.start().unwrap());
+        let seen = watch.watch(|guest| {
+            guest.start().unwrap();
+            // The device asks for kicks once it looks at the ring: where no event does that, by the flags.
+            let deadline = Deadline::after(Duration::from_secs(10));
+            while guest.ring_mut(2).unwrap().used_flags() != 0 {
+                assert!(!deadline.passed(), "nobody looks at the ring");
+                std::thread::yield_now();
+            }
+        });
         assert!(with_events || !seen.changed.is_empty(), "{seen:x?}");
         let used = watch.guest.ring_mut(1).unwrap().addresses().used.0 / 4096;
         assert!(seen.marked.contains(&used), "{seen:x?}");
@@ -389,7 +398,7 @@ fn the_wish_for_kicks_is_logged_where_nothing_else_is_written() {
             (ring.used_flags(), ring.available_event())
         };
         let asleep = |guest: &mut Guest| {
-            let deadline = initiator::deadline::Deadline::after(Duration::from_secs(10));
+            let deadline = Deadline::after(Duration::from_secs(10));
             while flags(guest) != (0, if with_events { 1 } else { 0 }) {
                 assert!(!deadline.passed(), "{:?}", flags(guest));
                 std::thread::yield_now();

@@ -122,7 +122,10 @@ mod tests {
             (b"q\x03\x1b\x1b", Step::Leave),
         ] {
             let (steps, is_within) = typed(bytes);
-            assert!(!is_within && steps.len() >= 1 && steps.iter().all(|is| *is == step), "{bytes:?}: {steps:?}");
+            assert!(
+                !is_within && steps.len() >= 1 && steps.iter().all(|is| *is == step),
+                "{bytes:?}: {steps:?}"
+            );
         }
         assert_eq!(typed(b"\x1b[A\x1bOA\x1b[1;5Ak\x1bk").0.len(), 5);
     }
