@@ -123,7 +123,7 @@ mod tests {
         ] {
             let (steps, is_within) = typed(bytes);
             assert!(
-                !is_within && steps.len() >= 1 && steps.iter().all(|is| *is == step),
+                !is_within && !steps.is_empty() && steps.iter().all(|is| *is == step),
                 "{bytes:?}: {steps:?}"
             );
         }
