@@ -53,6 +53,20 @@ fn furnished() -> Result<Mounted> {
     Ok(mounted)
 }
 
+/// What the guest of the story is told of its disk.
+fn told(guest: &mut Guest) -> Result<()> {
+    let unit = LunAddress::unit(1, 0);
+    let standard = read(guest, &commands::inquiry(unit, 96))?;
+    assert_eq!(String::from_utf8_lossy(&standard[8..36]), "ACME    Vault 3000      9.9z");
+    let pages = read(guest, &commands::inquiry_page(unit, 0x83, 252))?;
+    // NAA 6, the company, and the digits of the serial number; then the vendor's own designator.
+    assert_eq!(pages[4..24], *b"\x01\x03\x00\x10\x6a\xbc\xde\xf5\xe7\x1a\x10\0\0\0\0\0\0\0\0\0");
+    assert_eq!(pages[24..54], *b"\x02\x01\x00\x1aACME    Vault 3000:5e71a1\0");
+    let text = read(guest, &identifying_information(unit, 0x02, 255))?;
+    assert_eq!(text, [&[0, 0, 0, 14][..], b"rack 7, R\xc3\xbcck\0"].concat());
+    Ok(())
+}
+
 /// All of it as the shell has it.
 fn identity(mounted: &Mounted) -> Result<String> {
     let names = "company_id pd_text_id_info product_id revision vendor_id";
@@ -97,19 +111,7 @@ fn who_a_disk_says_that_it_is_is_set_at_every_door_seen_by_guests_and_kept() -> 
 
     shell.well(&format!("/vhost create {WWN}"))?;
     shell.well(&format!("/vhost/{WWN}/tpg1/luns create /backstores/fileio/disk0 0"))?;
-    let unit = LunAddress::unit(1, 0);
     let mut guest = Guest::boot(mounted.daemon.socket(WWN), Options::default())?;
-    let told = |guest: &mut Guest| -> Result<()> {
-        let standard = read(guest, &commands::inquiry(unit, 96))?;
-        assert_eq!(String::from_utf8_lossy(&standard[8..36]), "ACME    Vault 3000      9.9z");
-        let pages = read(guest, &commands::inquiry_page(unit, 0x83, 252))?;
-        // NAA 6, the company, and the digits of the serial number; then the vendor's own designator.
-        assert_eq!(pages[4..24], *b"\x01\x03\x00\x10\x6a\xbc\xde\xf5\xe7\x1a\x10\0\0\0\0\0\0\0\0\0");
-        assert_eq!(pages[24..54], *b"\x02\x01\x00\x1aACME    Vault 3000:5e71a1\0");
-        let text = read(guest, &identifying_information(unit, 0x02, 255))?;
-        assert_eq!(text, [&[0, 0, 0, 14][..], b"rack 7, R\xc3\xbcck\0"].concat());
-        Ok(())
-    };
     told(&mut guest)?;
 
     // While a guest has it, it stays who it is, at every door; what is said again is no change.
