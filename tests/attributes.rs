@@ -102,14 +102,6 @@ fn ask(mounted: &Mounted, name: &str, value: &str) -> Result<(u16, Value)> {
     api::change(&mounted.daemon.places().runtime, &change)
 }
 
-/// A mounted tree with a disk of 1 MiB.
-fn furnished() -> Result<Mounted> {
-    let mounted = Mounted::start()?;
-    let file = mounted.scratch.join("disk0");
-    mounted.shell()?.well(&format!("/backstores/fileio create disk0 {} 1M", file.display()))?;
-    Ok(mounted)
-}
-
 #[test]
 fn every_attribute_has_its_default_for_every_kind() -> Result<()> {
     if let Some(why) =
@@ -118,7 +110,7 @@ fn every_attribute_has_its_default_for_every_kind() -> Result<()> {
         eprintln!("skipped: {why}");
         return Ok(());
     }
-    let mounted = furnished()?;
+    let mounted = Mounted::furnished()?;
     let shell = mounted.shell()?;
     let disk = LoopDevice::attach(&mounted.scratch.sparse_file("block", 8 << 20)?, &[])?;
     shell.well(&format!("/backstores/block create disk0 {}", disk.path().display()))?;
@@ -150,7 +142,7 @@ fn every_attribute_takes_its_range_and_no_more_at_every_door() -> Result<()> {
         eprintln!("skipped: {why}");
         return Ok(());
     }
-    let mounted = furnished()?;
+    let mounted = Mounted::furnished()?;
     let shell = mounted.shell()?;
     let listed = shell.well("/backstores/fileio/disk0 get attribute")?;
     for (name, _, good, bad, _) in ROWS {
@@ -187,7 +179,7 @@ fn every_attribute_changes_while_a_lun_shows_the_backstore_or_does_not() -> Resu
         eprintln!("skipped: {why}");
         return Ok(());
     }
-    let mounted = furnished()?;
+    let mounted = Mounted::furnished()?;
     let shell = mounted.shell()?;
     shell.well(&format!("/vhost create {WWN}"))?;
     shell.well(&format!("/vhost/{WWN}/tpg1/luns create /backstores/fileio/disk0 0"))?;
@@ -256,7 +248,7 @@ fn what_an_attribute_says_a_guest_sees_with_its_next_command() -> Result<()> {
         eprintln!("skipped: {why}");
         return Ok(());
     }
-    let mounted = furnished()?;
+    let mounted = Mounted::furnished()?;
     let shell = mounted.shell()?;
     // What is fixed while a LUN shows the backstore.
     for set in ["emulate_model_alias=0", "optimal_sectors=8192", "block_size=1024", "unmap_zeroes_data=0"] {

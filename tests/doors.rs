@@ -2,27 +2,10 @@
 //! A value that cannot be is refused with one clear error, and nothing is changed: in the shell, in its JSON, in the API.
 //! The same for a file that somebody wrote.  In a saveconfig.json it is told of, and the attribute stays as it was.
 
-use anyhow::{Context, Result};
-use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
+use anyhow::Result;
+use serde_json::json;
+use stories::api;
 use stories::stage::Stage;
-
-/// Asks the API, and returns the status line and the body.
-fn post(stage: &Stage, path: &str, body: &str) -> Result<(String, String)> {
-    let mut socket = UnixStream::connect(stage.daemon.places().runtime.join("api.sock"))?;
-    let length = body.len();
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: lunar\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-    );
-    socket.write_all(head.as_bytes())?;
-    socket.write_all(body.as_bytes())?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer)?;
-    let _ = socket.shutdown(Shutdown::Both);
-    let (head, body) = answer.split_once("\r\n\r\n").context("an answer")?;
-    Ok((head.lines().next().unwrap_or_default().to_owned(), body.to_owned()))
-}
 
 /// Attributes with values that are none of theirs.
 const WRONG: &[(&str, &str)] = &[
@@ -72,12 +55,9 @@ fn an_attribute_out_of_range_is_told_of_at_every_door_and_changes_nothing() -> R
         assert!(told["error"]["message"].as_str().is_some_and(|line| line.lines().count() == 1), "{told}");
 
         // The API.
-        let change = format!(
-            r#"{{"changes": [{{"change": "set_attribute", "kind": "ramdisk", "name": "r0", "attribute": "{name}", "value": "{value}"}}]}}"#
-        );
-        let (status, body) = post(&stage, "/v1/changes", &change)?;
-        assert!(status.starts_with("HTTP/1.1 4"), "{what}: {status}");
-        let problem: serde_json::Value = serde_json::from_str(&body)?;
+        let change = json!({"change": "set_attribute", "kind": "ramdisk", "name": "r0", "attribute": name, "value": value});
+        let (status, problem) = api::change(&stage.daemon.places().runtime, &change)?;
+        assert!((400..500).contains(&status), "{what}: {status}");
         assert!(problem["message"].as_str().is_some_and(|line| line.contains(name)), "{what}: {problem}");
 
         // A file of what is to be.
@@ -105,7 +85,10 @@ fn a_value_of_a_saveconfig_json_that_cannot_be_is_told_of_and_changes_nothing_el
         let told = format!("{}{}", said.stdout, said.stderr);
         assert!(told.contains(name), "{name}={value}: {told}");
         if said.status == 0 {
-            // The disk is there, with the attribute as if nothing had been said of it.
+            // The disk is there, with the attribute as of a disk of which nothing was said.
+            let [r0, r1] =
+                ["r0", "r1"].map(|disk| format!("/backstores/ramdisk/{disk} get attribute {name}"));
+            assert_eq!(stage.shell.well(&r1)?, stage.shell.well(&r0)?, "{name}={value}");
             stage.shell.well("/backstores/ramdisk delete r1")?;
         }
         assert_eq!(stage.shell.well("ls / --json")?, before, "{name}={value} changed something");

@@ -5,7 +5,7 @@
 //! The ways are two loop devices over one file.
 
 use anyhow::{Context, Result, ensure};
-use initiator::{Answer, Command, Guest, LunAddress, Options, commands};
+use initiator::{Command, Guest, LunAddress, Options, commands};
 use stories::loop_device::{self, LoopDevice};
 use stories::stage::Stage;
 
@@ -48,12 +48,8 @@ fn paths() -> Result<Option<Paths>> {
 }
 
 /// Key, code and qualifier; nothing where there is no sense.
-fn sense(answer: &Answer) -> Option<[u8; 3]> {
-    Some([answer.sense.get(2)? & 0x0f, *answer.sense.get(12)?, *answer.sense.get(13)?])
-}
-
 fn ready(guest: &mut Guest, number: u16) -> Result<Option<[u8; 3]>> {
-    Ok(sense(&guest.execute(&commands::test_unit_ready(lun(number)))?))
+    Ok(guest.execute(&commands::test_unit_ready(lun(number)))?.check_condition())
 }
 
 fn page(guest: &mut Guest, number: u16, page: u8) -> Result<Vec<u8>> {
@@ -172,7 +168,7 @@ fn count_up(guest: &mut Guest, times: u32) -> Result<()> {
             if answer.is_good() {
                 break;
             }
-            ensure!(sense(&answer) == Some(MISCOMPARE), "{answer:?}");
+            ensure!(answer.check_condition() == Some(MISCOMPARE), "{answer:?}");
         }
     }
     Ok(())

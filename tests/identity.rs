@@ -44,15 +44,6 @@ fn set(mounted: &Mounted, attribute: &str, value: &str) -> Result<(u16, serde_js
     api::change(&mounted.daemon.places().runtime, &change)
 }
 
-/// A mounted tree with a disk of 1 MiB.
-fn furnished() -> Result<Mounted> {
-    let mounted = Mounted::start()?;
-    let file = mounted.scratch.join("disk0");
-    let shell = mounted.shell()?;
-    shell.well(&format!("/backstores/fileio create disk0 {} 1M", file.display()))?;
-    Ok(mounted)
-}
-
 /// What the guest of the story is told of its disk.
 fn told(guest: &mut Guest) -> Result<()> {
     let unit = LunAddress::unit(1, 0);
@@ -79,7 +70,7 @@ fn who_a_disk_says_that_it_is_is_set_at_every_door_seen_by_guests_and_kept() -> 
         eprintln!("skipped: {why}");
         return Ok(());
     }
-    let mut mounted = furnished()?;
+    let mut mounted = Mounted::furnished()?;
     let shell = mounted.shell()?;
     assert_eq!(
         identity(&mounted)?,
@@ -174,7 +165,7 @@ fn what_no_disk_can_be_called_is_refused_at_every_door_and_changes_nothing() -> 
         eprintln!("skipped: {why}");
         return Ok(());
     }
-    let mounted = furnished()?;
+    let mounted = Mounted::furnished()?;
     let shell = mounted.shell()?;
     let before = identity(&mounted)?;
     // EINVAL is 22, EOVERFLOW 75.
@@ -219,7 +210,7 @@ fn a_file_that_is_applied_says_who_a_disk_is_and_takes_it_back() -> Result<()> {
         eprintln!("skipped: {why}");
         return Ok(());
     }
-    let mounted = furnished()?;
+    let mounted = Mounted::furnished()?;
     let shell = mounted.shell()?;
     let wanted = mounted.scratch.join("wanted.toml");
     let path = mounted.scratch.join("disk0").display().to_string();

@@ -356,7 +356,8 @@ fn a_file_that_the_kernel_refuses_in_the_middle_leaves_what_was_there() -> Resul
     )?;
     assert_eq!(saved(&root)?, before);
     assert!(!root.scratch.join("disk0.img").exists(), "the file is gone again");
-    // A name that is not there is found out before anything is done.
+    // Which names a disk has that is not there yet, the kernel alone knows: its refusal comes as late, and all is taken
+    // back.  What a disk has that is there is known before.
     let path = wanted(&root, "", "attributes = { emulate_nothing = 1 }")?;
     root.refused(
         &format!("apply -f {}", path.display()),
@@ -374,11 +375,19 @@ fn a_file_that_the_kernel_refuses_in_the_middle_leaves_what_was_there() -> Resul
         &format!("diff {}", path.display()),
         &format!("target {WWN} of the kernel has no options\n"),
     )?;
+    // A difference that could not be made is none to show.
+    let file = path.display();
     std::fs::write(&path, "[ramdisk.old]\nsize = \"8M\"\n")?;
-    root.refused(
-        &format!("apply -f {}", path.display()),
-        "storage object ramdisk/old cannot be resized: the kernel's target knows no such change\n",
-    )?;
+    for line in [format!("diff {file}"), format!("apply -f {file}")] {
+        let words =
+            "storage object ramdisk/old cannot be resized: the kernel's target knows no such change\n";
+        root.refused(&line, words)?;
+    }
+    let lun = "{ backstore = \"ramdisk/old\", write_protect = true }";
+    std::fs::write(&path, format!("[ramdisk.old]\nsize = \"4M\"\n[vhost.\"{WWN}\".tpg1]\nlun4 = {lun}\n"))?;
+    for line in [format!("diff {file}"), format!("apply -f {file}")] {
+        root.refused(&line, &format!("LUN {WWN}/tpg1/lun4 cannot refuse writes in the kernel\n"))?;
+    }
     assert_eq!(saved(&root)?, before);
     Ok(())
 }

@@ -71,10 +71,8 @@ fn doors(mounted: &Mounted) -> Result<[String; 3]> {
 }
 
 fn furnished() -> Result<(Mounted, Guest)> {
-    let mounted = Mounted::start()?;
+    let mounted = Mounted::furnished()?;
     let shell = mounted.shell()?;
-    let file = mounted.scratch.join("disk0");
-    shell.well(&format!("/backstores/fileio create disk0 {} 1M", file.display()))?;
     shell.well(&format!("/vhost create {WWN}"))?;
     shell.well(&format!("/vhost/{WWN}/tpg1/luns create /backstores/fileio/disk0 0"))?;
     let guest = Guest::boot(mounted.daemon.socket(WWN), Options::default())?;

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The space below gets scarce, is used up, and is there again: guests and the administrator are told in time.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use initiator::{Command, Guest, LunAddress, Options, commands};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::Value;
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stories::api;
 use stories::deadline::Deadline;
+use stories::small::Small;
 use stories::stage::Stage;
 
 const MIB: usize = 1 << 20;
@@ -22,33 +19,8 @@ fn lun_0() -> LunAddress {
     LunAddress::unit(1, 0)
 }
 
-/// A file system of 64 MiB.
-struct Small(PathBuf);
-
-impl Small {
-    fn mount(at: &Path) -> Result<Self> {
-        mount("tmpfs", at, "tmpfs", MountFlags::empty(), Some(c"size=64m"))
-            .context("cannot mount a tmpfs")?;
-        Ok(Self(at.to_owned()))
-    }
-
-    /// Takes so many of its mebibytes for something else, or as many as there are.
-    fn take(&self, mebibytes: usize) -> Result<()> {
-        let mut file = File::create(self.0.join("other"))?;
-        for _ in 0..mebibytes {
-            if let Err(error) = file.write_all(&vec![1; MIB]) {
-                ensure!(error.kind() == std::io::ErrorKind::StorageFull, "{error}");
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = unmount(&self.0, UnmountFlags::DETACH);
-    }
-}
+/// How large the file system is, in mebibytes.
+const ROOM: u32 = 64;
 
 /// What the API says of the space below the only backstore.
 fn space(stage: &Stage) -> Result<Value> {
@@ -84,8 +56,8 @@ fn guests_are_told_once_when_the_space_below_gets_scarce_and_go_on_when_there_is
         return Ok(());
     }
     let stage = Stage::set()?;
-    let small = Small::mount(&stage.scratch.directory("small")?)?;
-    let path = small.0.join("disk0");
+    let small = Small::mount(&stage.scratch.directory("small")?, ROOM)?;
+    let path = small.join("disk0");
     stage.shell.well(&format!("/backstores/fileio create disk0 {} 32M", path.display()))?;
     let wwn = stage.serve("fileio/disk0")?;
     let runtime = stage.daemon.places().runtime.clone();
@@ -151,9 +123,9 @@ fn a_guest_is_told_only_where_the_disks_may_take_more_than_there_is() -> Result<
         return Ok(());
     }
     let stage = Stage::set()?;
-    let small = Small::mount(&stage.scratch.directory("small")?)?;
+    let small = Small::mount(&stage.scratch.directory("small")?, ROOM)?;
     let create = |name: &str, size: &str| {
-        let path = small.0.join(name);
+        let path = small.join(name);
         stage.shell.well(&format!("/backstores/fileio create {name} {} {size}", path.display()))
     };
     create("disk0", "2M")?;

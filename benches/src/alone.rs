@@ -30,7 +30,7 @@ struct Single {
 pub(crate) fn measure(turns: Turns) -> Result<()> {
     let mut lunar = Lunar::start()?;
     let first = lunar.ramdisk("memory", DISK_BYTES)?;
-    let second = lunar.again("ramdisk/memory")?;
+    let second = lunar.serve("ramdisk/memory")?;
     let mut guest = server::boot(&first, &server::linux())?;
     sample::fill(&mut guest, Lunar::address(), DISK_BYTES)?;
     let zeroes = commands::write_10(Lunar::address(), COMPARED, 1, &[0; 512]);

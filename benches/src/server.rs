@@ -88,11 +88,7 @@ impl Lunar {
     }
 
     /// Serves a backstore, given as `ramdisk/name`, from one more target.  Returns its socket.
-    pub(crate) fn again(&self, backstore: &str) -> Result<PathBuf> {
-        self.serve(backstore)
-    }
-
-    fn serve(&self, backstore: &str) -> Result<PathBuf> {
+    pub(crate) fn serve(&self, backstore: &str) -> Result<PathBuf> {
         Ok(self.stage.daemon.socket(&self.stage.serve(backstore)?))
     }
 

@@ -3,42 +3,14 @@
 
 mod support;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use initiator::commands;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-use stories::process::{command, run_well};
+use stories::small::Small;
 use stories::stage::Stage;
 use support::{House, broken};
 
-const LIMIT: Duration = Duration::from_secs(20);
 const PIECE: usize = 64 << 10;
 const PIECE_BLOCKS: u16 = 128;
-
-/// A small file system of its own.
-struct Small(PathBuf);
-
-impl Small {
-    fn mount(folder: PathBuf, bytes: u64) -> Result<Self> {
-        let size = format!("size={bytes}");
-        run_well(command("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder), LIMIT)?;
-        Ok(Self(folder))
-    }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = run_well(command("umount").arg("--lazy").arg(&self.0), LIMIT);
-    }
-}
-
-fn fill(file: &Path, bytes: usize) -> Result<()> {
-    std::fs::write(file, vec![1; bytes]).with_context(|| format!("cannot write {}", file.display()))
-}
 
 #[test]
 fn a_full_file_system_is_told_as_such_disturbs_nobody_and_goes_on_when_there_is_room() -> Result<()> {
@@ -47,8 +19,8 @@ fn a_full_file_system_is_told_as_such_disturbs_nobody_and_goes_on_when_there_is_
         return Ok(());
     }
     let stage = Stage::set()?;
-    let small = Small::mount(stage.scratch.directory("small")?, 4 << 20)?;
-    fill(&small.join("other"), 2 << 20)?;
+    let small = Small::mount(&stage.scratch.directory("small")?, 4)?;
+    small.take(2)?;
     // Thin: 8 MiB are promised, where 2 are left.
     let file = small.join("disk");
     stage.shell.well(&format!("/backstores/fileio create broken {} 8M", file.display()))?;
@@ -77,7 +49,7 @@ fn a_full_file_system_is_told_as_such_disturbs_nobody_and_goes_on_when_there_is_
     assert!(read.is_good() && read.data_in == [7; PIECE], "{:?}", read.check_condition());
     assert!(house.ask(&write(0))?.is_good());
 
-    std::fs::remove_file(small.join("other"))?;
+    small.take(0)?;
     for piece in written..written + 16 {
         assert_eq!(house.sense(&write(piece))?, None, "piece {piece}");
     }

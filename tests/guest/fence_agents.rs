@@ -4,11 +4,12 @@
 
 use anyhow::Result;
 use std::time::Duration;
+use stories::fence_agents::Agents;
 use stories::guest::{Guest, Plan};
+use stories::multipath;
 use stories::node::{self, Node};
 use stories::shell::device_options;
 use stories::stage::Stage;
-use stories::{fence_agents, multipath};
 
 const LIMIT: Duration = Duration::from_secs(400);
 
@@ -26,6 +27,14 @@ conflicts() { dmesg | grep -q 'reservation conflict'; }
 
 /// Two nodes with so many targets each, all of which show one disk.  Nothing where the agents are not there.
 fn nodes(stage: &Stage, ways: usize, plan: impl Fn(&str, &str) -> Plan) -> Result<Option<Vec<Node>>> {
+    let agents = match Agents::find() {
+        Ok(agents) => agents,
+        Err(why) => {
+            println!("skipped: {why:#}");
+            return Ok(None);
+        }
+    };
+    let script = node::script(&format!("{}{COMMON}", agents.beginning));
     stage.create_fileio("shared", 16 << 20)?;
     let mut nodes = Vec::new();
     for (name, key) in [("alice", "0xa"), ("bob", "0xb")] {
@@ -35,15 +44,7 @@ fn nodes(stage: &Stage, ways: usize, plan: impl Fn(&str, &str) -> Plan) -> Resul
             let said = stage.shell.qemu(&wwn, &["--memory", "384M"])?;
             options.extend(if way == 0 { said } else { device_options(&said) });
         }
-        let (_, agents) = match fence_agents::add_to(Guest::plan("")) {
-            Ok(added) => added,
-            Err(why) => {
-                println!("skipped: {why:#}");
-                return Ok(None);
-            }
-        };
-        let (plan, _) = fence_agents::add_to(plan(key, &node::script(&format!("{agents}{COMMON}"))))?;
-        let plan = plan.name(name).options(&options).limit(LIMIT);
+        let plan = agents.add_to(plan(key, &script)).name(name).options(&options).limit(LIMIT);
         nodes.push(Node::new(plan.programs(&["sg_persist", "sg_turs"]).boot(&stage.scratch)?));
     }
     Ok(Some(nodes))

@@ -29,23 +29,40 @@ pub fn own_root() -> Result<PathBuf> {
     Ok(cache_folder()?.join("fence-agents"))
 }
 
-/// Has a guest take the agents along.  Its script has to begin with what is returned: it puts them in their places.
-///
-/// # Errors
-/// Says what is missing, for a line that a story is skipped.
-pub fn add_to(plan: Plan) -> Result<(Plan, String)> {
-    let root = own_root()?;
-    let shared = root.join(SHARED);
-    if !shared.exists() {
-        bail!("no fence agents are unpacked; `cargo xtask setup` does that where the release has them");
+/// The agents, and all that they need in a guest.
+#[derive(Debug)]
+pub struct Agents {
+    programs: Vec<PathBuf>,
+    files: Vec<String>,
+    /// What the script of a guest has to begin with: it puts them in their places.
+    pub beginning: String,
+}
+
+impl Agents {
+    /// Those of this host.
+    ///
+    /// # Errors
+    /// Says what is missing, for a line that a story is skipped.
+    pub fn find() -> Result<Self> {
+        let root = own_root()?;
+        let shared = root.join(SHARED);
+        if !shared.exists() {
+            bail!("no fence agents are unpacked; `cargo xtask setup` does that where the release has them");
+        }
+        let programs = AGENTS.iter().map(|agent| root.join(agent)).collect();
+        let mut files = modules(&shared)?;
+        files.push(PYTHON.to_owned());
+        let beginning =
+            format!("mkdir -p /usr/share /var/run\nln -s {} /usr/share/fence\n", shared.display());
+        Ok(Self { programs, files, beginning })
     }
-    let agents: Vec<PathBuf> = AGENTS.iter().map(|agent| root.join(agent)).collect();
-    let mut files = modules(&shared)?;
-    files.push(PYTHON.to_owned());
-    let files: Vec<&str> = files.iter().map(String::as_str).collect();
-    let agents: Vec<&str> = agents.iter().filter_map(|agent| agent.to_str()).collect();
-    let beginning = format!("mkdir -p /usr/share /var/run\nln -s {} /usr/share/fence\n", shared.display());
-    Ok((plan.files(&files).programs(&agents), beginning))
+
+    /// Has a guest take them along.
+    pub fn add_to(&self, plan: Plan) -> Plan {
+        let files: Vec<&str> = self.files.iter().map(String::as_str).collect();
+        let programs: Vec<&str> = self.programs.iter().filter_map(|agent| agent.to_str()).collect();
+        plan.files(&files).programs(&programs)
+    }
 }
 
 fn modules(shared: &Path) -> Result<Vec<String>> {

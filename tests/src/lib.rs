@@ -21,6 +21,7 @@ pub mod programs;
 pub mod recording;
 pub mod shell;
 pub mod slow_disk;
+pub mod small;
 pub mod stage;
 
 pub mod accel;

@@ -73,6 +73,14 @@ impl Mounted {
         Ok(Self { daemon, tree, scratch })
     }
 
+    /// Starts one with a disk of 1 MiB: `fileio/disk0`.
+    pub fn furnished() -> Result<Self> {
+        let mounted = Self::start()?;
+        let file = mounted.scratch.join("disk0");
+        mounted.shell()?.well(&format!("/backstores/fileio create disk0 {} 1M", file.display()))?;
+        Ok(mounted)
+    }
+
     /// Does not print the daemon's log when the value goes.
     pub fn quiet(&mut self) {
         self.daemon.silence();

@@ -50,9 +50,6 @@ impl KernelTarget {
         if options.generation.as_ref().is_some_and(|shown| *shown != compared.generation) {
             return Err(moved().into());
         }
-        if options.dry_run {
-            return Ok(compared);
-        }
         let steps = plan(&found.model, &new);
         let media = Media::of(&steps, Occasion::Import).map_err(Problem::from)?;
         let mut all = if options.force { Vec::new() } else { unused(&steps) };
@@ -62,10 +59,14 @@ impl KernelTarget {
         let writes = jobs_with(&found, &new, &media.sizes, self.has_fabric(), &strict);
         all.extend(writes.map_err(Problem::from)?);
         all.extend(writes_below_guests(&found, &strict, &opened(&steps)));
+        // What is refused without asking the kernel is refused here as well: nothing is shown that could not be.
+        if options.dry_run {
+            return Ok(compared);
+        }
         self.carry_out(&all)?;
         compared.notes.extend(media.notes.into_values().flatten());
         if !is_typed {
-            compared.notes.extend(self.set_attributes(new.backstores().keys().cloned(), &attributes)?);
+            compared.notes.extend(self.set_attributes(new.backstores().keys().cloned(), &attributes));
         }
         compared.applied = true;
         Ok(compared)

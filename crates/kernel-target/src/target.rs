@@ -305,7 +305,7 @@ impl KernelTarget {
             Made::Backstore(id, _) => Some(id.clone()),
             _ => None,
         });
-        notes.extend(self.set_attributes(made, &taken.attributes)?);
+        notes.extend(self.set_attributes(made, &taken.attributes));
         let count = |wanted: fn(&Made) -> bool| {
             u64::try_from(draft.made.iter().filter(|made| wanted(made)).count()).unwrap_or(u64::MAX)
         };
@@ -318,12 +318,19 @@ impl KernelTarget {
     }
 
     /// Gives storage objects the attributes of a file, as far as this kernel takes them; returns what it does not.
+    ///
+    /// All else is made by then, so that nothing here is an error.
     pub(crate) fn set_attributes(
         &self,
         ids: impl IntoIterator<Item = BackstoreId>,
         wanted: &Attributes,
-    ) -> Result<Vec<String>, Problem> {
-        let now = self.look()?;
+    ) -> Vec<String> {
+        let now = match self.look() {
+            Ok(now) => now,
+            Err(Problem(problem)) => {
+                return vec![format!("the attributes of the file are not set: {}", problem.message)];
+            }
+        };
         let mut notes = Vec::new();
         for id in ids {
             let (Some(wanted), Some(directory)) = (wanted.get(&id.to_string()), now.directory(&id)) else {
@@ -338,7 +345,7 @@ impl KernelTarget {
                 }
             }
         }
-        Ok(notes)
+        notes
     }
 
     /// Takes away all that the model has words for and nothing else shows.

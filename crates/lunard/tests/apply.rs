@@ -212,6 +212,17 @@ fn attributes_and_options_are_as_the_file_says_and_else_their_defaults() {
 }
 
 #[test]
+fn an_option_that_is_not_known_is_an_error_where_somebody_wrote_it_and_else_told() {
+    let typed = "[vhost.\"naa.5001405000000002\"]\noptions = { num_queus = 4 }\n";
+    let said = "option 'num_queus' of target naa.5001405000000002 is not known here";
+    let read = |text: &str| Document::read_wanted(text.as_bytes(), &mut Counting::default());
+    assert_eq!(read(typed).unwrap_err().to_string(), said);
+    let saved = r#"{"storage_objects": [], "targets": [{"fabric": "vhost", "wwn": "naa.5001405000000002", "tpgs": [],
+        "options": {"num_queus": 4}}]}"#;
+    assert_eq!(read(saved).unwrap().notes(), [said]);
+}
+
+#[test]
 fn a_file_of_lios_which_has_no_word_for_options_leaves_them() {
     let mut model = furnished();
     let set = Draft::new(&model, &[set_option(TWO, "num_queues", "4")], &mut Counting::default()).unwrap();

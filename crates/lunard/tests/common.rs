@@ -5,13 +5,15 @@
 //! Never here: a claim.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use api::v1;
+use api::v1::{self, RestoreOptions};
 use lunard::directories::StateDir;
+use lunard::machine::Live;
 use lunard::machine::fake::FakeMachine;
+use lunard::saveconfig::{self, Document, DocumentError, Restore, RestoreError};
 use lunard::state_driver::{Failure, Handle, Running, start};
 use lunard::store::Store;
 use lunard::wish::{Chance, Draft};
-use model::Model;
+use model::{AclPlace, Change, Lun, LunAlias, MappedLun, Model, Wwn};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -136,4 +138,47 @@ pub(crate) fn id(kind: v1::Kind, name: &str) -> v1::BackstoreId {
 
 pub(crate) fn map(wwn: &str, lun: Option<u16>, kind: v1::Kind, name: &str) -> v1::Change {
     v1::Change::MapLun { wwn: wwn.to_owned(), tag: 1, lun, backstore: id(kind, name), write_protect: false }
+}
+
+/// Restores all that a file says, beside what is there.
+pub(crate) fn everything() -> RestoreOptions {
+    RestoreOptions::default()
+}
+
+/// The same, in place of what is there.
+pub(crate) fn clearing() -> RestoreOptions {
+    RestoreOptions { clear_existing: true, ..everything() }
+}
+
+/// A saveconfig.json, read.
+pub(crate) fn read(text: &str, options: &RestoreOptions) -> Result<Document, DocumentError> {
+    Document::read(text.as_bytes(), options, &mut Counting::default())
+}
+
+/// What a saveconfig.json makes of a configuration.
+pub(crate) fn draft(model: &Model, text: &str, options: &RestoreOptions) -> Result<Draft, RestoreError> {
+    let document = read(text, options).unwrap();
+    Restore::new(document, options.clone()).draft(model, &mut Counting::default())
+}
+
+/// The saveconfig.json of a configuration, on a machine that tells nothing of its devices.
+pub(crate) fn text(model: &Model) -> String {
+    saveconfig::text(model, &Live::default())
+}
+
+/// Every LUN in two lists of its group: one for the nexus, one for somebody else.
+pub(crate) fn map_in_lists(model: &mut Model) {
+    for (wwn, target) in model.clone().targets() {
+        for (tag, tpg) in &target.tpgs {
+            for initiator in [tpg.nexus.clone(), Wwn::made_up(7)] {
+                let acl = AclPlace { wwn: wwn.clone(), tag: *tag, initiator };
+                model.make(Change::CreateAcl(acl.clone())).unwrap();
+                for (number, of) in (0..).zip(tpg.luns.keys()) {
+                    let (lun, alias) = (Lun::parse(number).unwrap(), LunAlias::made_up(number.into()));
+                    let mapped = MappedLun { of: *of, alias, write_protect: number % 2 == 0 };
+                    model.make(Change::MapAclLun { acl: acl.clone(), lun, mapped }).unwrap();
+                }
+            }
+        }
+    }
 }

@@ -8,9 +8,9 @@ mod support;
 
 use backstore::decorate::{Fate, Judged};
 use backstore::{Abilities, Atomic, Backstore, Channel, Geometry, IoKind, Ramdisk};
-use initiator::{Command, Guest, LunAddress, Options, commands};
+use initiator::{Command, LunAddress, Options, commands};
 use std::sync::{Arc, Mutex};
-use support::{Rig, Unit};
+use support::{Rig, Unit, refused};
 
 const MIB: u64 = 1 << 20;
 
@@ -37,10 +37,6 @@ impl Backstore for Whole {
 fn write_atomic(flags: u8, first: u8, boundary: u8, blocks: u8) -> Command {
     let cdb = [0x9c, flags, 0, 0, 0, 0, 0, 0, 0, first, 0, boundary, 0, blocks, 0, 0];
     Command::new(lun_0(), &cdb).data_out(vec![0xaa; usize::from(blocks) * 512])
-}
-
-fn refused(guest: &mut Guest, command: &Command, sense: [u8; 3]) {
-    assert_eq!(guest.execute(command).unwrap().check_condition(), Some(sense));
 }
 
 #[test]

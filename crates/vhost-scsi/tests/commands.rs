@@ -6,10 +6,10 @@
 
 mod support;
 
-use initiator::{Answer, Command, Guest, LunAddress, Options, commands};
+use initiator::{Command, Guest, LunAddress, Options, commands};
 use scsi::Lun;
 use std::sync::Arc;
-use support::{Rig, Unit};
+use support::{Rig, Unit, run};
 use target::{Group, LogicalUnit, LunMap, Mapping};
 
 const MIB: u64 = 1 << 20;
@@ -23,10 +23,6 @@ fn on_a_ramdisk() -> (Rig, Guest) {
     let rig = Rig::new(&[Unit::ramdisk(MIB)]);
     let guest = rig.boot(Options::default());
     (rig, guest)
-}
-
-fn run(guest: &mut Guest, command: &Command) -> Answer {
-    guest.execute(command).unwrap()
 }
 
 #[test]

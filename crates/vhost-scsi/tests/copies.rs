@@ -8,13 +8,11 @@ mod support;
 
 use backstore::decorate::{Fate, Judged};
 use backstore::{BackstoreError, IoKind, Ramdisk};
-use initiator::{Answer, Command, Guest, LunAddress, Options, commands};
-use scsi::Lun;
+use initiator::{Command, LunAddress, Options, commands};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::{Rig, Unit, nexus};
-use target::{Group, LunMap, Mapping};
+use support::{Rig, Unit, copy_rig, good, refused, run};
 
 const MIB: u64 = 1 << 20;
 const ABORT_TASK_SET: u32 = 1;
@@ -23,32 +21,6 @@ const UNKNOWN: [u8; 3] = [0x05, 0x24, 0x00];
 
 fn lun_0() -> LunAddress {
     LunAddress::unit(1, 0)
-}
-
-fn run(guest: &mut Guest, command: &Command) -> Answer {
-    guest.execute(command).unwrap()
-}
-
-fn good(guest: &mut Guest, command: &Command) -> Answer {
-    let answer = run(guest, command);
-    assert!(answer.is_good(), "{answer:?}");
-    answer
-}
-
-fn refused(guest: &mut Guest, command: &Command, sense: [u8; 3]) {
-    assert_eq!(run(guest, command).check_condition(), Some(sense));
-}
-
-/// Two units with names of their own: 1 is LUN 0, 2 is LUN 1.
-fn copy_rig(first: &Unit, second: &Unit) -> Rig {
-    let mappings = [(0, first, "11"), (1, second, "22")].map(|(lun, unit, serial)| {
-        let mut unit = Arc::into_inner(unit.logical_unit("disk")).unwrap();
-        unit.identity.unit_serial = serial.into();
-        (Lun::new(lun).unwrap(), Mapping::new(Arc::new(unit), false))
-    });
-    let mut map = LunMap::default();
-    map.insert(1, Group::new(nexus(), mappings));
-    Rig::with_map(map)
 }
 
 /// A segment of so many blocks, from the first of two targets to the second.

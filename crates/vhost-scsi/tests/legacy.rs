@@ -14,20 +14,16 @@ use initiator::dialect::{
     FEATURE_VERSION_1, LEGACY_FIRMWARE, LINUX_DRIVER, RingStep, Step,
 };
 use initiator::memory::Plan;
-use initiator::{Answer, Command, Dialect, Guest, Layout, LunAddress, Options, Place, Wait, commands};
+use initiator::{Command, Dialect, Guest, Layout, LunAddress, Options, Place, Wait, commands};
 use scsi::Lun;
 use std::time::Duration;
-use support::{Rig, Unit};
+use support::{Rig, Unit, run};
 use target::{Group, LunMap, Mapping};
 
 const MIB: u64 = 1 << 20;
 
 fn lun_0() -> LunAddress {
     LunAddress::unit(1, 0)
-}
-
-fn run(guest: &mut Guest, command: &Command) -> Answer {
-    guest.execute(command).unwrap()
 }
 
 /// Has the guest told that its unit was reset.

@@ -7,32 +7,18 @@
 mod support;
 
 use backstore::{Backstore, BackstoreError, Ramdisk, decorate::Fate, decorate::Judged};
-use initiator::{Answer, Command, Guest, LunAddress, Options, commands};
+use initiator::{Command, Guest, LunAddress, Options, commands};
 use scsi::Lun;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use support::{Rig, Unit, nexus};
+use support::{Rig, Unit, good, nexus, refused, run};
 use target::{Group, LogicalUnit, LunMap, Mapping, MediaWishes};
 
 const MIB: u64 = 1 << 20;
 
 fn lun_0() -> LunAddress {
     LunAddress::unit(1, 0)
-}
-
-fn run(guest: &mut Guest, command: &Command) -> Answer {
-    guest.execute(command).unwrap()
-}
-
-fn good(guest: &mut Guest, command: &Command) -> Answer {
-    let answer = run(guest, command);
-    assert!(answer.is_good(), "{answer:?}");
-    answer
-}
-
-fn refused(guest: &mut Guest, command: &Command, sense: [u8; 3]) {
-    assert_eq!(run(guest, command).check_condition(), Some(sense));
 }
 
 /// A file of 1 MiB whose every byte is 5Ah, and a guest that has it.

@@ -7,7 +7,7 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use backstore::{Backstore, FileOptions, FileStore, NewFile, Ramdisk};
-use initiator::{Guest, Options};
+use initiator::{Answer, Command, Guest, Options};
 use scsi::Lun;
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
@@ -90,6 +90,18 @@ pub(crate) fn map(units: &[Unit]) -> LunMap {
     map
 }
 
+/// Two units with names of their own, for copies between them: 1 is LUN 0, 2 is LUN 1.
+pub(crate) fn copy_rig(first: &Unit, second: &Unit) -> Rig {
+    let mappings = [(0, first, "11"), (1, second, "22")].map(|(lun, unit, serial)| {
+        let mut unit = Arc::into_inner(unit.logical_unit("disk")).unwrap();
+        unit.identity.unit_serial = serial.into();
+        (Lun::new(lun).unwrap(), Mapping::new(Arc::new(unit), false))
+    });
+    let mut map = LunMap::default();
+    map.insert(1, Group::new(nexus(), mappings));
+    Rig::with_map(map)
+}
+
 /// The nexus of a guest with target 1.
 pub(crate) fn nexus() -> Nexus {
     Nexus::new("naa.6001405000000001", "naa.5001405000000001", 1, 1)
@@ -141,4 +153,21 @@ impl Rig {
     pub(crate) fn boot(&self, options: Options) -> Guest {
         Guest::boot(self.path(), options).unwrap()
     }
+}
+
+/// What a command is answered.
+pub(crate) fn run(guest: &mut Guest, command: &Command) -> Answer {
+    guest.execute(command).unwrap()
+}
+
+/// The same, which must be GOOD.
+pub(crate) fn good(guest: &mut Guest, command: &Command) -> Answer {
+    let answer = run(guest, command);
+    assert!(answer.is_good(), "{answer:?}");
+    answer
+}
+
+/// Has a command end with a CHECK CONDITION of this key, code and qualifier.
+pub(crate) fn refused(guest: &mut Guest, command: &Command, sense: [u8; 3]) {
+    assert_eq!(run(guest, command).check_condition(), Some(sense));
 }

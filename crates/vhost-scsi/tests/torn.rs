@@ -8,12 +8,10 @@ mod support;
 
 use backstore::Ramdisk;
 use backstore::decorate::{Fate, Judged};
-use initiator::{Answer, Command, Guest, LunAddress, Options, commands};
-use scsi::Lun;
+use initiator::{Command, Guest, LunAddress, Options, commands};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use support::{Rig, Unit, nexus};
-use target::{Group, LunMap, Mapping};
+use support::{Rig, Unit, copy_rig, good, run};
 
 const MIB: u64 = 1 << 20;
 /// Tears nothing.
@@ -38,16 +36,6 @@ fn tearing() -> (Arc<AtomicU64>, Unit) {
         }
     });
     (after, Unit::new(store))
-}
-
-fn run(guest: &mut Guest, command: &Command) -> Answer {
-    guest.execute(command).unwrap()
-}
-
-fn good(guest: &mut Guest, command: &Command) -> Answer {
-    let answer = run(guest, command);
-    assert!(answer.is_good(), "{answer:?}");
-    answer
 }
 
 fn read(guest: &mut Guest, lun: u16, lba: u32, blocks: u16) -> Vec<u8> {
@@ -119,18 +107,6 @@ fn write_same_that_is_torn_says_so_and_is_whole_when_it_is_sent_again() {
         good(&mut guest, &same);
         assert!(read(&mut guest, 0, 10, 80).iter().all(|&byte| byte == fill));
     }
-}
-
-/// Two units with names of their own: 1 is LUN 0, 2 is LUN 1.
-fn copy_rig(first: &Unit, second: &Unit) -> Rig {
-    let mappings = [(0, first, "11"), (1, second, "22")].map(|(lun, unit, serial)| {
-        let mut unit = Arc::into_inner(unit.logical_unit("disk")).unwrap();
-        unit.identity.unit_serial = serial.into();
-        (Lun::new(lun).unwrap(), Mapping::new(Arc::new(unit), false))
-    });
-    let mut map = LunMap::default();
-    map.insert(1, Group::new(nexus(), mappings));
-    Rig::with_map(map)
 }
 
 /// EXTENDED COPY of so many blocks from the first block of unit 1 to the first of unit 2.

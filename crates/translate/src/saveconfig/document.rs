@@ -396,7 +396,11 @@ impl Reader<'_> {
         let mut options = BTreeMap::new();
         for (name, value) in written {
             if TargetOption::named(name).is_none() {
-                self.note(format!("option '{}' of {} is not known here", shown(name), entry.at()));
+                let line = format!("option '{}' of {} is not known here", shown(name), entry.at());
+                if self.author == Author::Person {
+                    return Err(line.into());
+                }
+                self.note(line);
                 continue;
             }
             let value = value

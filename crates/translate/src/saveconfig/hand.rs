@@ -53,6 +53,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(text)
         .map_err(|err| format!("the file is not UTF-8 from byte {} on", err.valid_up_to()))?;
     let file: Table = toml::from_str(text).map_err(|err| syntax(text, &err))?;
+    numbers(&file, "")?;
     known(&file, FILE, "the file")?;
     let mut objects = Vec::new();
     let mut own_objects = Map::new();
@@ -95,6 +96,29 @@ pub(super) fn parse(text: &[u8]) -> Result<Value, String> {
         whole[own::KEY]["lu_groups"] = value(groups);
     }
     Ok(whole)
+}
+
+/// Makes sure that every number is one: `nan` and `inf` have no word in JSON, and would be gone without one.
+fn numbers<'t>(
+    table: impl IntoIterator<Item = (&'t String, &'t toml::Value)>,
+    at: &str,
+) -> Result<(), String> {
+    for (word, written) in table {
+        let at = format!("{at}{}", shown(word));
+        number(written, &at)?;
+    }
+    Ok(())
+}
+
+fn number(written: &toml::Value, at: &str) -> Result<(), String> {
+    match written {
+        toml::Value::Float(number) if !number.is_finite() => {
+            Err(format!("{at} of the file is {number}, which is no number"))
+        }
+        toml::Value::Array(list) => list.iter().try_for_each(|written| self::number(written, at)),
+        toml::Value::Table(table) => numbers(table, &format!("{at}.")),
+        _ => Ok(()),
+    }
 }
 
 /// What is kept for LIO's tools, in their words.
@@ -472,6 +496,15 @@ mod tests {
             ),
             ("[vhost.x.tpg1]\nlun1 = {}", "backstore is missing from lun1 of [vhost.\"x\".tpg1]"),
             ("[fileio.x]\npath = \"/x\"\n[fileio.x]", "duplicate key, at line 3 column 9"),
+            (
+                "[ramdisk.x]\nsize = 512\nattributes = { max_write_same_len = nan }",
+                "ramdisk.x.attributes.max_write_same_len of the file is NaN, which is no number",
+            ),
+            (
+                "[vhost.x]\noptions.num_queues = -inf",
+                "vhost.x.options.num_queues of the file is -inf, which is no number",
+            ),
+            ("scope = [[inf]]", "scope of the file is inf, which is no number"),
             ("a = ", "string values must be quoted, expected literal string, at line 1 column 5"),
         ] {
             assert_eq!(parse(text.as_bytes()), Err(message.to_owned()), "{text}");
