@@ -384,8 +384,9 @@ impl State {
 impl Unit {
     /// The unit as a guest sees it while another process has its medium.
     fn not_ready(&self) -> Arc<LogicalUnit> {
-        let LogicalUnit { identity, geometry, flags, state, .. } = &*self.logical_unit;
-        let missing = LogicalUnit::missing(identity.clone(), geometry.block_bytes, *flags);
+        let LogicalUnit { identity, identifying_text, geometry, flags, state, .. } = &*self.logical_unit;
+        let mut missing = LogicalUnit::missing(identity.clone(), geometry.block_bytes, *flags);
+        missing.identifying_text.clone_from(identifying_text);
         Arc::new(missing.remembering(Arc::clone(state)))
     }
 
@@ -453,10 +454,16 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
     };
     let block_bytes =
         backstore.block_bytes().or(geometry.map(|below| below.block_bytes)).unwrap_or(BLOCK_BYTES);
-    let Some(store) = opened.store.clone() else {
-        return LogicalUnit::missing(identity, block_bytes, flags);
+    let mut unit = match opened.store.clone() {
+        Some(store) => {
+            LogicalUnit::new(store, identity, block_bytes, flags).with_media(&media_wishes(backstore))
+        }
+        None => LogicalUnit::missing(identity, block_bytes, flags),
     };
-    let mut unit = LogicalUnit::new(store, identity, block_bytes, flags).with_media(&media_wishes(backstore));
+    unit.identifying_text = backstore.identity_text(IdentityKey::PdTextIdInfo);
+    if unit.store.is_none() {
+        return unit;
+    }
     if let Some(bytes) = backstore.physical_block_bytes() {
         unit = unit.with_physical_blocks(bytes);
     }
