@@ -33,18 +33,17 @@ impl Model {
         }
     }
 
-    /// Gives a backstore that comes to a unit the groups of the unit, and its name: whichever way a guest comes, it finds
-    /// one unit.
+    /// Gives a backstore that comes to a unit the groups of the unit, its name, and what guests have saved of it: whichever
+    /// way a guest comes, it finds one unit.
     ///
     /// # Errors
     /// [`Refusal::AluaGroupsDiffer`] where it brings groups of its own.
     pub(super) fn join_unit(&self, backstore: &mut Backstore) -> Result<(), Refusal> {
         let id = backstore.id();
-        let twin = self
-            .backstores
-            .values()
-            .find(|other| other.unit_serial == backstore.unit_serial && other.id() != id);
-        let Some(twin) = twin else { return Ok(()) };
+        let serial = backstore.unit_serial.clone();
+        let twins = self.backstores.values().filter(|other| other.unit_serial == serial && other.id() != id);
+        backstore.join_selected(twins.clone());
+        let Some(twin) = twins.into_iter().next() else { return Ok(()) };
         backstore.take_identity(twin);
         if backstore.alua == twin.alua {
             return Ok(());
