@@ -119,3 +119,61 @@ fn nobody_sets_a_group_transitioning() -> Result<()> {
     assert_eq!(shown(&stage)?, ["alua_access_state=0", "Active/optimized"]);
     Ok(())
 }
+
+/// The group is in one state for good, and its guests know: told of a change once, and refused what it refuses.
+fn has_come_to_rest(stage: &Stage, guests: [&mut Guest; 2]) -> Result<()> {
+    assert_eq!(shown(stage)?, ["alua_access_state=2", "Standby"]);
+    for guest in guests {
+        assert_eq!(ready(guest)?, Some([0x06, 0x2a, 0x06]), "nobody tells that the transition is over");
+        assert_eq!(group(guest)?.0, 2);
+        assert_eq!(ready(guest)?, Some([0x02, 0x04, 0x0b]));
+    }
+    Ok(())
+}
+
+/// In the middle of a change, and known to be there: the first two things that a guest hears.
+fn is_told_of_its_beginning(guest: &mut Guest) -> Result<()> {
+    Deadline::seconds(60)
+        .until("the transition to begin", || Ok((ready(guest)? == Some([0x06, 0x2a, 0x06])).then_some(())))?;
+    assert_eq!(ready(guest)?, Some([0x02, 0x04, 0x0a]));
+    Ok(())
+}
+
+#[test]
+fn a_kill_in_the_middle_of_a_change_by_the_administrator_leaves_the_state_that_he_was_told() -> Result<()> {
+    let mut stage = Stage::set()?;
+    let [mut guest, mut other] = two_guests(&stage)?;
+    // Far longer than the story, so that no end of it comes but by the kill.
+    stage.shell.well(&format!("{GROUP} set alua trans_delay_msecs=30000"))?;
+    stage.shell.well(&format!("{GROUP} set alua alua_access_state=2"))?;
+    for guest in [&mut guest, &mut other] {
+        is_told_of_its_beginning(guest)?;
+    }
+    stage.daemon.kill()?;
+    stage.daemon.restart()?;
+    for guest in [&mut guest, &mut other] {
+        guest.reconnect()?;
+    }
+    has_come_to_rest(&stage, [&mut guest, &mut other])
+}
+
+#[test]
+fn a_kill_in_the_middle_of_a_change_by_a_guest_is_no_answer_and_leaves_the_state_that_was_kept() -> Result<()>
+{
+    let mut stage = Stage::set()?;
+    let [mut guest, mut other] = two_guests(&stage)?;
+    stage.shell.well(&format!("{GROUP} set alua trans_delay_msecs=30000"))?;
+    let set =
+        Command::new(UNIT, &[0xa4, 0x0a, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0]).data_out([0, 0, 0, 0, 2, 0, 0, 0]);
+    let asked = guest.request_queue(0)?.start(&set)?;
+    is_told_of_its_beginning(&mut other)?;
+    stage.daemon.kill()?;
+    stage.daemon.restart()?;
+    for guest in [&mut guest, &mut other] {
+        guest.reconnect()?;
+    }
+    // ABORTED: it is not said to be done, and not done twice.
+    let answer = guest.request_queue(0)?.wait_for(asked)?;
+    assert_eq!(answer.response, 2, "{answer:?}");
+    has_come_to_rest(&stage, [&mut guest, &mut other])
+}

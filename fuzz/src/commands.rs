@@ -6,18 +6,21 @@
 //! Never here: what a command is to be answered with.
 //!
 //! Promised: a command is answered, once; no more is written than its answer says, nor more than the guest gave room
-//! for; and no medium changes unless the answer is GOOD.
+//! for; and no medium changes unless the answer is GOOD, nor one that is out.  What a unit remembers is what is kept of it,
+//! and what cannot be kept is not answered with GOOD; a reset leaves what was saved; scarce space is told once.
 
 use crate::input::Input;
 use crate::memory::{APART, BORDER, Guest, user_address};
-use crate::units;
+use crate::units::{self, LUNS, Unit, Units};
 use ::memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
+use backstore::Space;
 use reactor::Submitter;
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use target::Store;
 use target::io::{Io, IoKind, Submitted, Token};
+use target::{Crossing, Readiness, Scarcity, Store};
 use vhost_scsi::TargetPort;
 use vhost_scsi::testing::{Bench, BenchQueue};
 use virtqueue::{RingConfig, SplitRing};
@@ -44,6 +47,7 @@ const HEADER_BYTES: u32 = 51;
 const RESPONSE_BYTES: u32 = 108;
 const RESPONSE_CODE_AT: u64 = 11;
 const STATUS_AT: u64 = 10;
+const SENSE_AT: u64 = 12;
 /// What a byte is that nobody wrote.
 const UNTOUCHED: u8 = 0xa6;
 
@@ -52,6 +56,11 @@ const WRITE: u16 = 2;
 const VERSION_1: u64 = 1 << 32;
 
 const SANITIZE: u8 = 0x48;
+/// Sense: the space below has become scarce.
+const SCARCE: [u8; 3] = [0x06, 0x38, 0x07];
+/// The space below a unit as it may be seen.
+const SPACE: Space = Space { total: 1 << 20, available: 1 << 20, used: 0, store: 1 };
+const NO_SPACE: Space = Space { available: 0, ..SPACE };
 
 /// Opcodes that a disk may have; any other comes by chance.
 const OPCODES: [u8; 62] = [
@@ -87,13 +96,18 @@ struct Story<'a> {
     bench: Bench,
     queue: BenchQueue,
     disks: Vec<Store>,
+    units: Vec<Unit>,
     copy: Copy,
+    /// What is on each disk.
+    media: Vec<Vec<u8>>,
     answered: u16,
+    /// How often it is still to be told that space got scarce.
+    scarce: usize,
 }
 
 impl<'a> Story<'a> {
     fn new(submitter: &'a mut Submitter, guest: &'a Guest) -> Self {
-        let (map, disks) = units::many_with_disks();
+        let Units { map, units, disks } = Units::new();
         let port = Arc::new(TargetPort::new("naa.5001405000000001".into(), map));
         let mut bench = Bench::new(port);
         let memory = guest.map(true).expect("a good table");
@@ -110,7 +124,9 @@ impl<'a> Story<'a> {
         };
         let ring = SplitRing::start(config, Arc::clone(&memory), None).expect("a good ring");
         let queue = bench.start(submitter, 2, ring, memory, VERSION_1, None);
-        Self { submitter, guest, bench, queue, disks, copy: Copy::new(), answered: 0 }
+        let media = vec![vec![0; usize::try_from(units::DISK_BYTES).expect("a small disk")]; disks.len()];
+        let copy = Copy::new();
+        Self { submitter, guest, bench, queue, disks, units, copy, media, answered: 0, scarce: 0 }
     }
 
     /// Has one command done and checks what became of it; returns whether there may be another.
@@ -122,15 +138,23 @@ impl<'a> Story<'a> {
             1..5 => (out_bytes, 0),
             _ => (0, in_bytes),
         };
-        let header = header(input, &cdb);
+        let (header, lun, event) = header(input, &cdb);
+        let unit = self.units[usize::from(lun)].clone();
+        self.happens(event, &unit);
         self.guest.write(HEADER, &header);
         let parameters = parameters(input);
         self.guest.write(DATA_OUT, &parameters);
         self.guest.write(DATA_IN, &vec![UNTOUCHED; DATA_IN_BYTES_MAX as usize]);
-        let before = self.media();
+        self.guest.write(RESPONSE, &[0; RESPONSE_BYTES as usize]);
+        // With UA_INTLCK_CTRL it is told until somebody asks for it.
+        let keeps = unit.state.modes().ua_interlock.is_some();
+        let (out, failures) = (self.out(), unit.keeper.failures.load(Ordering::SeqCst));
         self.offer(out_bytes, in_bytes);
 
         let (written, good) = self.answer();
+        let after = self.look();
+        let before = std::mem::replace(&mut self.media, after);
+        let after = &self.media;
         assert!(
             written <= RESPONSE_BYTES + in_bytes,
             "{cdb:02x?}: {written} bytes were written, and there is no room"
@@ -141,10 +165,79 @@ impl<'a> Story<'a> {
             let beyond = data[told..].iter().any(|byte| *byte != UNTOUCHED);
             assert!(!beyond, "{cdb:02x?}: more was written than {told} bytes");
         } else {
-            assert!(self.media() == before, "{cdb:02x?}: a medium has changed, and the answer is not GOOD");
+            assert!(*after == before, "{cdb:02x?}: a medium has changed, and the answer is not GOOD");
+        }
+        for disk in out {
+            assert!(after[disk] == before[disk], "{cdb:02x?}: a medium has changed that is out");
+        }
+        if good {
+            let now = unit.keeper.failures.load(Ordering::SeqCst);
+            assert!(now == failures, "{cdb:02x?}: GOOD, and what it changed is not kept");
+        } else if self.sense() == SCARCE && !keeps {
+            assert!(self.scarce > 0, "{cdb:02x?}: scarce space is told, and there is none, or once more");
+            self.scarce -= 1;
         }
         // It goes on when it is answered, if it was told to.
-        cdb[0] != SANITIZE
+        let ends = cdb[0] == SANITIZE;
+        if !ends {
+            self.all_is_kept(&cdb);
+        }
+        !ends
+    }
+
+    /// Lets something happen to a unit, or nothing.
+    fn happens(&mut self, event: u8, unit: &Unit) {
+        match event {
+            20 => {
+                let before = unit.state.record();
+                let outcome = unit.state.reset();
+                let after = unit.state.record();
+                if outcome.is_ok() {
+                    assert_eq!(after.modes, after.saved_modes, "a reset leaves what was saved");
+                    assert_eq!((&after.reservations.legacy, after.tray.stopped), (&None, false));
+                } else {
+                    assert_eq!(before, after, "what cannot be kept does not change");
+                }
+            }
+            21 => {
+                unit.keeper.fails.fetch_xor(true, Ordering::SeqCst);
+            }
+            22 | 23 => {
+                let space = if event == 22 { NO_SPACE } else { SPACE };
+                let below = Scarcity::default();
+                below.see(&space, units::DISK_BYTES);
+                let crossing = unit.state.see_space(&[&below]);
+                if crossing == Some(Crossing::Scarce) {
+                    // By each way.
+                    self.scarce += unit.state.nexuses().len();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The disks that no command can have.
+    fn out(&self) -> Vec<usize> {
+        let out = self.units.iter().filter(|unit| unit.state.readiness() != Readiness::Ready);
+        out.filter_map(|unit| unit.disk).collect()
+    }
+
+    /// What each unit remembers is what a process would find that came next.
+    fn all_is_kept(&self, cdb: &[u8; 32]) {
+        for unit in &self.units {
+            assert_eq!(unit.keeper.kept(), *unit.state.record(), "{cdb:02x?}: what is shown is not kept");
+        }
+    }
+
+    /// Sense key, code and qualifier of what was answered last.
+    fn sense(&self) -> [u8; 3] {
+        let bytes = self.guest.bytes(RESPONSE + SENSE_AT, 14);
+        // Bytes 1 to 3 of descriptors, 2, 12 and 13 of the fixed layout.  SPC-4, sense data.
+        if bytes[0] & 0x7f >= 0x72 {
+            [bytes[1] & 0x0f, bytes[2], bytes[3]]
+        } else {
+            [bytes[2] & 0x0f, bytes[12], bytes[13]]
+        }
     }
 
     /// Offers one chain.
@@ -193,7 +286,8 @@ impl<'a> Story<'a> {
         (written, byte(RESPONSE_CODE_AT) == 0 && byte(STATUS_AT) == 0)
     }
 
-    fn media(&mut self) -> Vec<Vec<u8>> {
+    /// What is on each disk now.
+    fn look(&mut self) -> Vec<Vec<u8>> {
         self.disks.iter().map(|disk| self.copy.of(disk, self.submitter)).collect()
     }
 }
@@ -283,12 +377,15 @@ fn cdb(input: &mut Input<'_>) -> [u8; 32] {
     cdb
 }
 
-fn header(input: &mut Input<'_>, cdb: &[u8; 32]) -> [u8; HEADER_BYTES as usize] {
+/// A header, to which LUN it goes, and what happens before.
+fn header(input: &mut Input<'_>, cdb: &[u8; 32]) -> ([u8; HEADER_BYTES as usize], u8, u8) {
     let mut bytes = [0; HEADER_BYTES as usize];
-    bytes[..4].copy_from_slice(&[1, input.pick(&[1, 1, 1, 1, 2, 0]), 0x40, input.below(5)]);
+    let (target, choice) = (input.pick(&[1, 1, 1, 1, 2, 0]), input.u8());
+    let (lun, event) = (choice % LUNS, choice / LUNS);
+    bytes[..4].copy_from_slice(&[1, target, 0x40, lun]);
     bytes[16] = input.below(4);
     bytes[19..].copy_from_slice(cdb);
-    bytes
+    (bytes, lun, event)
 }
 
 fn length(input: &mut Input<'_>, max: u32) -> u32 {

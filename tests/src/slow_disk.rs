@@ -25,6 +25,9 @@ const DISK: INodeNo = INodeNo(2);
 /// How long the kernel may believe what it was told.
 const BELIEVED: Duration = Duration::from_secs(3600);
 
+/// What is written at once; more comes in pieces, as it goes to any disk.
+const PIECE_BYTES_MAX: u32 = 128 << 10;
+
 /// The file.
 #[derive(Debug)]
 pub struct SlowDisk {
@@ -38,6 +41,8 @@ struct Disk {
     bytes: Vec<u8>,
     /// How many more writes are to be kept back.
     keeps: usize,
+    /// From which offset on they are kept back, all of them.
+    keeps_from: Option<usize>,
     kept: Vec<Kept>,
     /// What reads and writes are refused with.
     reads_fail: Option<Errno>,
@@ -82,6 +87,20 @@ impl SlowDisk {
         self.disk().keeps = writes;
     }
 
+    /// Keeps back what is written to `offset` and behind: of a write in pieces, those that lie there.
+    pub fn keep_back_from(&self, offset: usize) {
+        self.disk().keeps_from = Some(offset);
+    }
+
+    /// Refuses the writes that were kept back, and none that follow: nothing of them lands.
+    pub fn lose(&self) {
+        let mut disk = self.disk();
+        (disk.keeps, disk.keeps_from) = (0, None);
+        for Kept { reply, .. } in std::mem::take(&mut disk.kept) {
+            reply.error(Errno::EIO);
+        }
+    }
+
     /// Refuses every read from now on with an errno, or no more.
     pub fn fail_reads(&self, errno: Option<i32>) {
         self.disk().reads_fail = errno.map(Errno::from_i32);
@@ -105,7 +124,7 @@ impl SlowDisk {
     /// Lets the writes land that were kept back.
     pub fn let_land(&self) {
         let mut disk = self.disk();
-        disk.keeps = 0;
+        (disk.keeps, disk.keeps_from) = (0, None);
         for Kept { offset, data, reply } in std::mem::take(&mut disk.kept) {
             reply.written(disk.write(offset, &data));
         }
@@ -176,6 +195,7 @@ impl Filesystem for Served {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         // A write past the page cache does not wait for the one before it.
         let _ = config.add_capabilities(InitFlags::FUSE_ASYNC_DIO);
+        let _ = config.set_max_write(PIECE_BYTES_MAX);
         Ok(())
     }
 
@@ -261,6 +281,8 @@ impl Filesystem for Served {
             reply.error(errno);
         } else if disk.keeps > 0 {
             disk.keeps -= 1;
+            disk.kept.push(Kept { offset, data: data.to_vec(), reply });
+        } else if disk.keeps_from.is_some_and(|from| offset >= from) {
             disk.kept.push(Kept { offset, data: data.to_vec(), reply });
         } else {
             reply.written(disk.write(offset, data));

@@ -167,7 +167,12 @@ impl Access {
         let state = if lun.wanted.offline { AccessState::Offline } else { self.state_of(serial, group) };
         let now = (group.id, state.code());
         attentions.gate().set_access_state(state.code());
-        if let Some(before) = lun.shown.replace(now) {
+        let before = lun.shown.replace(now);
+        // The process before may have died in the middle of a change, and then nobody was told of its end.
+        if before.is_none() && self.steer_is_new() && moves_slowly(group) {
+            attentions.establish(Sense::ASYMMETRIC_ACCESS_STATE_CHANGED);
+        }
+        if let Some(before) = before {
             if before.0 != now.0 {
                 attentions.establish(Sense::INQUIRY_DATA_CHANGED);
             }
@@ -177,6 +182,13 @@ impl Access {
             }
         }
     }
+}
+
+/// Whether the group has been moved, and is one that takes its time to move.
+fn moves_slowly(group: &AluaGroup) -> bool {
+    group.get(AluaKey::TransDelayMsecs) > 0
+        && group.is_on(AluaKey::SupportTransitioning)
+        && group.get(AluaKey::AccessStatus) > 0
 }
 
 fn access_group(group: &AluaGroup, state: AccessState, ports: Vec<u16>) -> AccessGroup {
