@@ -211,6 +211,7 @@ const SCSI_TGT_DEV: &[FileRow] = &[
 ];
 const WWN: &[FileRow] = &[
     ("company_id", RW),
+    ("pd_text_id_info", RW),
     ("product_id", RW),
     ("revision", RW),
     ("vendor_id", RW),

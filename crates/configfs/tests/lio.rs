@@ -14,11 +14,15 @@ const FRESH: &str = include_str!("lio/fresh-6.1.txt");
 const UNCONFIGURED: &str = include_str!("lio/unconfigured-6.1.txt");
 const TREE: &str = include_str!("lio/tree-6.1.txt");
 
-/// A recording with what Linux has since 6.3.
+/// A recording with what Linux has since 6.3, and in 2026.
 fn with_newer(mut recorded: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let reord = recorded.keys().filter_map(|path| path.strip_suffix("emulate_rest_reord").map(str::to_owned));
-    let newer: Vec<String> = reord.map(|home| format!("{home}emulate_rsoc")).collect();
-    recorded.extend(newer.into_iter().map(|path| (path, "F 644 = 1".to_owned())));
+    for (beside, newer, says) in
+        [("emulate_rest_reord", "emulate_rsoc", "F 644 = 1"), ("company_id", "pd_text_id_info", "F 644 =")]
+    {
+        let homes = recorded.keys().filter_map(|path| path.strip_suffix(beside).map(str::to_owned));
+        let paths: Vec<String> = homes.map(|home| format!("{home}{newer}")).collect();
+        recorded.extend(paths.into_iter().map(|path| (path, says.to_owned())));
+    }
     recorded
 }
 

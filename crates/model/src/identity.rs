@@ -28,6 +28,7 @@ const COMPANY_ID_MAX: u32 = 0x00ff_ffff;
 #[expect(missing_docs, reason = "each is described by the help text of its row")]
 pub enum IdentityKey {
     CompanyId,
+    PdTextIdInfo,
     ProductId,
     Revision,
     VendorId,
@@ -51,6 +52,8 @@ pub struct IdentityField {
 pub const IDENTITY_FIELDS: &[IdentityField] = &[
     IdentityField { key: IdentityKey::CompanyId, name: "company_id", longest: 0,
         help: "The IEEE company id from which guests make the unit's worldwide name, 24 bits; an empty text gives back 0x001405" },
+    IdentityField { key: IdentityKey::PdTextIdInfo, name: "pd_text_id_info", longest: 255,
+        help: "A text about the disk that guests can ask for with REPORT IDENTIFYING INFORMATION; an empty one is none" },
     IdentityField { key: IdentityKey::ProductId, name: "product_id", longest: 16,
         help: "The product that guests see; an empty text, or another emulate_model_alias, gives back what that says" },
     IdentityField { key: IdentityKey::Revision, name: "revision", longest: 4,
@@ -94,6 +97,9 @@ impl IdentityField {
     pub fn values_in_words(&self) -> String {
         match self.key {
             IdentityKey::CompanyId => "0 to 0xffffff".to_owned(),
+            IdentityKey::PdTextIdInfo => {
+                format!("up to {} bytes of UTF-8 without control characters", self.longest)
+            }
             _ => format!("up to {} characters of printable ASCII", self.longest),
         }
     }
@@ -110,6 +116,7 @@ impl IdentityField {
     fn normal(&self, text: &str) -> Option<String> {
         match self.key {
             IdentityKey::CompanyId => parse_number(text).map(company_text),
+            IdentityKey::PdTextIdInfo => (!text.chars().any(char::is_control)).then(|| text.to_owned()),
             _ => text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)).then(|| text.to_owned()),
         }
     }
@@ -177,6 +184,7 @@ impl Backstore {
     fn unset_identity(&self, key: IdentityKey) -> String {
         match key {
             IdentityKey::CompanyId => company_text(COMPANY_ID),
+            IdentityKey::PdTextIdInfo => String::new(),
             IdentityKey::ProductId if self.is_on(Key::EmulateModelAlias) => self.name.to_string(),
             IdentityKey::ProductId => product(self.kind()).to_owned(),
             IdentityKey::Revision => REVISION.to_owned(),
@@ -225,7 +233,7 @@ mod tests {
     #[test]
     fn what_nobody_said_is_lios() {
         let mut disk = ramdisk();
-        assert_eq!(all(&disk), ["0x001405", "disk0", "4.0", "LIO-ORG"]);
+        assert_eq!(all(&disk), ["0x001405", "", "disk0", "4.0", "LIO-ORG"]);
         disk.set_attribute("emulate_model_alias", "0").unwrap();
         assert_eq!(disk.identity_text(IdentityKey::ProductId), "RAMDISK-MCP");
         assert_eq!(disk.identity().iter().count(), 0);
@@ -250,6 +258,24 @@ mod tests {
             }
             assert_eq!(disk, before);
         }
+    }
+
+    #[test]
+    fn the_text_about_a_disk_is_any_line_of_255_bytes() {
+        let mut disk = ramdisk();
+        let longest = "\u{e4}".repeat(127) + "x";
+        for text in ["a", "rack 7, R\u{fc}ckseite", longest.as_str()] {
+            assert_eq!(disk.set_identity("pd_text_id_info", text), Ok(IdentityKey::PdTextIdInfo));
+            assert_eq!(disk.identity_text(IdentityKey::PdTextIdInfo), text);
+        }
+        let too_long = disk.set_identity("pd_text_id_info", &format!("{longest}y"));
+        assert!(matches!(too_long, Err(Refusal::IdentityTooLong { .. })), "{too_long:?}");
+        for bad in ["a\tb", "a\nb", "a\u{7f}", "a\u{85}b"] {
+            let refused = disk.set_identity("pd_text_id_info", bad);
+            assert!(matches!(refused, Err(Refusal::IdentityValue { .. })), "{bad:?}: {refused:?}");
+        }
+        disk.set_identity("pd_text_id_info", "").unwrap();
+        assert_eq!(disk, ramdisk());
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(crate) mod reservation;
 use crate::BlockCount;
 use crate::alua::{ReportTargetPortGroups, SetTargetPortGroups};
 use crate::field::Fields;
-use block::{Read, SynchronizeCache, Verify, Write};
+use block::{Read, Seek, SynchronizeCache, Verify, Write};
 use copy::{CopyOperatingParameters, CopyResults, ExtendedCopy};
 use log::{LogSelect, LogSense, ReceiveDiagnosticResults};
 use media::{
@@ -24,8 +24,8 @@ use media::{
     WriteAtomic, WriteSame,
 };
 use primary::{
-    Inquiry, ModeSelect, ModeSense, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
-    ReportSupportedTaskManagementFunctions, RequestSense, StartStopUnit,
+    Inquiry, ModeSelect, ModeSense, ReadCapacity16, ReportIdentifyingInformation, ReportLuns,
+    ReportSupportedOperationCodes, ReportSupportedTaskManagementFunctions, RequestSense, StartStopUnit,
 };
 use reservation::{PersistentReserveIn, PersistentReserveOut};
 
@@ -71,6 +71,8 @@ pub enum Command {
     Write(Write),
     /// VERIFY (10), (12) and (16).  SBC-3.
     Verify(Verify),
+    /// REZERO UNIT, SEEK (6) and (10).  SCSI-2.
+    Seek(Seek),
     /// SYNCHRONIZE CACHE (10) and (16).  SBC-3.
     SynchronizeCache(SynchronizeCache),
     /// WRITE AND VERIFY (10), (12) and (16).  SBC-3.
@@ -105,6 +107,8 @@ pub enum Command {
     CopyResults(CopyResults),
     /// REPORT LUNS.  SPC-4.
     ReportLuns(ReportLuns),
+    /// REPORT IDENTIFYING INFORMATION.  SPC-4.
+    ReportIdentifyingInformation(ReportIdentifyingInformation),
     /// REPORT SUPPORTED OPERATION CODES.  SPC-4.
     ReportSupportedOperationCodes(ReportSupportedOperationCodes),
     /// REPORT TARGET PORT GROUPS.  SPC-4.
@@ -176,6 +180,7 @@ impl Command {
             Self::TestUnitReady
             | Self::SendDiagnostic { .. }
             | Self::StartStopUnit(_)
+            | Self::Seek(_)
             | Self::SynchronizeCache(_)
             | Self::PreFetch(_)
             | Self::PreventAllowMediumRemoval(_)
@@ -194,6 +199,7 @@ impl Command {
             Self::ReadCapacity10 => answer(8), // It has no allocation length.
             Self::ReadCapacity16(command) => answer(command.allocation_bytes),
             Self::ReportLuns(command) => answer(command.allocation_bytes),
+            Self::ReportIdentifyingInformation(command) => answer(command.allocation_bytes),
             Self::ReportSupportedOperationCodes(command) => answer(command.allocation_bytes),
             Self::ReportTargetPortGroups(command) => answer(command.allocation_bytes),
             Self::SetTargetPortGroups(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
@@ -224,7 +230,9 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Lba, PageControl, ReportingOption, SelectReport, Sense, StartStop, decode};
+    use crate::{
+        IdentifyingInformation, Lba, PageControl, ReportingOption, SelectReport, Sense, StartStop, decode,
+    };
 
     /// Decodes a CDB that is followed by bytes without meaning.
     fn decoded(bytes: &[u8]) -> Result<Command, Sense> {
@@ -459,6 +467,30 @@ mod tests {
         assert_eq!(select(2), Ok(SelectReport::All));
         check_refused(&[0xa0, 0, 3, 0, 0, 0, 0, 0, 0, 16, 0, 0], [0x05, 0x24, 0x00]);
         check_refused(&[0xa0, 0, 0x12, 0, 0, 0, 0, 0, 0, 16, 0, 0], [0x05, 0x24, 0x00]);
+    }
+
+    #[test]
+    fn seeks_say_where_and_a_rezero_means_the_first_block() {
+        let seek = |to| Command::Seek(Seek { to: Lba(to) });
+        check(&[0x01, 0xff, 0xff, 0xff, 0xff, 0], seek(0));
+        check(&[0x0b, 0xff, 2, 3, 0xff, 0], seek(0x1f_0203));
+        check(&[0x2b, 0xff, 1, 2, 3, 4, 0xff, 0xff, 0xff, 0], seek(0x0102_0304));
+        assert_eq!(seek(1).data_phase(), DataPhase::None);
+    }
+
+    #[test]
+    fn identifying_information_is_a_text_or_the_list_of_types() {
+        let ask = |byte_10| decoded(&[0xa3, 0x05, 0, 0, 0, 0, 1, 2, 3, 4, byte_10, 0]);
+        for (byte_10, kind) in
+            [(0x04, IdentifyingInformation::Text), (0xfe, IdentifyingInformation::Supported)]
+        {
+            let command = ReportIdentifyingInformation { kind, allocation_bytes: 0x0102_0304 };
+            assert_eq!(ask(byte_10), Ok(Command::ReportIdentifyingInformation(command)));
+            assert_eq!(ask(byte_10 + 1), ask(byte_10), "bit 0 is reserved");
+        }
+        for other in [0x00, 0x02, 0x06, 0x80, 0xfc] {
+            assert_eq!(ask(other), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(10, 7)), "{other:02x}");
+        }
     }
 
     #[test]

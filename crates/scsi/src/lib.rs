@@ -30,6 +30,7 @@ pub mod capacity;
 pub mod copy;
 pub mod defects;
 pub mod format;
+pub mod identifying;
 pub mod inquiry;
 pub mod lba_status;
 pub mod log;
@@ -42,7 +43,7 @@ pub mod task_functions;
 pub mod unmap;
 pub mod vpd;
 
-pub use cdb::block::{Read, SynchronizeCache, Verify, Write};
+pub use cdb::block::{Read, Seek, SynchronizeCache, Verify, Write};
 pub use cdb::copy::{CopyOperatingParameters, CopyQuestion, CopyResults, ExtendedCopy};
 pub use cdb::log::{LogSelect, LogSense, ReceiveDiagnosticResults};
 pub use cdb::media::{
@@ -50,7 +51,8 @@ pub use cdb::media::{
     Unmap, WriteAtomic, WriteSame,
 };
 pub use cdb::primary::{
-    Inquiry, ModeSelect, ModeSense, PageControl, ReadCapacity16, ReportLuns, ReportSupportedOperationCodes,
+    IdentifyingInformation, Inquiry, ModeSelect, ModeSense, PageControl, ReadCapacity16,
+    ReportIdentifyingInformation, ReportLuns, ReportSupportedOperationCodes,
     ReportSupportedTaskManagementFunctions, ReportingOption, RequestSense, SelectReport, StartStop,
     StartStopUnit,
 };

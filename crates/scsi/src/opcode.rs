@@ -341,11 +341,13 @@ const VARIABLE_LENGTH: u8 = 0x7f;
 #[rustfmt::skip]
 pub const OPCODES: &[Opcode] = &[
     Opcode::new("TEST UNIT READY", &[0x00, 0, 0, 0, 0, 0x04], Harmless, primary::test_unit_ready).always(),
+    Opcode::new("REZERO UNIT", &[0x01, 0, 0, 0, 0, 0x04], Harmless, block::rezero_unit).reads(),
     Opcode::new("REQUEST SENSE", &[0x03, 0x01, 0, 0, 0xff, 0x04], Harmless, primary::request_sense).passes_legacy().passes_attention()
         .reach(Reach::Always),
     Opcode::new("FORMAT UNIT", &[0x04, 0xff, 0, 0, 0, 0x04], Harmless, media::format_unit).without(0xc8),
     Opcode::new("READ (6)", &[0x08, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::read_6).reads(),
     Opcode::new("WRITE (6)", &[0x0a, 0x1f, 0xff, 0xff, 0xff, 0x04], Harmless, block::write_6),
+    Opcode::new("SEEK (6)", &[0x0b, 0x1f, 0xff, 0xff, 0, 0x04], Harmless, block::seek_6).reads(),
     Opcode::new("INQUIRY", &[0x12, 0x01, 0xff, 0xff, 0xff, 0x04], Harmless, primary::inquiry).passes_legacy().passes_attention()
         .reach(Reach::Always),
     Opcode::new("MODE SELECT (6)", &[0x15, 0x11, 0, 0, 0xff, 0x04], Harmless, primary::mode_select_6).reach(Reach::Standby),
@@ -365,6 +367,7 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("READ CAPACITY (10)", &[0x25, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0x01, 0x04], Harmless, primary::read_capacity_10).always().reach(Reach::Standby),
     Opcode::new("READ (10)", &[0x28, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::read_10).media().reads(),
     Opcode::new("WRITE (10)", &[0x2a, 0xf8, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::write_10).media(),
+    Opcode::new("SEEK (10)", &[0x2b, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0x04], Harmless, block::seek_10).reads(),
     Opcode::new("WRITE AND VERIFY (10)", &[0x2e, 0xf6, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless,
         media::write_and_verify_10).media_without_fua(),
     Opcode::new("VERIFY (10)", &[0x2f, 0xf6, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04], Harmless, block::verify_10)
@@ -448,6 +451,8 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("GET LBA STATUS", &[0x9e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::get_lba_status).service_action(0x12).reads(),
     Opcode::new("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, primary::report_luns).passes_legacy().passes_attention()
         .reach(Reach::Always),
+    Opcode::new("REPORT IDENTIFYING INFORMATION", &[0xa3, 0x05, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xfe, 0x04], Harmless,
+        primary::report_identifying_information).service_action(0x05).always(),
     Opcode::new("REPORT TARGET PORT GROUPS", &[0xa3, 0xea, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         primary::report_target_port_groups).service_action(0x0a).always().reach(Reach::Always),
     Opcode::new("REPORT SUPPORTED OPERATION CODES", &[0xa3, 0x0c, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,

@@ -126,12 +126,16 @@ mod tests {
     #[test]
     fn all_commands_are_listed_in_order() {
         let answer = ask(ReportingOption::All, CACHED).expect("the list");
-        assert_eq!(answer.len(), 4 + 8 * 72);
-        assert_eq!(answer[..4], [0, 0, 0x02, 0x40]);
+        assert_eq!(answer.len(), 4 + 8 * 76);
+        assert_eq!(answer[..4], [0, 0, 0x02, 0x60]);
         assert_eq!(answer[4..12], [/* TEST UNIT READY */ 0x00, 0, 0, 0, 0, 0, 0, 6]);
         let (entries, []) = answer[4..].as_chunks::<8>() else { panic!("whole descriptors") };
         assert!(entries.is_sorted());
         for entry in [
+            [/* REZERO UNIT */ 0x01, 0, 0, 0, 0, 0, 0, 6],
+            [/* SEEK (6) */ 0x0b, 0, 0, 0, 0, 0, 0, 6],
+            [/* SEEK (10) */ 0x2b, 0, 0, 0, 0, 0, 0, 10],
+            [/* REPORT IDENTIFYING INFORMATION */ 0xa3, 0, 0x00, 0x05, 0, 1, 0, 12],
             [/* READ (10) */ 0x28, 0, 0, 0, 0, 0, 0, 10],
             [/* WRITE SAME (32) */ 0x7f, 0, 0x00, 0x0d, 0, /* SERVACTV */ 1, 0, 32],
             [/* READ CAPACITY (16) */ 0x9e, 0, 0x00, 0x10, 0, 1, 0, 16],
@@ -149,8 +153,8 @@ mod tests {
             allocation_bytes: 0,
         };
         let answer = build(&all, &CACHED).expect("the list");
-        assert_eq!(answer[..4], [0, 0, 0x05, 0xa0]);
-        assert_eq!(answer.len(), 4 + 20 * 72);
+        assert_eq!(answer[..4], [0, 0, 0x05, 0xf0]);
+        assert_eq!(answer.len(), 4 + 20 * 76);
         #[rustfmt::skip]
         assert_eq!(answer[4..24], [0x00, 0, 0, 0, 0, /* CTDP */ 2, 0, 6, 0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let one = ReportSupportedOperationCodes { option: ReportingOption::Plain { opcode: 0x00 }, ..all };
@@ -222,7 +226,7 @@ mod tests {
     fn a_command_that_an_attribute_takes_away_is_not_listed() {
         let unit = Capabilities { report_supported_operation_codes: false, ..CACHED };
         let answer = ask(ReportingOption::All, unit).expect("the list");
-        assert_eq!(answer[..4], [0, 0, 0x02, 0x38]);
+        assert_eq!(answer[..4], [0, 0, 0x02, 0x58]);
         let action = ReportingOption::ServiceAction { opcode: 0xa3, service_action: 0x0c };
         assert_eq!(ask(action, unit), Ok(vec![0, 1, 0, 0]));
     }

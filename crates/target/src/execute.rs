@@ -196,6 +196,7 @@ fn decide<'a>(
         Command::FormatUnit(format) => sanitize::format_unit(unit, &format, buffers),
         Command::ExtendedCopy(copy) => copy::extended_copy(group, mapping, &copy, buffers),
         Command::CopyResults(results) => copy::results(group, mapping, &results, buffers),
+        Command::Seek(seek) => block::seek(unit, &seek, buffers),
         Command::SynchronizeCache(synchronize) => block::synchronize_cache(unit, &synchronize, buffers),
         Command::PersistentReserveIn(command) => Ok(reservation::read(mapping, &command, buffers)),
         Command::PersistentReserveOut(command) => reservation::order(group, mapping, &command, buffers),

@@ -125,6 +125,8 @@ pub struct LogicalUnit {
     pub store: Option<Store>,
     /// How it is named.
     pub identity: Identity,
+    /// What the administrator has written down about it: the text of REPORT IDENTIFYING INFORMATION.
+    pub identifying_text: String,
     /// How its blocks lie.
     pub geometry: Geometry,
     /// OPTIMAL TRANSFER LENGTH GRANULARITY in blocks.
@@ -155,6 +157,7 @@ impl LogicalUnit {
         Self {
             state: UnitState::volatile(identity.unit_serial.as_str()),
             identity,
+            identifying_text: String::new(),
             geometry,
             granularity_blocks: u16::try_from((below.io_min_bytes / block).max(1)).unwrap_or(u16::MAX),
             optimal_blocks: below.io_opt_bytes / block,
@@ -189,6 +192,7 @@ impl LogicalUnit {
         Self {
             store: None,
             identity,
+            identifying_text: String::new(),
             geometry,
             granularity_blocks: 1,
             optimal_blocks: 0,

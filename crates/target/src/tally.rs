@@ -30,6 +30,9 @@ pub enum Kind {
 /// How many [`Kind`]s there are.
 const KINDS: usize = 4;
 
+/// Under which number all is counted that is nobody's any more.
+const CLOSED: u64 = u64::MAX;
+
 /// What was asked so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -169,6 +172,16 @@ impl Tallies {
         way
     }
 
+    /// Nobody will ask for what is counted under a number any more.  It still counts for the unit, also what ways of it count
+    /// yet.
+    pub fn close(&self, of: u64) {
+        let mut ways = self.lock();
+        if let Some(past) = ways.past.remove(&of) {
+            *ways.past.entry(CLOSED).or_default() += past;
+        }
+        ways.live.iter_mut().filter(|(whose, _)| *whose == of).for_each(|(whose, _)| *whose = CLOSED);
+    }
+
     /// By all the ways of one.
     pub fn of(&self, of: u64) -> Totals {
         let ways = self.lock();
@@ -258,6 +271,27 @@ mod tests {
         assert_eq!((totals.commands(), totals.moved.read.bytes, totals.moved.write.bytes), (2, 4096, 512));
         assert_eq!(tallies.of(8).commands(), 1);
         assert_eq!(tallies.of(9), Totals::default());
+    }
+
+    #[test]
+    fn what_is_closed_counts_for_the_unit_and_takes_no_room_of_its_own() {
+        let tallies = Tallies::default();
+        for of in 1..=100 {
+            let (early, late) = (tallies.way(of), tallies.way(of));
+            early.count(Kind::Read, 512);
+            drop(early);
+            // Whoever comes next finds that it is gone.
+            drop(tallies.way(of));
+            tallies.close(of);
+            // A command that was under way.
+            late.count(Kind::Read, 512);
+            assert_eq!(tallies.of(of), Totals::default());
+        }
+        let _last = tallies.way(101);
+        let ways = tallies.lock();
+        assert_eq!((ways.past.len(), ways.live.len()), (1, 1));
+        drop(ways);
+        assert_eq!(tallies.since_forgotten().read, Moved { commands: 200, bytes: 102_400, errors: 0 });
     }
 
     #[test]

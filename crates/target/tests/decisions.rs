@@ -158,6 +158,20 @@ fn commands_without_data_leave_buffers_alone_and_say_so() {
 }
 
 #[test]
+fn a_seek_is_good_where_its_block_is_there() {
+    for there in [&[0x01, 0, 0, 0, 0, 0][..], &[0x0b, 0, 0, 15, 0, 0], &[0x2b, 0, 0, 0, 0, 15, 0, 0, 0, 0]] {
+        assert_eq!(decide(FLAGS, there, 0, 0), good(0), "{there:02x?}");
+    }
+    for beyond in [
+        &[0x0b, 0, 0, 16, 0, 0][..],
+        &[0x0b, 0x1f, 0xff, 0xff, 0, 0],
+        &[0x2b, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0],
+    ] {
+        assert_eq!(decide(FLAGS, beyond, 0, 0), refused([0x05, 0x21, 0x00], 0), "{beyond:02x?}");
+    }
+}
+
+#[test]
 fn an_allocation_length_cuts_and_zero_is_no_error() {
     let answered = |bytes, residual| {
         Decided::Answer(Answer { ended: Ended::Status(Status::Good, None), data_in_bytes: bytes, residual })

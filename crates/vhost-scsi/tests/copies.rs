@@ -132,6 +132,31 @@ fn a_copy_that_failed_says_why_as_long_as_nobody_has_fetched_it() {
     refused(&mut guest, &copy_list(1, 3, (1, 2), &[segment(1, 0, 0)]), [0x05, 0x26, 0x00]);
 }
 
+/// A unit whose disk below somebody else has reserved for himself, for one kind of access.
+fn reserved_below(is_barred: fn(IoKind) -> bool) -> Unit {
+    let ramdisk = Ramdisk::new(MIB, false).unwrap();
+    Unit::new(Judged::new(ramdisk, move |kind, _| {
+        if is_barred(kind) { Fate::Fail(BackstoreError::Reserved) } else { Fate::Pass }
+    }))
+}
+
+#[test]
+fn a_copy_over_a_disk_that_somebody_has_reserved_below_is_a_failure_of_a_third_party() {
+    const RESERVATION_CONFLICT: u8 = 0x18;
+    let writes = |kind| matches!(kind, IoKind::Write { .. });
+    let rig = copy_rig(&Unit::ramdisk(MIB), &reserved_below(writes));
+    let mut guest = rig.boot(Options::default());
+    // Its own write is told of the reservation as such; so is whoever falls back to writing by himself.
+    let write = commands::write_10(LunAddress::unit(1, 1), 0, 1, &[0x5a; 512]);
+    assert_eq!(run(&mut guest, &write).status, RESERVATION_CONFLICT);
+    let copy = copy_list(9, 0, (1, 2), &[segment(1, 0, 0)]);
+    refused(&mut guest, &copy, [0x0a, 0x0d, 0x01]);
+    // COPY STATUS: it failed, in the first segment, and nothing was moved.
+    assert_eq!(good(&mut guest, &status(9)).data_in, [0, 0, 0, 8, 2, 0, 1, 0, 0, 0, 0, 0]);
+    let rig = copy_rig(&reserved_below(|kind| kind == IoKind::Read), &Unit::ramdisk(MIB));
+    refused(&mut rig.boot(Options::default()), &copy, [0x0a, 0x0d, 0x01]);
+}
+
 /// Two units, the first of which hangs when its block 8 is read.
 fn hanging() -> (Arc<AtomicBool>, Rig) {
     let hangs = Arc::new(AtomicBool::new(true));

@@ -65,6 +65,13 @@ pub struct SynchronizeCache {
     pub immediate: bool,
 }
 
+/// Asks for the heads to be moved: REZERO UNIT, SEEK (6) and SEEK (10), obsolete since SBC-2.  Old guests still do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seek {
+    /// To which block; REZERO UNIT says none and means the first.
+    pub to: Lba,
+}
+
 impl Verify {
     /// Returns what the guest sends: nothing, all blocks, or one.
     pub(crate) fn data_phase(&self) -> DataPhase {
@@ -153,6 +160,18 @@ pub(crate) fn synchronize_cache_10(cdb: Cdb<'_>) -> Result<Command, Sense> {
 
 pub(crate) fn synchronize_cache_16(cdb: Cdb<'_>) -> Result<Command, Sense> {
     Ok(synchronize_cache(cdb, range_16))
+}
+
+pub(crate) fn rezero_unit(_cdb: Cdb<'_>) -> Result<Command, Sense> {
+    Ok(Command::Seek(Seek { to: Lba(0) }))
+}
+
+pub(crate) fn seek_6(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    Ok(Command::Seek(Seek { to: Lba(u64::from(cdb.lba21())) }))
+}
+
+pub(crate) fn seek_10(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    Ok(Command::Seek(Seek { to: Lba(u64::from(cdb.be32::<2>())) }))
 }
 
 #[inline]

@@ -131,6 +131,24 @@ pub enum SelectReport {
     All,
 }
 
+/// Asks what somebody has written down about the unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportIdentifyingInformation {
+    /// What of it.
+    pub kind: IdentifyingInformation,
+    /// The most bytes to return.
+    pub allocation_bytes: u32,
+}
+
+/// What REPORT IDENTIFYING INFORMATION is to report.  SPC-4, INFORMATION TYPE field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentifyingInformation {
+    /// The text for the peripheral device.
+    Text,
+    /// Which types there are, and how long they can be.
+    Supported,
+}
+
 /// Asks which commands there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportSupportedOperationCodes {
@@ -303,6 +321,17 @@ pub(crate) fn report_luns(cdb: Cdb<'_>) -> Result<Command, Sense> {
         _ => return Err(Sense::INVALID_FIELD_IN_CDB),
     };
     Ok(Command::ReportLuns(ReportLuns { select, allocation_bytes: cdb.be32::<6>() }))
+}
+
+pub(crate) fn report_identifying_information(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    let kind = match cdb.bits::<10, 7, 1>() {
+        0x02 => IdentifyingInformation::Text,
+        0x7f => IdentifyingInformation::Supported,
+        // The binary one, which nobody could set, is not there.
+        _ => return Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(10, 7)),
+    };
+    let allocation_bytes = cdb.be32::<6>();
+    Ok(Command::ReportIdentifyingInformation(ReportIdentifyingInformation { kind, allocation_bytes }))
 }
 
 pub(crate) fn report_supported_task_management_functions(cdb: Cdb<'_>) -> Result<Command, Sense> {

@@ -35,7 +35,7 @@ fn no_command_and_no_name_is_in_the_table_twice() {
         assert!(commands.insert((opcode.code(), opcode.service_action)), "{}", opcode.name);
         assert!(names.insert(opcode.name), "{}", opcode.name);
     }
-    assert_eq!(commands.len(), 72);
+    assert_eq!(commands.len(), 76);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_command_passes_the_reservations_that_the_standards_say() {
     // Written out: whoever adds a row says here which column of SPC's and SBC's tables it has.
     let always = [0x4d, 0x00, 0x03, 0x12, 0x16, 0x17, 0x25, 0x56, 0x57, 0x5e, 0x5f, 0x9e, 0xa0];
     let reads = [0x1c, 0x08, 0x1a, 0x28, 0x2f, 0x35, 0x5a, 0x88, 0x8f, 0x91, 0xa3, 0xa8, 0xaf];
-    let media_reads = [0x34, 0x37, 0x90, 0xb7];
+    let media_reads = [0x01, 0x0b, 0x2b, 0x34, 0x37, 0x90, 0xb7];
     let legacy = [0x03, 0x12, 0x17, 0x57, 0xa0];
     for opcode in OPCODES {
         let code = opcode.code();
@@ -99,8 +99,8 @@ fn a_command_passes_the_reservations_that_the_standards_say() {
             // GET LBA STATUS, beside READ CAPACITY (16).
             _ if opcode.order() == (0x9e, 0x12) => Access::Reads,
             (true, _) => Access::Always,
-            // REPORT TARGET PORT GROUPS, beside service actions that are not always done.
-            (_, true) if (code, opcode.service_action) == (0xa3, Some(0x0a)) => Access::Always,
+            // REPORT IDENTIFYING INFORMATION and REPORT TARGET PORT GROUPS, beside service actions that are not always done.
+            (_, true) if [(0xa3, 0x05), (0xa3, 0x0a)].contains(&opcode.order()) => Access::Always,
             (_, true) => Access::Reads,
             _ => Access::Writes,
         };
@@ -148,7 +148,7 @@ fn a_command_is_executed_again_only_if_it_leaves_the_same_behind() {
     let reserves = [0x16, 0x17, 0x56, 0x57];
     // RESERVE and RELEASE too, and REGISTER AND IGNORE EXISTING KEY. The others depend on the key that is there.
     let persistently = [(0x5f, Some(1)), (0x5f, Some(2)), (0x5f, Some(6))];
-    let verifies = [0x2f, 0x8f, 0xaf, 0x34, 0x90];
+    let verifies = [0x01, 0x0b, 0x2b, 0x2f, 0x8f, 0xaf, 0x34, 0x90];
     // The same data in the same place, before any later write to it is answered.
     let writes = [0x0a, 0x2a, 0x8a, 0xaa, 0x2e, 0x8e, 0xae, 0x41, 0x93, 0x7f, 0x9c];
     let gives_up_the_same_blocks = [0x42];

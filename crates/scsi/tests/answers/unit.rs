@@ -11,7 +11,7 @@ use scsi::mode::{ModeState, UaInterlock};
 use scsi::vpd::{ExtendedInquiry, Facts, Limits, Port, Provisioning};
 use scsi::{
     BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, StartStop, StartStopUnit, alua,
-    capacity, copy, defects, inquiry, lba_status, log, mode, report_luns, rsoc, vpd,
+    capacity, copy, defects, identifying, inquiry, lba_status, log, mode, report_luns, rsoc, vpd,
 };
 use scsi::{PersistentReserveInAction, persistent, task_functions};
 
@@ -165,6 +165,7 @@ impl Unit {
             Command::Verify(command) => moved(command.first, command.blocks),
             Command::SynchronizeCache(command) => moved(command.first, command.blocks),
             Command::WriteAndVerify(command) => moved(command.first, command.blocks),
+            Command::Seek(command) => moved(command.to, BlockCount(1)),
             Command::PreFetch(command) => moved(command.first, command.blocks),
             Command::WriteSame(command) => moved(command.first, command.blocks),
             Command::CompareAndWrite(command) => moved(command.first, command.blocks),
@@ -185,6 +186,7 @@ impl Unit {
             | Command::PreventAllowMediumRemoval(_)
             | Command::ExtendedCopy(_) => Ok(Vec::new()),
             Command::ReportLuns(command) => Ok(report_luns::build(&self.luns, command.select)),
+            Command::ReportIdentifyingInformation(command) => Ok(identifying::build(command, "rack 7")),
             Command::ReportSupportedOperationCodes(command) => rsoc::build(command, &self.capabilities()),
             Command::ReportTargetPortGroups(command) => {
                 let group = alua::PortGroup {

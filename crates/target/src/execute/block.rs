@@ -10,7 +10,7 @@ use crate::logical_unit::{LogicalUnit, Store};
 use crate::task::{Answer, Buffers};
 use backstore::IoKind;
 use memory::IoBuf;
-use scsi::{BlockCount, Lba, PreFetch, Read, Sense, SynchronizeCache, Write, WriteAtomic};
+use scsi::{BlockCount, Lba, PreFetch, Read, Seek, Sense, SynchronizeCache, Write, WriteAtomic};
 
 /// What one command may transfer, in bytes.  Guests are told less (MAXIMUM TRANSFER LENGTH of VPD B0h), but
 /// firmware that does not ask is served too; this bounds what one command may keep a reactor busy with.
@@ -75,6 +75,19 @@ pub(super) fn pre_fetch<'a>(
 ) -> Result<Decision<'a>, Sense> {
     ready(unit)?;
     unit.geometry.check(command.first, command.blocks)?;
+    Ok(done(buffers))
+}
+
+/// REZERO UNIT, SEEK (6) and (10).  SCSI-2.
+///
+/// There are no heads to move.  The block must be there.
+pub(super) fn seek<'a>(
+    unit: &'a LogicalUnit,
+    seek: &Seek,
+    buffers: &mut Buffers,
+) -> Result<Decision<'a>, Sense> {
+    ready(unit)?;
+    unit.geometry.check(seek.to, BlockCount(1))?;
     Ok(done(buffers))
 }
 

@@ -16,7 +16,7 @@ use scsi::mode::{self, ModeState, Stored};
 use scsi::vpd::{self, AtomicLimits, ExtendedInquiry, Facts, Limits, Port};
 use scsi::{
     Address, CDB_BYTES_MAX, Capabilities, Command, Inquiry, Lun, ReportLuns, Sense, SenseFormat, capacity,
-    copy, defects, log, report_luns, rsoc, task_functions,
+    copy, defects, identifying, log, report_luns, rsoc, task_functions,
 };
 
 /// MAXIMUM TRANSFER LENGTH that guests are told, in bytes: 2048 pages, as LIO over vhost has it.
@@ -86,6 +86,10 @@ pub(super) fn answer<'a>(
             Ok(give(&copy::operating_parameters(), u64::from(command.allocation_bytes), buffers))
         }
         Command::ReportLuns(command) => Ok(luns_of(Some(group), command, buffers)),
+        Command::ReportIdentifyingInformation(command) => {
+            let data = identifying::build(command, &unit.identifying_text);
+            Ok(give(&data, u64::from(command.allocation_bytes), buffers))
+        }
         Command::ReportSupportedOperationCodes(command) => {
             let data = rsoc::build(command, &capabilities(mapping))?;
             Ok(give(&data, u64::from(command.allocation_bytes), buffers))
