@@ -56,7 +56,7 @@ pub(super) fn set<'a>(
         looks: LOOKS_MAX,
     };
     let store = mapping.unit.store.as_ref().map(Store::name);
-    Ok(Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None }))
+    Ok(Decision::Script(ScriptPlan { script: Box::new(script), store, elsewhere: Vec::new() }))
 }
 
 /// A change of states: kept and shown where that may take time, then waited for.
@@ -134,7 +134,7 @@ pub(super) fn delayed<'a>(mapping: &Mapping, plan: IoPlan<'a>) -> Decision<'a> {
     let IoPlan { store, kind, offset, answer } = plan;
     let script = Delayed { delay: Some(delay), store: store.clone(), kind, offset, answer };
     let store = Some(store.name());
-    Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None })
+    Decision::Script(ScriptPlan { script: Box::new(script), store, elsewhere: Vec::new() })
 }
 
 struct Delayed {

@@ -11,7 +11,9 @@ use memory::IoBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use target::io::{BackstoreError, Completed, Io, IoKind, Submitted, Submitter, Token};
-use target::{Abort, Answer, Buffers, Claim, Exclusion, Helper, Outcome, Reply, Scope, Script, Step};
+use target::{
+    Abort, Answer, Buffers, Claim, Exclusion, Helper, Outcome, Place, Reply, Scope, Script, ScriptPlan, Step,
+};
 
 /// Steps that may end at once, one after the other, before other commands have their turn.
 const STEPS_AT_ONCE_MAX: usize = 16;
@@ -30,6 +32,8 @@ pub(super) struct Steps {
     pub(super) exclusion: Option<Exclusion>,
     /// How its last step ended, while others have their turn.
     held: Option<Outcome>,
+    /// The units that it works on, where that is another than it was sent to.
+    pub(super) elsewhere: Vec<Place>,
 }
 
 impl Steps {
@@ -42,6 +46,7 @@ impl Steps {
             scratch: None,
             exclusion: None,
             held: None,
+            elsewhere: Vec::new(),
         }
     }
 
@@ -83,7 +88,7 @@ impl Queue {
         &mut self,
         index: u32,
         (head, name): (u16, TaskName),
-        script: Box<dyn Script>,
+        ScriptPlan { script, elsewhere, .. }: ScriptPlan,
         (buffers, response): (Buffers, IoBuf),
         common: &mut Common,
         submitter: &mut Submitter,
@@ -102,7 +107,7 @@ impl Queue {
             is_flush: false,
             is_read: false,
             writes: Claimed::NOTHING,
-            steps: Some(Box::new(Steps::new(script, buffers))),
+            steps: Some(Box::new(Steps { elsewhere, ..Steps::new(script, buffers) })),
         });
         self.go_on(index, key, Outcome::Begun, common, submitter);
     }
