@@ -75,7 +75,12 @@ pub(super) fn extended_copy<'a>(
         record,
         residual,
     };
-    Ok(Decision::Script(ScriptPlan { script: Box::new(copier), store: Some(to), second_store: Some(from) }))
+    Ok(Decision::Script(ScriptPlan {
+        script: Box::new(copier),
+        store: Some(to),
+        second_store: Some(from),
+        verifies: false,
+    }))
 }
 
 /// RECEIVE COPY STATUS (LID1) and RECEIVE COPY FAILURE DETAILS (LID1).
