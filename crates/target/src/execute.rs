@@ -53,17 +53,21 @@ pub struct ScriptPlan {
     pub script: Box<dyn Script>,
     /// The backstore that it works on, so that whoever takes it away waits; `None` where the unit has none.
     pub store: Option<StoreName>,
-    /// The other backstore, of a command that works on two.
-    pub second_store: Option<StoreName>,
+    /// The units that it works on, of a command that works on others than the one it was sent to.
+    pub elsewhere: Vec<Place>,
     /// Whether what it reads is verified, which has a counter of its own for what the medium fails.
     pub verifies: bool,
 }
 
-impl ScriptPlan {
-    /// Both backstores; where the unit has none, the name of none.
-    pub fn stores(&self) -> (StoreName, Option<StoreName>) {
-        (self.store.unwrap_or(StoreName::NONE), self.second_store)
-    }
+/// A unit that a command works on on behalf of a nexus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where the nexus sees it.
+    pub lun: u16,
+    /// The number of its state.
+    pub unit: u64,
+    /// Its backstore.
+    pub store: StoreName,
 }
 
 /// One I/O on a backstore.
@@ -145,8 +149,12 @@ pub fn io_failed(error: BackstoreError, buffer_bytes: u64) -> Answer {
 
 /// A command that works on one backstore, in several steps.
 fn script<'a>(store: &Store, script: impl Script + 'static) -> Decision<'a> {
-    let store = Some(store.name());
-    Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None, verifies: false })
+    Decision::Script(ScriptPlan {
+        script: Box::new(script),
+        store: Some(store.name()),
+        elsewhere: Vec::new(),
+        verifies: false,
+    })
 }
 
 /// The end of a command of several steps whose I/O failed.

@@ -44,7 +44,7 @@ pub mod io {
 pub use alua::{AccessGroup, Alua, Membership, Steer};
 pub use attentions::Attentions;
 pub use exclusion::{Exclusion, Exclusions, Wake, overlap};
-pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
+pub use execute::{Decision, IoPlan, Place, ScriptPlan, execute, io_failed, may_repeat};
 pub use gate::{Barred, Gate, Word};
 pub use logical_unit::{LogicalUnit, Store, StoreName, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping, NexusLoss, Way};

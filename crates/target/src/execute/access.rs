@@ -56,7 +56,12 @@ pub(super) fn set<'a>(
         looks: LOOKS_MAX,
     };
     let store = mapping.unit.store.as_ref().map(Store::name);
-    Ok(Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None, verifies: false }))
+    Ok(Decision::Script(ScriptPlan {
+        script: Box::new(script),
+        store,
+        elsewhere: Vec::new(),
+        verifies: false,
+    }))
 }
 
 /// A change of states: kept and shown where that may take time, then waited for.
@@ -136,7 +141,7 @@ pub(super) fn delayed<'a>(mapping: &Mapping, decision: Decision<'a>) -> Decision
         Decision::Io(IoPlan { store, kind, offset, answer }) => ScriptPlan {
             store: Some(store.name()),
             script: Box::new(Transfer { store: store.clone(), kind, offset, answer }),
-            second_store: None,
+            elsewhere: Vec::new(),
             verifies: false,
         },
         decision => return decision,

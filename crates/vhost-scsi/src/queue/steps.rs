@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use target::io::{BackstoreError, Completed, Io, IoKind, Submitted, Submitter, Token};
 use target::{
-    Abort, Answer, Buffers, Claim, Exclusion, Failure, Helper, Outcome, Reply, Scope, Script, ScriptPlan,
-    Step,
+    Abort, Answer, Buffers, Claim, Exclusion, Failure, Helper, Outcome, Place, Reply, Scope, Script,
+    ScriptPlan, Step,
 };
 
 /// Steps that may end at once, one after the other, before other commands have their turn.
@@ -35,6 +35,8 @@ pub(super) struct Steps {
     pub(super) exclusion: Option<Exclusion>,
     /// How its last step ended, while others have their turn.
     held: Option<Outcome>,
+    /// The units that it works on, where that is another than it was sent to.
+    pub(super) elsewhere: Vec<Place>,
 }
 
 impl Steps {
@@ -48,6 +50,7 @@ impl Steps {
             scratch: None,
             exclusion: None,
             held: None,
+            elsewhere: Vec::new(),
         }
     }
 
@@ -89,7 +92,7 @@ impl Queue {
         &mut self,
         index: u32,
         (head, name): (u16, TaskName),
-        plan: ScriptPlan,
+        ScriptPlan { script, elsewhere, verifies, .. }: ScriptPlan,
         (buffers, response): (Buffers, IoBuf),
         common: &mut Common,
         submitter: &mut Submitter,
@@ -109,7 +112,7 @@ impl Queue {
             is_read: false,
             failure: Failure::NONE,
             writes: Claimed::NOTHING,
-            steps: Some(Box::new(Steps { verifies: plan.verifies, ..Steps::new(plan.script, buffers) })),
+            steps: Some(Box::new(Steps { elsewhere, verifies, ..Steps::new(script, buffers) })),
         });
         self.go_on(index, key, Outcome::Begun, common, submitter);
     }
