@@ -96,6 +96,9 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::AluaValue { .. }
         | Refusal::AluaNotImplicit { .. }
         | Refusal::AluaStateUnsupported { .. }
+        | Refusal::AluaLbaDependentExplicit { .. }
+        | Refusal::AluaFollowsMap { .. }
+        | Refusal::LbaMapInvalid { .. }
         | Refusal::AluaNotAltered { .. }
         | Refusal::LunAluaValue { .. }
         | Refusal::AluaGroupsDiffer { .. }
@@ -114,7 +117,9 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoSuchLunAlua { .. }
         | Refusal::NoSuchLuGroup { .. } => Errno::NODEV,
         Refusal::AluaGroupExists { .. } | Refusal::LuGroupExists { .. } => Errno::EXIST,
-        Refusal::AluaGroupInUse { .. } | Refusal::LuGroupInUse { .. } => Errno::BUSY,
+        Refusal::AluaGroupInUse { .. } | Refusal::LuGroupInUse { .. } | Refusal::LbaMapNeeded { .. } => {
+            Errno::BUSY
+        }
         Refusal::AluaGroupStays { .. } => Errno::PERM,
         Refusal::TooManyAluaGroups { .. } | Refusal::TooManyLuGroups => Errno::NOSPC,
         Refusal::BackstoreExists { .. }

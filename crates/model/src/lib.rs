@@ -21,6 +21,7 @@ mod backstore; // where blocks live, as wanted
 mod change; // THE list of what may happen to it
 mod foreign; // what is kept and not served
 mod identity; // who a unit says that it is, and THE table of it
+mod lba_map; // which blocks are reached how
 mod model; // all of it
 mod name; // what things are called
 mod number; // what things are numbered by
@@ -39,6 +40,7 @@ pub use backstore::{Backstore, BackstoreId, Kind, Medium, PAGE_BYTES, SIZE_BYTES
 pub use change::Change;
 pub use foreign::Foreign;
 pub use identity::{IDENTITY_FIELDS, Identity, IdentityField, IdentityKey, UNIT_SERIAL_FILE, product};
+pub use lba_map::{LBA_MAP_BYTES_MAX, LbaMap, LbaMapError, LbaRange};
 pub use model::{BACKSTORES_MAX, Model};
 pub use name::{AbsolutePath, BackstoreName, LunAlias, UnitSerial, Wwn};
 pub use number::{Lun, RelativePort, TpgTag};
