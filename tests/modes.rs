@@ -151,3 +151,28 @@ fn what_a_guest_has_not_saved_is_no_affair_of_the_doors() -> Result<()> {
     assert_eq!(doors(&mounted)?, ["1 0 1"; 3]);
     Ok(())
 }
+
+#[test]
+fn a_guest_that_saves_what_the_administrator_set_hears_nothing_of_it_and_fills_no_log() -> Result<()> {
+    if let Some(why) = mounted::missing() {
+        eprintln!("skipped: {why}");
+        return Ok(());
+    }
+    let (mounted, mut guest) = furnished()?;
+    let (on, mut off) = (CONTROL, CONTROL);
+    off[5] = 0x00;
+    for _ in 0..3 {
+        for (page, tas) in [(off, "1 0 0"), (on, "1 0 1")] {
+            save(&mut guest, &page)?;
+            let (answer, told) = execute(&mut guest, &commands::test_unit_ready(UNIT))?;
+            ensure!(answer.is_good(), "{answer:?}");
+            assert_eq!(told, [[0_u8; 3]; 0]);
+            assert_eq!(doors(&mounted)?, [tas; 3]);
+            assert_eq!(pages(&mut guest)?, [[0x04, 0x00, page[5]]; 2]);
+        }
+    }
+    let log = mounted.daemon.log();
+    ensure!(log.contains("map fileio/disk0 to LUN"), "{log}");
+    ensure!(!log.contains("as a guest saved it"), "{log}");
+    Ok(())
+}

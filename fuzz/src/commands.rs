@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use target::io::{Io, IoKind, Submitted, Token};
-use target::{Crossing, Readiness, Store};
+use target::{Crossing, Readiness, Scarcity, Store};
 use vhost_scsi::TargetPort;
 use vhost_scsi::testing::{Bench, BenchQueue};
 use virtqueue::{RingConfig, SplitRing};
@@ -204,7 +204,9 @@ impl<'a> Story<'a> {
             }
             22 | 23 => {
                 let space = if event == 22 { NO_SPACE } else { SPACE };
-                let crossing = unit.state.see_space(&space, units::DISK_BYTES, true);
+                let below = Scarcity::default();
+                below.see(&space, units::DISK_BYTES);
+                let crossing = unit.state.see_space(&[&below]);
                 if crossing == Some(Crossing::Scarce) {
                     // By each way.
                     self.scarce += unit.state.nexuses().len();

@@ -5,6 +5,8 @@ mod support;
 
 use anyhow::Result;
 use initiator::commands;
+use stories::daemon::{Daemon, Places};
+use stories::scratch::Scratch;
 use stories::small::Small;
 use stories::stage::Stage;
 use support::{House, broken};
@@ -54,4 +56,57 @@ fn a_full_file_system_is_told_as_such_disturbs_nobody_and_goes_on_when_there_is_
         assert_eq!(house.sense(&write(piece))?, None, "piece {piece}");
     }
     house.ends_well()
+}
+
+#[test]
+fn where_the_configuration_is_kept_is_full_nothing_is_half_written_and_it_goes_on_when_there_is_room()
+-> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: mounting takes root");
+        return Ok(());
+    }
+    let scratch = Scratch::new()?;
+    let small = Small::mount(&scratch.directory("state")?, 16)?;
+    let mut daemon = Daemon::start_at(Places::in_scratch(&scratch))?;
+    let shell = daemon.shell()?;
+    for number in 0..40 {
+        shell.well(&format!("/backstores/ramdisk create r{number} 1M"))?;
+    }
+    shell.well("saveconfig")?;
+    shell.well("/backstores/ramdisk create more 1M")?;
+    let saved = std::fs::read_to_string(small.join("saveconfig.json"))?;
+
+    small.take(16)?;
+    let refused = shell.run(&["saveconfig"])?;
+    assert_eq!((refused.status, refused.stderr.lines().count()), (1, 1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("No space left on device"), "{}", refused.stderr);
+    assert_eq!(std::fs::read_to_string(small.join("saveconfig.json"))?, saved);
+    assert!(!small.join("saveconfig.json.temp").exists());
+    let backups = small.join("backup");
+    let halves = if backups.exists() { std::fs::read_dir(&backups)?.count() } else { 0 };
+    assert_eq!(halves, 0, "half a backup is none");
+
+    // What is answered is so after a death, whether it was refused or not.
+    let mut there = shell.well("/backstores/ramdisk ls")?;
+    for number in 0..16 {
+        let made = shell.run(&[&format!("/backstores/ramdisk create x{number} 1M")])?;
+        if made.status != 0 {
+            let why = "No space left on device\nhint: nothing was changed; see to the file system of the state directory\n";
+            assert!(made.stderr.ends_with(why), "{}", made.stderr);
+        }
+        let is = shell.well("/backstores/ramdisk ls")?;
+        assert_eq!(is == there, made.status != 0);
+        there = is;
+    }
+    daemon.kill()?;
+    daemon.restart()?;
+    assert_eq!(shell.well("/backstores/ramdisk ls")?, there);
+    small.take(0)?;
+    shell.well("/backstores/ramdisk create last 1M")?;
+    there = shell.well("/backstores/ramdisk ls")?;
+    daemon.kill()?;
+    daemon.restart()?;
+    assert_eq!(shell.well("/backstores/ramdisk ls")?, there);
+    shell.well("saveconfig")?;
+    Ok(())
 }

@@ -22,6 +22,11 @@ const SCRIPT: &str = "settle 1
     until_true '[ ! -e /sys/class/scsi_device/0:0:1:1 ]'
     lsscsi > /share/went
     until_true '[ $(size 0:0:1:0) = 262144 ]'
+    # Its file has gone meanwhile, and comes back longer.
+    until_true '! dd if=/dev/$(disk_at 0:0:1:16684) of=/dev/null bs=4096 count=1 iflag=direct 2> /dev/null'
+    echo missing > /share/missing
+    until_true '[ $(size 0:0:1:16684) = 16384 ]'
+    dd if=/dev/$(disk_at 0:0:1:16684) bs=4096 count=1 iflag=direct 2> /dev/null | tr -d '\\0' > /share/appeared
     echo restarted > /share/restarted
     until_true 'dmesg | grep -q \"sd 0:0:1:0: Mode parameters changed\"'
     echo done";
@@ -45,7 +50,7 @@ fn a_guest_sees_luns_come_grow_and_go_by_itself() -> Result<()> {
     guest.wait_for("grown")?;
 
     stage.create_fileio("disk1", 4 << 20)?;
-    stage.create_fileio("disk300", 4 << 20)?;
+    let comes_back = stage.create_fileio("disk300", 4 << 20)?;
     stage.map(&wwn, 1, 1, "fileio/disk1")?;
     stage.map(&wwn, 1, 300, "fileio/disk300")?;
     let came = guest.wait_for("came")?;
@@ -54,10 +59,17 @@ fn a_guest_sees_luns_come_grow_and_go_by_itself() -> Result<()> {
     let went = guest.wait_for("went")?;
     assert!(!went.contains("[0:0:1:1]") && went.contains("[0:0:1:16684]"), "{went}");
 
-    // It grows while nobody serves it.
+    // One grows while nobody serves it, and one is not there at first.
     stage.daemon.kill()?;
     grow(&disk, 128 << 20)?;
+    let aside = stage.scratch.join("aside");
+    std::fs::rename(&comes_back, &aside)?;
     stage.daemon.restart()?;
+    guest.wait_for("missing")?;
+    std::fs::write(&aside, "back again\n")?;
+    grow(&aside, 8 << 20)?;
+    std::fs::rename(&aside, &comes_back)?;
+    assert_eq!(guest.wait_for("appeared")?, "back again\n");
     guest.wait_for("restarted")?;
     stage.shell.well("/backstores/fileio/disk0 set attribute emulate_write_cache=0")?;
     assert_eq!(guest.finish()?.out, "done\n");

@@ -51,6 +51,7 @@ pub struct Plan {
     may_reset: bool,
     quiet: bool,
     older: Option<OlderQemu>,
+    kernel: Option<Kernel>,
 }
 
 /// A running guest; it ends with this value.
@@ -91,6 +92,7 @@ impl Guest {
             may_reset: false,
             quiet: false,
             older: None,
+            kernel: None,
         }
     }
 
@@ -259,10 +261,16 @@ impl Plan {
         self
     }
 
+    /// Boots this kernel and not the one that all guests boot.
+    pub fn with_kernel(mut self, kernel: Kernel) -> Self {
+        self.kernel = Some(kernel);
+        self
+    }
+
     /// Starts it.
     pub fn boot(&self, scratch: &Scratch) -> Result<Guest> {
         let accel = self.accel.map_or_else(Accel::detect, Ok)?;
-        let kernel = Kernel::find()?;
+        let kernel = self.kernel.clone().map_or_else(Kernel::find, Ok)?;
         let initramfs = scratch.join(&format!("{}.cpio", self.name));
         let (modules, programs, files) = (refs(&self.modules), refs(&self.programs), refs(&self.files));
         let wanted =

@@ -44,6 +44,25 @@ impl Kernel {
             .context("no kernel for guests: `cargo xtask setup` fetches one")
     }
 
+    /// One of this release, such as 6.11, or a later one: that of all guests, or the one that was unpacked for those who
+    /// need more.
+    ///
+    /// # Errors
+    /// Says why there is none, for a line that a story is skipped.
+    pub fn since(release: &str) -> Result<Self> {
+        let (own, newer) = (own_root()?, newer_root()?);
+        let found = Self::newest_in(&[own.as_path(), Path::new("/"), newer.as_path()]);
+        let kernel = found.context("no kernel for guests: `cargo xtask setup` fetches one")?;
+        if compare_versions(&kernel.release, release) == Ordering::Less {
+            bail!(
+                "the kernel for guests is {}, and {release} is wanted: `cargo xtask setup` unpacks one where the \
+                 backports have it",
+                kernel.release
+            );
+        }
+        Ok(kernel)
+    }
+
     fn newest_in(roots: &[&Path]) -> Option<Self> {
         let mut kernels: Vec<Self> = roots.iter().flat_map(|root| Self::all_in(root)).collect();
         kernels.sort_by(|a, b| compare_versions(&a.release, &b.release));
@@ -93,6 +112,11 @@ impl Kernel {
 /// Where `cargo xtask setup` unpacks a kernel of our own: a root with `boot` and `lib/modules`.
 pub fn own_root() -> Result<PathBuf> {
     Ok(cache_folder()?.join("kernel"))
+}
+
+/// Where it unpacks a newer one, beside that, for what guests have not by themselves: see [`Kernel::since`].
+pub fn newer_root() -> Result<PathBuf> {
+    Ok(cache_folder()?.join("newer-kernel"))
 }
 
 /// Takes the ELF image out of a bzImage (the kernel's Documentation/arch/x86/boot.rst).

@@ -107,6 +107,7 @@ pub(crate) fn prepare(who: For) -> Result<()> {
     install_what_is_missing(who)?;
     if who == For::Test {
         older_qemu::prepare();
+        kernel::prepare_newer();
         fence_agents::prepare();
         targetcli::prepare();
     }

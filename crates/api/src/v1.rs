@@ -26,17 +26,17 @@
 //! 5xx (the host's) and a [`Problem`].
 
 mod alua; // asymmetric access
-mod files;
+mod files; // what is saved, restored, compared and applied
 mod medium; // in, or out
 mod problem; // why a request was refused
-mod tables; // which attributes and options there are // what is saved, restored, compared and applied
+mod tables; // which attributes and options there are
 mod waiting; // commands that have waited for long
 mod wanted; // a backstore that is to be
 
 pub use alua::{AluaGroup, AluaMember, DEFAULT_ALUA_GROUP, DEFAULT_LU_GROUP, LuGroup, LunAlua};
 pub use files::{
     Action, ApplyOptions, Backups, Cleared, Compared, Difference, RestoreOptions, Restored,
-    SAVECONFIG_BYTES_MAX, SaveOptions, Saved, ValueChange,
+    SAVECONFIG_BYTES_MAX, SaveOptions, Saved, ValueChange, saveconfig_text,
 };
 
 pub use medium::{MoveMedium, Moved};
@@ -258,7 +258,7 @@ pub struct Lun {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Changes {
-    /// In order.  At most [`CHANGES_MAX`].
+    /// In order; 4096 at most ([`CHANGES_MAX`]).
     pub changes: Vec<Change>,
 }
 

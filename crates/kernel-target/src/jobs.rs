@@ -114,7 +114,7 @@ impl Work<'_> {
             }
             Step::CloseBackstore(id) => self.close(&id)?,
             Step::OpenBackstore(backstore) => self.open(&backstore)?,
-            Step::UpdateBackstore(backstore) => self.update(&backstore),
+            Step::UpdateBackstore(backstore) | Step::SelectModes(backstore) => self.update(&backstore),
             Step::CreateTarget(wwn) => {
                 if !self.has_vhost {
                     self.make("vhost");

@@ -15,7 +15,9 @@
 //! A device without a single byte left is gone, and so is a file whose file system says that it will never answer again:
 //! they are given up, and looked for anew under their names.
 
-use crate::machine::{Gauge, Machine};
+mod told; // what is said of the space below
+
+use crate::machine::{Gauge, Machine, SpaceLook};
 use crate::state_driver::{Failure, Handle};
 use api::v1;
 use backstore::Space;
@@ -26,8 +28,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
-use target::Crossing;
 use tokio::sync::oneshot::{self, error::TryRecvError};
+use told::{Line, Told};
 use tracing::{info, warn};
 
 /// How often everything is looked at.
@@ -118,13 +120,16 @@ struct Watch<M> {
     refused: BTreeMap<BackstoreId, Instant>,
     /// What is smaller than it is shown, and was told of.
     cut: BTreeSet<BackstoreId>,
+    /// What was said of the space below.
+    told: Told,
     looks: u32,
 }
 
 impl<M: Machine> Watch<M> {
     fn new(machine: Arc<M>, handle: Handle) -> Self {
         let (hung, asked, refused) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { machine, handle, looker: None, hung, asked, refused, cut: BTreeSet::new(), looks: 0 }
+        let (cut, told) = (BTreeSet::new(), Told::default());
+        Self { machine, handle, looker: None, hung, asked, refused, cut, told, looks: 0 }
     }
 
     fn has_something(&self) -> bool {
@@ -154,6 +159,8 @@ impl<M: Machine> Watch<M> {
         let mut spaces = Vec::new();
         for (id, shown, medium) in shown {
             match looker.seen.recv_timeout(PATIENCE) {
+                // It was given another size, or another medium, since the look began.
+                Ok(_) if !self.machine.shows(&id, &medium) => {}
                 Ok(Ok((0, _))) if id.kind == Kind::Block => self.machine.lost(&id, &medium),
                 Ok(Ok((now, space))) => {
                     self.compare(&id, shown, now);
@@ -170,7 +177,7 @@ impl<M: Machine> Watch<M> {
             }
         }
         self.looker = Some(looker);
-        self.see_spaces(&spaces);
+        self.see_spaces(spaces);
     }
 
     fn compare(&mut self, id: &BackstoreId, shown: u64, now: u64) {
@@ -189,28 +196,24 @@ impl<M: Machine> Watch<M> {
     }
 
     /// Compares what is left of each store with what the backstores on it have a claim on: their holes.
-    fn see_spaces(&self, spaces: &[(BackstoreId, u64, Space)]) {
+    fn see_spaces(&mut self, spaces: Vec<(BackstoreId, u64, Space)>) {
         let mut claimed: BTreeMap<u64, u64> = BTreeMap::new();
-        for (_, bytes, space) in spaces {
+        for (_, bytes, space) in &spaces {
             let all = claimed.entry(space.store).or_default();
             *all = all.saturating_add(bytes.saturating_sub(space.used));
         }
-        for (id, _, space) in spaces {
-            self.see_space(id, space, claimed.get(&space.store).copied().unwrap_or(0));
-        }
-    }
-
-    fn see_space(&self, id: &BackstoreId, space: &Space, claimed: u64) {
-        let Space { total, available, .. } = space;
-        match self.machine.see_space(id, space, claimed) {
-            None => {}
-            Some(Crossing::Scarce) => {
-                warn!(
-                    "the file system of {id} is nearly full: {available} of {total} bytes are left, and guests may take {claimed}"
-                );
-            }
-            Some(Crossing::Enough) => {
-                info!("the file system of {id} has enough room again: {available} of {total} bytes are left");
+        let looks: Vec<SpaceLook> = spaces
+            .into_iter()
+            .map(|(backstore, _, space)| {
+                let claimed = claimed.get(&space.store).copied().unwrap_or(0);
+                SpaceLook { backstore, space, claimed }
+            })
+            .collect();
+        let scarce = self.machine.see_spaces(&looks);
+        for line in self.told.lines(&looks, &scarce, Instant::now()) {
+            match line {
+                Line::Scarce(line) => warn!("{line}"),
+                Line::Enough(line) => info!("{line}"),
             }
         }
     }
@@ -230,5 +233,87 @@ impl<M: Machine> Watch<M> {
             Err(TryRecvError::Empty) => true,
             Err(TryRecvError::Closed) => false,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directories::StateDir;
+    use crate::machine::{Fault, Found, Live, Occasion, Rest};
+    use crate::state_driver;
+    use crate::store::Store;
+    use crate::wish::Chance;
+    use backstore::{Backstore, FileOptions, FileStore, NewFile};
+    use model::{BackstoreName, Model, Step};
+
+    /// A machine whose guests are shown only this.
+    struct Showing(Arc<dyn Backstore>);
+
+    impl Machine for Showing {
+        type Prepared = ();
+
+        fn prepare(&self, _: &[Step], _: Occasion) -> Result<(), Fault> {
+            Ok(())
+        }
+
+        fn found(&self, (): &()) -> Vec<Found> {
+            Vec::new()
+        }
+
+        fn commit(&self, (): ()) -> Vec<Rest> {
+            Vec::new()
+        }
+
+        fn live(&self) -> Live {
+            Live::default()
+        }
+
+        fn shows(&self, _: &BackstoreId, medium: &Arc<dyn Backstore>) -> bool {
+            Arc::ptr_eq(&self.0, medium)
+        }
+    }
+
+    struct NoChance;
+
+    impl Chance for NoChance {
+        fn bits(&mut self) -> u64 {
+            0
+        }
+
+        fn uuid(&mut self) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn a_size_that_was_shown_when_the_look_began_and_is_no_more_is_compared_with_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk");
+        let create = Some(NewFile { bytes: 2 << 20, sparse: true });
+        let file = FileStore::open(&FileOptions { path: path.clone(), create, write_back: false }).unwrap();
+        let before: Arc<dyn Backstore> = Arc::new(file);
+        let after = before.shrunk(1 << 20).unwrap();
+        after.cut().unwrap();
+        let state_dir = StateDir::claim(folder.path()).unwrap();
+        let machine = Arc::new(Showing(Arc::clone(&after)));
+        let store = Store::open(&state_dir).unwrap();
+        let (handle, running) = state_driver::start(
+            Model::default(),
+            store,
+            Arc::clone(&machine),
+            Box::new(NoChance),
+            "/".into(),
+        )
+        .unwrap();
+        let mut watch = Watch::new(machine, handle);
+        let id = BackstoreId { kind: Kind::Fileio, name: BackstoreName::parse("disk0").unwrap() };
+        watch.look_at(vec![Gauge::new(id.clone(), before)]);
+        assert!(watch.cut.is_empty() && watch.asked.is_empty());
+        // Who is shown it is told.
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(4096).unwrap();
+        watch.look_at(vec![Gauge::new(id.clone(), after)]);
+        assert_eq!(watch.cut, BTreeSet::from([id]));
+        running.stop();
     }
 }

@@ -15,10 +15,11 @@ use crate::watchdog::Probe;
 use backstore::Space;
 use model::{BackstoreId, Place, Step, Wwn};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
-use target::{Crossing, Managed, Reservations, Totals};
+use target::{Managed, Reservations, Totals};
 use tracing::warn;
 use vhost_scsi::Waiting;
 
@@ -85,10 +86,15 @@ pub trait Machine: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Takes note of how much space is left below a backstore, of which so many bytes are `claimed`, and returns what was
-    /// crossed, if anything.
-    fn see_space(&self, _of: &BackstoreId, _space: &Space, _claimed: u64) -> Option<Crossing> {
-        None
+    /// Takes note of how much space is left below backstores, all that were looked at in one round, and returns below
+    /// which of them it is scarce.
+    fn see_spaces(&self, _looks: &[SpaceLook]) -> BTreeSet<BackstoreId> {
+        BTreeSet::new()
+    }
+
+    /// Whether guests are still shown this very medium, at this size.
+    fn shows(&self, _of: &BackstoreId, _medium: &Arc<dyn backstore::Backstore>) -> bool {
+        true
     }
 
     /// An open medium is gone for good, though something may come in its place: its guests are told NOT READY until that is
@@ -183,6 +189,17 @@ pub struct Statistics {
     pub asked: Totals,
     /// What task management did to the unit, whatever way it came.
     pub managed: Managed,
+}
+
+/// What was seen of the space below a backstore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpaceLook {
+    /// Which.
+    pub backstore: BackstoreId,
+    /// The space.
+    pub space: Space,
+    /// How many bytes of that store guests may fill, and have not: of all backstores on it.
+    pub claimed: u64,
 }
 
 /// How large an open medium is.

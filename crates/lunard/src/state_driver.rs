@@ -30,9 +30,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 use target::Reservations;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use vhost_scsi::Waiting;
 
 /// The most transactions that prepare at once, each on a thread of its own.
@@ -67,7 +68,26 @@ pub enum Failure {
     Stopping,
 }
 
-type Reply = oneshot::Sender<Result<v1::Applied, Failure>>;
+/// Who is told how a transaction ended.
+struct Reply {
+    to: oneshot::Sender<Result<v1::Applied, Failure>>,
+    /// Whether only guests have asked: they may do so as often as they like, and may not fill a log.
+    of_guest: bool,
+}
+
+impl Reply {
+    fn new(to: oneshot::Sender<Result<v1::Applied, Failure>>, wishes: &Wishes) -> Self {
+        let of_guest = matches!(wishes, Wishes::Whole(changes) if changes.iter().all(Change::is_of_guest));
+        Self { to, of_guest }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.to.is_closed()
+    }
+}
+
+/// How often it is told at most that what guests have asked for failed.
+const GUEST_FAILURE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What the owner is told.
 enum Message<P> {
@@ -101,6 +121,8 @@ pub struct Counts {
     pub refused: AtomicU64,
     /// Failed for the host.
     pub failed: AtomicU64,
+    /// When it was last told that what guests have asked for failed.
+    guests_failed: Mutex<Option<Instant>>,
 }
 
 /// What everybody else has of the owner.
@@ -157,6 +179,7 @@ impl Handle {
     /// The [`Failure`] of the first that cannot be.
     pub async fn ask(&self, wishes: Wishes) -> Result<v1::Applied, Failure> {
         let (reply, answer) = oneshot::channel();
+        let reply = Reply::new(reply, &wishes);
         (self.submit)(wishes, reply);
         answer.await.unwrap_or(Err(Failure::Stopping))
     }
@@ -166,7 +189,9 @@ impl Handle {
     #[must_use]
     pub fn make(&self, changes: Vec<Change>) -> oneshot::Receiver<Result<v1::Applied, Failure>> {
         let (reply, answer) = oneshot::channel();
-        (self.submit)(Wishes::Whole(changes), reply);
+        let wishes = Wishes::Whole(changes);
+        let reply = Reply::new(reply, &wishes);
+        (self.submit)(wishes, reply);
         answer
     }
 
@@ -423,7 +448,11 @@ impl<M: Machine> StateDriver<M> {
     fn finish(&mut self, ticket: Ticket, prepared: Result<M::Prepared, Fault>) {
         let Ticket { wishes, draft, steps, reply } = ticket;
         if reply.is_closed() {
-            info!("a change was taken back: whoever asked for it is gone");
+            if reply.of_guest {
+                debug!("a change was taken back: the guest that asked for it is gone, or waits no more");
+            } else {
+                info!("a change was taken back: whoever asked for it is gone");
+            }
             return;
         }
         if self.has_moved_for(&wishes) {
@@ -463,13 +492,20 @@ impl<M: Machine> StateDriver<M> {
         }
         let rest = self.machine.commit(prepared);
         self.model = Arc::new(model);
-        self.generation.0 += 1;
+        // However often guests ask for something, an administrator can have what he was shown.
+        if !reply.of_guest {
+            self.generation.0 += 1;
+        }
         *self.shared.model.write().unwrap_or_else(PoisonError::into_inner) =
             (Arc::clone(&self.model), self.generation);
         for watcher in self.shared.watchers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             watcher();
         }
-        info!("{}", summary(&changes));
+        if reply.of_guest {
+            debug!("{}", summary(&changes));
+        } else {
+            info!("{}", summary(&changes));
+        }
         let live = self.machine.live();
         service_manager::serves(&live);
         let view = View::new(&self.model, &live, &self.shared.runtime_dir);
@@ -508,13 +544,25 @@ impl Counts {
                 | Failure::Fault(Fault { kind: FaultKind::Caller, .. }),
             ) => &self.refused,
             Err(err) => {
-                warn!("a change failed: {err}");
+                if !reply.of_guest || self.may_tell_of_guests(Instant::now()) {
+                    warn!("a change failed: {err}");
+                }
                 &self.failed
             }
         };
         count.fetch_add(1, Ordering::Relaxed);
         // Whoever asked may be gone; then the answer is for nobody.
-        let _ = reply.send(result);
+        let _ = reply.to.send(result);
+    }
+
+    /// Whether it is time again for a line about what guests have asked for.
+    fn may_tell_of_guests(&self, now: Instant) -> bool {
+        let mut last = self.guests_failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= GUEST_FAILURE_INTERVAL);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
     }
 }
 
@@ -553,5 +601,19 @@ mod tests {
         assert!(summary(&changes).ends_with("delete target naa.5001405000000004"));
         let many: Vec<Change> = changes.iter().cycle().take(4096).cloned().collect();
         assert!(summary(&many).ends_with("naa.5001405000000004, and 4092 more changes"));
+    }
+
+    #[test]
+    fn what_guests_ask_for_is_told_of_apart_and_its_failure_once_a_minute() {
+        let serial = || model::UnitSerial::parse("a").unwrap();
+        let modes = Change::SelectModes { serial: serial(), saved: Vec::new() };
+        let access = Change::AlterAlua { serial: serial(), states: Vec::new(), offline: Vec::new() };
+        let of_guest =
+            |changes: &[Change]| Reply::new(oneshot::channel().0, &Wishes::Whole(changes.to_vec())).of_guest;
+        assert!(of_guest(std::slice::from_ref(&modes)) && of_guest(&[access]));
+        assert!(!of_guest(&[modes, Change::DeleteTarget(Wwn::made_up(1))]));
+        let (counts, start) = (Counts::default(), Instant::now());
+        let told = (0..180).filter(|second| counts.may_tell_of_guests(start + Duration::from_secs(*second)));
+        assert_eq!(told.collect::<Vec<_>>(), [0, 60, 120]);
     }
 }

@@ -7,7 +7,7 @@ use api::v1::{self, Action};
 use common::{Counting, Plane, block, fileio, map, ramdisk, set_option, target};
 use lunard::saveconfig::{self, Apply, Document};
 use lunard::wish::{Draft, Wishes};
-use model::{Model, Step, plan};
+use model::{Change, Key, Model, Step, plan};
 
 const ONE: &str = "naa.5001405000000001";
 const TWO: &str = "naa.5001405000000002";
@@ -492,6 +492,27 @@ fn what_changed_since_it_was_looked_at_is_not_done() {
     let moved = plane.block_on(plane.handle.ask(wishes())).unwrap_err();
     assert_eq!(moved.to_string(), "the configuration has changed since the difference was shown");
     assert_eq!(plane.model().backstores().len(), 2);
+}
+
+#[test]
+fn what_guests_ask_for_does_not_stand_in_the_way_of_what_was_looked_at() {
+    let scratch = tempfile::tempdir().unwrap();
+    let plane = Plane::start(scratch.path());
+    plane.apply([ramdisk("r0")]).unwrap();
+    let (model, generation) = plane.handle.snapshot();
+    let serial = || model.backstores().values().next().unwrap().unit_serial.clone();
+    let saved = vec![(Key::EmulateTas, 0)];
+    let non_optimized = vec![(0, 1)];
+    for change in [
+        Change::SelectModes { serial: serial(), saved },
+        Change::AlterAlua { serial: serial(), states: non_optimized, offline: Vec::new() },
+    ] {
+        plane.block_on(plane.handle.make(vec![change])).unwrap().unwrap();
+    }
+    assert_ne!(*plane.model(), *model);
+    let wishes = Wishes::Apply { apply: Box::new(apply("scope = [\"*\"]\n")), generation };
+    plane.block_on(plane.handle.ask(wishes)).unwrap();
+    assert_eq!(plane.model().backstores().len(), 0);
 }
 
 #[test]

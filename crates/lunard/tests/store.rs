@@ -7,7 +7,7 @@ use common::{Plane, block, fileio, map, ramdisk, set_option, target};
 use lunard::directories::StateDir;
 use lunard::start_error::StartError;
 use lunard::store::{FILE_NAME, Store};
-use model::{Change, Foreign, Key, Model};
+use model::{Change, Foreign, IdentityKey, Key, Model};
 use redb::{Database, ReadableDatabase, TableDefinition};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -355,6 +355,26 @@ fn rows_that_break_a_rule_are_damage_and_the_row_is_named() {
         let err = reopen(scratch.path()).unwrap_err().to_string();
         assert!(err.contains(&format!("is damaged: {what}")), "{err}");
     }
+}
+
+#[test]
+fn backstores_of_one_unit_that_were_kept_with_two_names_keep_them() {
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &Model::default());
+    let named = RAMDISK.replace("}}", r#"},"identity":{"product_id":"OF OLD","vendor_id":"ACME"}}"#);
+    edit(&scratch.path().join(FILE_NAME), |transaction| {
+        let table: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("backstores");
+        let mut table = transaction.open_table(table).unwrap();
+        for (name, row) in [("a", RAMDISK), ("b", named.as_str()), ("c", RAMDISK)] {
+            table.insert(("ramdisk", name), row.as_bytes()).unwrap();
+        }
+    });
+    let model = reopen(scratch.path()).unwrap();
+    let says = |of: &model::Backstore| {
+        [IdentityKey::ProductId, IdentityKey::VendorId].map(|key| of.identity_text(key))
+    };
+    let said: Vec<_> = model.backstores().values().map(says).collect();
+    assert_eq!(said, [["a", "LIO-ORG"], ["OF OLD", "ACME"], ["c", "LIO-ORG"]]);
 }
 
 const RAMDISK: &str =

@@ -93,6 +93,17 @@ impl Model {
         Ok(())
     }
 
+    /// Has a backstore again as it was kept: it says that it is who it said that it was, and not who another of its unit is.
+    ///
+    /// # Errors
+    /// As of [`Change::CreateBackstore`].
+    pub fn restore_backstore(&mut self, backstore: Backstore) -> Result<(), Refusal> {
+        let known = backstore.clone();
+        self.create_backstore(backstore)?;
+        self.share_identity(&known, &[known.id()]);
+        Ok(())
+    }
+
     fn delete_backstore(&mut self, id: &BackstoreId) -> Result<(), Refusal> {
         self.backstore(id)?;
         if let Some(place) = self.shown_at(id) {
@@ -109,11 +120,17 @@ impl Model {
         wanted.set_attribute(name, value)?;
         let row: &Attribute = wanted.row(name)?;
         let changes = wanted.attribute(row.key) != self.backstore(id)?.attribute(row.key);
+        // The product that it says is that of the whole unit.
+        let renames = changes && row.key == Key::EmulateModelAlias;
+        let concerned = if renames { self.twins(id)? } else { vec![id.clone()] };
         if row.frozen_while_exported
             && changes
-            && let Some(place) = self.shown_at(id)
+            && let Some(place) = concerned.iter().find_map(|one| self.shown_at(one))
         {
             return Err(Refusal::AttributeFrozen { backstore: id.clone(), attribute: row.name, place });
+        }
+        if renames {
+            self.share_identity(&wanted, &concerned);
         }
         // What guests had saved of it was saved for the whole unit.
         if !wanted.selected().contains_key(&row.key) {
@@ -140,12 +157,17 @@ impl Model {
             let attribute = IdentityField::of(key).name;
             return Err(Refusal::AttributeFrozen { backstore: id.clone(), attribute, place });
         }
-        for twin in &twins {
+        self.share_identity(&wanted, &twins);
+        Ok(())
+    }
+
+    /// Has all of them say that they are who one of them is.
+    fn share_identity(&mut self, wanted: &Backstore, twins: &[BackstoreId]) {
+        for twin in twins {
             if let Some(twin) = self.backstores.get_mut(twin) {
-                twin.take_identity(&wanted);
+                twin.take_identity(wanted);
             }
         }
-        Ok(())
     }
 
     fn resize(&mut self, id: &BackstoreId, size_bytes: u64, shrink: bool) -> Result<(), Refusal> {
@@ -177,6 +199,7 @@ impl Model {
         wanted.unit_serial = serial;
         // What it had was for the unit that it was.
         if wanted.unit_serial != known.unit_serial {
+            wanted.deselect_all();
             self.join_unit(&mut wanted)?;
         }
         self.backstores.insert(id.clone(), wanted);

@@ -261,6 +261,18 @@ impl Backstore {
         self.selected = saved.iter().filter(differs).copied().collect();
     }
 
+    /// Becomes one unit with these, too: what guests have saved of them, they have saved of it.
+    pub(crate) fn join_selected<'a>(&mut self, twins: impl Iterator<Item = &'a Self>) {
+        let mut saved = std::mem::take(&mut self.selected);
+        twins.for_each(|twin| saved.extend(&twin.selected));
+        self.select(&saved.into_iter().collect::<Vec<_>>());
+    }
+
+    /// Forgets all that guests have saved: it is another unit.
+    pub(crate) fn deselect_all(&mut self) {
+        self.selected.clear();
+    }
+
     /// Forgets what guests have saved of an attribute.
     pub(crate) fn deselect(&mut self, key: Key) {
         self.selected.remove(&key);

@@ -279,6 +279,12 @@ impl fmt::Display for Change {
 }
 
 impl Change {
+    /// Whether a guest asks for it, and not the administrator: guests may do so as often as they like.
+    #[must_use]
+    pub fn is_of_guest(&self) -> bool {
+        matches!(self, Self::SelectModes { .. } | Self::AlterAlua { .. })
+    }
+
     /// Those of asymmetric access, and of guests.
     fn say_alua(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -16,7 +16,7 @@
 
 use crate::{
     AluaGroups, Backstore, BackstoreId, Change, Lun, LunAlua, LunMapping, Model, Place, RelativePort, Target,
-    TargetOptions, Tpg, TpgTag, Wwn,
+    TargetOptions, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,6 +47,9 @@ pub enum Step {
     OpenBackstore(Backstore),
     /// Take over the attributes of an open backstore.
     UpdateBackstore(Backstore),
+    /// Take note of what a guest has saved of an open backstore.  It is in force already for the guest that asked, which
+    /// tells the others.
+    SelectModes(Backstore),
     /// Take over the asymmetric access of an open backstore.
     SetAlua {
         /// Which backstore.
@@ -130,6 +133,13 @@ pub fn plan_by(old: &Model, new: &Model, changes: &[Change]) -> Vec<Step> {
             _ => None,
         })
         .collect();
+    let selected: BTreeSet<&UnitSerial> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::SelectModes { serial, saved: _ } => Some(serial),
+            _ => None,
+        })
+        .collect();
     let reopened: BTreeSet<&BackstoreId> = old
         .backstores
         .iter()
@@ -140,14 +150,19 @@ pub fn plan_by(old: &Model, new: &Model, changes: &[Change]) -> Vec<Step> {
         .collect();
     let mut steps = Vec::new();
     removals(old, new, &reopened, &mut steps);
-    backstores(old, new, &reopened, &shrinks, &mut steps);
+    backstores(old, new, &reopened, (&shrinks, &selected), &mut steps);
     additions(old, new, &reopened, &mut steps);
     steps
 }
 
 /// Whether it says something else of itself than it did.
 fn says_otherwise(was: &Backstore, is: &Backstore) -> bool {
-    was.attributes() != is.attributes() || was.identity() != is.identity() || was.selected() != is.selected()
+    is_set_otherwise(was, is) || was.selected() != is.selected()
+}
+
+/// Whether the administrator had it say something else.
+fn is_set_otherwise(was: &Backstore, is: &Backstore) -> bool {
+    was.attributes() != is.attributes() || was.identity() != is.identity()
 }
 
 fn must_reopen(was: &Backstore, is: &Backstore, shrinks: bool) -> bool {
@@ -188,7 +203,7 @@ fn backstores(
     old: &Model,
     new: &Model,
     reopened: &BTreeSet<&BackstoreId>,
-    shrinks: &BTreeSet<&BackstoreId>,
+    (shrinks, selected): (&BTreeSet<&BackstoreId>, &BTreeSet<&UnitSerial>),
     steps: &mut Vec<Step>,
 ) {
     for id in old.backstores.keys() {
@@ -200,7 +215,9 @@ fn backstores(
         match old.backstores.get(id) {
             Some(was) if !reopened.contains(id) => {
                 if says_otherwise(was, is) {
-                    steps.push(Step::UpdateBackstore(is.clone()));
+                    let by_guest = selected.contains(&is.unit_serial) && !is_set_otherwise(was, is);
+                    let step = if by_guest { Step::SelectModes } else { Step::UpdateBackstore };
+                    steps.push(step(is.clone()));
                 }
                 let (size, from_bytes) = (is.medium.size_bytes(), was.medium.size_bytes());
                 if size.is_some() && from_bytes != size {

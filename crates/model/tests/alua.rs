@@ -309,6 +309,15 @@ fn members_of_a_group_of_logical_units_change_together() {
     assert_eq!(state(&model, "ramdisk/r0", "grp1"), (2, 2));
     assert_eq!(state(&model, "ramdisk/r1", "another"), (2, 2));
     assert_eq!(state(&model, "ramdisk/r2", "grp1"), (0, 0));
+    // So they do when a guest asks for it, but for one that guests may not change.
+    let model = model.apply(alter(&[(5, 1)], &[])).unwrap();
+    assert_eq!(state(&model, "ramdisk/r0", "grp1"), (1, 1));
+    assert_eq!(state(&model, "ramdisk/r1", "another"), (1, 1));
+    assert_eq!(state(&model, "ramdisk/r2", "grp1"), (0, 0));
+    let model = model.apply(set("ramdisk/r1", "another", "alua_access_type", "1")).unwrap();
+    let model = model.apply(alter(&[(5, 2)], &[])).unwrap();
+    assert_eq!(state(&model, "ramdisk/r0", "grp1"), (2, 1));
+    assert_eq!(state(&model, "ramdisk/r1", "another"), (1, 1));
     assert_eq!(model.lu_group_id(&group("cluster")), 7);
     check_refused(
         &model,

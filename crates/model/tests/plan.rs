@@ -196,6 +196,7 @@ impl Toy {
                 assert!(self.open.insert(backstore.id(), bare(&backstore)).is_none());
             }
             Step::UpdateBackstore(backstore)
+            | Step::SelectModes(backstore)
             | Step::ResizeBackstore { backstore, .. }
             | Step::ShrinkBackstore { backstore, .. } => {
                 assert!(self.open.insert(backstore.id(), bare(&backstore)).is_some());

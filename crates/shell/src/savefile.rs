@@ -9,7 +9,7 @@ use api::v1;
 use serde_json::{Map, Value};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// What a packed file starts with.
@@ -63,17 +63,25 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     if path.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
+    // A file is named durably once its directory is.
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    // As LIO's tools do, who then cannot enter it.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let mut beside = path.as_os_str().to_owned();
+    // Two who save at once do not take each other's; one of this number that is there, a crash left.
     beside.push(format!(".{}", std::process::id()));
     let beside = PathBuf::from(beside);
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
     let written = (|| {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
-        // A file is named durably once its directory is.
-        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-        fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        fs::File::open(directory)?.sync_all()
     })();
     if written.is_err() {
         // What was begun is of no use; that it cannot be removed is less than the error at hand.
@@ -111,9 +119,7 @@ pub(crate) fn merge(path: &Path, now: &str, object: &str) -> Result<(), Failure>
     });
     file.entry("fabric_modules").or_insert_with(|| Value::Array(Vec::new()));
     put_own(&mut file, &now, object);
-    let mut whole = Value::Object(file);
-    whole.sort_all_objects();
-    write(path, &format!("{whole:#}\n"))
+    write(path, &v1::saveconfig_text(Value::Object(file)))
 }
 
 /// Puts those things of a list that are wanted in the place of their likes.

@@ -24,6 +24,31 @@ fn another_file_is_written_whole_and_for_its_owner_alone() {
 }
 
 #[test]
+fn what_a_crash_left_behind_is_no_obstacle_and_no_waste() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("saved.json");
+    fs::write(format!("{}.{}", file.display(), std::process::id()), "half").expect("written");
+    let reply = Session::new().run(&format!("saveconfig {}", file.display()));
+    assert_eq!(reply.out, format!("Configuration saved to {}\n", file.display()));
+    assert_eq!(fs::read_dir(directory.path()).expect("read").count(), 1);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_made_for_its_owner_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mode = |path: &std::path::Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    let before = mode(directory.path());
+    let file = directory.path().join("target/of/lio/saved.json");
+    let reply = Session::new().run(&format!("saveconfig {}", file.display()));
+    assert_eq!(reply.out, format!("Configuration saved to {}\n", file.display()));
+    assert_eq!(
+        ["target", "target/of", "target/of/lio"].map(|name| mode(&directory.path().join(name))),
+        [0o700; 3]
+    );
+    assert_eq!((mode(&file), mode(directory.path())), (0o600, before));
+}
+
+#[test]
 fn a_file_that_ends_in_toml_is_in_the_form_that_apply_takes() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("saved.toml");

@@ -24,7 +24,7 @@ pub enum Crossing {
     Enough,
 }
 
-/// What was seen of the space below one unit.
+/// What was seen of the space below one backstore; or below the scarcest of those that are one unit.
 #[derive(Debug, Default)]
 pub struct Scarcity {
     total: AtomicU64,
@@ -38,13 +38,9 @@ pub struct Scarcity {
 impl Scarcity {
     /// Takes note of what was seen, and that so many bytes of the store are `claimed`: guests may fill them, and have not.
     /// One thread does.
-    pub(crate) fn see(&self, space: &Space, claimed: u64) -> Option<Crossing> {
+    pub fn see(&self, space: &Space, claimed: u64) -> Option<Crossing> {
         let mark = claimed.min(space.total / SCARCE_PART);
-        self.total.store(space.total, Ordering::Relaxed);
-        self.available.store(space.available, Ordering::Relaxed);
-        self.used.store(space.used, Ordering::Relaxed);
-        self.store.store(space.store, Ordering::Relaxed);
-        self.mark.store(mark, Ordering::Relaxed);
+        self.note(space, mark);
         let was = self.is_scarce.load(Ordering::Relaxed);
         let crossing = if !was && space.available < mark {
             Crossing::Scarce
@@ -55,6 +51,40 @@ impl Scarcity {
         };
         self.is_scarce.store(crossing == Crossing::Scarce, Ordering::Relaxed);
         Some(crossing)
+    }
+
+    /// Takes over what was seen of the scarcest of these.  One thread does.
+    pub(crate) fn see_scarcest(&self, below: &[&Self]) -> Option<Crossing> {
+        let scarcest =
+            below.iter().reduce(|one, other| if other.is_scarcer_than(one) { other } else { one })?;
+        self.note(&scarcest.seen()?, scarcest.mark.load(Ordering::Relaxed));
+        let is = scarcest.is_scarce();
+        let was = self.is_scarce.swap(is, Ordering::Relaxed);
+        (was != is).then_some(if is { Crossing::Scarce } else { Crossing::Enough })
+    }
+
+    fn note(&self, space: &Space, mark: u64) {
+        self.total.store(space.total, Ordering::Relaxed);
+        self.available.store(space.available, Ordering::Relaxed);
+        self.used.store(space.used, Ordering::Relaxed);
+        self.store.store(space.store, Ordering::Relaxed);
+        self.mark.store(mark, Ordering::Relaxed);
+    }
+
+    /// What is scarce is scarcer than what is not, and otherwise what has less of its mark left; what was never looked at, or
+    /// has no mark, is never scarcer.
+    fn is_scarcer_than(&self, other: &Self) -> bool {
+        let parts = |of: &Self| {
+            let [available, mark] = [&of.available, &of.mark].map(|part| part.load(Ordering::Relaxed));
+            (u128::from(available), u128::from(mark))
+        };
+        let ((available, mark), (others, others_mark)) = (parts(self), parts(other));
+        match (self.is_scarce(), other.is_scarce()) {
+            (true, false) => true,
+            (false, true) => false,
+            _ if mark == 0 || others_mark == 0 => others_mark == 0 && (mark > 0 || other.seen().is_none()),
+            _ => available * others_mark < others * mark,
+        }
     }
 
     /// What was seen last; `None` before the first look.
@@ -97,6 +127,30 @@ mod tests {
         assert_eq!(scarcity.seen(), Some(Space { total: 1000, available: 99, used: 7, store: 1 }));
         let below = SpaceBelow { available_bytes: 99, used_bytes: 7, threshold_bytes: 100 };
         assert_eq!(scarcity.below(), below);
+    }
+
+    #[test]
+    fn of_several_stores_below_one_unit_the_scarcest_counts_and_the_others_change_nothing() {
+        let (unit, one, other, unseen) =
+            (Scarcity::default(), Scarcity::default(), Scarcity::default(), Scarcity::default());
+        let look = |of: &Scarcity, available, store| {
+            of.see(&Space { total: 1000, available, used: 7, store }, 5000);
+            [[&one, &other, &unseen], [&unseen, &other, &one]].map(|below| unit.see_scarcest(&below))
+        };
+        assert_eq!(unit.see_scarcest(&[&unseen]), None);
+        assert_eq!(look(&one, 900, 1), [None, None]);
+        assert_eq!(look(&other, 99, 2), [Some(Crossing::Scarce), None]);
+        // Round after round.
+        for _ in 0..3 {
+            assert_eq!([look(&one, 900, 1), look(&other, 99, 2)], [[None; 2]; 2]);
+            assert!(unit.is_scarce());
+            assert_eq!(unit.below().available_bytes, 99);
+        }
+        assert_eq!(look(&one, 50, 1), [None, None]);
+        assert_eq!(unit.below().available_bytes, 50);
+        assert_eq!(look(&other, 800, 2), [None, None], "the first is scarce still");
+        assert_eq!(look(&one, 700, 1), [Some(Crossing::Enough), None]);
+        assert_eq!(unit.seen(), Some(Space { total: 1000, available: 700, used: 7, store: 1 }));
     }
 
     #[test]

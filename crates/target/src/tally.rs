@@ -9,6 +9,8 @@
 //! an atomic exchange, so that a command costs two plain stores; who reads adds the lines up.
 
 use crate::lines::{LINES, own};
+use crate::logical_unit::Store;
+use backstore::IoKind;
 use scsi::log::{Counted, Moved};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,8 +29,36 @@ pub enum Kind {
     Other,
 }
 
+/// What it counts as when a medium fails an I/O.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which medium, by its [`Store::id`].
+    pub store: u64,
+    /// As what.
+    pub kind: Kind,
+}
+
+impl Failure {
+    /// That of an I/O on `store`; `verifies` says whether what is read is verified.
+    #[must_use]
+    pub fn of(store: &Store, io: IoKind, verifies: bool) -> Self {
+        let kind = match io {
+            IoKind::Read if verifies => Kind::Verify,
+            IoKind::Read => Kind::Read,
+            _ => Kind::Write,
+        };
+        Self { store: store.id, kind }
+    }
+
+    /// That of no I/O.
+    pub const NONE: Self = Self { store: u64::MAX, kind: Kind::Other };
+}
+
 /// How many [`Kind`]s there are.
 const KINDS: usize = 4;
+
+/// Under which number all is counted that is nobody's any more.
+const CLOSED: u64 = u64::MAX;
 
 /// What was asked so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +113,7 @@ struct Line([[AtomicU64; 2]; KINDS]);
 #[derive(Debug, Default)]
 pub struct Tally {
     lines: [Line; LINES],
-    /// Commands that the medium failed: seldom.
+    /// What the medium failed: seldom.
     errors: [AtomicU64; KINDS],
 }
 
@@ -99,7 +129,7 @@ impl Tally {
         }
     }
 
-    /// Counts a command that the medium failed.
+    /// Counts what the medium failed.
     pub fn failed(&self, kind: Kind) {
         self.errors[kind as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -167,6 +197,16 @@ impl Tallies {
         let way = Arc::new(Tally::default());
         live.push((of, Arc::clone(&way)));
         way
+    }
+
+    /// Nobody will ask for what is counted under a number any more.  It still counts for the unit, also what ways of it count
+    /// yet.
+    pub fn close(&self, of: u64) {
+        let mut ways = self.lock();
+        if let Some(past) = ways.past.remove(&of) {
+            *ways.past.entry(CLOSED).or_default() += past;
+        }
+        ways.live.iter_mut().filter(|(whose, _)| *whose == of).for_each(|(whose, _)| *whose = CLOSED);
     }
 
     /// By all the ways of one.
@@ -258,6 +298,27 @@ mod tests {
         assert_eq!((totals.commands(), totals.moved.read.bytes, totals.moved.write.bytes), (2, 4096, 512));
         assert_eq!(tallies.of(8).commands(), 1);
         assert_eq!(tallies.of(9), Totals::default());
+    }
+
+    #[test]
+    fn what_is_closed_counts_for_the_unit_and_takes_no_room_of_its_own() {
+        let tallies = Tallies::default();
+        for of in 1..=100 {
+            let (early, late) = (tallies.way(of), tallies.way(of));
+            early.count(Kind::Read, 512);
+            drop(early);
+            // Whoever comes next finds that it is gone.
+            drop(tallies.way(of));
+            tallies.close(of);
+            // A command that was under way.
+            late.count(Kind::Read, 512);
+            assert_eq!(tallies.of(of), Totals::default());
+        }
+        let _last = tallies.way(101);
+        let ways = tallies.lock();
+        assert_eq!((ways.past.len(), ways.live.len()), (1, 1));
+        drop(ways);
+        assert_eq!(tallies.since_forgotten().read, Moved { commands: 200, bytes: 102_400, errors: 0 });
     }
 
     #[test]

@@ -207,11 +207,11 @@ impl UnitState {
         &self.scarcity
     }
 
-    /// Takes note of the space below, of which so many bytes are `claimed`, and where it `tells_guests` tells everyone when it
-    /// has become scarce.  Returns what was crossed, if anything.
-    pub fn see_space(&self, space: &backstore::Space, claimed: u64, tells_guests: bool) -> Option<Crossing> {
-        let crossing = self.scarcity.see(space, claimed);
-        if tells_guests && crossing == Some(Crossing::Scarce) {
+    /// Takes note of the space below each of the backstores that are the unit, and tells everyone when it has become scarce:
+    /// below one of them, where it was below none.  Returns what was crossed, if anything.
+    pub fn see_space(&self, below: &[&Scarcity]) -> Option<Crossing> {
+        let crossing = self.scarcity.see_scarcest(below);
+        if crossing == Some(Crossing::Scarce) {
             self.establish(Sense::THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, To::Everyone);
         }
         crossing

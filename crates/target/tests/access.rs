@@ -326,6 +326,26 @@ fn every_command_on_blocks_is_refused_where_they_are_not_reached_and_no_other_is
 }
 
 #[test]
+fn a_copy_reaches_blocks_as_their_segment_says() {
+    let rig = lba_dependent();
+    // One unit, named by the digits of its serial number, copied to itself.
+    let mut unit = vec![0xe4, 0, 0, 0, 1, 3, 0, 16, 0x60, 0x01, 0x40, 0x5e, 0xa0];
+    unit.resize(32, 0);
+    let copy = |nexus, from, to, blocks| {
+        let header = [0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 0];
+        let segment = [2, 0, 0, 24, 0, 0, 0, 1, 0, 0, 0, blocks];
+        let lbas = [0, 0, 0, 0, 0, 0, 0, from, 0, 0, 0, 0, 0, 0, 0, to];
+        let list = [&header[..], &unit, &unit, &segment, &lbas].concat();
+        rig.send_with(nexus, 0, &[0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 108, 0, 0], &list).0
+    };
+    let failed = Check(0x0a, 0x0d, 0x01);
+    assert_eq!((copy(1, 0, 4, 4), copy(2, 8, 10, 2)), (Done, Done));
+    assert_eq!((copy(1, 0, 8, 1), copy(1, 8, 0, 1)), (failed.clone(), failed.clone()));
+    assert_eq!((copy(1, 4, 0, 5), copy(2, 0, 8, 1)), (failed.clone(), failed));
+    assert_eq!(copy(1, 0, 15, 2), Check(0x0a, 0x00, 0x00), "what is not there at all");
+}
+
+#[test]
 fn referrals_are_told_from_a_block_on() {
     let rig = lba_dependent();
     let ask = |first, one| rig.send_to(1, 0, &[0x9e, 0x13, 0, 0, 0, 0, 0, 0, 0, first, 0, 0, 0, 255, one, 0]);
@@ -344,6 +364,32 @@ fn referrals_are_told_from_a_block_on() {
     // In standby too there is no more than SPC-4 says.
     rig.attentions(1).gate().set_access_state(2);
     assert_eq!(ask(0, 0).0, STANDBY);
+}
+
+#[test]
+fn every_command_that_touches_blocks_waits_where_they_are_not_optimized_and_a_flush_does_not() {
+    let (rig, _) = rig(Ok(()));
+    rig.attentions(1).gate().set_access_state(1);
+    let block: &[u8] = &[0; 512];
+    let two: &[u8] = &[0; 1024];
+    let waits: [(&str, &[u8], &[u8]); 6] = [
+        ("VERIFY", &[0x2f, 0, 0, 0, 0, 0, 0, 0, 1, 0], &[]),
+        ("VERIFY, BYTCHK", &[0x2f, 0x02, 0, 0, 0, 0, 0, 0, 1, 0], block),
+        ("WRITE AND VERIFY", &[0x2e, 0, 0, 0, 0, 0, 0, 0, 1, 0], block),
+        ("WRITE SAME", &[0x41, 0, 0, 0, 0, 0, 0, 0, 1, 0], block),
+        ("COMPARE AND WRITE", &[0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0], two),
+        ("ORWRITE", &[0x8b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0], block),
+    ];
+    for (name, cdb, data) in waits {
+        *rig.waited.borrow_mut() = Duration::ZERO;
+        // What the medium here does not hold may well differ.
+        let outcome = rig.send_with(1, 0, cdb, data).0;
+        assert!(matches!(outcome, Done | Check(0x0e, 0x1d, 0x00)), "{name}: {outcome:?}");
+        assert_eq!(*rig.waited.borrow(), Duration::from_millis(100), "{name}");
+    }
+    *rig.waited.borrow_mut() = Duration::ZERO;
+    assert_eq!(rig.send(1, SYNCHRONIZE), Done);
+    assert_eq!(*rig.waited.borrow(), Duration::ZERO);
 }
 
 #[test]

@@ -83,9 +83,7 @@ pub fn text(model: &Model, live: &Live) -> String {
         Some((id.to_string(), own::object(backstore, live.backstores.get(id))?))
     });
     whole[own::KEY] = own::file(own.collect(), model.lu_groups());
-    // Sorted keys and two spaces, as json.dumps of targetcli.
-    whole.sort_all_objects();
-    format!("{whole:#}\n")
+    v1::saveconfig_text(whole)
 }
 
 fn storage_object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value {
@@ -396,15 +394,20 @@ fn earlier_versions(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Writes a file that only we can read, and makes its contents durable.  A leftover is replaced.
+/// Writes a file that only we can read, and makes its contents durable.  A leftover is replaced; of what could not be
+/// written none is left.
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
         Ok(()) | Err(_) => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a file takes room where there is none; that it cannot be removed is less than the error at hand.
+        let _ = std::fs::remove_file(path);
+    }
+    written
 }
 
 fn pack(bytes: &[u8]) -> io::Result<Vec<u8>> {

@@ -7,17 +7,20 @@
 //! change what the host boots next, and spend a minute on an initrd that nobody needs.
 
 use super::INSTALL_LIMIT;
+use super::sources::release_codename;
 use crate::run::visibly;
 use anyhow::{Context, Result, bail};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use stories::kernel::{Kernel, own_root};
+use stories::kernel::{Kernel, newer_root, own_root};
 use stories::process::{command, run_well};
-use stories::programs::{cache_folder, host_program};
+use stories::programs::{find_in_path, host_program};
 
 /// The package that needs the newest kernel package of a release.
 const PACKAGE: &str = "linux-image-amd64";
+/// What some stories need: scsi_debug can write atomically, and so can io_uring, from this release on.
+const NEWER: &str = "6.11";
 const LOCAL_LIMIT: Duration = Duration::from_secs(120);
 
 pub(super) fn is_there() -> bool {
@@ -30,16 +33,36 @@ pub(super) fn describe() -> String {
 
 /// Fetches it and unpacks it where guests look for it.
 pub(super) fn fetch() -> Result<()> {
-    let folder = cache_folder()?.join("kernel.part");
+    unpack_into(&newest_package(PACKAGE)?, &own_root()?)
+}
+
+/// Unpacks a newer one from the backports, for stories that need it, and says why where that cannot be: they are skipped
+/// then, so that nothing here keeps the set-up from being done.
+pub(super) fn prepare_newer() {
+    if Kernel::since(NEWER).is_ok() || find_in_path("apt-get").is_none() {
+        return;
+    }
+    let fetched = release_codename().and_then(|codename| {
+        let package = newest_package(&format!("{PACKAGE}/{codename}-backports"))?;
+        unpack_into(&package, &newer_root()?)?;
+        Kernel::since(NEWER)
+    });
+    if let Err(error) = fetched {
+        println!("setup: no kernel {NEWER} for guests, and the stories of it are skipped: {error:#}");
+    }
+}
+
+/// Fetches a kernel's package and unpacks it into a folder of its own.
+fn unpack_into(package: &str, place: &Path) -> Result<()> {
+    let folder = place.with_extension("part");
     if folder.exists() {
         std::fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
     }
     std::fs::create_dir_all(&folder)?;
-    let package = newest_package()?;
-    println!("setup: fetching {package} and unpacking it into {}", own_root()?.display());
+    println!("setup: fetching {package} and unpacking it into {}", place.display());
     visibly(
         command("apt-get")
-            .args(["--quiet", "--option=APT::Sandbox::User=root", "download", &package])
+            .args(["--quiet", "--option=APT::Sandbox::User=root", "download", package])
             .current_dir(&folder),
         INSTALL_LIMIT,
     )?;
@@ -54,18 +77,17 @@ pub(super) fn fetch() -> Result<()> {
         let depmod = host_program("depmod")?;
         visibly(command(depmod).arg("-b").arg(&root).arg(release?.file_name()), LOCAL_LIMIT)?;
     }
-    let place = own_root()?;
     if place.exists() {
-        std::fs::remove_dir_all(&place)?;
+        std::fs::remove_dir_all(place)?;
     }
-    std::fs::rename(&root, &place).with_context(|| format!("cannot make {}", place.display()))?;
+    std::fs::rename(&root, place).with_context(|| format!("cannot make {}", place.display()))?;
     Ok(std::fs::remove_dir_all(&folder)?)
 }
 
-fn newest_package() -> Result<String> {
-    let said = run_well(command("apt-cache").args(["show", "--no-all-versions", PACKAGE]), LOCAL_LIMIT)?;
+fn newest_package(of: &str) -> Result<String> {
+    let said = run_well(command("apt-cache").args(["show", "--no-all-versions", of]), LOCAL_LIMIT)?;
     let said = String::from_utf8_lossy(&said).into_owned();
-    first_dependency(&said).with_context(|| format!("{PACKAGE} of this release needs no kernel"))
+    first_dependency(&said).with_context(|| format!("{of} needs no kernel"))
 }
 
 fn first_dependency(said: &str) -> Option<String> {

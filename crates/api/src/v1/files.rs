@@ -5,6 +5,7 @@
 //! Never here: what is in such a file.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// How the daemon's own saveconfig.json is written.
@@ -37,6 +38,28 @@ pub struct Backups {
 
 /// The longest saveconfig.json that is restored, in bytes: some 25,000 storage objects.
 pub const SAVECONFIG_BYTES_MAX: usize = 64 << 20;
+
+/// The text of a saveconfig.json, byte for byte as LIO's tools write it: sorted, indented by two, and in ASCII, so that it
+/// means the same in every locale.
+#[must_use]
+pub fn saveconfig_text(mut whole: Value) -> String {
+    whole.sort_all_objects();
+    let text = format!("{whole:#}\n");
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')) {
+        return text;
+    }
+    // Outside of a string there is nothing else.
+    let mut plain = String::with_capacity(text.len() * 2);
+    for character in text.chars() {
+        if matches!(character, ' '..='~' | '\n') {
+            plain.push(character);
+        } else {
+            let units = character.encode_utf16(&mut [0; 2]).to_vec();
+            plain.extend(units.into_iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    plain
+}
 
 /// What to take of a saveconfig.json, and what becomes of what is there.  All or nothing happens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -147,4 +170,20 @@ pub struct Cleared {
     pub targets: u64,
     /// How many things that were kept for LIO and not served.
     pub kept_things: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_text_is_what_python_would_write() {
+        let value = json!({"b": ["/srv/é", "\u{1f600}\u{7f}", "a\tb\u{1}\"\\/"], "a": {}});
+        let expected = concat!(
+            "{\n  \"a\": {},\n  \"b\": [\n    \"/srv/\\u00e9\",\n    \"\\ud83d\\ude00\\u007f\",\n",
+            "    \"a\\tb\\u0001\\\"\\\\/\"\n  ]\n}\n"
+        );
+        assert_eq!(saveconfig_text(value), expected);
+    }
 }

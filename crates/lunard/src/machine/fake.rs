@@ -201,6 +201,7 @@ impl Machine for FakeMachine {
             match step {
                 Step::OpenBackstore(backstore)
                 | Step::UpdateBackstore(backstore)
+                | Step::SelectModes(backstore)
                 | Step::ResizeBackstore { backstore, .. }
                 | Step::ShrinkBackstore { backstore, .. } => {
                     state.open.insert(backstore.id(), backstore.clone());

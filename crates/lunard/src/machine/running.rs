@@ -15,7 +15,8 @@ mod sanitizing; // what a dead process was removing
 mod state; // what runs now
 
 use super::{
-    Countable, Fault, FaultKind, Found, Gauge, Live, LiveBackstore, Machine, Occasion, Rest, Statistics,
+    Countable, Fault, FaultKind, Found, Gauge, Live, LiveBackstore, Machine, Occasion, Rest, SpaceLook,
+    Statistics,
 };
 use crate::daemon::Host;
 use crate::directories::guest_socket;
@@ -24,19 +25,19 @@ use crate::start_error::StartError;
 use crate::state_driver::Handle;
 use crate::watchdog::Probe;
 use access::{Steering, Transition};
-use backstore::{Hold, HostLock, Space};
+use backstore::{Hold, HostLock};
 use fault::{locked_fault, socket_fault};
 use medium::Opened;
 use model::{BackstoreId, Step, Wwn};
 use patience::Patience;
 use rustix::io::Errno;
 use state::State;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
-use target::{Crossing, Reservations, Steer};
+use target::{Reservations, Steer};
 use vhost_scsi::{Bound, Reactors, Scope, Waiting};
 
 /// How long an answer waits for I/O on what it took away.  A disk that hangs longer is let go of when it
@@ -86,7 +87,8 @@ pub(super) struct Farewell {
 /// A backstore that shows less than its medium has.
 pub(super) struct Cut {
     id: BackstoreId,
-    medium: Arc<dyn backstore::Backstore>,
+    /// Which of all that ever were.
+    number: u64,
     /// Who waits for it.
     tell: mpsc::Sender<Result<(), Fault>>,
 }
@@ -196,6 +198,11 @@ impl RunningMachine {
         self.state().to_resize(backstore)
     }
 
+    /// The same for a smaller size.
+    fn to_shrink(&self, backstore: &model::Backstore) -> Result<Opened, Fault> {
+        self.state().to_shrink(backstore)
+    }
+
     /// Waits, within [`QUIET_PATIENCE`], until nothing is in flight on what was taken away, and closes it.
     fn say_farewell(&self, farewells: Vec<Farewell>) {
         if !farewells.is_empty() {
@@ -236,14 +243,11 @@ fn wait_for(reactors: &Reactors, state: &Mutex<State>, farewells: Vec<Farewell>)
         }
         drop((last, hold));
         if let Some(cut) = cut {
+            let medium = lock(state).to_cut(&cut);
             // Whatever the system says now, the guests' blocks are where they were.
-            let is_so = lock(state).shows(&cut.id, &cut.medium);
-            let ended = if is_so {
-                cut.medium.cut().map_err(|error| fault::not_cut(&cut.id, &error))
-            } else {
-                Err(fault::gone_before_the_cut(&cut.id))
-            };
-            lock(state).is_cut(&cut.id);
+            let ended =
+                medium.and_then(|medium| medium.cut().map_err(|error| fault::not_cut(&cut.id, &error)));
+            lock(state).is_cut(&cut);
             // Whoever asked for it may be gone.
             let _ = cut.tell.send(ended);
         }
@@ -318,7 +322,7 @@ impl Machine for RunningMachine {
                     medium::grown(backstore, &self.to_resize(backstore)?).map(|grown| (backstore.id(), grown))
                 }
                 Step::ShrinkBackstore { backstore, .. } => {
-                    medium::shrunk(backstore, &self.to_resize(backstore)?).map(|less| (backstore.id(), less))
+                    medium::shrunk(backstore, &self.to_shrink(backstore)?).map(|less| (backstore.id(), less))
                 }
                 _ => continue,
             };
@@ -413,8 +417,12 @@ impl Machine for RunningMachine {
         self.state().gauges()
     }
 
-    fn see_space(&self, of: &BackstoreId, space: &Space, claimed: u64) -> Option<Crossing> {
-        self.state().see_space(of, space, claimed)
+    fn see_spaces(&self, looks: &[SpaceLook]) -> BTreeSet<BackstoreId> {
+        self.state().see_spaces(looks)
+    }
+
+    fn shows(&self, of: &BackstoreId, medium: &Arc<dyn backstore::Backstore>) -> bool {
+        self.state().shows(of, medium)
     }
 
     fn lost(&self, backstore: &BackstoreId, medium: &Arc<dyn backstore::Backstore>) {

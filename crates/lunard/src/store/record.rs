@@ -149,42 +149,44 @@ impl Rows {
     /// The model of the rows; else what is wrong with the first that is wrong.
     pub(super) fn into_model(self) -> Result<Model, String> {
         let mut model = Model::default();
-        let mut make = |what: &str, change: Result<Change, String>| {
+        let make = |model: &mut Model, what: &str, change: Result<Change, String>| {
             change
                 .and_then(|change| model.make(change).map_err(|refusal| refusal.to_string()))
                 .map_err(|err| format!("{what}: {err}"))
         };
         for (name, row) in self.lu_groups {
-            make(&format!("LU group {name}"), lu_group_change(&name, &row))?;
+            make(&mut model, &format!("LU group {name}"), lu_group_change(&name, &row))?;
         }
         for ((kind, name), row) in self.backstores {
-            make(&format!("backstore {kind}/{name}"), backstore_change(&kind, &name, &row))?;
+            backstore(&kind, &name, &row)
+                .and_then(|backstore| model.restore_backstore(backstore).map_err(words))
+                .map_err(|err| format!("backstore {kind}/{name}: {err}"))?;
         }
         for (wwn, row) in self.targets {
             let what = format!("target {wwn}");
             let wwn = parse_wwn(&wwn).map_err(|err| format!("{what}: {err}"))?;
-            make(&what, Ok(Change::CreateTarget { wwn: wwn.clone(), tpgs: BTreeMap::new() }))?;
+            make(&mut model, &what, Ok(Change::CreateTarget { wwn: wwn.clone(), tpgs: BTreeMap::new() }))?;
             let Target { options } = parse(&row).map_err(|err| format!("{what}: {err}"))?;
             for (option, value) in options {
                 let value = value.to_string();
-                make(&what, Ok(Change::SetOption { wwn: wwn.clone(), option, value }))?;
+                make(&mut model, &what, Ok(Change::SetOption { wwn: wwn.clone(), option, value }))?;
             }
         }
         let mut lists = Vec::new();
         for ((wwn, tag), row) in self.tpgs {
             let what = format!("TPG {tag} of {wwn}");
             let (change, acls) = tpg_changes(&wwn, tag, &row).map_err(|err| format!("{what}: {err}"))?;
-            make(&what, Ok(change))?;
+            make(&mut model, &what, Ok(change))?;
             lists.extend(acls.into_iter().map(|change| (what.clone(), change)));
         }
         for ((wwn, tag, lun), row) in self.luns {
-            make(&format!("LUN {lun} of {wwn}/tpg{tag}"), lun_change(&wwn, tag, lun, &row))?;
+            make(&mut model, &format!("LUN {lun} of {wwn}/tpg{tag}"), lun_change(&wwn, tag, lun, &row))?;
         }
         // What they map has to be there.
         for (what, change) in lists {
-            make(&what, Ok(change))?;
+            make(&mut model, &what, Ok(change))?;
         }
-        make("what is kept and not served", foreign_change(self.foreign))?;
+        make(&mut model, "what is kept and not served", foreign_change(self.foreign))?;
         Ok(model)
     }
 }
@@ -243,7 +245,7 @@ impl Lun {
     }
 }
 
-fn backstore_change(kind: &str, name: &str, row: &[u8]) -> Result<Change, String> {
+fn backstore(kind: &str, name: &str, row: &[u8]) -> Result<model::Backstore, String> {
     let Backstore { unit_serial, medium, attributes, alua, lba_map, lu_group, identity, selected } =
         parse(row)?;
     let medium = match medium {
@@ -293,7 +295,7 @@ fn backstore_change(kind: &str, name: &str, row: &[u8]) -> Result<Change, String
     if let Some(name) = lu_group {
         backstore.lu_group = AluaGroupName::parse(&name).map_err(words)?;
     }
-    Ok(Change::CreateBackstore(backstore))
+    Ok(backstore)
 }
 
 fn alua_rows(groups: &AluaGroups) -> BTreeMap<String, AluaGroup> {

@@ -34,18 +34,17 @@ impl Model {
         }
     }
 
-    /// Gives a backstore that comes to a unit the groups of the unit, and its name: whichever way a guest comes, it finds
-    /// one unit.
+    /// Gives a backstore that comes to a unit the groups of the unit, its name, and what guests have saved of it: whichever
+    /// way a guest comes, it finds one unit.
     ///
     /// # Errors
     /// [`Refusal::AluaGroupsDiffer`] where it brings groups of its own.
     pub(super) fn join_unit(&self, backstore: &mut Backstore) -> Result<(), Refusal> {
         let id = backstore.id();
-        let twin = self
-            .backstores
-            .values()
-            .find(|other| other.unit_serial == backstore.unit_serial && other.id() != id);
-        let Some(twin) = twin else { return Ok(()) };
+        let serial = backstore.unit_serial.clone();
+        let twins = self.backstores.values().filter(|other| other.unit_serial == serial && other.id() != id);
+        backstore.join_selected(twins.clone());
+        let Some(twin) = twins.into_iter().next() else { return Ok(()) };
         backstore.take_identity(twin);
         if backstore.alua == twin.alua {
             return Ok(());
@@ -160,28 +159,28 @@ impl Model {
         }
         self.put_alua(id, &groups)?;
         if attribute == AluaAttribute::of(AluaKey::AccessState).name {
-            self.follow(id, number, value);
+            let row = AluaAttribute::of(AluaKey::AccessState);
+            self.follow(id, number, |group| group.set(row, &value.to_string()).is_ok());
         }
         Ok(())
     }
 
-    /// Has the other members of a group of logical units follow, where they have a target port group of that id that can.
-    fn follow(&mut self, id: &BackstoreId, number: u16, state: u32) {
+    /// Has the other members of a group of logical units follow, where they have a target port group of that id.  One that
+    /// `alters` refuses stays as it is.
+    fn follow(&mut self, id: &BackstoreId, number: u16, alters: impl Fn(&mut AluaGroup) -> bool) {
         let Some(lu_group) = self.backstores.get(id).map(|backstore| backstore.lu_group.clone()) else {
             return;
         };
         if lu_group.as_str() == AluaGroupName::DEFAULT_LU {
             return;
         }
-        let row = AluaAttribute::of(AluaKey::AccessState);
         let members = self.backstores.values().filter(|member| member.lu_group == lu_group);
         // By unit, so that each is changed once.
         let units: BTreeSet<UnitSerial> = members.map(|member| member.unit_serial.clone()).collect();
         for unit in units {
             for twin in self.with_serial(&unit) {
                 let group = self.backstores.get_mut(&twin).and_then(|twin| twin.alua.with_id_mut(number));
-                // One that cannot stays as it is.
-                let _ = group.map(|group| group.set(row, &state.to_string()));
+                let _ = group.map(&alters);
             }
         }
     }
@@ -221,6 +220,11 @@ impl Model {
         for twin in &twins {
             if let Some(backstore) = self.backstores.get_mut(twin) {
                 backstore.alua = groups.clone();
+            }
+        }
+        for (id, state) in states {
+            for twin in &twins {
+                self.follow(twin, *id, |group| group.is_explicit() && group.alter(*state).is_ok());
             }
         }
         for place in ports {

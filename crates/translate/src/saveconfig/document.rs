@@ -11,7 +11,7 @@
 mod attributes; // of its storage objects
 
 use super::alua::{SaidGroups, SaidOfLun};
-use super::entry::Entry;
+use super::entry::{Entry, shown_value};
 use super::notes::Notes;
 use super::own::{Own, OwnObject};
 use super::scope::Scope;
@@ -370,6 +370,7 @@ impl Reader<'_> {
         let wwn = Wwn::parse(wwn).map_err(words)?;
         let entry = entry.named(format!("target {wwn}"));
         self.unknown_keys(&entry, &["fabric", "wwn", "tpgs", "parameters", "attributes", "options"]);
+        self.lost(&entry)?;
         let groups = entry.list("tpgs")?;
         let mut tpgs = BTreeMap::new();
         for group in groups {
@@ -423,6 +424,10 @@ impl Reader<'_> {
             entry,
             &["tag", "enable", "attributes", "parameters", "luns", "node_acls", "portals", "x_lunar"],
         );
+        self.lost(entry)?;
+        if !entry.list("portals")?.is_empty() {
+            self.note(format!("the portals of {} are not taken over: vhost has none", entry.at()));
+        }
         if entry.truth("enable")? == Some(false) {
             self.note(format!("{} is served, for vhost has no switch to disable it", entry.at()));
         }
@@ -448,8 +453,9 @@ impl Reader<'_> {
         let name = entry.text("node_wwn")?.ok_or_else(|| "'node_wwn' missing in node_acl".to_owned())?;
         let initiator = Wwn::parse(name).map_err(words)?;
         let entry = entry.named(format!("node ACL {initiator} of {group}"));
-        // vhost has neither attributes, parameters nor passwords of an initiator.
+        // vhost has no passwords of an initiator.
         self.unknown_keys(&entry, &["node_wwn", "mapped_luns", "attributes", "parameters", "tag"]);
+        self.lost(&entry)?;
         if entry.text("tag")?.is_some_and(|tag| !tag.is_empty()) {
             self.note(format!("the tag of {} is not taken over", entry.at()));
         }
@@ -537,6 +543,23 @@ impl Reader<'_> {
         let write_protect = entry.truth("write_protect")? == Some(true);
         if tpg.luns.insert(lun, LunMapping { backstore, alias, write_protect, alua }).is_some() {
             return Err(format!("{} is there twice", entry.at()).into());
+        }
+        Ok(())
+    }
+
+    /// Tells of the attributes and parameters of a target, a TPG or a node ACL, none of which changes anything here.
+    fn lost(&mut self, entry: &Entry<'_>) -> Result<(), DocumentError> {
+        for list in ["attributes", "parameters"] {
+            for (name, value) in entry.object(list)?.into_iter().flatten() {
+                let text = match value {
+                    Value::String(text) => shown(text),
+                    other => shown_value(other),
+                };
+                let is_default = text == "0" || (name == "cmd_completion_affinity" && text == "-1");
+                if !is_default {
+                    self.note(format!("{list}.{}={text} of {} is not taken over", shown(name), entry.at()));
+                }
+            }
         }
         Ok(())
     }

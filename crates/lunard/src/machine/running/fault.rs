@@ -92,6 +92,19 @@ pub(super) fn being_cut(id: &BackstoreId) -> Fault {
     Fault { errno: Errno::BUSY, ..caller(format!("{id} is being made smaller"), hint) }
 }
 
+/// The fault of a smaller size for what is being freed of its contents, up to its old end.
+pub(super) fn being_sanitized(id: &BackstoreId) -> Fault {
+    let hint = Some("it cannot be made smaller before its SANITIZE has ended; try again then".into());
+    Fault { errno: Errno::BUSY, ..caller(format!("{id} is being sanitized for a guest"), hint) }
+}
+
+/// The fault of what a guest began to have freed of its contents before it could be cut.
+pub(super) fn sanitized_before_the_cut(id: &BackstoreId) -> Fault {
+    let hint =
+        Some("a guest has it sanitized: it has its old size again; try again when that has ended".into());
+    Fault { errno: Errno::BUSY, ..caller(format!("{id} was not cut"), hint) }
+}
+
 /// The fault of a file that does not become shorter.
 pub(super) fn not_cut(id: &BackstoreId, error: &std::io::Error) -> Fault {
     let hint = Some("the file has its old size, and its guests are shown it again".into());

@@ -5,28 +5,28 @@
 //! Below: `target`, `vhost-scsi`.
 //! Never here: opening, or waiting.
 
-mod shown;
-mod steps; // what each step makes of it // what nexuses are shown of asymmetric access
+mod shown; // what nexuses are shown of asymmetric access
+mod sizes; // other sizes, and the space below
+mod steps; // what each step makes of it
 
+use super::Farewell;
 use super::access::{Access, LunAccess};
-use super::fault::{being_cut, missing_fault};
 use super::medium::Opened;
 use super::memories::{self, Memories};
 use super::offer::offer;
-use super::{Cut, Farewell};
-use crate::machine::{Countable, Fault, Gauge, Live, LiveBackstore, LiveSpace, LiveTarget, Rest, Statistics};
+use crate::machine::{Countable, Fault, Live, LiveBackstore, LiveTarget, Rest, Statistics};
 use crate::store::Units;
-use backstore::{HostLock, Space};
+use backstore::HostLock;
 use model::{Backstore, BackstoreId, IdentityKey, Key, Kind, Lun, Step, TpgTag, Wwn};
 use scsi::inquiry::Identity;
 use scsi::mode::UaInterlock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use target::{
-    Attentions, Crossing, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Readiness, Reservations,
-    SanitizeWork, Tally, UnitFlags,
+    Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Readiness, Reservations,
+    SanitizeWork, Scarcity, Tally, UnitFlags,
 };
 use vhost_scsi::{Bound, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
 
@@ -38,6 +38,8 @@ pub(super) struct State {
     units: BTreeMap<BackstoreId, Unit>,
     /// How many ever were, to number them.
     units_opened: u64,
+    /// How many media were to be cut, to number those cuts.
+    cuts: u64,
     targets: BTreeMap<Wwn, Target>,
     /// Targets whose map is to be published anew.
     changed: BTreeSet<Wwn>,
@@ -45,8 +47,6 @@ pub(super) struct State {
     withheld: BTreeSet<(Wwn, BackstoreId)>,
     /// What was opened and had not the size that was last known.
     resized: BTreeSet<BackstoreId>,
-    /// What shows less than its medium has, until that is cut.
-    cutting: BTreeSet<BackstoreId>,
     /// What the change under way has still to wait for.
     rest: Vec<Rest>,
     /// What is to be waited for after the next [`State::publish`].
@@ -63,6 +63,10 @@ struct Unit {
     logical_unit: Arc<LogicalUnit>,
     /// What its ways count under.
     number: u64,
+    /// Which cut it waits for, while it shows less than its medium has.
+    cutting: Option<u64>,
+    /// What was seen of the space below it.
+    scarcity: Scarcity,
 }
 
 struct Target {
@@ -163,60 +167,6 @@ impl State {
         last
     }
 
-    /// The open medium that is to have another size.
-    pub(super) fn to_resize(&self, backstore: &Backstore) -> Result<Opened, Fault> {
-        let id = backstore.id();
-        if self.cutting.contains(&id) {
-            return Err(being_cut(&id));
-        }
-        let opened = self.units.get(&id).map(|unit| &unit.opened).filter(|opened| opened.store.is_some());
-        opened.map(Opened::same).ok_or_else(|| missing_fault(&id))
-    }
-
-    /// Takes over a medium of another size.  Its guests' I/O goes on.
-    fn resize(&mut self, backstore: &Backstore, opened: Opened) -> Option<Farewell> {
-        let id = backstore.id();
-        let unit = self.units.get_mut(&id)?;
-        let number = |opened: &Opened| opened.store.as_ref().map(|store| store.id);
-        let is_same = number(&unit.opened) == number(&opened);
-        let old = std::mem::replace(&mut unit.opened, opened);
-        unit.backstore = backstore.clone();
-        unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
-        self.mark_shown(&id);
-        // Channels of one number lead to both.
-        if is_same { None } else { farewell(old) }
-    }
-
-    /// Takes over that less of a medium is shown.  It is cut once all that guests have in flight there has ended.
-    fn shrink(&mut self, backstore: &Backstore, opened: Opened) -> Option<Farewell> {
-        let id = backstore.id();
-        let medium = Arc::clone(&opened.store.as_ref()?.backstore);
-        let store = opened.store.as_ref()?.id;
-        let last = self.resize(backstore, opened);
-        self.cutting.insert(id.clone());
-        let scope = Scope { store: Some(store), ..Scope::default() };
-        let nothing = Farewell { scope, close: None, last: None, hold: None, cut: None };
-        let (tell, ended) = mpsc::channel();
-        self.rest.push(Rest::new(id.clone(), ended));
-        Some(Farewell { cut: Some(Cut { id, medium, tell }), ..last.unwrap_or(nothing) })
-    }
-
-    /// What is not so yet of the steps that were taken.
-    pub(super) fn take_rest(&mut self) -> Vec<Rest> {
-        std::mem::take(&mut self.rest)
-    }
-
-    /// Whether a backstore is kept in this very medium, at this size.
-    pub(super) fn shows(&self, id: &BackstoreId, medium: &Arc<dyn backstore::Backstore>) -> bool {
-        let store = self.units.get(id).and_then(|unit| unit.opened.store.as_ref());
-        store.is_some_and(|store| Arc::ptr_eq(&store.backstore, medium))
-    }
-
-    /// A medium has been cut, or could not be.
-    pub(super) fn is_cut(&mut self, id: &BackstoreId) {
-        self.cutting.remove(id);
-    }
-
     /// Marks the targets that show a backstore.
     fn mark_shown(&mut self, id: &BackstoreId) {
         for (wwn, target) in &self.targets {
@@ -268,6 +218,7 @@ impl State {
         let unit = self.units.get_mut(id)?;
         unit.opened.store.as_ref().filter(|store| Arc::ptr_eq(&store.backstore, medium))?;
         let old = std::mem::replace(&mut unit.opened, Opened::missing());
+        (unit.cutting, unit.scarcity) = (None, Scarcity::default());
         // What a device said of itself stays said, so that guests hear of nothing else than that it is not ready.
         unit.logical_unit = unit.not_ready();
         self.mark_shown(id);
@@ -385,21 +336,6 @@ impl State {
         (!left.is_empty()).then(|| format!("commands were left for the next lunard: {}", left.join(", ")))
     }
 
-    /// What may grow by itself.
-    pub(super) fn gauges(&self) -> Vec<Gauge> {
-        let may_grow =
-            self.units.iter().filter(|(id, _)| id.kind != Kind::Ramdisk && !self.cutting.contains(*id));
-        let open = may_grow.filter_map(|(id, unit)| Some((id, unit.opened.store.as_ref()?)));
-        open.map(|(id, store)| Gauge::new(id.clone(), Arc::clone(&store.backstore))).collect()
-    }
-
-    /// Takes note of the space below a backstore; its guests are told when it has become scarce.
-    pub(super) fn see_space(&self, id: &BackstoreId, space: &Space, claimed: u64) -> Option<Crossing> {
-        let unit = &self.units.get(id)?.logical_unit;
-        // Where a unit has no UNMAP its guests can make no room, and are not told.
-        unit.state.see_space(space, claimed, unit.media.has_threshold())
-    }
-
     pub(super) fn counted(&self, of: &Countable) -> Option<Statistics> {
         match of {
             Countable::Backstore(id) => {
@@ -452,14 +388,6 @@ impl Unit {
         let mut missing = LogicalUnit::missing(identity.clone(), geometry.block_bytes, *flags);
         missing.identifying_text.clone_from(identifying_text);
         Arc::new(missing.remembering(Arc::clone(state)))
-    }
-
-    /// What was seen of the space below.
-    fn space(&self) -> Option<LiveSpace> {
-        let scarcity = self.logical_unit.state.scarcity();
-        let Space { total, available, used, .. } = scarcity.seen().filter(|_| self.opened.store.is_some())?;
-        let is_scarce = scarcity.is_scarce();
-        Some(LiveSpace { total_bytes: total, available_bytes: available, used_bytes: used, is_scarce })
     }
 
     fn live(&self, access: &Access) -> LiveBackstore {

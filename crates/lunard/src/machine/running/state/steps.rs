@@ -12,7 +12,7 @@ use crate::machine::running::medium::Opened;
 use model::{Backstore, Lun, Step, TpgTag, Wwn};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use target::{LunMap, Nexus};
+use target::{LunMap, Nexus, Scarcity};
 use vhost_scsi::{Scope, TargetPort};
 
 impl State {
@@ -25,11 +25,18 @@ impl State {
         match step {
             Step::OpenBackstore(backstore) => self.open(backstore, opened?),
             Step::UpdateBackstore(backstore) => self.update(backstore),
+            Step::SelectModes(backstore) => {
+                // The guest that saved it has it in force, and the others told.
+                self.units.get_mut(&backstore.id())?.backstore = backstore.clone();
+                None
+            }
             Step::ResizeBackstore { backstore, .. } => self.resize(backstore, opened?),
             Step::ShrinkBackstore { backstore, .. } => self.shrink(backstore, opened?),
             Step::CloseBackstore(id) => {
                 self.access.forget(id);
-                self.units.remove(id).and_then(|unit| farewell(unit.opened))
+                let unit = self.units.remove(id)?;
+                unit.logical_unit.state.tallies().close(unit.number);
+                farewell(unit.opened)
             }
             Step::CreateTarget(wwn) => {
                 let port = Arc::new(TargetPort::new(wwn.to_string(), LunMap::default()));
@@ -78,8 +85,9 @@ impl State {
         }
         self.units_opened += 1;
         let number = self.units_opened;
-        let unit = Unit { backstore: backstore.clone(), opened, logical_unit, number };
-        self.units.insert(backstore.id(), unit);
+        let (backstore, scarcity) = (backstore.clone(), Scarcity::default());
+        let unit = Unit { backstore, opened, logical_unit, number, cutting: None, scarcity };
+        self.units.insert(unit.backstore.id(), unit);
         None
     }
 
@@ -111,12 +119,13 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::machine::Occasion;
     use crate::machine::running::medium;
-    use model::{AbsolutePath, BackstoreName, Medium, UnitSerial};
+    use model::{AbsolutePath, BackstoreName, Key, Medium, UnitSerial};
     use std::path::Path;
+    use target::ModeChanges;
 
     fn backstore(name: &str, serial: &str, medium: Medium) -> Backstore {
         let (name, serial) = (BackstoreName::parse(name).unwrap(), UnitSerial::parse(serial).unwrap());
@@ -127,23 +136,23 @@ mod tests {
         backstore(name, serial, Medium::ramdisk(1 << 20, false).unwrap())
     }
 
-    fn in_file(name: &str, serial: &str, path: &Path) -> Backstore {
+    pub(in super::super) fn in_file(name: &str, serial: &str, path: &Path) -> Backstore {
         let path = AbsolutePath::parse(path.to_str().unwrap()).unwrap();
         backstore(name, serial, Medium::Fileio { path, size_bytes: Some(1 << 20), sparse: true })
     }
 
     /// Serves a backstore; by which number those are known that wait for its blocks.
-    fn open(state: &mut State, backstore: &Backstore, opened: Opened) -> u64 {
+    pub(in super::super) fn open(state: &mut State, backstore: &Backstore, opened: Opened) -> u64 {
         assert!(state.take_step(&Step::OpenBackstore(backstore.clone()), Some(opened)).is_none());
         state.publish();
         state.units[&backstore.id()].logical_unit.store.as_ref().unwrap().exclusions.id()
     }
 
-    fn close(state: &mut State, backstore: &Backstore) -> Farewell {
+    pub(in super::super) fn close(state: &mut State, backstore: &Backstore) -> Farewell {
         state.take_step(&Step::CloseBackstore(backstore.id()), None).unwrap()
     }
 
-    fn opened(backstore: &Backstore) -> Opened {
+    pub(in super::super) fn opened(backstore: &Backstore) -> Opened {
         medium::open(backstore, Occasion::Change).unwrap()
     }
 
@@ -162,6 +171,25 @@ mod tests {
         drop((close(&mut state, &one), under_way, under_way_too));
         state.publish();
         assert_ne!(open(&mut state, &one, opened(&one)), first, "nothing of it is left");
+    }
+
+    #[test]
+    fn a_guest_that_saves_what_the_administrator_set_takes_nothing_back_from_itself() {
+        let mut state = State::default();
+        let own = in_memory("way0", "a");
+        let mut saved = own.clone();
+        saved.select(&[(Key::EmulateTas, 0)]);
+        open(&mut state, &saved, opened(&saved));
+        let unit = Arc::clone(&state.units[&own.id()].logical_unit.state);
+        let off = ModeChanges { tas: Some(false), ..ModeChanges::default() };
+        let keeps = || unit.change(|record| (record.modes, record.saved_modes) = (off, off)).unwrap();
+        keeps();
+        assert!(state.take_step(&Step::SelectModes(own.clone()), None).is_none());
+        assert_eq!(unit.modes(), off);
+        // The administrator who sets it again does.
+        state.take_step(&Step::SelectModes(saved), None);
+        state.take_step(&Step::UpdateBackstore(own), None);
+        assert_eq!((unit.modes(), unit.record().saved_modes), Default::default());
     }
 
     #[test]
