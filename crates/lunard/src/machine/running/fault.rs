@@ -172,7 +172,8 @@ fn open_fault_in_words(kind: Kind, error: OpenError) -> Fault {
         ),
         OpenError::Busy(path) => caller(
             format!("Could not open {}: another process has locked it", path.display()),
-            Some("see who holds it: fuser, lslocks".into()),
+            // This process too, as long as something is under way on what it no longer serves.
+            Some("see who holds it: fuser, lslocks; lunard does, for a storage object that was deleted while its disk hangs".into()),
         ),
         OpenError::Directory(path) if kind == Kind::Block => {
             caller(format!("Device {} is a directory", path.display()), None)
