@@ -10,9 +10,10 @@ mod draining; // a worker's part of the end
 mod ending; // queues that are disabled or end
 mod errands; // what steps of commands want of others
 mod kicks; // how it hears of what guests offer
+mod lines; // those who wait, in order
 mod marking; // dirty logs
-mod quiescing;
-mod telling; // news // waiting for what is in flight
+mod quiescing; // waiting for what is in flight
+mod telling; // news
 
 use crate::drain::Drain;
 use crate::errands::Errand;
@@ -22,7 +23,7 @@ use crate::patience::OldTasks;
 use crate::queue::{Common, Life, Queue, QueueParts, Stopped, queue_of};
 use crate::quiesce::Quiesce;
 use crate::signs_of_life;
-use claims::{MemoryLines, Parked};
+use claims::Waiting;
 use draining::Draining;
 use exec::timer::Timers;
 use memory::{GuestMemory, View};
@@ -118,8 +119,10 @@ pub(crate) enum LetterKind {
         task: (usize, u64),
         end: StepEnd,
     },
-    /// Blocks that one command had for itself were let go.
-    ClaimsFree,
+    /// Blocks of a medium that one command had for itself were let go.
+    ClaimsFree {
+        medium: u64,
+    },
     ManagementQuiet {
         key: QueueKey,
         request: usize,
@@ -188,10 +191,8 @@ pub struct Worker {
     /// Queues that have ended and whose last notification is handed over with the next round.
     ended: Vec<(mpsc::Sender<Stopped>, Stopped)>,
     common: Common,
-    /// Commands that wait for memory.
-    memory_lines: MemoryLines,
-    /// Commands that wait for blocks.
-    parked: Vec<Parked>,
+    /// Commands that wait for memory or blocks.
+    waiting: Waiting,
     quiesces: Vec<WaitingQuiesce>,
     draining: Draining,
     /// Descriptors that an entry which was not handed over yet may still name, with the count of hand-overs
@@ -224,8 +225,7 @@ impl Worker {
             parking: Vec::new(),
             ended: Vec::new(),
             common: Common::default(),
-            memory_lines: MemoryLines::default(),
-            parked: Vec::new(),
+            waiting: Waiting::default(),
             quiesces: Vec::new(),
             draining: Draining::default(),
             retired: Vec::new(),
@@ -365,7 +365,7 @@ impl Work for Worker {
             LetterKind::StepEnded { key, task, end } => {
                 self.step_ended(submitter, key, task, end.into());
             }
-            LetterKind::ClaimsFree => self.claims_free(submitter),
+            LetterKind::ClaimsFree { medium } => self.claims_free(medium),
             LetterKind::ManagementQuiet { key, request } => {
                 if let Some(queue) = self.queue(key) {
                     queue.management_quiet(request);
@@ -382,7 +382,7 @@ impl Work for Worker {
     }
 
     fn poll(&mut self, submitter: &mut Submitter) -> bool {
-        let mut busy = false;
+        let mut busy = self.waiting.is_ready();
         for at in 0..self.active.len() {
             let Some(&index) = self.active.get(at) else { break };
             let Some(queue) = self.queues.get_mut(index as usize) else { continue };
@@ -436,7 +436,7 @@ impl Work for Worker {
         for (sender, stopped) in self.ended.drain(..) {
             let _ = sender.send(stopped);
         }
-        self.lend_to_waiting(submitter);
+        self.look_after_waiting(submitter);
         for index in std::mem::take(&mut self.dirty) {
             self.publish_queue(submitter, index);
         }
@@ -453,7 +453,7 @@ impl Work for Worker {
 
     fn arm(&mut self) -> bool {
         // Who waits for the end of a queue is told in the next round.
-        let mut found = !self.ended.is_empty() || self.draining.is_telling();
+        let mut found = !self.ended.is_empty() || self.draining.is_telling() || self.waiting.is_ready();
         let (queues, marked) = (&mut self.queues, &mut self.marked);
         self.active.retain(|&index| {
             let Some(queue) = queues.get_mut(index as usize) else { return false };

@@ -8,6 +8,7 @@ mod support;
 
 use backstore::decorate::{Fate, Judged};
 use backstore::{IoKind, Ramdisk};
+use initiator::exchange::Token;
 use initiator::{Command, Guest, LunAddress, Options, commands};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,7 @@ use target::Store;
 const MIB: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 const ABORT_TASK: u32 = 0;
+const ABORT_TASK_SET: u32 = 1;
 
 fn lun_0() -> LunAddress {
     LunAddress::unit(1, 0)
@@ -191,23 +193,32 @@ fn a_comparison_waits_for_a_write_that_began_before_the_medium_was_used_in_anoth
     assert_eq!(number(&read.data_in), 7);
 }
 
+/// Begins a COMPARE AND WRITE of the block whose reads hang.
+fn compares(guest: &mut Guest) -> Token {
+    guest.request_queue(0).unwrap().start(&compare_and_write(8, &[0; 512], &block(1))).unwrap()
+}
+
+/// Begins writes of that block, with the tag 77, until one waits for it.
+fn wait_behind_it(guest: &mut Guest) {
+    let start = Instant::now();
+    while guest.request_queue(0).unwrap().in_flight() == 0 {
+        let queue = guest.request_queue(0).unwrap();
+        let token = queue.start(&commands::write_10(lun_0(), 8, 1, &[0; 512]).tag(77)).unwrap();
+        settle(guest, 0);
+        if guest.request_queue(0).unwrap().in_flight() == 0 {
+            guest.request_queue(0).unwrap().wait_for(token).unwrap();
+        }
+        assert!(start.elapsed() < PATIENCE, "the comparison never has its block");
+    }
+}
+
 #[test]
 fn what_waits_for_blocks_can_be_aborted() {
     let (hangs, unit) = hanging();
     let rigs = targets(&unit, 2);
     let (mut first, mut second) = (rigs[0].boot(Options::default()), rigs[1].boot(Options::default()));
-    let comparison = compare_and_write(8, &[0; 512], &block(1));
-    let compared = first.request_queue(0).unwrap().start(&comparison).unwrap();
-    let start = Instant::now();
-    while second.request_queue(0).unwrap().in_flight() == 0 {
-        let queue = second.request_queue(0).unwrap();
-        let token = queue.start(&commands::write_10(lun_0(), 8, 1, &[0; 512]).tag(77)).unwrap();
-        settle(&mut second, 0);
-        if second.request_queue(0).unwrap().in_flight() == 0 {
-            second.request_queue(0).unwrap().wait_for(token).unwrap();
-        }
-        assert!(start.elapsed() < PATIENCE, "the comparison never has its block");
-    }
+    let compared = compares(&mut first);
+    wait_behind_it(&mut second);
     // The comparison still hangs; the abort of what waits for it does not.
     let aborted = second.control().task_management(ABORT_TASK, lun_0(), 77).unwrap();
     assert_eq!(aborted.response, 0);
@@ -216,6 +227,31 @@ fn what_waits_for_blocks_can_be_aborted() {
     hangs.store(false, Ordering::SeqCst);
     assert!(first.request_queue(0).unwrap().wait_for(compared).unwrap().is_good());
     assert!(second.execute(&commands::write_10(lun_0(), 8, 1, &block(5))).unwrap().is_good());
+}
+
+#[test]
+fn who_waits_behind_a_long_line_of_aborted_commands_goes_on_though_nothing_else_happens() {
+    let (hangs, unit) = hanging();
+    let rigs = targets(&unit, 2);
+    let many = Options::default().request_queues(1).entries(1024);
+    let (mut first, mut second) = (rigs[0].boot(Options::default()), rigs[1].boot(many));
+    let compared = compares(&mut first);
+    wait_behind_it(&mut second);
+    let write = commands::write_10(lun_0(), 8, 1, &block(5));
+    while second.request_queue(0).unwrap().in_flight() < 300 {
+        second.request_queue(0).unwrap().start(&write).unwrap();
+    }
+    settle(&mut second, 0);
+    second.control().task_management(ABORT_TASK_SET, lun_0(), 0).unwrap();
+    for _ in 0..300 {
+        assert_eq!(second.request_queue(0).unwrap().wait_any().unwrap().1.response, 2);
+    }
+    let waits = second.request_queue(0).unwrap().start(&write).unwrap();
+    settle(&mut second, 0);
+    assert_eq!(second.request_queue(0).unwrap().in_flight(), 1);
+    hangs.store(false, Ordering::SeqCst);
+    assert!(first.request_queue(0).unwrap().wait_for(compared).unwrap().is_good());
+    assert!(second.request_queue(0).unwrap().wait_for(waits).unwrap().is_good());
 }
 
 #[test]

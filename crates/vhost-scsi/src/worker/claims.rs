@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Memory and blocks that the commands of a worker wait for.
 //!
-//! Above: `errands`.  Below: the table of a backstore's exclusions, the other workers for quiet.
+//! Above: `errands`.  Below: `lines`, the table of a backstore's exclusions, the other workers for quiet.
 //! Never here: a wait.  Who does not get what he wants is noted, and asked for again when something is given back.
 //!
 //! Nobody waits for ever: memory is wanted before blocks, so that who has blocks wants nothing that others have; and
 //! blocks that are excluded are waited for by commands that have not begun, which no exclusion waits for.
 
+use super::lines::Lines;
 use super::{LetterKind, QueueKey, Worker, send};
 use crate::queue::{Claimed, Queue};
 use crate::scratches::Borrower;
-use std::collections::{HashMap, VecDeque};
+use slab::Slab;
 use target::io::Submitter;
 use target::{Claim, Outcome, Scope, Wake};
 
-/// Tasks in a line from which on it is looked through for those that wait no more, so that aborts do not make it longer
-/// than there are commands.
-const LINE_SIFTED_FROM: usize = 64;
+/// How many of those who wait for memory, and how many of those who wait for blocks, are looked after in one round; the
+/// others are in the next, so that a long line of one guest's commands holds up no other's.
+const LOOKED_AFTER_A_ROUND: usize = 64;
 
 /// A command that waits for blocks which another has for itself.
 pub(super) struct Parked {
@@ -25,53 +26,22 @@ pub(super) struct Parked {
     claim: Claim,
 }
 
-/// Commands that wait for memory, a line for each borrower: what one gives back is looked at by nobody else.
+/// A task that waits for memory, or was aborted meanwhile.
+pub(super) type Waiter = (QueueKey, (usize, u64));
+
+/// Commands that wait for others.
 #[derive(Default)]
-pub(super) struct MemoryLines {
-    lines: HashMap<Borrower, Line>,
+pub(super) struct Waiting {
+    /// For memory, by who borrows.
+    memory: Lines<Borrower, Waiter>,
+    /// For blocks, by whose blocks they are: [`target::Store::medium`].
+    blocks: Lines<u64, Parked>,
 }
 
-/// A task that waits, or was aborted meanwhile.
-type Waiter = (QueueKey, (usize, u64));
-
-/// Those who wait for the memory of one borrower, the first come first; never empty.
-struct Line {
-    waiters: VecDeque<Waiter>,
-    /// How long it is to be when it is looked through next: twice as long as it was then, so that a task costs the same
-    /// however many there are.
-    sifted_at: usize,
-}
-
-impl MemoryLines {
-    /// Whether anybody waits as this borrower.
-    fn has_line(&self, borrower: Borrower) -> bool {
-        self.lines.contains_key(&borrower)
-    }
-
-    /// Lets a task wait behind all others of its borrower.
-    fn join(&mut self, borrower: Borrower, waiter: Waiter, mut still_waits: impl FnMut(Waiter) -> bool) {
-        let new = || Line { waiters: VecDeque::new(), sifted_at: LINE_SIFTED_FROM };
-        let Line { waiters, sifted_at } = self.lines.entry(borrower).or_insert_with(new);
-        if waiters.len() >= *sifted_at {
-            waiters.retain(|waiter| still_waits(*waiter));
-            *sifted_at = LINE_SIFTED_FROM.max(waiters.len().saturating_mul(2));
-        }
-        waiters.push_back(waiter);
-    }
-
-    /// Takes the first of a borrower's line.
-    fn leave(&mut self, borrower: Borrower) -> Option<Waiter> {
-        let line = self.lines.get_mut(&borrower)?;
-        let waiter = line.waiters.pop_front();
-        if line.waiters.is_empty() {
-            self.lines.remove(&borrower);
-        }
-        waiter
-    }
-
-    /// Forgets the lines of a connection that has left: all its tasks have ended.
-    pub(super) fn forget_client(&mut self, client: u64) {
-        self.lines.retain(|borrower, _| borrower.client != client);
+impl Waiting {
+    /// Whether the next round has to go on with what this one has not done.
+    pub(super) fn is_ready(&self) -> bool {
+        self.memory.is_ready() || self.blocks.is_ready()
     }
 }
 
@@ -82,15 +52,16 @@ impl Worker {
             return;
         };
         let Some(borrower) = queue.borrower(task) else { return };
-        // Where somebody waits though there is memory, it was given back in this round, and he comes first.
-        if self.common.scratches.has_free(borrower) && !self.memory_lines.has_line(borrower) {
+        // Where somebody waits though there is memory, it was given back lately, and he comes first.
+        let has_free = self.common.scratches.has_free(borrower);
+        if has_free && !self.waiting.memory.has_line(borrower) {
             return self.lend(submitter, key, task);
         }
         let queues = &mut self.queues;
-        self.memory_lines.join(borrower, (key, task), |(QueueKey(tag), task)| {
-            let queue = queues.get_mut(tag.key as usize).filter(|queue| queue.tag == tag);
-            queue.is_some_and(|queue| queue.still_waits(task))
-        });
+        self.waiting.memory.join(borrower, (key, task), |(key, task)| still_waits(queues, *key, *task));
+        if has_free {
+            self.waiting.memory.wake(borrower);
+        }
     }
 
     /// Lends memory, of which there is some, to a task that still waits.
@@ -104,15 +75,22 @@ impl Worker {
         self.step_ended(submitter, key, task, Outcome::Memory(scratch));
     }
 
-    /// Lends what was given back since, to those who wait as who gave it back.
-    pub(super) fn lend_to_waiting(&mut self, submitter: &mut Submitter) {
-        // Again where a command that was lent some has ended meanwhile.
-        while let Some(borrower) = self.common.scratches.take_news() {
-            while self.common.scratches.has_free(borrower)
-                && let Some((key, task)) = self.memory_lines.leave(borrower)
-            {
-                self.lend(submitter, key, task);
+    /// Looks after those who wait for what was given back or let go, some in each round.
+    pub(super) fn look_after_waiting(&mut self, submitter: &mut Submitter) {
+        for _ in 0..LOOKED_AFTER_A_ROUND {
+            // Also where a command that was lent some has ended meanwhile.
+            while let Some(borrower) = self.common.scratches.take_news() {
+                self.waiting.memory.wake(borrower);
             }
+            let scratches = &self.common.scratches;
+            let Some((key, task)) = self.waiting.memory.next(|borrower| scratches.has_free(borrower)) else {
+                break;
+            };
+            self.lend(submitter, key, task);
+        }
+        for _ in 0..LOOKED_AFTER_A_ROUND {
+            let Some(Parked { key, task, claim }) = self.waiting.blocks.next(|_| true) else { break };
+            self.claim(submitter, key, task, claim);
         }
     }
 
@@ -130,8 +108,8 @@ impl Worker {
         if !queue.still_waits(task) {
             return;
         }
-        let back = self.post.clone();
-        let wake = || -> Wake { Box::new(move || send(&back, LetterKind::ClaimsFree)) };
+        let (back, medium) = (self.post.clone(), claim.store.medium());
+        let wake = || -> Wake { Box::new(move || send(&back, LetterKind::ClaimsFree { medium })) };
         let (exclusions, range) = (&claim.store.exclusions, claim.range.clone());
         if claim.exclusive {
             if let Some(exclusion) = exclusions.exclude(&range, self.number, wake) {
@@ -144,7 +122,9 @@ impl Worker {
             queue.grant(task, Claimed { of: exclusions.id(), range }, None);
             return self.step_ended(submitter, key, task, Outcome::Claimed);
         }
-        self.parked.push(Parked { key, task, claim });
+        let queues = &mut self.queues;
+        let parked = Parked { key, task, claim };
+        self.waiting.blocks.join(medium, parked, |parked| still_waits(queues, parked.key, parked.task));
     }
 
     /// Sends out what aborts want: that commands end which wait for others.
@@ -156,65 +136,66 @@ impl Worker {
         }
     }
 
-    /// Asks again for the blocks that commands wait for, as some were let go.
-    pub(super) fn claims_free(&mut self, submitter: &mut Submitter) {
-        for Parked { key, task, claim } in std::mem::take(&mut self.parked) {
-            self.claim(submitter, key, task, claim);
-        }
+    /// Has commands ask again for the blocks that they wait for, as some of them were let go.
+    pub(super) fn claims_free(&mut self, medium: u64) {
+        self.waiting.blocks.wake(medium);
     }
+
+    /// Forgets who has waited for a connection that has left: all its tasks have ended.
+    pub(super) fn wait_for_client_no_more(&mut self, client: u64) {
+        self.common.scratches.forget_client(client);
+        self.waiting.memory.retain(|borrower| borrower.client != client);
+        let queues = &mut self.queues;
+        self.waiting.blocks.sift(|parked| still_waits(queues, parked.key, parked.task));
+    }
+}
+
+fn still_waits(queues: &mut Slab<Queue>, QueueKey(tag): QueueKey, task: (usize, u64)) -> bool {
+    let queue = queues.get_mut(tag.key as usize).filter(|queue| queue.tag == tag);
+    queue.is_some_and(|queue| queue.still_waits(task))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Borrower, MemoryLines, QueueKey};
-    use reactor::KickTag;
+    use super::{Borrower, Parked};
+    use crate::errands;
+    use crate::worker::{QueueKey, Worker};
+    use backstore::Ramdisk;
+    use exec::mailbox::{Wake, mailbox};
+    use reactor::{KickTag, Work};
+    use std::sync::{Arc, OnceLock};
+    use target::{Claim, Store};
 
-    const ONE: Borrower = Borrower { client: 1, store: 1 };
-    const OTHER: Borrower = Borrower { client: 2, store: 1 };
-    const QUEUE: QueueKey = QueueKey(KickTag { key: 0, generation: 1 });
+    struct Awake;
 
-    fn waiter(number: u64) -> (QueueKey, (usize, u64)) {
-        (QUEUE, (0, number))
+    impl Wake for Awake {
+        fn wake(&self) {}
     }
 
-    #[test]
-    fn what_one_gives_back_is_looked_at_by_no_other_who_waits() {
-        let mut lines = MemoryLines::default();
-        for number in 0..32_768 {
-            lines.join(ONE, waiter(number), |_| true);
-        }
-        lines.join(OTHER, waiter(40_000), |_| panic!("a line was looked through for another's sake"));
-        lines.join(OTHER, waiter(40_001), |_| panic!("a line was looked through for another's sake"));
-        assert_eq!(lines.leave(OTHER), Some(waiter(40_000)));
-        assert_eq!(lines.leave(OTHER), Some(waiter(40_001)));
-        assert_eq!((lines.leave(OTHER), lines.has_line(OTHER)), (None, false));
-        let order: Vec<_> = std::iter::from_fn(|| lines.leave(ONE)).collect();
-        assert_eq!(order, (0..32_768).map(waiter).collect::<Vec<_>>());
-    }
+    /// Commands that were aborted since: each costs a look.
+    const GONE: QueueKey = QueueKey(KickTag { key: 0, generation: 1 });
 
     #[test]
-    fn aborted_commands_make_a_line_no_longer_and_cost_a_few_looks_each() {
-        let mut lines = MemoryLines::default();
-        let mut looks = 0;
-        // Fifty wait on, and each of the others is aborted before the next comes.
-        for number in 0..100_000 {
-            lines.join(ONE, waiter(number), |(_, (_, number))| {
-                looks += 1;
-                number < 50
-            });
+    fn a_round_looks_after_64_of_each_and_the_next_goes_on_before_the_worker_sleeps() {
+        let (post, _mail) = mailbox(Box::new(Awake));
+        let mut worker = Worker::new(post, 0, Arc::new(OnceLock::new()), errands::start());
+        let mut submitter = reactor::testing::submitter().unwrap();
+        let store = Store::new(1, Arc::new(Ramdisk::new(4096, false).unwrap()));
+        let borrower = Borrower { client: 1, store: 1 };
+        for number in 0..200 {
+            let task = (0, number);
+            worker.waiting.memory.join(borrower, (GONE, task), |_| true);
+            let claim = Claim { store: store.clone(), range: 0..512, exclusive: false };
+            worker.waiting.blocks.join(store.medium(), Parked { key: GONE, task, claim }, |_| true);
         }
-        assert!(lines.lines[&ONE].waiters.len() <= 100, "{}", lines.lines[&ONE].waiters.len());
-        assert!(looks <= 300_000, "{looks}");
-        assert_eq!(lines.leave(ONE), Some(waiter(0)));
-    }
-
-    #[test]
-    fn who_leaves_waits_no_more_and_others_do() {
-        let mut lines = MemoryLines::default();
-        for (borrower, number) in [(ONE, 1), (OTHER, 2), (Borrower { client: 1, store: 2 }, 3)] {
-            lines.join(borrower, waiter(number), |_| true);
+        assert!(!worker.arm());
+        worker.waiting.memory.wake(borrower);
+        worker.claims_free(store.medium());
+        for left in [136, 72, 8, 0] {
+            assert!(worker.arm(), "it sleeps while {left} and more wait");
+            worker.publish(&mut submitter);
+            assert_eq!((worker.waiting.memory.len(), worker.waiting.blocks.len()), (left, left));
         }
-        lines.forget_client(1);
-        assert_eq!((lines.lines.len(), lines.leave(OTHER)), (1, Some(waiter(2))));
+        assert!(!worker.arm() && !worker.poll(&mut submitter));
     }
 }

@@ -79,8 +79,7 @@ impl Worker {
         }
         // All that this connection had on this worker has been answered.
         if !self.queues.iter().any(|(_, other)| other.client == queue.client) {
-            self.common.scratches.forget_client(queue.client);
-            self.memory_lines.forget_client(queue.client);
+            self.wait_for_client_no_more(queue.client);
         }
         if let Life::Ends(stopped) = queue.life {
             let (next_avail, untold) = (queue.ring.next_avail(), std::mem::take(&mut queue.untold));
