@@ -56,7 +56,7 @@ pub use sanitizing::{Sanitize, SanitizeState, SanitizeWork, Sanitized, Sanitizin
 pub use scarcity::{Crossing, Scarcity};
 pub use scope::Scope;
 pub use script::{Abort, Claim, Helper, Outcome, Reply, Script, Step, Told};
-pub use tally::{Kind as Counted, Managed, Tallies, Tally, Totals};
+pub use tally::{Failure, Kind as Counted, Managed, Tallies, Tally, Totals};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};
 pub use tray::{By, Readiness, Tray};
 pub use unit_state::{NotPersisted, Persist, To, UnitRecord, UnitState, Volatile};

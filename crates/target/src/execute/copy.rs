@@ -79,7 +79,7 @@ pub(super) fn extended_copy<'a>(
         residual,
     };
     let (store, elsewhere) = (Some(to.store), vec![to, from]);
-    Ok(Decision::Script(ScriptPlan { script: Box::new(copier), store, elsewhere }))
+    Ok(Decision::Script(ScriptPlan { script: Box::new(copier), store, elsewhere, verifies: false }))
 }
 
 /// RECEIVE COPY STATUS (LID1) and RECEIVE COPY FAILURE DETAILS (LID1).

@@ -203,7 +203,7 @@ fn begin<'a>(
         seen: false,
     };
     let store = mapping.unit.store.as_ref().map(Store::name);
-    Decision::Script(ScriptPlan { script: Box::new(script), store, elsewhere: Vec::new() })
+    Decision::Script(ScriptPlan { script: Box::new(script), store, elsewhere: Vec::new(), verifies: false })
 }
 
 /// A change of reservations: decided, kept and shown where that may take time; then, for PREEMPT AND ABORT, waited for

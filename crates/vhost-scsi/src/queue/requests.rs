@@ -14,7 +14,7 @@ use memory::IoBuf;
 use scsi::Address;
 use std::sync::Arc;
 use target::io::{Io, IoKind, Submitted, Submitter, Token};
-use target::{Buffers, Decision, IoPlan, LunMap, StoreName, Way};
+use target::{Buffers, Decision, Failure, IoPlan, LunMap, StoreName, Way};
 use virtqueue::crash::{self, Point};
 
 impl Queue {
@@ -113,6 +113,7 @@ impl Queue {
             losses,
             is_flush,
             is_read,
+            failure: Failure::of(plan.store, plan.kind, false),
             writes: written_by(plan, &buffer),
             steps: None,
         };
