@@ -5,6 +5,7 @@
 //! Never here: trying again.
 
 use crate::machine::{Fault, FaultKind};
+use crate::start_error::plain;
 use backstore::{BackstoreError, OpenError};
 use model::{BackstoreId, Kind};
 use nix::unistd::{Gid, Group, Uid, User};
@@ -108,7 +109,7 @@ pub(super) fn sanitized_before_the_cut(id: &BackstoreId) -> Fault {
 /// The fault of a file that does not become shorter.
 pub(super) fn not_cut(id: &BackstoreId, error: &std::io::Error) -> Fault {
     let hint = Some("the file has its old size, and its guests are shown it again".into());
-    let message = format!("{id} cannot be cut: {}", crate::start_error::plain(error));
+    let message = format!("{id} cannot be cut: {}", plain(error));
     Fault { message, hint, kind: FaultKind::Host, errno: Errno::IO }
 }
 
@@ -121,7 +122,7 @@ pub(super) fn gone_before_the_cut(id: &BackstoreId) -> Fault {
 
 /// The fault of a medium whose size nobody can find out.
 pub(super) fn cannot_look(id: &BackstoreId, error: &std::io::Error) -> Fault {
-    caller(format!("the size of {id} cannot be looked at: {}", crate::start_error::plain(error)), None)
+    caller(format!("the size of {id} cannot be looked at: {}", plain(error)), None)
 }
 
 /// The fault of a device that is larger than what is to be shown of it.
@@ -246,5 +247,10 @@ pub(super) fn socket_fault(path: &Path, error: &io::Error) -> Fault {
     let hint = (error.kind() == io::ErrorKind::AddrInUse)
         .then(|| "another process listens there; stop it, or use another --runtime-dir".to_owned());
     let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
-    Fault { message: format!("cannot bind {}: {error}", path.display()), hint, kind: FaultKind::Host, errno }
+    Fault {
+        message: format!("cannot bind {}: {}", path.display(), plain(error)),
+        hint,
+        kind: FaultKind::Host,
+        errno,
+    }
 }
