@@ -357,6 +357,7 @@ impl Refusal {
 
     /// A word for programs.  It stays the same when the message is worded better.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one line a refusal, and none can be forgotten")]
     pub fn code(&self) -> &'static str {
         match self {
             Self::NameCharacters { .. } => "name_characters",
