@@ -7,7 +7,7 @@
 use crate::machine::{Fault, FaultKind};
 use crate::start_error::plain;
 use backstore::{BackstoreError, OpenError};
-use model::{BackstoreId, Kind};
+use model::{BackstoreId, Kind, Wwn};
 use nix::unistd::{Gid, Group, Uid, User};
 use rustix::io::Errno;
 use std::io;
@@ -173,7 +173,8 @@ fn open_fault_in_words(kind: Kind, error: OpenError) -> Fault {
         ),
         OpenError::Busy(path) => caller(
             format!("Could not open {}: another process has locked it", path.display()),
-            Some("see who holds it: fuser, lslocks".into()),
+            // This process too, as long as something is under way on what it no longer serves.
+            Some("see who holds it: fuser, lslocks; lunard does, for a storage object that was deleted while its disk hangs".into()),
         ),
         OpenError::Directory(path) if kind == Kind::Block => {
             caller(format!("Device {} is a directory", path.display()), None)
@@ -210,6 +211,14 @@ pub(super) fn locked_fault(id: &BackstoreId, path: &Path) -> Fault {
         format!("Could not map {id} for a guest that runs: another process has locked {}", path.display()),
         Some("look for another lunard, or QEMU with the image: fuser, lslocks".into()),
     );
+    Fault { errno: Errno::BUSY, ..fault }
+}
+
+/// The fault of a target that cannot go yet.
+pub(super) fn in_use_fault(wwn: &Wwn) -> Fault {
+    let hint = "shut the guest down or unplug the device first; one that has left is waited for until its disks have answered \
+                what it began";
+    let fault = caller(format!("target {wwn} is in use by a guest"), Some(hint.into()));
     Fault { errno: Errno::BUSY, ..fault }
 }
 
