@@ -13,6 +13,7 @@ mod tree; //           where LIO's tree is, and whether it is
 
 use crate::door::Door;
 use crate::options::{BindOptions, RunOptions};
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use shell::{Api, Failure};
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -71,7 +72,20 @@ fn prepare(
     // targetcli's preferences, its history and its log.
     command.env("TARGETCLI_HOME", tools.join(namespace::HOME));
     command.env("DBUS_SYSTEM_BUS_ADDRESS", address);
+    stay_put();
     Ok(command)
+}
+
+/// Keeps the command on the processor that this runs on: `lunard` answers it there, and neither waits for another
+/// processor to wake up.  LIO's tools use one at a time; taskset(1) gives a command more.
+fn stay_put() {
+    let processor = sched_getcpu();
+    if processor < CpuSet::MAX_CPU {
+        let mut here = CpuSet::new();
+        here.set(processor);
+        // Where that is forbidden, it is slower.
+        let _ = sched_setaffinity(None, &here);
+    }
 }
 
 /// `lunar bind`.
