@@ -185,10 +185,12 @@ fn the_mounted_tree_has_the_paths_modes_sizes_and_links_of_lios() -> Result<()> 
             lio.insert(format!("core/{device}/attrib/{own}"), "F 644".to_owned());
         }
     }
-    // Linux has it since 6.3.
-    let reord = lio.keys().filter_map(|path| path.strip_suffix("emulate_rest_reord").map(str::to_owned));
-    let newer: Vec<String> = reord.map(|home| format!("{home}emulate_rsoc")).collect();
-    lio.extend(newer.into_iter().map(|path| (path, "F 644".to_owned())));
+    // What newer kernels have beside them.
+    for (known, newer) in [("emulate_rest_reord", "emulate_rsoc"), ("company_id", "pd_text_id_info")] {
+        let homes = lio.keys().filter_map(|path| path.strip_suffix(known).map(str::to_owned));
+        let newer: Vec<String> = homes.map(|home| format!("{home}{newer}")).collect();
+        lio.extend(newer.into_iter().map(|path| (path, "F 644".to_owned())));
+    }
     let differ: Vec<String> = lio
         .iter()
         .chain(&is)
