@@ -205,7 +205,7 @@ fn allowed(status: &str) -> Result<&str> {
 }
 
 #[test]
-fn the_command_is_answered_on_its_own_processor_and_nobody_but_root_moves_the_daemon() -> Result<()> {
+fn a_command_on_one_processor_is_answered_there_and_nobody_but_root_moves_the_daemon() -> Result<()> {
     if skipped(mounted::missing()) {
         return Ok(());
     }
@@ -218,10 +218,12 @@ fn the_command_is_answered_on_its_own_processor_and_nobody_but_root_moves_the_da
         println!("skipped: there is one processor");
         return Ok(());
     }
+    // Where the machine has a processor to spare, a command is kept on one; it is here in any case.
+    let own = mounted.well("grep Cpus_allowed_list: /proc/self/status")?;
+    assert!(allowed(&own)? == home || allowed(&own)?.parse::<u32>().is_ok(), "{own}");
+    let one = home.split([',', '-']).next_back().context("a processor")?.to_owned();
     let look = "for again in $(seq 20); do cat /sys/kernel/config/target/version; done > /dev/null";
-    let said = mounted.well(&format!("grep Cpus_allowed_list: /proc/self/status\n{look}"))?;
-    let one = allowed(&said)?.to_owned();
-    one.parse::<u32>().with_context(|| format!("one processor: {one}"))?;
+    mounted.well(&format!("taskset -c {one} sh -c '{look}'"))?;
     assert_eq!(where_requests_are_taken(daemon)?, one);
     // Whoever may run anywhere sends it home, and a command may have more.
     let version = mounted.top("version");
