@@ -252,7 +252,7 @@ pub struct Lun {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Changes {
-    /// In order.  At most [`CHANGES_MAX`].
+    /// In order; 4096 at most ([`CHANGES_MAX`]).
     pub changes: Vec<Change>,
 }
 

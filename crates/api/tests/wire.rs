@@ -3,8 +3,8 @@
 
 use api::v1::{
     Acl, AluaGroup, AluaMember, Applied, Backstore, BackstoreId, BackstoreState, Backups, BlockDevice,
-    Change, Changes, Cleared, Config, CreateBackstore, Kind, LuGroup, Lun, LunAlua, MappedLun, Outcome,
-    Problem, Restored, Saved, Target, Tpg, Waiting,
+    Change, Changes, Cleared, Config, CreateBackstore, Kind, LuGroup, Lun, LunAlua, MappedLun, MoveMedium,
+    Outcome, Problem, Restored, Saved, Target, Tpg, Waiting,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -214,6 +214,11 @@ fn a_field_that_is_not_known_is_refused() {
     check_refused(r#"{"change":"unmap_lun","wwn":"w","tag":-1,"lun":0}"#, "-1");
     let err = serde_json::from_str::<Changes>(r#"{"changes":[],"dry_run":true}"#).unwrap_err();
     assert!(err.to_string().contains("dry_run"), "{err}");
+    let forced = r#"{"kind":"block","name":"disk0","loaded":false,"force":true}"#;
+    check(&MoveMedium { id: disk0(), loaded: false, force: true }, forced);
+    let misspelt = forced.replace("force", "forced");
+    let err = serde_json::from_str::<MoveMedium>(&misspelt).unwrap_err();
+    assert!(err.to_string().contains("forced"), "{err}");
 }
 
 #[test]

@@ -139,6 +139,10 @@ pub fn sense(command: &ModeSense, state: &ModeState) -> Result<Vec<u8>, Sense> {
     if command.control == PageControl::Saved && state.stored.is_none() {
         return Err(Sense::SAVING_PARAMETERS_NOT_SUPPORTED);
     }
+    // SPC-4, mode page codes: of all pages there are those without subpages and those with, and no other selection.
+    if command.page == ALL_PAGES && !matches!(command.subpage, 0 | ALL_SUBPAGES) {
+        return Err(Sense::INVALID_FIELD_IN_CDB);
+    }
     let pages: Vec<u8> = PAGES
         .iter()
         .filter(|page| command.page == ALL_PAGES || page.code == command.page)
@@ -317,6 +321,18 @@ mod tests {
         soft_threshold: None,
         stored: None,
     };
+
+    #[test]
+    fn all_pages_come_with_all_subpages_or_with_none() {
+        let thin = ModeState { soft_threshold: Some(1), ..STATE };
+        let length = |subpage| sense(&ModeSense { subpage, ..ask(0x3f) }, &thin).map(|answer| answer.len());
+        assert_eq!((length(0x00), length(0xff)), (Ok(4 + 56), Ok(4 + 56 + 24)));
+        for subpage in [0x01, 0x02, 0xfe] {
+            assert_eq!(length(subpage), Err(Sense::INVALID_FIELD_IN_CDB), "{subpage:02x}");
+        }
+        // One page has the subpage that it has.
+        assert!(sense(&ModeSense { subpage: 0x02, ..ask(0x1c) }, &thin).is_ok());
+    }
 
     fn ask(page: u8) -> ModeSense {
         ModeSense {

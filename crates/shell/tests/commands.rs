@@ -34,6 +34,7 @@ mod test_version;
 
 mod completion;
 mod json;
+mod json_page;
 mod manual;
 mod statements;
 mod upstream;

@@ -6,7 +6,7 @@
 //! Never here: a lock, unless an attention is told; what the command itself refuses comes after this.
 
 use crate::attentions::is_first;
-use crate::gate::{Barred, Word};
+use crate::gate::{Barred, Gate, Word};
 use crate::lun_map::Mapping;
 use scsi::CDB_BYTES_MAX;
 use scsi::Sense;
@@ -86,11 +86,18 @@ fn access_states(_: &Mapping, word: Word, asked: Asked<'_>) -> Option<Refused> {
     if passes { None } else { state.refusal().map(Refused::Check) }
 }
 
-/// Whether a reservation keeps this nexus from doing to a unit what the command of that operation code does: for what is
-/// done there on behalf of a command to another unit.
-pub(crate) fn is_kept_out(mapping: &Mapping, code: u8) -> bool {
-    let barred = mapping.attentions.gate().load().barred();
-    !rows(code).iter().all(|opcode| passes(opcode.access, opcode, barred))
+/// Whether a reservation or the state of its target port group keeps this nexus from doing to a unit what the command of that
+/// operation code does: for what is done there on behalf of a command to another unit.  An attention keeps nobody out.
+pub(crate) fn is_kept_out(gate: &Gate, code: u8) -> bool {
+    let word = gate.load();
+    if word.is_open() {
+        return false;
+    }
+    let (barred, state) = (word.barred(), AccessState::parse(word.access_state()));
+    let passes = |opcode: &Opcode| {
+        passes(opcode.access, opcode, barred) && state.is_none_or(|state| opcode.reach.passes(state))
+    };
+    !rows(code).iter().all(passes)
 }
 
 /// Whether a command passes what its nexus is barred from.

@@ -53,15 +53,21 @@ pub struct ScriptPlan {
     pub script: Box<dyn Script>,
     /// The backstore that it works on, so that whoever takes it away waits; `None` where the unit has none.
     pub store: Option<StoreName>,
-    /// The other backstore, of a command that works on two.
-    pub second_store: Option<StoreName>,
+    /// The units that it works on, of a command that works on others than the one it was sent to.
+    pub elsewhere: Vec<Place>,
+    /// Whether what it reads is verified, which has a counter of its own for what the medium fails.
+    pub verifies: bool,
 }
 
-impl ScriptPlan {
-    /// Both backstores; where the unit has none, the name of none.
-    pub fn stores(&self) -> (StoreName, Option<StoreName>) {
-        (self.store.unwrap_or(StoreName::NONE), self.second_store)
-    }
+/// A unit that a command works on on behalf of a nexus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where the nexus sees it.
+    pub lun: u16,
+    /// The number of its state.
+    pub unit: u64,
+    /// Its backstore.
+    pub store: StoreName,
 }
 
 /// One I/O on a backstore.
@@ -143,7 +149,12 @@ pub fn io_failed(error: BackstoreError, buffer_bytes: u64) -> Answer {
 
 /// A command that works on one backstore, in several steps.
 fn script<'a>(store: &Store, script: impl Script + 'static) -> Decision<'a> {
-    Decision::Script(ScriptPlan { script: Box::new(script), store: Some(store.name()), second_store: None })
+    Decision::Script(ScriptPlan {
+        script: Box::new(script),
+        store: Some(store.name()),
+        elsewhere: Vec::new(),
+        verifies: false,
+    })
 }
 
 /// The end of a command of several steps whose I/O failed.
@@ -214,24 +225,35 @@ fn decide<'a>(
         Command::SetTargetPortGroups(command) => access::set(group, mapping, &command, buffers),
         _ => primary::answer(group, mapping, &command, buffers),
     };
-    let decision = decision?;
+    let mut decision = decision?;
     let begun = matches!(decision, Decision::Io(_) | Decision::Script(_));
     let (kind, bytes) = if begun { counted(unit, &command) } else { (Counted::Other, 0) };
     mapping.tally.count(kind, bytes);
-    match decision {
-        Decision::Io(plan) if word.access_state() == AccessState::NonOptimized.code() => {
-            Ok(access::delayed(mapping, plan))
-        }
-        decision => Ok(decision),
+    if let Decision::Script(plan) = &mut decision {
+        plan.verifies = matches!(command, Command::Verify(_) | Command::WriteAndVerify(_));
     }
+    if begun && touches_blocks(&command) && word.access_state() == AccessState::NonOptimized.code() {
+        decision = access::delayed(mapping, decision);
+    }
+    Ok(decision)
+}
+
+/// Whether a command reads, writes, verifies or gives up blocks: it waits where they are not optimized.
+fn touches_blocks(command: &Command) -> bool {
+    matches!(command.data_phase(), DataPhase::Read { .. } | DataPhase::Write { .. })
+        || matches!(
+            command,
+            Command::Verify(_) | Command::WriteSame(_) | Command::Unmap(_) | Command::ExtendedCopy(_)
+        )
 }
 
 /// What a command counts as that is begun, and for how many bytes.
 fn counted(unit: &LogicalUnit, command: &Command) -> (Counted, u64) {
+    // Where a guest sends more or fewer blocks than are meant, those count that are meant.
     let (kind, blocks) = match (command, command.data_phase()) {
-        (Command::Verify(_), DataPhase::Read { blocks } | DataPhase::Write { blocks }) => {
-            (Counted::Verify, blocks)
-        }
+        (Command::Verify(verify), _) => (Counted::Verify, verify.blocks),
+        (Command::WriteSame(same), _) => (Counted::Write, same.blocks),
+        (Command::CompareAndWrite(write), _) => (Counted::Write, write.blocks),
         (_, DataPhase::Read { blocks }) => (Counted::Read, blocks),
         (_, DataPhase::Write { blocks }) => (Counted::Write, blocks),
         _ => return (Counted::Other, 0),

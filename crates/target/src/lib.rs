@@ -44,7 +44,7 @@ pub mod io {
 pub use alua::{AccessGroup, Alua, Membership, Steer};
 pub use attentions::Attentions;
 pub use exclusion::{Exclusion, Exclusions, Wake, overlap};
-pub use execute::{Decision, IoPlan, ScriptPlan, execute, io_failed, may_repeat};
+pub use execute::{Decision, IoPlan, Place, ScriptPlan, execute, io_failed, may_repeat};
 pub use gate::{Barred, Gate, Word};
 pub use logical_unit::{LogicalUnit, Store, StoreName, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping, NexusLoss, Way};
@@ -56,7 +56,7 @@ pub use sanitizing::{Sanitize, SanitizeState, SanitizeWork, Sanitized, Sanitizin
 pub use scarcity::{Crossing, Scarcity};
 pub use scope::Scope;
 pub use script::{Abort, Claim, Helper, Outcome, Reply, Script, Step, Told};
-pub use tally::{Kind as Counted, Managed, Tallies, Tally, Totals};
+pub use tally::{Failure, Kind as Counted, Managed, Tallies, Tally, Totals};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};
 pub use tray::{By, Readiness, Tray};
 pub use unit_state::{NotPersisted, Persist, To, UnitRecord, UnitState, Volatile};

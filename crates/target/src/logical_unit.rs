@@ -216,7 +216,9 @@ impl LogicalUnit {
     /// What the administrator set of what MODE SELECT can change.
     pub fn own_modes(&self) -> Modes {
         let UnitFlags { write_cache, tas, ua_interlock, .. } = self.flags;
-        Modes { write_cache, no_read_ahead: true, d_sense: false, tas, ua_interlock }
+        // Fixed format has no room for the address of a block behind the first 2^32.
+        let d_sense = u32::try_from(self.geometry.blocks.0).is_err();
+        Modes { write_cache, no_read_ahead: true, d_sense, tas, ua_interlock }
     }
 
     /// What is in force of it.

@@ -9,7 +9,7 @@ use crate::alua::Membership;
 use crate::attentions::Attentions;
 use crate::logical_unit::LogicalUnit;
 use crate::nexus::Nexus;
-use crate::tally::{Kind as Counted, Tally};
+use crate::tally::{Failure, Tally};
 use crate::unit_state::NotPersisted;
 use scsi::vpd::Port;
 use scsi::{Address, Lun, Sense, SenseFormat};
@@ -111,14 +111,14 @@ impl LunMap {
         self.groups.get(&target)
     }
 
-    /// Counts a command that a medium failed, at the unit with these numbers, if it is still the one that lives there.
-    pub fn count_failure(&self, target: u8, lun: u16, store: u64, kind: Counted) {
+    /// Counts what a medium failed, at the unit with these numbers, if the medium is that of the unit that lives there.
+    pub fn count_failure(&self, target: u8, lun: u16, failure: Failure) {
         let group = self.group(target);
         let mapping = group.and_then(|group| group.unit(Lun::new(lun)?));
         if let Some(mapping) = mapping
-            && mapping.unit.store.as_ref().is_some_and(|is| is.id == store)
+            && mapping.unit.store.as_ref().is_some_and(|is| is.id == failure.store)
         {
-            mapping.tally.failed(kind);
+            mapping.tally.failed(failure.kind);
         }
     }
 

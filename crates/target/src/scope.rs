@@ -13,16 +13,16 @@ pub struct Scope {
     pub port: Option<u64>,
     /// Those to one SCSI target id.
     pub target: Option<u8>,
-    /// Those to one LUN.
+    /// Those to one LUN, and those that work on it from another.
     pub lun: Option<u16>,
-    /// Those with one tag.
+    /// Those with one tag; then the LUN is the one that they were sent to.
     pub tag: Option<u64>,
     /// Those on one backstore.
     pub store: Option<u64>,
     /// Those on the blocks of one unit, whichever unit they were sent to, and by whichever backstore and in whatever manner
     /// those are reached: by [`crate::Store::medium`].
     pub medium: Option<u64>,
-    /// Those to one unit, through whatever backstore, by the number of its state.
+    /// Those to one unit, through whatever backstore, by the number of its state, and those that work on it from another.
     pub unit: Option<u64>,
     /// Those of one nexus, by its relative target port, which no other target port group has.
     pub nexus: Option<u16>,

@@ -9,6 +9,8 @@
 //! an atomic exchange, so that a command costs two plain stores; who reads adds the lines up.
 
 use crate::lines::{LINES, own};
+use crate::logical_unit::Store;
+use backstore::IoKind;
 use scsi::log::{Counted, Moved};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +27,31 @@ pub enum Kind {
     Verify,
     /// Every other command, and every one that was refused.
     Other,
+}
+
+/// What it counts as when a medium fails an I/O.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which medium, by its [`Store::id`].
+    pub store: u64,
+    /// As what.
+    pub kind: Kind,
+}
+
+impl Failure {
+    /// That of an I/O on `store`; `verifies` says whether what is read is verified.
+    #[must_use]
+    pub fn of(store: &Store, io: IoKind, verifies: bool) -> Self {
+        let kind = match io {
+            IoKind::Read if verifies => Kind::Verify,
+            IoKind::Read => Kind::Read,
+            _ => Kind::Write,
+        };
+        Self { store: store.id, kind }
+    }
+
+    /// That of no I/O.
+    pub const NONE: Self = Self { store: u64::MAX, kind: Kind::Other };
 }
 
 /// How many [`Kind`]s there are.
@@ -86,7 +113,7 @@ struct Line([[AtomicU64; 2]; KINDS]);
 #[derive(Debug, Default)]
 pub struct Tally {
     lines: [Line; LINES],
-    /// Commands that the medium failed: seldom.
+    /// What the medium failed: seldom.
     errors: [AtomicU64; KINDS],
 }
 
@@ -102,7 +129,7 @@ impl Tally {
         }
     }
 
-    /// Counts a command that the medium failed.
+    /// Counts what the medium failed.
     pub fn failed(&self, kind: Kind) {
         self.errors[kind as usize].fetch_add(1, Ordering::Relaxed);
     }

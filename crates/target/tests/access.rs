@@ -229,6 +229,32 @@ fn a_transfer_that_is_not_optimized_waits_and_then_is_done() {
 }
 
 #[test]
+fn every_command_that_touches_blocks_waits_where_they_are_not_optimized_and_a_flush_does_not() {
+    let (rig, _) = rig(Ok(()));
+    rig.attentions(1).gate().set_access_state(1);
+    let block: &[u8] = &[0; 512];
+    let two: &[u8] = &[0; 1024];
+    let waits: [(&str, &[u8], &[u8]); 6] = [
+        ("VERIFY", &[0x2f, 0, 0, 0, 0, 0, 0, 0, 1, 0], &[]),
+        ("VERIFY, BYTCHK", &[0x2f, 0x02, 0, 0, 0, 0, 0, 0, 1, 0], block),
+        ("WRITE AND VERIFY", &[0x2e, 0, 0, 0, 0, 0, 0, 0, 1, 0], block),
+        ("WRITE SAME", &[0x41, 0, 0, 0, 0, 0, 0, 0, 1, 0], block),
+        ("COMPARE AND WRITE", &[0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0], two),
+        ("ORWRITE", &[0x8b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0], block),
+    ];
+    for (name, cdb, data) in waits {
+        *rig.waited.borrow_mut() = Duration::ZERO;
+        // What the medium here does not hold may well differ.
+        let outcome = rig.send_with(1, 0, cdb, data).0;
+        assert!(matches!(outcome, Done | Check(0x0e, 0x1d, 0x00)), "{name}: {outcome:?}");
+        assert_eq!(*rig.waited.borrow(), Duration::from_millis(100), "{name}");
+    }
+    *rig.waited.borrow_mut() = Duration::ZERO;
+    assert_eq!(rig.send(1, SYNCHRONIZE), Done);
+    assert_eq!(*rig.waited.borrow(), Duration::ZERO);
+}
+
+#[test]
 fn a_unit_without_groups_claims_no_asymmetric_access() {
     let rig = Rig::new(1);
     assert_eq!(rig.send_to(1, 0, INQUIRY).1[5] & 0x30, 0);

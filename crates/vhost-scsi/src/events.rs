@@ -233,16 +233,29 @@ fn is_same(was: &LogicalUnit, is: &LogicalUnit) -> bool {
 fn changes(was: &Mapping, is: &Mapping) -> impl Iterator<Item = Happened> {
     let (before, now) = (&*was.unit, &*is.unit);
     let same = Arc::ptr_eq(&was.unit, &is.unit);
-    let capacity = before.geometry != now.geometry || before.store.is_some() != now.store.is_some();
+    // LBPME and LBPRZ, which READ CAPACITY (16) has as well.
+    let managed = |unit: &LogicalUnit| {
+        let provisioning = unit.media.provisioning();
+        (provisioning.is_managed(), provisioning.reads_zero())
+    };
+    let capacity = before.geometry != now.geometry
+        || before.store.is_some() != now.store.is_some()
+        || managed(before) != managed(now);
     let (old, new) = (before.flags, now.flags);
     let mode = (old.write_cache, old.fua_write, old.tas, old.ua_interlock)
         != (new.write_cache, new.fua_write, new.tas, new.ua_interlock);
     let protection = (was.write_protect || old.read_only) != (is.write_protect || new.read_only);
-    let inquiry = before.identity != now.identity || old.solid_state != new.solid_state;
+    // 3PC, and the VPD pages of limits, of characteristics and of provisioning.
+    let said = |unit: &LogicalUnit| {
+        (unit.media, unit.flags.solid_state, unit.granularity_blocks, unit.optimal_blocks)
+    };
+    let inquiry = before.identity != now.identity || said(before) != said(now);
+    // TPGS, and the group in VPD page 83h.
+    let access = was.membership != is.membership;
     [
         (!same && capacity, Happened::CapacityChanged),
         (protection || (!same && mode), Happened::ModeChanged),
-        (!same && inquiry, Happened::InquiryChanged),
+        (access || (!same && inquiry), Happened::InquiryChanged),
     ]
     .into_iter()
     .filter_map(|(is_so, happened)| is_so.then_some(happened))

@@ -110,6 +110,8 @@ struct Task {
     losses: Option<Arc<AtomicU64>>,
     is_flush: bool,
     is_read: bool,
+    /// What it counts as if the medium fails its present I/O.
+    failure: target::Failure,
     /// What it may write: nothing before it has claimed it.
     writes: Claimed,
     /// Of a command that has several.
@@ -428,15 +430,11 @@ impl Queue {
         let (_, key) = token_parts(token.redeem());
         let result = self.heard(key, result);
         // The token is the only way here, and it comes once.
+        self.count_if_failed(key, result);
         if self.tasks[key].steps.is_some() {
             return self.go_on(index, key, Outcome::Io { buffer, result }, common, submitter);
         }
         let task = self.tasks.remove(key);
-        if result.is_err() {
-            let kind = if task.is_read { target::Counted::Read } else { target::Counted::Write };
-            let TaskName { target, lun, store, .. } = task.name;
-            self.map.get().count_failure(target, lun, store.id, kind);
-        }
         let written = task.respond(self.map.get(), |buffer_bytes| match result {
             Ok(()) => task.answer,
             Err(error) => target::io_failed(error, buffer_bytes),

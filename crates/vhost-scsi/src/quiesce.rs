@@ -15,7 +15,7 @@ use crate::response::ResponseCode;
 use crate::scratches::Borrower;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use target::{Scope, StoreName};
+use target::{Place, Scope, StoreName};
 
 /// What a task is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,6 @@ pub(crate) struct TaskName {
     pub(crate) lun: u16,
     pub(crate) tag: u64,
     pub(crate) store: StoreName,
-    /// Of a command that works on two backstores.
-    pub(crate) second_store: Option<StoreName>,
     /// The number of the unit's state, and the relative target port of the nexus; 0 where there is no unit.
     pub(crate) unit: u64,
     pub(crate) nexus: u16,
@@ -45,7 +43,6 @@ impl TaskName {
         fn agrees<T: PartialEq>(wanted: Option<T>, is: T) -> bool {
             wanted.is_none_or(|wanted| wanted == is)
         }
-        let either = |is: &dyn Fn(StoreName) -> bool| is(self.store) || self.second_store.is_some_and(is);
         agrees(scope.client, self.client)
             && agrees(scope.port, self.port)
             && agrees(scope.target, self.target)
@@ -53,8 +50,14 @@ impl TaskName {
             && agrees(scope.tag, self.tag)
             && agrees(scope.unit, self.unit)
             && agrees(scope.nexus, self.nexus)
-            && scope.store.is_none_or(|id| either(&|store| store.id == id))
-            && scope.medium.is_none_or(|medium| either(&|store| store.medium == medium))
+            && agrees(scope.store, self.store.id)
+            && agrees(scope.medium, self.store.medium)
+    }
+
+    /// Whether a command that works there is in a scope because of that.  A tag names a command where it was sent to.
+    pub(crate) fn is_at(&self, place: &Place, scope: &Scope) -> bool {
+        let Place { lun, unit, store } = *place;
+        scope.tag.is_none() && Self { lun, unit, store, ..*self }.is_in(scope)
     }
 }
 
@@ -105,7 +108,7 @@ impl Quiesce {
 #[cfg(test)]
 mod tests {
     use super::TaskName;
-    use target::{Scope, StoreName};
+    use target::{Place, Scope, StoreName};
 
     const TASK: TaskName = TaskName {
         client: 1,
@@ -114,7 +117,6 @@ mod tests {
         lun: 4,
         tag: 5,
         store: StoreName { id: 6, medium: 11 },
-        second_store: Some(StoreName { id: 7, medium: 12 }),
         unit: 8,
         nexus: 10,
         code: [0x2a, 0],
@@ -137,10 +139,8 @@ mod tests {
             (Scope { tag: Some(9), ..none }, false),
             (Scope { store: Some(9), ..none }, false),
             (Scope { store: Some(6), ..none }, true),
-            (Scope { store: Some(7), ..none }, true),
             (Scope { store: Some(11), ..none }, false),
             (Scope { medium: Some(11), ..none }, true),
-            (Scope { medium: Some(12), ..none }, true),
             (Scope { medium: Some(6), ..none }, false),
             (Scope { unit: Some(8), ..none }, true),
             (Scope { unit: Some(9), ..none }, false),
@@ -150,6 +150,27 @@ mod tests {
             (Scope { client: Some(1), target: Some(3), lun: Some(4), tag: Some(5), ..none }, true),
         ] {
             assert_eq!(TASK.is_in(&scope), inside, "{scope:?}");
+        }
+    }
+
+    #[test]
+    fn who_works_elsewhere_is_in_the_scopes_of_that_place_too() {
+        let place = Place { lun: 24, unit: 28, store: StoreName { id: 26, medium: 31 } };
+        let none = Scope::default();
+        for (scope, there) in [
+            (Scope { client: Some(1), target: Some(3), lun: Some(24), ..none }, true),
+            (Scope { client: Some(9), target: Some(3), lun: Some(24), ..none }, false),
+            (Scope { unit: Some(28), nexus: Some(10), ..none }, true),
+            (Scope { unit: Some(28), nexus: Some(9), ..none }, false),
+            (Scope { store: Some(26), ..none }, true),
+            (Scope { medium: Some(31), ..none }, true),
+            (Scope { unit: Some(8), lun: Some(24), ..none }, false),
+            // It has no tag there.
+            (Scope { client: Some(1), target: Some(3), lun: Some(24), tag: Some(5), ..none }, false),
+            (Scope::NOTHING, false),
+        ] {
+            assert_eq!(TASK.is_at(&place, &scope), there, "{scope:?}");
+            assert!(!TASK.is_in(&scope), "{scope:?}");
         }
     }
 }

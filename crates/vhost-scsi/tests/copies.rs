@@ -8,11 +8,16 @@ mod support;
 
 use backstore::decorate::{Fate, Judged};
 use backstore::{BackstoreError, IoKind, Ramdisk};
-use initiator::{Command, LunAddress, Options, commands};
+use initiator::deadline::Deadline;
+use initiator::exchange::Token;
+use initiator::{Command, Guest, LunAddress, Options, commands};
+use scsi::Lun;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::{Rig, Unit, copy_rig, good, refused, run};
+use std::time::Duration;
+use support::{Rig, Unit, copy_map, copy_rig, good, refused, run};
+use target::Nexus;
 
 const MIB: u64 = 1 << 20;
 const ABORT_TASK_SET: u32 = 1;
@@ -158,13 +163,126 @@ fn a_copy_over_a_disk_that_somebody_has_reserved_below_is_a_failure_of_a_third_p
 }
 
 /// Two units, the first of which hangs when its block 8 is read.
-fn hanging() -> (Arc<AtomicBool>, Rig) {
+fn hanging_units() -> (Arc<AtomicBool>, [Unit; 2]) {
     let hangs = Arc::new(AtomicBool::new(true));
     let switch = Arc::clone(&hangs);
     let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, offset| {
         if kind == IoKind::Read && offset == 4096 { Fate::Hang(Arc::clone(&switch)) } else { Fate::Pass }
     });
-    (hangs, copy_rig(&Unit::new(store), &Unit::ramdisk(MIB)))
+    (hangs, [Unit::new(store), Unit::ramdisk(MIB)])
+}
+
+/// The same, served.
+fn hanging() -> (Arc<AtomicBool>, Rig) {
+    let (hangs, [first, second]) = hanging_units();
+    (hangs, copy_rig(&first, &second))
+}
+
+/// PERSISTENT RESERVE OUT to LUN 1.
+fn reserve_out(action: u8, kind: u8, key: u8, theirs: u8) -> Command {
+    let mut list = [0; 24];
+    (list[7], list[15]) = (key, theirs);
+    let cdb = [0x5f, action, kind, 0, 0, 0, 0, 0, 24, 0];
+    Command::new(LunAddress::unit(1, 1), &cdb).data_out(list)
+}
+
+/// Begins a copy from LUN 0 to LUN 1, sent to LUN 0, which hangs in its read.
+fn begin_hanging_copy(guest: &mut Guest) -> Token {
+    let copy = copy_list(7, 0, (1, 2), &[segment(1, 8, 8)]).tag(77);
+    let copying = guest.request_queue(0).unwrap().start(&copy).unwrap();
+    while run(guest, &status(7)).data_in.get(4) != Some(&0) {}
+    copying
+}
+
+/// Whether a guest finds what its copy was to write.
+fn has_landed(guest: &mut Guest) -> bool {
+    let there = commands::read_10(LunAddress::unit(1, 1), 8, 1, 512);
+    let answer = loop {
+        let answer = run(guest, &there);
+        if answer.status != 0x02 {
+            break answer;
+        }
+    };
+    assert!(answer.is_good(), "{answer:?}");
+    answer.data_in != [0; 512]
+}
+
+#[test]
+fn preempt_and_abort_of_where_a_copy_writes_is_answered_when_the_copy_has_ended() {
+    let (hangs, [first, second]) = hanging_units();
+    let rig = copy_rig(&first, &second);
+    let other = Nexus::new("naa.6001405000000002", "naa.5001405000000002", 1, 2);
+    let beside = rig.beside_with(copy_map(other, &first, &second));
+    let (mut one, mut two) = (rig.boot(Options::default()), beside.boot(Options::default()));
+    good(&mut one, &commands::write_10(lun_0(), 8, 1, &[0x5a; 512]));
+    for (guest, key) in [(&mut one, 0xa), (&mut two, 0xb)] {
+        good(guest, &reserve_out(6, 0, 0, key));
+    }
+    good(&mut one, &reserve_out(1, 5, 0xa, 0));
+    let copying = begin_hanging_copy(&mut one);
+    let preempting = two.request_queue(0).unwrap().start(&reserve_out(5, 5, 0xb, 0xa)).unwrap();
+    let barred = Command::new(LunAddress::unit(1, 1), &[0x2a, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    while run(&mut one, &barred).status != 0x18 {}
+    let deadline = Deadline::after(Duration::from_millis(100));
+    assert!(two.request_queue(0).unwrap().exchange.wait_for(preempting, &deadline).is_err());
+    hangs.store(false, Ordering::SeqCst);
+    assert!(two.request_queue(0).unwrap().wait_for(preempting).unwrap().is_good());
+    // TASK ABORTED, as TAS of LUN 1 wants it.
+    assert_eq!(one.request_queue(0).unwrap().wait_for(copying).unwrap().status, 0x40);
+    assert!(!has_landed(&mut two));
+}
+
+#[test]
+fn an_abort_at_the_unit_where_a_copy_writes_is_answered_when_the_copy_has_ended() {
+    const CLEAR_TASK_SET: u32 = 3;
+    for (function, ended) in [(LOGICAL_UNIT_RESET, 4), (ABORT_TASK_SET, 2), (CLEAR_TASK_SET, 2)] {
+        let (hangs, rig) = hanging();
+        let mut guest = rig.boot(Options::default());
+        hangs.store(false, Ordering::SeqCst);
+        good(&mut guest, &commands::write_10(lun_0(), 8, 1, &[0x5a; 512]));
+        hangs.store(true, Ordering::SeqCst);
+        let copying = begin_hanging_copy(&mut guest);
+        let lun_1 = LunAddress::unit(1, 1);
+        let management = guest.control().start_task_management(function, lun_1, 0).unwrap();
+        let deadline = Deadline::after(Duration::from_millis(100));
+        assert!(guest.control().exchange.wait_for(management, &deadline).is_err(), "{function}");
+        hangs.store(false, Ordering::SeqCst);
+        assert_eq!(guest.control().wait_for(management).unwrap().response, 0, "{function}");
+        assert_eq!(guest.request_queue(0).unwrap().wait_for(copying).unwrap().response, ended, "{function}");
+        assert!(!has_landed(&mut guest), "{function}");
+    }
+}
+
+#[test]
+fn an_abort_of_a_tag_at_another_unit_leaves_a_copy_alone() {
+    const ABORT_TASK: u32 = 0;
+    let (hangs, rig) = hanging();
+    let mut guest = rig.boot(Options::default());
+    let copying = begin_hanging_copy(&mut guest);
+    let lun_1 = LunAddress::unit(1, 1);
+    assert_eq!(guest.control().task_management(ABORT_TASK, lun_1, 77).unwrap().response, 0);
+    hangs.store(false, Ordering::SeqCst);
+    assert!(guest.request_queue(0).unwrap().wait_for(copying).unwrap().is_good());
+}
+
+#[test]
+fn a_copy_asks_the_reservations_again_before_each_piece() {
+    let (hangs, [first, second]) = hanging_units();
+    let rig = copy_rig(&first, &second);
+    let other = Nexus::new("naa.6001405000000002", "naa.5001405000000002", 1, 2);
+    let beside = rig.beside_with(copy_map(other, &first, &second));
+    let (mut one, mut two) = (rig.boot(Options::default()), beside.boot(Options::default()));
+    hangs.store(false, Ordering::SeqCst);
+    good(&mut one, &commands::write_10(lun_0(), 8, 1, &[0x5a; 512]));
+    hangs.store(true, Ordering::SeqCst);
+    let copying = begin_hanging_copy(&mut one);
+    good(&mut two, &reserve_out(6, 0, 0, 0xb));
+    good(&mut two, &reserve_out(1, 1, 0xb, 0));
+    hangs.store(false, Ordering::SeqCst);
+    // What was read before the reservation is not written after it.
+    let ended = one.request_queue(0).unwrap().wait_for(copying).unwrap();
+    assert_eq!(ended.check_condition(), Some([0x0a, 0x0d, 0x01]));
+    assert!(!has_landed(&mut two));
 }
 
 #[test]
@@ -231,6 +349,36 @@ fn a_copy_that_is_aborted_is_forgotten_and_a_reset_forgets_all() {
     guest.control().task_management(LOGICAL_UNIT_RESET, lun_0(), 0).unwrap();
     refused(&mut guest, &status(7), [0x06, 0x29, 0x03]);
     refused(&mut guest, &status(7), UNKNOWN);
+}
+
+#[test]
+fn a_copy_reaches_a_unit_as_its_target_port_group_lets_it() {
+    let (hangs, [first, second]) = hanging_units();
+    let map = copy_map(support::nexus(), &first, &second);
+    let mapping = map.group(1).unwrap().unit(Lun::new(1).unwrap()).unwrap();
+    let attentions = Arc::clone(&mapping.attentions);
+    let rig = Rig::with_map(map);
+    let mut guest = rig.boot(Options::default());
+    // Standby, unavailable, offline, transitioning: THIRD PARTY DEVICE FAILURE, for the source and for the destination.
+    for state in [0x2, 0x3, 0xe, 0xf] {
+        attentions.gate().set_access_state(state);
+        for (from, to) in [(1, 2), (2, 1)] {
+            refused(&mut guest, &copy_list(7, 0, (from, to), &[segment(1, 0, 0)]), [0x0a, 0x0d, 0x01]);
+        }
+    }
+    // Not optimized, optimized.
+    for state in [0x1, 0x0] {
+        attentions.gate().set_access_state(state);
+        for (from, to) in [(1, 2), (2, 1)] {
+            good(&mut guest, &copy_list(7, 0, (from, to), &[segment(1, 0, 0)]));
+        }
+    }
+    // A group that leaves in the middle takes the rest of the copy with it.
+    let copying = begin_hanging_copy(&mut guest);
+    attentions.gate().set_access_state(0x3);
+    hangs.store(false, Ordering::SeqCst);
+    let ended = guest.request_queue(0).unwrap().wait_for(copying).unwrap();
+    assert_eq!(ended.check_condition(), Some([0x0a, 0x0d, 0x01]));
 }
 
 #[test]

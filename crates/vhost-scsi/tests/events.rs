@@ -13,7 +13,7 @@ use scsi::inquiry::Identity;
 use std::sync::Arc;
 use std::time::Duration;
 use support::{FLAGS, Rig, Unit, nexus};
-use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, UnitFlags};
+use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Membership, UnitFlags};
 
 /// A guest that waits for an event which does not come has waited for this long.
 const NOTHING: Duration = Duration::from_millis(300);
@@ -229,4 +229,51 @@ fn every_event_has_its_unit_attention_and_a_guest_that_boots_sees_none() {
     assert_eq!(sense(&mut guest, 0), Some([0x06, 0x2a, 0x01]));
     assert_eq!(sense(&mut guest, 0), Some([0x06, 0x3f, 0x0e]));
     assert_eq!(sense(&mut guest, 1), Some([0x05, 0x25, 0x00]));
+}
+
+/// What a unit has to say until it has nothing more.
+fn all_that_is_told(guest: &mut Guest) -> Vec<[u8; 3]> {
+    std::iter::from_fn(|| sense(guest, 0)).take(8).collect()
+}
+
+#[test]
+fn another_answer_to_inquiry_or_read_capacity_is_told_and_the_same_is_not() {
+    const INQUIRY_DATA: [u8; 3] = [0x06, 0x3f, 0x03];
+    const CAPACITY_DATA: [u8; 3] = [0x06, 0x2a, 0x09];
+    let disk = Unit::ramdisk(1 << 20);
+    let wishing = |wishes: MediaWishes| {
+        let unit = Arc::into_inner(unit(&disk, 1, FLAGS)).unwrap();
+        Arc::new(unit.with_media(&wishes))
+    };
+    let all = MediaWishes::default();
+    let both = Membership { group: 0, implicit: true, explicit: true };
+    let attentions = Arc::<Attentions>::default();
+    let map = |wishes: MediaWishes, membership: Membership| {
+        let mapping = Mapping::new(wishing(wishes), false).telling(Arc::clone(&attentions));
+        let mut map = LunMap::default();
+        map.insert(1, Group::new(nexus(), [(Lun::default(), mapping.in_group(membership))]));
+        map
+    };
+    let rig = Rig::with_map(map(all, both));
+    let mut guest = rig.boot(Options::default());
+    let checks = [
+        // 3PC; MAXIMUM COMPARE AND WRITE LENGTH; other limits of VPD page B0h.
+        (MediaWishes { third_party_copy: Some(false), ..all }, both, vec![INQUIRY_DATA]),
+        (MediaWishes { compare_and_write: Some(false), ..all }, both, vec![INQUIRY_DATA]),
+        (MediaWishes { write_same_blocks_max: 8, ..all }, both, vec![INQUIRY_DATA]),
+        // LBPU alone; LBPRZ, which READ CAPACITY (16) has as well.
+        (MediaWishes { unmap: Some(false), ..all }, both, vec![INQUIRY_DATA]),
+        (MediaWishes { unmapped_reads_zero: Some(false), ..all }, both, vec![CAPACITY_DATA, INQUIRY_DATA]),
+        // TPGS, and the group of VPD page 83h.
+        (all, Membership { explicit: false, ..both }, vec![INQUIRY_DATA]),
+        (all, Membership { implicit: false, ..both }, vec![INQUIRY_DATA]),
+        (all, Membership { group: 1, ..both }, vec![INQUIRY_DATA]),
+        (all, both, vec![]),
+    ];
+    for (wishes, membership, told) in checks {
+        rig.endpoint.port().change_map().publish(map(all, both));
+        let _ = all_that_is_told(&mut guest);
+        rig.endpoint.port().change_map().publish(map(wishes, membership));
+        assert_eq!(all_that_is_told(&mut guest), told, "{wishes:?} {membership:?}");
+    }
 }

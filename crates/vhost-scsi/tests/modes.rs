@@ -191,6 +191,25 @@ fn sense_comes_in_the_format_that_d_sense_asks_for() {
 }
 
 #[test]
+fn a_disk_of_more_blocks_than_fixed_sense_can_name_speaks_in_descriptors() {
+    let directory = tempfile::tempdir().unwrap();
+    // One block more than FFFFFFFFh, and one less.
+    for (bytes, first_byte, control) in [(512 << 32, 0x72, 0x06), ((512 << 32) - 512, 0x70, 0x02)] {
+        let unit = Unit::file(&directory.path().join(format!("disk{control}")), bytes, true);
+        let rig = Rig::new(&[unit]);
+        let mut guest = rig.boot(Options::default());
+        let cdb = [0x88, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
+        let beyond = Command { data_in_bytes: 512, ..Command::new(at(1), &cdb) };
+        assert_eq!(guest.execute(&beyond).unwrap().sense[0], first_byte, "{bytes} bytes");
+        for default in [0x0a, 0x80 | 0x0a] {
+            let sense =
+                Command { data_in_bytes: 0xfc, ..Command::new(at(1), &[0x1a, 0x08, default, 0, 0xfc, 0]) };
+            assert_eq!(support::good(&mut guest, &sense).data_in[4 + 2], control, "{bytes} bytes");
+        }
+    }
+}
+
+#[test]
 fn a_list_that_asks_for_the_impossible_changes_nothing() {
     let mut scene = Scene::new();
     let mut rcd = CACHING;

@@ -92,14 +92,19 @@ pub(crate) fn map(units: &[Unit]) -> LunMap {
 
 /// Two units with names of their own, for copies between them: 1 is LUN 0, 2 is LUN 1.
 pub(crate) fn copy_rig(first: &Unit, second: &Unit) -> Rig {
+    Rig::with_map(copy_map(nexus(), first, second))
+}
+
+/// The same as one nexus sees them.
+pub(crate) fn copy_map(nexus: Nexus, first: &Unit, second: &Unit) -> LunMap {
     let mappings = [(0, first, "11"), (1, second, "22")].map(|(lun, unit, serial)| {
         let mut unit = Arc::into_inner(unit.logical_unit("disk")).unwrap();
         unit.identity.unit_serial = serial.into();
         (Lun::new(lun).unwrap(), Mapping::new(Arc::new(unit), false))
     });
     let mut map = LunMap::default();
-    map.insert(1, Group::new(nexus(), mappings));
-    Rig::with_map(map)
+    map.insert(1, Group::new(nexus, mappings));
+    map
 }
 
 /// The nexus of a guest with target 1.
@@ -137,12 +142,17 @@ impl Rig {
 
     /// Serves `units` from another target on the same reactors.
     pub(crate) fn beside(&self, units: &[Unit]) -> Self {
+        self.beside_with(map(units))
+    }
+
+    /// The same, with a map of its own.
+    pub(crate) fn beside_with(&self, map: LunMap) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0x200);
         let wwn = format!("naa.5001405{:09x}", NEXT.fetch_add(1, Ordering::Relaxed));
         let directory = tempfile::tempdir().unwrap();
         let reactors = Arc::clone(&self.reactors);
         let bound = Bound::bind(&directory.path().join("sock"), None).unwrap();
-        let endpoint = bound.serve(Arc::new(TargetPort::new(wwn, map(units))), Arc::clone(&reactors));
+        let endpoint = bound.serve(Arc::new(TargetPort::new(wwn, map)), Arc::clone(&reactors));
         Self { endpoint, reactors, directory }
     }
 

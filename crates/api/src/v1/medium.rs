@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 /// Where the medium of a backstore is to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct MoveMedium {
     /// Whose.
     #[serde(flatten)]

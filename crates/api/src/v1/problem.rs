@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// A word for programs, such as `target_exists`.  It stays when the message is worded better; new
-    /// words may come.  [`codes`] has those that are not refusals of a change.
+    /// words may come.
     #[serde(default)]
     pub code: String,
     /// One line that names the thing and what is wrong with it, without a full stop.

@@ -56,7 +56,12 @@ pub(super) fn set<'a>(
         looks: LOOKS_MAX,
     };
     let store = mapping.unit.store.as_ref().map(Store::name);
-    Ok(Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None }))
+    Ok(Decision::Script(ScriptPlan {
+        script: Box::new(script),
+        store,
+        elsewhere: Vec::new(),
+        verifies: false,
+    }))
 }
 
 /// A change of states: kept and shown where that may take time, then waited for.
@@ -123,39 +128,72 @@ impl Setting {
     }
 }
 
-/// A transfer through a group that is active/non-optimized, after its delay.
-pub(super) fn delayed<'a>(mapping: &Mapping, plan: IoPlan<'a>) -> Decision<'a> {
+/// What is to be done through a group that is active/non-optimized: the same, after its delay.
+pub(super) fn delayed<'a>(mapping: &Mapping, decision: Decision<'a>) -> Decision<'a> {
     let alua = mapping.unit.state.alua();
     let own = mapping.membership.and_then(|membership| alua.group(membership.group));
     let delay = own.map_or(Duration::ZERO, |group| group.non_optimized_delay);
     if delay.is_zero() {
-        return Decision::Io(plan);
+        return decision;
     }
-    let IoPlan { store, kind, offset, answer } = plan;
-    let script = Delayed { delay: Some(delay), store: store.clone(), kind, offset, answer };
-    let store = Some(store.name());
-    Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None })
+    let plan = match decision {
+        Decision::Script(plan) => plan,
+        Decision::Io(IoPlan { store, kind, offset, answer }) => ScriptPlan {
+            store: Some(store.name()),
+            script: Box::new(Transfer { store: store.clone(), kind, offset, answer }),
+            elsewhere: Vec::new(),
+            verifies: false,
+        },
+        decision => return decision,
+    };
+    let script = Delayed { delay: Delay::Ahead(delay), script: plan.script };
+    Decision::Script(ScriptPlan { script: Box::new(script), ..plan })
 }
 
+/// A command that begins when its delay is over.
 struct Delayed {
-    delay: Option<Duration>,
+    delay: Delay,
+    script: Box<dyn Script>,
+}
+
+enum Delay {
+    Ahead(Duration),
+    UnderWay,
+    Over,
+}
+
+impl Script for Delayed {
+    fn next(&mut self, last: Outcome, buffers: &mut Buffers) -> Step {
+        match self.delay {
+            Delay::Ahead(delay) => {
+                self.delay = Delay::UnderWay;
+                Step::Wait(delay)
+            }
+            Delay::UnderWay => {
+                self.delay = Delay::Over;
+                self.script.next(Outcome::Begun, buffers)
+            }
+            Delay::Over => self.script.next(last, buffers),
+        }
+    }
+}
+
+/// One I/O, as a step.
+struct Transfer {
     store: Store,
     kind: IoKind,
     offset: u64,
     answer: Answer,
 }
 
-impl Script for Delayed {
+impl Script for Transfer {
     fn next(&mut self, last: Outcome, buffers: &mut Buffers) -> Step {
-        if let Some(delay) = self.delay.take() {
-            return Step::Wait(delay);
-        }
         let list = match self.kind {
             IoKind::Read => &mut buffers.data_in,
             _ => &mut buffers.data_out,
         };
         // As every write of a script, it waits for blocks that another command has for itself.
-        if matches!(last, Outcome::Waited) && self.kind.changes() {
+        if matches!(last, Outcome::Begun) && self.kind.changes() {
             let range = self.offset..self.offset.saturating_add(list.bytes());
             return Step::Claim(Claim { store: self.store.clone(), range, exclusive: false });
         }

@@ -7,8 +7,11 @@
 
 use super::block::ready;
 use super::unmap::bytes_of;
-use super::{Decision, ScriptPlan, done, done_with, give, good_with, read_list, refuse_step, sanitize};
+use super::{
+    Decision, Place, ScriptPlan, done, done_with, give, good_with, read_list, refuse_step, sanitize,
+};
 use crate::admission::is_kept_out;
+use crate::attentions::Attentions;
 use crate::copies::{CopyRecord, NotBegun};
 use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
@@ -17,7 +20,7 @@ use crate::task::{Answer, Buffers};
 use backstore::{BackstoreError, IoKind};
 use memory::{SCRATCH_BYTES, Scratch};
 use scsi::copy::{self, CopyList, LIST_BYTES_MAX, Segment};
-use scsi::{CopyResults, ExtendedCopy, Sense};
+use scsi::{CopyResults, ExtendedCopy, Lun, Sense};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -61,7 +64,7 @@ pub(super) fn extended_copy<'a>(
         end(record, &good);
         return Ok(done_with(bytes, buffers));
     };
-    let (from, to) = (first.from.name(), first.to.name());
+    let (from, to) = (first.from.place, first.to.place);
     let memory = None;
     let residual = good.residual;
     let copier = Copier {
@@ -75,7 +78,8 @@ pub(super) fn extended_copy<'a>(
         record,
         residual,
     };
-    Ok(Decision::Script(ScriptPlan { script: Box::new(copier), store: Some(to), second_store: Some(from) }))
+    let (store, elsewhere) = (Some(to.store), vec![to, from]);
+    Ok(Decision::Script(ScriptPlan { script: Box::new(copier), store, elsewhere, verifies: false }))
 }
 
 /// RECEIVE COPY STATUS (LID1) and RECEIVE COPY FAILURE DETAILS (LID1).
@@ -103,16 +107,16 @@ fn end(record: Option<CopyRecord>, answer: &Answer) {
 fn legs(group: &Group, list: &CopyList) -> Result<VecDeque<Leg>, Sense> {
     let mut legs = VecDeque::new();
     for (number, segment) in (1..).zip(&list.segments) {
-        let end = |index: u16| -> Result<&Mapping, Sense> {
+        let end = |index: u16| -> Result<(Lun, &Mapping), Sense> {
             let name = list.targets.get(usize::from(index)).copied().flatten();
             named(group, name).ok_or(Sense::COPY_TARGET_DEVICE_NOT_REACHABLE)
         };
         legs.extend(leg(number, end(segment.source)?, end(segment.destination)?, segment)?);
     }
     let Some(first) = legs.front() else { return Ok(legs) };
-    let (from, to) = (first.from.name(), first.to.name());
-    // A third backstore would be out of sight of whoever waits for what is under way on it.
-    let is_known = |store: &Store| [from, to].contains(&store.name());
+    let (from, to) = (first.from.place, first.to.place);
+    // A third unit would be out of sight of whoever waits for what is under way on it.
+    let is_known = |end: &End| [from, to].contains(&end.place);
     if !legs.iter().all(|leg| is_known(&leg.from) && is_known(&leg.to)) {
         return Err(Sense::TOO_MANY_TARGET_DESCRIPTORS);
     }
@@ -120,22 +124,28 @@ fn legs(group: &Group, list: &CopyList) -> Result<VecDeque<Leg>, Sense> {
 }
 
 /// The unit of that name, if it takes part in copies.
-fn named(group: &Group, name: Option<[u8; 16]>) -> Option<&Mapping> {
+fn named(group: &Group, name: Option<[u8; 16]>) -> Option<(Lun, &Mapping)> {
     let name = name?;
-    let takes_part = |mapping: &&Mapping| mapping.unit.media.third_party_copy;
-    group.units().filter(takes_part).find(|mapping| scsi::vpd::naa_of(&mapping.unit.identity) == name)
+    let takes_part = |(_, mapping): &(Lun, &Mapping)| mapping.unit.media.third_party_copy;
+    let is_it = |(_, mapping): &(Lun, &Mapping)| scsi::vpd::naa_of(&mapping.unit.identity) == name;
+    group.mappings().filter(takes_part).find(is_it)
 }
 
 /// What one segment moves; `None` where that is nothing.
-fn leg(number: u16, from: &Mapping, to: &Mapping, segment: &Segment) -> Result<Option<Leg>, Sense> {
+fn leg(
+    number: u16,
+    (from_lun, from): (Lun, &Mapping),
+    (to_lun, to): (Lun, &Mapping),
+    segment: &Segment,
+) -> Result<Option<Leg>, Sense> {
     let (source, destination) = (&*from.unit, &*to.unit);
     let (source_store, destination_store) = (ready(source)?, ready(destination)?);
     if to.write_protect || destination.flags.read_only {
         return Err(Sense::WRITE_PROTECTED);
     }
-    const READ_10: u8 = 0x28;
-    const WRITE_10: u8 = 0x2a;
-    if is_kept_out(from, READ_10) || is_kept_out(to, WRITE_10) {
+    let from = End::new(from_lun, from, source_store);
+    let to = End::new(to_lun, to, destination_store);
+    if from.bars(READ_10) || to.bars(WRITE_10) {
         return Err(Sense::THIRD_PARTY_DEVICE_FAILURE);
     }
     if [source, destination].into_iter().any(|unit| sanitize::pending(unit).is_some()) {
@@ -150,7 +160,6 @@ fn leg(number: u16, from: &Mapping, to: &Mapping, segment: &Segment) -> Result<O
     destination.geometry.check(segment.destination_first, segment.blocks).map_err(refused)?;
     let read = bytes_of(&source.geometry, segment.source_first, segment.blocks);
     let written = bytes_of(&destination.geometry, segment.destination_first, segment.blocks);
-    let (from, to) = (source_store.clone(), destination_store.clone());
     Ok((!read.is_empty()).then_some(Leg { number, from, read, to, written }))
 }
 
@@ -158,10 +167,33 @@ fn leg(number: u16, from: &Mapping, to: &Mapping, segment: &Segment) -> Result<O
 struct Leg {
     /// Which of the list, counted from 1.
     number: u16,
-    from: Store,
+    from: End,
     read: Range<u64>,
-    to: Store,
+    to: End,
     written: Range<u64>,
+}
+
+/// A unit that is copied from or to.
+struct End {
+    place: Place,
+    store: Store,
+    /// With the gate before it.
+    attentions: Arc<Attentions>,
+}
+
+const READ_10: u8 = 0x28;
+const WRITE_10: u8 = 0x2a;
+
+impl End {
+    fn new(lun: Lun, mapping: &Mapping, store: &Store) -> Self {
+        let place = Place { lun: lun.get(), unit: mapping.unit.state.id(), store: store.name() };
+        Self { place, store: store.clone(), attentions: Arc::clone(&mapping.attentions) }
+    }
+
+    /// Whether the nexus may not do there now what the command of that operation code does.
+    fn bars(&self, code: u8) -> bool {
+        is_kept_out(self.attentions.gate(), code)
+    }
 }
 
 /// Copies one segment after the other.
@@ -250,7 +282,7 @@ impl Copier {
         };
         if leg.read.is_empty() {
             let last = self.legs.len() == 1;
-            let to = leg.to.clone();
+            let to = leg.to.store.clone();
             if !last {
                 self.legs.pop_front();
                 self.begin_segment();
@@ -263,8 +295,12 @@ impl Copier {
             return Step::Io { store: to, kind: IoKind::Flush, offset: 0, buffer };
         }
         if !self.claimed {
-            let (store, range) = (leg.to.clone(), leg.written.clone());
+            let (store, range) = (leg.to.store.clone(), leg.written.clone());
             return Step::Claim(Claim { store, range, exclusive: false });
+        }
+        // Who was fenced since the last piece copies no more.
+        if leg.from.bars(READ_10) || leg.to.bars(WRITE_10) {
+            return refuse_step(Sense::THIRD_PARTY_DEVICE_FAILURE, self.residual);
         }
         if self.by_kernel
             && let Some(step) = ask_kernel(leg)
@@ -276,7 +312,7 @@ impl Copier {
             return refuse_step(Sense::INTERNAL_TARGET_FAILURE, self.residual);
         };
         self.reads = (leg.read.end - leg.read.start).min(u64::from(SCRATCH_BYTES));
-        let (store, offset, buffer) = (leg.from.clone(), leg.read.start, memory.list(self.reads));
+        let (store, offset, buffer) = (leg.from.store.clone(), leg.read.start, memory.list(self.reads));
         Step::Io { store, kind: IoKind::Read, offset, buffer }
     }
 
@@ -285,7 +321,11 @@ impl Copier {
         let (Some(leg), Some(memory)) = (self.legs.front(), &self.memory) else {
             return refuse_step(Sense::INTERNAL_TARGET_FAILURE, self.residual);
         };
-        let (store, offset, buffer) = (leg.to.clone(), leg.written.start, memory.list(bytes));
+        // The read may have taken its time.
+        if leg.to.bars(WRITE_10) {
+            return refuse_step(Sense::THIRD_PARTY_DEVICE_FAILURE, self.residual);
+        }
+        let (store, offset, buffer) = (leg.to.store.clone(), leg.written.start, memory.list(bytes));
         self.moved(bytes);
         self.writes = bytes;
         Step::Io { store, kind: IoKind::Write { durable: false }, offset, buffer }
@@ -304,9 +344,11 @@ impl Copier {
 /// Has the kernel copy the beginning of a leg, where both ends are files.  It shares their blocks where it can, and says 0
 /// where it cannot copy between these.
 fn ask_kernel(leg: &Leg) -> Option<Step> {
-    leg.from.backstore.regular_file()?;
-    leg.to.backstore.regular_file()?;
-    let (from, to) = (Arc::clone(&leg.from.backstore), Arc::clone(&leg.to.backstore));
+    let (from, to) = (&leg.from.store, &leg.to.store);
+    from.backstore.regular_file()?;
+    to.backstore.regular_file()?;
+    let helper = Helper::Medium(to.id);
+    let (from, to) = (Arc::clone(&from.backstore), Arc::clone(&to.backstore));
     let (at, into) = (leg.read.start, leg.written.start);
     let bytes = (leg.read.end - at).min(KERNEL_BYTES_MAX);
     let work = move |reply: Reply| {
@@ -316,5 +358,5 @@ fn ask_kernel(leg: &Leg) -> Option<Step> {
             _ => Sense::THIRD_PARTY_DEVICE_FAILURE,
         }));
     };
-    Some(Step::Ask { helper: Helper::Medium(leg.to.id), work: Box::new(work) })
+    Some(Step::Ask { helper, work: Box::new(work) })
 }

@@ -57,7 +57,12 @@ pub(super) fn select<'a>(
         at: if command.save { At::Saving } else { At::Keeping },
     };
     let store = unit.store.as_ref().map(Store::name);
-    Ok(Decision::Script(ScriptPlan { script: Box::new(script), store, second_store: None }))
+    Ok(Decision::Script(ScriptPlan {
+        script: Box::new(script),
+        store,
+        elsewhere: Vec::new(),
+        verifies: false,
+    }))
 }
 
 struct Selecting {

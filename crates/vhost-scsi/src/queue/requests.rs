@@ -14,7 +14,7 @@ use memory::IoBuf;
 use scsi::Address;
 use std::sync::Arc;
 use target::io::{Io, IoKind, Submitted, Submitter, Token};
-use target::{Buffers, Decision, IoPlan, LunMap, StoreName, Way};
+use target::{Buffers, Decision, Failure, IoPlan, LunMap, StoreName, Way};
 use virtqueue::crash::{self, Point};
 
 impl Queue {
@@ -67,12 +67,13 @@ impl Queue {
                 self.push_response(head, written, [buffers.data_in, buffers.data_out, response], common)
             }
             Decision::Io(plan) => {
-                let name = self.name(way, address, &request, (plan.store.name(), None));
+                let name = self.name(way, address, &request, plan.store.name());
                 self.take_io(index, (head, name), &plan, (buffers, response), common, submitter)
             }
             Decision::Script(plan) => {
-                let name = self.name(way, address, &request, plan.stores());
-                self.begin_steps(index, (head, name), plan.script, (buffers, response), common, submitter);
+                let store = plan.store.unwrap_or(StoreName::NONE);
+                let name = self.name(way, address, &request, store);
+                self.begin_steps(index, (head, name), plan, (buffers, response), common, submitter);
                 0
             }
         }
@@ -112,6 +113,7 @@ impl Queue {
             losses,
             is_flush,
             is_read,
+            failure: Failure::of(plan.store, plan.kind, false),
             writes: written_by(plan, &buffer),
             steps: None,
         };
@@ -122,13 +124,7 @@ impl Queue {
         self.begin(index, task, plan, buffer, common, submitter)
     }
 
-    fn name(
-        &self,
-        way: Way<'_>,
-        address: Address,
-        request: &Request,
-        stores: (StoreName, Option<StoreName>),
-    ) -> TaskName {
+    fn name(&self, way: Way<'_>, address: Address, request: &Request, store: StoreName) -> TaskName {
         // Nothing but a unit leads to I/O.
         let (target, lun) = match address {
             Address::Unit { target, lun } => (target, lun),
@@ -138,7 +134,7 @@ impl Queue {
             Way::Unit(group, mapping) => (mapping.unit.state.id(), group.nexus().name().relative_port),
             Way::Absent(_) | Way::WellKnown(_) | Way::NoTarget => (0, 0),
         };
-        let ((store, second_store), lun) = (stores, lun.get());
+        let lun = lun.get();
         TaskName {
             client: self.client,
             port: self.port.id,
@@ -146,7 +142,6 @@ impl Queue {
             lun,
             tag: request.tag,
             store,
-            second_store,
             unit,
             nexus,
             code: scsi::opcode::code_of(&request.cdb),

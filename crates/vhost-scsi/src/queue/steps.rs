@@ -11,7 +11,10 @@ use memory::IoBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use target::io::{BackstoreError, Completed, Io, IoKind, Submitted, Submitter, Token};
-use target::{Abort, Answer, Buffers, Claim, Exclusion, Helper, Outcome, Reply, Scope, Script, Step};
+use target::{
+    Abort, Answer, Buffers, Claim, Exclusion, Failure, Helper, Outcome, Place, Reply, Scope, Script,
+    ScriptPlan, Step,
+};
 
 /// Steps that may end at once, one after the other, before other commands have their turn.
 const STEPS_AT_ONCE_MAX: usize = 16;
@@ -20,6 +23,8 @@ const STEPS_AT_ONCE_MAX: usize = 16;
 pub(super) struct Steps {
     script: Box<dyn Script>,
     buffers: Buffers,
+    /// Whether what it reads is verified.
+    verifies: bool,
     /// Whether it waits for quiet, and so has nothing under way.
     pub(super) waits_for_quiet: bool,
     /// Whether it waits for memory or blocks, and so has nothing under way.
@@ -30,6 +35,8 @@ pub(super) struct Steps {
     pub(super) exclusion: Option<Exclusion>,
     /// How its last step ended, while others have their turn.
     held: Option<Outcome>,
+    /// The units that it works on, where that is another than it was sent to.
+    pub(super) elsewhere: Vec<Place>,
 }
 
 impl Steps {
@@ -37,11 +44,13 @@ impl Steps {
         Self {
             script,
             buffers,
+            verifies: false,
             waits_for_quiet: false,
             waits: false,
             scratch: None,
             exclusion: None,
             held: None,
+            elsewhere: Vec::new(),
         }
     }
 
@@ -83,7 +92,7 @@ impl Queue {
         &mut self,
         index: u32,
         (head, name): (u16, TaskName),
-        script: Box<dyn Script>,
+        ScriptPlan { script, elsewhere, verifies, .. }: ScriptPlan,
         (buffers, response): (Buffers, IoBuf),
         common: &mut Common,
         submitter: &mut Submitter,
@@ -101,8 +110,9 @@ impl Queue {
             losses: None,
             is_flush: false,
             is_read: false,
+            failure: Failure::NONE,
             writes: Claimed::NOTHING,
-            steps: Some(Box::new(Steps::new(script, buffers))),
+            steps: Some(Box::new(Steps { elsewhere, verifies, ..Steps::new(script, buffers) })),
         });
         self.go_on(index, key, Outcome::Begun, common, submitter);
     }
@@ -141,6 +151,7 @@ impl Queue {
             match steps.script.next(last, &mut steps.buffers) {
                 Step::Io { store, kind, offset, buffer } => {
                     let kind = store.kind(kind);
+                    task.failure = Failure::of(&store, kind, steps.verifies);
                     task.is_flush = kind == IoKind::Flush;
                     let syncs = kind == IoKind::Flush || kind.is_durable_write();
                     task.losses = syncs.then(|| Arc::clone(&store.losses));
@@ -151,7 +162,9 @@ impl Queue {
                         Submitted::Queued => return,
                         Submitted::Done(Completed { token, buffer, result }) => {
                             token.redeem();
-                            last = Outcome::Io { buffer, result: self.heard(key, result) };
+                            let result = self.heard(key, result);
+                            self.count_if_failed(key, result);
+                            last = Outcome::Io { buffer, result };
                         }
                     }
                 }
@@ -193,6 +206,13 @@ impl Queue {
                 self.losses.hear(name.store.id, losses, result)
             }
             _ => result,
+        }
+    }
+
+    /// Counts what the medium has failed of a task.
+    pub(super) fn count_if_failed(&self, key: usize, result: Result<(), BackstoreError>) {
+        if let Some(task) = self.tasks.get(key).filter(|_| result.is_err()) {
+            self.map.get().count_failure(task.name.target, task.name.lun, task.failure);
         }
     }
 
