@@ -6,7 +6,7 @@
 //! Below: `alua`, which has the groups; `scsi::alua` for the bytes.
 //! Never here: whether a command passes in a state; `admission` knows.
 
-use super::{Decision, IoPlan, ScriptPlan, done, give, io_failed, overrun};
+use super::{Decision, IoPlan, ScriptPlan, done, give, io_failed, overrun, read_list};
 use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
 use crate::nexus::NexusName;
@@ -39,10 +39,9 @@ pub(super) fn set<'a>(
     command: &SetTargetPortGroups,
     buffers: &Buffers,
 ) -> Result<Decision<'a>, Sense> {
-    let mut list = vec![0; usize::try_from(command.list_bytes).unwrap_or(usize::MAX)];
-    if buffers.data_out.copy_to(0, &mut list) < list.len() {
+    let Some(list) = read_list(buffers, usize::try_from(command.list_bytes).unwrap_or(usize::MAX)) else {
         return Ok(overrun());
-    }
+    };
     let wanted = alua::parse_set(&list)?;
     if wanted.is_empty() {
         return Ok(done(buffers));
