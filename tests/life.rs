@@ -17,8 +17,8 @@ const TRANSPORT_RESET: u32 = 1;
 const PARAM_CHANGE: u32 = 3;
 const CAPACITY_CHANGED: u32 = 0x092a;
 
-/// What a guest may be told of, and asks again: REPORTED LUNS DATA, CAPACITY DATA and MODE PARAMETERS HAVE CHANGED.
-const NEWS: [[u8; 3]; 3] = [[0x06, 0x3f, 0x0e], [0x06, 0x2a, 0x09], [0x06, 0x2a, 0x01]];
+/// What a guest may be told of, and asks again: REPORTED LUNS DATA, CAPACITY DATA, MODE PARAMETERS and INQUIRY DATA HAVE CHANGED.
+const NEWS: [[u8; 3]; 4] = [[0x06, 0x3f, 0x0e], [0x06, 0x2a, 0x09], [0x06, 0x2a, 0x01], [0x06, 0x3f, 0x03]];
 
 fn boot(stage: &Stage, wwn: &str, event_buffers: u16) -> Result<Guest> {
     let options = Options { event_buffers, ..Options::default() };

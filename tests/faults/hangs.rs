@@ -4,10 +4,15 @@
 
 mod support;
 
-use anyhow::{Context, Result};
-use initiator::commands;
+use anyhow::{Context, Result, ensure};
+use initiator::control::{ABORT_TASK, LOGICAL_UNIT_RESET};
+use initiator::exchange::Token;
+use initiator::{LunAddress, commands};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use stories::deadline::Deadline;
+use stories::shell::Shell;
 use stories::slow_disk::{self, SlowDisk};
 use stories::stage::Stage;
 use support::{House, SECONDS, broken};
@@ -69,4 +74,138 @@ fn who_waits_for_a_disk_that_hangs_is_named_with_its_lun_and_its_time() -> Resul
     house.wait_for_line(&format!("LUN 0 of {}/tpg1 answers again", house.wwn))?;
     assert_eq!(waiting(&house)?, json!([]));
     house.ends_well()
+}
+
+/// A disk with three writes of its guest that it keeps back.
+fn stuck() -> Result<Option<(House, SlowDisk, Vec<Token>)>> {
+    if !slow_disk::available() {
+        println!("skipped: a FUSE file system takes root");
+        return Ok(None);
+    }
+    let stage = Stage::set()?;
+    let disk = SlowDisk::mount(&stage.scratch, BYTES)?;
+    stage.shell.well(&format!("/backstores/fileio create broken {}", disk.path().display()))?;
+    // In this order: what hangs is let go before the daemon ends.
+    let (mut house, disk) = (House::around(stage, "fileio/broken")?, disk);
+    // The first write asks the file system what it can do.
+    ensure!(house.ask(&commands::write_10(broken(), 0, 1, &[1; 512]))?.is_good());
+    disk.keep_back(3);
+    let queue = house.guest.request_queue(0)?;
+    let write = |lba| commands::write_10(broken(), lba, 8, &[2; 4096]);
+    let stuck: Vec<_> =
+        [8, 16, 24].into_iter().map(|lba| queue.start(&write(lba))).collect::<Result<_, _>>()?;
+    Deadline::seconds(SECONDS).until("a write to hang", || Ok((disk.kept() > 0).then_some(())))?;
+    Ok(Some((house, disk, stuck)))
+}
+
+/// Sends commands to all that is sound while something else is done; returns what came of that, and how often.
+fn meanwhile<T: Send>(house: &mut House, work: impl FnOnce(&Shell) -> Result<T> + Send) -> Result<(T, u32)> {
+    let shell = house.stage.shell.clone();
+    let ends = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let works = scope.spawn(|| {
+            let outcome = work(&shell);
+            ends.store(true, Ordering::SeqCst);
+            outcome
+        });
+        let mut rounds = 0;
+        while !ends.load(Ordering::SeqCst) {
+            house.others_are_undisturbed()?;
+            rounds += 1;
+        }
+        Ok((works.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?, rounds))
+    })
+}
+
+/// Whether anything is answered in the time that says so: this is the measurement.
+fn nothing_is_answered(house: &mut House, token: Token) -> Result<bool> {
+    let short = initiator::deadline::Deadline::after(Duration::from_millis(300));
+    Ok(house.guest.request_queue(0)?.exchange.wait_for(token, &short).is_err())
+}
+
+#[test]
+fn a_lun_goes_with_its_backstore_while_its_disk_hangs_and_the_disk_can_be_had_again_once_it_answers()
+-> Result<()> {
+    let Some((mut house, disk, stuck)) = stuck()? else { return Ok(()) };
+    let luns = format!("/vhost/{}/tpg1/luns", house.wwn);
+    let begun = Instant::now();
+    for words in [[luns.as_str(), "delete", "0"], ["/backstores/fileio", "delete", "broken"]] {
+        let (answer, rounds) = meanwhile(&mut house, |shell| shell.run(&words))?;
+        ensure!(answer.status == 0 && rounds > 0, "{answer:?}, {rounds}");
+        assert_eq!(house.sense(&commands::test_unit_ready(broken()))?, Some([0x05, 0x25, 0x00]));
+    }
+    // Each waits 5 s for what is under way, and not for the disk.
+    ensure!(begun.elapsed() < Duration::from_secs(SECONDS), "{:?}", begun.elapsed());
+    // What is under way may land later than anything that came by another way.
+    let create = format!("/backstores/fileio create again {}", disk.path().display());
+    let words: Vec<&str> = create.split(' ').collect();
+    let (refused, _) = meanwhile(&mut house, |shell| shell.run(&words))?;
+    assert_eq!(refused.status, 1, "{refused:?}");
+    let lunard_does = "lunard does, for a storage object that was deleted while its disk hangs";
+    ensure!(refused.stderr.contains(lunard_does), "{refused:?}");
+    for token in &stuck {
+        ensure!(nothing_is_answered(&mut house, *token)?, "answered, and it is under way");
+    }
+
+    disk.let_land();
+    for token in stuck {
+        ensure!(house.guest.request_queue(0)?.wait_for(token)?.is_good());
+    }
+    let again = |house: &House| Ok((house.stage.shell.run(&words)?.status == 0).then_some(()));
+    Deadline::seconds(SECONDS).until("the disk to be had again", || again(&house))?;
+    house.stage.map(&house.wwn, 1, 0, "fileio/again")?;
+    let read = house.comes_back(&commands::read_10(broken(), 8, 8, 4096))?;
+    assert_eq!(read.data_in, [2; 4096]);
+    house.ends_well()
+}
+
+#[test]
+fn aborts_and_resets_wait_for_a_disk_that_hangs_and_those_of_other_units_do_not() -> Result<()> {
+    let Some((mut house, disk, stuck)) = stuck()? else { return Ok(()) };
+    let other = LunAddress::unit(1, 1);
+    let reset = house.guest.control().start_task_management(LOGICAL_UNIT_RESET, broken(), 0)?;
+    // FUNCTION COMPLETE of another unit of the same guest, by the same queue; the unit tells of it.
+    assert_eq!(house.guest.control().task_management(LOGICAL_UNIT_RESET, other, 0)?.response, 0);
+    let told = house.guest.execute(&commands::test_unit_ready(other))?.check_condition();
+    assert_eq!(told, Some([0x06, 0x29, 0x03]));
+    assert_eq!(house.guest.control().task_management(ABORT_TASK, other, 1)?.response, 0);
+    for token in &stuck {
+        ensure!(nothing_is_answered(&mut house, *token)?, "a write that may land is answered");
+    }
+    let short = initiator::deadline::Deadline::after(Duration::from_millis(300));
+    ensure!(
+        house.guest.control().exchange.wait_for(reset, &short).is_err(),
+        "a write may land after its reset"
+    );
+    house.others_are_undisturbed()?;
+
+    disk.let_land();
+    assert_eq!(house.guest.control().wait_for(reset)?.response, 0);
+    for token in stuck {
+        // RESET.
+        assert_eq!(house.guest.request_queue(0)?.wait_for(token)?.response, 4);
+    }
+    assert_eq!(house.sense(&commands::test_unit_ready(broken()))?, Some([0x06, 0x29, 0x03]));
+    ensure!(house.ask(&commands::write_10(broken(), 0, 1, &[3; 512]))?.is_good());
+    house.ends_well()
+}
+
+#[test]
+fn a_target_whose_guest_left_a_disk_hanging_is_kept_until_that_has_answered_and_goes_then() -> Result<()> {
+    let Some((mut house, disk, _)) = stuck()? else { return Ok(()) };
+    house.guest.lose();
+    for _ in 0..3 {
+        let refused = house.stage.shell.run(&["/vhost", "delete", &house.wwn])?;
+        assert_eq!(refused.status, 1, "{refused:?}");
+        let waits = "one that has left is waited for until its disks have answered what it began";
+        ensure!(refused.stderr.contains(waits), "{refused:?}");
+        house.next_is_undisturbed()?;
+    }
+    disk.let_land();
+    let words = ["/vhost", "delete", &house.wwn.clone()];
+    Deadline::seconds(SECONDS)
+        .until("the target to go", || Ok((house.stage.shell.run(&words)?.status == 0).then_some(())))?;
+    house.next_is_undisturbed()?;
+    assert_eq!(house.stage.daemon.terminate()?.code(), Some(0));
+    Ok(())
 }

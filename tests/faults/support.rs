@@ -57,17 +57,13 @@ impl House {
 
     /// Writes and reads on every disk that is sound; each is answered, and well.
     pub(crate) fn others_are_undisturbed(&mut self) -> Result<()> {
-        for round in 0..ROUNDS {
-            let fill = [u8::try_from(round)?; 512];
-            for (guest, lun) in [(&mut self.guest, 1), (&mut self.neighbour, 0)] {
-                let address = LunAddress::unit(1, lun);
-                let write = guest.execute(&commands::write_10(address, round, 1, &fill))?;
-                ensure!(write.is_good(), "LUN {lun}, round {round}: {write:?}");
-                let read = guest.execute(&commands::read_10(address, round, 1, 512))?;
-                ensure!(read.is_good() && read.data_in == fill, "LUN {lun}, round {round}: {read:?}");
-            }
-        }
-        Ok(())
+        is_used(&mut self.guest, 1)?;
+        self.next_is_undisturbed()
+    }
+
+    /// The same for the neighbour's alone.
+    pub(crate) fn next_is_undisturbed(&mut self) -> Result<()> {
+        is_used(&mut self.neighbour, 0)
     }
 
     /// Waits until the disk that failed answers well, as a guest would that asks again.
@@ -98,4 +94,21 @@ impl House {
         ensure!(self.stage.daemon.terminate()?.code() == Some(0), "{}", self.stage.daemon.log());
         Ok(())
     }
+}
+
+/// Writes and reads on a disk that is sound.
+fn is_used(guest: &mut Guest, lun: u16) -> Result<()> {
+    let address = LunAddress::unit(1, lun);
+    for round in 0..ROUNDS {
+        let fill = [u8::try_from(round)?; 512];
+        let mut write = guest.execute(&commands::write_10(address, round, 1, &fill))?;
+        // That another LUN has gone is news and no disturbance.
+        if write.check_condition() == Some([0x06, 0x3f, 0x0e]) {
+            write = guest.execute(&commands::write_10(address, round, 1, &fill))?;
+        }
+        ensure!(write.is_good(), "LUN {lun}, round {round}: {write:?}");
+        let read = guest.execute(&commands::read_10(address, round, 1, 512))?;
+        ensure!(read.is_good() && read.data_in == fill, "LUN {lun}, round {round}: {read:?}");
+    }
+    Ok(())
 }

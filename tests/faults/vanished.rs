@@ -23,11 +23,14 @@ fn look_again(device: &LoopDevice) -> Result<()> {
     run_well(command("losetup").arg("--set-capacity").arg(device.path()), limit).map(drop)
 }
 
-/// What the disk answers, once the guest has heard that its capacity is another one.
+/// What the disk answers, once the guest has heard that its capacity is another one, and what INQUIRY says of it: a disk that is
+/// not there has no limits and gives no space back.
 fn sense(house: &mut House, command: &Command) -> Result<Option<[u8; 3]>> {
-    match house.sense(command)? {
-        Some([0x06, 0x2a, 0x09]) => house.sense(command),
-        other => Ok(other),
+    loop {
+        match house.sense(command)? {
+            Some([0x06, 0x2a, 0x09] | [0x06, 0x3f, 0x03]) => {}
+            other => return Ok(other),
+        }
     }
 }
 

@@ -166,8 +166,9 @@ fn goes_and_comes(guest: &mut Initiator, round: u8) -> Result<()> {
         }
     }
     println!("round {round}: {rounds} times, answered by the disk that went: {answers:02x?}");
-    // The news of another size is what every guest is told that had it otherwise.
-    let known = |sense: &[u8; 3]| [NOT_READY, [0, 0, 0], [0x06, 0x2a, 0x09]].contains(sense);
+    // The news of another size, and of other limits, is what every guest is told that had them otherwise.
+    let known =
+        |sense: &[u8; 3]| [NOT_READY, [0, 0, 0], [0x06, 0x2a, 0x09], [0x06, 0x3f, 0x03]].contains(sense);
     ensure!(answers.keys().all(known), "{answers:02x?}");
     ensure!(answers.get(&NOT_READY).is_some_and(|count| *count >= 50), "{answers:02x?}");
     // Who it is is known all the same.

@@ -83,6 +83,7 @@ const NEEDS: &[Need] = &[
     Need { program: "sg_inq", package: "sg3-utils", first_for: For::Test },
     Need { program: "fusermount3", package: "fuse3", first_for: For::Test },
     Need { program: "systemd-analyze", package: "systemd", first_for: For::Test },
+    Need { program: "ansible-playbook", package: "ansible-core", first_for: For::Test },
     Need { program: "targetctl", package: "python3-rtslib-fb", first_for: For::Test },
     Need { program: "targetcli", package: "targetcli-fb", first_for: For::Test },
     Need { program: "virt-xml-validate", package: "libvirt-clients", first_for: For::Test },

@@ -77,6 +77,7 @@ pub fn run<M: Machine>(
     raise_open_files();
     let (state_dir, runtime_dir) = (options.state_dir()?, options.runtime_dir()?);
     let state_dir = StateDir::claim(&state_dir)?;
+    state_dir.must_not_be(&runtime_dir)?;
     let runtime_dir = RuntimeDir::claim(&runtime_dir, options.socket_group.as_deref())?;
     directories::keep_new_files_private();
     let store = Store::open(&state_dir)?;

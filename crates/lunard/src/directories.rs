@@ -16,7 +16,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The group that guests' sockets are given where nobody names one, if the host has it.
@@ -163,6 +163,20 @@ impl StateDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Refuses to have this very directory, by whatever path, as the runtime directory too: it is claimed already.
+    ///
+    /// # Errors
+    /// [`StartError::OneDirectory`].
+    pub fn must_not_be(&self, runtime_dir: &Path) -> Result<(), StartError> {
+        let place = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+        match place(runtime_dir) {
+            Some(there) if place(&self.path) == Some(there) => {
+                Err(StartError::OneDirectory { path: self.path.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

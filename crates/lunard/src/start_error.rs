@@ -7,7 +7,7 @@
 pub use translate::host::plain;
 
 use api::{Owner, SOCKET_PATH_BYTES_MAX};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 /// Why a daemon does not start.
@@ -28,7 +28,7 @@ pub enum StartError {
     )]
     Newer { path: PathBuf, version: u64, readable: u64 },
     #[error("cannot open the database {}: {what}", path.display())]
-    Database { path: PathBuf, what: String },
+    Database { path: PathBuf, what: String, hint: Option<String> },
     #[error(
         "the path of a socket would be too long: {} has {} bytes, {SOCKET_PATH_BYTES_MAX} are possible",
         path.display(), path.as_os_str().len()
@@ -38,6 +38,8 @@ pub enum StartError {
     RuntimeDir { path: PathBuf, owner: Option<Owner>, source: io::Error },
     #[error("the runtime directory {} is in use by another lunard", path.display())]
     RuntimeDirInUse { path: PathBuf },
+    #[error("the state directory and the runtime directory are both {}", path.display())]
+    OneDirectory { path: PathBuf },
     #[error("there is no group {name}")]
     NoSuchGroup { name: String },
     #[error("cannot give {} to group {group}: {}", path.display(), plain(source))]
@@ -60,7 +62,7 @@ impl StartError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoDirectory { what } => format!("give --{what}-dir"),
-            Self::StateDir { owner, .. } => may_be_used_by(owner.as_ref(), "--state-dir"),
+            Self::StateDir { owner, source, .. } => another_directory(owner.as_ref(), source, "--state-dir"),
             Self::StateDirInUse { .. } => "stop it, or give this one another --state-dir".to_owned(),
             Self::Damaged { path, .. } => format!(
                 "move it away ({}) to start empty, or put a copy back; {} may have the configuration",
@@ -73,27 +75,36 @@ impl StartError {
             Self::SocketPathTooLong { runtime_dir_bytes_max, .. } => {
                 format!("choose a --runtime-dir of at most {runtime_dir_bytes_max} bytes")
             }
-            Self::RuntimeDir { owner, .. } => may_be_used_by(owner.as_ref(), "--runtime-dir"),
+            Self::RuntimeDir { owner, source, .. } => {
+                another_directory(owner.as_ref(), source, "--runtime-dir")
+            }
             Self::RuntimeDirInUse { .. } => "stop it, or give this one another --runtime-dir".to_owned(),
+            Self::OneDirectory { .. } => "give one of them another, by --state-dir or --runtime-dir".to_owned(),
             Self::NoSuchGroup { .. } => "create it, or choose another --socket-group".to_owned(),
             Self::SocketGroup { .. } => "run as root or as a member of that group".to_owned(),
-            Self::Restore { hint, .. } => return hint.clone(),
+            Self::Restore { hint, .. } | Self::Database { hint, .. } => return hint.clone(),
             Self::Configfs { source: configfs::MountError::Taken { .. } } => {
                 "unmount it, or give another --configfs".to_owned()
             }
             Self::Configfs { .. } => {
                 "mounting takes /dev/fuse, and root or fusermount3 of the package fuse3; without --configfs all else is served".to_owned()
             }
-            Self::Database { .. } | Self::Listen { .. } | Self::Reactor { .. } | Self::Host { .. } => {
-                return None;
-            }
+            Self::Listen { .. } | Self::Reactor { .. } | Self::Host { .. } => return None,
         })
     }
 }
 
-fn may_be_used_by(owner: Option<&Owner>, option: &str) -> String {
-    match owner {
-        Some(owner) => format!("it is of {owner}: run as that user, or choose another {option}"),
-        None => format!("choose another {option}"),
+fn another_directory(owner: Option<&Owner>, err: &io::Error, option: &str) -> String {
+    let other = format!("choose another {option}");
+    way_out(owner, err).map_or_else(|| other.clone(), |way| format!("{way}, or {other}"))
+}
+
+/// What can be done about an error of a file or a directory that is of `owner`.
+pub(crate) fn way_out(owner: Option<&Owner>, err: &io::Error) -> Option<String> {
+    match err.kind() {
+        ErrorKind::PermissionDenied => owner.map(|owner| format!("it is of {owner}: run as that user")),
+        ErrorKind::ReadOnlyFilesystem => Some("mount the file system writable".to_owned()),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some("make room there".to_owned()),
+        _ => None,
     }
 }

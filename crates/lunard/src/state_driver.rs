@@ -15,79 +15,35 @@
 //! if not, what was prepared is dropped and it starts over.  What a commit leaves to a disk, a thread of its own waits
 //! for, and answers.
 
-use crate::machine::{Countable, Fault, FaultKind, Live, LiveBackstore, Machine, Rest, Statistics};
+mod answer; // how a transaction ended
+mod handle; // what everybody else has of the owner
+
+use crate::machine::{Fault, Machine, Rest};
 use crate::saveconfig::RestoreError;
 use crate::service_manager;
-use crate::store::{SaveError, Store};
+use crate::store::Store;
 use crate::view::View;
-use crate::watchdog::Probe;
 use crate::wish::{Chance, Draft, Generation, Made, Wishes};
 use api::v1;
-use model::{BackstoreId, Change, Model, Refusal, Step, Wwn};
+use model::{Change, Model, Step};
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
-use target::Reservations;
-use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
-use vhost_scsi::Waiting;
+
+pub use answer::{Counts, Failure};
+pub use handle::Handle;
+
+use answer::Reply;
 
 /// The most transactions that prepare at once, each on a thread of its own.
 pub const PREPARING_MAX: usize = 16;
 
 /// The most transactions that wait for one of those threads.
 pub const WAITING_MAX: usize = 64;
-
-/// Why a transaction did not happen.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The configuration has a rule against it.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The configuration is not the one that it is meant for.
-    #[error("the configuration has changed since the difference was shown")]
-    Moved,
-    /// A saveconfig.json does not fit what is configured.
-    #[error(transparent)]
-    Restore(RestoreError),
-    /// It cannot be prepared.
-    #[error(transparent)]
-    Fault(#[from] Fault),
-    /// It cannot be kept.
-    #[error(transparent)]
-    Save(#[from] SaveError),
-    /// There is no thread for it.
-    #[error("{} changes are waiting for the host already", PREPARING_MAX + WAITING_MAX)]
-    Busy,
-    /// The daemon is ending.
-    #[error("lunard is stopping")]
-    Stopping,
-}
-
-/// Who is told how a transaction ended.
-struct Reply {
-    to: oneshot::Sender<Result<v1::Applied, Failure>>,
-    /// Whether only guests have asked: they may do so as often as they like, and may not fill a log.
-    of_guest: bool,
-}
-
-impl Reply {
-    fn new(to: oneshot::Sender<Result<v1::Applied, Failure>>, wishes: &Wishes) -> Self {
-        let of_guest = matches!(wishes, Wishes::Whole(changes) if changes.iter().all(Change::is_of_guest));
-        Self { to, of_guest }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.to.is_closed()
-    }
-}
-
-/// How often it is told at most that what guests have asked for failed.
-const GUEST_FAILURE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What the owner is told.
 enum Message<P> {
@@ -110,173 +66,6 @@ struct Ticket {
     draft: Draft,
     steps: Vec<Step>,
     reply: Reply,
-}
-
-/// How many transactions ended how.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Done, and durable.
-    pub done: AtomicU64,
-    /// Refused by the configuration's rules.
-    pub refused: AtomicU64,
-    /// Failed for the host.
-    pub failed: AtomicU64,
-    /// When it was last told that what guests have asked for failed.
-    guests_failed: Mutex<Option<Instant>>,
-}
-
-/// What everybody else has of the owner.
-#[derive(Clone)]
-pub struct Handle {
-    submit: Arc<dyn Fn(Wishes, Reply) + Send + Sync>,
-    ask_alive: Arc<dyn Fn(Sender<()>) + Send + Sync>,
-    /// Whether the owner waits for the disk of the database.
-    saving: Arc<AtomicBool>,
-    live: Arc<dyn Fn() -> Live + Send + Sync>,
-    move_medium: Moving,
-    live_backstore: Asking<LiveBackstore>,
-    connected: Arc<dyn Fn(&Wwn) -> bool + Send + Sync>,
-    reservations: Asking<Reservations>,
-    counted: Counting,
-    waiting: Arc<dyn Fn() -> Vec<Waiting> + Send + Sync>,
-    model: Arc<RwLock<(Arc<Model>, Generation)>>,
-    counts: Arc<Counts>,
-    runtime_dir: Arc<PathBuf>,
-    watchers: Arc<Mutex<Vec<Watcher>>>,
-}
-
-/// Takes the medium of a backstore out, or puts it in: which, whether in, whether by force.
-type Moving = Arc<dyn Fn(&BackstoreId, bool, bool) -> Result<(), Fault> + Send + Sync>;
-
-/// What the running target knows of a backstore.
-type Asking<T> = Arc<dyn Fn(&BackstoreId) -> Option<T> + Send + Sync>;
-
-/// What guests asked for.
-type Counting = Arc<dyn Fn(&Countable) -> Option<Statistics> + Send + Sync>;
-
-/// What is called after each commit.
-type Watcher = Box<dyn Fn() + Send + Sync>;
-
-impl std::fmt::Debug for Handle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handle").field("counts", &self.counts).finish_non_exhaustive()
-    }
-}
-
-impl Handle {
-    /// Makes all of `wishes` happen, or none.  A caller who stops waiting takes them back, unless they
-    /// are being committed already.
-    ///
-    /// # Errors
-    /// The [`Failure`] of the first that cannot be.
-    pub async fn apply(&self, wishes: Vec<v1::Change>) -> Result<v1::Applied, Failure> {
-        self.ask(Wishes::Changes(wishes)).await
-    }
-
-    /// The same for wishes of every sort.
-    ///
-    /// # Errors
-    /// The [`Failure`] of the first that cannot be.
-    pub async fn ask(&self, wishes: Wishes) -> Result<v1::Applied, Failure> {
-        let (reply, answer) = oneshot::channel();
-        let reply = Reply::new(reply, &wishes);
-        (self.submit)(wishes, reply);
-        answer.await.unwrap_or(Err(Failure::Stopping))
-    }
-
-    /// Asks for changes that are whole already.  Whoever drops the answer before it comes takes them back, unless
-    /// they are being committed.
-    #[must_use]
-    pub fn make(&self, changes: Vec<Change>) -> oneshot::Receiver<Result<v1::Applied, Failure>> {
-        let (reply, answer) = oneshot::channel();
-        let wishes = Wishes::Whole(changes);
-        let reply = Reply::new(reply, &wishes);
-        (self.submit)(wishes, reply);
-        answer
-    }
-
-    /// Has `watcher` called after each commit, on the owner's thread: it must not wait.
-    pub fn watch(&self, watcher: impl Fn() + Send + Sync + 'static) {
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(watcher));
-    }
-
-    /// The configuration as it was last committed.
-    #[must_use]
-    pub fn model(&self) -> Arc<Model> {
-        self.snapshot().0
-    }
-
-    /// The same, with the number that tells it from all others of this owner.
-    #[must_use]
-    pub fn snapshot(&self) -> (Arc<Model>, Generation) {
-        let shared = self.model.read().unwrap_or_else(PoisonError::into_inner);
-        (Arc::clone(&shared.0), shared.1)
-    }
-
-    /// What the running target knows.
-    #[must_use]
-    pub fn live(&self) -> Live {
-        (self.live)()
-    }
-
-    /// What of that is a backstore's.
-    #[must_use]
-    pub fn live_backstore(&self, id: &BackstoreId) -> Option<LiveBackstore> {
-        (self.live_backstore)(id)
-    }
-
-    /// Whether a front end is connected to a target now.
-    #[must_use]
-    pub fn connected(&self, wwn: &Wwn) -> bool {
-        (self.connected)(wwn)
-    }
-
-    /// Who has reserved a backstore and who is registered with it, where anyone ever did.
-    #[must_use]
-    pub fn reservations(&self, id: &BackstoreId) -> Option<Reservations> {
-        (self.reservations)(id)
-    }
-
-    /// Takes the medium of a backstore out, or puts it in.  Blocks as long as the disk with the records of units does.
-    ///
-    /// # Errors
-    /// The [`Fault`] that names what is in the way; then nothing has changed.
-    pub fn move_medium(&self, id: &BackstoreId, loaded: bool, force: bool) -> Result<(), Fault> {
-        (self.move_medium)(id, loaded, force)
-    }
-
-    /// What guests asked of a backstore or at a LUN, where that is counted.
-    #[must_use]
-    pub fn counted(&self, of: &Countable) -> Option<Statistics> {
-        (self.counted)(of)
-    }
-
-    /// Commands of guests that have waited for long.
-    #[must_use]
-    pub fn waiting(&self) -> Vec<Waiting> {
-        (self.waiting)()
-    }
-
-    /// The configuration as the API shows it.
-    #[must_use]
-    pub fn config(&self) -> v1::Config {
-        let (model, live) = (self.model(), self.live());
-        View::new(&model, &live, &self.runtime_dir).config()
-    }
-
-    /// The owner, for who wants to know whether it lives.  While it waits for the disk of the database it is not
-    /// stuck: guests are served, and a new daemon would wait for the same disk.
-    #[must_use]
-    pub fn probe(&self) -> Probe {
-        let (ask, saving) = (Arc::clone(&self.ask_alive), Arc::clone(&self.saving));
-        Probe::new("state", move |answer| ask(answer)).excused(move || saving.load(Ordering::Relaxed))
-    }
-
-    /// How many transactions ended how.
-    #[must_use]
-    pub fn counts(&self) -> &Counts {
-        &self.counts
-    }
 }
 
 /// The owner, as long as it runs.
@@ -533,40 +322,6 @@ impl<M: Machine> StateDriver<M> {
     }
 }
 
-impl Counts {
-    /// Counts how a transaction ended, and tells who asked for it.
-    fn answer(&self, reply: Reply, result: Result<v1::Applied, Failure>) {
-        let count = match &result {
-            Ok(_) => &self.done,
-            Err(
-                Failure::Refused(_)
-                | Failure::Moved
-                | Failure::Restore(_)
-                | Failure::Fault(Fault { kind: FaultKind::Caller, .. }),
-            ) => &self.refused,
-            Err(err) => {
-                if !reply.of_guest || self.may_tell_of_guests(Instant::now()) {
-                    warn!("a change failed: {err}");
-                }
-                &self.failed
-            }
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-        // Whoever asked may be gone; then the answer is for nobody.
-        let _ = reply.to.send(result);
-    }
-
-    /// Whether it is time again for a line about what guests have asked for.
-    fn may_tell_of_guests(&self, now: Instant) -> bool {
-        let mut last = self.guests_failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = last.is_none_or(|last| now.duration_since(last) >= GUEST_FAILURE_INTERVAL);
-        if is_due {
-            *last = Some(now);
-        }
-        is_due
-    }
-}
-
 /// The most changes that a line of the log names.
 const NAMED_MAX: usize = 4;
 
@@ -602,19 +357,5 @@ mod tests {
         assert!(summary(&changes).ends_with("delete target naa.5001405000000004"));
         let many: Vec<Change> = changes.iter().cycle().take(4096).cloned().collect();
         assert!(summary(&many).ends_with("naa.5001405000000004, and 4092 more changes"));
-    }
-
-    #[test]
-    fn what_guests_ask_for_is_told_of_apart_and_its_failure_once_a_minute() {
-        let serial = || model::UnitSerial::parse("a").unwrap();
-        let modes = Change::SelectModes { serial: serial(), saved: Vec::new() };
-        let access = Change::AlterAlua { serial: serial(), states: Vec::new(), offline: Vec::new() };
-        let of_guest =
-            |changes: &[Change]| Reply::new(oneshot::channel().0, &Wishes::Whole(changes.to_vec())).of_guest;
-        assert!(of_guest(std::slice::from_ref(&modes)) && of_guest(&[access]));
-        assert!(!of_guest(&[modes, Change::DeleteTarget(Wwn::made_up(1))]));
-        let (counts, start) = (Counts::default(), Instant::now());
-        let told = (0..180).filter(|second| counts.may_tell_of_guests(start + Duration::from_secs(*second)));
-        assert_eq!(told.collect::<Vec<_>>(), [0, 60, 120]);
     }
 }

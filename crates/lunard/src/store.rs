@@ -20,13 +20,14 @@ mod record; // what a row holds
 mod units; // what units remember
 
 use crate::directories::{StateDir, sync_directory};
-use crate::start_error::{StartError, plain};
+use crate::start_error::{StartError, plain, way_out};
+use api::Owner;
 use model::Model;
 use record::Rows;
 use redb::{Builder, Database, DatabaseError, Key, ReadableDatabase, StorageError, TableDefinition};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use units::{Shared, UNITS};
@@ -87,8 +88,12 @@ impl Store {
     /// [`StartError::StateDirInUse`], [`StartError::Damaged`] or [`StartError::Database`].
     pub fn open(state_dir: &StateDir) -> Result<Self, StartError> {
         let path = state_dir.path().join(FILE_NAME);
-        let there = path.try_exists().map_err(|err| fault(&path, &plain(&err)))?;
-        if there { Self::open_file(path) } else { Self::create(state_dir, path) }
+        // A link that leads nowhere is there: what it leads to may be mounted later.
+        match std::fs::symlink_metadata(&path) {
+            Ok(_) => Self::open_file(path),
+            Err(err) if err.kind() == ErrorKind::NotFound => Self::create(state_dir, path),
+            Err(err) => Err(io_fault(&path, &err)),
+        }
     }
 
     fn open_file(path: PathBuf) -> Result<Self, StartError> {
@@ -101,16 +106,22 @@ impl Store {
     fn create(state_dir: &StateDir, path: PathBuf) -> Result<Self, StartError> {
         let unfinished = state_dir.path().join(UNFINISHED_NAME);
         match std::fs::remove_file(&unfinished) {
-            Err(err) if err.kind() != ErrorKind::NotFound => return Err(fault(&unfinished, &plain(&err))),
+            Err(err) if err.kind() != ErrorKind::NotFound => return Err(io_fault(&unfinished, &err)),
             Ok(()) | Err(_) => {}
         }
-        let database = Builder::new().set_cache_size(CACHE_BYTES).create(&unfinished);
-        let database = database.map_err(|err| open_fault(&unfinished, &err))?;
-        write_layout(&database).map_err(|err| fault(&unfinished, &err))?;
+        let made = Builder::new().set_cache_size(CACHE_BYTES).create(&unfinished);
+        let made = made.map_err(|err| open_fault(&unfinished, &err)).and_then(|database| {
+            write_layout(&database).map_err(|err| read_fault(&unfinished, &err))?;
+            Ok(database)
+        });
+        let database = made.inspect_err(|_| {
+            // Where there is no room, it has some.
+            let _ = std::fs::remove_file(&unfinished);
+        })?;
         let store = Self { database: Arc::new(Mutex::new(Some(database))), path };
         std::fs::rename(&unfinished, &store.path)
             .and_then(|()| sync_directory(state_dir.path()))
-            .map_err(|err| fault(&store.path, &plain(&err)))?;
+            .map_err(|err| io_fault(&store.path, &err))?;
         Ok(store)
     }
 
@@ -123,7 +134,7 @@ impl Store {
             Some(database) => {
                 let (model, layout) = load(database, &self.path)?;
                 if layout < LAYOUT {
-                    write_layout(database).map_err(|err| fault(&self.path, &err))?;
+                    write_layout(database).map_err(|err| read_fault(&self.path, &err))?;
                 }
                 Ok(model)
             }
@@ -191,8 +202,19 @@ impl Drop for Closing {
 }
 
 fn open_whole(path: &Path) -> Result<Database, StartError> {
+    let metadata = std::fs::metadata(path).map_err(|err| match err.kind() {
+        ErrorKind::NotFound => {
+            let hint = "mount the file system that it is on; or remove the link to start empty";
+            let what = "it is a link that leads to no file".to_owned();
+            StartError::Database { path: path.to_owned(), what, hint: Some(hint.to_owned()) }
+        }
+        _ => io_fault(path, &err),
+    })?;
+    if !metadata.is_file() {
+        return Err(fault(path, &"it is no file"));
+    }
     // An empty file would become an empty database: a configuration lost without a word.
-    if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) {
+    if metadata.len() == 0 {
         return Err(StartError::Damaged { path: path.to_owned(), what: "it is empty".to_owned() });
     }
     let mut builder = Builder::new();
@@ -204,7 +226,7 @@ fn open_whole(path: &Path) -> Result<Database, StartError> {
 /// The configuration, and the version of the layout that it was in.
 fn load(database: &Database, path: &Path) -> Result<(Model, u64), StartError> {
     let damaged = |what: String| StartError::Damaged { path: path.to_owned(), what };
-    let rows = read_rows(database).map_err(|err| damaged(err.to_string()))?;
+    let rows = read_rows(database).map_err(|err| read_fault(path, &err))?;
     let layout = match rows.layout {
         Some(version @ LAYOUT_MIN..=LAYOUT) => version,
         Some(version) if LAYOUT < version => {
@@ -322,7 +344,24 @@ fn read_rows(database: &Database) -> Result<Rows, redb::Error> {
 }
 
 fn fault(path: &Path, what: &dyn Display) -> StartError {
-    StartError::Database { path: path.to_owned(), what: what.to_string() }
+    StartError::Database { path: path.to_owned(), what: what.to_string(), hint: None }
+}
+
+fn io_fault(path: &Path, err: &io::Error) -> StartError {
+    let hint = way_out(Owner::of_nearest(path).as_ref(), err);
+    StartError::Database { path: path.to_owned(), what: plain(err), hint }
+}
+
+/// What could not be read or written of an open database: whatever the disk does not say is damage.
+fn read_fault(path: &Path, err: &redb::Error) -> StartError {
+    match err {
+        redb::Error::Io(err) if !is_damage(err) => io_fault(path, err),
+        err => StartError::Damaged { path: path.to_owned(), what: err.to_string() },
+    }
+}
+
+fn is_damage(err: &io::Error) -> bool {
+    matches!(err.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
 }
 
 fn put<'a, K: Key + 'static>(
@@ -359,12 +398,30 @@ fn open_fault(path: &Path, err: &DatabaseError) -> StartError {
         DatabaseError::Storage(StorageError::Corrupted(what)) => {
             StartError::Damaged { path, what: what.clone() }
         }
-        DatabaseError::Storage(StorageError::Io(err)) => match err.kind() {
-            ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
-                StartError::Damaged { path, what: "it is not a database".to_owned() }
-            }
-            _ => fault(&path, &plain(err)),
-        },
+        DatabaseError::Storage(StorageError::Io(err)) if is_damage(err) => {
+            StartError::Damaged { path, what: "it is not a database".to_owned() }
+        }
+        DatabaseError::Storage(StorageError::Io(err)) => io_fault(&path, err),
         other => fault(&path, other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_cannot_be_read_is_no_damage() {
+        let says = |err: redb::Error| read_fault(Path::new("/state/lunar.redb"), &err).to_string();
+        let of_disk = io::Error::from_raw_os_error(5);
+        assert_eq!(
+            says(redb::Error::Io(of_disk)),
+            "cannot open the database /state/lunar.redb: Input/output error"
+        );
+        for damage in
+            [redb::Error::Io(ErrorKind::UnexpectedEof.into()), redb::Error::Corrupted("page 7".into())]
+        {
+            assert!(says(damage).starts_with("the database /state/lunar.redb is damaged: "));
+        }
     }
 }

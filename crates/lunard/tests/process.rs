@@ -1,110 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A whole daemon in a process of its own: start, end, crash, and every way not to start.
+//! A whole daemon in a process of its own: start, end, crash.
+
+mod daemon;
 
 use api::v1::{BackstoreId, Change, CreateBackstore, Kind};
 use api::{Client, ClientError};
+use daemon::{Daemon, NOBODY, as_nobody, is_root, ramdisk};
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
-
-/// A user that owns nothing.
-const NOBODY: u32 = 65534;
-
-fn lunard(scratch: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lunard"));
-    command.env_clear().arg("--state-dir").arg(scratch.join("state"));
-    command.arg("--runtime-dir").arg(scratch.join("run"));
-    command
-}
-
-/// A daemon that has said it is ready.
-struct Daemon {
-    child: Child,
-    notify: UnixDatagram,
-    scratch: PathBuf,
-}
-
-impl Daemon {
-    fn start(scratch: &Path) -> Self {
-        Self::start_command(scratch, lunard(scratch))
-    }
-
-    fn start_command(scratch: &Path, mut command: Command) -> Self {
-        let path = scratch.join("notify.sock");
-        let _ = std::fs::remove_file(&path);
-        let notify = UnixDatagram::bind(&path).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
-        notify.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let child = command.env("NOTIFY_SOCKET", &path).stderr(Stdio::piped()).spawn().unwrap();
-        let daemon = Self { child, notify, scratch: scratch.to_owned() };
-        assert_eq!(daemon.notified(), "READY=1");
-        daemon
-    }
-
-    /// The next state that it notifies of; lines of status are for people.
-    fn notified(&self) -> String {
-        let mut text = [0; 256];
-        loop {
-            let bytes = self.notify.recv(&mut text).expect("the daemon notifies its service manager");
-            let text = String::from_utf8(text[..bytes].to_vec()).unwrap();
-            let is_state = |line: &&str| !line.starts_with("STATUS=") && !line.starts_with("EXTEND_");
-            if let Some(state) = text.lines().find(is_state) {
-                return state.to_owned();
-            }
-        }
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(&self.scratch.join("run")).unwrap()
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
-    }
-
-    /// Ends it; returns the exit status and its log.
-    fn end(self, signal: &str) -> (Option<i32>, String) {
-        self.signal(signal);
-        self.ended()
-    }
-
-    /// Waits for its end; returns the exit status and its log.
-    fn ended(mut self) -> (Option<i32>, String) {
-        let status = self.child.wait().unwrap();
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (status.code(), log)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn ramdisk(name: &str) -> Change {
-    Change::CreateBackstore(CreateBackstore::Ramdisk {
-        name: name.to_owned(),
-        size_bytes: 4096,
-        nullio: false,
-        unit_serial: None,
-    })
-}
-
-/// It does not start, says `line` and nothing else, and exits with 1.
-fn check_refused(mut command: Command, line: &str) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    assert_eq!(String::from_utf8(stderr).unwrap(), format!("lunard: {line}\n"));
-    assert_eq!(String::from_utf8(stdout).unwrap(), "");
-    assert_eq!(status.code(), Some(1));
-}
 
 #[test]
 fn a_daemon_starts_answers_and_ends() {
@@ -297,112 +204,6 @@ fn a_full_disk_refuses_changes_loses_nothing_and_is_over_when_there_is_room() {
 }
 
 #[test]
-fn one_state_directory_has_one_daemon() {
-    let scratch = tempfile::tempdir().unwrap();
-    let _first = Daemon::start(scratch.path());
-    let mut second = Command::new(env!("CARGO_BIN_EXE_lunard"));
-    second.env_clear().arg("--state-dir").arg(scratch.path().join("state"));
-    second.arg("--runtime-dir").arg(scratch.path().join("other"));
-    let state = scratch.path().join("state");
-    check_refused(
-        second,
-        &format!(
-            "the state directory {} is in use by another lunard; stop it, or give this one another --state-dir",
-            state.display()
-        ),
-    );
-}
-
-#[test]
-fn one_runtime_directory_has_one_daemon() {
-    let scratch = tempfile::tempdir().unwrap();
-    let first = Daemon::start(scratch.path());
-    let mut second = Command::new(env!("CARGO_BIN_EXE_lunard"));
-    second.env_clear().env("LUNAR_STATE_DIR", scratch.path().join("other"));
-    second.env("LUNAR_RUNTIME_DIR", scratch.path().join("run"));
-    let run = scratch.path().join("run");
-    check_refused(
-        second,
-        &format!(
-            "the runtime directory {} is in use by another lunard; stop it, or give this one another --runtime-dir",
-            run.display()
-        ),
-    );
-    assert!(first.client().version().is_ok(), "the first is still there");
-}
-
-#[test]
-fn a_damaged_database_is_named_and_left_alone() {
-    let scratch = tempfile::tempdir().unwrap();
-    let state = scratch.path().join("state");
-    std::fs::create_dir(&state).unwrap();
-    let database = state.join("lunar.redb");
-    std::fs::write(&database, "not a database").unwrap();
-    check_refused(
-        lunard(scratch.path()),
-        &format!(
-            "the database {0} is damaged: it is not a database; move it away ({0}) to start empty, or put a copy \
-             back; {1}/saveconfig.json may have the configuration",
-            database.display(),
-            state.display()
-        ),
-    );
-    assert_eq!(std::fs::read_to_string(&database).unwrap(), "not a database");
-}
-
-#[test]
-fn a_socket_path_too_long_is_named() {
-    let scratch = tempfile::tempdir().unwrap();
-    let run = format!("{}/{}", scratch.path().display(), "r".repeat(100));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lunard"));
-    command.env_clear().arg("--state-dir").arg(scratch.path().join("state")).args(["--runtime-dir", &run]);
-    let longest = format!("{run}/vhost/naa.5001405000000000.sock");
-    check_refused(
-        command,
-        &format!(
-            "the path of a socket would be too long: {longest} has {} bytes, 107 are possible; choose a \
-             --runtime-dir of at most 75 bytes",
-            longest.len()
-        ),
-    );
-    assert!(!Path::new(&run).exists());
-}
-
-#[test]
-fn a_runtime_directory_that_cannot_be_made_is_named() {
-    let scratch = tempfile::tempdir().unwrap();
-    std::fs::write(scratch.path().join("run"), "in the way").unwrap();
-    let Output { status, stderr, .. } = lunard(scratch.path()).output().unwrap();
-    let line = String::from_utf8(stderr).unwrap();
-    let start =
-        format!("lunard: cannot use the runtime directory {}/run: File exists; ", scratch.path().display());
-    assert!(line.starts_with(&start), "{line}");
-    assert_eq!((line.lines().count(), status.code()), (1, Some(1)));
-}
-
-#[test]
-fn a_state_directory_of_somebody_else_names_the_user_who_would_do() {
-    if !is_root() {
-        eprintln!("skipped: only root can become somebody else");
-        return;
-    }
-    let scratch = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let state = scratch.path().join("state");
-    std::fs::create_dir(&state).unwrap();
-    let mut command = as_nobody(scratch.path());
-    command.arg("--state-dir").arg(&state).arg("--runtime-dir").arg(scratch.path().join("run"));
-    check_refused(
-        command,
-        &format!(
-            "cannot write to the state directory {}: Permission denied; it is of user root, group root, mode 0755: \
-             run as that user, or choose another --state-dir",
-            state.display()
-        ),
-    );
-}
-
-#[test]
 fn a_daemon_needs_no_root() {
     if !is_root() {
         eprintln!("skipped: only root can become somebody else");
@@ -422,23 +223,6 @@ fn a_daemon_needs_no_root() {
     std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let daemon = Daemon::start_command(scratch.path(), command);
     assert!(daemon.client().version().is_ok());
-}
-
-fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
-/// The program, run by nobody, who may not enter the directory where it was built.
-fn as_nobody(scratch: &Path) -> Command {
-    let program = scratch.join("lunard");
-    // By another process: a child that another test starts at this moment would inherit our descriptor for
-    // writing, and a program that is open for writing cannot be run (ETXTBSY).
-    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_lunard")).arg(&program).status().unwrap();
-    assert!(copied.success());
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = Command::new(program);
-    command.env_clear().uid(NOBODY).gid(NOBODY);
-    command
 }
 
 #[test]

@@ -50,6 +50,12 @@ pub struct MoveList {
 }
 
 impl List {
+    /// The RESERVATION KEY of a list of any service action, if it is long enough to be one.
+    #[must_use]
+    pub fn key_of(list: &[u8]) -> Option<u64> {
+        split(list).ok().map(|(fixed, _)| fixed.be64::<0>())
+    }
+
     /// Reads a list.
     ///
     /// # Errors

@@ -6,11 +6,15 @@
 
 mod support;
 
+use scsi::mode::UaInterlock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::Outcome::{Check, Conflict, Done};
 use support::{FLAGS, OBSERVER, Outcome, Rig, attention, name};
-use target::{NotPersisted, Persist, UnitFlags, UnitRecord, UnitState};
+use target::{
+    Held, Kind, NexusName, NotPersisted, Persist, Registration, Reservations, UnitFlags, UnitRecord,
+    UnitState, Volatile,
+};
 
 const REGISTER: u8 = 0;
 const RESERVE: u8 = 1;
@@ -120,6 +124,76 @@ fn a_nexus_that_is_not_registered_conflicts_whatever_it_orders() {
 }
 
 #[test]
+fn a_conflict_comes_before_whatever_else_is_wrong_with_an_order() {
+    let rig = Rig::new(3);
+    for nexus in [1, 3] {
+        rig.register(nexus, 0xa);
+    }
+    // To a nexus that is not there, without a key for it, and with a list that is cut.
+    let moved = [list(0xa, 0, 0), transport_id(9).to_vec()].concat();
+    let named = [list(0xa, 0, 8), vec![0, 0, 0, 24], transport_id(9).to_vec()].concat();
+    for action in [RESERVE, RELEASE, CLEAR, PREEMPT, PREEMPT_AND_ABORT, REGISTER_AND_MOVE] {
+        // A type, and a scope, that is none.
+        let of = if [CLEAR, REGISTER_AND_MOVE].contains(&action) { 0 } else { 0x12 };
+        for list in [&moved[..], &named, &moved[..24], &moved[..23], &moved[..8]] {
+            assert_eq!(rig.out(2, action, of, list), Conflict, "{action} {}", list.len());
+        }
+        let long = [0x5f, action, 0, 0, 0, 0, 1, 0, 0, 0];
+        assert_eq!(rig.send_with(2, 0, &long, &[0; 24]).0, Conflict, "{action}");
+    }
+    // Of who is registered, with another key: as soon as there is one to see.
+    for list in [list(0xb, 0, 0), [list(0xb, 0, 8), vec![0, 0, 0, 1, 0]].concat()] {
+        for action in [REGISTER, RESERVE, RELEASE, PREEMPT, PREEMPT_AND_ABORT, REGISTER_AND_MOVE] {
+            let of = if [REGISTER, REGISTER_AND_MOVE].contains(&action) { 0 } else { 0x12 };
+            assert_eq!(rig.out(1, action, of, &list), Conflict, "{action} {list:02x?}");
+        }
+        assert_eq!(rig.out(1, RESERVE, 1, &list[..23]), WRONG_LENGTH);
+    }
+    // Of who is registered, while another holds what he wants.
+    assert_eq!(rig.reserve(3, 0xa, 1), Done);
+    assert_eq!(rig.out(1, RESERVE, 0x12, &moved[..24]), Conflict);
+    assert_eq!(rig.out(1, REGISTER_AND_MOVE, 0, &moved), Conflict);
+    assert_eq!((rig.keys(), rig.generation()), (vec![0xa, 0xa], 2));
+}
+
+#[test]
+fn a_conflict_of_an_order_is_told_once_more_where_the_control_page_says_so() {
+    let rig = Rig::with(2, UnitFlags { ua_interlock: UaInterlock::KeepAndEstablish, ..FLAGS });
+    assert_eq!(rig.out(1, CLEAR, 0, &list(0xa, 0, 0)), Conflict);
+    assert_eq!(rig.send(1, READY), attention(0x2c, 0x09));
+}
+
+#[test]
+fn there_are_as_many_registrations_as_there_are_resources_for() {
+    let no_more = Check(0x05, 0x55, 0x04);
+    let registration = Registration { key: 0xa, all_target_ports: false, generation: 0 };
+    let full = |own: Option<usize>| {
+        let others = (own.is_some().into()..1024_u16)
+            .map(|port| NexusName { initiator: "naa.6001405000000fff".into(), relative_port: port + 100 });
+        let registrations = others.chain(own.map(name)).map(|nexus| (nexus, registration)).collect();
+        let held = own.map(|own| Held { holder: name(own), kind: Kind::WriteExclusive });
+        let reservations = Reservations { registrations, held, ..Reservations::default() };
+        let record = UnitRecord { reservations, ..UnitRecord::default() };
+        Rig::of(3, FLAGS, UnitState::new("serial", record, Arc::new(Volatile)))
+    };
+    let rig = full(None);
+    let keys = || rig.state.record().reservations.registrations.len();
+    for action in [REGISTER, REGISTER_AND_IGNORE] {
+        assert_eq!(rig.out(1, action, 0, &list(0, 0xa, 0)), no_more, "{action}");
+        assert_eq!(rig.out(1, action, 0, &list(0, 0xa, 4)), no_more, "{action}");
+    }
+    assert_eq!(keys(), 1024);
+    // Who is there may be there under another key, and makes room when it goes.
+    let rig = full(Some(1));
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0xa, 0xb, 0)), Done);
+    let moved = [&list(0xb, 0xc, 0)[..18], &[0, 2, 0, 0, 0, 24], &transport_id(2)].concat();
+    assert_eq!(rig.out(1, REGISTER_AND_MOVE, 0, &moved), no_more);
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0xb, 0, 0)), Done);
+    assert_eq!(rig.out(2, REGISTER, 0, &list(0, 0xa, 0)), Done);
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0, 0xa, 0)), no_more);
+}
+
+#[test]
 fn a_list_must_be_what_its_action_wants() {
     let rig = Rig::new(2);
     rig.register(1, 0xa);
@@ -129,9 +203,14 @@ fn a_list_must_be_what_its_action_wants() {
         assert_eq!(rig.out(1, action, 1, &long), WRONG_LENGTH, "{action}");
     }
     let named = [list(0xa, 0xb, 8), vec![0, 0, 0, 24], transport_id(1).to_vec()].concat();
-    for action in 1..=5 {
-        assert_eq!(rig.out(1, action, 1, &named), INVALID_LIST, "{action}");
+    // SPEC_I_PT is of REGISTER alone.
+    for action in 1..=6 {
+        let of = if [CLEAR, REGISTER_AND_IGNORE].contains(&action) { 0 } else { 1 };
+        assert_eq!(rig.out(1, action, of, &named), INVALID_LIST, "{action}");
     }
+    // REGISTER AND IGNORE EXISTING KEY of who is not registered names nobody else, either.
+    let named = [list(0, 0xb, 0xc), vec![0, 0, 0, 24], transport_id(1).to_vec()].concat();
+    assert_eq!(rig.out(2, REGISTER_AND_IGNORE, 0, &named), INVALID_LIST);
     assert_eq!(rig.send_with(1, 0, &[0x5f, 8, 0, 0, 0, 0, 0, 0, 24, 0], &[0; 24]).0, Check(0x05, 0x24, 0x00));
     let huge = [0x5f, 0, 0, 0, 0, 0, 1, 0, 0, 0];
     assert_eq!(rig.send_with(1, 0, &huge, &[0; 24]).0, WRONG_LENGTH);
@@ -371,6 +450,16 @@ fn the_last_registration_says_whether_all_of_it_outlasts_the_loss_of_power() {
     let forced = Rig::with(1, UnitFlags { force_registrations_to_outlast_power: true, ..FLAGS });
     forced.register(1, 0xa);
     assert_eq!(forced.read(2)[3], 0x91);
+}
+
+#[test]
+fn clearing_leaves_what_the_last_registration_said_of_the_loss_of_power() {
+    let rig = Rig::new(1);
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0, 0xa, 1)), Done);
+    assert_eq!(rig.out(1, CLEAR, 0, &list(0xa, 0, 0)), Done);
+    assert_eq!((rig.keys(), rig.read(2)[3]), (vec![], 0x91));
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0, 0xa, 0)), Done);
+    assert_eq!(rig.read(2)[3], 0x90);
 }
 
 #[test]

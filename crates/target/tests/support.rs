@@ -113,6 +113,21 @@ impl Rig {
         state: Arc<UnitState>,
         membership: impl Fn(usize) -> Option<Membership>,
     ) -> Self {
+        let names: Vec<NexusName> = (1..=nexuses).map(name).collect();
+        Self::of_nexuses(&names, flags, state, membership)
+    }
+
+    /// Nexuses of these names, numbered from 1.
+    pub(crate) fn named(names: &[NexusName]) -> Self {
+        Self::of_nexuses(names, FLAGS, UnitState::volatile("serial"), |_| None)
+    }
+
+    fn of_nexuses(
+        names: &[NexusName],
+        flags: UnitFlags,
+        state: Arc<UnitState>,
+        membership: impl Fn(usize) -> Option<Membership>,
+    ) -> Self {
         let unit = || {
             let below = Geometry {
                 bytes: 16 * 512,
@@ -135,8 +150,7 @@ impl Rig {
                 None => mapping,
             }
         };
-        let map = |number: usize| {
-            let name = name(number);
+        let map = |number: usize, name: NexusName| {
             let nexus =
                 Nexus::new(name.initiator, format!("naa.500140500000000{number}"), 1, name.relative_port);
             let luns = [0, 1].map(|lun| (Lun::new(lun).unwrap(), mapping(number)));
@@ -154,7 +168,8 @@ impl Rig {
             file,
         };
         let memory = Arc::new(GuestMemory::from_regions(vec![region]).unwrap());
-        let maps = (1..=nexuses).chain([OBSERVER]).map(|number| (number, map(number))).collect();
+        let names = (1..).zip(names.iter().cloned()).chain([(OBSERVER, name(OBSERVER))]);
+        let maps = names.map(|(number, name)| (number, map(number, name))).collect();
         Self {
             state,
             maps,

@@ -285,12 +285,7 @@ impl Machine for RunningMachine {
                     ready.sockets.insert(wwn.clone(), self.bind(wwn)?);
                 }
                 Step::RemoveTarget(wwn) if occasion != Occasion::Forced && self.state().is_connected(wwn) => {
-                    return Err(Fault {
-                        message: format!("target {wwn} is in use by a guest"),
-                        hint: Some("shut the guest down or unplug the device first".into()),
-                        kind: FaultKind::Caller,
-                        errno: Errno::BUSY,
-                    });
+                    return Err(fault::in_use_fault(wwn));
                 }
                 // What a guest was told it relies on, beyond a reconnect too.
                 Step::SetOptions { wwn, .. } if self.state().is_connected(wwn) => {
@@ -298,7 +293,11 @@ impl Machine for RunningMachine {
                         message: format!(
                             "the options of target {wwn} cannot change while a front end is connected"
                         ),
-                        hint: Some("shut the guest down or unplug the device first".into()),
+                        hint: Some(
+                            "shut the guest down or unplug the device first; one that has left is waited for until its disks \
+                             have answered what it began"
+                                .into(),
+                        ),
                         kind: FaultKind::Caller,
                         errno: Errno::BUSY,
                     });

@@ -10,7 +10,7 @@
 //! | `units` | serial number | JSON, `Row` |
 //! | `host` | `boot_id` | the boot of the host under which the rows of `units` were true |
 
-use super::{Store, fault, open_whole};
+use super::{Store, fault, open_whole, read_fault};
 use crate::start_error::StartError;
 use redb::{Database, ReadableDatabase, TableDefinition, TableError};
 use scsi::sanitize::Overwrite;
@@ -69,7 +69,7 @@ impl Store {
         let shared = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = &*shared else { return Err(fault(&self.path, &"it is not open")) };
         let damaged = |what: String| StartError::Damaged { path: self.path.clone(), what };
-        let (rows, before) = read(database).map_err(|err| damaged(err.to_string()))?;
+        let (rows, before) = read(database).map_err(|err| read_fault(&self.path, &err))?;
         let lost_power = before.as_ref().is_some_and(|before| before != boot);
         let mut records = BTreeMap::new();
         for (serial, row) in &rows {

@@ -29,6 +29,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) fn read<'a>(mapping: &Mapping, command: &PersistentReserveIn, buffers: &Buffers) -> Decision<'a> {
     let record = mapping.unit.state.record();
     let reservations = &record.reservations;
+    if reservations.legacy.is_some() {
+        return conflict(mapping, buffers);
+    }
     let generation = reservations.generation;
     let data = match command.action {
         In::Keys => {
@@ -56,18 +59,31 @@ pub(super) fn read<'a>(mapping: &Mapping, command: &PersistentReserveIn, buffers
 }
 
 /// PERSISTENT RESERVE OUT.  SPC-4.
+///
+/// A conflict comes before whatever else is wrong, as soon as what has come shows it: who was fenced must see that first.
+/// Whether there is one when the order is carried out is found out then.
 pub(super) fn order<'a>(
     group: &Group,
     mapping: &Mapping,
     command: &PersistentReserveOut,
     buffers: &Buffers,
 ) -> Result<Decision<'a>, Sense> {
+    let conflicts = |key: Option<u64>| {
+        let record = mapping.unit.state.record();
+        record.reservations.conflict_with(group.nexus().name(), command.action, key)
+    };
+    if conflicts(None) {
+        return Ok(conflict(mapping, buffers));
+    }
     if command.list_bytes > persistent::LIST_BYTES_MAX {
         return Err(Sense::PARAMETER_LIST_LENGTH_ERROR);
     }
     let mut list = vec![0; usize::try_from(command.list_bytes).unwrap_or(usize::MAX)];
     if buffers.data_out.copy_to(0, &mut list) < list.len() {
         return Ok(overrun());
+    }
+    if List::key_of(&list).is_some_and(|key| conflicts(Some(key))) {
+        return Ok(conflict(mapping, buffers));
     }
     let ordered = ordered(group, mapping, command, &list)?;
     let aborts = command.action == Out::PreemptAndAbort;
@@ -90,6 +106,11 @@ pub(super) fn release<'a>(group: &Group, mapping: &Mapping) -> Decision<'a> {
         let released = state.change(|record: &mut UnitRecord| record.reservations.release(nexus));
         released.map(|()| Told::default()).map_err(not_kept)
     })
+}
+
+fn conflict<'a>(mapping: &Mapping, buffers: &Buffers) -> Decision<'a> {
+    note_conflict(mapping);
+    Decision::Answer(Answer::reservation_conflict(buffers.bytes()))
 }
 
 fn not_kept(_: NotPersisted) -> Refusal {
@@ -116,8 +137,7 @@ fn ordered(
     }
     let list = List::parse(list)?;
     let (key, theirs) = (list.key, list.action_key);
-    let registers = matches!(command.action, Out::Register | Out::RegisterAndIgnore);
-    if list.initiators.is_some() && !registers {
+    if list.initiators.is_some() && command.action != Out::Register {
         return Err(Sense::INVALID_FIELD_IN_PARAMETER_LIST);
     }
     let kind = Kind::of_code(command.kind).filter(|_| command.scope == 0);
@@ -129,7 +149,8 @@ fn ordered(
                     true => kin(mapping, initiator),
                     false => reachable(mapping, initiator, own.relative_port).map(|nexus| vec![nexus]),
                 };
-                named.iter().map(ports).collect::<Result<Vec<_>, _>>()
+                // Where there is no key, there is nobody to find.
+                named.iter().filter(|_| theirs != 0).map(ports).collect::<Result<Vec<_>, _>>()
             });
             Ordered::Register {
                 known: (command.action == Out::Register).then_some(key),

@@ -9,7 +9,7 @@
 
 use super::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
 use crate::nexus::NexusName;
-use scsi::Sense;
+use scsi::{PersistentReserveOutAction as Action, Sense};
 use std::collections::BTreeSet;
 
 /// A service action of PERSISTENT RESERVE OUT with what it needs.
@@ -68,7 +68,7 @@ pub(crate) enum Refusal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) attentions: Vec<(NexusName, Sense)>,
-    /// Whose registrations were preempted: PREEMPT AND ABORT aborts their commands.
+    /// Whose registrations were preempted: PREEMPT AND ABORT aborts their commands, but for itself.
     pub(crate) preempted: Vec<NexusName>,
 }
 
@@ -78,12 +78,40 @@ impl Told {
     }
 }
 
+impl Held {
+    /// Whether `nexus` can give it to another.
+    fn is_moved_by(&self, nexus: &NexusName) -> bool {
+        !self.kind.is_held_by_all() && self.holder == *nexus
+    }
+}
+
 impl Reservations {
+    /// Whether an order of `nexus` conflicts, whatever else it says; `key` is its RESERVATION KEY, where that is known.
+    pub(crate) fn conflict_with(&self, nexus: &NexusName, action: Action, key: Option<u64>) -> bool {
+        let own = self.registrations.get(nexus).map(|registration| registration.key);
+        let is_another = key.is_some_and(|key| key != own.unwrap_or(0));
+        if self.legacy.is_some() {
+            return true;
+        }
+        match action {
+            Action::RegisterAndIgnore => false,
+            Action::Register => is_another,
+            _ if own.is_none() || is_another => true,
+            Action::Reserve => self.held.is_some() && !self.holds(nexus),
+            Action::RegisterAndMove => self.held.as_ref().is_some_and(|held| !held.is_moved_by(nexus)),
+            Action::Release | Action::Clear | Action::Preempt | Action::PreemptAndAbort => false,
+        }
+    }
+
     /// Carries out what `nexus` orders.
     ///
     /// # Errors
     /// [`Refusal`]; then nothing has changed.
     pub(crate) fn obey(&mut self, nexus: &NexusName, order: &Ordered) -> Result<Told, Refusal> {
+        // SPC-2, reservations overview: the two methods exclude each other, whoever reserved.
+        if self.legacy.is_some() {
+            return Err(Refusal::Conflict);
+        }
         match order {
             Ordered::Register { known, .. } => {
                 let registered = self.registrations.get(nexus);
@@ -120,7 +148,7 @@ impl Reservations {
     }
 
     fn register(&mut self, nexus: &NexusName, order: &Ordered) -> Result<Told, Refusal> {
-        let Ordered::Register { key, all_target_ports, outlasts_power, others, kin, .. } = order else {
+        let Ordered::Register { known, key, all_target_ports, outlasts_power, others, kin } = order else {
             return Err(Refusal::Check(Sense::INTERNAL_TARGET_FAILURE));
         };
         let before = self.registrations.get(nexus).copied();
@@ -139,18 +167,18 @@ impl Reservations {
             let kin = kin.iter().filter(|_| before.all_target_ports).filter(same).cloned();
             let leaving: BTreeSet<NexusName> = kin.chain([nexus.clone()]).collect();
             let mut told = Told::default();
-            leaving.iter().for_each(|nexus| self.unregister(nexus, &mut told));
+            self.unregister(&leaving, &mut told);
             return Ok(told);
         }
-        let kin = kin.iter().filter(|_| *all_target_ports).map(|nexus| (nexus, before.is_some()));
-        let others = others.iter().flatten().map(|nexus| (nexus, false));
+        // As if the order had come by each port: there, too, it conflicts with another key.
+        let passes = |other: &&NexusName| match (known, self.registrations.get(*other)) {
+            (None, _) | (_, None) => true,
+            (Some(known), Some(theirs)) => theirs.key == *known,
+        };
+        let kin = kin.iter().filter(|_| *all_target_ports).filter(passes);
         // Who is named and is registered already keeps what it has.
-        let more: BTreeSet<NexusName> = kin
-            .chain(others)
-            .filter(|(nexus, replaces)| *replaces || !self.is_registered(nexus))
-            .map(|(nexus, _)| nexus.clone())
-            .chain([nexus.clone()])
-            .collect();
+        let others = others.iter().flatten().filter(|other| !self.is_registered(other));
+        let more: BTreeSet<NexusName> = kin.chain(others).chain([nexus]).cloned().collect();
         let new = more.iter().filter(|nexus| !self.is_registered(nexus)).count();
         if self.registrations.len().saturating_add(new) > REGISTRATIONS_MAX {
             return Err(Refusal::Check(Sense::INSUFFICIENT_REGISTRATION_RESOURCES));
@@ -163,20 +191,16 @@ impl Reservations {
         Ok(Told::default())
     }
 
-    /// Takes a registration away, and the reservation with it if it was its holder's.
-    fn unregister(&mut self, nexus: &NexusName, told: &mut Told) {
-        let held = self.held.clone().filter(|_| self.holds(nexus));
-        self.registrations.remove(nexus);
-        let Some(held) = held else { return };
+    /// Takes registrations away at once, and the reservation with them if it was their holder's.
+    fn unregister(&mut self, leaving: &BTreeSet<NexusName>, told: &mut Told) {
+        self.registrations.retain(|nexus, _| !leaving.contains(nexus));
+        let Some(held) = self.held.take_if(|held| leaving.contains(&held.holder)) else { return };
         if held.kind.is_held_by_all()
             && let Some(heir) = self.registrations.keys().next()
         {
-            if held.holder == *nexus {
-                self.held = Some(Held { holder: heir.clone(), ..held });
-            }
+            self.held = Some(Held { holder: heir.clone(), ..held });
             return;
         }
-        self.held = None;
         if held.kind.is_for_registrants() {
             told.tell(self.registrations.keys().cloned(), Sense::RESERVATIONS_RELEASED);
         }
@@ -230,7 +254,7 @@ impl Reservations {
         let meant = self.registrations.iter().filter(|(_, registration)| is_meant(registration));
         // Who takes over stays; who only removes registrations may remove its own.
         let meant = meant.filter(|(other, _)| !takes_over || *other != nexus);
-        let leaving: Vec<NexusName> = meant.map(|(nexus, _)| nexus.clone()).collect();
+        let leaving: BTreeSet<NexusName> = meant.map(|(nexus, _)| nexus.clone()).collect();
         let mut told = Told::default();
         if takes_over {
             let kind = kind.ok_or(Refusal::Check(Sense::INVALID_FIELD_IN_CDB))?;
@@ -243,10 +267,10 @@ impl Reservations {
             if leaving.is_empty() {
                 return Err(Refusal::Conflict);
             }
-            leaving.iter().for_each(|nexus| self.unregister(nexus, &mut told));
+            self.unregister(&leaving, &mut told);
         }
-        told.preempted = leaving.into_iter().filter(|other| other != nexus).collect();
-        told.tell(told.preempted.clone(), Sense::REGISTRATIONS_PREEMPTED);
+        told.tell(leaving.iter().filter(|other| *other != nexus).cloned(), Sense::REGISTRATIONS_PREEMPTED);
+        told.preempted = leaving.into_iter().collect();
         self.changed();
         Ok(told)
     }
@@ -260,7 +284,7 @@ impl Reservations {
         outlasts_power: bool,
     ) -> Result<Told, Refusal> {
         let Some(held) = &self.held else { return Err(Refusal::Check(Sense::INVALID_FIELD_IN_CDB)) };
-        if held.kind.is_held_by_all() || held.holder != *nexus {
+        if !held.is_moved_by(nexus) {
             return Err(Refusal::Conflict);
         }
         if key == 0 || to == nexus {

@@ -5,8 +5,9 @@
 //! Never here: trying again.
 
 use crate::machine::{Fault, FaultKind};
+use crate::start_error::plain;
 use backstore::{BackstoreError, OpenError};
-use model::{Attribute, BackstoreId, Key, Kind};
+use model::{Attribute, BackstoreId, Key, Kind, Wwn};
 use nix::unistd::{Gid, Group, Uid, User};
 use rustix::io::Errno;
 use std::io;
@@ -119,7 +120,7 @@ pub(super) fn sanitized_before_the_cut(id: &BackstoreId) -> Fault {
 /// The fault of a file that does not become shorter.
 pub(super) fn not_cut(id: &BackstoreId, error: &std::io::Error) -> Fault {
     let hint = Some("the file has its old size, and its guests are shown it again".into());
-    let message = format!("{id} cannot be cut: {}", crate::start_error::plain(error));
+    let message = format!("{id} cannot be cut: {}", plain(error));
     Fault { message, hint, kind: FaultKind::Host, errno: Errno::IO }
 }
 
@@ -132,7 +133,7 @@ pub(super) fn gone_before_the_cut(id: &BackstoreId) -> Fault {
 
 /// The fault of a medium whose size nobody can find out.
 pub(super) fn cannot_look(id: &BackstoreId, error: &std::io::Error) -> Fault {
-    caller(format!("the size of {id} cannot be looked at: {}", crate::start_error::plain(error)), None)
+    caller(format!("the size of {id} cannot be looked at: {}", plain(error)), None)
 }
 
 /// The fault of a device that is larger than what is to be shown of it.
@@ -183,7 +184,8 @@ fn open_fault_in_words(kind: Kind, error: OpenError) -> Fault {
         ),
         OpenError::Busy(path) => caller(
             format!("Could not open {}: another process has locked it", path.display()),
-            Some("see who holds it: fuser, lslocks".into()),
+            // This process too, as long as something is under way on what it no longer serves.
+            Some("see who holds it: fuser, lslocks; lunard does, for a storage object that was deleted while its disk hangs".into()),
         ),
         OpenError::Directory(path) if kind == Kind::Block => {
             caller(format!("Device {} is a directory", path.display()), None)
@@ -223,6 +225,14 @@ pub(super) fn locked_fault(id: &BackstoreId, path: &Path) -> Fault {
     Fault { errno: Errno::BUSY, ..fault }
 }
 
+/// The fault of a target that cannot go yet.
+pub(super) fn in_use_fault(wwn: &Wwn) -> Fault {
+    let hint = "shut the guest down or unplug the device first; one that has left is waited for until its disks have answered \
+                what it began";
+    let fault = caller(format!("target {wwn} is in use by a guest"), Some(hint.into()));
+    Fault { errno: Errno::BUSY, ..fault }
+}
+
 /// Names the user that was refused and the group that would help.
 fn denied(path: &Path) -> Fault {
     let uid = Uid::effective();
@@ -257,5 +267,10 @@ pub(super) fn socket_fault(path: &Path, error: &io::Error) -> Fault {
     let hint = (error.kind() == io::ErrorKind::AddrInUse)
         .then(|| "another process listens there; stop it, or use another --runtime-dir".to_owned());
     let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
-    Fault { message: format!("cannot bind {}: {error}", path.display()), hint, kind: FaultKind::Host, errno }
+    Fault {
+        message: format!("cannot bind {}: {}", path.display(), plain(error)),
+        hint,
+        kind: FaultKind::Host,
+        errno,
+    }
 }
