@@ -42,6 +42,8 @@ pub(super) struct Opened {
     /// Attributes that would say more than the medium can do.
     beyond: Vec<Key>,
     notes: Vec<String>,
+    /// Whether it is not there because it does not answer.
+    hangs: bool,
 }
 
 /// A file that was made and goes again, unless it is kept.
@@ -65,7 +67,17 @@ impl Opened {
             sector_bytes: None,
             beyond: Vec::new(),
             notes: Vec::new(),
+            hangs: false,
         }
+    }
+
+    /// Missing because it does not answer: it may be there at any time.
+    pub(super) fn hanging() -> Self {
+        Self { hangs: true, ..Self::missing() }
+    }
+
+    pub(super) fn hangs(&self) -> bool {
+        self.hangs
     }
 
     /// Makes a file that was created stay.
