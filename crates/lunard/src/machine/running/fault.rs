@@ -7,7 +7,7 @@
 use crate::machine::{Fault, FaultKind};
 use crate::start_error::plain;
 use backstore::{BackstoreError, OpenError};
-use model::{BackstoreId, Kind, Wwn};
+use model::{Attribute, BackstoreId, Key, Kind, Wwn};
 use nix::unistd::{Gid, Group, Uid, User};
 use rustix::io::Errno;
 use std::io;
@@ -41,6 +41,17 @@ pub(super) fn block_within_sector(id: &BackstoreId, block_bytes: u32, sector_byt
         format!("{id} cannot have blocks of {block_bytes} bytes: its sectors have {sector_bytes}"),
         Some(format!("set block_size to {sector_bytes}, or to a multiple of it")),
     )
+}
+
+/// The fault of an attribute that would say more than the medium can do with space.
+pub(super) fn beyond_medium(id: &BackstoreId, key: Key) -> Fault {
+    let what = match key {
+        Key::UnmapZeroesData => "what its medium was given back does not read as zeroes",
+        _ => "its medium cannot give space back",
+    };
+    let hint = "leave it 0; a file can where its file system punches holes, a device where it discards";
+    let message = format!("attribute {} of {id} cannot be 1: {what}", Attribute::of(key).name);
+    Fault { errno: Errno::NOSYS, ..caller(message, Some(hint.into())) }
 }
 
 /// The fault of a size for what is not there.
@@ -165,7 +176,9 @@ fn open_fault_in_words(kind: Kind, error: OpenError) -> Fault {
     let host = |message: String| Fault { message, hint: None, kind: FaultKind::Host, errno: Errno::IO };
     match error {
         OpenError::Missing(path) => {
-            caller(format!("Could not open {}: it does not exist", path.display()), None)
+            let home = path.parent().filter(|home| kind == Kind::Fileio && !home.exists());
+            let hint = home.map(|home| format!("there is no directory {}; make it first", home.display()));
+            caller(format!("Could not open {}: it does not exist", path.display()), hint)
         }
         OpenError::Busy(path) if kind == Kind::Block => caller(
             format!("Cannot configure StorageObject because device {} is already in use", path.display()),
@@ -194,7 +207,9 @@ fn open_fault_in_words(kind: Kind, error: OpenError) -> Fault {
             format!("{} is read-only", path.display()),
             Some("create the storage object with readonly=true".into()),
         ),
-        error @ OpenError::TooSmall { .. } => caller(error.to_string(), None),
+        error @ OpenError::TooSmall { .. } => {
+            caller(error.to_string(), Some("a storage object has one block at least".into()))
+        }
         error @ OpenError::NoSpace { .. } if kind == Kind::Ramdisk => {
             host(format!("Could not get the memory: {error}"))
         }

@@ -11,6 +11,7 @@ mod steps; // what each step makes of it
 
 use super::Farewell;
 use super::access::{Access, LunAccess};
+use super::fault::beyond_medium;
 use super::medium::Opened;
 use super::memories::{self, Memories};
 use super::offer::offer;
@@ -126,9 +127,15 @@ impl State {
         self.units.get(id)?.opened.host_lock().cloned()
     }
 
-    /// Refuses a logical block that the open medium cannot read or write by itself.
-    pub(super) fn must_hold_blocks_of(&self, backstore: &Backstore) -> Result<(), Fault> {
-        self.units.get(&backstore.id()).map_or(Ok(()), |unit| unit.opened.must_hold_blocks_of(backstore))
+    /// Refuses a logical block that the open medium cannot read or write by itself, and what is asked of space beyond what it
+    /// can.
+    pub(super) fn must_fit(&self, backstore: &Backstore) -> Result<(), Fault> {
+        let Some(unit) = self.units.get(&backstore.id()) else { return Ok(()) };
+        let is_new = |key: &Key| backstore.is_wanted(*key) && !unit.backstore.is_wanted(*key);
+        if let Some(key) = unit.opened.beyond().find(is_new) {
+            return Err(beyond_medium(&backstore.id(), key));
+        }
+        unit.opened.must_hold_blocks_of(backstore)
     }
 
     /// The open medium of a backstore that these steps close, for one that they open on the same file or
@@ -197,6 +204,20 @@ impl State {
         let farewells = self.publish();
         self.left = farewells;
         true
+    }
+
+    /// Takes note of whether what is missing does not answer, or is not there.
+    pub(super) fn note_hang(&mut self, backstore: &Backstore, hangs: bool) {
+        let id = backstore.id();
+        let Some(unit) = self.units.get_mut(&id).filter(|unit| unit.opened.store.is_none()) else { return };
+        if unit.opened.hangs() == hangs || unit.backstore != *backstore {
+            return;
+        }
+        unit.opened = if hangs { Opened::hanging() } else { Opened::missing() };
+        unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
+        self.mark_shown(&id);
+        let farewells = self.publish();
+        self.left = farewells;
     }
 
     /// The SANITIZE that another process has begun and nobody goes on with, of each open backstore.
@@ -458,7 +479,9 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
         Some(store) => {
             LogicalUnit::new(store, identity, block_bytes, flags).with_media(&media_wishes(backstore))
         }
-        None => LogicalUnit::missing(identity, block_bytes, flags),
+        None => {
+            LogicalUnit { is_opening: opened.hangs(), ..LogicalUnit::missing(identity, block_bytes, flags) }
+        }
     };
     unit.identifying_text = backstore.identity_text(IdentityKey::PdTextIdInfo);
     if unit.store.is_none() {
