@@ -31,6 +31,7 @@ mod medium; // in, or out
 mod problem; // why a request was refused
 mod tables; // which attributes and options there are
 mod waiting; // commands that have waited for long
+mod wanted; // a backstore that is to be
 
 pub use alua::{AluaGroup, AluaMember, DEFAULT_ALUA_GROUP, DEFAULT_LU_GROUP, LuGroup, LunAlua};
 pub use files::{
@@ -42,6 +43,7 @@ pub use medium::{MoveMedium, Moved};
 pub use problem::{Problem, codes};
 pub use tables::{AttributeInfo, AttributeTable, OptionInfo, OptionTable};
 pub use waiting::Waiting;
+pub use wanted::CreateBackstore;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -134,6 +136,10 @@ pub struct Backstore {
     /// The group of logical units that it is in.
     #[serde(default = "alua::default_lu_group")]
     pub lu_group: String,
+    /// Which blocks are reached how through which ALUA group: the lines of LIO's file, with `; ` between them.  Absent where
+    /// nobody set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lba_map: Option<String>,
 }
 
 /// The space of a file system that a backstore shares with others, as it was seen within the last seconds.
@@ -445,6 +451,14 @@ pub enum Change {
         /// The value as typed.
         value: String,
     },
+    /// Says which blocks of a backstore are reached how through which of its ALUA groups, where their state is 4.
+    SetLbaMap {
+        /// Of which backstore.
+        #[serde(flatten)]
+        id: BackstoreId,
+        /// The lines of LIO's file, with newlines or semicolons between them; an empty text takes it back.
+        lba_map: String,
+    },
     /// Sets what a LUN has of asymmetric access.
     SetLunAlua {
         /// The target.
@@ -545,56 +559,5 @@ pub enum Change {
         lun: u16,
         /// Whether it may only read.
         write_protect: bool,
-    },
-}
-
-/// A backstore that is wanted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum CreateBackstore {
-    /// A block device.
-    Block {
-        /// The name.
-        name: String,
-        /// The device, kept as typed.
-        path: String,
-        /// Whether to refuse writes; the device decides where nothing is said.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        read_only: Option<bool>,
-        /// The unit serial number; made up where there is none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        unit_serial: Option<String>,
-    },
-    /// A file.
-    Fileio {
-        /// The name.
-        name: String,
-        /// The file, absolute, kept as typed.
-        path: String,
-        /// The size in bytes of a file that is to be created.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        size_bytes: Option<u64>,
-        /// Whether the page cache is a write cache; true where nothing is said.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        write_back: Option<bool>,
-        /// Whether a new file is sparse; true where nothing is said.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        sparse: Option<bool>,
-        /// The unit serial number; made up where there is none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        unit_serial: Option<String>,
-    },
-    /// Memory.
-    Ramdisk {
-        /// The name.
-        name: String,
-        /// The size in bytes; rounded up to whole pages.
-        size_bytes: u64,
-        /// Whether to keep nothing.
-        #[serde(default)]
-        nullio: bool,
-        /// The unit serial number; made up where there is none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        unit_serial: Option<String>,
     },
 }

@@ -145,6 +145,10 @@ fn changes_of_targets() {
         r#"{"change":"set_lu_group","kind":"block","name":"disk0","group":"cluster"}"#,
     );
     check(
+        &Change::SetLbaMap { id: disk0(), lba_map: "8 0; 0 7 5:O".to_owned() },
+        r#"{"change":"set_lba_map","kind":"block","name":"disk0","lba_map":"8 0; 0 7 5:O"}"#,
+    );
+    check(
         &Change::DeleteLuGroup { group: "cluster".to_owned() },
         r#"{"change":"delete_lu_group","group":"cluster"}"#,
     );
@@ -244,6 +248,7 @@ fn the_configuration() {
             members: vec![AluaMember { wwn: "naa.500140568720f76f".to_owned(), tag: 1, lun: 0 }],
         }],
         lu_group: "cluster".to_owned(),
+        lba_map: Some("8 0; 0 7 5:O".to_owned()),
     };
     let alua = LunAlua { group: "grp1".to_owned(), offline: true, status: 1, write_metadata: false };
     let lun = Lun { lun: 0, backstore: disk0(), alias: "a08824829b".to_owned(), write_protect: false, alua };
@@ -272,7 +277,7 @@ fn the_configuration() {
             r#""size_bytes":15032385536,"block_bytes":512,"read_only":false,"write_back":true,"nullio":false,"#,
             r#""state":"activated","attributes":{"block_size":"512"},"identity":{"vendor_id":"LIO-ORG"},"device":{"name":"dm-0","major":252,"minor":0},"#,
             r#""alua_groups":[{"name":"grp1","group_id":5,"attributes":{"preferred":"1"},"members":[{"wwn":"naa.500140568720f76f","tag":1,"lun":0}]}],"#,
-            r#""lu_group":"cluster"}],"#,
+            r#""lu_group":"cluster","lba_map":"8 0; 0 7 5:O"}],"#,
             r#""targets":[{"wwn":"naa.500140568720f76f","socket":"/run/lunar/vhost/naa.500140568720f76f.sock","#,
             r#""connected":true,"options":{"num_queues":"4"},"tpgs":[{"tag":1,"nexus":"naa.5001405aaaaaaaaa","luns":[{"lun":0,"#,
             r#""backstore":{"kind":"block","name":"disk0"},"alias":"a08824829b","write_protect":false,"#,

@@ -12,8 +12,8 @@ use crate::node::{Device, Dir, LunPart};
 use crate::staged::Staged;
 use crate::tree::{Tree, View};
 use model::{
-    AluaAttribute, AluaGroup, AluaGroupName, AluaKey, BackstoreId, Change, LunAlua, LunAluaSetting, Model,
-    Place, Refusal,
+    AluaAttribute, AluaGroup, AluaGroupName, AluaKey, BackstoreId, Change, LbaMap, LunAlua, LunAluaSetting,
+    Model, Place, Refusal,
 };
 use rustix::io::Errno;
 
@@ -281,6 +281,18 @@ impl Tree {
         let backstore = device.id();
         let what = format!("put {backstore} into LU group {group}");
         self.ask(&what, vec![Change::SetLuGroup { backstore, group }])
+    }
+
+    /// Says which blocks of a backstore are reached how.
+    pub(crate) fn store_lba_map(&self, device: &Device, text: &str) -> Result<(), Errno> {
+        let map = LbaMap::parse(text).map_err(|_| Errno::INVAL)?;
+        if let Some(staged) = self.staged().devices.get_mut(device) {
+            staged.lba_map = map;
+            return Ok(());
+        }
+        let backstore = device.id();
+        let what = format!("set lba_map of {backstore}");
+        self.ask(&what, vec![Change::SetLbaMap { backstore, map: text.to_owned() }])
     }
 
     /// Writes a file of a LUN.

@@ -70,6 +70,7 @@ impl Denied {
 
 /// What LIO's tree says where the configuration refuses a change.
 #[must_use]
+#[expect(clippy::too_many_lines, reason = "one line a refusal, and none can be forgotten")]
 pub fn errno_of(refusal: &Refusal) -> Errno {
     match refusal {
         Refusal::NameCharacters { .. }
@@ -96,6 +97,9 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::AluaValue { .. }
         | Refusal::AluaNotImplicit { .. }
         | Refusal::AluaStateUnsupported { .. }
+        | Refusal::AluaLbaDependentExplicit { .. }
+        | Refusal::AluaFollowsMap { .. }
+        | Refusal::LbaMapInvalid { .. }
         | Refusal::AluaNotAltered { .. }
         | Refusal::LunAluaValue { .. }
         | Refusal::AluaGroupsDiffer { .. }
@@ -114,7 +118,6 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoSuchLunAlua { .. }
         | Refusal::NoSuchLuGroup { .. } => Errno::NODEV,
         Refusal::AluaGroupExists { .. } | Refusal::LuGroupExists { .. } => Errno::EXIST,
-        Refusal::AluaGroupInUse { .. } | Refusal::LuGroupInUse { .. } => Errno::BUSY,
         Refusal::AluaGroupStays { .. } => Errno::PERM,
         Refusal::TooManyAluaGroups { .. } | Refusal::TooManyLuGroups => Errno::NOSPC,
         Refusal::BackstoreExists { .. }
@@ -124,9 +127,12 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::AlreadyMapped { .. }
         | Refusal::AclExists { .. }
         | Refusal::MappedLunExists { .. } => Errno::EXIST,
-        Refusal::PathInUse { .. } | Refusal::BackstoreInUse { .. } | Refusal::RelativePortInUse { .. } => {
-            Errno::BUSY
-        }
+        Refusal::AluaGroupInUse { .. }
+        | Refusal::LuGroupInUse { .. }
+        | Refusal::LbaMapNeeded { .. }
+        | Refusal::PathInUse { .. }
+        | Refusal::BackstoreInUse { .. }
+        | Refusal::RelativePortInUse { .. } => Errno::BUSY,
         Refusal::TooManyBackstores
         | Refusal::NoFreeRelativePort
         | Refusal::NoFreeTag { .. }

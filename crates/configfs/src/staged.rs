@@ -8,7 +8,7 @@ use crate::control::Control;
 use crate::node::{Device, Hba};
 use model::{
     AbsolutePath, AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName, IdentityKey,
-    Key, Kind, Lun, LunAlias, LunAlua, Medium, Model, Place, Refusal, TpgTag, UnitSerial, Wwn,
+    Key, Kind, LbaMap, Lun, LunAlias, LunAlua, Medium, Model, Place, Refusal, TpgTag, UnitSerial, Wwn,
 };
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +49,8 @@ pub(crate) struct Unconfigured {
     pub(crate) attributes: BTreeMap<&'static str, String>,
     /// Who it is to say that it is, likewise.
     pub(crate) identity: BTreeMap<&'static str, String>,
+    /// Which of its blocks are to be reached how.
+    pub(crate) lba_map: Option<LbaMap>,
 }
 
 impl Unconfigured {
@@ -115,6 +117,7 @@ impl Unconfigured {
             backstore.set_attribute(name, text).map_err(invalid)?;
         }
         self.say_identity(&mut backstore).map_err(invalid)?;
+        backstore.alua.restore_lba_map(self.lba_map.clone());
         Ok(backstore)
     }
 }

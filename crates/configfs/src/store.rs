@@ -75,6 +75,7 @@ impl Tree {
                 }
             }
             (DevicePart::Whole, "alua_lu_gp") => self.store_lu_group_of(device, line),
+            (DevicePart::Whole, "lba_map") => self.store_lba_map(device, line),
             (DevicePart::Attrib, _) => self.store_attribute(device, file, line),
             (DevicePart::Wwn, "vpd_unit_serial") => self.store_serial(device, line),
             (DevicePart::Wwn, _) => self.store_identity(device, file, line),

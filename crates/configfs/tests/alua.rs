@@ -74,6 +74,7 @@ fn every_file_of_a_group_takes_lios_range_and_no_more() {
         ("alua_access_type", "3", "Implicit and Explicit\n", "256"),
         ("alua_support_standby", "0", "0\n", "2"),
         ("alua_support_lba_dependent", "0", "0\n", "1"),
+        ("alua_support_transitioning", "0", "0\n", "2"),
         ("alua_write_metadata", "1", "1\n", "2"),
         ("implicit_trans_secs", "255", "255\n", "256"),
         ("nonop_delay_msecs", "10000", "10000\n", "10001"),
@@ -92,6 +93,55 @@ fn every_file_of_a_group_takes_lios_range_and_no_more() {
     tree.write(&format!("{path}/alua_access_type"), "2").unwrap();
     check_refused(&tree, "a state of an explicit group", Errno::INVAL, || tree.write(&state, "1"));
     check_refused(&tree, "members", Errno::ACCESS, || tree.write(&format!("{path}/members"), "x"));
+}
+
+#[test]
+fn a_map_says_which_blocks_are_reached_how() {
+    const MAP: &str = "2048 2\n0 6143 0:O 5:S\n2048 8191 0:A 5:U\n";
+    let (_plane, tree) = tree();
+    furnish(&tree);
+    let path = group(&tree, "grp1", "5");
+    let (file, state) = (format!("{DISK}/lba_map"), format!("{path}/alua_access_state"));
+    assert_eq!(read(&tree, &file), "");
+    check_refused(&tree, "a state without a map", Errno::INVAL, || tree.write(&state, "4"));
+    for wrong in ["2048 2\n", "x", "2048 2\n0 7 0:L\n", "0 0\n0 7 0:O\n7 8 0:O\n", "0 0\n8 7 0:O\n"] {
+        check_refused(&tree, wrong, Errno::INVAL, || tree.write(&file, wrong));
+        assert_eq!(read(&tree, &file), "");
+    }
+    tree.write(&file, MAP).unwrap();
+    assert_eq!(read(&tree, &file), MAP);
+    let support = format!("{path}/alua_support_lba_dependent");
+    assert_eq!(read(&tree, &support), "1\n");
+    tree.write(&support, "1").unwrap();
+    check_refused(&tree, "no support of what there is", Errno::INVAL, || tree.write(&support, "0"));
+    check_refused(&tree, "a state that guests may change", Errno::INVAL, || tree.write(&state, "4"));
+    let access_type = format!("{path}/alua_access_type");
+    tree.write(&access_type, "1").unwrap();
+    tree.write(&state, "4").unwrap();
+    check_refused(&tree, "guests that may change it", Errno::INVAL, || tree.write(&access_type, "3"));
+    check_refused(&tree, "no map for a state", Errno::BUSY, || tree.write(&file, ""));
+    // Another one will do.
+    tree.write(&file, "8 0\n0 7 5:S").unwrap();
+    assert_eq!(read(&tree, &file), "8 0\n0 7 5:S\n");
+    tree.write(&state, "0").unwrap();
+    tree.write(&file, "\n").unwrap();
+    assert_eq!((read(&tree, &file), read(&tree, &support)), (String::new(), "0\n".to_owned()));
+}
+
+#[test]
+fn a_map_that_is_written_before_enable_is_there_after_it() {
+    let (_plane, tree) = tree();
+    furnish(&tree);
+    let disk = "target/core/rd_mcp_0/new";
+    tree.mkdir(disk).unwrap();
+    let file = format!("{disk}/lba_map");
+    check_refused(&tree, "no map", Errno::INVAL, || tree.write(&file, "8"));
+    tree.write(&file, "8 0\n0 7 0:O\n").unwrap();
+    assert_eq!(read(&tree, &file), "8 0\n0 7 0:O\n");
+    tree.write(&format!("{disk}/control"), "rd_pages=256").unwrap();
+    tree.write(&format!("{disk}/enable"), "1").unwrap();
+    assert_eq!(read(&tree, &file), "8 0\n0 7 0:O\n");
+    assert_eq!(read(&tree, &format!("{disk}/alua/default_tg_pt_gp/alua_support_lba_dependent")), "1\n");
 }
 
 #[test]

@@ -71,8 +71,17 @@ fn make_groups(
     }
     let group = AluaGroup::new(number);
     let _ = model.make(Change::CreateAluaGroup { backstore: backstore.clone(), name: name.clone(), group });
-    let (attribute, value) = (ALUA_ATTRIBUTES[row].name.to_owned(), value.to_string());
     let default = AluaGroupName::default_group();
+    if index % 3 == 1 {
+        let map = format!("{} 2; 0 99 {number}:S 9:O; {} 99 {number}:O 9:U", row + 1, row + 1);
+        let _ = model.make(Change::SetLbaMap { backstore: backstore.clone(), map });
+        for (attribute, value) in [("alua_access_type", "1"), ("alua_access_state", "4")] {
+            let (backstore, group) = (backstore.clone(), name.clone());
+            let (attribute, value) = (attribute.to_owned(), value.to_owned());
+            model.make(Change::SetAluaAttribute { backstore, group, attribute, value }).ok();
+        }
+    }
+    let (attribute, value) = (ALUA_ATTRIBUTES[row].name.to_owned(), value.to_string());
     for group in [name, default] {
         let (backstore, attribute, value) = (backstore.clone(), attribute.clone(), value.clone());
         let _ = model.make(Change::SetAluaAttribute { backstore, group, attribute, value });

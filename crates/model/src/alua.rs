@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Asymmetric access, as the administrator wants it: the target port groups of a backstore, THE table of their
-//! attributes (LIO's `alua/` directory), and what a LUN has of it.
+//! Asymmetric access, as the administrator wants it: the target port groups of a backstore, and THE table of their
+//! attributes (LIO's `alua/` directory).
 //!
-//! Above: `backstore` and `target`, which have these; `apply/alua.rs`, which changes them; the doors.
-//! Below: names and numbers.
+//! Above: `backstore`, which has these; `lun_alua`, what a LUN has of them; `apply/alua.rs`, which changes them; the doors.
+//! Below: names and numbers; `lba_map`.
 //! Never here: what a state does to a command; `target` does that.
 //!
 //! Every backstore has the group [`AluaGroupName::DEFAULT`] with the id 0, and every LUN is in one group of its backstore.
 
 use crate::attribute::parse_number;
 use crate::name::shown;
-use crate::{BackstoreId, Place, Refusal};
+use crate::{BackstoreId, LbaMap, Refusal};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -156,7 +156,7 @@ const fn supports(key: AluaKey, name: &'static str, help: &'static str) -> AluaA
 #[rustfmt::skip]
 pub const ALUA_ATTRIBUTES: &[AluaAttribute] = &[
     row(AluaKey::AccessState, "alua_access_state", Values::OneOf(&[0, 1, 2, 3, 4]), 0,
-        "How guests reach the backstore through the group: 0 optimized, 1 non-optimized, 2 standby, 3 unavailable; it reads 15 while the group is transitioning; setting it needs implicit in alua_access_type and the state's alua_support"),
+        "How guests reach the backstore through the group: 0 optimized, 1 non-optimized, 2 standby, 3 unavailable, 4 as lba_map has it for each block, which takes an alua_access_type of 1; it reads 15 while the group is transitioning; setting it needs implicit in alua_access_type and the state's alua_support"),
     row(AluaKey::AccessStatus, "alua_access_status", Values::Between(0, 2), 0,
         "Who changed the state last: 0 nobody, 1 a guest, 2 the administrator"),
     row(AluaKey::AccessType, "alua_access_type", Values::Between(0, 3), 3,
@@ -165,8 +165,8 @@ pub const ALUA_ATTRIBUTES: &[AluaAttribute] = &[
         "Whether the group can be active/non-optimized"),
     supports(AluaKey::SupportActiveOptimized, "alua_support_active_optimized",
         "Whether the group can be active/optimized"),
-    row(AluaKey::SupportLbaDependent, "alua_support_lba_dependent", Values::OneOf(&[0]), 0,
-        "Whether the state can differ from block to block; it cannot here"),
+    row(AluaKey::SupportLbaDependent, "alua_support_lba_dependent", Values::Between(0, 1), 0,
+        "Whether the state can differ from block to block: 1 while the backstore has an lba_map, else 0"),
     supports(AluaKey::SupportOffline, "alua_support_offline", "Whether a LUN of the group can be offline"),
     supports(AluaKey::SupportStandby, "alua_support_standby", "Whether the group can be in standby"),
     supports(AluaKey::SupportTransitioning, "alua_support_transitioning", "Whether the group can be transitioning"),
@@ -230,6 +230,10 @@ pub(crate) enum Misfit {
     Value,
     NotImplicit,
     Unsupported,
+    /// LBA dependent is for the administrator alone.
+    Explicit,
+    /// It is as the map says.
+    FollowsMap,
 }
 
 impl AluaGroup {
@@ -266,9 +270,16 @@ impl AluaGroup {
         self.get(AluaKey::AccessType) & EXPLICIT != 0
     }
 
-    /// Those that are not as the table has them, by key.
+    /// Those that are not as the table has them, by key, but for the one that follows the map.
     pub fn iter(&self) -> impl Iterator<Item = (AluaKey, u32)> + '_ {
-        self.values.iter().map(|(key, value)| (*key, *value))
+        let said = self.values.iter().filter(|(key, _)| **key != AluaKey::SupportLbaDependent);
+        said.map(|(key, value)| (*key, *value))
+    }
+
+    /// Whether its blocks are reached as a map says.
+    #[must_use]
+    pub fn is_lba_dependent(&self) -> bool {
+        self.get(AluaKey::AccessState) == LBA_DEPENDENT
     }
 
     /// Takes over a value that was kept, whatever the others are: how it came about is not asked.
@@ -298,12 +309,23 @@ impl AluaGroup {
     /// Sets an attribute as typed.  Returns its value.
     pub(crate) fn set(&mut self, row: &AluaAttribute, text: &str) -> Result<u32, Misfit> {
         let value = row.parse(text).ok_or(Misfit::Value)?;
-        if row.key != AluaKey::AccessState {
-            self.put(row.key, value);
-            return Ok(value);
+        match row.key {
+            AluaKey::AccessState => {}
+            AluaKey::SupportLbaDependent if value != self.get(row.key) => return Err(Misfit::FollowsMap),
+            AluaKey::AccessType if value & EXPLICIT != 0 && self.is_lba_dependent() => {
+                return Err(Misfit::Explicit);
+            }
+            _ => {
+                self.put(row.key, value);
+                return Ok(value);
+            }
         }
         if !self.is_implicit() {
             return Err(Misfit::NotImplicit);
+        }
+        // SPC-4: no SET TARGET PORT GROUPS leads there, and LIO has none lead away.
+        if value == LBA_DEPENDENT && self.supports(value) && self.is_explicit() {
+            return Err(Misfit::Explicit);
         }
         self.change_state(value, BY_ADMINISTRATOR)?;
         Ok(value)
@@ -312,8 +334,9 @@ impl AluaGroup {
     /// Sets an attribute as typed.  Returns its value.
     ///
     /// # Errors
-    /// [`Refusal::NoSuchAluaAttribute`], [`Refusal::AluaValue`], [`Refusal::AluaNotImplicit`] or
-    /// [`Refusal::AluaStateUnsupported`], about the group `name` of `backstore`.
+    /// [`Refusal::NoSuchAluaAttribute`], [`Refusal::AluaValue`], [`Refusal::AluaNotImplicit`],
+    /// [`Refusal::AluaStateUnsupported`], [`Refusal::AluaLbaDependentExplicit`] or [`Refusal::AluaFollowsMap`], about the
+    /// group `name` of `backstore`.
     pub fn set_attribute(
         &mut self,
         backstore: &BackstoreId,
@@ -336,12 +359,14 @@ impl AluaGroup {
             },
             Misfit::NotImplicit => Refusal::AluaNotImplicit { backstore, group },
             Misfit::Unsupported => Refusal::AluaStateUnsupported { backstore, group, state: value },
+            Misfit::Explicit => Refusal::AluaLbaDependentExplicit { backstore, group },
+            Misfit::FollowsMap => Refusal::AluaFollowsMap { backstore, group, value },
         })
     }
 
     /// Another state, as a guest asks for it.
     pub(crate) fn alter(&mut self, state: u32) -> Result<(), Misfit> {
-        if state == TRANSITIONING || state == OFFLINE {
+        if [TRANSITIONING, OFFLINE, LBA_DEPENDENT].contains(&state) {
             return Err(Misfit::Value);
         }
         self.change_state(state, BY_COMMAND)
@@ -375,13 +400,18 @@ impl AluaGroup {
     }
 }
 
-/// The target port groups of a backstore, of which one is always there.
+/// The target port groups of a backstore, of which one is always there, and which blocks are reached how through those of
+/// them that are LBA dependent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AluaGroups(BTreeMap<AluaGroupName, AluaGroup>);
+pub struct AluaGroups {
+    groups: BTreeMap<AluaGroupName, AluaGroup>,
+    lba_map: Option<LbaMap>,
+}
 
 impl Default for AluaGroups {
     fn default() -> Self {
-        Self(BTreeMap::from([(AluaGroupName::default_group(), AluaGroup::new(0))]))
+        let groups = BTreeMap::from([(AluaGroupName::default_group(), AluaGroup::new(0))]);
+        Self { groups, lba_map: None }
     }
 }
 
@@ -389,18 +419,18 @@ impl AluaGroups {
     /// One of them.
     #[must_use]
     pub fn get(&self, name: &AluaGroupName) -> Option<&AluaGroup> {
-        self.0.get(name)
+        self.groups.get(name)
     }
 
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&AluaGroupName, &AluaGroup)> {
-        self.0.iter()
+        self.groups.iter()
     }
 
     /// The one that guests know by `id`.
     #[must_use]
     pub fn with_id(&self, id: u16) -> Option<(&AluaGroupName, &AluaGroup)> {
-        self.0.iter().find(|(_, group)| group.id == id)
+        self.groups.iter().find(|(_, group)| group.id == id)
     }
 
     /// The lowest id from 1 on that none of them has.
@@ -411,11 +441,11 @@ impl AluaGroups {
     }
 
     pub(crate) fn get_mut(&mut self, name: &AluaGroupName) -> Option<&mut AluaGroup> {
-        self.0.get_mut(name)
+        self.groups.get_mut(name)
     }
 
     pub(crate) fn with_id_mut(&mut self, id: u16) -> Option<&mut AluaGroup> {
-        self.0.values_mut().find(|group| group.id == id)
+        self.groups.values_mut().find(|group| group.id == id)
     }
 
     /// Adds one; its id and its name must be new.
@@ -428,17 +458,18 @@ impl AluaGroups {
         name: AluaGroupName,
         group: AluaGroup,
     ) -> Result<(), Refusal> {
-        if self.0.contains_key(&name) {
+        if self.groups.contains_key(&name) {
             return Err(Refusal::AluaGroupExists { backstore: backstore.clone(), group: name });
         }
         if let Some((taken, _)) = self.with_id(group.id) {
             let (id, taken) = (group.id, taken.clone());
             return Err(Refusal::AluaIdInUse { backstore: backstore.clone(), id, group: taken });
         }
-        if self.0.len() >= ALUA_GROUPS_MAX {
+        if self.groups.len() >= ALUA_GROUPS_MAX {
             return Err(Refusal::TooManyAluaGroups { backstore: backstore.clone() });
         }
-        self.0.insert(name, group);
+        self.groups.insert(name, group);
+        self.follow_map();
         Ok(())
     }
 
@@ -454,7 +485,8 @@ impl AluaGroups {
     ) -> Result<(), Refusal> {
         if name.as_str() == AluaGroupName::DEFAULT {
             // Its id is no matter of taste.
-            self.0.insert(name, AluaGroup { id: 0, ..group });
+            self.groups.insert(name, AluaGroup { id: 0, ..group });
+            self.follow_map();
             return Ok(());
         }
         self.add(backstore, name, group)
@@ -462,137 +494,39 @@ impl AluaGroups {
 
     pub(crate) fn remove(&mut self, name: &AluaGroupName) {
         if name.as_str() != AluaGroupName::DEFAULT {
-            self.0.remove(name);
+            self.groups.remove(name);
         }
     }
-}
 
-/// Who put a LUN offline, or back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LunAluaStatus {
-    /// Nobody ever has.
-    #[default]
-    Nobody,
-    /// A guest.
-    Guest,
-    /// The administrator.
-    Administrator,
-}
-
-impl LunAluaStatus {
-    /// LIO's number for it.
+    /// Which blocks are reached how.
     #[must_use]
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Nobody => 0,
-            Self::Guest => 1,
-            Self::Administrator => 2,
-        }
+    pub fn lba_map(&self) -> Option<&LbaMap> {
+        self.lba_map.as_ref()
     }
 
-    /// From LIO's number.
-    #[must_use]
-    pub fn from_number(number: u32) -> Option<Self> {
-        [Self::Nobody, Self::Guest, Self::Administrator]
-            .into_iter()
-            .find(|is| u32::from(is.number()) == number)
+    /// Takes over a map, or none, whatever state the groups are in.  Each can be LBA dependent while there is one.
+    pub fn restore_lba_map(&mut self, map: Option<LbaMap>) {
+        self.lba_map = map;
+        self.follow_map();
     }
-}
 
-/// What a LUN has of asymmetric access.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LunAlua {
-    /// The target port group of its backstore that it is in.
-    pub group: AluaGroupName,
-    /// Whether nothing reaches the backstore this way: the secondary state.
-    pub offline: bool,
-    /// Who changed that last.
-    pub status: LunAluaStatus,
-    /// Kept for LIO's tools.
-    pub write_metadata: bool,
-}
-
-impl Default for LunAlua {
-    fn default() -> Self {
-        let group = AluaGroupName::default_group();
-        Self { group, offline: false, status: LunAluaStatus::Nobody, write_metadata: false }
+    fn follow_map(&mut self) {
+        let supported = u32::from(self.lba_map.is_some());
+        self.groups.values_mut().for_each(|group| group.put(AluaKey::SupportLbaDependent, supported));
     }
-}
 
-/// One thing to set of a LUN's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LunAluaSetting {
-    /// The target port group that it is in.
-    Group(AluaGroupName),
-    /// Whether it is offline.
-    Offline(bool),
-    /// Who changed that last.
-    Status(LunAluaStatus),
-    /// What is kept for LIO's tools.
-    WriteMetadata(bool),
-}
-
-/// LIO's names of what a LUN has of asymmetric access, in targetcli's order.
-pub const LUN_ALUA_ATTRIBUTES: [&str; 4] =
-    ["alua_tg_pt_gp_name", "alua_tg_pt_offline", "alua_tg_pt_status", "alua_tg_pt_write_md"];
-
-impl LunAluaSetting {
-    /// One of [`LUN_ALUA_ATTRIBUTES`] of a LUN, as typed.
-    ///
-    /// # Errors
-    /// [`Refusal::NoSuchLunAlua`], [`Refusal::LunAluaValue`] or [`Refusal::AluaNameInvalid`].
-    pub fn parse(place: &Place, attribute: &str, text: &str) -> Result<Self, Refusal> {
-        let [group, offline, status, write_md] = LUN_ALUA_ATTRIBUTES;
-        let text = text.trim();
-        let number = parse_number(text);
-        let refused = |attribute, values| Refusal::LunAluaValue {
-            place: place.clone(),
-            attribute,
-            value: shown(text),
-            values,
-        };
-        let switch = |attribute| match number {
-            Some(number @ 0..=1) => Ok(number == 1),
-            _ => Err(refused(attribute, "0 or 1")),
-        };
-        if attribute == group {
-            let is_default = text.is_empty() || text == "NULL";
-            let name =
-                if is_default { Ok(AluaGroupName::default_group()) } else { AluaGroupName::parse(text) };
-            Ok(Self::Group(name?))
-        } else if attribute == offline {
-            Ok(Self::Offline(switch(offline)?))
-        } else if attribute == status {
-            let known = number.and_then(LunAluaStatus::from_number);
-            Ok(Self::Status(known.ok_or_else(|| refused(status, "0 to 2"))?))
-        } else if attribute == write_md {
-            Ok(Self::WriteMetadata(switch(write_md)?))
-        } else {
-            Err(Refusal::NoSuchLunAlua { place: place.clone(), attribute: shown(attribute) })
-        }
-    }
-}
-
-impl LunAlua {
-    /// As the administrator wants it; whether the group is there is for others to know.
-    pub fn set(&mut self, setting: LunAluaSetting) {
-        match setting {
-            LunAluaSetting::Group(group) => self.group = group,
-            LunAluaSetting::Offline(offline) => {
-                if self.offline != offline {
-                    self.status = LunAluaStatus::Administrator;
-                }
-                self.offline = offline;
+    /// Refuses groups that are LBA dependent where no map says how, or where guests may change their state.
+    pub(crate) fn must_make_sense(&self, backstore: &BackstoreId) -> Result<(), Refusal> {
+        for (name, _) in self.groups.iter().filter(|(_, group)| group.is_lba_dependent()) {
+            let (backstore, group) = (backstore.clone(), name.clone());
+            if self.lba_map.is_none() {
+                return Err(Refusal::LbaMapNeeded { backstore, group });
             }
-            LunAluaSetting::Status(status) => self.status = status,
-            LunAluaSetting::WriteMetadata(write_metadata) => self.write_metadata = write_metadata,
+            if self.groups[name].is_explicit() {
+                return Err(Refusal::AluaLbaDependentExplicit { backstore, group });
+            }
         }
-    }
-
-    /// As a guest asks for it.
-    pub(crate) fn take_offline(&mut self) {
-        self.offline = true;
-        self.status = LunAluaStatus::Guest;
+        Ok(())
     }
 }
 
@@ -626,7 +560,6 @@ mod tests {
             ("preferred", 1),
             ("alua_write_metadata", 1),
             ("alua_support_offline", 1),
-            ("alua_support_lba_dependent", 0),
         ] {
             let mut group = AluaGroup::new(0);
             assert_eq!(set(&mut group, name, &most.to_string()), Ok(most), "{name}");
@@ -650,6 +583,48 @@ mod tests {
         assert_eq!(set(&mut group, "alua_access_type", "2"), Ok(2));
         assert_eq!(set(&mut group, "alua_access_state", "0"), Err(Misfit::NotImplicit));
         assert_eq!(group.get(AluaKey::AccessState), 2);
+    }
+
+    #[test]
+    fn a_group_is_lba_dependent_where_a_map_says_how_and_the_administrator_alone_may_change_it() {
+        let mut groups = AluaGroups::default();
+        let default = AluaGroupName::default_group();
+        let set = |groups: &mut AluaGroups, name: &str, text: &str| {
+            set(groups.get_mut(&default).expect("it is always there"), name, text)
+        };
+        let (state, access_type, support) =
+            ("alua_access_state", "alua_access_type", "alua_support_lba_dependent");
+        assert_eq!(set(&mut groups, state, "4"), Err(Misfit::Unsupported));
+        assert_eq!(
+            (set(&mut groups, support, "0"), set(&mut groups, support, "1")),
+            (Ok(0), Err(Misfit::FollowsMap))
+        );
+        groups.restore_lba_map(LbaMap::parse("8 0; 0 7 0:S").unwrap());
+        assert_eq!(
+            (set(&mut groups, support, "1"), set(&mut groups, support, "0")),
+            (Ok(1), Err(Misfit::FollowsMap))
+        );
+        assert_eq!(set(&mut groups, support, "2"), Err(Misfit::Value));
+        assert_eq!(set(&mut groups, state, "4"), Err(Misfit::Explicit));
+        assert_eq!(set(&mut groups, access_type, "1"), Ok(1));
+        assert_eq!(set(&mut groups, state, "4"), Ok(4));
+        assert_eq!(
+            (set(&mut groups, access_type, "2"), set(&mut groups, access_type, "3")),
+            (Err(Misfit::Explicit), Err(Misfit::Explicit))
+        );
+        assert_eq!(set(&mut groups, access_type, "0"), Ok(0));
+        assert_eq!(set(&mut groups, state, "0"), Err(Misfit::NotImplicit));
+        // What comes later can be so too, and nothing when the map has gone.
+        let disk =
+            BackstoreId { kind: crate::Kind::Ramdisk, name: crate::BackstoreName::parse("r").unwrap() };
+        let later = AluaGroupName::parse("later").unwrap();
+        groups.add(&disk, later.clone(), AluaGroup::new(5)).unwrap();
+        assert!(groups.get(&later).unwrap().supports(4));
+        assert_eq!(groups.get(&later).unwrap().iter().count(), 0, "nobody said so");
+        assert_eq!(groups.must_make_sense(&disk), Ok(()));
+        groups.restore_lba_map(None);
+        assert!(!groups.get(&later).unwrap().supports(4));
+        assert!(matches!(groups.must_make_sense(&disk), Err(Refusal::LbaMapNeeded { .. })));
     }
 
     #[test]

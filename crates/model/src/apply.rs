@@ -63,6 +63,7 @@ impl Model {
             Change::CreateAluaGroup { .. }
             | Change::DeleteAluaGroup { .. }
             | Change::SetAluaAttribute { .. }
+            | Change::SetLbaMap { .. }
             | Change::PutAluaGroups { .. }
             | Change::SetLunAlua { .. }
             | Change::AlterAlua { .. }
@@ -86,6 +87,7 @@ impl Model {
             return Err(Refusal::TooManyBackstores);
         }
         self.must_have_lu_group(&backstore.lu_group)?;
+        backstore.alua.must_make_sense(&id)?;
         self.join_unit(&mut backstore)?;
         self.backstores.insert(id, backstore);
         Ok(())

@@ -138,6 +138,14 @@ pub enum Change {
         /// The value as typed.
         value: String,
     },
+    /// Says which blocks of a backstore, and of those that share its unit serial number, are reached how through which
+    /// target port group.  No group may be LBA dependent where nothing is said.
+    SetLbaMap {
+        /// Of which backstore.
+        backstore: BackstoreId,
+        /// The map as typed; an empty text takes it back.
+        map: String,
+    },
     /// Gives a backstore, and those that share its unit serial number, these target port groups in place of those that
     /// they have.  No LUN may be in one that goes.
     PutAluaGroups {
@@ -289,6 +297,9 @@ impl Change {
             Self::SetAluaAttribute { backstore, group, attribute, value } => {
                 let (attribute, value) = (shown(attribute), shown(value));
                 write!(f, "set {attribute}={value} on ALUA group {group} of storage object {backstore}")
+            }
+            Self::SetLbaMap { backstore, map } => {
+                write!(f, "set lba_map='{}' on storage object {backstore}", shown(map))
             }
             Self::PutAluaGroups { backstore, groups } => {
                 write!(f, "give {} ALUA groups to storage object {backstore}", groups.iter().count())

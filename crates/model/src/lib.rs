@@ -21,6 +21,8 @@ mod backstore; // where blocks live, as wanted
 mod change; // THE list of what may happen to it
 mod foreign; // what is kept and not served
 mod identity; // who a unit says that it is, and THE table of it
+mod lba_map; // which blocks are reached how
+mod lun_alua; // what a LUN has of asymmetric access
 mod model; // all of it
 mod name; // what things are called
 mod number; // what things are numbered by
@@ -32,13 +34,15 @@ mod target_option; // THE table of a target's options
 pub use acl::{ACLS_MAX, Acl, AclPlace, MappedLun};
 pub use alua::{
     ALUA_ATTRIBUTES, ALUA_GROUPS_MAX, AluaAttribute, AluaGroup, AluaGroupName, AluaGroups, AluaKey,
-    LU_GROUPS_MAX, LUN_ALUA_ATTRIBUTES, LunAlua, LunAluaSetting, LunAluaStatus,
+    LU_GROUPS_MAX,
 };
 pub use attribute::{ATTRIBUTES, Access, Attribute, Attributes, Key, TRANSFER_BYTES_MAX, Values};
 pub use backstore::{Backstore, BackstoreId, Kind, Medium, PAGE_BYTES, SIZE_BYTES_MAX};
 pub use change::Change;
 pub use foreign::Foreign;
 pub use identity::{IDENTITY_FIELDS, Identity, IdentityField, IdentityKey, UNIT_SERIAL_FILE, product};
+pub use lba_map::{LBA_MAP_BYTES_MAX, LbaMap, LbaMapError, LbaRange};
+pub use lun_alua::{LUN_ALUA_ATTRIBUTES, LunAlua, LunAluaSetting, LunAluaStatus};
 pub use model::{BACKSTORES_MAX, Model};
 pub use name::{AbsolutePath, BackstoreName, LunAlias, UnitSerial, Wwn};
 pub use number::{Lun, RelativePort, TpgTag};

@@ -158,6 +158,18 @@ pub enum Refusal {
     AluaNotImplicit { backstore: BackstoreId, group: AluaGroupName },
     #[error("ALUA group {group} of {backstore} does not support state {state}")]
     AluaStateUnsupported { backstore: BackstoreId, group: AluaGroupName, state: String },
+    #[error(
+        "ALUA group {group} of {backstore} cannot be LBA dependent (4) while guests may change its state"
+    )]
+    AluaLbaDependentExplicit { backstore: BackstoreId, group: AluaGroupName },
+    #[error(
+        "alua_support_lba_dependent of ALUA group {group} of {backstore} cannot be '{value}': it follows lba_map"
+    )]
+    AluaFollowsMap { backstore: BackstoreId, group: AluaGroupName, value: String },
+    #[error("line {line} of lba_map of {backstore} cannot be: {why}")]
+    LbaMapInvalid { backstore: BackstoreId, line: usize, why: &'static str },
+    #[error("ALUA group {group} of {backstore} is LBA dependent (4), and no lba_map says how")]
+    LbaMapNeeded { backstore: BackstoreId, group: AluaGroupName },
     #[error("the unit {serial} has no such ALUA group or port, or it cannot be in that state")]
     AluaNotAltered { serial: UnitSerial },
     #[error("No ALUA attribute '{attribute}' on LUN {place}")]
@@ -321,9 +333,18 @@ impl Refusal {
                 crate::AluaAttribute::named(attribute).map_or_else(String::new, |row| row.help.to_owned())
             }
             Self::AluaNotImplicit { .. } => "set alua_access_type to 1 or 3 first".to_owned(),
+            Self::AluaStateUnsupported { state, .. } if state == "4" => {
+                "set lba_map of the backstore first".to_owned()
+            }
             Self::AluaStateUnsupported { .. } => {
                 "the alua_support attributes of the group say which states it has".to_owned()
             }
+            Self::AluaLbaDependentExplicit { .. } => "set alua_access_type to 1 first".to_owned(),
+            Self::AluaFollowsMap { .. } => "set lba_map of the backstore, or take it back".to_owned(),
+            Self::LbaMapInvalid { .. } => {
+                "it is like '2048 2; 0 6143 0:O 1:S; 2048 8191 0:S 1:O': see the manual on ALUA".to_owned()
+            }
+            Self::LbaMapNeeded { .. } => "set lba_map, or give the group another state".to_owned(),
             Self::AluaNotAltered { .. } => "REPORT TARGET PORT GROUPS tells a guest what there is".to_owned(),
             Self::NoSuchLunAlua { .. } => "`get alua` shows what is there".to_owned(),
             Self::LunAluaValue { .. } => "`help set` and the manual say what it does".to_owned(),
@@ -336,6 +357,7 @@ impl Refusal {
 
     /// A word for programs.  It stays the same when the message is worded better.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one line a refusal, and none can be forgotten")]
     pub fn code(&self) -> &'static str {
         match self {
             Self::NameCharacters { .. } => "name_characters",
@@ -398,6 +420,10 @@ impl Refusal {
             Self::AluaValue { .. } => "alua_value",
             Self::AluaNotImplicit { .. } => "alua_not_implicit",
             Self::AluaStateUnsupported { .. } => "alua_state_unsupported",
+            Self::AluaLbaDependentExplicit { .. } => "alua_lba_dependent_explicit",
+            Self::AluaFollowsMap { .. } => "alua_follows_map",
+            Self::LbaMapInvalid { .. } => "lba_map_invalid",
+            Self::LbaMapNeeded { .. } => "lba_map_needed",
             Self::AluaNotAltered { .. } => "alua_not_altered",
             Self::NoSuchLunAlua { .. } => "no_such_lun_alua",
             Self::LunAluaValue { .. } => "lun_alua_value",
@@ -458,6 +484,8 @@ impl Refusal {
                 | Self::AluaGroupStays { .. }
                 | Self::AluaGroupInUse { .. }
                 | Self::AluaGroupsDiffer { .. }
+                | Self::AluaLbaDependentExplicit { .. }
+                | Self::LbaMapNeeded { .. }
                 | Self::LuGroupExists { .. }
                 | Self::LuGroupIdInUse { .. }
                 | Self::TooManyLuGroups

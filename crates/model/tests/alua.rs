@@ -150,8 +150,54 @@ fn a_value_that_cannot_be_is_refused_with_what_can() {
         &furnished(),
         set("ramdisk/r0", "grp1", "alua_access_state", "4"),
         "ALUA group grp1 of ramdisk/r0 does not support state 4",
-        "the alua_support attributes of the group say which states it has",
+        "set lba_map of the backstore first",
     );
+}
+
+#[test]
+fn a_map_is_one_for_all_ways_to_a_unit_and_stays_while_a_group_needs_it() {
+    let set_map =
+        |map: &str| Change::SetLbaMap { backstore: backstore_id("ramdisk/way0"), map: map.to_owned() };
+    let map_of = |model: &Model, name: &str| {
+        let backstore = &model.backstores()[&backstore_id(name)];
+        backstore.alua.lba_map().map(ToString::to_string).unwrap_or_default()
+    };
+    let model = make([
+        Change::CreateBackstore(ramdisk("way0")),
+        Change::CreateBackstore(ramdisk("way1")),
+        serial("ramdisk/way0", "one"),
+        serial("ramdisk/way1", "one"),
+        set_map("8 0; 0 7 0:S"),
+    ]);
+    assert_eq!(map_of(&model, "ramdisk/way1"), "8 0; 0 7 0:S");
+    check_refused(
+        &model,
+        set("ramdisk/way1", "default_tg_pt_gp", "alua_access_state", "4"),
+        "ALUA group default_tg_pt_gp of ramdisk/way1 cannot be LBA dependent (4) while guests may change its state",
+        "set alua_access_type to 1 first",
+    );
+    check_refused(
+        &model,
+        set("ramdisk/way1", "default_tg_pt_gp", "alua_support_lba_dependent", "0"),
+        "alua_support_lba_dependent of ALUA group default_tg_pt_gp of ramdisk/way1 cannot be '0': it follows lba_map",
+        "set lba_map of the backstore, or take it back",
+    );
+    let model = model.apply(set("ramdisk/way1", "default_tg_pt_gp", "alua_access_type", "1")).unwrap();
+    let model = model.apply(set("ramdisk/way1", "default_tg_pt_gp", "alua_access_state", "4")).unwrap();
+    let needs = "ALUA group default_tg_pt_gp of ramdisk/way0 is LBA dependent (4), and no lba_map says how";
+    let hint = "set lba_map, or give the group another state";
+    check_refused(&model, set_map(""), needs, hint);
+    let groups = model.backstores()[&backstore_id("ramdisk/way0")].alua.clone();
+    let mut bare = groups.clone();
+    bare.restore_lba_map(None);
+    let put = Change::PutAluaGroups { backstore: backstore_id("ramdisk/way0"), groups: bare.clone() };
+    check_refused(&model, put, needs, hint);
+    let mut third = ramdisk("way0");
+    third.alua = bare;
+    let made = Model::default().apply(Change::CreateBackstore(third));
+    assert_eq!(made.map_err(|refusal| refusal.to_string()), Err(needs.to_owned()));
+    let model = model.apply(set("ramdisk/way0", "default_tg_pt_gp", "alua_access_state", "0")).unwrap();
+    assert_eq!(map_of(&model.apply(set_map(" ")).unwrap(), "ramdisk/way1"), "");
 }
 
 #[test]

@@ -20,8 +20,8 @@ use block::{Read, Seek, SynchronizeCache, Verify, Write};
 use copy::{CopyOperatingParameters, CopyResults, ExtendedCopy};
 use log::{LogSelect, LogSense, ReceiveDiagnosticResults};
 use media::{
-    FormatUnit, GetLbaStatus, PreFetch, PreventAllowMediumRemoval, ReadDefectData, Sanitize, Unmap,
-    WriteAtomic, WriteSame,
+    FormatUnit, GetLbaStatus, PreFetch, PreventAllowMediumRemoval, ReadDefectData, ReportReferrals, Sanitize,
+    Unmap, WriteAtomic, WriteSame,
 };
 use primary::{
     Inquiry, ModeSelect, ModeSense, ReadCapacity16, ReportIdentifyingInformation, ReportLuns,
@@ -91,6 +91,8 @@ pub enum Command {
     WriteAtomic(WriteAtomic),
     /// GET LBA STATUS.  SBC-3.
     GetLbaStatus(GetLbaStatus),
+    /// REPORT REFERRALS.  SBC-3.
+    ReportReferrals(ReportReferrals),
     /// READ DEFECT DATA (10) and (12).  SBC-3.
     ReadDefectData(ReadDefectData),
     /// SANITIZE.  SBC-3.
@@ -217,6 +219,7 @@ impl Command {
             Self::OrWrite(command) => DataPhase::Write { blocks: command.blocks },
             Self::WriteAtomic(command) => DataPhase::Write { blocks: command.write.blocks },
             Self::GetLbaStatus(command) => answer(command.allocation_bytes),
+            Self::ReportReferrals(command) => answer(command.allocation_bytes),
             Self::ReadDefectData(command) => answer(command.allocation_bytes),
             Self::Sanitize(command) => DataPhase::Out { bytes: u64::from(command.list_bytes) },
             Self::FormatUnit(command) => command.data_phase(),
@@ -467,6 +470,17 @@ mod tests {
         assert_eq!(select(2), Ok(SelectReport::All));
         check_refused(&[0xa0, 0, 3, 0, 0, 0, 0, 0, 0, 16, 0, 0], [0x05, 0x24, 0x00]);
         check_refused(&[0xa0, 0, 0x12, 0, 0, 0, 0, 0, 0, 16, 0, 0], [0x05, 0x24, 0x00]);
+    }
+
+    #[test]
+    fn referrals_are_asked_for_from_a_block_on_or_for_one_alone() {
+        let ask = |one| {
+            let first = Lba(0x0102_0304_0506_0708);
+            Command::ReportReferrals(ReportReferrals { first, one, allocation_bytes: 0x090a_0b0c })
+        };
+        check(&[0x9e, 0x13, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0xfe, 0], ask(false));
+        check(&[0x9e, 0x13, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0x01, 0], ask(true));
+        assert_eq!(ask(true).data_phase(), DataPhase::In { bytes_max: 0x090a_0b0c });
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub mod lba_status;
 pub mod log;
 pub mod mode;
 pub mod persistent;
+pub mod referrals;
 pub mod report_luns;
 pub mod rsoc;
 pub mod sanitize;
@@ -47,8 +48,8 @@ pub use cdb::block::{Read, Seek, SynchronizeCache, Verify, Write};
 pub use cdb::copy::{CopyOperatingParameters, CopyQuestion, CopyResults, ExtendedCopy};
 pub use cdb::log::{LogSelect, LogSense, ReceiveDiagnosticResults};
 pub use cdb::media::{
-    FormatUnit, GetLbaStatus, PreFetch, PreventAllowMediumRemoval, ReadDefectData, Sanitize, SanitizeKind,
-    Unmap, WriteAtomic, WriteSame,
+    FormatUnit, GetLbaStatus, PreFetch, PreventAllowMediumRemoval, ReadDefectData, ReportReferrals, Sanitize,
+    SanitizeKind, Unmap, WriteAtomic, WriteSame,
 };
 pub use cdb::primary::{
     IdentifyingInformation, Inquiry, ModeSelect, ModeSense, PageControl, ReadCapacity16,

@@ -111,6 +111,8 @@ pub enum Feature {
     SetTargetPortGroups,
     /// `emulate_pr`.
     Reservations,
+    /// Some blocks are reached otherwise than others.
+    Referrals,
 }
 
 /// What of the table a unit has, as its attributes say.
@@ -137,6 +139,8 @@ pub struct Capabilities {
     pub set_target_port_groups: bool,
     /// `emulate_pr`.
     pub reservations: bool,
+    /// REPORT REFERRALS is there.
+    pub referrals: bool,
 }
 
 impl Capabilities {
@@ -154,6 +158,7 @@ impl Capabilities {
             Some(Feature::Removable) => self.removable,
             Some(Feature::SetTargetPortGroups) => self.set_target_port_groups,
             Some(Feature::Reservations) => self.reservations,
+            Some(Feature::Referrals) => self.referrals,
         }
     }
 
@@ -449,6 +454,8 @@ pub const OPCODES: &[Opcode] = &[
     Opcode::new("READ CAPACITY (16)", &[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless,
         primary::read_capacity_16).service_action(0x10).always().reach(Reach::Standby),
     Opcode::new("GET LBA STATUS", &[0x9e, 0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, media::get_lba_status).service_action(0x12).reads(),
+    Opcode::new("REPORT REFERRALS", &[0x9e, 0x13, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x04], Harmless,
+        media::report_referrals).service_action(0x13).feature(Feature::Referrals).always(),
     Opcode::new("REPORT LUNS", &[0xa0, 0, 0xff, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04], Harmless, primary::report_luns).passes_legacy().passes_attention()
         .reach(Reach::Always),
     Opcode::new("REPORT IDENTIFYING INFORMATION", &[0xa3, 0x05, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xfe, 0x04], Harmless,

@@ -117,6 +117,7 @@ mod tests {
         removable: true,
         reservations: true,
         set_target_port_groups: true,
+        referrals: true,
     };
 
     fn ask(option: ReportingOption, unit: Capabilities) -> Result<Vec<u8>, Sense> {
@@ -126,8 +127,8 @@ mod tests {
     #[test]
     fn all_commands_are_listed_in_order() {
         let answer = ask(ReportingOption::All, CACHED).expect("the list");
-        assert_eq!(answer.len(), 4 + 8 * 76);
-        assert_eq!(answer[..4], [0, 0, 0x02, 0x60]);
+        assert_eq!(answer.len(), 4 + 8 * 77);
+        assert_eq!(answer[..4], [0, 0, 0x02, 0x68]);
         assert_eq!(answer[4..12], [/* TEST UNIT READY */ 0x00, 0, 0, 0, 0, 0, 0, 6]);
         let (entries, []) = answer[4..].as_chunks::<8>() else { panic!("whole descriptors") };
         assert!(entries.is_sorted());
@@ -153,8 +154,8 @@ mod tests {
             allocation_bytes: 0,
         };
         let answer = build(&all, &CACHED).expect("the list");
-        assert_eq!(answer[..4], [0, 0, 0x05, 0xf0]);
-        assert_eq!(answer.len(), 4 + 20 * 76);
+        assert_eq!(answer[..4], [0, 0, 0x06, 0x04]);
+        assert_eq!(answer.len(), 4 + 20 * 77);
         #[rustfmt::skip]
         assert_eq!(answer[4..24], [0x00, 0, 0, 0, 0, /* CTDP */ 2, 0, 6, 0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let one = ReportSupportedOperationCodes { option: ReportingOption::Plain { opcode: 0x00 }, ..all };
@@ -203,7 +204,7 @@ mod tests {
             |opcode, service_action| ask(ReportingOption::ServiceAction { opcode, service_action }, CACHED);
         let usage = [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04];
         assert_eq!(action(0x9e, 0x10), Ok([&[0, 3, 0, 16][..], &usage].concat()));
-        assert_eq!(action(0x9e, 0x13), Ok(vec![0, 1, 0, 0]));
+        assert_eq!(action(0x9e, 0x14), Ok(vec![0, 1, 0, 0]));
         assert_eq!(action(0x9e, 0x0110), Ok(vec![0, 1, 0, 0]));
         assert_eq!(action(0x28, 0), Err(Sense::INVALID_FIELD_IN_CDB));
         assert_eq!(action(0x7e, 0), Ok(vec![0, 1, 0, 0]));
@@ -226,7 +227,7 @@ mod tests {
     fn a_command_that_an_attribute_takes_away_is_not_listed() {
         let unit = Capabilities { report_supported_operation_codes: false, ..CACHED };
         let answer = ask(ReportingOption::All, unit).expect("the list");
-        assert_eq!(answer[..4], [0, 0, 0x02, 0x58]);
+        assert_eq!(answer[..4], [0, 0, 0x02, 0x60]);
         let action = ReportingOption::ServiceAction { opcode: 0xa3, service_action: 0x0c };
         assert_eq!(ask(action, unit), Ok(vec![0, 1, 0, 0]));
     }

@@ -119,6 +119,8 @@ pub struct Facts<'a> {
     pub provisioning: Provisioning,
     /// The medium does not rotate.
     pub solid_state: bool,
+    /// USER DATA SEGMENT SIZE in blocks and USER DATA SEGMENT MULTIPLIER, where REPORT REFERRALS is there.
+    pub referrals: Option<(u32, u32)>,
     /// THRESHOLD EXPONENT: of two, the blocks that a threshold counts in; 0 where there is none.
     pub threshold_exponent: u8,
 }
@@ -185,6 +187,7 @@ fn extended_inquiry_data(facts: &Facts<'_>) -> Vec<u8> {
         .bit::<1, 1>(facts.extended.ordered)
         .bit::<1, 0>(true) // SIMPSUP
         .bit::<2, 0>(facts.extended.volatile_cache)
+        .bit::<4, 4>(facts.referrals.is_some()) // R_SUP
         .done()
         .to_vec()
 }
@@ -239,10 +242,10 @@ fn logical_block_provisioning(facts: &Facts<'_>) -> Vec<u8> {
         .to_vec()
 }
 
-/// SBC-3, Referrals.  No user data segment has a size of its own, and R_SUP of the Extended INQUIRY Data page is 0: no state
-/// differs from block to block.  LIO has the page too where nothing is referred.
-fn referrals(_: &Facts<'_>) -> Vec<u8> {
-    vec![0; 12]
+/// SBC-3, Referrals.  LIO has the page too where nothing is referred, as R_SUP of the Extended INQUIRY Data page says.
+fn referrals(facts: &Facts<'_>) -> Vec<u8> {
+    let (segment_blocks, multiplier) = facts.referrals.unwrap_or_default();
+    Block::<12>::new().be32::<4>(segment_blocks).be32::<8>(multiplier).done().to_vec()
 }
 
 #[cfg(test)]
@@ -272,6 +275,7 @@ mod tests {
             limits: Limits::default(),
             provisioning: Provisioning::default(),
             solid_state: false,
+            referrals: None,
             threshold_exponent: 0,
         };
         change(&mut facts);
@@ -291,6 +295,15 @@ mod tests {
         check(0x86, |facts| facts.extended.ordered = true, &[0, 0x86, 0, 0x3c, 0, 0x03]);
         check(0x86, |facts| facts.extended.head_of_queue = true, &[0, 0x86, 0, 0x3c, 0, 0x05]);
         check(0x86, |facts| facts.extended.volatile_cache = true, &[0, 0x86, 0, 0x3c, 0, 0x01, 0x01]);
+    }
+
+    #[test]
+    fn referrals_are_claimed_with_the_shape_of_the_segments() {
+        check(0xb3, |_| {}, &[0, 0xb3, 0, 0x0c, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let shape = |facts: &mut Facts<'_>| facts.referrals = Some((0x0102_0304, 0x0506_0708));
+        check(0xb3, shape, &[0, 0xb3, 0, 0x0c, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        check(0x86, shape, &[0, 0x86, 0, 0x3c, 0, 0x01, 0, 0, /* R_SUP */ 0x10]);
+        check(0x86, |facts| facts.referrals = Some((0, 0)), &[0, 0x86, 0, 0x3c, 0, 0x01, 0, 0, 0x10]);
     }
 
     #[test]

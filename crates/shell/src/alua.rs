@@ -29,7 +29,7 @@ pub(crate) fn of_group(group: &v1::AluaGroup, table: &[v1::OptionInfo]) -> Vec<E
         .map(|(name, value)| Entry {
             name: name.clone(),
             value: value.clone(),
-            // It has one value only.
+            // It follows the map.
             writable: name != "alua_support_lba_dependent",
             kind: "number",
             about: about(name, table),
@@ -47,6 +47,19 @@ pub(crate) fn of_group(group: &v1::AluaGroup, table: &[v1::OptionInfo]) -> Vec<E
     entries.push(fixed("tg_pt_gp_id", id, "number", "What guests know the group by."));
     entries.sort_by(|one, other| one.name.cmp(&other.name));
     entries
+}
+
+/// Which blocks are reached how: the one parameter of all ALUA groups of a backstore together.
+pub(crate) fn lba_map(value: &str) -> Entry {
+    Entry {
+        name: "lba_map".to_owned(),
+        value: value.to_owned(),
+        writable: true,
+        kind: "string",
+        about: "Which blocks are reached how through groups whose state is 4: the blocks of a segment and a multiplier; \
+                then lines of a first and a last block and ID:STATE of each group, O, A, S or U; an empty text is none."
+            .to_owned(),
+    }
 }
 
 fn about(name: &str, table: &[v1::OptionInfo]) -> String {

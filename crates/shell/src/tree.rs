@@ -121,7 +121,12 @@ pub enum Subject {
         alua: v1::LunAlua,
     },
     /// The ALUA groups of a backstore.
-    AluaGroups(v1::BackstoreId),
+    AluaGroups {
+        /// Of which backstore.
+        id: v1::BackstoreId,
+        /// Which blocks are reached how; empty where nobody set it.
+        lba_map: String,
+    },
     /// One ALUA group.
     AluaGroup {
         /// Of which backstore.
@@ -145,7 +150,7 @@ impl Subject {
             Self::MappedLun { .. } => Place::MappedLun,
             Self::Luns { .. } => Place::Luns,
             Self::Lun { .. } => Place::Lun,
-            Self::AluaGroups(_) => Place::AluaGroups,
+            Self::AluaGroups { .. } => Place::AluaGroups,
             Self::AluaGroup { .. } => Place::AluaGroup,
         }
     }
@@ -328,7 +333,8 @@ fn alua_groups(backstore: &v1::Backstore) -> Node {
     let groups: Vec<Node> =
         backstore.alua_groups.iter().map(|group| alua_group(&backstore.id, group)).collect();
     let mut node = container("alua", Place::AluaGroups, format!("ALUA Groups: {}", groups.len()));
-    node.subject = Subject::AluaGroups(backstore.id.clone());
+    let lba_map = backstore.lba_map.clone().unwrap_or_default();
+    node.subject = Subject::AluaGroups { id: backstore.id.clone(), lba_map };
     node.with_children(groups)
 }
 

@@ -64,6 +64,8 @@ fn parameters_have_values_and_keywords() {
         lun.len(),
         &["alua_tg_pt_gp_name=", "alua_tg_pt_offline=", "alua_tg_pt_status=", "alua_tg_pt_write_md="],
     );
+    let groups = "/backstores/fileio/disk1/alua set alua ";
+    check(&session, groups, groups.len(), &["lba_map="]);
 }
 
 #[test]

@@ -230,6 +230,24 @@ fn colours_of_what_the_tab_key_lists_are_preferences() {
 }
 
 #[test]
+fn a_map_of_blocks_is_a_parameter_of_all_alua_groups_together() {
+    furnished().transcript(
+        "
+/> /backstores/fileio/disk1/alua get alua lba_map
+lba_map= 
+/> /backstores/fileio/disk1/alua set alua lba_map='8 0; 0 7 0:S'
+Parameter lba_map is now '8 0; 0 7 0:S'.
+/> /backstores/fileio/disk1/alua get alua lba_map
+lba_map=8 0; 0 7 0:S 
+/> /backstores/fileio/disk1/alua set alua lba_map=''
+Parameter lba_map is now ''.
+/> /backstores/fileio/disk1/alua set alua map=x
+! Unknown parameter map in group 'alua'.
+",
+    );
+}
+
+#[test]
 fn parameters_of_an_alua_group_are_set_as_targetcli_sets_them() {
     furnished().transcript(
         "

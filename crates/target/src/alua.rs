@@ -9,6 +9,7 @@ use crate::modes::ModeChanges;
 use crate::nexus::NexusName;
 use scsi::Sense;
 use scsi::alua::{PortGroup, Wanted};
+use scsi::referrals::Referrals;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub struct Alua {
     pub groups: Vec<AccessGroup>,
     /// LOGICAL UNIT GROUP.
     pub lu_group: u16,
+    /// Which blocks are reached how, where that differs.
+    pub referrals: Option<Arc<Referrals>>,
     /// Who changes states; nobody can where it is absent.
     pub steer: Option<Arc<dyn Steer>>,
 }
@@ -64,6 +67,8 @@ pub struct Membership {
     pub implicit: bool,
     /// TPGS bit 1: SET TARGET PORT GROUPS is there.
     pub explicit: bool,
+    /// R_SUP: there is a map of which blocks are reached how.
+    pub referrals: bool,
 }
 
 impl Alua {

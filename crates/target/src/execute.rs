@@ -191,6 +191,10 @@ fn decide<'a>(
         return Err(Sense::WRITE_PROTECTED.into());
     }
     sanitize::admit(unit, &command)?;
+    let segments = access::segments(mapping, word);
+    if let Some(segments) = &segments {
+        segments.admit(unit, &command)?;
+    }
     let decision = match command {
         Command::Read(read) => block::read(unit, &read, buffers),
         Command::Write(write) => block::write(unit, &write, buffers),
@@ -199,7 +203,7 @@ fn decide<'a>(
         Command::WriteAndVerify(verify) => verify::write_and_verify(unit, &verify, buffers),
         Command::PreFetch(fetch) => block::pre_fetch(unit, &fetch, buffers),
         Command::WriteSame(same) => write_same::write_same(unit, &same, buffers),
-        Command::Unmap(unmap) => unmap::unmap(unit, &unmap, buffers),
+        Command::Unmap(unmap) => unmap::unmap(unit, &unmap, segments.as_ref(), buffers),
         Command::GetLbaStatus(status) => unmap::get_lba_status(unit, &status, buffers),
         Command::CompareAndWrite(write) => compare::compare_and_write(unit, &write, buffers),
         Command::OrWrite(write) => compare::or_write(unit, &write, buffers),
@@ -222,6 +226,7 @@ fn decide<'a>(
         Command::Reserve => Ok(reservation::reserve(group, mapping)),
         Command::Release => Ok(reservation::release(group, mapping)),
         Command::ReportTargetPortGroups(command) => Ok(access::report(mapping, &command, buffers)),
+        Command::ReportReferrals(command) => access::report_referrals(mapping, &command, buffers),
         Command::SetTargetPortGroups(command) => access::set(group, mapping, &command, buffers),
         _ => primary::answer(group, mapping, &command, buffers),
     };

@@ -7,7 +7,8 @@
 mod support;
 
 use scsi::alua::{AccessState, AlteredBy, PortGroup, SupportedStates, Wanted};
-use scsi::{Lun, Sense};
+use scsi::referrals::{Referrals, UserDataSegment};
+use scsi::{Lba, Lun, Sense};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::Outcome::{Check, Done};
@@ -71,11 +72,12 @@ fn rig(answer: Result<(), Sense>) -> (Rig, Arc<Owner>) {
             group(6, AccessState::Standby, &[]),
         ],
         lu_group: 7,
+        referrals: None,
         steer: Some(Arc::clone(&owner) as Arc<dyn Steer>),
     });
     let rig = Rig::in_groups(2, FLAGS, state, |nexus| {
         let (group, explicit) = if nexus == 2 { (5, false) } else { (0, true) };
-        Some(Membership { group, implicit: true, explicit })
+        Some(Membership { group, implicit: true, explicit, referrals: false })
     });
     (rig, owner)
 }
@@ -179,7 +181,7 @@ fn setting_groups_is_not_good_before_the_transition_has_ended_and_waits_for_no_o
     let (rig, owner) = rig(Ok(()));
     let unit = &rig.group(1).unit(Lun::default()).unwrap().unit.state;
     let groups = vec![group(0, AccessState::Transitioning, &[1]), group(9, AccessState::Optimized, &[9])];
-    unit.set_alua(Alua { groups, lu_group: 0, steer: Some(owner as Arc<dyn Steer>) });
+    unit.set_alua(Alua { groups, lu_group: 0, referrals: None, steer: Some(owner as Arc<dyn Steer>) });
     assert_eq!(set(&rig, 1, &[0, 0, 0, 0, 0x02, 0, 0, 0]), Done);
     assert_eq!(*rig.waited.borrow(), Duration::from_millis(30 + 1000));
     // Another group's transition is none of its business, and nor is a port that has the number of a group.
@@ -228,6 +230,142 @@ fn a_transfer_that_is_not_optimized_waits_and_then_is_done() {
     assert_eq!(*rig.waited.borrow(), Duration::from_millis(200));
 }
 
+/// Blocks 0 to 7 of 16 are for group 0, 8 to 11 for group 5, and the rest for nobody.
+fn lba_dependent() -> Rig {
+    let state = UnitState::volatile("serial");
+    let segment = |first, last, states: [AccessState; 2]| UserDataSegment {
+        first: Lba(first),
+        last: Lba(last),
+        states: vec![(0, states[0]), (5, states[1])],
+    };
+    let referrals = Referrals {
+        segment_blocks: 4,
+        multiplier: 0,
+        segments: vec![
+            segment(0, 7, [AccessState::Optimized, AccessState::Standby]),
+            segment(8, 11, [AccessState::Unavailable, AccessState::NonOptimized]),
+        ],
+    };
+    state.set_alua(Alua {
+        groups: vec![group(0, AccessState::LbaDependent, &[1]), group(5, AccessState::LbaDependent, &[2])],
+        referrals: Some(Arc::new(referrals)),
+        ..Alua::default()
+    });
+    let rig = Rig::in_groups(2, FLAGS, state, |nexus| {
+        let group = if nexus == 2 { 5 } else { 0 };
+        Some(Membership { group, implicit: true, explicit: false, referrals: true })
+    });
+    for nexus in [1, 2] {
+        rig.attentions(nexus).gate().set_access_state(4);
+    }
+    rig
+}
+
+const STANDBY: Outcome = Check(0x02, 0x04, 0x0b);
+const UNAVAILABLE: Outcome = Check(0x02, 0x04, 0x0c);
+
+#[test]
+fn a_command_reaches_blocks_as_their_segment_says() {
+    let rig = lba_dependent();
+    let read = |nexus, first, blocks| rig.send(nexus, &[0x28, 0, 0, 0, 0, first, 0, 0, blocks, 0]);
+    assert_eq!((read(1, 0, 8), read(2, 0, 8)), (Done, STANDBY));
+    assert_eq!((read(1, 8, 4), read(2, 8, 4)), (UNAVAILABLE, Done));
+    assert_eq!((read(1, 7, 2), read(2, 7, 2)), (UNAVAILABLE, STANDBY));
+    assert_eq!((read(1, 12, 1), read(2, 11, 2)), (UNAVAILABLE, UNAVAILABLE));
+    // None is touched; none is there.
+    assert_eq!((read(1, 8, 0), read(1, 15, 2)), (Done, Check(0x05, 0x21, 0x00)));
+    // A segment that is not optimized keeps nobody waiting.
+    assert_eq!(*rig.waited.borrow(), Duration::ZERO);
+}
+
+#[test]
+fn every_command_on_blocks_is_refused_where_they_are_not_reached_and_no_other_is() {
+    let rig = lba_dependent();
+    let block = [0x5a; 512];
+    let ten = |code, flags, first| vec![code, flags, 0, 0, 0, first, 0, 0, 1, 0];
+    let sixteen = |code, flags, first| vec![code, flags, 0, 0, 0, 0, 0, 0, 0, first, 0, 0, 0, 1, 0, 0];
+    type Cdb = Box<dyn Fn(u8) -> Vec<u8>>;
+    let of_blocks: [(&str, Cdb, usize); 12] = [
+        ("READ (6)", Box::new(|first| vec![0x08, 0, 0, first, 1, 0]), 0),
+        ("READ (16)", Box::new(move |first| sixteen(0x88, 0, first)), 0),
+        ("WRITE (10)", Box::new(move |first| ten(0x2a, 0, first)), 1),
+        ("WRITE AND VERIFY (10)", Box::new(move |first| ten(0x2e, 0, first)), 1),
+        ("VERIFY (10)", Box::new(move |first| ten(0x2f, 0, first)), 0),
+        ("VERIFY (10) with data", Box::new(move |first| ten(0x2f, 2, first)), 1),
+        ("PRE-FETCH (10)", Box::new(move |first| ten(0x34, 0, first)), 0),
+        ("WRITE SAME (10)", Box::new(move |first| ten(0x41, 0, first)), 1),
+        ("WRITE SAME (16) without data", Box::new(move |first| sixteen(0x93, 1, first)), 0),
+        (
+            "COMPARE AND WRITE",
+            Box::new(|first| vec![0x89, 0, 0, 0, 0, 0, 0, 0, 0, first, 0, 0, 0, 1, 0, 0]),
+            2,
+        ),
+        ("ORWRITE (16)", Box::new(move |first| sixteen(0x8b, 0, first)), 1),
+        ("SANITIZE", Box::new(|_| vec![0x48, 1, 0, 0, 0, 0, 0, 0, 0, 0]), 0),
+    ];
+    for (name, cdb, blocks) in of_blocks {
+        let send = |first| rig.send_with(1, 0, &cdb(first), &block.repeat(blocks)).0;
+        assert_eq!(send(8), UNAVAILABLE, "{name}");
+        if name != "SANITIZE" {
+            assert_ne!(send(3), UNAVAILABLE, "{name}");
+        }
+    }
+    // Up to the end of the medium.
+    assert_eq!(rig.send(1, &[0x34, 0, 0, 0, 0, 0, 0, 0, 0, 0]), UNAVAILABLE);
+    for (name, cdb) in [
+        ("TEST UNIT READY", TEST_UNIT_READY),
+        ("SYNCHRONIZE CACHE", SYNCHRONIZE),
+        ("GET LBA STATUS", &[0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 24, 0, 0]),
+        ("SEEK", &[0x2b, 0, 0, 0, 0, 8, 0, 0, 0, 0]),
+        ("READ CAPACITY", READ_CAPACITY_10),
+        ("INQUIRY", INQUIRY),
+        ("SANITIZE, EXIT FAILURE MODE", &[0x48, 0x1f, 0, 0, 0, 0, 0, 0, 0, 0]),
+    ] {
+        assert_eq!(rig.send(1, cdb), Done, "{name}");
+    }
+}
+
+#[test]
+fn a_copy_reaches_blocks_as_their_segment_says() {
+    let rig = lba_dependent();
+    // One unit, named by the digits of its serial number, copied to itself.
+    let mut unit = vec![0xe4, 0, 0, 0, 1, 3, 0, 16, 0x60, 0x01, 0x40, 0x5e, 0xa0];
+    unit.resize(32, 0);
+    let copy = |nexus, from, to, blocks| {
+        let header = [0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 0];
+        let segment = [2, 0, 0, 24, 0, 0, 0, 1, 0, 0, 0, blocks];
+        let lbas = [0, 0, 0, 0, 0, 0, 0, from, 0, 0, 0, 0, 0, 0, 0, to];
+        let list = [&header[..], &unit, &unit, &segment, &lbas].concat();
+        rig.send_with(nexus, 0, &[0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 108, 0, 0], &list).0
+    };
+    let failed = Check(0x0a, 0x0d, 0x01);
+    assert_eq!((copy(1, 0, 4, 4), copy(2, 8, 10, 2)), (Done, Done));
+    assert_eq!((copy(1, 0, 8, 1), copy(1, 8, 0, 1)), (failed.clone(), failed.clone()));
+    assert_eq!((copy(1, 4, 0, 5), copy(2, 0, 8, 1)), (failed.clone(), failed));
+    assert_eq!(copy(1, 0, 15, 2), Check(0x0a, 0x00, 0x00), "what is not there at all");
+}
+
+#[test]
+fn referrals_are_told_from_a_block_on() {
+    let rig = lba_dependent();
+    let ask = |first, one| rig.send_to(1, 0, &[0x9e, 0x13, 0, 0, 0, 0, 0, 0, 0, first, 0, 0, 0, 255, one, 0]);
+    let first = [
+        0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, /* standby */ 2, 0, 0, 5,
+    ];
+    let second = [0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 11, 3, 0, 0, 0, 1, 0, 0, 5];
+    assert_eq!(ask(0, 0), (Done, [&[0, 0, 0, 56][..], &first, &second].concat()));
+    assert_eq!(ask(0, 1), (Done, [&[0, 0, 0, 28][..], &first].concat()));
+    assert_eq!(ask(8, 0), (Done, [&[0, 0, 0, 28][..], &second].concat()));
+    assert_eq!(ask(12, 0), (Done, vec![0, 0, 0, 0]));
+    assert_eq!(ask(16, 0).0, Check(0x05, 0x21, 0x00));
+    let shape = rig.send_to(1, 0, &[0x12, 1, 0xb3, 1, 0, 0]).1;
+    assert_eq!(shape[4..16], [0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
+    assert_eq!(rig.send_to(1, 0, &[0x12, 1, 0x86, 1, 0, 0]).1[8], 0x10);
+    // In standby too there is no more than SPC-4 says.
+    rig.attentions(1).gate().set_access_state(2);
+    assert_eq!(ask(0, 0).0, STANDBY);
+}
+
 #[test]
 fn every_command_that_touches_blocks_waits_where_they_are_not_optimized_and_a_flush_does_not() {
     let (rig, _) = rig(Ok(()));
@@ -260,5 +398,7 @@ fn a_unit_without_groups_claims_no_asymmetric_access() {
     assert_eq!(rig.send_to(1, 0, INQUIRY).1[5] & 0x30, 0);
     assert_eq!(rig.send_to(1, 0, REPORT_GROUPS), (Done, vec![0, 0, 0, 0]));
     assert_eq!(set(&rig, 1, &[0, 0, 0, 0, 0x02, 0, 0, 0]), Check(0x05, 0x20, 0x00));
+    let referrals = [0x9e, 0x13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 0, 0];
+    assert_eq!(rig.send(1, &referrals), Check(0x05, 0x24, 0x00));
     assert_eq!(rig.group(1).unit(Lun::default()).unwrap().membership, None);
 }

@@ -9,8 +9,8 @@ use crate::wish::Made;
 use api::v1;
 use model::{
     ALUA_ATTRIBUTES, ATTRIBUTES, Acl, AluaGroup, AluaGroupName, AluaKey, Attribute, Backstore, BackstoreId,
-    IDENTITY_FIELDS, Key, Kind, LunAlua, LunMapping, MappedLun, Medium, Model, Place, TARGET_OPTIONS, Target,
-    TargetOptions, Tpg, UNIT_SERIAL_FILE, Wwn,
+    IDENTITY_FIELDS, Key, Kind, LbaMap, LunAlua, LunMapping, MappedLun, Medium, Model, Place, TARGET_OPTIONS,
+    Target, TargetOptions, Tpg, UNIT_SERIAL_FILE, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -97,6 +97,7 @@ impl<'a> View<'a> {
             space: live.and_then(|live| live.space.as_ref()).map(space),
             alua_groups: self.alua_groups(backstore),
             lu_group: backstore.lu_group.as_str().to_owned(),
+            lba_map: backstore.alua.lba_map().map(LbaMap::to_string),
             id: wire_id(&id),
         }
     }

@@ -9,8 +9,8 @@ use crate::saveconfig::{self, Apply, Restore, RestoreError};
 use api::v1;
 use model::{
     AbsolutePath, AclPlace, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName,
-    Change, IdentityField, Kind, Lun, LunAlias, LunAlua, LunAluaSetting, LunMapping, MappedLun, Medium,
-    Model, Place, Refusal, Step, Tpg, TpgTag, UNIT_SERIAL_FILE, UnitSerial, Wwn, plan_by,
+    Change, IdentityField, Kind, LbaMap, Lun, LunAlias, LunAlua, LunAluaSetting, LunMapping, MappedLun,
+    Medium, Model, Place, Refusal, Step, Tpg, TpgTag, UNIT_SERIAL_FILE, UnitSerial, Wwn, plan_by,
 };
 use std::collections::BTreeMap;
 
@@ -188,6 +188,11 @@ impl Draft {
             let row = AluaAttribute::named(attribute);
             return group.zip(row).map_or(made, |(group, row)| Made::Attribute(group.get(row.key)));
         }
+        if let v1::Change::SetLbaMap { id, .. } = wish {
+            let backstore = backstore_id(id).ok().and_then(|id| self.model.backstores().get(&id));
+            let map = |of: &Backstore| of.alua.lba_map().map(LbaMap::to_string).unwrap_or_default();
+            return backstore.map_or(made, |of| Made::Identity(map(of)));
+        }
         if let v1::Change::SetIdentity { id, attribute, .. } = wish {
             let backstore = backstore_id(id).ok().and_then(|id| self.model.backstores().get(&id));
             let row = IdentityField::named(attribute);
@@ -257,6 +262,7 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
         v1::Change::CreateAluaGroup { .. }
         | v1::Change::DeleteAluaGroup { .. }
         | v1::Change::SetAluaAttribute { .. }
+        | v1::Change::SetLbaMap { .. }
         | v1::Change::SetLunAlua { .. }
         | v1::Change::CreateLuGroup { .. }
         | v1::Change::DeleteLuGroup { .. }
@@ -330,6 +336,9 @@ fn complete_alua(model: &Model, wish: &v1::Change) -> Result<(Change, Made), Ref
             attribute: attribute.clone(),
             value: value.clone(),
         },
+        v1::Change::SetLbaMap { id, lba_map } => {
+            Change::SetLbaMap { backstore: backstore_id(id)?, map: lba_map.clone() }
+        }
         v1::Change::SetLunAlua { wwn, tag, lun, attribute, value } => {
             let place = Place { wwn: Wwn::parse(wwn)?, tag: TpgTag::parse(*tag)?, lun: Lun::parse(*lun)? };
             let setting = LunAluaSetting::parse(&place, attribute, value)?;

@@ -186,11 +186,11 @@ fn what_the_medium_failed_of_a_transfer_is_counted_after_the_delay_of_its_group_
         non_optimized_delay: Duration::from_millis(1),
         transition_delay: Duration::ZERO,
     };
-    let alua = Alua { groups: vec![group], lu_group: 0, steer: None };
+    let alua = Alua { groups: vec![group], ..Alua::default() };
     let mut disk = Disk::reached_by(|mapping| {
         mapping.unit.state.set_alua(alua.clone());
         mapping.attentions.gate().set_access_state(1);
-        mapping.in_group(Membership { group: 0, implicit: true, explicit: false })
+        mapping.in_group(Membership { group: 0, implicit: true, explicit: false, referrals: false })
     });
     let before = disk.counters();
     disk.fails(true, true);

@@ -246,7 +246,7 @@ fn another_answer_to_inquiry_or_read_capacity_is_told_and_the_same_is_not() {
         Arc::new(unit.with_media(&wishes))
     };
     let all = MediaWishes::default();
-    let both = Membership { group: 0, implicit: true, explicit: true };
+    let both = Membership { group: 0, implicit: true, explicit: true, referrals: false };
     let attentions = Arc::<Attentions>::default();
     let map = |wishes: MediaWishes, membership: Membership| {
         let mapping = Mapping::new(wishing(wishes), false).telling(Arc::clone(&attentions));

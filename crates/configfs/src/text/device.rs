@@ -9,7 +9,7 @@ use crate::node::{Device, DevicePart, HW_PI_PROT_TYPE, Hba};
 use crate::staged::Unconfigured;
 use crate::tree::View;
 use model::{
-    Attribute, Backstore, BackstoreId, IdentityField, IdentityKey, Key, Kind, Medium, PAGE_BYTES,
+    Attribute, Backstore, BackstoreId, IdentityField, IdentityKey, Key, Kind, LbaMap, Medium, PAGE_BYTES,
     TRANSFER_BYTES_MAX, UNIT_SERIAL_FILE,
 };
 use rustix::io::Errno;
@@ -61,6 +61,7 @@ impl View<'_> {
             "enable" => "1\n".to_owned(),
             "info" => self.info(hba, backstore),
             "alua_lu_gp" => self.lu_group_of(backstore),
+            "lba_map" => backstore.alua.lba_map().map(LbaMap::file_text).unwrap_or_default(),
             "udev_path" => backstore.medium.path().map_or_else(String::new, |path| format!("{path}\n")),
             _ => String::new(),
         }
@@ -175,6 +176,7 @@ fn unconfigured(device: &Device, staged: &Unconfigured, file: &str) -> String {
     let Device { hba, name: _ } = device;
     match file {
         "enable" => "0\n".to_owned(),
+        "lba_map" => staged.lba_map.as_ref().map(LbaMap::file_text).unwrap_or_default(),
         "udev_path" if !staged.udev_path.is_empty() => format!("{}\n", staged.udev_path),
         "info" => {
             let head = first_line("DEACTIVATED", 0, 0);

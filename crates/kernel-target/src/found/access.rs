@@ -7,8 +7,8 @@
 use super::Found;
 use crate::files::{Fault, Files};
 use model::{
-    ALUA_ATTRIBUTES, Acl, AclPlace, AluaAttribute, AluaGroup, AluaGroupName, AluaKey, Backstore, Change, Lun,
-    LunAlias, LunAlua, LunAluaStatus, MappedLun, TpgTag, Wwn,
+    ALUA_ATTRIBUTES, Acl, AclPlace, AluaAttribute, AluaGroup, AluaGroupName, AluaKey, Backstore, Change,
+    LbaMap, Lun, LunAlias, LunAlua, LunAluaStatus, MappedLun, TpgTag, Wwn,
 };
 
 /// Where the groups of logical units are.
@@ -96,6 +96,8 @@ pub(super) fn take_over(
     lu_groups: &[AluaGroupName],
 ) {
     let id = backstore.id();
+    let map = files.try_read(&format!("{directory}/lba_map")).unwrap_or_default();
+    backstore.alua.restore_lba_map(LbaMap::parse(&map).ok().flatten());
     for name in files.directories(&format!("{directory}/alua")).unwrap_or_default() {
         let at = format!("{directory}/alua/{name}");
         let number = files.try_read(&format!("{at}/tg_pt_gp_id")).ok().and_then(|id| id.parse().ok());

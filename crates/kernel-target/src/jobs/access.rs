@@ -12,7 +12,7 @@ use crate::files::{Act, Fault};
 use crate::found::{LU_GROUPS, acl_directory, all_acls};
 use model::{
     AclPlace, AluaAttribute, AluaGroup, AluaGroupName, AluaGroups, AluaKey, Backstore, BackstoreId, Change,
-    Lun, LunAlua, MappedLun, Model, Place, Refusal, Step,
+    LbaMap, Lun, LunAlua, MappedLun, Model, Place, Refusal, Step,
 };
 use std::collections::BTreeSet;
 
@@ -151,6 +151,11 @@ impl Work<'_> {
         let directory = format!("core/{adapter}/{}", id.name);
         let was = self.found.model.backstores().get(id).filter(|_| !self.opened.contains(id));
         let before = was.map(|was| was.alua.clone()).unwrap_or_default();
+        // The kernel lets groups be LBA dependent from here on.
+        if before.lba_map() != groups.lba_map() {
+            let undo = vec![lba_map(&directory, &before)];
+            self.push(lba_map(&directory, groups), undo);
+        }
         for (name, group) in before.iter().filter(|(name, _)| groups.get(name).is_none()) {
             let at = format!("{directory}/alua/{name}");
             let undo = making(&at, name, group);
@@ -214,11 +219,20 @@ pub(super) fn alua_again(backstore: &Backstore, directory: &str) -> Vec<Act> {
     let group = backstore.alua.get(&default);
     let mut acts: Vec<Act> =
         group.into_iter().flat_map(|group| making(&at, &default, group).into_iter().skip(1)).collect();
+    if backstore.alua.lba_map().is_some() {
+        acts.insert(0, lba_map(directory, &backstore.alua));
+    }
     if backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU {
         let at = format!("{directory}/alua_lu_gp");
         acts.push(Act::Write { at, text: backstore.lu_group.to_string() });
     }
     acts
+}
+
+/// What says which blocks are reached how.
+fn lba_map(directory: &str, groups: &AluaGroups) -> Act {
+    let text = groups.lba_map().map(LbaMap::file_text).unwrap_or_default();
+    Act::Write { at: format!("{directory}/lba_map"), text }
 }
 
 /// Whether a group is the one that every backstore has.
@@ -336,6 +350,15 @@ mod tests {
         Found { model, adapters, numbers: [0].into(), ..Found::default() }
     }
 
+    fn set_default(attribute: &str, value: &str) -> Change {
+        Change::SetAluaAttribute {
+            backstore: disk().id(),
+            group: AluaGroupName::default_group(),
+            attribute: attribute.to_owned(),
+            value: value.to_owned(),
+        }
+    }
+
     const LIST: &str = "vhost/naa.500140568720f76f/tpgt_1/acls/naa.5001405000000aaa";
 
     #[test]
@@ -404,6 +427,27 @@ mod tests {
             "write \"far\" vhost/naa.500140568720f76f/tpgt_1/lun/lun_0/alua_tg_pt_gp",
         ];
         assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn a_map_comes_before_the_state_that_needs_it_and_with_a_backstore_that_is_back() {
+        let mut mapped = page();
+        for change in [
+            Change::SetLbaMap { backstore: disk().id(), map: "8 0; 0 7 0:S".to_owned() },
+            set_default("alua_access_type", "1"),
+            set_default("alua_access_state", "4"),
+        ] {
+            mapped.make(change).unwrap();
+        }
+        let words = in_words(&jobs(&found(page()), &mapped, &Sizes::new(), true).unwrap());
+        let at = |part: &str| words.iter().position(|word| word == part).unwrap();
+        let map = "write \"8 0\\n0 7 0:S\\n\" core/iblock_0/disk0/lba_map";
+        let state = "write \"4\" core/iblock_0/disk0/alua/default_tg_pt_gp/alua_access_state";
+        assert!(at(map) < at(state), "{words:?}");
+        let all = jobs(&found(mapped), &Model::default(), &Sizes::new(), true).unwrap();
+        let back = in_words(&backwards(&all));
+        let at = |part: &str| back.iter().position(|word| word == part).unwrap();
+        assert!(at("write \"1\\n\" core/iblock_0/disk0/enable") < at(map) && at(map) < at(state), "{back:?}");
     }
 
     #[test]

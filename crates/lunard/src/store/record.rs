@@ -8,8 +8,8 @@
 
 use model::{
     AbsolutePath, Acl, AclPlace, AluaAttribute, AluaGroupName, AluaGroups, Attribute, BackstoreId,
-    BackstoreName, Change, Foreign, IdentityField, Kind, LunAlias, LunAluaStatus, LunMapping, MappedLun,
-    Medium, Model, Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
+    BackstoreName, Change, Foreign, IdentityField, Kind, LbaMap, LunAlias, LunAluaStatus, LunMapping,
+    MappedLun, Medium, Model, Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +35,9 @@ struct Backstore {
     /// By name; a default group that is as it was at first is absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     alua: BTreeMap<String, AluaGroup>,
+    /// Which blocks are reached how, as LIO's file has it; absent where nobody set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lba_map: Option<String>,
     /// Absent where it is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lu_group: Option<String>,
@@ -211,6 +214,7 @@ impl Backstore {
             medium,
             attributes: attributes.map(|(key, value)| (Attribute::of(key).name.to_owned(), value)).collect(),
             alua: alua_rows(&backstore.alua),
+            lba_map: backstore.alua.lba_map().map(LbaMap::to_string),
             lu_group: (backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU)
                 .then(|| backstore.lu_group.to_string()),
             identity: identity
@@ -242,7 +246,8 @@ impl Lun {
 }
 
 fn backstore(kind: &str, name: &str, row: &[u8]) -> Result<model::Backstore, String> {
-    let Backstore { unit_serial, medium, attributes, alua, lu_group, identity, selected } = parse(row)?;
+    let Backstore { unit_serial, medium, attributes, alua, lba_map, lu_group, identity, selected } =
+        parse(row)?;
     let medium = match medium {
         Record::Block { path, read_only, size_bytes } => {
             AbsolutePath::parse(&path).map(|path| Medium::Block { path, read_only, size_bytes })
@@ -270,6 +275,10 @@ fn backstore(kind: &str, name: &str, row: &[u8]) -> Result<model::Backstore, Str
     }
     let known = |(name, value): (&String, &u32)| Some((Attribute::named(name)?.key, *value));
     backstore.select(&selected.iter().filter_map(known).collect::<Vec<_>>());
+    let map = LbaMap::parse(&lba_map.unwrap_or_default());
+    backstore
+        .alua
+        .restore_lba_map(map.map_err(|wrong| format!("line {} of lba_map: {}", wrong.line, wrong.why))?);
     let id = backstore.id();
     for (name, AluaGroup { id: number, values }) in alua {
         let mut group = model::AluaGroup::new(number);

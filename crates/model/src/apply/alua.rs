@@ -8,7 +8,7 @@
 
 use crate::{
     AluaAttribute, AluaGroup, AluaGroupName, AluaGroups, AluaKey, Backstore, BackstoreId, Change,
-    LU_GROUPS_MAX, LunAluaSetting, Model, Place, Refusal, RelativePort, UnitSerial,
+    LU_GROUPS_MAX, LbaMap, LbaMapError, LunAluaSetting, Model, Place, Refusal, RelativePort, UnitSerial,
 };
 use std::collections::BTreeSet;
 
@@ -23,6 +23,7 @@ impl Model {
             Change::SetAluaAttribute { backstore, group, attribute, value } => {
                 self.set_alua_attribute(&backstore, &group, &attribute, &value)
             }
+            Change::SetLbaMap { backstore, map } => self.set_lba_map(&backstore, &map),
             Change::PutAluaGroups { backstore, groups } => self.put_alua_groups(&backstore, &groups),
             Change::SetLunAlua { place, setting } => self.set_lun_alua(place, setting),
             Change::AlterAlua { serial, states, offline } => self.alter_alua(&serial, &states, &offline),
@@ -87,6 +88,7 @@ impl Model {
     ) -> Result<(), Refusal> {
         let mut groups = self.backstore(id)?.alua.clone();
         groups.add(id, name, group.clone())?;
+        groups.must_make_sense(id)?;
         self.put_alua(id, &groups)
     }
 
@@ -106,7 +108,20 @@ impl Model {
         self.put_alua(id, &groups)
     }
 
+    fn set_lba_map(&mut self, id: &BackstoreId, text: &str) -> Result<(), Refusal> {
+        let map = LbaMap::parse(text).map_err(|LbaMapError { line, why }| Refusal::LbaMapInvalid {
+            backstore: id.clone(),
+            line,
+            why,
+        });
+        let mut groups = self.backstore(id)?.alua.clone();
+        groups.restore_lba_map(map?);
+        groups.must_make_sense(id)?;
+        self.put_alua(id, &groups)
+    }
+
     fn put_alua_groups(&mut self, id: &BackstoreId, groups: &AluaGroups) -> Result<(), Refusal> {
+        groups.must_make_sense(id)?;
         for twin in self.twins(id)? {
             let goes = |name: &AluaGroupName| groups.get(name).is_none();
             let mut members = self.mappings().filter(|(_, mapping)| mapping.backstore == twin);

@@ -60,6 +60,17 @@ pub struct GetLbaStatus {
     pub allocation_bytes: u32,
 }
 
+/// Asks which blocks are reached how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportReferrals {
+    /// The block with whose segment the answer begins.
+    pub first: Lba,
+    /// ONE_SEG: and with which it ends.
+    pub one: bool,
+    /// The most bytes to return.
+    pub allocation_bytes: u32,
+}
+
 /// Asks for the lists of defects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadDefectData {
@@ -193,6 +204,11 @@ pub(crate) fn write_atomic_16(cdb: Cdb<'_>) -> Result<Command, Sense> {
 pub(crate) fn get_lba_status(cdb: Cdb<'_>) -> Result<Command, Sense> {
     let (first, allocation_bytes) = (Lba(cdb.be64::<2>()), cdb.be32::<10>());
     Ok(Command::GetLbaStatus(GetLbaStatus { first, allocation_bytes }))
+}
+
+pub(crate) fn report_referrals(cdb: Cdb<'_>) -> Result<Command, Sense> {
+    let (first, allocation_bytes) = (Lba(cdb.be64::<2>()), cdb.be32::<10>());
+    Ok(Command::ReportReferrals(ReportReferrals { first, one: cdb.bit::<14, 0>(), allocation_bytes }))
 }
 
 pub(crate) fn read_defect_data_10(cdb: Cdb<'_>) -> Result<Command, Sense> {

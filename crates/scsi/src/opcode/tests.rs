@@ -35,7 +35,7 @@ fn no_command_and_no_name_is_in_the_table_twice() {
         assert!(commands.insert((opcode.code(), opcode.service_action)), "{}", opcode.name);
         assert!(names.insert(opcode.name), "{}", opcode.name);
     }
-    assert_eq!(commands.len(), 76);
+    assert_eq!(commands.len(), 77);
 }
 
 #[test]
@@ -237,6 +237,7 @@ const EVERYTHING: Capabilities = Capabilities {
     removable: true,
     reservations: true,
     set_target_port_groups: true,
+    referrals: true,
 };
 
 fn decoded_for(unit: Capabilities, bytes: &[u8]) -> Result<(), Sense> {
@@ -298,6 +299,10 @@ fn what_a_unit_lacks_takes_its_commands_away() {
         assert_eq!(decoded_for(EVERYTHING, cdb), Ok(()), "{cdb:02x?}");
     }
     // The operation code stays: other service actions of it are there.
+    let without = Capabilities { referrals: false, ..EVERYTHING };
+    let referrals = [0x9e, 0x13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(decoded_for(without, &referrals), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(1, 4)));
+    assert_eq!(decoded_for(EVERYTHING, &referrals), Ok(()));
     let without = Capabilities { unmap: false, write_same_unmaps: false, ..EVERYTHING };
     assert_eq!(decoded_for(without, erase), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(1, 4)));
     assert_eq!(decoded_for(EVERYTHING, erase), Ok(()));

@@ -8,6 +8,7 @@
 use scsi::inquiry::{Identity, InquiryFlags, Peripheral};
 use scsi::lba_status::Extent;
 use scsi::mode::{ModeState, UaInterlock};
+use scsi::referrals::Referrals;
 use scsi::vpd::{ExtendedInquiry, Facts, Limits, Port, Provisioning};
 use scsi::{
     BlockCount, CDB_BYTES_MAX, Capabilities, Command, Geometry, Lun, Sense, StartStop, StartStopUnit, alua,
@@ -90,6 +91,7 @@ impl Unit {
             provisioning: self.provisioning,
             solid_state: self.solid_state,
             threshold_exponent: 0,
+            referrals: None,
         }
     }
 
@@ -121,6 +123,7 @@ impl Unit {
             removable: false,
             reservations: true,
             set_target_port_groups: true,
+            referrals: false,
         }
     }
 
@@ -176,6 +179,7 @@ impl Unit {
                 let blocks = BlockCount(self.geometry.blocks.0 - command.first.0);
                 Ok(lba_status::build(&[Extent { first: command.first, blocks, mapped: true }]))
             }
+            Command::ReportReferrals(command) => Ok(Referrals::default().report(command)),
             Command::ReadDefectData(command) => Ok(defects::build(command)),
             Command::CopyOperatingParameters(_) => Ok(copy::operating_parameters()),
             // No copy was ever made.

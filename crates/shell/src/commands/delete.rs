@@ -86,7 +86,7 @@ of a ramdisk are lost.",
 ];
 
 fn alua_group(call: &mut Call<'_>) -> Result<(), Failure> {
-    let Subject::AluaGroups(id) = &call.node.subject else { return Ok(()) };
+    let Subject::AluaGroups { id, .. } = &call.node.subject else { return Ok(()) };
     let id = id.clone();
     let name = call.arguments.required("name")?.to_owned();
     if call.node.child(&name).is_none() {

@@ -21,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, attribute at a backstore or target port group, identity at a backstore, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
+            "global, attribute at a backstore or target port group, identity at a backstore, option at a target, or alua at ALUA groups and a LUN; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -80,7 +80,7 @@ pub(crate) fn groups(place: Place) -> &'static [&'static str] {
         Place::StorageObject => &["attribute", "global", "identity"],
         Place::Target => &["global", "option"],
         Place::Tpg => &["attribute", "global"],
-        Place::AluaGroup | Place::Lun => &["alua", "global"],
+        Place::AluaGroups | Place::AluaGroup | Place::Lun => &["alua", "global"],
         _ => &["global"],
     }
 }
@@ -119,6 +119,7 @@ pub(super) fn entries(call: &Call<'_>, group: &str) -> Result<Vec<Entry>, Failur
         ("alua", Subject::AluaGroup { group, .. }) => {
             Ok(alua::of_group(group, &call.api().attributes()?.alua))
         }
+        ("alua", Subject::AluaGroups { lba_map, .. }) => Ok(vec![alua::lba_map(lba_map)]),
         ("alua", Subject::Lun { alua, .. }) => Ok(alua::of_lun(alua)),
         _ => Ok(globals(call)),
     }

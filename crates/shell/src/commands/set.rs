@@ -21,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, attribute at a backstore or target port group, identity at a backstore, option at a target, or alua at an ALUA group and a LUN; all groups are named if left out",
+            "global, attribute at a backstore or target port group, identity at a backstore, option at a target, or alua at ALUA groups and a LUN; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -115,6 +115,9 @@ fn change_of<'n>(subject: &'n Subject, group: &str) -> Option<ChangeOf<'n>> {
             option: name.to_owned(),
             value: value.to_owned(),
         }),
+        (Subject::AluaGroups { id, .. }, "alua") => {
+            Box::new(|_, value| Change::SetLbaMap { id: id.clone(), lba_map: value.to_owned() })
+        }
         (Subject::AluaGroup { id, group }, "alua") => Box::new(|name, value| Change::SetAluaAttribute {
             id: id.clone(),
             group: group.name.clone(),

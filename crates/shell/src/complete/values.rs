@@ -83,6 +83,7 @@ impl Cursor<'_> {
                 let fixed = |name: &&str| *name != "alua_support_lba_dependent";
                 group.attributes.keys().map(String::as_str).filter(fixed).collect()
             }
+            (Some("alua"), Subject::AluaGroups { .. }) => vec!["lba_map"],
             (Some("alua"), Subject::Lun { .. }) => {
                 vec!["alua_tg_pt_gp_name", "alua_tg_pt_offline", "alua_tg_pt_status", "alua_tg_pt_write_md"]
             }

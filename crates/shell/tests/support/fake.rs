@@ -284,6 +284,10 @@ impl State {
                 self.backstore(&id).identity.insert(attribute, value.clone());
                 Ok(Outcome::AttributeSet { value })
             }
+            Change::SetLbaMap { id, lba_map } => {
+                self.backstore(&id).lba_map = Some(lba_map.clone()).filter(|map| !map.is_empty());
+                Ok(Outcome::AttributeSet { value: lba_map })
+            }
             Change::Resize { id, size_bytes, shrink: _ } => {
                 self.backstore(&id).size_bytes = size_bytes;
                 Ok(Outcome::Done)
@@ -623,6 +627,7 @@ fn empty(kind: Kind, name: String) -> Backstore {
         space: None,
         alua_groups: vec![alua_group("default_tg_pt_gp", 0)],
         lu_group: "default_lu_gp".to_owned(),
+        lba_map: None,
     }
 }
 

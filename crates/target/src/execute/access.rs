@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Asymmetric access: REPORT TARGET PORT GROUPS and SET TARGET PORT GROUPS of SPC-4, and the delay of a group that is not
-//! optimized.
+//! Asymmetric access: REPORT TARGET PORT GROUPS and SET TARGET PORT GROUPS of SPC-4, the delay of a group that is not
+//! optimized, and blocks that are reached otherwise than others: REPORT REFERRALS of SBC-3.
 //!
 //! Above: `execute`.
 //! Below: `alua`, which has the groups; `scsi::alua` for the bytes.
-//! Never here: whether a command passes in a state; `admission` knows.
+//! Never here: whether a command passes in a state, whatever its blocks; `admission` knows.
 
+use super::block::ready;
 use super::{Decision, IoPlan, ScriptPlan, done, give, io_failed, overrun};
-use crate::logical_unit::Store;
+use crate::gate::Word;
+use crate::logical_unit::{LogicalUnit, Store};
 use crate::lun_map::{Group, Mapping};
 use crate::nexus::NexusName;
 use crate::scope::Scope;
 use crate::script::{Claim, Helper, Outcome, Reply, Script, Step};
 use crate::task::{Answer, Buffers};
 use backstore::IoKind;
-use scsi::Sense;
 use scsi::alua::{self, AccessState, PortGroup, ReportTargetPortGroups, SetTargetPortGroups, Wanted};
+use scsi::referrals::Referrals;
+use scsi::{BlockCount, Command, Lba, ReportReferrals, Sense};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +33,73 @@ pub(super) fn report<'a>(
     let own = mapping.membership.and_then(|membership| alua.group(membership.group));
     let seconds = own.map_or(0, |group| group.implicit_transition_seconds);
     give(&alua::report(command, &groups, seconds), u64::from(command.allocation_bytes), buffers)
+}
+
+/// REPORT REFERRALS.  SBC-3.
+pub(super) fn report_referrals<'a>(
+    mapping: &Mapping,
+    command: &ReportReferrals,
+    buffers: &Buffers,
+) -> Result<Decision<'a>, Sense> {
+    ready(&mapping.unit)?;
+    mapping.unit.geometry.check(command.first, BlockCount(1))?;
+    // It may have gone since the command was found to be there.
+    let map = mapping.unit.state.alua().referrals.clone().ok_or(Sense::INVALID_FIELD_IN_CDB)?;
+    Ok(give(&map.report(command), u64::from(command.allocation_bytes), buffers))
+}
+
+/// Which blocks a command reaches, whose way to the unit is LBA dependent.
+pub(super) struct Segments {
+    group: u16,
+    map: Arc<Referrals>,
+}
+
+/// Those of a command with this word of its gate; nothing where all blocks are alike.
+#[inline]
+pub(super) fn segments(mapping: &Mapping, word: Word) -> Option<Segments> {
+    if word.is_open() { None } else { segments_of(mapping, word) }
+}
+
+#[cold]
+fn segments_of(mapping: &Mapping, word: Word) -> Option<Segments> {
+    if word.access_state() != AccessState::LbaDependent.code() {
+        return None;
+    }
+    let map = mapping.unit.state.alua().referrals.clone()?;
+    Some(Segments { group: mapping.membership?.group, map })
+}
+
+impl Segments {
+    /// Refuses a command that touches blocks which it does not reach.  What UNMAP touches its list says; what a flush
+    /// touches nobody reads or writes through it, and a guest flushes all or nothing.
+    pub(super) fn admit(&self, unit: &LogicalUnit, command: &Command) -> Result<(), Sense> {
+        let (first, blocks) = match command {
+            Command::Read(read) => (read.first, read.blocks),
+            Command::Write(write) | Command::CompareAndWrite(write) | Command::OrWrite(write) => {
+                (write.first, write.blocks)
+            }
+            Command::WriteAtomic(atomic) => (atomic.write.first, atomic.write.blocks),
+            Command::Verify(verify) | Command::WriteAndVerify(verify) => (verify.first, verify.blocks),
+            Command::WriteSame(same) => (same.first, same.blocks),
+            // 0 is up to the end.
+            Command::PreFetch(fetch) if fetch.blocks == BlockCount(0) => {
+                (fetch.first, BlockCount(unit.geometry.blocks.0.saturating_sub(fetch.first.0)))
+            }
+            Command::PreFetch(fetch) => (fetch.first, fetch.blocks),
+            Command::Sanitize(_) | Command::FormatUnit(_) if command.changes_medium() => {
+                (Lba(0), unit.geometry.blocks)
+            }
+            _ => return Ok(()),
+        };
+        // What is not on the medium is for the command to refuse.
+        let is_there = unit.geometry.check(first, blocks).is_ok();
+        if is_there { self.reach(first, blocks) } else { Ok(()) }
+    }
+
+    /// Refuses blocks that are not reached.
+    pub(super) fn reach(&self, first: Lba, blocks: BlockCount) -> Result<(), Sense> {
+        self.map.refusal(self.group, first, blocks).map_or(Ok(()), Err)
+    }
 }
 
 /// SET TARGET PORT GROUPS.  SPC-4.

@@ -5,6 +5,7 @@
 //! Below: the kernel, where both are files; else memory of the device's own.
 //! Never here: bytes of parameter lists; units that this nexus does not reach.
 
+use super::access::segments;
 use super::block::ready;
 use super::unmap::bytes_of;
 use super::{
@@ -20,7 +21,7 @@ use crate::task::{Answer, Buffers};
 use backstore::{BackstoreError, IoKind};
 use memory::{SCRATCH_BYTES, Scratch};
 use scsi::copy::{self, CopyList, LIST_BYTES_MAX, Segment};
-use scsi::{CopyResults, ExtendedCopy, Lun, Sense};
+use scsi::{BlockCount, CopyResults, ExtendedCopy, Lba, Lun, Sense};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -143,9 +144,11 @@ fn leg(
     if to.write_protect || destination.flags.read_only {
         return Err(Sense::WRITE_PROTECTED);
     }
+    let reaches = reaches(from, segment.source_first, segment.blocks)
+        && reaches(to, segment.destination_first, segment.blocks);
     let from = End::new(from_lun, from, source_store);
     let to = End::new(to_lun, to, destination_store);
-    if from.bars(READ_10) || to.bars(WRITE_10) {
+    if from.bars(READ_10) || to.bars(WRITE_10) || !reaches {
         return Err(Sense::THIRD_PARTY_DEVICE_FAILURE);
     }
     if [source, destination].into_iter().any(|unit| sanitize::pending(unit).is_some()) {
@@ -161,6 +164,14 @@ fn leg(
     let read = bytes_of(&source.geometry, segment.source_first, segment.blocks);
     let written = bytes_of(&destination.geometry, segment.destination_first, segment.blocks);
     Ok((!read.is_empty()).then_some(Leg { number, from, read, to, written }))
+}
+
+/// Whether the nexus reaches these blocks, where some are reached otherwise than others.
+fn reaches(mapping: &Mapping, first: Lba, blocks: BlockCount) -> bool {
+    // What is not on the medium is another failure.
+    let is_there = mapping.unit.geometry.check(first, blocks).is_ok();
+    let segments = segments(mapping, mapping.attentions.gate().load());
+    segments.is_none_or(|segments| !is_there || segments.reach(first, blocks).is_ok())
 }
 
 /// One segment, in bytes: what is left of it.

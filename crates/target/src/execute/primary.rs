@@ -36,6 +36,7 @@ pub(super) fn capabilities(mapping: &Mapping) -> Capabilities {
         removable: unit.flags.removable,
         set_target_port_groups: mapping.membership.is_some_and(|membership| membership.explicit),
         reservations: unit.flags.reservations,
+        referrals: mapping.membership.is_some_and(|membership| membership.referrals),
     }
 }
 
@@ -204,6 +205,7 @@ fn inquiry_data(group: &Group, mapping: &Mapping, command: &Inquiry) -> Result<V
         limits: limits(unit),
         provisioning: unit.media.provisioning(),
         solid_state: unit.flags.solid_state,
+        referrals: alua.referrals.as_ref().map(|map| (map.segment_blocks, map.multiplier)),
         threshold_exponent: if unit.media.has_threshold() {
             log::threshold_exponent(unit.geometry.block_bytes)
         } else {

@@ -5,6 +5,7 @@
 //! Below: the unit's backstore, which knows its holes.
 //! Never here: bytes of parameter lists.
 
+use super::access::Segments;
 use super::block::ready;
 use super::{Decision, done, give, good_with, read_list, refuse_at, script};
 use crate::logical_unit::{LogicalUnit, Store};
@@ -26,6 +27,7 @@ const LOOKS_MAX: usize = 8192;
 pub(super) fn unmap<'a>(
     unit: &'a LogicalUnit,
     command: &Unmap,
+    segments: Option<&Segments>,
     buffers: &mut Buffers,
 ) -> Result<Decision<'a>, Sense> {
     let store = ready(unit)?;
@@ -45,6 +47,7 @@ pub(super) fn unmap<'a>(
     let mut ranges = VecDeque::new();
     for extent in extents {
         unit.geometry.check(extent.first, extent.blocks)?;
+        segments.map_or(Ok(()), |segments| segments.reach(extent.first, extent.blocks))?;
         if extent.blocks.0 > 0 {
             ranges.push_back(bytes_of(&unit.geometry, extent.first, extent.blocks));
         }

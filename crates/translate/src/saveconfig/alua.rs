@@ -8,7 +8,7 @@ use super::document::shown;
 use super::entry::Entry;
 use model::{
     ALUA_ATTRIBUTES, AluaAttribute, AluaGroup, AluaGroupName, AluaGroups, AluaKey, Backstore, BackstoreId,
-    LUN_ALUA_ATTRIBUTES, LunAlua, LunAluaSetting, LunAluaStatus, Place, Refusal,
+    LUN_ALUA_ATTRIBUTES, LbaMap, LbaMapError, LunAlua, LunAluaSetting, LunAluaStatus, Place, Refusal,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,17 @@ pub(super) fn put_lun(alua: &LunAlua, lun: &mut Value) {
 /// What a file says of the groups of a storage object: each with the attributes that it names.
 pub(super) type SaidGroups = BTreeMap<AluaGroupName, BTreeSet<AluaKey>>;
 
+/// Takes over which blocks are reached how.
+pub(super) fn read_lba_map(text: Option<&str>, backstore: &mut Backstore) -> Result<(), Refusal> {
+    let map = LbaMap::parse(text.unwrap_or_default());
+    let map = map.map_err(|LbaMapError { line, why }| {
+        let backstore = backstore.id();
+        Refusal::LbaMapInvalid { backstore, line, why }
+    });
+    backstore.alua.restore_lba_map(map?);
+    Ok(())
+}
+
 /// The groups that a storage object with those of `is` has after a file that has `wanted` and names `said` of it.
 /// What the file does not name of a group that is there stays, states above all: guests set them too.
 pub(super) fn merged(
@@ -46,6 +57,7 @@ pub(super) fn merged(
     said: &SaidGroups,
 ) -> Result<AluaGroups, Refusal> {
     let mut merged = AluaGroups::default();
+    merged.restore_lba_map(is.lba_map().cloned());
     let default = AluaGroupName::default_group();
     let nothing = BTreeSet::new();
     for (name, group) in wanted.iter() {
@@ -63,11 +75,13 @@ pub(super) fn merged(
 }
 
 /// Gives a storage object the groups of its `alua_tpgs`.  `takes_default`: the default group too; LIO's tools leave
-/// that as it is.  Returns what is not known, and what was said.
+/// that as it is.  `is_typed`: somebody means each word, and did not read it in the middle of a transition.  Returns what is
+/// not known, and what was said.
 pub(super) fn read_groups(
     entry: &Entry<'_>,
     backstore: &mut Backstore,
     takes_default: bool,
+    is_typed: bool,
 ) -> Result<(Vec<String>, SaidGroups), String> {
     let mut notes = Vec::new();
     let mut all_said = SaidGroups::new();
@@ -91,7 +105,13 @@ pub(super) fn read_groups(
             };
             said.insert(row.key);
             let value = item.whole(key)?.unwrap_or(row.default.into());
-            let taken = u32::try_from(value).is_ok_and(|value| group.restore(row, value));
+            let is_mapped = backstore.alua.lba_map().is_some();
+            if row.key == AluaKey::SupportLbaDependent && value != u64::from(is_mapped) {
+                return Err(format!("{}: {key} cannot be {value}: it follows lba_map", item.at()));
+            }
+            let between = row.key == AluaKey::AccessState && value == u64::from(AluaGroup::TRANSITIONING);
+            let taken =
+                !(is_typed && between) && u32::try_from(value).is_ok_and(|value| group.restore(row, value));
             if !taken {
                 return Err(format!(
                     "{}: {key} cannot be {value}: it takes {}",
@@ -160,12 +180,16 @@ pub(super) fn read_lun(entry: &Entry<'_>, place: &Place) -> Result<LunAlua, Stri
     let named = entry.text(group)?.unwrap_or_default();
     let setting = LunAluaSetting::parse(place, group, named).map_err(|refusal| refusal.to_string())?;
     let LunAluaSetting::Group(group) = setting else { return Ok(LunAlua::default()) };
-    let number = |name| entry.whole(name).map(Option::unwrap_or_default);
-    let who = u32::try_from(number(status)?).ok().and_then(LunAluaStatus::from_number);
-    Ok(LunAlua {
-        group,
-        offline: number(offline)? != 0,
-        status: who.ok_or_else(|| format!("{status} of {} takes 0 to 2", entry.at()))?,
-        write_metadata: number(write_metadata)? != 0,
-    })
+    let mut wanted = LunAlua { group, ..LunAlua::default() };
+    // Who put it offline is said behind it.
+    for name in [offline, status, write_metadata] {
+        if let Some(number) = entry.whole(name)? {
+            let setting = LunAluaSetting::parse(place, name, &number.to_string());
+            wanted.set(setting.map_err(|refusal| refusal.to_string())?);
+        }
+    }
+    if entry.get(status).is_none() {
+        wanted.status = LunAluaStatus::default();
+    }
+    Ok(wanted)
 }

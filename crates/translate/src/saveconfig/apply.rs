@@ -68,7 +68,7 @@ impl Apply {
         let replaced = self.replaced(model)?;
         let mut work = Work::on(model);
         let all: Vec<&Backstore> = self.document.backstores.iter().collect();
-        work.create_lu_groups(&self.document.lu_groups, &all, false)?;
+        work.create_lu_groups(&self.document.lu_groups, &all, true)?;
         self.unmap(model, &replaced, &mut work)?;
         self.remove(model, &replaced, &mut work)?;
         for backstore in &self.document.backstores {
@@ -134,12 +134,16 @@ impl Apply {
         Ok(())
     }
 
-    /// The groups of a storage object that is there: those of the file, if it names any.
+    /// The groups of a storage object that is there, and its map: those of the file, if it names any.
     fn groups(&self, wanted: &Backstore, was: &Backstore) -> Result<AluaGroups, Refusal> {
-        match self.document.said_groups.get(&wanted.id()) {
-            None => Ok(was.alua.clone()),
-            Some(said) => alua::merged(&wanted.id(), &was.alua, &wanted.alua, said),
+        let mut groups = match self.document.said_groups.get(&wanted.id()) {
+            None => was.alua.clone(),
+            Some(said) => alua::merged(&wanted.id(), &was.alua, &wanted.alua, said)?,
+        };
+        if self.document.said_lba_maps.contains(&wanted.id()) {
+            groups.restore_lba_map(wanted.alua.lba_map().cloned());
         }
+        Ok(groups)
     }
 
     /// Gives a storage object that stays its groups.

@@ -190,6 +190,9 @@ fn of_backstore(backstore: &Backstore) -> Facts {
     if backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU {
         put("lu_group", backstore.lu_group.to_string());
     }
+    if let Some(map) = backstore.alua.lba_map() {
+        put("lba_map", map.to_string());
+    }
     for row in IDENTITY_FIELDS {
         put(row.name, backstore.identity_text(row.key));
     }

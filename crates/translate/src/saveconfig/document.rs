@@ -47,6 +47,8 @@ pub struct Document {
     pub(super) said_groups: BTreeMap<BackstoreId, SaidGroups>,
     /// The storage objects whose group of logical units it says.
     pub(super) said_lu_groups: BTreeSet<BackstoreId>,
+    /// Storage objects of which the file says which blocks are reached how.
+    pub(super) said_lba_maps: BTreeSet<BackstoreId>,
     /// What it says of the asymmetric access of LUNs.
     pub(super) said_of_luns: BTreeMap<Place, SaidOfLun>,
     /// What is kept for LIO's tools, by name.
@@ -266,7 +268,12 @@ impl Reader<'_> {
             backstore.set_identity(name, text).map_err(words)?;
         }
         self.whole_blocks(&mut backstore)?;
-        let (notes, said) = super::alua::read_groups(&entry, &mut backstore, self.own.has_alua())?;
+        super::alua::read_lba_map(own.lba_map.as_deref(), &mut backstore).map_err(words)?;
+        if own.lba_map.is_some() || self.own.says_all() {
+            self.document.said_lba_maps.insert(backstore.id());
+        }
+        let is_typed = self.author == Author::Person;
+        let (notes, said) = super::alua::read_groups(&entry, &mut backstore, self.own.has_alua(), is_typed)?;
         notes.into_iter().for_each(|note| self.note(note));
         if entry.get("alua_tpgs").is_some() {
             self.document.said_groups.insert(backstore.id(), said);

@@ -38,10 +38,22 @@ pub use write::text;
 
 /// What a table of the file is, with the words that it may have.
 const FILE: &[&str] = &["scope", "lu_groups", "block", "fileio", "ramdisk", "vhost", "kept"];
-const BLOCK: &[&str] = &["path", "readonly", "wwn", "identity", "attributes", "alua", "lu_group"];
-const FILEIO: &[&str] =
-    &["path", "size", "shrink", "write_back", "sparse", "wwn", "identity", "attributes", "alua", "lu_group"];
-const RAMDISK: &[&str] = &["size", "shrink", "nullio", "wwn", "identity", "attributes", "alua", "lu_group"];
+const BLOCK: &[&str] = &["path", "readonly", "wwn", "identity", "attributes", "alua", "lba_map", "lu_group"];
+const FILEIO: &[&str] = &[
+    "path",
+    "size",
+    "shrink",
+    "write_back",
+    "sparse",
+    "wwn",
+    "identity",
+    "attributes",
+    "alua",
+    "lba_map",
+    "lu_group",
+];
+const RAMDISK: &[&str] =
+    &["size", "shrink", "nullio", "wwn", "identity", "attributes", "alua", "lba_map", "lu_group"];
 const LUN: &[&str] = &["backstore", "write_protect", "alias"];
 const MAPPED_LUN: &[&str] = &["lun", "write_protect", "alias"];
 
@@ -148,7 +160,8 @@ fn storage_object(kind: &str, name: &str, backstore: &Table, at: &str) -> Result
             "identity" if written.is_table() => continue,
             "identity" => return Err(format!("identity of {at} is no table")),
             "sparse" => return Err(format!("sparse of {at} is neither true nor false")),
-            "lu_group" | "shrink" => continue,
+            "lba_map" if !written.is_str() => return Err(format!("lba_map of {at} is no text")),
+            "lba_map" | "lu_group" | "shrink" => continue,
             "alua" => ("alua_tpgs", alua_groups(backstore, at)?),
             word => (word, value(written)),
         };
@@ -165,7 +178,7 @@ fn storage_object(kind: &str, name: &str, backstore: &Table, at: &str) -> Result
 
 fn own_object(backstore: &Table) -> Map<String, Value> {
     let mut own = Map::new();
-    for word in ["readonly", "sparse", "shrink", "identity", "lu_group"] {
+    for word in ["readonly", "sparse", "shrink", "identity", "lba_map", "lu_group"] {
         if let Some(said) = backstore.get(word) {
             own.insert(word.to_owned(), value(said));
         }
@@ -463,7 +476,7 @@ mod tests {
             ),
             (
                 "[fileio.x]\npaht = \"/x\"",
-                "paht of [fileio.x] is not known; there can be path, size, shrink, write_back, sparse, wwn, identity, attributes, alua, lu_group",
+                "paht of [fileio.x] is not known; there can be path, size, shrink, write_back, sparse, wwn, identity, attributes, alua, lba_map, lu_group",
             ),
             ("[fileio.x]\nsize = 512", "path is missing from [fileio.x]"),
             ("[fileio.x]\npath = 1", "path of [fileio.x] is 1, not text"),

@@ -20,6 +20,7 @@
 //! | `sparse` | false, where a new file is to have all its blocks |
 //! | `shrink` | true, where it may become smaller when the file is applied; never written |
 //! | `identity` | who it says that it is, by the names of LIO's `wwn/` directory, where that was set |
+//! | `lba_map` | which blocks are reached how, where somebody said it |
 //! | `lu_group` | the group of logical units that it is in, where that is not the default |
 //!
 //! `typed` is true in what [`hand`](super::hand) makes of a file that somebody wrote: what it leaves out is not said.
@@ -70,6 +71,7 @@ pub(super) struct OwnObject {
     pub(super) shrink: bool,
     pub(super) lu_group: Option<AluaGroupName>,
     pub(super) identity: BTreeMap<String, String>,
+    pub(super) lba_map: Option<String>,
 }
 
 impl Own {
@@ -140,6 +142,7 @@ impl Own {
                 .transpose()
                 .map_err(|refusal| refusal.to_string())?,
             identity,
+            lba_map: entry.text("lba_map")?.map(str::to_owned),
         })
     }
 }
@@ -206,6 +209,9 @@ pub(super) fn object(backstore: &Backstore, live: Option<&LiveBackstore>) -> Opt
     }
     if backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU {
         own.insert("lu_group".to_owned(), json!(backstore.lu_group.as_str()));
+    }
+    if let Some(map) = backstore.alua.lba_map() {
+        own.insert("lba_map".to_owned(), json!(map.to_string()));
     }
     (!own.is_empty()).then_some(Value::Object(own))
 }

@@ -10,10 +10,12 @@ use super::state::State;
 use crate::configfs_door;
 use crate::state_driver::{Failure, Handle};
 use model::{
-    AluaGroup, AluaGroups, AluaKey, BackstoreId, Change, LunAlua, Refusal, RelativePort, UnitSerial,
+    AluaGroup, AluaGroups, AluaKey, BackstoreId, Change, LbaMap, LbaRange, LunAlua, Refusal, RelativePort,
+    UnitSerial,
 };
-use scsi::Sense;
 use scsi::alua::{AccessState, AlteredBy, PortGroup, SupportedStates, Wanted};
+use scsi::referrals::{Referrals, UserDataSegment};
+use scsi::{Lba, Sense};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -53,6 +55,8 @@ pub(super) struct LunAccess {
     pub(super) wanted: LunAlua,
     /// The group and the state that the nexus was last shown.
     shown: Option<(u16, u8)>,
+    /// Which blocks it was last shown to be reached how.
+    shown_map: Option<LbaMap>,
 }
 
 impl Access {
@@ -64,7 +68,12 @@ impl Access {
     pub(super) fn membership(&self, id: &BackstoreId, lun: &LunAccess) -> Option<Membership> {
         let (groups, _) = self.of(id);
         let group = groups.get(&lun.wanted.group)?;
-        Some(Membership { group: group.id, implicit: group.is_implicit(), explicit: group.is_explicit() })
+        Some(Membership {
+            group: group.id,
+            implicit: group.is_implicit(),
+            explicit: group.is_explicit(),
+            referrals: groups.lba_map().is_some(),
+        })
     }
 
     /// Takes over what a backstore has.  Returns whether guests see its LUNs in another way.
@@ -95,7 +104,8 @@ impl Access {
             let of = |group: &AluaGroup| (group.id, group.get(AluaKey::AccessType));
             groups.iter().map(|(name, group)| (name.to_string(), of(group).0, of(group).1)).collect()
         };
-        let differs = seen(&before) != seen(&groups);
+        let differs =
+            seen(&before) != seen(&groups) || before.lba_map().is_some() != groups.lba_map().is_some();
         self.groups.insert(id.clone(), (groups, lu_group));
         differs
     }
@@ -131,8 +141,7 @@ impl Access {
         if self.under_way.contains_key(&(serial.clone(), group.id)) {
             return AccessState::Transitioning;
         }
-        let state = u8::try_from(group.get(AluaKey::AccessState)).ok();
-        state.and_then(AccessState::parse).unwrap_or(AccessState::Optimized)
+        access_state(group.get(AluaKey::AccessState))
     }
 
     /// What a unit has, with the ports of each group.
@@ -151,7 +160,8 @@ impl Access {
             })
             .collect();
         told.sort_by_key(|group| group.told.id);
-        Alua { groups: told, lu_group, steer: self.steer.clone() }
+        let referrals = groups.lba_map().map(|map| Arc::new(referrals(map)));
+        Alua { groups: told, lu_group, referrals, steer: self.steer.clone() }
     }
 
     /// Shows a nexus the state of a LUN, and has it told where it is another than before.
@@ -168,16 +178,20 @@ impl Access {
         let now = (group.id, state.code());
         attentions.gate().set_access_state(state.code());
         let before = lun.shown.replace(now);
+        let map_before = std::mem::replace(&mut lun.shown_map, groups.lba_map().cloned());
+        let map = &lun.shown_map;
         // The process before may have died in the middle of a change, and then nobody was told of its end.
         if before.is_none() && self.steer_is_new() && moves_slowly(group) {
             attentions.establish(Sense::ASYMMETRIC_ACCESS_STATE_CHANGED);
         }
         if let Some(before) = before {
-            if before.0 != now.0 {
+            let shape = |map: &Option<LbaMap>| map.as_ref().map(|map| (map.segment_blocks, map.multiplier));
+            if before.0 != now.0 || shape(&map_before) != shape(map) {
                 attentions.establish(Sense::INQUIRY_DATA_CHANGED);
             }
             let asked = self.altering.as_ref().is_some_and(|(unit, by)| unit == serial && by == nexus);
-            if before.1 != now.1 && !asked {
+            let other_blocks = state == AccessState::LbaDependent && map_before != *map;
+            if (before.1 != now.1 && !asked) || other_blocks {
                 attentions.establish(Sense::ASYMMETRIC_ACCESS_STATE_CHANGED);
             }
         }
@@ -189,6 +203,24 @@ fn moves_slowly(group: &AluaGroup) -> bool {
     group.get(AluaKey::TransDelayMsecs) > 0
         && group.is_on(AluaKey::SupportTransitioning)
         && group.get(AluaKey::AccessStatus) > 0
+}
+
+/// A map as commands look into it.
+fn referrals(map: &LbaMap) -> Referrals {
+    let segment = |range: &LbaRange| UserDataSegment {
+        first: Lba(range.first),
+        last: Lba(range.last),
+        states: range.states.iter().map(|(group, state)| (*group, access_state(*state))).collect(),
+    };
+    Referrals {
+        segment_blocks: map.segment_blocks,
+        multiplier: map.multiplier,
+        segments: map.ranges.iter().map(segment).collect(),
+    }
+}
+
+fn access_state(number: u32) -> AccessState {
+    u8::try_from(number).ok().and_then(AccessState::parse).unwrap_or(AccessState::Optimized)
 }
 
 fn access_group(group: &AluaGroup, state: AccessState, ports: Vec<u16>) -> AccessGroup {

@@ -25,7 +25,7 @@ pub(super) const COMMAND: Command = Command {
 };
 
 fn run(call: &mut Call<'_>) -> Result<(), Failure> {
-    let Subject::AluaGroups(id) = &call.node.subject else { return Ok(()) };
+    let Subject::AluaGroups { id, .. } = &call.node.subject else { return Ok(()) };
     let id = id.clone();
     let (group, tag) = (call.arguments.required("name")?.to_owned(), call.arguments.required("tag")?);
     let tag: u16 = tag.parse().ok().filter(|tag| *tag != 0).ok_or_else(|| {

@@ -100,6 +100,9 @@ fn storage_object(file: &mut File, at: &str, backstore: &Backstore) {
     if backstore.lu_group.as_str() != AluaGroupName::DEFAULT_LU {
         file.put("lu_group", quoted(backstore.lu_group.as_str()));
     }
+    if let Some(map) = backstore.alua.lba_map() {
+        file.put("lba_map", quoted(&map.to_string()));
+    }
     let identity = backstore.identity().iter();
     let identity: Vec<String> =
         identity.map(|(key, text)| format!("{} = {}", IdentityField::of(key).name, quoted(text))).collect();
