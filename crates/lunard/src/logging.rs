@@ -15,6 +15,9 @@ pub fn start() {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
+        // A line that nobody can take, because its disk is full or its reader has gone, is lost, and no more than that:
+        // to say so there too would be a panic.
+        .log_internal_errors(false)
         .with_target(false)
         .with_ansi(stderr().is_terminal());
     // A second start (tests in one process) keeps the first.

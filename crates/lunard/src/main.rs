@@ -20,10 +20,9 @@ fn main() -> ExitCode {
     match daemon::run(&options, RunningMachine::start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
-            match err.hint() {
-                Some(hint) => eprintln!("lunard: {err}; {hint}"),
-                None => eprintln!("lunard: {err}"),
-            }
+            let hint = err.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+            // Where nobody can take the line, the status has to do.
+            let _ = writeln!(std::io::stderr(), "lunard: {err}{hint}");
             ExitCode::FAILURE
         }
     }

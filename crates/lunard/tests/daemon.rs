@@ -37,13 +37,17 @@ impl Daemon {
         Self::start_command(scratch, lunard(scratch))
     }
 
-    pub(crate) fn start_command(scratch: &Path, mut command: Command) -> Self {
+    pub(crate) fn start_command(scratch: &Path, command: Command) -> Self {
+        Self::start_logging(scratch, command, Stdio::piped())
+    }
+
+    pub(crate) fn start_logging(scratch: &Path, mut command: Command, log: Stdio) -> Self {
         let path = scratch.join("notify.sock");
         let _ = std::fs::remove_file(&path);
         let notify = UnixDatagram::bind(&path).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
         notify.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let child = command.env("NOTIFY_SOCKET", &path).stderr(Stdio::piped()).spawn().unwrap();
+        let child = command.env("NOTIFY_SOCKET", &path).stderr(log).spawn().unwrap();
         let daemon = Self { child, notify, scratch: scratch.to_owned() };
         assert_eq!(daemon.notified(), "READY=1");
         daemon
@@ -77,11 +81,13 @@ impl Daemon {
         self.ended()
     }
 
-    /// Waits for its end; returns the exit status and its log.
+    /// Waits for its end; returns the exit status and its log, where it is not written to elsewhere.
     pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().unwrap();
         let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        if let Some(mut lines) = self.child.stderr.take() {
+            lines.read_to_string(&mut log).unwrap();
+        }
         (status.code(), log)
     }
 }

@@ -348,6 +348,49 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
+fn a_disk_that_hangs_at_the_start_is_waited_for_by_its_own_guests_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut daemon = Daemon::start(scratch.path(), &[]);
+    let file = hanging_file!(scratch.path());
+    daemon.create_target();
+    daemon.serve(0, "hangs", &file.path);
+    daemon.serve(1, "fine", &scratch.path().join("fine"));
+    std::fs::remove_file(scratch.path().join("fine")).unwrap();
+    let mut guest = daemon.boot();
+    daemon.signal("TERM");
+    assert!(daemon.ended().0.success());
+    file.hang();
+    // The kernel knows the attributes of the file for a second; then it asks, and hangs.
+    std::thread::sleep(Duration::from_millis(1500));
+    let begun = Instant::now();
+    let daemon = Daemon::start(scratch.path(), &[]);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(9), "{took:?}");
+    guest.reconnect().unwrap();
+    let mut sense = |lun: u16| {
+        let ready = commands::test_unit_ready(LunAddress::unit(1, lun));
+        guest.execute(&ready).unwrap().check_condition()
+    };
+    // BECOMING READY: Linux waits for it.  And not: for what is not there.
+    assert_eq!([sense(0), sense(1)], [Some([0x02, 0x04, 0x01]), Some([0x02, 0x04, 0x00])]);
+    // What hangs keeps nobody from looking for what is missing.
+    std::fs::File::create(scratch.path().join("fine")).unwrap().set_len(1 << 20).unwrap();
+    let deadline = Deadline::after(PATIENCE);
+    while sense(1).is_some() {
+        assert!(!deadline.passed(), "it is not found");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(sense(0), Some([0x02, 0x04, 0x01]));
+    file.go_on();
+    let deadline = Deadline::after(PATIENCE);
+    while sense(0).is_some() {
+        assert!(!deadline.passed(), "it is not served");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(daemon);
+}
+
+#[test]
 fn a_path_that_hangs_holds_up_nobody_but_who_asked_for_it() {
     let scratch = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(scratch.path(), &[]);

@@ -5,12 +5,12 @@ mod daemon;
 
 use api::v1::{BackstoreId, Change, CreateBackstore, Kind};
 use api::{Client, ClientError};
-use daemon::{Daemon, NOBODY, as_nobody, is_root, ramdisk};
+use daemon::{Daemon, NOBODY, as_nobody, is_root, lunard, ramdisk};
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 #[test]
@@ -71,6 +71,23 @@ fn the_log_is_one_line_an_event() {
     for expected in ["restored 0 storage objects and 0 targets", &serving, "stopping", "stopped"] {
         assert!(events.any(|event| event == expected), "{expected} is not, or not in order, in\n{log}");
     }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let (ended, pipe) = std::io::pipe().unwrap();
+    drop(ended);
+    for (number, log) in [full(), Stdio::from(pipe)].into_iter().enumerate() {
+        let daemon = Daemon::start_logging(scratch.path(), lunard(scratch.path()), log);
+        daemon.client().apply(vec![ramdisk(&format!("r{number}"))]).unwrap();
+        assert_eq!(daemon.client().config().unwrap().backstores.len(), 1 + number);
+        assert_eq!(daemon.end("TERM").0, Some(0));
+    }
+    let mut refused = lunard(scratch.path());
+    refused.args(["--socket-group", "no-such-group"]);
+    assert_eq!(refused.stderr(full()).status().unwrap().code(), Some(1));
 }
 
 #[test]

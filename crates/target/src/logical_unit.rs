@@ -123,6 +123,8 @@ pub struct UnitFlags {
 pub struct LogicalUnit {
     /// Where the blocks live; `None` while the file or device is missing.
     pub store: Option<Store>,
+    /// Whether it is missing because the host waits for it: then guests are to wait too.
+    pub is_opening: bool,
     /// How it is named.
     pub identity: Identity,
     /// What the administrator has written down about it: the text of REPORT IDENTIFYING INFORMATION.
@@ -164,6 +166,7 @@ impl LogicalUnit {
             flags: UnitFlags { read_only: flags.read_only || below.read_only, ..flags },
             media: Media::of(store.backstore.abilities(), block),
             store: Some(store),
+            is_opening: false,
         }
     }
 
@@ -191,6 +194,7 @@ impl LogicalUnit {
         let state = UnitState::volatile(identity.unit_serial.as_str());
         Self {
             store: None,
+            is_opening: false,
             identity,
             identifying_text: String::new(),
             geometry,

@@ -10,6 +10,7 @@ mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
 mod offer; // what a front end is offered
+mod opening; // what may hang with a path
 mod patience; // commands that wait for long
 mod sanitizing; // what a dead process was removing
 mod state; // what runs now
@@ -29,6 +30,7 @@ use backstore::{Hold, HostLock};
 use fault::{locked_fault, socket_fault};
 use medium::Opened;
 use model::{BackstoreId, Step, Wwn};
+use opening::{Look, Restoring, Seeking};
 use patience::Patience;
 use rustix::io::Errno;
 use state::State;
@@ -130,12 +132,23 @@ impl RunningMachine {
         let (state, seeking) = (Arc::clone(&self.state), Arc::clone(&self.seeking));
         let reactors = Arc::clone(&self.reactors);
         let spawned = std::thread::Builder::new().name("seek".into()).spawn(move || {
+            let mut paths = Seeking::default();
             loop {
                 std::thread::sleep(SEEK_INTERVAL);
                 let missing = lock(&state).missing();
                 let mut appeared = false;
                 for backstore in &missing {
-                    let Some(opened) = medium::open_if_there(backstore) else { continue };
+                    let opened = match paths.look(backstore) {
+                        Look::There(opened) => opened,
+                        Look::Hangs => {
+                            lock(&state).note_hang(backstore, true);
+                            continue;
+                        }
+                        Look::NotThere => {
+                            lock(&state).note_hang(backstore, false);
+                            continue;
+                        }
+                    };
                     // Held until guests that run have been shown it, whose targets then hold it too.
                     let _hold = opened.host_lock().and_then(HostLock::try_hold);
                     let mut state = lock(&state);
@@ -265,6 +278,7 @@ impl Machine for RunningMachine {
             sockets: BTreeMap::new(),
             holds: Vec::new(),
         };
+        let mut restoring = Restoring::default();
         for (done, step) in steps.iter().enumerate() {
             if occasion == Occasion::Restore {
                 service_manager::restoring(done, steps.len());
@@ -277,6 +291,7 @@ impl Machine for RunningMachine {
                         there.and_then(|there| self.state().hand_over(steps, backstore, &there));
                     let opened = match handed_over {
                         Some(mut opened) => opened.fit_blocks_of(backstore).map(|()| opened)?,
+                        None if occasion == Occasion::Restore => restoring.open(backstore)?,
                         None => medium::open(backstore, occasion)?,
                     };
                     ready.opened.insert(backstore.id(), opened);

@@ -111,7 +111,8 @@ pub(super) fn ready(unit: &LogicalUnit) -> Result<&Store, Sense> {
     if let Some(refusal) = unit.state.readiness().refusal() {
         return Err(refusal);
     }
-    unit.store.as_ref().ok_or(Sense::LOGICAL_UNIT_NOT_READY)
+    let missing = if unit.is_opening { Sense::BECOMING_READY } else { Sense::LOGICAL_UNIT_NOT_READY };
+    unit.store.as_ref().ok_or(missing)
 }
 
 /// Where a transfer lies in the backstore: offset and length in bytes.  `None` where it is empty, which is

@@ -40,6 +40,8 @@ pub(super) struct Opened {
     /// The sectors of a device, in bytes, where they became the logical blocks of the backstore.
     sector_bytes: Option<u32>,
     notes: Vec<String>,
+    /// Whether it is not there because it does not answer.
+    hangs: bool,
 }
 
 /// A file that was made and goes again, unless it is kept.
@@ -55,7 +57,24 @@ impl Drop for Created {
 
 impl Opened {
     pub(super) fn missing() -> Self {
-        Self { store: None, device: None, file: None, created: None, sector_bytes: None, notes: Vec::new() }
+        Self {
+            store: None,
+            device: None,
+            file: None,
+            created: None,
+            sector_bytes: None,
+            notes: Vec::new(),
+            hangs: false,
+        }
+    }
+
+    /// Missing because it does not answer: it may be there at any time.
+    pub(super) fn hanging() -> Self {
+        Self { hangs: true, ..Self::missing() }
+    }
+
+    pub(super) fn hangs(&self) -> bool {
+        self.hangs
     }
 
     /// Makes a file that was created stay.

@@ -199,6 +199,20 @@ impl State {
         true
     }
 
+    /// Takes note of whether what is missing does not answer, or is not there.
+    pub(super) fn note_hang(&mut self, backstore: &Backstore, hangs: bool) {
+        let id = backstore.id();
+        let Some(unit) = self.units.get_mut(&id).filter(|unit| unit.opened.store.is_none()) else { return };
+        if unit.opened.hangs() == hangs || unit.backstore != *backstore {
+            return;
+        }
+        unit.opened = if hangs { Opened::hanging() } else { Opened::missing() };
+        unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
+        self.mark_shown(&id);
+        let farewells = self.publish();
+        self.left = farewells;
+    }
+
     /// The SANITIZE that another process has begun and nobody goes on with, of each open backstore.
     pub(super) fn left_behind(&self) -> Vec<(BackstoreId, SanitizeWork)> {
         let open = self.units.iter().filter_map(|(id, unit)| Some((id, unit, unit.opened.store.as_ref()?)));
@@ -458,7 +472,9 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
         Some(store) => {
             LogicalUnit::new(store, identity, block_bytes, flags).with_media(&media_wishes(backstore))
         }
-        None => LogicalUnit::missing(identity, block_bytes, flags),
+        None => {
+            LogicalUnit { is_opening: opened.hangs(), ..LogicalUnit::missing(identity, block_bytes, flags) }
+        }
     };
     unit.identifying_text = backstore.identity_text(IdentityKey::PdTextIdInfo);
     if unit.store.is_none() {
