@@ -89,6 +89,14 @@ fn names_and_numbers_that_are_wrong_or_taken_are_refused() -> Result<()> {
             (format!("/backstores/fileio create disk2 {file} lots"), &["Cannot interpret size", "lots"]),
             ("/backstores/ramdisk create r0 -1M".into(), &["-1M"]),
             (format!("/backstores/fileio create disk2 {file} 1M true true serial junk"), &["junk"]),
+            (format!("/backstores/fileio create disk2 {file} 99999999T"), &["99999999T is too large"]),
+            (format!("/backstores/fileio create disk2 {file} 1M maybe"), &["'maybe'", "write_back"]),
+            ("/backstores/fileio/disk0 set attribute =1".into(), &["group", "set GROUP attribute=1"]),
+            ("/backstores/fileio/disk0 set attribute nosuch=1".into(), &["nosuch", "`set attribute`"]),
+            ("/backstores/fileio/disk0 get attribute nosuch".into(), &["nosuch", "`get attribute`"]),
+            ("/backstores/nosuch ls".into(), &["/backstores/nosuch", "block fileio ramdisk"]),
+            ("ls / deep".into(), &["'deep'"]),
+            ("bookmarks go nosuch".into(), &["nosuch", "`bookmarks show`"]),
             ("/nosuch ls".into(), &["No such path /nosuch"]),
             ("frobnicate".into(), &["frobnicate"]),
         ],
@@ -112,7 +120,11 @@ fn files_and_devices_that_cannot_serve_are_refused() -> Result<()> {
             (format!("/backstores/fileio create f {here} 1M"), &["exists but is not a file"]),
             (format!("/backstores/fileio create f {here}/new 1000"), &["/new", "1000"]),
             (format!("/backstores/fileio create f {here}/new"), &["size"]),
-            (format!("/backstores/fileio create f {here}/nosuch/new 1M"), &["/nosuch/new"]),
+            (
+                format!("/backstores/fileio create f {here}/nosuch/new 1M"),
+                &["/nosuch/new", &format!("there is no directory {here}/nosuch")],
+            ),
+            (format!("/backstores/fileio create f {here}/new 0"), &["/new", "0 bytes", "block"]),
             (format!("/backstores/fileio create f {here}/disk0 1M"), &["disk0"]),
             ("/backstores/fileio create f /proc/self/mem".into(), &["/proc/self/mem"]),
         ],
@@ -271,5 +283,35 @@ fn an_option_that_does_not_exist_is_refused() -> Result<()> {
         assert!(!output.status.success() && told.contains("--nosuch"), "{program}: {told}");
     }
     assert!(!Path::new("--nosuch").exists());
+    Ok(())
+}
+
+#[test]
+fn an_option_with_a_value_that_cannot_be_says_what_can() -> Result<()> {
+    for (option, value, way_out) in [
+        ("--reactors", "0", "1..=65535"),
+        ("--reactors", "100000", "1..=65535"),
+        ("--metrics", "9100", "such as 127.0.0.1:9100"),
+        ("--metrics", "localhost:9100", "such as 127.0.0.1:9100"),
+    ] {
+        let output = run(command(built("lunard")?).args([option, value]), START_LIMIT)?;
+        let told = String::from_utf8(output.stderr)?;
+        let first = told.lines().next().unwrap_or_default();
+        assert!(!output.status.success(), "{told}");
+        assert!([option, value, way_out].iter().all(|part| first.contains(part)), "{told}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_level_of_the_log_that_is_none_is_told_and_does_not_silence_it() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let places = Places { level: Some("verbose"), ..Places::in_scratch(&scratch) };
+    let log = places.log.clone();
+    let mut daemon = Daemon::start_at(places)?;
+    daemon.terminate()?;
+    let log = std::fs::read_to_string(log)?;
+    let told = "LUNAR_LOG is 'verbose', taken as info: it is one of off, error, warn, info, debug, trace";
+    assert!(log.contains(told) && log.contains("INFO"), "{log}");
     Ok(())
 }

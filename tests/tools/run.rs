@@ -185,6 +185,71 @@ wait $lunard
 ls tree
 "#;
 
+/// Where a thread of the daemon may run: that which takes the kernel's requests.
+fn where_requests_are_taken(daemon: u32) -> Result<String> {
+    let threads = format!("/proc/{daemon}/task");
+    for thread in std::fs::read_dir(&threads)? {
+        // Others come and go.
+        let Ok(status) = std::fs::read_to_string(thread?.path().join("status")) else { continue };
+        if status.starts_with("Name:\tfuser-0\n") {
+            return Ok(allowed(&status)?.to_owned());
+        }
+    }
+    anyhow::bail!("no thread of that name in {threads}")
+}
+
+/// The processors that something may run on, as `/proc/PID/status` has them.
+fn allowed(status: &str) -> Result<&str> {
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    Ok(list.context("a list of processors")?.trim())
+}
+
+#[test]
+fn a_command_on_one_processor_is_answered_there_and_nobody_but_root_moves_the_daemon() -> Result<()> {
+    if skipped(mounted::missing()) {
+        return Ok(());
+    }
+    let mut mounted = Mounted::start()?;
+    let daemon = mounted.daemon.process().id();
+    // Once something was answered the thread is there.
+    mounted.read("version")?;
+    let home = where_requests_are_taken(daemon)?;
+    if home.parse::<u32>().is_ok() {
+        println!("skipped: there is one processor");
+        return Ok(());
+    }
+    // Where the machine has a processor to spare, a command is kept on one; it is here in any case.
+    let own = mounted.well("grep Cpus_allowed_list: /proc/self/status")?;
+    assert!(allowed(&own)? == home || allowed(&own)?.parse::<u32>().is_ok(), "{own}");
+    let one = home.split([',', '-']).next_back().context("a processor")?.to_owned();
+    let look = "for again in $(seq 20); do cat /sys/kernel/config/target/version; done > /dev/null";
+    mounted.well(&format!("taskset -c {one} sh -c '{look}'"))?;
+    assert_eq!(where_requests_are_taken(daemon)?, one);
+    // Whoever may run anywhere sends it home, and a command may have more.
+    let version = mounted.top("version");
+    let went_home = || -> Result<Option<()>> {
+        std::fs::read(&version)?;
+        Ok((where_requests_are_taken(daemon)? == home).then_some(()))
+    };
+    Deadline::seconds(10).until("the thread to go home", went_home)?;
+    let wide = mounted.well(&format!("taskset -c {home} grep Cpus_allowed_list: /proc/self/status"))?;
+    assert_eq!(allowed(&wide)?, home);
+    // It follows root, and nobody else.
+    let confined = |user: u32| -> Result<String> {
+        std::fs::read(&version)?;
+        let mut reader = command("setpriv");
+        let look = "for again in $(seq 50); do cat version; done > /dev/null";
+        reader.arg(format!("--reuid={user}")).args(["taskset", "-c", &one, "sh", "-c", look]);
+        let ended = run(reader.current_dir(mounted.top("")), LIMIT)?;
+        assert!(ended.status.success(), "{}", text(&ended.stderr));
+        where_requests_are_taken(daemon)
+    };
+    Deadline::seconds(10).until("the thread to go home", went_home)?;
+    assert_eq!(confined(USER)?, home);
+    assert_eq!(confined(0)?, one);
+    Ok(())
+}
+
 #[test]
 fn an_ordinary_user_has_a_tree_and_tools_of_his_own() -> Result<()> {
     let helper = || find_in_path("fusermount3").is_none();

@@ -125,6 +125,36 @@ fn a_directory_that_changes_while_it_is_read_shows_once_what_stays_and_not_what_
 }
 
 #[test]
+fn groups_and_lists_that_another_door_makes_and_deletes_show_where_the_kernel_has_looked() -> Result<()> {
+    if let Some(why) = mounted::missing() {
+        println!("skipped: {why}");
+        return Ok(());
+    }
+    let mounted = Mounted::start()?;
+    let shell = mounted.shell()?;
+    let wwn = "naa.5001405aabbccdd0";
+    shell.well("/backstores/ramdisk create r0 1M")?;
+    shell.well(&format!("/vhost create {wwn}"))?;
+    let (alua, acls) = ("core/rd_mcp_0/r0/alua", format!("{TPG}/acls"));
+    let links = |path: &str| -> Result<u64> { Ok(std::fs::metadata(mounted.top(path))?.nlink()) };
+    assert_eq!((links(alua)?, links(&acls)?), (3, 2));
+    assert!(!mounted.top("core/rd_mcp_0/r0/alua/grp1").exists());
+    shell.well("/backstores/ramdisk/r0/alua create grp1 5")?;
+    shell.well(&format!("/vhost/{wwn}/tpg1/acls create naa.5001405aaaaaaaaa"))?;
+    assert_eq!(mounted.read(&format!("{alua}/grp1/tg_pt_gp_id"))?, "5\n");
+    let one_more = || Ok(((links(alua)?, links(&acls)?) == (4, 3)).then_some(()));
+    Deadline::seconds(10).until("another link", one_more)?;
+    shell.well("/backstores/ramdisk/r0/alua delete grp1")?;
+    shell.well(&format!("/vhost/{wwn}/tpg1/acls delete naa.5001405aaaaaaaaa"))?;
+    let gone = || Ok((!mounted.top(&format!("{alua}/grp1")).exists()).then_some(()));
+    Deadline::seconds(10).until("the group to go", gone)?;
+    assert!(!mounted.top(&format!("{acls}/naa.5001405aaaaaaaaa")).exists());
+    let one_less = || Ok(((links(alua)?, links(&acls)?) == (3, 2)).then_some(()));
+    Deadline::seconds(10).until("one link less", one_less)?;
+    Ok(())
+}
+
+#[test]
 fn the_mounted_tree_has_the_paths_modes_sizes_and_links_of_lios() -> Result<()> {
     if let Some(why) = mounted::missing().or((!loop_device::available()).then_some("no loop device")) {
         println!("skipped: {why}");
@@ -155,10 +185,12 @@ fn the_mounted_tree_has_the_paths_modes_sizes_and_links_of_lios() -> Result<()> 
             lio.insert(format!("core/{device}/attrib/{own}"), "F 644".to_owned());
         }
     }
-    // Linux has it since 6.3.
-    let reord = lio.keys().filter_map(|path| path.strip_suffix("emulate_rest_reord").map(str::to_owned));
-    let newer: Vec<String> = reord.map(|home| format!("{home}emulate_rsoc")).collect();
-    lio.extend(newer.into_iter().map(|path| (path, "F 644".to_owned())));
+    // What newer kernels have beside them.
+    for (known, newer) in [("emulate_rest_reord", "emulate_rsoc"), ("company_id", "pd_text_id_info")] {
+        let homes = lio.keys().filter_map(|path| path.strip_suffix(known).map(str::to_owned));
+        let newer: Vec<String> = homes.map(|home| format!("{home}{newer}")).collect();
+        lio.extend(newer.into_iter().map(|path| (path, "F 644".to_owned())));
+    }
     let differ: Vec<String> = lio
         .iter()
         .chain(&is)

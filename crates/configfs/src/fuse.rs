@@ -8,14 +8,17 @@
 //! change the configuration has a thread of its own: a disk that hangs holds up its own caller only.
 
 use crate::inodes::Inodes;
-use crate::node::{Dir, Node};
+use crate::nearby::Nearby;
+use crate::node::{Dir, Node, TpgPart};
 use crate::tree::Tree;
 use fuser::{
-    FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
-    OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags,
+    KernelConfig, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyOpen, ReplyWrite, Request, TimeOrNow,
+    WriteFlags,
 };
 use rustix::io::Errno;
+use rustix::process::Pid;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
@@ -26,11 +29,14 @@ use std::thread::Builder;
 use std::time::{Duration, SystemTime};
 
 /// How long the kernel may remember what it was told.  It is told when something goes; what comes it asks for,
-/// since it is never told that a name is free.
+/// since it is never told that a name is free where something may come.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// What comes and goes without a change of the configuration is not remembered.
 const NOT_REMEMBERED: Duration = Duration::ZERO;
+
+/// What stands for no node, where the kernel may remember that there is none.
+const NO_NODE: INodeNo = INodeNo(0);
 
 /// The size that every file shows: a page, as in configfs, and the longest that is read.
 const FILE_BYTES: u64 = 4096;
@@ -49,6 +55,7 @@ pub(crate) struct Shared {
     listings: Mutex<HashMap<u64, Listing>>,
     next: AtomicU64,
     waiting: AtomicUsize,
+    nearby: Mutex<Nearby>,
     owner: (u32, u32),
     since: SystemTime,
 }
@@ -83,6 +90,7 @@ impl Shared {
             listings: Mutex::default(),
             next: AtomicU64::new(1),
             waiting: AtomicUsize::new(0),
+            nearby: Mutex::default(),
             owner,
             since: SystemTime::now(),
         }
@@ -133,10 +141,25 @@ impl Shared {
         }
     }
 
+    /// Comes nearer to whoever asks.  Only root, and whose daemon this is, have anything to do here that has to be
+    /// fast: nobody else moves a thread of it.
+    fn come(&self, request: &Request) {
+        let uid = request.uid();
+        let followed = uid == 0 || uid == self.owner.0;
+        let asker = i32::try_from(request.pid()).ok().filter(|_| followed).and_then(Pid::from_raw);
+        lock(&self.nearby).follow(asker);
+    }
+
     /// Tells the kernel of a node.
     fn enter(&self, node: &Node, reply: ReplyEntry) {
         let number = self.inodes().tell(node);
         reply.entry(&remembered(node), &self.attributes(node, number), Generation(0));
+    }
+
+    /// Tells the kernel that there is no such name, and never will be.
+    fn never(&self, parent: INodeNo, reply: ReplyEntry) {
+        let attributes = self.attributes(&Node::Dir(Dir::Root), parent.0);
+        reply.entry(&REMEMBERED, &FileAttr { ino: NO_NODE, ..attributes }, Generation(0));
     }
 
     fn exists(&self, node: &Node) -> bool {
@@ -222,7 +245,8 @@ impl Shared {
 
 fn remembered(node: &Node) -> Duration {
     match node {
-        Node::Dir(Dir::Acl(..) | Dir::AclLun(..)) | Node::Link(Dir::AclLun(..), _) => NOT_REMEMBERED,
+        Node::Dir(Dir::Acl(..) | Dir::AclLun(..) | Dir::Tpg(_, _, TpgPart::Acls))
+        | Node::Link(Dir::AclLun(..), _) => NOT_REMEMBERED,
         Node::Dir(_) | Node::File(..) | Node::Link(..) => REMEMBERED,
     }
 }
@@ -245,13 +269,20 @@ impl Filesystem for Door {
         Ok(())
     }
 
-    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.0.come(request);
         let found = self.0.dir(parent).and_then(|dir| {
             let name = name.to_str().ok_or(Errno::NOENT)?;
-            self.0.tree.view(|view| view.child(&dir, name)).ok_or(Errno::NOENT)
+            self.0.tree.view(|view| match view.child(&dir, name) {
+                Some(node) => Ok(Some(node)),
+                // One that is gone may come back with all that it had.
+                None if dir.is_fixed() && view.has(&dir) => Ok(None),
+                None => Err(Errno::NOENT),
+            })
         });
         match found {
-            Ok(node) => self.0.enter(&node, reply),
+            Ok(Some(node)) => self.0.enter(&node, reply),
+            Ok(None) => self.0.never(parent, reply),
             Err(errno) => reply.error(fuse(errno)),
         }
     }
@@ -260,7 +291,8 @@ impl Filesystem for Door {
         self.0.inodes().forget(number.0, times);
     }
 
-    fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, request: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        self.0.come(request);
         match self.0.node(number) {
             Ok(node) if self.0.exists(&node) => {
                 reply.attr(&remembered(&node), &self.0.attributes(&node, number.0));
@@ -376,7 +408,8 @@ impl Filesystem for Door {
         reply.error(fuse(Errno::PERM));
     }
 
-    fn open(&self, _: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        self.0.come(request);
         let opened = self.0.node(number).and_then(|node| {
             let Node::File(dir, name) = &node else { return Err(Errno::ISDIR) };
             if !self.0.tree.view(|view| view.has(dir)) {
@@ -443,6 +476,21 @@ impl Filesystem for Door {
         });
     }
 
+    /// Python asks of each file that it opens whether it is a terminal.
+    fn ioctl(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: IoctlFlags,
+        _: u32,
+        _: &[u8],
+        _: u32,
+        reply: ReplyIoctl,
+    ) {
+        reply.error(fuse(Errno::NOTTY));
+    }
+
     fn release(
         &self,
         _: &Request,
@@ -457,7 +505,8 @@ impl Filesystem for Door {
         reply.ok();
     }
 
-    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, request: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        self.0.come(request);
         let handle = self.0.next.fetch_add(1, Ordering::Relaxed);
         reply.opened(FileHandle(handle), FopenFlags::empty());
     }

@@ -8,7 +8,7 @@
 //! Only what goes is told: the kernel is never told that a name is free, so it asks for what comes.
 
 use crate::fuse::Shared;
-use crate::node::{Dir, Hba, LunPart, Node, TargetPart, TpgPart};
+use crate::node::{Device, DevicePart, Dir, Hba, LunPart, Node, TargetPart, TpgPart};
 use fuser::{INodeNo, Notifier};
 use model::{BackstoreId, Model, Place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +38,14 @@ impl Seen {
         for (id, hba) in &self.homes {
             entries.insert((Dir::Core, hba.to_string()));
             entries.insert((Dir::Hba(*hba), id.name.to_string()));
+            let device = || Device { hba: *hba, name: id.name.clone() };
+            let groups =
+                self.model.backstores().get(id).into_iter().flat_map(|backstore| backstore.alua.iter());
+            for (group, _) in groups {
+                entries.insert((Dir::Device(device(), DevicePart::Alua), group.to_string()));
+            }
         }
+        entries.extend(self.model.lu_groups().keys().map(|group| (Dir::LuGroups, group.to_string())));
         for (wwn, target) in self.model.targets() {
             entries.insert((Dir::Vhost, wwn.to_string()));
             for (tag, tpg) in &target.tpgs {

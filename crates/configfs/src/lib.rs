@@ -22,6 +22,7 @@ mod inodes; // nodes by number
 mod invalidate; // what the kernel has to forget
 mod make; // mkdir, rmdir, symlink, unlink
 mod mount; // getting into the file system, and out
+mod nearby; // on which processor requests are answered
 mod node; // THE list of places in the tree
 mod session; // a guest, as LIO's tools know sessions
 mod staged; // what is not whole yet

@@ -371,3 +371,23 @@ fn linked_device(staged: &Staged, to: &str) -> Result<BackstoreId, Errno> {
 fn is_linked(staged: &Staged, id: &BackstoreId) -> bool {
     staged.luns.values().flatten().any(|link| link.backstore == *id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_made_where_the_kernel_is_told_that_nothing_comes() {
+        let fixed: Vec<Dir> = crate::node::one_of_each().into_iter().filter(Dir::is_fixed).collect();
+        assert_eq!(fixed.len(), 30);
+        for dir in fixed {
+            for name in ["param", "vhost", "fileio_9", "disk0", "tpgt_9", "lun_9", "naa.5001405aabbccdd9"] {
+                assert!(stage_dir(&mut Staged::default(), &dir, name).is_err(), "{dir:?}: {name}");
+            }
+            // Links are where LUNs are.
+            assert!(!matches!(dir, Dir::Lun(_, LunPart::Whole) | Dir::AclLun(_, _, false)), "{dir:?}");
+            // What makes changes of the configuration.
+            assert!(!matches!(dir, Dir::Vhost | Dir::Tpg(_, _, TpgPart::Acls)), "{dir:?}");
+        }
+    }
+}

@@ -401,6 +401,36 @@ impl Dir {
         })
     }
 
+    /// Whether it has all that it will ever have from the moment it is made: nothing comes there, and nothing goes.
+    pub(crate) fn is_fixed(&self) -> bool {
+        match self {
+            Self::Top
+            | Self::Core
+            | Self::LuGroups
+            | Self::Hba(_)
+            | Self::Device(_, DevicePart::Alua)
+            | Self::Vhost
+            | Self::Target(_, TargetPart::Whole)
+            | Self::Tpg(_, _, TpgPart::Acls | TpgPart::Luns | TpgPart::Np)
+            | Self::Lun(_, LunPart::Whole)
+            | Self::Acl(_, AclPart::Whole)
+            | Self::AclLun(_, _, false)
+            | Self::Iscsi => false,
+            Self::Root
+            | Self::CoreAlua
+            | Self::LuGroup(_)
+            | Self::Device(..)
+            | Self::AluaGroup(..)
+            | Self::DiscoveryAuth
+            | Self::Target(..)
+            | Self::Tpg(..)
+            | Self::Lun(..)
+            | Self::Acl(..)
+            | Self::AclLun(..)
+            | Self::IscsiAuth => true,
+        }
+    }
+
     /// The name of a file that it has.
     pub(crate) fn file(&self, name: &str) -> Option<&'static str> {
         self.files().iter().find(|(known, _)| *known == name).map(|(known, _)| *known)
@@ -427,18 +457,30 @@ pub(crate) fn parse_wwn(name: &str) -> Option<Wwn> {
     Wwn::parse(name).ok().filter(|wwn| wwn.as_str() == name)
 }
 
+/// One directory of each kind.
+#[cfg(test)]
+pub(crate) fn one_of_each() -> Vec<Dir> {
+    let mut all = tests::made();
+    let mut at = 0;
+    while let Some(dir) = all.get(at).cloned() {
+        all.extend(dir.groups().iter().map(|name| dir.group(name).expect(name)));
+        at += 1;
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_group_that_is_listed_is_found() {
+    /// The root, and one of each kind of directory that somebody makes.
+    pub(super) fn made() -> Vec<Dir> {
         let wwn = Wwn::made_up(1);
         let hba = Hba { kind: Kind::Fileio, number: 0 };
         let device = Device { hba, name: BackstoreName::parse("disk0").unwrap() };
         let place = Place { wwn: wwn.clone(), tag: TpgTag::new(1), lun: Lun::parse(0).unwrap() };
         let acl = AclPlace { wwn: wwn.clone(), tag: TpgTag::new(1), initiator: Wwn::made_up(2) };
-        let mut waiting = vec![
+        vec![
             Dir::Root,
             Dir::Vhost,
             Dir::Iscsi,
@@ -448,16 +490,14 @@ mod tests {
             Dir::Lun(place.clone(), LunPart::Whole),
             Dir::Acl(acl.clone(), AclPart::Whole),
             Dir::AclLun(acl, place.lun, false),
-        ];
-        let mut seen = 0;
-        while let Some(dir) = waiting.pop() {
-            for name in dir.groups() {
-                waiting.push(dir.group(name).unwrap_or_else(|| panic!("{dir:?} has {name}")));
-            }
-            assert_eq!(dir.group("nothing"), None);
-            seen += 1;
-        }
-        assert_eq!(seen, 43);
+        ]
+    }
+
+    #[test]
+    fn every_group_that_is_listed_is_found() {
+        let all = one_of_each();
+        assert!(all.iter().all(|dir| dir.group("nothing").is_none()));
+        assert_eq!(all.len(), 43);
     }
 
     #[test]

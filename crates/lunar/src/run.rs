@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `lunar run`: a tool of LIO's, against Lunar; and `lunar bind`, for all tools of a machine.
 //!
-//! Above: `main`.  Below: `run/`: the tree (`tree`), the view of the host that the command gets (`namespace`), and
-//! its message bus (`bus`).
+//! Above: `main`.  Below: `run/`: the tree (`tree`), the view of the host that the command gets (`namespace`),
+//! its processor (`place`) and its message bus (`bus`).
 //! Never here: what the command does.  This process becomes it, so that its exit status, its terminal and its
 //! signals are its own.
 
 mod bind; //           the tree for a whole machine
 pub(crate) mod bus; // a message bus that knows nobody
 mod namespace; //      what the command finds where
+mod place; //          on which processors it may be
 mod tree; //           where LIO's tree is, and whether it is
 
 use crate::door::Door;
 use crate::options::{BindOptions, RunOptions};
+use place::Place;
 use shell::{Api, Failure};
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -62,8 +64,11 @@ fn prepare(
         return Err(Failure::new("there is no command to run"));
     };
     let tree = find(wanted.tree.as_deref(), runtime_dir)?;
+    let mut place = Place::default();
+    place.look();
     let tools = tools_dir(wanted.tools_dir.clone(), state_dir)?;
     namespace::enter(&tree, &tools)?;
+    place.look();
     let address =
         bus::start().map_err(|error| Failure::new(format!("cannot start a message bus: {error}")))?;
     let mut command = Command::new(program);
@@ -71,6 +76,7 @@ fn prepare(
     // targetcli's preferences, its history and its log.
     command.env("TARGETCLI_HOME", tools.join(namespace::HOME));
     command.env("DBUS_SYSTEM_BUS_ADDRESS", address);
+    place.stay();
     Ok(command)
 }
 

@@ -19,8 +19,8 @@ fn one_command_comes_from_the_arguments() {
     daemon.lunar(&["/vhost status"]).check(0, "Status for /vhost: Targets: 1\n", "");
     daemon.lunar(&["cd /vhost\nstatus"]).check(0, "Status for /vhost: Targets: 1\n", "");
     daemon.lunar(&["/vhost \\\n  status"]).check(0, "Status for /vhost: Targets: 1\n", "");
-    daemon.lunar(&["/nosuch", "ls"]).check(1, "", "No such path /nosuch\n");
-    daemon.lunar(&["/no such", "ls"]).check(1, "", "No such path /no such\n");
+    daemon.lunar(&["/nosuch", "ls"]).check(1, "", "No such path /nosuch\nhint: / has backstores vhost\n");
+    daemon.lunar(&["/no such", "ls"]).check(1, "", "No such path /no such\nhint: / has backstores vhost\n");
     daemon.lunar(&["pwd 'x"]).check(1, "", "a quote ' is not closed\n");
     daemon.lunar(&["pwd \\"]).check(1, "", "the last line ends with a backslash, and nothing follows\n");
 }
@@ -47,7 +47,8 @@ fn lines_come_from_standard_input() {
 #[test]
 fn a_failure_is_remembered_or_stops() {
     let daemon = Daemon::start();
-    let (lines, err) = ("pwd\n/nosuch ls\n/vhost pwd\n", "No such path /nosuch\n");
+    let (lines, err) =
+        ("pwd\n/nosuch ls\n/vhost pwd\n", "No such path /nosuch\nhint: / has backstores vhost\n");
     daemon.lunar_reads(&[], lines).check(1, "/\n/vhost\n", err);
     daemon.lunar_reads(&["-e"], lines).check(1, "/\n", err);
 }
@@ -281,7 +282,7 @@ fn with_json_every_answer_is_one_line_of_it() {
     let pwd = r#"{"schema":1,"command":"pwd","path":"/","ok":true,"messages":[],"result":{"path":"/"},"error":null}"#;
     daemon.lunar(&["--json", "pwd"]).check(0, &format!("{pwd}\n"), "");
     daemon.lunar(&["pwd", "--json"]).check(0, &format!("{pwd}\n"), "");
-    let no_path = r#"{"schema":1,"command":"ls","path":"/nosuch","ok":false,"messages":[],"result":null,"error":{"code":"no_such_path","message":"No such path /nosuch","hint":null}}"#;
+    let no_path = r#"{"schema":1,"command":"ls","path":"/nosuch","ok":false,"messages":[],"result":null,"error":{"code":"no_such_path","message":"No such path /nosuch","hint":"/ has backstores vhost"}}"#;
     daemon.lunar_reads(&["--json"], "pwd\n/nosuch ls\n").check(1, &format!("{pwd}\n{no_path}\n"), "");
     let quote = r#"{"schema":1,"command":null,"path":null,"ok":false,"messages":[],"result":null,"error":{"code":"syntax","message":"a quote ' is not closed","hint":null}}"#;
     daemon.lunar_reads(&["--json"], "pwd 'x\n").check(1, &format!("{quote}\n"), "");

@@ -7,11 +7,21 @@
 use std::io::{IsTerminal, stderr};
 use tracing_subscriber::EnvFilter;
 
+/// What says what is logged.
+const VARIABLE: &str = "LUNAR_LOG";
+/// What it can say.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+/// What is logged where it says nothing.
+const DEFAULT: &str = "info";
+
 /// Starts logging: events of level info and above, or what `$LUNAR_LOG` says, such as `debug`.
 ///
 /// journald puts its own time on every line, so there it is left out.
 pub fn start() {
-    let filter = EnvFilter::try_from_env("LUNAR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var_os(VARIABLE).map(|wanted| wanted.to_string_lossy().into_owned());
+    let filter = wanted.as_deref().map_or(Some(EnvFilter::new(DEFAULT)), filter);
+    let is_known = filter.is_some();
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(DEFAULT));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
@@ -26,4 +36,22 @@ pub fn start() {
     } else {
         lines.try_init()
     };
+    if !is_known {
+        let wanted = wanted.unwrap_or_default();
+        tracing::warn!(
+            "{VARIABLE} is '{}', taken as {DEFAULT}: it is one of {}",
+            wanted.escape_debug(),
+            LEVELS.join(", ")
+        );
+    }
+}
+
+/// The filter of a text; `None` where somebody who wrote it would wonder.  A word that is no level would be the name of a
+/// part that there is not, and nothing would be logged.
+fn filter(text: &str) -> Option<EnvFilter> {
+    let is_level = |word: &str| LEVELS.contains(&word.trim().to_lowercase().as_str());
+    let is_meant = |directive: &str| {
+        directive.split_once('=').map_or_else(|| is_level(directive), |(_, level)| is_level(level))
+    };
+    EnvFilter::try_new(text).ok().filter(|_| text.split(',').all(is_meant))
 }

@@ -6,7 +6,6 @@
 
 use crate::start_error::StartError;
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 /// Serve SCSI disks to KVM guests over vhost-user
@@ -29,7 +28,7 @@ pub struct Options {
     pub socket_group: Option<String>,
 
     /// Serve /metrics, and nothing else, at this address too
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     pub metrics: Option<SocketAddr>,
 
     /// Mount LIO's configfs tree on this directory, for LIO's own tools
@@ -37,12 +36,17 @@ pub struct Options {
     pub configfs: Option<PathBuf>,
 
     /// Threads that move guests' data [default: one a processor, at most 4]
-    #[arg(long, value_name = "N")]
-    pub reactors: Option<NonZeroU16>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub reactors: Option<u16>,
 
     /// Print the manual page, and do nothing else
     #[arg(long)]
     pub man_page: bool,
+}
+
+/// An address to serve at.
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "it is an address and a port, such as 127.0.0.1:9100 or [::1]:9100")
 }
 
 /// The most reactors that are started where nobody says how many.
@@ -74,6 +78,6 @@ impl Options {
             let processors = std::thread::available_parallelism().map_or(1, usize::from);
             u16::try_from(processors.min(REACTORS_DEFAULT_MAX)).unwrap_or(1)
         };
-        self.reactors.map_or_else(of_host, NonZeroU16::get)
+        self.reactors.unwrap_or_else(of_host)
     }
 }

@@ -38,7 +38,8 @@ impl Arguments {
 
     /// The value of a parameter that is true or false.
     pub(crate) fn truth(&self, name: &str) -> Result<Option<bool>, Failure> {
-        self.get(name).map(truth).transpose()
+        let named = |failure: Failure| failure.hint(format!("{name} is true or false"));
+        self.get(name).map(truth).transpose().map_err(named)
     }
 
     pub(crate) fn flag(&self, name: &str) -> bool {
@@ -134,7 +135,8 @@ fn keyword(command: &'static Command, name: &str) -> Option<&'static str> {
     matches!(parameter.need, Need::Required | Need::Optional | Need::Keyword).then_some(parameter.name)
 }
 
-fn missing(names: &[&str]) -> Failure {
+/// What is missing, in targetcli's words.
+pub(crate) fn missing(names: &[&str]) -> Failure {
     Failure::new(match names {
         [name] => format!("Missing required parameter {name}"),
         names => format!("Missing required parameters {}", quoted(names)),

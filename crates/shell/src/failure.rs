@@ -32,6 +32,12 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
+/// An error of the host without `(os error 13)`, which says nothing more.
+pub(crate) fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error ").next().unwrap_or_default().to_owned()
+}
+
 impl Failure {
     /// A failure that needs no hint.
     pub fn new(message: impl Into<String>) -> Self {

@@ -4,7 +4,7 @@
 //! Above: `saveconfig`, `restoreconfig`, `apply`, `diff`.  Below: one file.
 //! Never here: the daemon's file; that is the daemon's.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, plain};
 use api::v1;
 use serde_json::{Map, Value};
 use std::fs::{self, File};
@@ -33,7 +33,7 @@ pub(crate) fn read(path: &str) -> Result<Vec<u8>, Failure> {
 pub(crate) fn read_or(path: &str, missing: impl Fn() -> String) -> Result<Vec<u8>, Failure> {
     let fault = |error: &io::Error| match error.kind() {
         io::ErrorKind::NotFound => Failure::new(missing()),
-        _ => Failure::new(format!("Could not read {path}: {error}")),
+        _ => Failure::new(format!("Could not read {path}: {}", plain(error))),
     };
     let file = File::open(path).map_err(|error| fault(&error))?;
     let most = u64::try_from(v1::SAVECONFIG_BYTES_MAX).unwrap_or(u64::MAX);
@@ -56,7 +56,8 @@ pub(crate) fn read_or(path: &str, missing: impl Fn() -> String) -> Result<Vec<u8
 /// # Errors
 /// One line that names the file, which then is as it was.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    replace(path, text).map_err(|error| Failure::new(format!("Could not write {}: {error}", path.display())))
+    replace(path, text)
+        .map_err(|error| Failure::new(format!("Could not write {}: {}", path.display(), plain(&error))))
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {

@@ -314,7 +314,9 @@ pub(crate) fn resolve(here: &NodePath, text: &str, kept: &Kept) -> Result<NodePa
     let (bookmark, below) = rest.split_once('/').unwrap_or((rest, ""));
     match kept.bookmarks.get(bookmark) {
         Some(path) => Ok(NodePath::root().join(path).join(below)),
-        None => Err(Failure::new(format!("No such bookmark {bookmark}")).code(codes::NO_SUCH_PATH)),
+        None => Err(Failure::new(format!("No such bookmark {bookmark}"))
+            .hint("`bookmarks show` has those there are")
+            .code(codes::NO_SUCH_PATH)),
     }
 }
 

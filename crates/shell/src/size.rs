@@ -28,8 +28,11 @@ pub fn parse(text: &str) -> Result<u64, Failure> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(wrong());
     }
-    let number: u64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(1 << shift).ok_or_else(wrong)
+    let number: Option<u64> = digits.parse().ok();
+    // Digits alone that are no number are too many.
+    number
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| wrong().hint(format!("{text} is too large: no size has more than 64 bits")))
 }
 
 /// `16.0MiB`, or `512 bytes` below one KiB.
@@ -86,6 +89,8 @@ mod tests {
         ] {
             let failure = parse(text).expect_err(text);
             assert_eq!(failure.message, format!("Cannot interpret size, wrong format: {text}"));
+            let is_large = failure.hint.is_some_and(|hint| hint.contains("too large"));
+            assert_eq!(is_large, ["99999999999999999999", "16777216T"].contains(&text), "{text}");
         }
     }
 

@@ -238,15 +238,26 @@ impl Tree {
         let mut node = &self.root;
         let mut so_far = NodePath::root();
         for step in path.steps() {
-            so_far = so_far.child(step);
-            node = node.child(step).ok_or_else(|| no_such_path(&so_far))?;
+            let next = so_far.child(step);
+            node = node.child(step).ok_or_else(|| no_such_path(&next, &so_far, node))?;
+            so_far = next;
         }
         Ok(node)
     }
 }
 
-fn no_such_path(path: &NodePath) -> Failure {
-    Failure::new(format!("No such path {path}")).code(codes::NO_SUCH_PATH)
+/// The most names that a hint has.
+const NAMES_MAX: usize = 16;
+
+/// `above`, at `parent`, is the last node of the path that is there.
+fn no_such_path(path: &NodePath, parent: &NodePath, above: &Node) -> Failure {
+    let names: Vec<&str> = above.children.iter().map(|child| child.name.as_str()).collect();
+    let hint = match names.as_slice() {
+        [] => format!("{parent} has nothing below it"),
+        names if names.len() <= NAMES_MAX => format!("{parent} has {}", names.join(" ")),
+        names => format!("{parent} has {} others; `ls {parent}` shows them", names.len()),
+    };
+    Failure::new(format!("No such path {path}")).hint(hint).code(codes::NO_SUCH_PATH)
 }
 
 impl Node {

@@ -82,7 +82,7 @@ fn a_failure_is_an_object_too_and_nothing_is_on_standard_error() {
     check(
         &mut session,
         "/nosuch ls --json",
-        r#"{"schema":1,"command":"ls","path":"/nosuch","ok":false,"messages":[],"result":null,"error":{"code":"no_such_path","message":"No such path /nosuch","hint":null}}"#,
+        r#"{"schema":1,"command":"ls","path":"/nosuch","ok":false,"messages":[],"result":null,"error":{"code":"no_such_path","message":"No such path /nosuch","hint":"/ has backstores vhost"}}"#,
     );
     check(
         &mut session,

@@ -9,6 +9,7 @@ fn what_does_not_exist_is_named() {
         "
 /> /nosuch ls
 ! No such path /nosuch
+! hint: / has backstores vhost
 /> nosuch
 ! Command not found nosuch
 ! hint: the commands here are apply bookmarks cd clearconfig diff exit get help ls pwd refresh restoreconfig saveconfig sessions set status version
@@ -23,6 +24,7 @@ fn what_does_not_exist_is_named() {
 ! hint: vhost is a node: cd vhost, or vhost/ COMMAND
 /> /nosuch/* ls
 ! No such path /nosuch
+! hint: / has backstores vhost
 ",
     );
 }

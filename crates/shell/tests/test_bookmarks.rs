@@ -26,10 +26,12 @@ Status for /vhost: Targets: 0
 /> bookmarks go v
 /vhost> cd @nosuch
 ! No such bookmark nosuch
+! hint: `bookmarks show` has those there are
 /vhost> bookmarks del v
 Deleted bookmark v.
 /vhost> bookmarks del v
 ! No such bookmark v.
+! hint: `bookmarks show` has those there are
 ",
     );
 }
@@ -60,8 +62,10 @@ fn nonsense_is_refused() {
 ! hint: the command is: bookmarks action [bookmark]
 /> bookmarks add
 ! Syntax error, see 'help bookmarks'.
+! hint: the command is: bookmarks add NAME, go NAME, del NAME or show
 /> bookmarks frob x
 ! Syntax error, see 'help bookmarks'.
+! hint: the command is: bookmarks add NAME, go NAME, del NAME or show
 /> bookmarks add a/b
 ! Bookmark a/b has characters other than letters, digits and : _ . -
 ",

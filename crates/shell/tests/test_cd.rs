@@ -15,6 +15,7 @@ fn it_goes_up_down_and_home() {
 /backstores/fileio> cd .
 /backstores/fileio> cd nosuch
 ! No such path /backstores/fileio/nosuch
+! hint: /backstores/fileio has nothing below it
 /backstores/fileio> cd
 No terminal to pick a node on: going to /.
 /> cd ..
@@ -118,6 +119,7 @@ fn a_node_that_has_gone_is_missed_by_relative_paths_alone() {
 Deleted Target naa.500140568720f76f.
 /vhost/naa.500140568720f76f> ls
 ! No such path /vhost/naa.500140568720f76f
+! hint: /vhost has nothing below it
 /vhost/naa.500140568720f76f> cd /
 ",
     );

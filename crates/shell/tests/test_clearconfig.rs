@@ -13,6 +13,7 @@ fn it_must_be_confirmed() {
 ! As a precaution, confirm=True needs to be set
 /> clearconfig confirm=yes
 ! Syntax error, 'yes' is not true|false.
+! hint: confirm is true or false
 /> vhost/ clearconfig true
 ! Command not found clearconfig
 ! hint: clearconfig is a command of root: write the path of one before it

@@ -29,6 +29,7 @@ fn a_block_device_is_never_shared() {
 ! Cannot configure StorageObject. exclusive=false not supported.
 /> /backstores/block create disk0 /dev/sda write_back=perhaps
 ! Syntax error, 'perhaps' is not true|false.
+! hint: write_back is true or false
 ",
     );
 }
@@ -86,6 +87,7 @@ Created ramdisk rN with size 1M.
 ! hint: 'r x'; use letters
 /> /backstores/ramdisk create rX 1M nullio=maybe
 ! Syntax error, 'maybe' is not true|false.
+! hint: nullio is true or false
 /> /backstores/ramdisk create rX 12X
 ! Cannot interpret size, wrong format: 12X
 ! hint: a size is a whole number and k, m, g or t, such as 14G

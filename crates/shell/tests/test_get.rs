@@ -35,6 +35,7 @@ emulate_write_cache=1
 hw_block_size=512 [ro]
 /> /backstores/fileio/disk1 get attribute nosuch
 ! No parameter 'nosuch' in group 'attribute'.
+! hint: `get attribute` shows those there are
 /> /vhost/naa.500140568720f76f/tpg1 get parameter
 ! Unknown configuration group: parameter
 ! hint: this node has attribute global
@@ -63,6 +64,7 @@ Parameter vendor_id is now 'ACME'.
 vendor_id=ACME 
 /> /backstores/fileio/disk1 set identity color=red
 ! Unknown parameter color in group 'identity'.
+! hint: `set identity` shows those there are
 ",
     );
 }

@@ -55,8 +55,10 @@ o- luns ...................................................... [LUNs: 1]
   o- lun0 ........... [fileio/disk1 (/srv/disk1.img) (default_tg_pt_gp)]
 /> ls depth=x
 ! The tree depth must be a number.
+! hint: 'x' is none; 0 is the whole tree
 /> ls /nosuch
 ! No such path /nosuch
+! hint: / has backstores vhost
 /> ls --jsn
 ! Unexpected keyword parameter '--jsn'.
 ! hint: the command is: ls [path] [depth]

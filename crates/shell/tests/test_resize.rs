@@ -52,7 +52,7 @@ Resized fileio grown to 3145728
     session.transcript(&format!(
         "
 /> /backstores/fileio/grown resize
-! Could not read the size of {path}: No such file or directory (os error 2)
+! Could not read the size of {path}: No such file or directory
 ! hint: give the size
 "
     ));

@@ -63,6 +63,7 @@ fn clear_existing_is_true_or_false_and_nothing_else() {
         "
 /> restoreconfig clear_existing=no
 ! Syntax error, 'no' is not true|false.
+! hint: clear_existing is true or false
 ",
     );
     assert_eq!(session.fake.0.borrow().restored, []);
@@ -89,7 +90,7 @@ fn files_that_cannot_be_restored_are_named_and_not_sent() {
 /> restoreconfig {here}/long
 ! {here}/long is longer than 67108864 bytes
 /> restoreconfig {here}
-! Could not read {here}: Is a directory (os error 21)
+! Could not read {here}: Is a directory
 "
     ));
     assert_eq!(session.fake.0.borrow().restored, []);

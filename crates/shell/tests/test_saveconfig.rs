@@ -62,7 +62,7 @@ fn a_file_that_cannot_be_written_is_named() {
     transcript(
         "
 /> saveconfig /proc/nosuch/saved.json
-! Could not write /proc/nosuch/saved.json: No such file or directory (os error 2)
+! Could not write /proc/nosuch/saved.json: No such file or directory
 /> saveconfig /proc
 ! Could not write /proc: is a directory
 ",

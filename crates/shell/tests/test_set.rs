@@ -45,6 +45,7 @@ How long a queue may be.
 
 /> /vhost/naa.500140568720f76f set option nosuch=1
 ! Unknown parameter nosuch in group 'option'.
+! hint: `set option` shows those there are
 /> /vhost/naa.500140568720f76f set option num_queues=many
 ! Not setting num_queues! Syntax error, 'many' is not a NUMBER.
 ",
@@ -79,6 +80,7 @@ fn what_cannot_be_set_is_told_in_targetclis_words() {
 ! Not setting emulate_tpu! Syntax error, '' is not a NUMBER.
 /> /backstores/block/disk0 set attribute nosuch=1
 ! Unknown parameter nosuch in group 'attribute'.
+! hint: `set attribute` shows those there are
 /> /backstores/block/disk0 set attribute emulate_tpu
 ! Got 2 positionnal parameters, expected at most 1.
 ! hint: 'emulate_tpu' is too much; the command is: set [group] [parameter=value...]
@@ -90,6 +92,18 @@ fn what_cannot_be_set_is_told_in_targetclis_words() {
 ! hint: this node has global
 ",
     );
+}
+
+#[test]
+fn an_assignment_without_a_group_is_an_error() {
+    let mut session = furnished();
+    for line in ["emulate_tpu=1", "attribute =1"] {
+        let name = line.split(['=', ' ']).next().expect("a name");
+        let reply = session.run(&format!("/backstores/fileio/disk1 set {line}"));
+        let hint = format!("hint: the command is: set GROUP {name}=1; `set` alone shows the groups");
+        assert_eq!(reply.err, format!("Missing required parameter group\n{hint}\n"));
+        assert_eq!((reply.out.as_str(), reply.failed), ("", true));
+    }
 }
 
 #[test]
@@ -124,6 +138,7 @@ fn global_parameters_are_checked_and_remembered() {
 ! Not setting loglevel_console! Syntax error, 'loud' is not critical|error|warning|info|verbose|debug.
 /> set global nosuch=1
 ! Unknown parameter nosuch in group 'global'.
+! hint: `set global` shows those there are
 /> set global tree_round_nodes=FALSE tree_status_mode=false
 Parameter tree_round_nodes is now 'false'.
 Parameter tree_status_mode is now 'false'.
@@ -163,9 +178,12 @@ fn messages_are_coloured_by_level_on_a_terminal() {
         session.run("/vhost create").out,
         "\u{1b}[32mCreated target naa.5001405000000001.\u{1b}[0m\n\u{1b}[32mCreated TPG 1.\u{1b}[0m\n"
     );
-    assert_eq!(session.run("/nosuch ls").err, "\u{1b}[31mNo such path /nosuch\u{1b}[0m\n");
+    assert_eq!(
+        session.run("/nosuch ls").err,
+        "\u{1b}[31mNo such path /nosuch\u{1b}[0m\nhint: / has backstores vhost\n"
+    );
     let mut session = Session::on(Screen { mode: Mode::OneShot, ..screen });
-    assert_eq!(session.run("/nosuch ls").err, "No such path /nosuch\n");
+    assert_eq!(session.run("/nosuch ls").err, "No such path /nosuch\nhint: / has backstores vhost\n");
 }
 
 #[test]

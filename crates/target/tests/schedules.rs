@@ -8,7 +8,8 @@
 //! Never here: memory orderings.  Shuttle has every access seen at once by all; it finds steps in the wrong order.
 //!
 //! A reactor here is the loop of `vhost-scsi`'s worker, with everything left out but the order of its steps: letters,
-//! commands that are begun if the gate lets them, completions, answers shown, quiescences answered.
+//! commands that are begun if the gate lets them, completions, answers shown, quiescences answered.  What is tried here is the
+//! gate, whose every access is a choice; the worker itself runs under shuttle in its own crate.
 //! `LUNAR_SCHEDULES` is how many schedules each test tries (1000).
 
 #![allow(dead_code, unreachable_pub, reason = "modules of another crate, of which these tests use a part")]

@@ -12,7 +12,9 @@ mod errands; // what steps of commands want of others
 mod kicks; // how it hears of what guests offer
 mod lines; // those who wait, in order
 mod marking; // dirty logs
-mod quiescing; // waiting for what is in flight
+mod quiescing;
+#[cfg(test)]
+mod schedules; // workers under every schedule // waiting for what is in flight
 mod telling; // news
 
 use crate::drain::Drain;

@@ -5,7 +5,7 @@
 //! Never here: what `@name` means; `session` knows.
 
 use crate::command::{Command, Needs, Places, Values, optional, required};
-use crate::failure::Failure;
+use crate::failure::{Failure, codes};
 use crate::screen::Level;
 use crate::session::Call;
 use serde_json::json;
@@ -45,13 +45,18 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
             call.shell.visits.go(path);
             Ok(())
         }
-        _ => Err(Failure::new("Syntax error, see 'help bookmarks'.")),
+        _ => {
+            let hint = "the command is: bookmarks add NAME, go NAME, del NAME or show";
+            Err(Failure::new("Syntax error, see 'help bookmarks'.").hint(hint).code(codes::SYNTAX))
+        }
     }
 }
 
 fn existing(call: &Call<'_>, name: &str) -> Result<String, Failure> {
     let path = call.kept.bookmarks.get(name).cloned();
-    path.ok_or_else(|| Failure::new(format!("No such bookmark {name}.")))
+    path.ok_or_else(|| {
+        Failure::new(format!("No such bookmark {name}.")).hint("`bookmarks show` has those there are")
+    })
 }
 
 fn add(call: &mut Call<'_>, name: &str) -> Result<(), Failure> {

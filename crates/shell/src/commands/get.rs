@@ -62,7 +62,10 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         .iter()
         .map(|name| {
             let entry = entries.iter().find(|entry| entry.name == *name);
-            entry.ok_or_else(|| Failure::new(format!("No parameter '{name}' in group '{group}'.")))
+            entry.ok_or_else(|| {
+                Failure::new(format!("No parameter '{name}' in group '{group}'."))
+                    .hint(format!("`get {group}` shows those there are"))
+            })
         })
         .collect::<Result<_, _>>()?;
     call.result(object(&group, wanted.iter().copied()));

@@ -6,7 +6,7 @@
 
 use crate::command::{Command, Needs, Places, Values, optional};
 use crate::draw::{Style, draw};
-use crate::failure::Failure;
+use crate::failure::{Failure, codes};
 use crate::json;
 use crate::session::Call;
 
@@ -29,7 +29,10 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
         None => call.path.clone(),
     };
     let depth = match call.arguments.get("depth") {
-        Some(text) => text.parse().map_err(|_| Failure::new("The tree depth must be a number."))?,
+        Some(text) => text.parse().map_err(|_| {
+            let hint = format!("'{text}' is none; 0 is the whole tree");
+            Failure::new("The tree depth must be a number.").hint(hint).code(codes::SYNTAX)
+        })?,
         None => call.kept.number("tree_max_depth"),
     };
     let depth = (depth > 0).then_some(depth);

@@ -5,7 +5,7 @@
 //! Never here: which sizes may be; the daemon refuses.
 
 use crate::command::{Command, Needs, Places, Values, optional};
-use crate::failure::Failure;
+use crate::failure::{Failure, plain};
 use crate::screen::Level;
 use crate::session::Call;
 use crate::size;
@@ -71,7 +71,8 @@ fn wanted(backstore: &v1::Backstore, typed: Option<&str>) -> Result<u64, Failure
             // The end of a file and of a device are found alike.
             let end = File::open(path).and_then(|mut file| file.seek(SeekFrom::End(0)));
             end.map_err(|error| {
-                Failure::new(format!("Could not read the size of {path}: {error}")).hint("give the size")
+                Failure::new(format!("Could not read the size of {path}: {}", plain(&error)))
+                    .hint("give the size")
             })
         }
         (None, _) => Err(Failure::new("Missing required parameter size").hint("the command is: resize size")),

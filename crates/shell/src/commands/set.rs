@@ -5,8 +5,9 @@
 //! Never here: which values an attribute takes.
 
 use super::get::{Entry, FABRIC_PROT_TYPE, entries, list_groups, object, show_all};
+use crate::arguments::missing;
 use crate::command::{Command, Need, Needs, Parameter, Places, Values, optional};
-use crate::failure::Failure;
+use crate::failure::{Failure, codes};
 use crate::screen::Level;
 use crate::session::Call;
 use crate::settings::Setting;
@@ -39,6 +40,10 @@ not about the daemon.",
 
 fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     let Some(group) = call.arguments.get("group").map(str::to_owned) else {
+        if let Some((name, value)) = call.arguments.assignments.first() {
+            let hint = format!("the command is: set GROUP {name}={value}; `set` alone shows the groups");
+            return Err(missing(&["group"]).hint(hint).code(codes::SYNTAX));
+        }
         list_groups(call);
         return Ok(());
     };
@@ -77,7 +82,8 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
 /// What can be told without the daemon, in targetcli's words.
 fn check(known: &[Entry], group: &str, name: &str, value: &str) -> Result<(), Failure> {
     let Some(entry) = known.iter().find(|entry| entry.name == *name) else {
-        return Err(Failure::new(format!("Unknown parameter {name} in group '{group}'.")));
+        return Err(Failure::new(format!("Unknown parameter {name} in group '{group}'."))
+            .hint(format!("`set {group}` shows those there are")));
     };
     if !entry.writable {
         return Err(Failure::new(format!("Parameter {name} is read-only.")));

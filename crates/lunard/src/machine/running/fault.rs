@@ -165,7 +165,9 @@ fn open_fault_in_words(kind: Kind, error: OpenError) -> Fault {
     let host = |message: String| Fault { message, hint: None, kind: FaultKind::Host, errno: Errno::IO };
     match error {
         OpenError::Missing(path) => {
-            caller(format!("Could not open {}: it does not exist", path.display()), None)
+            let home = path.parent().filter(|home| kind == Kind::Fileio && !home.exists());
+            let hint = home.map(|home| format!("there is no directory {}; make it first", home.display()));
+            caller(format!("Could not open {}: it does not exist", path.display()), hint)
         }
         OpenError::Busy(path) if kind == Kind::Block => caller(
             format!("Cannot configure StorageObject because device {} is already in use", path.display()),
@@ -194,7 +196,9 @@ fn open_fault_in_words(kind: Kind, error: OpenError) -> Fault {
             format!("{} is read-only", path.display()),
             Some("create the storage object with readonly=true".into()),
         ),
-        error @ OpenError::TooSmall { .. } => caller(error.to_string(), None),
+        error @ OpenError::TooSmall { .. } => {
+            caller(error.to_string(), Some("a storage object has one block at least".into()))
+        }
         error @ OpenError::NoSpace { .. } if kind == Kind::Ramdisk => {
             host(format!("Could not get the memory: {error}"))
         }
