@@ -271,6 +271,7 @@ impl<M: Machine> StateDriver<M> {
             if let Some(bytes) = found.sector_bytes {
                 model.learn_blocks(&found.backstore, bytes);
             }
+            model.learn_limits(&found.backstore, &found.beyond);
             tell(&mut made, &found.backstore, &found.notes);
         }
         self.shared.saving.store(true, Ordering::Relaxed);

@@ -290,7 +290,7 @@ impl Machine for RunningMachine {
                     let handed_over =
                         there.and_then(|there| self.state().hand_over(steps, backstore, &there));
                     let opened = match handed_over {
-                        Some(mut opened) => opened.fit_blocks_of(backstore).map(|()| opened)?,
+                        Some(opened) => opened.fit_for(backstore, occasion)?,
                         None if occasion == Occasion::Restore => restoring.open(backstore)?,
                         None => medium::open(backstore, occasion)?,
                     };
@@ -325,7 +325,7 @@ impl Machine for RunningMachine {
                         ready.holds.push(held.ok_or_else(|| locked_fault(backstore, lock.path()))?);
                     }
                 }
-                Step::UpdateBackstore(backstore) => self.state().must_hold_blocks_of(backstore)?,
+                Step::UpdateBackstore(backstore) => self.state().must_fit(backstore)?,
                 _ => {}
             }
         }

@@ -9,7 +9,7 @@ use super::access::segments;
 use super::block::ready;
 use super::unmap::bytes_of;
 use super::{
-    Decision, Place, ScriptPlan, done, done_with, give, good_with, read_list, refuse_step, sanitize,
+    Decision, Place, ScriptPlan, done, done_with, give, good_with, overrun, read_list, refuse_step, sanitize,
 };
 use crate::admission::is_kept_out;
 use crate::attentions::Attentions;
@@ -46,7 +46,8 @@ pub(super) fn extended_copy<'a>(
     if bytes > LIST_BYTES_MAX {
         return Err(Sense::PARAMETER_LIST_LENGTH_ERROR);
     }
-    let list = copy::parse(&read_list(buffers, bytes)?)?;
+    let Some(list) = read_list(buffers, bytes) else { return Ok(overrun()) };
+    let list = copy::parse(&list)?;
     let copies = mapping.unit.state.copies();
     let record = match list.identifier.map(|list| copies.begin(group.nexus().name(), list)).transpose() {
         Ok(record) => record,

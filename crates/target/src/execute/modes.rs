@@ -8,7 +8,7 @@
 //! What is to be in force is kept first, and then it is in force.  A cache that is switched off is emptied before the answer,
 //! and what was begun while it was on has ended by then.
 
-use super::{Decision, ScriptPlan, done, io_failed, overrun, primary};
+use super::{Decision, ScriptPlan, done, io_failed, overrun, primary, read_list};
 use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
 use crate::modes::ModeChanges;
@@ -35,10 +35,9 @@ pub(super) fn select<'a>(
     if command.list_bytes > mode::LIST_BYTES_MAX {
         return Err(Sense::PARAMETER_LIST_LENGTH_ERROR);
     }
-    let mut list = vec![0; usize::from(command.list_bytes)];
-    if buffers.data_out.copy_to(0, &mut list) < list.len() {
+    let Some(list) = read_list(buffers, usize::from(command.list_bytes)) else {
         return Ok(overrun());
-    }
+    };
     let unit = &mapping.unit;
     let current = unit.modes();
     let wanted = mode::select(command, &list, &primary::mode_state(mapping))?;

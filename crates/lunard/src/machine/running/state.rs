@@ -11,6 +11,7 @@ mod steps; // what each step makes of it
 
 use super::Farewell;
 use super::access::{Access, LunAccess};
+use super::fault::beyond_medium;
 use super::medium::Opened;
 use super::memories::{self, Memories};
 use super::offer::offer;
@@ -126,9 +127,15 @@ impl State {
         self.units.get(id)?.opened.host_lock().cloned()
     }
 
-    /// Refuses a logical block that the open medium cannot read or write by itself.
-    pub(super) fn must_hold_blocks_of(&self, backstore: &Backstore) -> Result<(), Fault> {
-        self.units.get(&backstore.id()).map_or(Ok(()), |unit| unit.opened.must_hold_blocks_of(backstore))
+    /// Refuses a logical block that the open medium cannot read or write by itself, and what is asked of space beyond what it
+    /// can.
+    pub(super) fn must_fit(&self, backstore: &Backstore) -> Result<(), Fault> {
+        let Some(unit) = self.units.get(&backstore.id()) else { return Ok(()) };
+        let is_new = |key: &Key| backstore.is_wanted(*key) && !unit.backstore.is_wanted(*key);
+        if let Some(key) = unit.opened.beyond().find(is_new) {
+            return Err(beyond_medium(&backstore.id(), key));
+        }
+        unit.opened.must_hold_blocks_of(backstore)
     }
 
     /// The open medium of a backstore that these steps close, for one that they open on the same file or
