@@ -12,7 +12,6 @@ use super::{
     Decision, Place, ScriptPlan, done, done_with, give, good_with, overrun, read_list, refuse_step, sanitize,
 };
 use crate::admission::is_kept_out;
-use crate::attentions::Attentions;
 use crate::copies::{CopyRecord, NotBegun};
 use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
@@ -192,12 +191,20 @@ struct Leg {
     written: Range<u64>,
 }
 
+impl Leg {
+    /// Whether the nexus may not copy the next piece now, of at most so many bytes.
+    fn is_barred(&self, bytes_max: u64) -> bool {
+        let piece = |left: &Range<u64>| left.start..left.end.min(left.start.saturating_add(bytes_max));
+        self.from.bars_at(READ_10, &piece(&self.read)) || self.to.bars_at(WRITE_10, &piece(&self.written))
+    }
+}
+
 /// A unit that is copied from or to.
 struct End {
     place: Place,
     store: Store,
-    /// With the gate before it.
-    attentions: Arc<Attentions>,
+    /// With the gate before it, and what says which of its blocks are reached.
+    mapping: Mapping,
 }
 
 const READ_10: u8 = 0x28;
@@ -206,12 +213,19 @@ const WRITE_10: u8 = 0x2a;
 impl End {
     fn new(lun: Lun, mapping: &Mapping, store: &Store) -> Self {
         let place = Place { lun: lun.get(), unit: mapping.unit.state.id(), store: store.name() };
-        Self { place, store: store.clone(), attentions: Arc::clone(&mapping.attentions) }
+        Self { place, store: store.clone(), mapping: mapping.clone() }
     }
 
     /// Whether the nexus may not do there now what the command of that operation code does.
     fn bars(&self, code: u8) -> bool {
-        is_kept_out(self.attentions.gate(), code)
+        is_kept_out(self.mapping.attentions.gate(), code)
+    }
+
+    /// The same, of these bytes.
+    fn bars_at(&self, code: u8, bytes: &Range<u64>) -> bool {
+        let block_bytes = u64::from(self.mapping.unit.geometry.block_bytes).max(1);
+        let (first, end) = (bytes.start / block_bytes, bytes.end.div_ceil(block_bytes));
+        self.bars(code) || !reaches(&self.mapping, Lba(first), BlockCount(end.saturating_sub(first)))
     }
 }
 
@@ -314,7 +328,7 @@ impl Copier {
             return Step::Claim(Claim { store, range, exclusive: false });
         }
         // Who was fenced since the last piece copies no more.
-        if leg.from.bars(READ_10) || leg.to.bars(WRITE_10) {
+        if leg.is_barred(if self.by_kernel { KERNEL_BYTES_MAX } else { u64::from(SCRATCH_BYTES) }) {
             return refuse_step(Sense::THIRD_PARTY_DEVICE_FAILURE, self.residual);
         }
         if self.by_kernel
@@ -345,7 +359,8 @@ impl Copier {
             return refuse_step(Sense::INTERNAL_TARGET_FAILURE, self.residual);
         };
         // The read may have taken its time.
-        if leg.to.bars(WRITE_10) {
+        let written = leg.written.start..leg.written.start.saturating_add(bytes);
+        if leg.to.bars_at(WRITE_10, &written) {
             return refuse_step(Sense::THIRD_PARTY_DEVICE_FAILURE, self.residual);
         }
         let (store, offset, buffer) = (leg.to.store.clone(), leg.written.start, memory.list(bytes));
