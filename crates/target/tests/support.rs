@@ -69,10 +69,13 @@ pub(crate) struct Rig {
     /// What its scripts did on the medium.
     pub(crate) done: RefCell<Vec<IoKind>>,
     /// What happens while the so many'th of what its scripts do on the medium is under way.
-    pub(crate) meanwhile: RefCell<Option<(usize, Box<dyn FnOnce()>)>>,
+    pub(crate) meanwhile: RefCell<Option<(usize, Happens)>>,
     /// How long its scripts have waited.
     pub(crate) waited: RefCell<Duration>,
 }
+
+/// Something that happens once.
+pub(crate) type Happens = Box<dyn FnOnce()>;
 
 /// A nexus that every rig has, which only looks.
 pub(crate) const OBSERVER: usize = 8;
