@@ -82,6 +82,21 @@ fn refusal(model: &Model, text: &str) -> String {
 }
 
 #[test]
+fn a_map_of_blocks_of_the_greatest_length_is_read_from_each_file() {
+    let lines: String = (1000..1291).map(|block| format!("{block} {block} 0:O\n")).collect();
+    let lba_map = format!("0 0\n{lines}100000 100000 0:O\n");
+    assert_eq!(lba_map.len(), 4096);
+    let id = common::id(v1::Kind::Ramdisk, "r0");
+    let model = Plane::drafted([ramdisk("r0"), v1::Change::SetLbaMap { id, lba_map: lba_map.clone() }]);
+    let saved = saveconfig::text(&model, &lunard::machine::Live::default());
+    assert_eq!(drafted(&model, &saved).changes, []);
+    for written in [lba_map.replace('\n', "; "), lba_map.replace('\n', "\\n")] {
+        let text = format!("[ramdisk.r0]\nsize = \"1M\"\nlba_map = \"{written}\"\n");
+        assert_eq!(drafted(&model, &text).changes, [], "{written}");
+    }
+}
+
+#[test]
 fn what_is_so_already_is_no_change() {
     assert_eq!(drafted(&furnished(), AS_FURNISHED).changes, []);
     assert_eq!(differences(&furnished(), AS_FURNISHED), Vec::<String>::new());

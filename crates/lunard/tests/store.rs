@@ -84,6 +84,19 @@ fn what_was_saved_is_loaded_in_every_word() {
 }
 
 #[test]
+fn a_map_of_blocks_of_the_greatest_length_is_loaded_again() {
+    // As a file of LIO's tree has it: a line of 4 bytes, 291 of 14 and one of 18.
+    let lines: String = (1000..1291).map(|block| format!("{block} {block} 0:O\n")).collect();
+    let lba_map = format!("0 0\n{lines}100000 100000 0:O\n");
+    assert_eq!(lba_map.len(), 4096);
+    let id = common::id(api::v1::Kind::Ramdisk, "r0");
+    let model = Plane::drafted([ramdisk("r0"), api::v1::Change::SetLbaMap { id, lba_map }]);
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &model);
+    assert_eq!(reopen(scratch.path()).unwrap(), model);
+}
+
+#[test]
 fn a_target_without_options_is_written_as_the_first_version_wrote_it() {
     let scratch = tempfile::tempdir().unwrap();
     save(scratch.path(), &furnished());

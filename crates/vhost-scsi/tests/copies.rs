@@ -14,7 +14,7 @@ use initiator::{Command, Guest, LunAddress, Options, commands};
 use scsi::Lun;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use support::{Rig, Unit, copy_map, copy_rig, good, refused, run};
 use target::Nexus;
@@ -283,6 +283,46 @@ fn a_copy_asks_the_reservations_again_before_each_piece() {
     let ended = one.request_queue(0).unwrap().wait_for(copying).unwrap();
     assert_eq!(ended.check_condition(), Some([0x0a, 0x0d, 0x01]));
     assert!(!has_landed(&mut two));
+}
+
+/// A unit that counts its flushes and fails the first so many.
+fn flushed(failing: usize) -> (Arc<AtomicUsize>, Unit) {
+    let flushes = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&flushes);
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| {
+        let fails = kind == IoKind::Flush && count.fetch_add(1, Ordering::SeqCst) < failing;
+        if fails { Fate::Fail(BackstoreError::WriteFailed) } else { Fate::Pass }
+    });
+    (flushes, Unit::new(store))
+}
+
+/// Copies blocks from LUN 0 to LUN 1, and then others from there to LUN 0.
+fn there_and_back() -> Command {
+    let mut back = segment(1, 8, 20);
+    (back[5], back[7]) = (1, 0);
+    copy_list(0, 0, (1, 2), &[segment(1, 8, 8), back])
+}
+
+#[test]
+fn a_copy_that_goes_both_ways_is_good_when_both_units_have_been_flushed() {
+    let ((first, one), (second, two)) = (flushed(0), flushed(0));
+    let rig = copy_rig(&one, &two);
+    let mut guest = rig.boot(Options::default());
+    good(&mut guest, &commands::write_10(lun_0(), 8, 1, &[0x5a; 512]));
+    good(&mut guest, &there_and_back());
+    assert_eq!([first, second].map(|flushes| flushes.load(Ordering::SeqCst)), [1, 1]);
+    assert_eq!(good(&mut guest, &commands::read_10(lun_0(), 20, 1, 512)).data_in, [0x5a; 512]);
+    // Neither end may fail.
+    let rig = copy_rig(&Unit::ramdisk(MIB), &flushed(1).1);
+    refused(&mut rig.boot(Options::default()), &there_and_back(), [0x0a, 0x0d, 0x01]);
+}
+
+#[test]
+fn what_one_unit_has_lost_is_not_told_of_another_that_is_copied_to() {
+    let rig = copy_rig(&flushed(1).1, &Unit::ramdisk(MIB));
+    let mut guest = rig.boot(Options::default());
+    refused(&mut guest, &commands::synchronize_cache_10(lun_0(), 0, 0), [0x03, 0x0c, 0x00]);
+    good(&mut guest, &there_and_back());
 }
 
 #[test]

@@ -69,8 +69,15 @@ pub(super) fn extended_copy<'a>(
     let (from, to) = (first.from.place, first.to.place);
     let memory = None;
     let residual = good.residual;
+    let mut unflushed: Vec<Store> = Vec::new();
+    for leg in &legs {
+        if unflushed.iter().all(|store| store.id != leg.to.store.id) {
+            unflushed.push(leg.to.store.clone());
+        }
+    }
     let copier = Copier {
         legs,
+        unflushed,
         by_kernel: true,
         claimed: false,
         flushes: false,
@@ -211,11 +218,13 @@ impl End {
 /// Copies one segment after the other.
 struct Copier {
     legs: VecDeque<Leg>,
+    /// Where something is copied to: flushed one after the other, the last things.
+    unflushed: Vec<Store>,
     /// Whether the kernel is asked first.
     by_kernel: bool,
     /// Whether the blocks of the first leg are claimed.
     claimed: bool,
-    /// Whether a flush is under way, the last thing.
+    /// Whether all is copied, and a flush is under way.
     flushes: bool,
     /// Bytes that are being read, where they go through memory; 0 while they are written.
     reads: u64,
@@ -253,9 +262,7 @@ impl Copier {
             }
             Outcome::Told(Err(sense)) => return refuse_step(sense, self.residual),
             Outcome::Io { result: Err(error), .. } => return self.failed(error),
-            Outcome::Io { .. } if self.flushes => {
-                return Step::Done(Answer { residual: self.residual, ..Answer::good() });
-            }
+            Outcome::Io { .. } if self.flushes => return self.flush(),
             Outcome::Io { buffer, .. } if self.reads > 0 => {
                 drop(buffer);
                 return self.write();
@@ -293,18 +300,14 @@ impl Copier {
             return Step::Done(Answer { residual: self.residual, ..Answer::good() });
         };
         if leg.read.is_empty() {
-            let last = self.legs.len() == 1;
-            let to = leg.to.store.clone();
-            if !last {
-                self.legs.pop_front();
-                self.begin_segment();
-                (self.claimed, self.by_kernel) = (false, true);
-                return self.go_on();
+            if self.legs.len() == 1 {
+                self.flushes = true;
+                return self.flush();
             }
-            // What the kernel copied is in its cache, whatever the unit's own writes do.
-            self.flushes = true;
-            let buffer = memory::IoBuf::new();
-            return Step::Io { store: to, kind: IoKind::Flush, offset: 0, buffer };
+            self.legs.pop_front();
+            self.begin_segment();
+            (self.claimed, self.by_kernel) = (false, true);
+            return self.go_on();
         }
         if !self.claimed {
             let (store, range) = (leg.to.store.clone(), leg.written.clone());
@@ -326,6 +329,14 @@ impl Copier {
         self.reads = (leg.read.end - leg.read.start).min(u64::from(SCRATCH_BYTES));
         let (store, offset, buffer) = (leg.from.store.clone(), leg.read.start, memory.list(self.reads));
         Step::Io { store, kind: IoKind::Read, offset, buffer }
+    }
+
+    /// What the kernel copied is in its cache, whatever the units' own writes do; and segments may go both ways.
+    fn flush(&mut self) -> Step {
+        let Some(store) = self.unflushed.pop() else {
+            return Step::Done(Answer { residual: self.residual, ..Answer::good() });
+        };
+        Step::Io { store, kind: IoKind::Flush, offset: 0, buffer: memory::IoBuf::new() }
     }
 
     fn write(&mut self) -> Step {
