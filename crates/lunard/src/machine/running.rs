@@ -256,6 +256,9 @@ fn wait_for(reactors: &Reactors, state: &Mutex<State>, farewells: Vec<Farewell>)
         }
         drop((last, hold));
         if let Some(cut) = cut {
+            while lock(state).waits_to_be_cut(&cut) {
+                std::thread::sleep(SEEK_INTERVAL);
+            }
             let medium = lock(state).to_cut(&cut);
             // Whatever the system says now, the guests' blocks are where they were.
             let ended =

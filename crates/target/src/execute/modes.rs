@@ -101,7 +101,10 @@ impl Script for Selecting {
                 At::Saving => {
                     self.at = At::Keeping;
                     let (state, changes) = (Arc::clone(state), self.changes);
-                    let Some(steer) = state.alua().steer.clone() else { continue };
+                    let Some(steer) = state.alua().steer.clone() else {
+                        state.show_saved_modes();
+                        continue;
+                    };
                     let work = move |reply: crate::script::Reply| {
                         reply.tell(steer.save_modes(state.serial(), &changes).map(|()| 0));
                     };
@@ -111,13 +114,12 @@ impl Script for Selecting {
                     self.at = At::Telling;
                     let (state, changes, save) = (Arc::clone(state), self.changes, self.save);
                     let work = move |reply: crate::script::Reply| {
-                        let saved = state.change(|record| {
-                            record.modes = changes;
-                            if save {
-                                record.saved_modes = changes;
-                            }
-                        });
-                        reply.tell(saved.map(|()| 0).map_err(Sense::from));
+                        let kept = if save {
+                            state.keep_saved_modes(&changes)
+                        } else {
+                            state.change(|record| record.modes = changes)
+                        };
+                        reply.tell(kept.map(|()| 0).map_err(Sense::from));
                     };
                     return Step::Ask { helper: Helper::Keeper, work: Box::new(work) };
                 }

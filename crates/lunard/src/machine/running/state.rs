@@ -240,7 +240,8 @@ impl State {
         unit.opened.store.as_ref().filter(|store| Arc::ptr_eq(&store.backstore, medium))?;
         let old = std::mem::replace(&mut unit.opened, Opened::missing());
         (unit.cutting, unit.scarcity) = (None, Scarcity::default());
-        // What a device said of itself stays said, so that guests hear of nothing else than that it is not ready.
+        // What it said of itself stays said: guests hear that it is not ready and that its capacity has gone, and not that
+        // it has become another.
         unit.logical_unit = unit.not_ready();
         self.mark_shown(id);
         let mut farewells: Vec<_> = farewell(old).into_iter().collect();
@@ -405,9 +406,12 @@ impl State {
 impl Unit {
     /// The unit as a guest sees it while another process has its medium.
     fn not_ready(&self) -> Arc<LogicalUnit> {
-        let LogicalUnit { identity, identifying_text, geometry, flags, state, .. } = &*self.logical_unit;
+        let unit = &*self.logical_unit;
+        let LogicalUnit { identity, identifying_text, geometry, flags, state, .. } = unit;
         let mut missing = LogicalUnit::missing(identity.clone(), geometry.block_bytes, *flags);
         missing.identifying_text.clone_from(identifying_text);
+        missing.media = unit.media;
+        (missing.granularity_blocks, missing.optimal_blocks) = (unit.granularity_blocks, unit.optimal_blocks);
         Arc::new(missing.remembering(Arc::clone(state)))
     }
 

@@ -102,6 +102,13 @@ impl State {
         Ok(Arc::clone(&store.backstore))
     }
 
+    /// Whether a medium is to be cut once its SANITIZE has ended, which may have begun on all of it before the new end was
+    /// shown.  A file that is larger than what is shown is noticed later; what a ramdisk has too much nobody looks at.
+    pub(in super::super) fn waits_to_be_cut(&self, cut: &Cut) -> bool {
+        let unit = self.units.get(&cut.id).filter(|unit| unit.cutting == Some(cut.number));
+        cut.id.kind == Kind::Ramdisk && unit.is_some_and(Unit::is_being_sanitized)
+    }
+
     /// A medium has been cut, or could not be.
     pub(in super::super) fn is_cut(&mut self, cut: &Cut) {
         if let Some(unit) = self.units.get_mut(&cut.id).filter(|unit| unit.cutting == Some(cut.number)) {
@@ -162,7 +169,7 @@ impl Unit {
 
 #[cfg(test)]
 mod tests {
-    use super::super::steps::tests::{close, in_file, open, opened};
+    use super::super::steps::tests::{close, in_file, in_memory, open, opened};
     use super::*;
     use crate::machine::running::medium;
     use crate::store::Units;
@@ -280,6 +287,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lost_has_become_no_other_to_its_guests() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut state, disk) = (State::default(), in_file("disk0", "a", &file(folder.path(), "disk")));
+        open(&mut state, &disk, opened(&disk));
+        let said = |state: &State| {
+            let unit = &state.units[&disk.id()].logical_unit;
+            (unit.media, unit.granularity_blocks, unit.optimal_blocks, unit.flags.solid_state)
+        };
+        let before = said(&state);
+        let shown = medium_of(&state, &disk);
+        let _closing = state.lose(&disk.id(), &shown).unwrap();
+        assert!(state.units[&disk.id()].logical_unit.store.is_none());
+        assert_eq!(said(&state), before);
+    }
+
+    #[test]
     fn what_is_lost_before_its_other_size_is_taken_over_stays_lost() {
         let folder = tempfile::tempdir().unwrap();
         let (mut state, disk) = (State::default(), in_file("disk0", "a", &file(folder.path(), "disk")));
@@ -361,6 +384,13 @@ mod tests {
         let fault = state.to_cut(&cut).err().unwrap();
         let hint = "a guest has it sanitized: it has its old size again; try again when that has ended";
         assert_eq!((fault.message.as_str(), fault.hint.as_deref()), ("fileio/disk0 was not cut", Some(hint)));
+        assert!(!state.waits_to_be_cut(&cut));
+        // A ramdisk would never be cut then: it waits, as long as it is the one that was to be.
+        let memory = in_memory("r0", "a");
+        open(&mut state, &memory, opened(&memory));
+        state.units.get_mut(&memory.id()).unwrap().cutting = Some(2);
+        let of_memory = |number| Cut { id: memory.id(), number, tell: mpsc::channel().0 };
+        assert!(state.waits_to_be_cut(&of_memory(2)) && !state.waits_to_be_cut(&of_memory(3)));
     }
 
     #[test]
