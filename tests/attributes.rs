@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use stories::api;
 use stories::loop_device::{self, LoopDevice};
 use stories::mounted::{self, Mounted};
+use stories::small::Small;
+use stories::stage::Stage;
 
 const WWN: &str = "naa.500140568720f76f";
 const UNIT: LunAddress = LunAddress([1, 1, 0, 0, 0, 0, 0, 0]);
@@ -304,5 +306,114 @@ fn what_an_attribute_says_a_guest_sees_with_its_next_command() -> Result<()> {
     assert!(seen(&mut guest, &codes)?.is_ok());
     assert_eq!(write(&mounted, "emulate_rsoc", "0"), None);
     assert_eq!(seen(&mut guest, &codes)?, Err([0x05, 0x24, 0x00]));
+    Ok(())
+}
+
+/// What guests are told of space that the medium has to give back.
+const OF_SPACE: [&str; 3] = ["emulate_tpu", "emulate_tpws", "unmap_zeroes_data"];
+
+#[test]
+fn what_a_medium_cannot_do_with_space_reads_0_and_is_refused_at_every_door() -> Result<()> {
+    if let Some(why) = mounted::missing() {
+        eprintln!("skipped: {why}");
+        return Ok(());
+    }
+    let mut mounted = Mounted::start()?;
+    let solid = Small::without_holes(&mounted.scratch.directory("solid")?)?;
+    let shell = mounted.shell()?;
+    shell.well(&format!("/backstores/fileio create disk0 {} 1M", solid.join("disk0").display()))?;
+    for name in OF_SPACE {
+        assert_eq!(read(&mounted, name)?, "0", "{name}");
+        // What was read may be written back.
+        assert_eq!(write(&mounted, name, "0"), None, "{name}");
+        assert_eq!(write(&mounted, name, "1"), Some(ENOSYS), "{name}");
+        let (status, problem) = ask(&mounted, name, "1")?;
+        let message = problem["message"].as_str().context("no message")?;
+        let start = format!("attribute {name} of fileio/disk0 cannot be 1: ");
+        assert!(status == 422 && message.starts_with(&start), "{status}: {message}");
+        let typed = shell.run(&["/backstores/fileio/disk0", "set", "attribute", &format!("{name}=1")])?;
+        assert!(typed.status == 1 && typed.stderr.starts_with(&start), "{}", typed.stderr);
+        assert_eq!(read(&mounted, name)?, "0", "{name}");
+    }
+
+    // A file in which somebody has said so; what a tool has written is a default here, and is told of.
+    let saved = mounted.scratch.join("saved.json");
+    shell.well(&format!("saveconfig {}", saved.display()))?;
+    let text = std::fs::read_to_string(&saved)?;
+    assert!(text.contains("\"emulate_tpu\": 0"), "{text}");
+    std::fs::write(&saved, text.replace("\"emulate_tpu\": 0", "\"emulate_tpu\": 1"))?;
+    shell.well("clearconfig confirm=true")?;
+    let restored = shell.well(&format!("restoreconfig {}", saved.display()))?;
+    assert!(restored.contains("the medium of fileio/disk0 cannot do emulate_tpu"), "{restored}");
+    assert!(shell.well("/backstores/fileio/disk0 get attribute emulate_tpu")?.contains("emulate_tpu=0"));
+
+    let wanted = mounted.scratch.join("wanted.toml");
+    let path = solid.join("disk0");
+    let toml = |attributes: &str| {
+        let text =
+            format!("[fileio.disk0]\npath = \"{}\"\nattributes = {{ {attributes} }}\n", path.display());
+        std::fs::write(&wanted, text)
+    };
+    // Who says nothing of it asks for nothing.
+    toml("emulate_caw = 1")?;
+    let apply = format!("apply -f {}", wanted.display());
+    shell.well(&apply)?;
+    shell.well(&apply)?;
+
+    // A device, of which neither is a default.
+    if loop_device::available() {
+        let image = solid.join("device");
+        std::fs::write(&image, vec![0; 1 << 20])?;
+        let disk = LoopDevice::attach(&image, &[])?;
+        shell.well("clearconfig confirm=true")?;
+        shell.well(&format!("/backstores/block create disk0 {}", disk.path().display()))?;
+        shell.well(&format!("saveconfig {}", saved.display()))?;
+        let text = std::fs::read_to_string(&saved)?;
+        std::fs::write(&saved, text.replace("\"emulate_tpws\": 0", "\"emulate_tpws\": 1"))?;
+        let path = disk.path().display();
+        std::fs::write(
+            &wanted,
+            format!("[block.disk0]\npath = \"{path}\"\nattributes = {{ emulate_tpu = 1 }}\n"),
+        )?;
+        let refused = |line: &str, name: &str| -> Result<()> {
+            let answer = shell.run(&line.split(' ').collect::<Vec<_>>())?;
+            let wrong = format!("attribute {name} of block/disk0 cannot be 1: ");
+            assert!(answer.status == 1 && answer.stderr.contains(&wrong), "{line}: {answer:?}");
+            Ok(())
+        };
+        refused(&apply, "emulate_tpu")?;
+        shell.well("clearconfig confirm=true")?;
+        refused(&apply, "emulate_tpu")?;
+        refused(&format!("restoreconfig {}", saved.display()), "emulate_tpws")?;
+        assert!(!shell.well("ls /backstores/block")?.contains("disk0"), "nothing was made");
+    }
+    mounted.quiet();
+    Ok(())
+}
+
+#[test]
+fn what_a_medium_can_no_longer_do_with_space_reads_0_after_a_restart() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: mounting a file system takes root");
+        return Ok(());
+    }
+    let mut stage = Stage::set()?;
+    let place = stage.scratch.directory("place")?;
+    let image = place.join("disk0");
+    stage.shell.well(&format!("/backstores/fileio create disk0 {} 1M", image.display()))?;
+    let value = |stage: &Stage, name: &str| -> Result<String> {
+        stage.shell.well(&format!("/backstores/fileio/disk0 get attribute {name}"))
+    };
+    for name in OF_SPACE {
+        assert!(value(&stage, name)?.contains(&format!("{name}=1")), "{name}");
+    }
+    stage.daemon.kill()?;
+    let solid = Small::without_holes(&place)?;
+    std::fs::write(solid.join("disk0"), vec![0; 1 << 20])?;
+    stage.daemon.restart()?;
+    for name in OF_SPACE {
+        assert!(value(&stage, name)?.contains(&format!("{name}=0")), "{name}");
+    }
+    stage.shell.well("/backstores/fileio/disk0 set attribute emulate_caw=0")?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use stories::deadline::Deadline;
+use stories::loop_device::{self, LoopDevice};
 use stories::stage::Stage;
 
 const MIB: u64 = 1 << 20;
@@ -155,16 +156,37 @@ fn a_guest_without_buffers_for_events_uses_its_disk_while_luns_come_go_and_grow_
 }
 
 #[test]
-fn a_disk_that_grows_under_load_is_told_of_when_there_is_a_buffer_and_has_its_new_part_before() -> Result<()>
+fn a_file_that_grows_under_load_is_told_of_when_there_is_a_buffer_and_has_its_new_part_before() -> Result<()>
 {
     let stage = Stage::set()?;
     let disk = stage.create_fileio("disk0", 4 * MIB)?;
-    let wwn = stage.serve("fileio/disk0")?;
-    let mut guest = boot(&stage, &wwn, 0)?;
+    grows_under_load(&stage, "fileio/disk0", || grow(&disk, 8 * MIB))
+}
+
+#[test]
+fn a_device_that_grows_under_load_is_told_of_like_a_file() -> Result<()> {
+    if !loop_device::available() {
+        println!("skipped: a loop device takes root");
+        return Ok(());
+    }
+    let stage = Stage::set()?;
+    let medium = stage.scratch.sparse_file("medium", 4 * MIB)?;
+    let device = LoopDevice::attach(&medium, &[])?;
+    stage.shell.well(&format!("/backstores/block create disk0 {}", device.path().display()))?;
+    grows_under_load(&stage, "block/disk0", || {
+        grow(&medium, 8 * MIB)?;
+        device.look_again()
+    })
+}
+
+/// A disk of 4 MiB that comes to have 8.
+fn grows_under_load(stage: &Stage, backstore: &str, grows: impl FnOnce() -> Result<()>) -> Result<()> {
+    let wwn = stage.serve(backstore)?;
+    let mut guest = boot(stage, &wwn, 0)?;
     let unit = LunAddress::unit(1, 0);
     let beyond = commands::write_10(unit, 8192, 8, &[9; 4096]);
     assert_eq!(guest.execute(&beyond)?.check_condition(), Some([0x05, 0x21, 0x00]));
-    grow(&disk, 8 * MIB)?;
+    grows()?;
     // The next commands find it out, one of them by its attention.
     let (mut news, mut round) = (0, 0);
     Deadline::seconds(SECONDS).until("the new part", || {

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::time::Duration;
+use stories::api;
 use stories::deadline::Deadline;
 use stories::process::Process;
 use stories::slow_disk::{self, SlowDisk};
@@ -157,6 +158,48 @@ fn a_file_of_what_is_to_be_shrinks_only_what_it_says_and_no_guest_unless_it_is_f
     stage.shell.well(&format!("apply -f {shown} --force"))?;
     assert_eq!(std::fs::metadata(&image)?.len(), 1 << 20);
     assert_eq!(stage.shell.well(&format!("apply -f {shown}"))?, format!("Everything is as {shown} says.\n"));
+    Ok(())
+}
+
+/// What the Caching page of LUN 0 says: WCE.
+fn has_write_cache(guest: &mut Guest) -> Result<bool> {
+    let list = guest.execute(&commands::mode_sense_6(lun(0), 0x08, 0, 255))?.data_in;
+    let descriptors = usize::from(*list.get(3).context("a header")?);
+    Ok(list.get(4 + descriptors + 2).context("a page")? & 0x04 != 0)
+}
+
+#[test]
+fn another_size_and_another_write_cache_in_one_change_are_both_so_while_the_guest_writes() -> Result<()> {
+    let (stage, image, mut guest) = set()?;
+    let path = stage.scratch.join("disks.toml");
+    for (round, (size, write_back)) in [("8M", 1), ("2M", 0), ("4M", 1), ("8M", 0)].into_iter().enumerate() {
+        // So that its channels are open.
+        assert!(guest.execute(&commands::write_10(lun(0), 1, 1, &[7; 512]))?.is_good());
+        let image = image.display();
+        let text = format!(
+            "[fileio.disk0]\npath = \"{image}\"\nsize = \"{size}\"\nshrink = true\nattributes = {{ emulate_write_cache = {write_back} }}\n"
+        );
+        std::fs::write(&path, text)?;
+        stage.shell.well(&format!("apply -f {} --force", path.display()))?;
+        let ready = commands::test_unit_ready(lun(0));
+        while sense(&mut guest, &ready)?.is_some() {}
+        let shown = stage.shell.well("/backstores/fileio/disk0 get attribute emulate_write_cache")?;
+        assert!(shown.contains(&format!("emulate_write_cache={write_back}")), "{round}: {shown}");
+        assert_eq!(has_write_cache(&mut guest)?, write_back == 1, "{round}");
+        assert!(guest.execute(&commands::write_10(lun(0), 1, 1, &[8; 512]))?.is_good());
+        let bytes = u64::from(size.as_bytes()[0] - b'0') << 20;
+        assert_eq!(guest.capacity(lun(0))?, (bytes / 512, 512), "{round}");
+    }
+    // The same by the API, where one asks for both in either order.
+    let resize = serde_json::json!({ "change": "resize", "kind": "fileio", "name": "disk0", "size_bytes": 1 << 20, "shrink": true });
+    let set = |value: &str| serde_json::json!({ "change": "set_attribute", "kind": "fileio", "name": "disk0", "attribute": "emulate_write_cache", "value": value });
+    for (changes, write_back) in [([resize.clone(), set("1")], true), ([set("0"), resize], false)] {
+        let (status, said) = api::changes(&stage.daemon.places().runtime, &changes)?;
+        assert_eq!(status, 200, "{said}");
+        while sense(&mut guest, &commands::test_unit_ready(lun(0)))?.is_some() {}
+        assert_eq!(has_write_cache(&mut guest)?, write_back);
+        assert!(guest.execute(&commands::write_10(lun(0), 1, 1, &[9; 512]))?.is_good());
+    }
     Ok(())
 }
 

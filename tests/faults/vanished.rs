@@ -6,22 +6,13 @@ mod support;
 use anyhow::Result;
 use initiator::{Command, commands};
 use std::fs::File;
-use std::time::Duration;
 use stories::deadline::Deadline;
 use stories::loop_device::{self, LoopDevice};
-use stories::process::{command, run_well};
 use stories::stage::Stage;
 use support::{House, SECONDS, broken};
 
 const BYTES: u64 = 1 << 20;
 const NOT_READY: [u8; 3] = [0x02, 0x04, 0x00];
-
-/// Makes a device as large as its file is by now.  One of no bytes is what the kernel leaves of a device that was taken
-/// away while it was open.
-fn look_again(device: &LoopDevice) -> Result<()> {
-    let limit = Duration::from_secs(20);
-    run_well(command("losetup").arg("--set-capacity").arg(device.path()), limit).map(drop)
-}
 
 /// What the disk answers, once the guest has heard that its capacity is another one, and what INQUIRY says of it: a disk that is
 /// not there has no limits and gives no space back.
@@ -52,8 +43,9 @@ fn a_device_that_is_gone_is_not_ready_and_is_served_again_without_a_restart() ->
 
     for round in 0..2 {
         let lines = house.lines();
+        // A device of no bytes is what the kernel leaves of one that was taken away while it was open.
         file.set_len(0)?;
-        look_again(&device)?;
+        device.look_again()?;
         // At once, and not only when somebody has looked at the device.
         assert_eq!(sense(&mut house, &write(6))?, Some(NOT_READY), "round {round}");
         assert_eq!(sense(&mut house, &read)?, Some(NOT_READY), "round {round}");
@@ -71,7 +63,7 @@ fn a_device_that_is_gone_is_not_ready_and_is_served_again_without_a_restart() ->
         assert!(house.lines() <= lines + 4, "{}", house.stage.daemon.log());
 
         file.set_len(BYTES)?;
-        look_again(&device)?;
+        device.look_again()?;
         house.comes_back(&read)?;
         assert_eq!(sense(&mut house, &write(7))?, None);
         assert_eq!(house.ask(&read)?.data_in, [7; 4096]);

@@ -15,7 +15,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Asks for one change.  Returns the status, and what was done or why not.
 pub fn change(runtime: &Path, change: &Value) -> Result<(u16, Value)> {
-    let body = serde_json::json!({ "changes": [change] }).to_string();
+    changes(runtime, std::slice::from_ref(change))
+}
+
+/// The same for several, all of them or none.
+pub fn changes(runtime: &Path, changes: &[Value]) -> Result<(u16, Value)> {
+    let body = serde_json::json!({ "changes": changes }).to_string();
     let head = format!(
         "POST /v1/changes HTTP/1.1\r\nHost: l\r\nConnection: close\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n",

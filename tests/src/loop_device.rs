@@ -38,6 +38,11 @@ impl LoopDevice {
         &self.path
     }
 
+    /// Makes it as large as its file is by now.
+    pub fn look_again(&self) -> Result<()> {
+        run_well(command("losetup").arg("--set-capacity").arg(&self.path), LOSETUP_LIMIT).map(drop)
+    }
+
     /// Makes a symbolic link to it in the manner of `/dev/disk/by-id` and returns the link's path.
     pub fn link(&self, folder: &Path, name: &str) -> Result<PathBuf> {
         let link = folder.join(name);

@@ -145,6 +145,21 @@ fn a_map_that_is_written_before_enable_is_there_after_it() {
 }
 
 #[test]
+fn a_map_of_the_greatest_length_reads_as_it_was_written_and_a_longer_one_is_refused() {
+    let lines: String = (1000..1291).map(|block| format!("{block} {block} 0:O\n")).collect();
+    let map = format!("0 0\n{lines}100000 100000 0:O\n");
+    assert_eq!(map.len(), 4096);
+    let (_plane, tree) = tree();
+    furnish(&tree);
+    let file = format!("{DISK}/lba_map");
+    tree.write(&file, &map).unwrap();
+    assert_eq!(read(&tree, &file), map);
+    let longer = format!("{map}7 7 0:O\n");
+    check_refused(&tree, "too long", Errno::INVAL, || tree.write(&file, &longer));
+    assert_eq!(read(&tree, &file), map);
+}
+
+#[test]
 fn a_group_between_two_states_is_transitioning() {
     let (plane, tree) = tree();
     furnish(&tree);

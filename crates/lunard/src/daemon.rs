@@ -147,6 +147,7 @@ fn restore<M: Machine>(machine: &M, mut model: Model) -> Result<Model, StartErro
     let prepared =
         prepared.map_err(|fault| StartError::Restore { message: fault.message, hint: fault.hint })?;
     for found in machine.found(&prepared) {
+        model.learn_limits(&found.backstore, &found.beyond);
         match found.size_bytes {
             Some(bytes) => model.learn_size(&found.backstore, bytes),
             None => warn!("storage object {} is missing: its LUNs answer NOT READY", found.backstore),

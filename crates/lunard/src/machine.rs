@@ -13,7 +13,7 @@ pub use translate::live::{Live, LiveBackstore, LiveDevice, LiveSpace, LiveTarget
 use crate::state_driver::Handle;
 use crate::watchdog::Probe;
 use backstore::Space;
-use model::{BackstoreId, Place, Step, Wwn};
+use model::{BackstoreId, Key, Place, Step, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -257,6 +257,8 @@ pub struct Found {
     pub size_bytes: Option<u64>,
     /// The sectors of its device, in bytes, where they became its logical blocks.
     pub sector_bytes: Option<u32>,
+    /// Attributes that would say more than the medium can do: they read 0.
+    pub beyond: Vec<Key>,
     /// What the administrator should know, each one line in targetcli's words, such as
     /// `/srv/f exists, using its size (1048576 bytes) instead`.
     pub notes: Vec<String>,

@@ -214,6 +214,9 @@ impl<M: Machine> StateDriver<M> {
             Err(RestoreError::Refused(refusal)) => return self.answer(reply, Err(refusal.into())),
             Err(error) => return self.answer(reply, Err(Failure::Restore(error))),
         };
+        if wishes.is_other_than_shown(&self.model, &draft) {
+            return self.answer(reply, Err(Failure::Moved));
+        }
         let steps = draft.steps_from(&self.model);
         let ticket = Ticket { wishes, draft, steps, reply };
         let (machine, back) = (Arc::clone(&self.machine), self.to_self.clone());
@@ -229,7 +232,7 @@ impl<M: Machine> StateDriver<M> {
         }
     }
 
-    /// Whether something was committed since these wishes were looked at.
+    /// Whether something was committed since these wishes were looked at, other than for a guest.
     fn has_moved_for(&self, wishes: &Wishes) -> bool {
         wishes.meant_for().is_some_and(|generation| generation != self.generation)
     }
@@ -253,7 +256,12 @@ impl<M: Machine> StateDriver<M> {
             Err(fault) => return self.answer(reply, Err(fault.into())),
         };
         match draft.moved_to(&self.model) {
-            Ok(moved) if moved.steps_from(&self.model) == steps => self.conclude(moved, prepared, reply),
+            Ok(moved)
+                if moved.steps_from(&self.model) == steps
+                    && !wishes.is_other_than_shown(&self.model, &moved) =>
+            {
+                self.conclude(moved, prepared, reply);
+            }
             Ok(_) | Err(_) => {
                 drop(prepared);
                 self.begin(wishes, reply);
@@ -271,6 +279,7 @@ impl<M: Machine> StateDriver<M> {
             if let Some(bytes) = found.sector_bytes {
                 model.learn_blocks(&found.backstore, bytes);
             }
+            model.learn_limits(&found.backstore, &found.beyond);
             tell(&mut made, &found.backstore, &found.notes);
         }
         self.shared.saving.store(true, Ordering::Relaxed);
@@ -281,7 +290,8 @@ impl<M: Machine> StateDriver<M> {
         }
         let rest = self.machine.commit(prepared);
         self.model = Arc::new(model);
-        // However often guests ask for something, an administrator can have what he was shown.
+        // However often guests ask for something, an administrator can have what he was shown, as long as it is that: see
+        // `Wishes::is_other_than_shown`.
         if !reply.of_guest {
             self.generation.0 += 1;
         }

@@ -47,9 +47,10 @@ const UNFINISHED_NAME: &str = "lunar.redb.new";
 /// |---|---|
 /// | 1 | backstores, targets, target port groups, LUNs |
 /// | 2 | access control lists, target port groups of backstores, groups of logical units |
+/// | 3 | which blocks of a backstore are reached how |
 ///
 /// Whoever adds a table, or a field that an older daemon must not drop, adds a version.
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
 
 /// The lowest version that is read.
 const LAYOUT_MIN: u64 = 1;

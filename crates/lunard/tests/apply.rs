@@ -82,6 +82,21 @@ fn refusal(model: &Model, text: &str) -> String {
 }
 
 #[test]
+fn a_map_of_blocks_of_the_greatest_length_is_read_from_each_file() {
+    let lines: String = (1000..1291).map(|block| format!("{block} {block} 0:O\n")).collect();
+    let lba_map = format!("0 0\n{lines}100000 100000 0:O\n");
+    assert_eq!(lba_map.len(), 4096);
+    let id = common::id(v1::Kind::Ramdisk, "r0");
+    let model = Plane::drafted([ramdisk("r0"), v1::Change::SetLbaMap { id, lba_map: lba_map.clone() }]);
+    let saved = saveconfig::text(&model, &lunard::machine::Live::default());
+    assert_eq!(drafted(&model, &saved).changes, []);
+    for written in [lba_map.replace('\n', "; "), lba_map.replace('\n', "\\n")] {
+        let text = format!("[ramdisk.r0]\nsize = \"1M\"\nlba_map = \"{written}\"\n");
+        assert_eq!(drafted(&model, &text).changes, [], "{written}");
+    }
+}
+
+#[test]
 fn what_is_so_already_is_no_change() {
     assert_eq!(drafted(&furnished(), AS_FURNISHED).changes, []);
     assert_eq!(differences(&furnished(), AS_FURNISHED), Vec::<String>::new());
@@ -487,7 +502,7 @@ fn what_changed_since_it_was_looked_at_is_not_done() {
     plane.apply([ramdisk("r0")]).unwrap();
     let (_, generation) = plane.handle.snapshot();
     let text = "scope = [\"*\"]\n";
-    let wishes = || Wishes::Apply { apply: Box::new(apply(text)), generation };
+    let wishes = || Wishes::Apply { apply: Box::new(apply(text)), generation, shown: None };
     plane.apply([ramdisk("r1")]).unwrap();
     let moved = plane.block_on(plane.handle.ask(wishes())).unwrap_err();
     assert_eq!(moved.to_string(), "the configuration has changed since the difference was shown");
@@ -510,9 +525,38 @@ fn what_guests_ask_for_does_not_stand_in_the_way_of_what_was_looked_at() {
         plane.block_on(plane.handle.make(vec![change])).unwrap().unwrap();
     }
     assert_ne!(*plane.model(), *model);
-    let wishes = Wishes::Apply { apply: Box::new(apply("scope = [\"*\"]\n")), generation };
+    let wishes = Wishes::Apply { apply: Box::new(apply("scope = [\"*\"]\n")), generation, shown: None };
     plane.block_on(plane.handle.ask(wishes)).unwrap();
     assert_eq!(plane.model().backstores().len(), 0);
+}
+
+#[test]
+fn what_a_guest_asked_for_since_is_not_undone_where_that_was_not_shown() {
+    let scratch = tempfile::tempdir().unwrap();
+    let plane = Plane::start(scratch.path());
+    let ask = |shown, text| {
+        let (_, generation) = plane.handle.snapshot();
+        plane.block_on(plane.handle.ask(Wishes::Apply { apply: Box::new(apply(text)), generation, shown }))
+    };
+    ask(None, "[ramdisk.r0]\nsize = \"1M\"\n").unwrap();
+    let text = "[ramdisk.r0]\nsize = \"1M\"\nattributes = { emulate_fua_write = 0 }\n";
+    let before = plane.model();
+    let draft = apply(text).draft(&before, &mut lunard::wish::HostChance).unwrap();
+    let shown = Some(Box::new(apply(text).compare(&before, &draft)));
+    let serial = before.backstores().values().next().unwrap().unit_serial.clone();
+    let save = |tas| {
+        let change = Change::SelectModes { serial: serial.clone(), saved: vec![(Key::EmulateTas, tas)] };
+        plane.block_on(plane.handle.make(vec![change])).unwrap().unwrap();
+    };
+    save(0);
+    let moved = ask(shown.clone(), text).unwrap_err();
+    assert_eq!(moved.to_string(), "the configuration has changed since the difference was shown");
+    let tas = || plane.model().backstores().values().next().unwrap().attribute(Key::EmulateTas);
+    assert_eq!(tas(), Some(0));
+    // However often it has been otherwise meanwhile.
+    save(1);
+    ask(shown, text).unwrap();
+    assert_eq!(plane.model().backstores().values().next().unwrap().attribute(Key::EmulateFuaWrite), Some(0));
 }
 
 #[test]
@@ -525,7 +569,9 @@ fn what_changes_while_it_is_prepared_is_not_done_either() {
     let handle = plane.handle.clone();
     let asked = std::thread::spawn(move || {
         let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        tokio.block_on(handle.ask(Wishes::Apply { apply, generation })).map_err(|err| err.to_string())
+        tokio
+            .block_on(handle.ask(Wishes::Apply { apply, generation, shown: None }))
+            .map_err(|err| err.to_string())
     });
     plane.machine.wait_until_hung(1);
     plane.apply([ramdisk("r1")]).unwrap();

@@ -163,6 +163,32 @@ fn a_file_is_compared_and_then_applied_to_what_it_was_compared_with() {
 }
 
 #[test]
+fn the_name_of_what_was_shown_is_another_once_a_guest_has_made_it_another() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    let file = b"[ramdisk.r0]\nsize = \"1M\"\n".to_vec();
+    client.apply_file(file.clone(), &ApplyOptions::default()).unwrap();
+    let changed = [file.as_slice(), b"attributes = { emulate_fua_write = 0 }\n"].concat();
+    let look = ApplyOptions { dry_run: true, ..ApplyOptions::default() };
+    let shown = client.apply_file(changed.clone(), &look).unwrap();
+    assert_eq!(shown.differences.len(), 1);
+    let model = daemon.handle().model();
+    let serial = model.backstores().values().next().unwrap().unit_serial.clone();
+    let save = |tas| {
+        let saved = vec![(model::Key::EmulateTas, tas)];
+        let change = model::Change::SelectModes { serial: serial.clone(), saved };
+        daemon.handle().make(vec![change]).blocking_recv().unwrap().unwrap();
+    };
+    let make = ApplyOptions { generation: Some(shown.generation.clone()), ..ApplyOptions::default() };
+    save(0);
+    let moved = refused(client.apply_file(changed.clone(), &make));
+    assert_eq!((moved.0, moved.1.as_str()), (409, "moved"));
+    assert_ne!(client.apply_file(changed.clone(), &look).unwrap().generation, shown.generation);
+    save(1);
+    assert_eq!(client.apply_file(changed, &make).unwrap().differences, shown.differences);
+}
+
+#[test]
 fn a_guest_loses_nothing_by_a_file_unless_it_is_forced() {
     let daemon = Daemon::start();
     let client = daemon.client();

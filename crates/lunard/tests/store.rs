@@ -84,6 +84,19 @@ fn what_was_saved_is_loaded_in_every_word() {
 }
 
 #[test]
+fn a_map_of_blocks_of_the_greatest_length_is_loaded_again() {
+    // As a file of LIO's tree has it: a line of 4 bytes, 291 of 14 and one of 18.
+    let lines: String = (1000..1291).map(|block| format!("{block} {block} 0:O\n")).collect();
+    let lba_map = format!("0 0\n{lines}100000 100000 0:O\n");
+    assert_eq!(lba_map.len(), 4096);
+    let id = common::id(api::v1::Kind::Ramdisk, "r0");
+    let model = Plane::drafted([ramdisk("r0"), api::v1::Change::SetLbaMap { id, lba_map }]);
+    let scratch = tempfile::tempdir().unwrap();
+    save(scratch.path(), &model);
+    assert_eq!(reopen(scratch.path()).unwrap(), model);
+}
+
+#[test]
 fn a_target_without_options_is_written_as_the_first_version_wrote_it() {
     let scratch = tempfile::tempdir().unwrap();
     save(scratch.path(), &furnished());
@@ -233,13 +246,13 @@ fn a_newer_layout_is_refused_with_both_versions_and_the_way_out() {
     let scratch = tempfile::tempdir().unwrap();
     save(scratch.path(), &furnished());
     let path = scratch.path().join(FILE_NAME);
-    set_layout(&path, 3);
+    set_layout(&path, 4);
     let err = reopen(scratch.path()).unwrap_err();
     assert_eq!(
         err.to_string(),
         format!(
-            "the database {} was written by a newer lunard: it has version 3 of its layout, and lunard 0.1.0 reads up to \
-             version 2",
+            "the database {} was written by a newer lunard: it has version 4 of its layout, and lunard 0.1.0 reads up to \
+             version 3",
             path.display()
         )
     );
@@ -250,7 +263,7 @@ fn a_newer_layout_is_refused_with_both_versions_and_the_way_out() {
              there, `lunar restoreconfig FILE` makes here"
         )
     );
-    assert_eq!(layout(&path), Some(3));
+    assert_eq!(layout(&path), Some(4));
 }
 
 /// Writes a database as the first version of the layout had it: five tables, rows without what came later.
@@ -282,7 +295,7 @@ fn a_database_of_the_first_layout_is_read_and_raised_and_takes_what_came_later()
     old_database(scratch.path());
     let path = scratch.path().join(FILE_NAME);
     let old = reopen(scratch.path()).unwrap();
-    assert_eq!(layout(&path), Some(2));
+    assert_eq!(layout(&path), Some(3));
     let tpg = old.targets().values().next().unwrap().tpgs.values().next().unwrap();
     let (lun, mapping) = tpg.luns.iter().next().unwrap();
     assert_eq!((lun.get(), mapping.write_protect, mapping.alias.as_str()), (7, true, "abcdef0123"));
@@ -354,6 +367,39 @@ fn rows_that_break_a_rule_are_damage_and_the_row_is_named() {
         });
         let err = reopen(scratch.path()).unwrap_err().to_string();
         assert!(err.contains(&format!("is damaged: {what}")), "{err}");
+    }
+}
+
+#[test]
+fn groups_that_an_earlier_version_kept_without_sense_are_active_and_the_start_goes_on() {
+    let map = r#","lba_map":"8 0; 0 7 0:S""#;
+    let senseless =
+        r#""alua":{"g5":{"id":5,"values":{"alua_access_state":4,"alua_access_type":TYPE,"preferred":1}}}"#;
+    for (access_type, lba_map, state, keeps_map) in [
+        ("1", "", 0, false),
+        ("3", map, 0, true),
+        ("1", map, 4, true),
+        // As no version takes it any more.
+        ("1", r#","lba_map":"8 0; none""#, 0, false),
+    ] {
+        let scratch = tempfile::tempdir().unwrap();
+        save(scratch.path(), &furnished());
+        let path = scratch.path().join(FILE_NAME);
+        let groups = senseless.replace("TYPE", access_type);
+        let row = RAMDISK.replace("}}", &format!(r#"}},{groups}{lba_map}}}"#));
+        edit(&path, |transaction| {
+            let table: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("backstores");
+            transaction.open_table(table).unwrap().insert(("ramdisk", "r9"), row.as_bytes()).unwrap();
+        });
+        set_layout(&path, 2);
+        let model = reopen(scratch.path()).unwrap();
+        assert_eq!(layout(&path), Some(3));
+        let backstore =
+            model.backstores().values().find(|backstore| backstore.name.as_str() == "r9").unwrap();
+        let (_, group) = backstore.alua.iter().find(|(name, _)| name.as_str() == "g5").unwrap();
+        let values = (group.get(model::AluaKey::AccessState), group.get(model::AluaKey::Preferred));
+        assert_eq!(values, (state, 1), "{row}");
+        assert_eq!(backstore.alua.lba_map().is_some(), keeps_map, "{row}");
     }
 }
 

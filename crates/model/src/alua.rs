@@ -515,6 +515,21 @@ impl AluaGroups {
         self.groups.values_mut().for_each(|group| group.put(AluaKey::SupportLbaDependent, supported));
     }
 
+    /// Has groups that were kept in a way that makes no sense by now (LBA dependent where no map says how, or where guests may
+    /// change their state) be in the state that a new group is in: by each way every block is reached, which is so in
+    /// truth.  Returns which.
+    #[must_use]
+    pub fn make_sensible(&mut self) -> Vec<AluaGroupName> {
+        let (has_map, default) = (self.lba_map.is_some(), AluaAttribute::of(AluaKey::AccessState).default);
+        let is_senseless = |group: &AluaGroup| group.is_lba_dependent() && (!has_map || group.is_explicit());
+        let senseless = self.groups.iter_mut().filter(|(_, group)| is_senseless(group));
+        let mended = senseless.map(|(name, group)| {
+            group.put(AluaKey::AccessState, default);
+            name.clone()
+        });
+        mended.collect()
+    }
+
     /// Refuses groups that are LBA dependent where no map says how, or where guests may change their state.
     pub(crate) fn must_make_sense(&self, backstore: &BackstoreId) -> Result<(), Refusal> {
         for (name, _) in self.groups.iter().filter(|(_, group)| group.is_lba_dependent()) {

@@ -9,7 +9,7 @@ use crate::{
     AbsolutePath, Access, AluaGroupName, AluaGroups, Attribute, Attributes, BackstoreName, Identity, Key,
     Refusal, UnitSerial,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroU64;
 
@@ -83,6 +83,8 @@ pub struct Backstore {
     pub(crate) identity: Identity,
     /// What guests have saved of it, where that differs from what the administrator set: MODE SELECT.
     selected: BTreeMap<Key, u32>,
+    /// What its medium cannot do.
+    beyond: BTreeSet<Key>,
 }
 
 /// What the blocks of a backstore are kept in.
@@ -217,6 +219,7 @@ impl Backstore {
             attributes,
             identity,
             selected: BTreeMap::new(),
+            beyond: BTreeSet::new(),
         })
     }
 
@@ -284,6 +287,9 @@ impl Backstore {
         if key == Key::PhysicalBlockSize {
             return self.physical_block_bytes();
         }
+        if self.beyond.contains(&key) {
+            return Some(0);
+        }
         if let Some(value) = self.attributes.get(key) {
             return Some(value);
         }
@@ -326,6 +332,25 @@ impl Backstore {
     pub fn take_blocks_of(&mut self, sector_bytes: u32) -> bool {
         let is_open = self.kind() == Kind::Fileio && self.attributes.get(Key::BlockSize).is_none();
         is_open && self.set_attribute("block_size", &sector_bytes.to_string()).is_ok()
+    }
+
+    /// Takes note of the switches that would say more than the medium can do: they read 0, whatever was set.
+    ///
+    /// A fact and not a wish, so it is no `Change`: no step follows from it.
+    pub fn learn_limits(&mut self, beyond: &[Key]) {
+        self.beyond = beyond.iter().copied().collect();
+    }
+
+    /// Whether an attribute would say more than the medium can do.
+    #[must_use]
+    pub fn is_beyond_medium(&self, key: Key) -> bool {
+        self.beyond.contains(&key)
+    }
+
+    /// Whether somebody wants a switch to be on, and not its default.
+    #[must_use]
+    pub fn is_wanted(&self, key: Key) -> bool {
+        self.attributes.get(key).is_some_and(|value| value != 0)
     }
 
     /// Whether writes are answered before they are durable, unless a guest says otherwise; `None` where the device says it.

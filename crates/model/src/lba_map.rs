@@ -20,7 +20,8 @@
 use std::fmt;
 use std::ops::Range;
 
-/// The longest text, in bytes: a page, as LIO's files have it.
+/// The longest text, in bytes: a page, as LIO's files have it.  It is the length of [`LbaMap::file_text`], however the map was
+/// written: whatever is taken can be written down and read again.
 pub const LBA_MAP_BYTES_MAX: usize = 4096;
 
 /// The most groups that a line may name: REPORT REFERRALS counts them in one byte.
@@ -67,9 +68,6 @@ impl LbaMap {
     /// [`LbaMapError`], for the first thing that is wrong.
     pub fn parse(text: &str) -> Result<Option<Self>, LbaMapError> {
         let wrong = |line, why| LbaMapError { line, why };
-        if text.len() > LBA_MAP_BYTES_MAX {
-            return Err(wrong(1, "it is longer than 4096 bytes"));
-        }
         let lines = text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty());
         let mut lines = (1..).zip(lines);
         let Some((number, head)) = lines.next() else { return Ok(None) };
@@ -79,8 +77,13 @@ impl LbaMap {
             return Err(wrong(number, "a multiplier needs the blocks of a segment"));
         }
         let mut map = Self { segment_blocks, multiplier, ranges: Vec::new() };
+        let mut bytes = map.file_text().len();
         for (number, line) in lines {
             let range = range(line).map_err(|why| wrong(number, why))?;
+            bytes += range.to_string().len() + "\n".len();
+            if bytes > LBA_MAP_BYTES_MAX {
+                return Err(wrong(number, "with it the map is longer than 4096 bytes"));
+            }
             if map.ranges.first().is_some_and(|first| first.states.len() != range.states.len()) {
                 return Err(wrong(number, "it names more groups than the first, or fewer"));
             }
@@ -252,10 +255,21 @@ mod tests {
         assert_eq!(refused("0 0; 0 7 1:O; 8 9 1:O 2:S"), (3, named));
         let many: String = (0..256).map(|id| format!(" {id}:O")).collect();
         assert_eq!(refused(&format!("0 0; 0 7{many}")), (2, "it names more than 255 groups"));
-        assert_eq!(
-            refused(&format!("0 0; 0 7 0:O{}", " ".repeat(4096))),
-            (1, "it is longer than 4096 bytes")
-        );
+    }
+
+    #[test]
+    fn a_map_of_the_greatest_length_reads_back_from_each_form_and_a_longer_one_is_refused() {
+        // A line of 4 bytes, 291 of 14 and one of 18.
+        let lines: String = (1000..1291).map(|block| format!("{block} {block} 0:O\n")).collect();
+        let text = format!("0 0\n{lines}100000 100000 0:O\n");
+        assert_eq!(text.len(), 4096);
+        let map = LbaMap::parse(&text).unwrap().unwrap();
+        assert_eq!(map.file_text(), text);
+        for form in [map.to_string(), text.replace(' ', "  "), text.replace('\n', ";")] {
+            assert_eq!(LbaMap::parse(&form), Ok(Some(map.clone())));
+        }
+        let longer = text.replace("100000 100000", "100000 1000000");
+        assert_eq!(refused(&longer), (293, "with it the map is longer than 4096 bytes"));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! Never here: a change; this file only looks.
 
 use crate::{
-    AbsolutePath, Acl, AclPlace, AluaGroupName, Backstore, BackstoreId, Foreign, LunMapping, Place, Refusal,
-    RelativePort, Target, Tpg, TpgTag, Wwn,
+    AbsolutePath, Acl, AclPlace, AluaGroupName, Backstore, BackstoreId, Foreign, Key, LunMapping, Place,
+    Refusal, RelativePort, Target, Tpg, TpgTag, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -140,6 +140,13 @@ impl Model {
     pub fn learn_blocks(&mut self, id: &BackstoreId, sector_bytes: u32) {
         if let Some(backstore) = self.backstores.get_mut(id) {
             backstore.take_blocks_of(sector_bytes);
+        }
+    }
+
+    /// Takes note of what a medium cannot do, as [`Backstore::learn_limits`] does.
+    pub fn learn_limits(&mut self, id: &BackstoreId, beyond: &[Key]) {
+        if let Some(backstore) = self.backstores.get_mut(id) {
+            backstore.learn_limits(beyond);
         }
     }
 

@@ -125,6 +125,24 @@ pub struct Facts<'a> {
     pub threshold_exponent: u8,
 }
 
+impl<'a> Facts<'a> {
+    /// Of an address that leads to no disk.
+    #[must_use]
+    pub fn without_disk(peripheral: Peripheral, identity: &'a Identity, port: &'a Port) -> Self {
+        Self {
+            peripheral,
+            identity,
+            port,
+            extended: ExtendedInquiry::default(),
+            limits: Limits::default(),
+            provisioning: Provisioning::default(),
+            solid_state: false,
+            referrals: None,
+            threshold_exponent: 0,
+        }
+    }
+}
+
 /// A page: its code, whether this unit has it, and what follows its header of four bytes.
 struct Page {
     code: u8,

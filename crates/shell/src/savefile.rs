@@ -67,8 +67,50 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     // A file is named durably once its directory is.
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
-    // As LIO's tools do, who then cannot enter it.
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let made = make_directories(directory)?;
+    let written = put_beside(path, directory, text);
+    if written.is_err() {
+        remove_directories(&made);
+    }
+    written
+}
+
+/// Makes a directory, and those above it, as far as they are not there: each is named durably.  Returns those, the outermost
+/// first; none are left of a failure.
+fn make_directories(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_missing = |one: &&Path| !one.as_os_str().is_empty() && !one.is_dir();
+    let mut missing: Vec<&Path> = directory.ancestors().take_while(is_missing).collect();
+    missing.reverse();
+    let mut made = Vec::new();
+    for one in missing {
+        // As LIO's tools do, who then cannot enter it.
+        let there = match fs::DirBuilder::new().mode(0o700).create(one) {
+            Ok(()) => {
+                made.push(one.to_owned());
+                let above = one.parent().filter(|above| !above.as_os_str().is_empty());
+                File::open(above.unwrap_or(Path::new("."))).and_then(|above| above.sync_all())
+            }
+            // Somebody else came first.
+            Err(_) if one.is_dir() => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = there {
+            remove_directories(&made);
+            return Err(error);
+        }
+    }
+    Ok(made)
+}
+
+/// Removes directories that were made for nothing.  One that somebody else uses by now stays.
+fn remove_directories(made: &[PathBuf]) {
+    for one in made.iter().rev() {
+        // That it cannot be removed is less than the error at hand.
+        let _ = fs::remove_dir(one);
+    }
+}
+
+fn put_beside(path: &Path, directory: &Path, text: &str) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     // Two who save at once do not take each other's; one of this number that is there, a crash left.
     beside.push(format!(".{}", std::process::id()));
@@ -170,4 +212,24 @@ fn shows(target: &Value, object: &str) -> bool {
     let groups = target["tpgs"].as_array().into_iter().flatten();
     let luns = groups.flat_map(|tpg| tpg["luns"].as_array().into_iter().flatten());
     luns.into_iter().any(|lun| lun["storage_object"] == path.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_made_for_a_file_and_for_none_that_cannot_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a/b/c");
+        let too_long = inner.join("x".repeat(256));
+        assert!(write(&too_long, "{}").is_err());
+        assert!(!folder.path().join("a").exists());
+        // What was there stays there.
+        fs::create_dir(folder.path().join("a")).unwrap();
+        assert!(write(&too_long, "{}").is_err());
+        assert!(folder.path().join("a").exists() && !folder.path().join("a/b").exists());
+        write(&inner.join("file"), "{}").unwrap();
+        assert_eq!(fs::read(inner.join("file")).unwrap(), b"{}");
+    }
 }

@@ -167,13 +167,11 @@ fn refuse_step(sense: Sense, buffer_bytes: u64) -> Step {
     Step::Done(Answer::check_condition(sense, buffer_bytes))
 }
 
-/// Reads a parameter list of that length, which the parser of its command has bounded.
-fn read_list(buffers: &Buffers, bytes: usize) -> Result<Vec<u8>, Sense> {
+/// Reads a parameter list of that length, which the parser of its command has bounded; `None` where the buffers hold less, which
+/// is an overrun.
+fn read_list(buffers: &Buffers, bytes: usize) -> Option<Vec<u8>> {
     let mut list = vec![0; bytes];
-    if buffers.data_out.copy_to(0, &mut list) < bytes {
-        return Err(Sense::PARAMETER_LIST_LENGTH_ERROR);
-    }
-    Ok(list)
+    (buffers.data_out.copy_to(0, &mut list) == bytes).then_some(list)
 }
 
 fn decide<'a>(

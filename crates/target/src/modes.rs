@@ -26,6 +26,26 @@ pub struct ModeChanges {
 }
 
 impl ModeChanges {
+    /// One of each, whatever it is.
+    pub(crate) const ALL: Self = Self {
+        write_cache: Some(false),
+        no_read_ahead: Some(false),
+        d_sense: Some(false),
+        tas: Some(false),
+        ua_interlock: Some(UaInterlock::Clear),
+    };
+
+    /// Those of these that `others` has too, whatever it has.
+    pub(crate) fn among(&self, others: &Self) -> Self {
+        Self {
+            write_cache: self.write_cache.filter(|_| others.write_cache.is_some()),
+            no_read_ahead: self.no_read_ahead.filter(|_| others.no_read_ahead.is_some()),
+            d_sense: self.d_sense.filter(|_| others.d_sense.is_some()),
+            tas: self.tas.filter(|_| others.tas.is_some()),
+            ua_interlock: self.ua_interlock.filter(|_| others.ua_interlock.is_some()),
+        }
+    }
+
     /// What makes `wanted` of `own`.
     #[must_use]
     pub fn between(own: &Modes, wanted: &Modes) -> Self {

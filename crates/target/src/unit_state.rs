@@ -97,6 +97,9 @@ pub struct UnitState {
     persist: Arc<dyn Persist>,
     /// The mode pages in force, as [`ModeChanges::word`].
     modes: AtomicU32,
+    /// What still counts of the modes that were saved at the administrator's doors last: one of each that he has not set
+    /// since, as [`ModeChanges::word`].
+    saved_count: AtomicU32,
     /// Whether commands can have the medium, as a [`Readiness`].
     readiness: AtomicU32,
     write_through: Arc<AtomicBool>,
@@ -139,6 +142,7 @@ impl UnitState {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let modes = AtomicU32::new(record.modes.word());
+        let saved_count = AtomicU32::new(ModeChanges::ALL.word());
         let readiness = AtomicU32::new(record.tray.readiness() as u32);
         let write_through = Arc::new(AtomicBool::new(writes_through(&record)));
         let sanitizing = Sanitizing::of(record.sanitize.as_ref());
@@ -150,6 +154,7 @@ impl UnitState {
             serial,
             persist,
             modes,
+            saved_count,
             readiness,
             write_through,
             exclusions,
@@ -272,6 +277,28 @@ impl UnitState {
         self.change(|record| {
             forget(&mut record.modes);
             forget(&mut record.saved_modes);
+            // An initiator may be about to keep what its doors show no more.
+            let mut count = ModeChanges::of_word(self.saved_count.load(Ordering::Relaxed));
+            forget(&mut count);
+            self.saved_count.store(count.word(), Ordering::Relaxed);
+        })
+    }
+
+    /// The administrator's doors show from now on what an initiator saves, which comes into force next.
+    pub fn show_saved_modes(&self) {
+        self.saved_count.store(ModeChanges::ALL.word(), Ordering::Relaxed);
+    }
+
+    /// Brings into force, and saves, what the administrator's doors show: what he has set since counts for more.  Blocks as
+    /// [`UnitState::change`] does.
+    ///
+    /// # Errors
+    /// [`NotPersisted`]; then nothing has changed.
+    pub fn keep_saved_modes(&self, changes: &ModeChanges) -> Result<(), NotPersisted> {
+        self.change(|record| {
+            let count = ModeChanges::of_word(self.saved_count.load(Ordering::Relaxed));
+            let kept = changes.among(&count);
+            (record.modes, record.saved_modes) = (kept, kept);
         })
     }
 

@@ -346,6 +346,46 @@ fn a_copy_reaches_blocks_as_their_segment_says() {
 }
 
 #[test]
+fn a_copy_asks_the_group_and_the_segments_again_before_each_piece() {
+    let mut unit = vec![0xe4, 0, 0, 0, 1, 3, 0, 16, 0x60, 0x01, 0x40, 0x5e, 0xa0];
+    unit.resize(32, 0);
+    let header = [0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 56, 0, 0, 0, 0];
+    let segment = |from, to| {
+        let lbas = [0, 0, 0, 0, 0, 0, 0, from, 0, 0, 0, 0, 0, 0, 0, to];
+        [&[2, 0, 0, 24, 0, 0, 0, 1, 0, 0, 0, 4][..], &lbas].concat()
+    };
+    let list = [&header[..], &unit, &unit, &segment(0, 4), &segment(4, 0)].concat();
+    // While the first piece is read, and while it is written; the same of the second.
+    for begun in 1..=3 {
+        for is_whole_unit in [true, false] {
+            let rig = lba_dependent();
+            let attentions = Arc::clone(&rig.group(1).unit(Lun::default()).unwrap().attentions);
+            let state = Arc::clone(&rig.state);
+            let happens = move || {
+                if is_whole_unit {
+                    attentions.gate().set_access_state(3);
+                } else {
+                    let segments = vec![UserDataSegment {
+                        first: Lba(0),
+                        last: Lba(15),
+                        states: vec![(0, AccessState::Standby)],
+                    }];
+                    let referrals = Referrals { segment_blocks: 4, multiplier: 0, segments };
+                    let groups = vec![group(0, AccessState::LbaDependent, &[1])];
+                    let referrals = Some(Arc::new(referrals));
+                    state.set_alua(Alua { groups, referrals, ..Alua::default() });
+                }
+            };
+            *rig.meanwhile.borrow_mut() = Some((begun, Box::new(happens)));
+            let cdb = [0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 136, 0, 0];
+            let ended = rig.send_with(1, 0, &cdb, &list).0;
+            assert_eq!(ended, Check(0x0a, 0x0d, 0x01), "{begun} {is_whole_unit}");
+            assert_eq!(rig.done.borrow().len(), begun, "{is_whole_unit}: {:?}", rig.done);
+        }
+    }
+}
+
+#[test]
 fn referrals_are_told_from_a_block_on() {
     let rig = lba_dependent();
     let ask = |first, one| rig.send_to(1, 0, &[0x9e, 0x13, 0, 0, 0, 0, 0, 0, 0, first, 0, 0, 0, 255, one, 0]);

@@ -307,10 +307,11 @@ impl Model {
                 more.extend(theirs.into_iter().filter(|other| !self.registrations.contains_key(other)));
             }
             if all_ports {
-                // As if the order had come by each port: there, too, another key is a conflict.
+                // As if the order had come by each port: there, too, another key is a conflict, and any key but 0 where
+                // there is none yet.
                 let known = key.filter(|_| own.is_some());
                 let is_free = |other: &usize| match self.key(*other) {
-                    None => true,
+                    None => key.is_none_or(|key| key == 0),
                     Some(theirs) => key.is_none() || known == Some(theirs),
                 };
                 more.extend(ports_of(initiator).into_iter().filter(is_free));

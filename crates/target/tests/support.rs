@@ -68,9 +68,14 @@ pub(crate) struct Rig {
     pub(crate) order: RefCell<Vec<&'static str>>,
     /// What its scripts did on the medium.
     pub(crate) done: RefCell<Vec<IoKind>>,
+    /// What happens while the so many'th of what its scripts do on the medium is under way.
+    pub(crate) meanwhile: RefCell<Option<(usize, Happens)>>,
     /// How long its scripts have waited.
     pub(crate) waited: RefCell<Duration>,
 }
+
+/// Something that happens once.
+pub(crate) type Happens = Box<dyn FnOnce()>;
 
 /// A nexus that every rig has, which only looks.
 pub(crate) const OBSERVER: usize = 8;
@@ -177,6 +182,7 @@ impl Rig {
             quiesced: RefCell::default(),
             order: RefCell::default(),
             done: RefCell::default(),
+            meanwhile: RefCell::default(),
             waited: RefCell::default(),
         }
     }
@@ -244,6 +250,10 @@ impl Rig {
                 Step::Io { buffer, kind, .. } => {
                     self.done.borrow_mut().push(kind);
                     self.order.borrow_mut().push("io");
+                    let begun = self.done.borrow().len();
+                    if let Some((_, happens)) = self.meanwhile.borrow_mut().take_if(|(at, _)| *at == begun) {
+                        happens();
+                    }
                     target::Outcome::Io { buffer, result: Ok(()) }
                 }
                 Step::Memory => target::Outcome::Memory(memory::ScratchPool::default().take()),

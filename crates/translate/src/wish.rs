@@ -5,7 +5,7 @@
 //! Never here: whether something may happen; `Model::make` says so.
 
 use crate::live::Occasion;
-use crate::saveconfig::{self, Apply, Restore, RestoreError};
+use crate::saveconfig::{self, Apply, Comparison, Restore, RestoreError};
 use api::v1;
 use model::{
     AbsolutePath, AclPlace, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName,
@@ -49,8 +49,10 @@ pub enum Wishes {
     Apply {
         /// The file.
         apply: Box<Apply>,
-        /// How the configuration was.
+        /// How the configuration was, but for what guests have asked for.
         generation: Generation,
+        /// What was shown, where something was: nothing else is done.
+        shown: Option<Box<Comparison>>,
     },
     /// That nothing be left.
     Clear,
@@ -70,7 +72,7 @@ impl Wishes {
             Self::Changes(wishes) => Draft::new(model, wishes, chance)?,
             Self::Whole(changes) => Draft::of(model, changes)?,
             Self::Restore(restore) => restore.draft(model, chance)?,
-            Self::Apply { apply, generation: _ } => apply.draft(model, chance)?,
+            Self::Apply { apply, .. } => apply.draft(model, chance)?,
             Self::Clear => saveconfig::clear(model)?,
         })
     }
@@ -81,6 +83,16 @@ impl Wishes {
         match self {
             Self::Apply { generation, .. } => Some(*generation),
             Self::Changes(_) | Self::Whole(_) | Self::Restore(_) | Self::Clear => None,
+        }
+    }
+
+    /// Whether `draft`, which is drafted on `model`, does something else than what was shown: guests change the
+    /// configuration too, and count in no generation.
+    #[must_use]
+    pub fn is_other_than_shown(&self, model: &Model, draft: &Draft) -> bool {
+        match self {
+            Self::Apply { apply, shown: Some(shown), .. } => apply.compare(model, draft) != **shown,
+            _ => false,
         }
     }
 

@@ -242,8 +242,9 @@ fn changes(was: &Mapping, is: &Mapping) -> impl Iterator<Item = Happened> {
         || before.store.is_some() != now.store.is_some()
         || managed(before) != managed(now);
     let (old, new) = (before.flags, now.flags);
-    let mode = (old.write_cache, old.fua_write, old.tas, old.ua_interlock)
-        != (new.write_cache, new.fua_write, new.tas, new.ua_interlock);
+    // D_SENSE too, which follows the capacity.
+    let modes = |unit: &LogicalUnit| (unit.own_modes(), unit.flags.fua_write);
+    let mode = modes(before) != modes(now);
     let protection = (was.write_protect || old.read_only) != (is.write_protect || new.read_only);
     // 3PC, and the VPD pages of limits, of characteristics and of provisioning.
     let said = |unit: &LogicalUnit| {

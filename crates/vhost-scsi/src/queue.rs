@@ -106,8 +106,8 @@ struct Task {
     response: IoBuf,
     buffer_bytes: u64,
     ends_as: Option<Ending>,
-    /// Of a flush, or a write that must be durable: where losses are counted.
-    losses: Option<Arc<AtomicU64>>,
+    /// Of a flush, or a write that must be durable: the number of its backstore, and where its losses are counted.
+    losses: Option<(u64, Arc<AtomicU64>)>,
     is_flush: bool,
     is_read: bool,
     /// What it counts as if the medium fails its present I/O.

@@ -355,6 +355,107 @@ fn a_write_smaller_than_its_buffer_takes_its_part_and_says_what_is_left() {
 }
 
 #[test]
+fn a_parameter_list_larger_than_its_buffer_is_an_overrun_of_every_command_that_takes_one() {
+    let (_rig, mut guest) = on_a_ramdisk();
+    let block = 512;
+    let lists: [(&str, &[u8], usize); 8] = [
+        ("UNMAP", &[0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0], 23),
+        ("SANITIZE, OVERWRITE", &[0x48, 0x01, 0, 0, 0, 0, 0, 0x02, 0x04, 0], block + 3),
+        ("FORMAT UNIT", &[0x04, /* FMTDATA */ 0x10, 0, 0, 0, 0], 3),
+        ("EXTENDED COPY", &[0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 92, 0, 0], 91),
+        ("PERSISTENT RESERVE OUT", &[0x5f, 0, 0, 0, 0, 0, 0, 0, 24, 0], 23),
+        ("MODE SELECT (6)", &[0x15, 0x10, 0, 0, 24, 0], 23),
+        ("MODE SELECT (10)", &[0x55, 0x10, 0, 0, 0, 0, 0, 0, 28, 0], 27),
+        ("nothing at all", &[0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0], 0),
+    ];
+    for (name, cdb, bytes) in lists {
+        let answer = run(&mut guest, &Command::new(lun_0(), cdb).data_out(vec![0; bytes]));
+        assert_eq!((answer.response, answer.status, answer.sense.len()), (1, 0, 0), "{name}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_comparison_smaller_than_its_buffer_takes_its_part_and_says_what_is_left() {
+    let (_rig, mut guest) = on_a_ramdisk();
+    // One block of zeroes is expected, one of sevens is written, and there are 100 bytes more.
+    let data = [&[0; 512][..], &[7; 512], &[9; 100]].concat();
+    let cdb = [0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
+    let answer = run(&mut guest, &Command::new(lun_0(), &cdb).data_out(data));
+    assert_eq!((answer.is_good(), answer.residual), (true, 100), "{answer:?}");
+    let read = run(&mut guest, &commands::read_10(lun_0(), 0, 2, 1024));
+    assert_eq!((&read.data_in[..512], &read.data_in[512..]), (&[7; 512][..], &[0; 512][..]));
+}
+
+#[test]
+fn a_lun_0_without_a_disk_is_looked_at_and_neither_ready_nor_a_disk_of_eight_pages() {
+    let rig = scattered();
+    let mut guest = rig.boot(Options::default());
+    let zero = LunAddress::unit(2, 0);
+    for command in [
+        commands::test_unit_ready(zero),
+        commands::read_capacity_10(zero),
+        commands::read_capacity_16(zero, 32),
+        commands::read_10(zero, 0, 1, 512),
+        commands::write_10(zero, 0, 1, &[1; 512]),
+        commands::mode_sense_6(zero, 0x3f, 0, 252),
+    ] {
+        let answer = run(&mut guest, &command);
+        assert_eq!(answer.check_condition(), Some([0x05, 0x25, 0x00]), "{:02x?}", command.cdb);
+    }
+}
+
+#[test]
+fn a_well_known_unit_names_its_port_and_its_target_and_no_disk() {
+    let rig = scattered();
+    let mut guest = rig.boot(Options::default());
+    let known = LunAddress([0x01, 0x01, 0xc1, 0x01, 0, 0, 0, 0]);
+    for (address, first) in [(known, 0x1e), (LunAddress::unit(2, 0), 0x3f), (LunAddress::unit(2, 7), 0x7f)] {
+        let page = |guest: &mut Guest, code| run(guest, &commands::inquiry_page(address, code, 255));
+        let pages = page(&mut guest, 0x00);
+        assert_eq!(pages.data_in, [first, 0x00, 0, 3, 0x00, 0x83, 0x86], "{pages:?}");
+        let names = page(&mut guest, 0x83).data_in;
+        assert_eq!(names[..2], [first, 0x83]);
+        let mut at = 4;
+        let mut kinds = Vec::new();
+        while at < names.len() {
+            // Association and designator type.
+            kinds.push(names[at + 1] & 0x3f);
+            at += 4 + usize::from(names[at + 3]);
+        }
+        // Relative target port, name of the port, name of the target.
+        assert_eq!(kinds, [0x14, 0x18, 0x28], "{names:02x?}");
+        assert!(names.windows(20).any(|text| text == b"naa.5001405000000001"));
+        for code in [0x80, 0xb0, 0xb1, 0xb2, 0xb3, 0x87] {
+            let refused = page(&mut guest, code).check_condition();
+            assert_eq!(refused, Some([0x05, 0x24, 0x00]), "{code:02x}");
+        }
+    }
+    // The well-known unit of no target has no port to name.
+    let of_device = LunAddress([0xc1, 0x01, 0, 0, 0, 0, 0, 0]);
+    let pages = run(&mut guest, &commands::inquiry_page(of_device, 0x00, 255));
+    assert_eq!(pages.check_condition(), Some([0x05, 0x24, 0x00]));
+}
+
+#[test]
+fn what_moves_no_block_passes_a_lun_that_refuses_writes() {
+    let rig = scattered();
+    let mut guest = rig.boot(Options::default());
+    let far = LunAddress::unit(1, 300);
+    // PERSISTENT RESERVE OUT, REGISTER; MODE SELECT of no page; SEND DIAGNOSTIC.
+    let register = [&[0; 8][..], &[0, 0, 0, 0, 0, 0, 0, 7], &[0; 8]].concat();
+    let all = [
+        Command::new(far, &[0x5f, 0, 0, 0, 0, 0, 0, 0, 24, 0]).data_out(register),
+        Command::new(far, &[0x15, 0x10, 0, 0, 4, 0]).data_out([0; 4]),
+        Command::new(far, &[0x1d, 0x04, 0, 0, 0, 0]),
+    ];
+    for command in all {
+        assert!(run(&mut guest, &command).is_good(), "{:02x?}", command.cdb);
+    }
+    let keys = Command { data_in_bytes: 16, ..Command::new(far, &[0x5e, 0, 0, 0, 0, 0, 0, 0, 16, 0]) };
+    assert_eq!(run(&mut guest, &keys).data_in[8..], [0, 0, 0, 0, 0, 0, 0, 7]);
+}
+
+#[test]
 fn extended_inquiry_claims_simple_tasks_and_the_cache_that_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let rig = Rig::new(&[Unit::ramdisk(MIB), Unit::file(&directory.path().join("disk"), MIB, true)]);

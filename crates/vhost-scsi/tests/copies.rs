@@ -14,7 +14,7 @@ use initiator::{Command, Guest, LunAddress, Options, commands};
 use scsi::Lun;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use support::{Rig, Unit, copy_map, copy_rig, good, refused, run};
 use target::Nexus;
@@ -254,6 +254,41 @@ fn an_abort_at_the_unit_where_a_copy_writes_is_answered_when_the_copy_has_ended(
 }
 
 #[test]
+fn a_copy_is_in_the_task_set_of_the_unit_alone_that_it_was_sent_to() {
+    const QUERY_TASK_SET: u32 = 7;
+    let (hangs, rig) = hanging();
+    let mut guest = rig.boot(Options::default());
+    let copying = begin_hanging_copy(&mut guest);
+    for (lun, found) in [(0, 10), (1, 0)] {
+        let lun = LunAddress::unit(1, lun);
+        assert_eq!(guest.control().task_management(QUERY_TASK_SET, lun, 0).unwrap().response, found);
+    }
+    hangs.store(false, Ordering::SeqCst);
+    assert!(guest.request_queue(0).unwrap().wait_for(copying).unwrap().is_good());
+}
+
+#[test]
+fn whose_copy_ends_with_a_task_set_is_told_where_that_was_cleared() {
+    const CLEAR_TASK_SET: u32 = 3;
+    let (hangs, units) = hanging_units();
+    let silent = |unit: Unit| Unit { flags: target::UnitFlags { tas: false, ..unit.flags }, ..unit };
+    let [first, second] = units.map(silent);
+    let rig = copy_rig(&first, &second);
+    let other = Nexus::new("naa.6001405000000002", "naa.5001405000000002", 1, 2);
+    let beside = rig.beside_with(copy_map(other, &first, &second));
+    let (mut one, mut two) = (rig.boot(Options::default()), beside.boot(Options::default()));
+    let copying = begin_hanging_copy(&mut one);
+    let clearing = two.control().start_task_management(CLEAR_TASK_SET, LunAddress::unit(1, 1), 0).unwrap();
+    let deadline = Deadline::after(Duration::from_millis(100));
+    assert!(two.control().exchange.wait_for(clearing, &deadline).is_err());
+    hangs.store(false, Ordering::SeqCst);
+    assert_eq!(two.control().wait_for(clearing).unwrap().response, 0);
+    assert_eq!(one.request_queue(0).unwrap().wait_for(copying).unwrap().response, 2);
+    good(&mut one, &commands::test_unit_ready(lun_0()));
+    refused(&mut one, &commands::test_unit_ready(LunAddress::unit(1, 1)), [0x06, 0x2f, 0x00]);
+}
+
+#[test]
 fn an_abort_of_a_tag_at_another_unit_leaves_a_copy_alone() {
     const ABORT_TASK: u32 = 0;
     let (hangs, rig) = hanging();
@@ -283,6 +318,75 @@ fn a_copy_asks_the_reservations_again_before_each_piece() {
     let ended = one.request_queue(0).unwrap().wait_for(copying).unwrap();
     assert_eq!(ended.check_condition(), Some([0x0a, 0x0d, 0x01]));
     assert!(!has_landed(&mut two));
+}
+
+#[test]
+fn a_copy_by_the_kernel_asks_again_before_each_piece() {
+    let directory = tempfile::tempdir().unwrap();
+    let [first, second] = ["a", "b"].map(|name| Unit::file(&directory.path().join(name), 32 * MIB, true));
+    let map = copy_map(support::nexus(), &first, &second);
+    let mapping = map.group(1).unwrap().unit(Lun::new(1).unwrap()).unwrap();
+    let attentions = Arc::clone(&mapping.attentions);
+    let rig = Rig::with_map(map);
+    let mut guest = rig.boot(Options::default());
+    // The most blocks that a segment has: two pieces.
+    let mut whole = segment(0xff, 0, 0);
+    whole[10] = 0xff;
+    let copy = copy_list(7, 0, (1, 2), &vec![whole; 6]);
+    // Until the gate was shut before the end of the copy.
+    for _ in 0..50 {
+        let copying = guest.request_queue(0).unwrap().start(&copy).unwrap();
+        // Not begun, or in its first segment.
+        while matches!(run(&mut guest, &status(7)).data_in.get(4..7), None | Some([0, 0, 0 | 1])) {}
+        attentions.gate().set_access_state(0x3);
+        let ended = guest.request_queue(0).unwrap().wait_for(copying).unwrap();
+        attentions.gate().set_access_state(0x0);
+        if ended.check_condition() == Some([0x0a, 0x0d, 0x01]) {
+            return;
+        }
+        assert!(ended.is_good(), "{ended:?}");
+    }
+    panic!("a copy went on behind a gate that was shut");
+}
+
+/// A unit that counts its flushes and fails the first so many.
+fn flushed(failing: usize) -> (Arc<AtomicUsize>, Unit) {
+    let flushes = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&flushes);
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| {
+        let fails = kind == IoKind::Flush && count.fetch_add(1, Ordering::SeqCst) < failing;
+        if fails { Fate::Fail(BackstoreError::WriteFailed) } else { Fate::Pass }
+    });
+    (flushes, Unit::new(store))
+}
+
+/// Copies blocks from LUN 0 to LUN 1, and then others from there to LUN 0.
+fn there_and_back() -> Command {
+    let mut back = segment(1, 8, 20);
+    (back[5], back[7]) = (1, 0);
+    copy_list(0, 0, (1, 2), &[segment(1, 8, 8), back])
+}
+
+#[test]
+fn a_copy_that_goes_both_ways_is_good_when_both_units_have_been_flushed() {
+    let ((first, one), (second, two)) = (flushed(0), flushed(0));
+    let rig = copy_rig(&one, &two);
+    let mut guest = rig.boot(Options::default());
+    good(&mut guest, &commands::write_10(lun_0(), 8, 1, &[0x5a; 512]));
+    good(&mut guest, &there_and_back());
+    assert_eq!([first, second].map(|flushes| flushes.load(Ordering::SeqCst)), [1, 1]);
+    assert_eq!(good(&mut guest, &commands::read_10(lun_0(), 20, 1, 512)).data_in, [0x5a; 512]);
+    // Neither end may fail.
+    let rig = copy_rig(&Unit::ramdisk(MIB), &flushed(1).1);
+    refused(&mut rig.boot(Options::default()), &there_and_back(), [0x0a, 0x0d, 0x01]);
+}
+
+#[test]
+fn what_one_unit_has_lost_is_not_told_of_another_that_is_copied_to() {
+    let rig = copy_rig(&flushed(1).1, &Unit::ramdisk(MIB));
+    let mut guest = rig.boot(Options::default());
+    refused(&mut guest, &commands::synchronize_cache_10(lun_0(), 0, 0), [0x03, 0x0c, 0x00]);
+    good(&mut guest, &there_and_back());
 }
 
 #[test]

@@ -237,6 +237,30 @@ fn all_that_is_told(guest: &mut Guest) -> Vec<[u8; 3]> {
 }
 
 #[test]
+fn a_disk_that_grows_out_of_fixed_sense_data_changes_the_mode_parameters_and_back() {
+    let disk = Unit::ramdisk(1 << 20);
+    let (small, mut large) = (unit(&disk, 1, FLAGS), Arc::into_inner(unit(&disk, 1, FLAGS)).unwrap());
+    large.geometry.blocks = scsi::BlockCount(1 << 32);
+    let large = Arc::new(large);
+    let attentions = Arc::<Attentions>::default();
+    let map = |unit: &Arc<LogicalUnit>| {
+        let mapping = Mapping::new(Arc::clone(unit), false).telling(Arc::clone(&attentions));
+        let mut map = LunMap::default();
+        map.insert(1, Group::new(nexus(), [(Lun::default(), mapping)]));
+        map
+    };
+    let rig = Rig::with_map(map(&small));
+    let mut guest = rig.boot(Options::default());
+    let _ = all_that_is_told(&mut guest);
+    // D_SENSE of the Control mode page.
+    for unit in [&large, &small] {
+        rig.endpoint.port().change_map().publish(map(unit));
+        let told = all_that_is_told(&mut guest);
+        assert_eq!(told, [[0x06, 0x2a, 0x09], [0x06, 0x2a, 0x01]]);
+    }
+}
+
+#[test]
 fn another_answer_to_inquiry_or_read_capacity_is_told_and_the_same_is_not() {
     const INQUIRY_DATA: [u8; 3] = [0x06, 0x3f, 0x03];
     const CAPACITY_DATA: [u8; 3] = [0x06, 0x2a, 0x09];

@@ -153,6 +153,26 @@ fn a_write_waits_for_the_blocks_of_a_comparison_and_others_do_not() {
     assert!(read.data_in == [0; 512], "the write came after");
 }
 
+#[test]
+fn a_flush_that_needs_not_be_waited_for_is_good_when_it_is_done_and_not_before() {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&hangs);
+    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| {
+        if kind == IoKind::Flush { Fate::Hang(Arc::clone(&switch)) } else { Fate::Pass }
+    });
+    let mut guest = targets(&Unit::new(store), 1)[0].boot(Options::default());
+    // SYNCHRONIZE CACHE (10) and (16) with IMMED = 1.
+    let ten = Command::new(lun_0(), &[0x35, 0x02, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let sixteen = Command::new(lun_0(), &[0x91, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let tokens = [ten, sixteen].map(|command| guest.request_queue(0).unwrap().start(&command).unwrap());
+    settle(&mut guest, 0);
+    assert_eq!(guest.request_queue(0).unwrap().in_flight(), 2, "nothing is said of what is not so");
+    hangs.store(false, Ordering::SeqCst);
+    for token in tokens {
+        assert!(guest.request_queue(0).unwrap().wait_for(token).unwrap().is_good());
+    }
+}
+
 /// A disk whose writes of one block hang until the first switch is off; the second says that one has begun.
 fn hanging_in_writes() -> (Arc<AtomicBool>, Arc<AtomicBool>, Unit) {
     let (hangs, begun) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));

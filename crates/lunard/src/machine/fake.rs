@@ -134,8 +134,13 @@ impl FakeMachine {
             self.wait_for(path);
         }
         let state = self.inner.lock();
-        let mut found =
-            Found { backstore: backstore.id(), size_bytes: None, sector_bytes: None, notes: Vec::new() };
+        let mut found = Found {
+            backstore: backstore.id(),
+            size_bytes: None,
+            sector_bytes: None,
+            beyond: Vec::new(),
+            notes: Vec::new(),
+        };
         let absent = path.as_ref().is_some_and(|path| state.absent.contains(path));
         let there = path.as_ref().and_then(|path| state.files.get(path).copied());
         found.size_bytes = match (&backstore.medium, there) {

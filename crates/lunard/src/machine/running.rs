@@ -256,6 +256,9 @@ fn wait_for(reactors: &Reactors, state: &Mutex<State>, farewells: Vec<Farewell>)
         }
         drop((last, hold));
         if let Some(cut) = cut {
+            while lock(state).waits_to_be_cut(&cut) {
+                std::thread::sleep(SEEK_INTERVAL);
+            }
             let medium = lock(state).to_cut(&cut);
             // Whatever the system says now, the guests' blocks are where they were.
             let ended =
@@ -290,7 +293,7 @@ impl Machine for RunningMachine {
                     let handed_over =
                         there.and_then(|there| self.state().hand_over(steps, backstore, &there));
                     let opened = match handed_over {
-                        Some(mut opened) => opened.fit_blocks_of(backstore).map(|()| opened)?,
+                        Some(opened) => opened.fit_for(backstore, occasion)?,
                         None if occasion == Occasion::Restore => restoring.open(backstore)?,
                         None => medium::open(backstore, occasion)?,
                     };
@@ -325,7 +328,7 @@ impl Machine for RunningMachine {
                         ready.holds.push(held.ok_or_else(|| locked_fault(backstore, lock.path()))?);
                     }
                 }
-                Step::UpdateBackstore(backstore) => self.state().must_hold_blocks_of(backstore)?,
+                Step::UpdateBackstore(backstore) => self.state().must_fit(backstore)?,
                 _ => {}
             }
         }

@@ -17,6 +17,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 #[utoipa::path(
     post, path = "/v1/apply",
@@ -45,7 +46,7 @@ pub(super) async fn apply(
     let (options, body) = request(options, body)?;
     let asked = (service.clone(), options.clone());
     let look = move || Look::at(&asked.0, &body, &asked.1);
-    let Look { apply, generation, mut compared, is_so } = on_another_thread(look).await?;
+    let Look { apply, generation, shown, mut compared, is_so } = on_another_thread(look).await?;
     if options.dry_run {
         return Ok(Json(compared));
     }
@@ -53,7 +54,7 @@ pub(super) async fn apply(
         return Err(in_use(&compared));
     }
     if !is_so {
-        let wishes = Wishes::Apply { apply: Box::new(apply), generation };
+        let wishes = Wishes::Apply { apply: Box::new(apply), generation, shown: Some(Box::new(shown)) };
         compared.notes.extend(Made::of(service.handle.ask(wishes).await?).notes);
     }
     compared.applied = true;
@@ -76,6 +77,7 @@ pub(super) async fn as_applied(State(service): State<Service>) -> Response {
 struct Look {
     apply: Apply,
     generation: Generation,
+    shown: Comparison,
     compared: v1::Compared,
     /// Whether there is nothing to do.
     is_so: bool,
@@ -86,12 +88,13 @@ impl Look {
         let document = Document::read_wanted(body, &mut HostChance)?;
         let apply = Apply::new(document, options.force);
         let (model, generation) = service.handle.snapshot();
-        let name = format!("{}-{}", service.life, generation.0);
-        if options.generation.as_ref().is_some_and(|shown| *shown != name) {
+        let draft = apply.draft(&model, &mut HostChance)?;
+        let shown = apply.compare(&model, &draft);
+        let name = name_of(service, generation, &shown);
+        if options.generation.as_ref().is_some_and(|given| *given != name) {
             return Err(crate::state_driver::Failure::Moved.into());
         }
-        let draft = apply.draft(&model, &mut HostChance)?;
-        let Comparison { differences, taken_from, losses } = apply.compare(&model, &draft);
+        let Comparison { differences, taken_from, losses } = shown.clone();
         let live = service.handle.live();
         let is_connected = |wwn: &model::Wwn| live.targets.get(wwn).is_some_and(|target| target.connected);
         let goes = |wwn: &&model::Wwn| !draft.model.targets().contains_key(*wwn);
@@ -103,8 +106,16 @@ impl Look {
         let (mut notes, applied) = (apply.notes(), false);
         notes.extend(losses);
         let compared = v1::Compared { generation: name, applied, differences, guests_lose, notes };
-        Ok(Self { apply, generation, compared, is_so: draft.changes.is_empty() })
+        Ok(Self { apply, generation, shown, compared, is_so: draft.changes.is_empty() })
     }
+}
+
+/// What a difference is called: guests change the configuration too, without another generation.
+fn name_of(service: &Service, generation: Generation, shown: &Comparison) -> String {
+    let mut digest = DefaultHasher::new();
+    // Only this process reads it again.
+    format!("{shown:?}").hash(&mut digest);
+    format!("{}-{}-{:016x}", service.life, generation.0, digest.finish())
 }
 
 fn in_use(compared: &v1::Compared) -> Answer {

@@ -101,7 +101,7 @@ impl Handle {
         self.snapshot().0
     }
 
-    /// The same, with the number that tells it from all others of this owner.
+    /// The same, with a number that each change raises which is not a guest's.
     #[must_use]
     pub fn snapshot(&self) -> (Arc<Model>, Generation) {
         let shared = self.model.read().unwrap_or_else(PoisonError::into_inner);

@@ -275,11 +275,17 @@ fn backstore(kind: &str, name: &str, row: &[u8]) -> Result<model::Backstore, Str
     }
     let known = |(name, value): (&String, &u32)| Some((Attribute::named(name)?.key, *value));
     backstore.select(&selected.iter().filter_map(known).collect::<Vec<_>>());
-    let map = LbaMap::parse(&lba_map.unwrap_or_default());
-    backstore
-        .alua
-        .restore_lba_map(map.map_err(|wrong| format!("line {} of lba_map: {}", wrong.line, wrong.why))?);
     let id = backstore.id();
+    match LbaMap::parse(&lba_map.unwrap_or_default()) {
+        Ok(map) => backstore.alua.restore_lba_map(map),
+        // Guests reach every block without it.
+        Err(wrong) => {
+            let (line, why) = (wrong.line, wrong.why);
+            tracing::warn!(
+                "{id} is served without the lba_map that it was kept with: line {line} of it: {why}"
+            );
+        }
+    }
     for (name, AluaGroup { id: number, values }) in alua {
         let mut group = model::AluaGroup::new(number);
         for (attribute, value) in values {
@@ -291,6 +297,13 @@ fn backstore(kind: &str, name: &str, row: &[u8]) -> Result<model::Backstore, Str
         }
         let name = AluaGroupName::parse(&name).map_err(words)?;
         backstore.alua.restore(&id, name, group).map_err(words)?;
+    }
+    // Earlier versions took it over from files.
+    for group in backstore.alua.make_sensible() {
+        tracing::warn!(
+            "ALUA group {group} of {id} was kept as LBA dependent, which it cannot be: it is active/optimized; set its \
+             alua_access_type, its lba_map and its alua_access_state again"
+        );
     }
     if let Some(name) = lu_group {
         backstore.lu_group = AluaGroupName::parse(&name).map_err(words)?;

@@ -9,7 +9,7 @@
 //! guest's disk.  Their order is LIO's.
 
 use crate::field::{Block, pack_digits};
-use crate::inquiry::Identity;
+use crate::inquiry::{Identity, Peripheral};
 use crate::vpd::{Facts, Port};
 
 /// Code sets of a designator.  SPC-4, CODE SET field.
@@ -54,16 +54,15 @@ pub(super) fn serial(identity: &Identity) -> impl Iterator<Item = u8> {
 pub(super) fn body(facts: &Facts<'_>) -> Vec<u8> {
     let Facts { identity, port, .. } = facts;
     let mut page = Vec::new();
-    if !identity.unit_serial.is_empty() {
+    // SPC-4, Device Identification: a well known unit has no name but its address.
+    let is_disk = facts.peripheral == Peripheral::Disk;
+    if is_disk && !identity.unit_serial.is_empty() {
         designator(&mut page, CodeSet::Binary, Association::LogicalUnit, Kind::Naa, &naa_of(identity));
     }
-    designator(
-        &mut page,
-        CodeSet::Ascii,
-        Association::LogicalUnit,
-        Kind::T10VendorId,
-        &t10_vendor_id(identity),
-    );
+    if is_disk {
+        let text = t10_vendor_id(identity);
+        designator(&mut page, CodeSet::Ascii, Association::LogicalUnit, Kind::T10VendorId, &text);
+    }
     number(&mut page, Association::TargetPort, Kind::RelativeTargetPort, Some(port.relative_port.max(1)));
     number(&mut page, Association::TargetPort, Kind::TargetPortGroup, port.tg_pt_group);
     number(&mut page, Association::LogicalUnit, Kind::LogicalUnitGroup, port.lu_group);

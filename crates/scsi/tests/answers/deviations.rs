@@ -104,6 +104,15 @@ fn an_unknown_service_action_is_an_invalid_field() {
     assert_eq!(unit.answer(&cdb), Err([0x05, 0x24, 0x00]));
     cdb[1] = 0x1f;
     assert_eq!(unit.answer(&cdb), Err([0x05, 0x24, 0x00]));
+    for code in [0x83, 0x84, 0xa3, 0xa4] {
+        let mut cdb = [0; 16];
+        (cdb[0], cdb[1]) = (code, 0x1f);
+        assert_eq!(unit.answer(&cdb), Err([0x05, 0x24, 0x00]), "{code:02x}");
+    }
+    // READ (32), of which there is WRITE SAME (32) beside it.
+    let mut long = [0; 32];
+    (long[0], long[7], long[9]) = (0x7f, 0x18, 0x09);
+    assert_eq!(unit.answer(&long), Err([0x05, 0x24, 0x00]));
 }
 
 #[test]

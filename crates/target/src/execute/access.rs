@@ -7,7 +7,7 @@
 //! Never here: whether a command passes in a state, whatever its blocks; `admission` knows.
 
 use super::block::ready;
-use super::{Decision, IoPlan, ScriptPlan, done, give, io_failed, overrun};
+use super::{Decision, IoPlan, ScriptPlan, done, give, io_failed, overrun, read_list};
 use crate::gate::Word;
 use crate::logical_unit::{LogicalUnit, Store};
 use crate::lun_map::{Group, Mapping};
@@ -109,10 +109,9 @@ pub(super) fn set<'a>(
     command: &SetTargetPortGroups,
     buffers: &Buffers,
 ) -> Result<Decision<'a>, Sense> {
-    let mut list = vec![0; usize::try_from(command.list_bytes).unwrap_or(usize::MAX)];
-    if buffers.data_out.copy_to(0, &mut list) < list.len() {
+    let Some(list) = read_list(buffers, usize::try_from(command.list_bytes).unwrap_or(usize::MAX)) else {
         return Ok(overrun());
-    }
+    };
     let wanted = alua::parse_set(&list)?;
     if wanted.is_empty() {
         return Ok(done(buffers));

@@ -9,10 +9,9 @@ use super::access::segments;
 use super::block::ready;
 use super::unmap::bytes_of;
 use super::{
-    Decision, Place, ScriptPlan, done, done_with, give, good_with, read_list, refuse_step, sanitize,
+    Decision, Place, ScriptPlan, done, done_with, give, good_with, overrun, read_list, refuse_step, sanitize,
 };
 use crate::admission::is_kept_out;
-use crate::attentions::Attentions;
 use crate::copies::{CopyRecord, NotBegun};
 use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
@@ -46,7 +45,8 @@ pub(super) fn extended_copy<'a>(
     if bytes > LIST_BYTES_MAX {
         return Err(Sense::PARAMETER_LIST_LENGTH_ERROR);
     }
-    let list = copy::parse(&read_list(buffers, bytes)?)?;
+    let Some(list) = read_list(buffers, bytes) else { return Ok(overrun()) };
+    let list = copy::parse(&list)?;
     let copies = mapping.unit.state.copies();
     let record = match list.identifier.map(|list| copies.begin(group.nexus().name(), list)).transpose() {
         Ok(record) => record,
@@ -68,8 +68,15 @@ pub(super) fn extended_copy<'a>(
     let (from, to) = (first.from.place, first.to.place);
     let memory = None;
     let residual = good.residual;
+    let mut unflushed: Vec<Store> = Vec::new();
+    for leg in &legs {
+        if unflushed.iter().all(|store| store.id != leg.to.store.id) {
+            unflushed.push(leg.to.store.clone());
+        }
+    }
     let copier = Copier {
         legs,
+        unflushed,
         by_kernel: true,
         claimed: false,
         flushes: false,
@@ -184,12 +191,20 @@ struct Leg {
     written: Range<u64>,
 }
 
+impl Leg {
+    /// Whether the nexus may not copy the next piece now, of at most so many bytes.
+    fn is_barred(&self, bytes_max: u64) -> bool {
+        let piece = |left: &Range<u64>| left.start..left.end.min(left.start.saturating_add(bytes_max));
+        self.from.bars_at(READ_10, &piece(&self.read)) || self.to.bars_at(WRITE_10, &piece(&self.written))
+    }
+}
+
 /// A unit that is copied from or to.
 struct End {
     place: Place,
     store: Store,
-    /// With the gate before it.
-    attentions: Arc<Attentions>,
+    /// With the gate before it, and what says which of its blocks are reached.
+    mapping: Mapping,
 }
 
 const READ_10: u8 = 0x28;
@@ -198,23 +213,32 @@ const WRITE_10: u8 = 0x2a;
 impl End {
     fn new(lun: Lun, mapping: &Mapping, store: &Store) -> Self {
         let place = Place { lun: lun.get(), unit: mapping.unit.state.id(), store: store.name() };
-        Self { place, store: store.clone(), attentions: Arc::clone(&mapping.attentions) }
+        Self { place, store: store.clone(), mapping: mapping.clone() }
     }
 
     /// Whether the nexus may not do there now what the command of that operation code does.
     fn bars(&self, code: u8) -> bool {
-        is_kept_out(self.attentions.gate(), code)
+        is_kept_out(self.mapping.attentions.gate(), code)
+    }
+
+    /// The same, of these bytes.
+    fn bars_at(&self, code: u8, bytes: &Range<u64>) -> bool {
+        let block_bytes = u64::from(self.mapping.unit.geometry.block_bytes).max(1);
+        let (first, end) = (bytes.start / block_bytes, bytes.end.div_ceil(block_bytes));
+        self.bars(code) || !reaches(&self.mapping, Lba(first), BlockCount(end.saturating_sub(first)))
     }
 }
 
 /// Copies one segment after the other.
 struct Copier {
     legs: VecDeque<Leg>,
+    /// Where something is copied to: flushed one after the other, the last things.
+    unflushed: Vec<Store>,
     /// Whether the kernel is asked first.
     by_kernel: bool,
     /// Whether the blocks of the first leg are claimed.
     claimed: bool,
-    /// Whether a flush is under way, the last thing.
+    /// Whether all is copied, and a flush is under way.
     flushes: bool,
     /// Bytes that are being read, where they go through memory; 0 while they are written.
     reads: u64,
@@ -252,9 +276,7 @@ impl Copier {
             }
             Outcome::Told(Err(sense)) => return refuse_step(sense, self.residual),
             Outcome::Io { result: Err(error), .. } => return self.failed(error),
-            Outcome::Io { .. } if self.flushes => {
-                return Step::Done(Answer { residual: self.residual, ..Answer::good() });
-            }
+            Outcome::Io { .. } if self.flushes => return self.flush(),
             Outcome::Io { buffer, .. } if self.reads > 0 => {
                 drop(buffer);
                 return self.write();
@@ -292,25 +314,21 @@ impl Copier {
             return Step::Done(Answer { residual: self.residual, ..Answer::good() });
         };
         if leg.read.is_empty() {
-            let last = self.legs.len() == 1;
-            let to = leg.to.store.clone();
-            if !last {
-                self.legs.pop_front();
-                self.begin_segment();
-                (self.claimed, self.by_kernel) = (false, true);
-                return self.go_on();
+            if self.legs.len() == 1 {
+                self.flushes = true;
+                return self.flush();
             }
-            // What the kernel copied is in its cache, whatever the unit's own writes do.
-            self.flushes = true;
-            let buffer = memory::IoBuf::new();
-            return Step::Io { store: to, kind: IoKind::Flush, offset: 0, buffer };
+            self.legs.pop_front();
+            self.begin_segment();
+            (self.claimed, self.by_kernel) = (false, true);
+            return self.go_on();
         }
         if !self.claimed {
             let (store, range) = (leg.to.store.clone(), leg.written.clone());
             return Step::Claim(Claim { store, range, exclusive: false });
         }
         // Who was fenced since the last piece copies no more.
-        if leg.from.bars(READ_10) || leg.to.bars(WRITE_10) {
+        if leg.is_barred(if self.by_kernel { KERNEL_BYTES_MAX } else { u64::from(SCRATCH_BYTES) }) {
             return refuse_step(Sense::THIRD_PARTY_DEVICE_FAILURE, self.residual);
         }
         if self.by_kernel
@@ -327,13 +345,22 @@ impl Copier {
         Step::Io { store, kind: IoKind::Read, offset, buffer }
     }
 
+    /// What the kernel copied is in its cache, whatever the units' own writes do; and segments may go both ways.
+    fn flush(&mut self) -> Step {
+        let Some(store) = self.unflushed.pop() else {
+            return Step::Done(Answer { residual: self.residual, ..Answer::good() });
+        };
+        Step::Io { store, kind: IoKind::Flush, offset: 0, buffer: memory::IoBuf::new() }
+    }
+
     fn write(&mut self) -> Step {
         let bytes = std::mem::take(&mut self.reads);
         let (Some(leg), Some(memory)) = (self.legs.front(), &self.memory) else {
             return refuse_step(Sense::INTERNAL_TARGET_FAILURE, self.residual);
         };
         // The read may have taken its time.
-        if leg.to.bars(WRITE_10) {
+        let written = leg.written.start..leg.written.start.saturating_add(bytes);
+        if leg.to.bars_at(WRITE_10, &written) {
             return refuse_step(Sense::THIRD_PARTY_DEVICE_FAILURE, self.residual);
         }
         let (store, offset, buffer) = (leg.to.store.clone(), leg.written.start, memory.list(bytes));

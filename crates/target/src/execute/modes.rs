@@ -8,7 +8,7 @@
 //! What is to be in force is kept first, and then it is in force.  A cache that is switched off is emptied before the answer,
 //! and what was begun while it was on has ended by then.
 
-use super::{Decision, ScriptPlan, done, io_failed, overrun, primary};
+use super::{Decision, ScriptPlan, done, io_failed, overrun, primary, read_list};
 use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
 use crate::modes::ModeChanges;
@@ -35,10 +35,9 @@ pub(super) fn select<'a>(
     if command.list_bytes > mode::LIST_BYTES_MAX {
         return Err(Sense::PARAMETER_LIST_LENGTH_ERROR);
     }
-    let mut list = vec![0; usize::from(command.list_bytes)];
-    if buffers.data_out.copy_to(0, &mut list) < list.len() {
+    let Some(list) = read_list(buffers, usize::from(command.list_bytes)) else {
         return Ok(overrun());
-    }
+    };
     let unit = &mapping.unit;
     let current = unit.modes();
     let wanted = mode::select(command, &list, &primary::mode_state(mapping))?;
@@ -102,7 +101,10 @@ impl Script for Selecting {
                 At::Saving => {
                     self.at = At::Keeping;
                     let (state, changes) = (Arc::clone(state), self.changes);
-                    let Some(steer) = state.alua().steer.clone() else { continue };
+                    let Some(steer) = state.alua().steer.clone() else {
+                        state.show_saved_modes();
+                        continue;
+                    };
                     let work = move |reply: crate::script::Reply| {
                         reply.tell(steer.save_modes(state.serial(), &changes).map(|()| 0));
                     };
@@ -112,13 +114,12 @@ impl Script for Selecting {
                     self.at = At::Telling;
                     let (state, changes, save) = (Arc::clone(state), self.changes, self.save);
                     let work = move |reply: crate::script::Reply| {
-                        let saved = state.change(|record| {
-                            record.modes = changes;
-                            if save {
-                                record.saved_modes = changes;
-                            }
-                        });
-                        reply.tell(saved.map(|()| 0).map_err(Sense::from));
+                        let kept = if save {
+                            state.keep_saved_modes(&changes)
+                        } else {
+                            state.change(|record| record.modes = changes)
+                        };
+                        reply.tell(kept.map(|()| 0).map_err(Sense::from));
                     };
                     return Step::Ask { helper: Helper::Keeper, work: Box::new(work) };
                 }

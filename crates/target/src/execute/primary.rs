@@ -118,7 +118,7 @@ pub(super) fn of_absent<'a>(
         Ok(Command::Inquiry(command)) => {
             // LUN 0 is where a guest begins to look, so it can be there without a disk; elsewhere nothing is.
             let peripheral = if is_zero { Peripheral::NotConnected } else { Peripheral::Absent };
-            inquiry_without_unit(peripheral, &command, buffers)
+            inquiry_without_unit(Some(group), peripheral, &command, buffers)
         }
         Ok(Command::RequestSense(request)) => {
             let format = if request.descriptor { SenseFormat::Descriptor } else { SenseFormat::Fixed };
@@ -137,7 +137,9 @@ pub(super) fn of_well_known<'a>(
 ) -> Decision<'a> {
     match scsi::decode(cdb) {
         Ok(Command::ReportLuns(command)) => luns_of(group, &command, buffers),
-        Ok(Command::Inquiry(command)) => inquiry_without_unit(Peripheral::WellKnown, &command, buffers),
+        Ok(Command::Inquiry(command)) => {
+            inquiry_without_unit(group, Peripheral::WellKnown, &command, buffers)
+        }
         Ok(Command::RequestSense(request)) => {
             let format = if request.descriptor { SenseFormat::Descriptor } else { SenseFormat::Fixed };
             give(&Sense::NO_SENSE.encode(format), u64::from(request.allocation_bytes), buffers)
@@ -159,10 +161,14 @@ fn luns_of<'a>(group: Option<&Group>, command: &ReportLuns, buffers: &Buffers) -
     give(&report_luns::build(&luns, command.select), u64::from(command.allocation_bytes), buffers)
 }
 
-fn inquiry_without_unit<'a>(peripheral: Peripheral, command: &Inquiry, buffers: &Buffers) -> Decision<'a> {
-    if command.page.is_some() {
-        return refuse(Sense::INVALID_FIELD_IN_CDB, buffers);
-    }
+/// INQUIRY where there is no disk, through a target port if it came to one: SPC-4 wants the pages of what there is and of names,
+/// of a well known unit too, and those are the names of the port and of the target.
+fn inquiry_without_unit<'a>(
+    group: Option<&Group>,
+    peripheral: Peripheral,
+    command: &Inquiry,
+    buffers: &Buffers,
+) -> Decision<'a> {
     let identity = Identity {
         vendor: Identity::ascii_field("LIO-ORG"),
         product: Identity::ascii_field("LUNAR"),
@@ -170,8 +176,19 @@ fn inquiry_without_unit<'a>(peripheral: Peripheral, command: &Inquiry, buffers: 
         unit_serial: String::new(),
         company_id: 0x00_1405,
     };
-    let data = inquiry::standard(&identity, &InquiryFlags { peripheral, ..InquiryFlags::default() });
-    give(&data, u64::from(command.allocation_bytes), buffers)
+    let data = match (command.page, group) {
+        (None, _) => {
+            Some(inquiry::standard(&identity, &InquiryFlags { peripheral, ..InquiryFlags::default() }))
+        }
+        (Some(page), Some(group)) => {
+            vpd::page(page, &Facts::without_disk(peripheral, &identity, &group.port()))
+        }
+        (Some(_), None) => None,
+    };
+    match data {
+        Some(data) => give(&data, u64::from(command.allocation_bytes), buffers),
+        None => refuse(Sense::INVALID_FIELD_IN_CDB, buffers),
+    }
 }
 
 fn inquiry_data(group: &Group, mapping: &Mapping, command: &Inquiry) -> Result<Vec<u8>, Sense> {

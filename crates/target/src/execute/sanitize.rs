@@ -9,7 +9,7 @@
 //! goes on when nobody waits for it any more, as SBC-3 wants it.
 
 use super::block::ready;
-use super::{Decision, done, done_with, good_with, read_list, script};
+use super::{Decision, done, done_with, good_with, overrun, read_list, script};
 use crate::logical_unit::{LogicalUnit, StoreName};
 use crate::sanitizing::{self, SanitizeState, SanitizeWork, Sanitized};
 use crate::scope::Scope;
@@ -28,7 +28,8 @@ pub(super) fn format_unit<'a>(
 ) -> Result<Decision<'a>, Sense> {
     ready(unit)?;
     if command.has_list {
-        format::check(&read_list(buffers, command.header_bytes())?, command)?;
+        let Some(list) = read_list(buffers, command.header_bytes()) else { return Ok(overrun()) };
+        format::check(&list, command)?;
         return Ok(done_with(command.header_bytes(), buffers));
     }
     Ok(done(buffers))
@@ -84,7 +85,9 @@ pub(super) fn sanitize<'a>(
             if !sanitize::list_bytes(unit.geometry.block_bytes).contains(&list_bytes) {
                 return Err(Sense::INVALID_FIELD_IN_CDB);
             }
-            let list = read_list(buffers, usize::from(command.list_bytes))?;
+            let Some(list) = read_list(buffers, usize::from(command.list_bytes)) else {
+                return Ok(overrun());
+            };
             Some(sanitize::parse(&list, unit.geometry.block_bytes)?)
         }
     };

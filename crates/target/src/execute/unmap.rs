@@ -7,7 +7,7 @@
 
 use super::access::Segments;
 use super::block::ready;
-use super::{Decision, done, give, good_with, read_list, refuse_at, script};
+use super::{Decision, done, give, good_with, overrun, read_list, refuse_at, script};
 use crate::logical_unit::{LogicalUnit, Store};
 use crate::script::{Claim, Helper, Outcome, Reply, Script, Step};
 use crate::task::{Answer, Buffers};
@@ -34,7 +34,8 @@ pub(super) fn unmap<'a>(
     if command.list_bytes == 0 {
         return Ok(done(buffers));
     }
-    let extents = unmap::parse(&read_list(buffers, usize::from(command.list_bytes))?)?;
+    let Some(list) = read_list(buffers, usize::from(command.list_bytes)) else { return Ok(overrun()) };
+    let extents = unmap::parse(&list)?;
     let descriptors_max = usize::try_from(unit.media.unmap_descriptors_max).unwrap_or(usize::MAX);
     if extents.len() > descriptors_max {
         return Err(Sense::INVALID_FIELD_IN_PARAMETER_LIST);

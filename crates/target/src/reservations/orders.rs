@@ -170,10 +170,9 @@ impl Reservations {
             self.unregister(&leaving, &mut told);
             return Ok(told);
         }
-        // As if the order had come by each port: there, too, it conflicts with another key.
-        let passes = |other: &&NexusName| match (known, self.registrations.get(*other)) {
-            (None, _) | (_, None) => true,
-            (Some(known), Some(theirs)) => theirs.key == *known,
+        // As if the order had come by each port: there, too, it conflicts with another key, or with any where there is none.
+        let passes = |other: &&NexusName| {
+            known.is_none_or(|known| known == self.registrations.get(*other).map_or(0, |theirs| theirs.key))
         };
         let kin = kin.iter().filter(|_| *all_target_ports).filter(passes);
         // Who is named and is registered already keeps what it has.

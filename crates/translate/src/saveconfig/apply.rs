@@ -427,6 +427,10 @@ fn change_backstore(
     let rest = ATTRIBUTES.iter().filter(|row| row.key != Key::BlockSize);
     for row in first.chain(rest) {
         let is = work.draft.model.backstore(&id)?.attribute(row.key);
+        // A default is no wish for what the medium cannot do.
+        if was.is_beyond_medium(row.key) && !wanted.is_wanted(row.key) {
+            continue;
+        }
         // What a device decides, and the file does not, stays as it was set.
         let Some(value) = wanted.attribute(row.key).filter(|value| is != Some(*value)) else { continue };
         let change = Change::SetAttribute {

@@ -101,7 +101,7 @@ impl Queue {
         let (is_flush, is_read) = (plan.kind == IoKind::Flush, plan.kind == IoKind::Read);
         let kind = plan.store.kind(plan.kind);
         let syncs = kind == IoKind::Flush || kind.is_durable_write();
-        let losses = syncs.then(|| Arc::clone(&plan.store.losses));
+        let losses = syncs.then(|| (plan.store.id, Arc::clone(&plan.store.losses)));
         let task = Task {
             head,
             name,

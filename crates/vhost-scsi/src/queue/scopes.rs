@@ -11,10 +11,20 @@ use std::time::Duration;
 use target::{LunMap, Scope};
 
 impl Task {
-    /// Whether it is meant, by where it was sent or by what it works on.
-    fn is_in(&self, scope: &Scope) -> bool {
-        let works_there = |steps: &Steps| steps.elsewhere.iter().any(|place| self.name.is_at(place, scope));
-        self.name.is_in(scope) || self.steps.as_deref().is_some_and(works_there)
+    /// The LUN by which it is meant: that which it was sent to, or else one that it works on.
+    fn place_in(&self, scope: &Scope) -> Option<u16> {
+        let there = |steps: &Steps| {
+            steps.elsewhere.iter().find(|place| self.name.is_at(place, scope)).map(|place| place.lun)
+        };
+        if self.is_sent_to(scope) {
+            return Some(self.name.lun);
+        }
+        self.steps.as_deref().and_then(there)
+    }
+
+    /// Whether it is a task of a task set in the scope.
+    fn is_sent_to(&self, scope: &Scope) -> bool {
+        self.name.is_in(scope)
     }
 }
 
@@ -23,7 +33,10 @@ impl Queue {
     /// if `spares_waiting`.
     pub(crate) fn mark(&mut self, scope: &Scope, ending: Ending, spares_waiting: bool) {
         for (key, task) in &mut self.tasks {
-            if task.is_in(scope) && !(spares_waiting && task.waits_for_quiet()) {
+            if spares_waiting && task.waits_for_quiet() {
+                continue;
+            }
+            if let Some(lun) = task.place_in(scope) {
                 task.ends_as = Some(ending);
                 // Nothing of it is under way, and what it waits for may be far.
                 if task.steps.as_mut().is_some_and(|steps| steps.takes_leave()) {
@@ -31,7 +44,7 @@ impl Queue {
                     self.errands.push(QueueErrand { task: (key, task.number), wanted });
                 }
                 if ending.tells(&task.name) {
-                    tell_cleared(self.map.get(), &task.name);
+                    tell_cleared(self.map.get(), &task.name, lun);
                 }
             }
         }
@@ -43,7 +56,15 @@ impl Queue {
             |task: &Task| quiesce.writes.as_ref().is_none_or(|claimed| claimed.overlaps(&task.writes));
         let counts =
             |task: &Task| (quiesce.waits_for_waiting || !task.waits_for_quiet()) && writes_there(task);
-        self.tasks.iter().any(|(_, task)| task.number < before && task.is_in(&quiesce.scope) && counts(task))
+        // Who only asks asks for the task sets; who waits waits for whatever works there.
+        let is_meant = |task: &Task| {
+            if quiesce.only_looks() {
+                task.is_sent_to(&quiesce.scope)
+            } else {
+                task.place_in(&quiesce.scope).is_some()
+            }
+        };
+        self.tasks.iter().any(|(_, task)| task.number < before && is_meant(task) && counts(task))
     }
 
     /// Whether a task that began before the `before`th is under way.
@@ -52,9 +73,9 @@ impl Queue {
     }
 }
 
-/// Tells a nexus that others ended its commands.  SAM-5, CLEAR TASK SET.
-fn tell_cleared(map: &LunMap, task: &TaskName) {
-    let lun = scsi::Lun::new(task.lun).unwrap_or_default();
+/// Tells a nexus, at the LUN whose task set was cleared, that others ended its commands.  SAM-5, CLEAR TASK SET.
+fn tell_cleared(map: &LunMap, task: &TaskName, lun: u16) {
+    let lun = scsi::Lun::new(lun).unwrap_or_default();
     if let Some(mapping) = map.group(task.target).and_then(|group| group.unit(lun)) {
         mapping.attentions.establish(Sense::COMMANDS_CLEARED_BY_ANOTHER_INITIATOR);
     }

@@ -154,7 +154,7 @@ impl Queue {
                     task.failure = Failure::of(&store, kind, steps.verifies);
                     task.is_flush = kind == IoKind::Flush;
                     let syncs = kind == IoKind::Flush || kind.is_durable_write();
-                    task.losses = syncs.then(|| Arc::clone(&store.losses));
+                    task.losses = syncs.then(|| (store.id, Arc::clone(&store.losses)));
                     let channel = common.channels.of(&store);
                     let io = Io { kind, offset, buffer };
                     match common.channels.submit(channel, submitter, io, Token::new(token_number(index, key)))
@@ -200,10 +200,10 @@ impl Queue {
     pub(super) fn heard(&self, key: usize, result: Result<(), BackstoreError>) -> Result<(), BackstoreError> {
         match self.tasks.get(key) {
             // A write that must be durable tells of itself; but a failure may be the news of another's write.
-            Some(Task { losses: Some(losses), is_flush, name, .. })
+            Some(Task { losses: Some((store, losses)), is_flush, .. })
                 if *is_flush || result.is_err_and(BackstoreError::may_be_anothers) =>
             {
-                self.losses.hear(name.store.id, losses, result)
+                self.losses.hear(*store, losses, result)
             }
             _ => result,
         }

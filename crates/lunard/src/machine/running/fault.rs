@@ -7,7 +7,7 @@
 use crate::machine::{Fault, FaultKind};
 use crate::start_error::plain;
 use backstore::{BackstoreError, OpenError};
-use model::{BackstoreId, Kind, Wwn};
+use model::{Attribute, BackstoreId, Key, Kind, Wwn};
 use nix::unistd::{Gid, Group, Uid, User};
 use rustix::io::Errno;
 use std::io;
@@ -41,6 +41,17 @@ pub(super) fn block_within_sector(id: &BackstoreId, block_bytes: u32, sector_byt
         format!("{id} cannot have blocks of {block_bytes} bytes: its sectors have {sector_bytes}"),
         Some(format!("set block_size to {sector_bytes}, or to a multiple of it")),
     )
+}
+
+/// The fault of an attribute that would say more than the medium can do with space.
+pub(super) fn beyond_medium(id: &BackstoreId, key: Key) -> Fault {
+    let what = match key {
+        Key::UnmapZeroesData => "what its medium was given back does not read as zeroes",
+        _ => "its medium cannot give space back",
+    };
+    let hint = "leave it 0; a file can where its file system punches holes, a device where it discards";
+    let message = format!("attribute {} of {id} cannot be 1: {what}", Attribute::of(key).name);
+    Fault { errno: Errno::NOSYS, ..caller(message, Some(hint.into())) }
 }
 
 /// The fault of a size for what is not there.

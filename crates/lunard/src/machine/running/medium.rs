@@ -6,14 +6,14 @@
 //! Never here: guests.
 
 use super::fault::{
-    block_within_sector, cannot_look, device_is_larger, device_is_smaller, missing_fault, needs_size,
-    not_whole_blocks, open_fault,
+    beyond_medium, block_within_sector, cannot_look, device_is_larger, device_is_smaller, missing_fault,
+    needs_size, not_whole_blocks, open_fault,
 };
 use crate::machine::{Fault, Found, LiveDevice, Occasion};
 use backstore::{
     Backstore as _, BlockDevice, BlockOptions, FileOptions, FileStore, HostLock, NewFile, OpenError, Ramdisk,
 };
-use model::{Backstore, BackstoreId, Key, Kind, Medium, Step};
+use model::{Attribute, Backstore, BackstoreId, Key, Kind, Medium, Step};
 use rustix::fs::{major, minor};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -39,6 +39,8 @@ pub(super) struct Opened {
     created: Option<Created>,
     /// The sectors of a device, in bytes, where they became the logical blocks of the backstore.
     sector_bytes: Option<u32>,
+    /// Attributes that would say more than the medium can do.
+    beyond: Vec<Key>,
     notes: Vec<String>,
     /// Whether it is not there because it does not answer.
     hangs: bool,
@@ -63,6 +65,7 @@ impl Opened {
             file: None,
             created: None,
             sector_bytes: None,
+            beyond: Vec::new(),
             notes: Vec::new(),
             hangs: false,
         }
@@ -86,22 +89,32 @@ impl Opened {
 
     pub(super) fn found(&self, id: &BackstoreId) -> Found {
         let size_bytes = self.store.as_ref().map(|store| store.backstore.geometry().bytes);
-        let (sector_bytes, notes) = (self.sector_bytes, self.notes.clone());
-        Found { backstore: id.clone(), size_bytes, sector_bytes, notes }
+        let (sector_bytes, beyond, notes) = (self.sector_bytes, self.beyond.clone(), self.notes.clone());
+        Found { backstore: id.clone(), size_bytes, sector_bytes, beyond, notes }
     }
 
-    /// The backstore as it is on this medium: with the blocks of its device where those were taken.
+    /// The backstore as it is on this medium: with the blocks of its device where those were taken, and without what it cannot
+    /// do.
     pub(super) fn fitted(&self, backstore: &Backstore) -> Backstore {
         let mut fitted = backstore.clone();
         if let Some(bytes) = self.sector_bytes {
             fitted.take_blocks_of(bytes);
         }
+        fitted.learn_limits(&self.beyond);
         fitted
+    }
+
+    /// What was another backstore's medium, for this one.
+    pub(super) fn fit_for(mut self, backstore: &Backstore, occasion: Occasion) -> Result<Self, Fault> {
+        self.must_do_with_space(backstore)?;
+        self.fit_space_of(backstore, occasion);
+        self.fit_blocks_of(backstore)?;
+        Ok(self)
     }
 
     /// Sees to it that a block can be read and written by itself: a file backstore on a device takes its sectors, and
     /// blocks that somebody chose are refused where they do not fit.
-    pub(super) fn fit_blocks_of(&mut self, backstore: &Backstore) -> Result<(), Fault> {
+    fn fit_blocks_of(&mut self, backstore: &Backstore) -> Result<(), Fault> {
         let Some(sector_bytes) = self.sectors_within_blocks_of(backstore) else { return Ok(()) };
         if !backstore.clone().take_blocks_of(sector_bytes) {
             return self.must_hold_blocks_of(backstore);
@@ -111,6 +124,35 @@ impl Opened {
             self.notes.push(format!("{path} has sectors of {sector_bytes} bytes: so large are the blocks"));
         }
         Ok(())
+    }
+
+    /// Sees to it that no attribute says more than the medium can do with space.
+    fn fit_space_of(&mut self, backstore: &Backstore, occasion: Occasion) {
+        self.beyond = self.beyond().collect();
+        // A file that was written elsewhere may say otherwise.
+        if occasion.is_from_a_file() && self.beyond.iter().any(|key| backstore.is_own_on(*key)) {
+            let names: Vec<&str> = self.beyond.iter().map(|key| Attribute::of(*key).name).collect();
+            self.notes.push(format!("the medium of {} cannot do {}: 0", backstore.id(), names.join(", ")));
+        }
+    }
+
+    /// Refuses what somebody has chosen, and the medium cannot do with space.
+    fn must_do_with_space(&self, backstore: &Backstore) -> Result<(), Fault> {
+        let is_chosen = |key: &Key| backstore.is_wanted(*key);
+        self.beyond().find(is_chosen).map_or(Ok(()), |key| Err(beyond_medium(&backstore.id(), key)))
+    }
+
+    /// What could be said of space and the medium cannot do.
+    pub(super) fn beyond(&self) -> impl Iterator<Item = Key> + use<> {
+        let abilities = self.store.as_ref().map(|store| store.backstore.abilities());
+        let gives_back = abilities.is_none_or(|can| can.discard.is_some());
+        let reads_zero = abilities.is_none_or(|can| can.discard.is_some_and(|discard| discard.reads_zero));
+        let all = [
+            (Key::EmulateTpu, gives_back),
+            (Key::EmulateTpws, gives_back),
+            (Key::UnmapZeroesData, reads_zero),
+        ];
+        all.into_iter().filter(|(_, can)| !can).map(|(key, _)| key)
     }
 
     /// Refuses a logical block that the medium cannot read or write by itself.
@@ -198,7 +240,7 @@ impl Opened {
     /// The same open medium once more.
     pub(super) fn same(&self) -> Self {
         let (store, device, file) = (self.store.clone(), self.device.clone(), self.file.clone());
-        Self { store, device, file, ..Self::missing() }
+        Self { store, device, file, beyond: self.beyond.clone(), ..Self::missing() }
     }
 
     /// The same file with or without a write cache, under a number of its own.
@@ -210,7 +252,7 @@ impl Opened {
             Some(before) => made.in_place_of(before),
             None => made,
         });
-        Self { store, device: self.device.clone(), file, ..Self::missing() }
+        Self { store, device: self.device.clone(), file, beyond: self.beyond.clone(), ..Self::missing() }
     }
 }
 
@@ -238,8 +280,10 @@ pub(super) fn open(backstore: &Backstore, occasion: Occasion) -> Result<Opened, 
         Err(OpenError::Missing(_)) if needs_a_size(backstore, occasion) => return Err(needs_size()),
         Err(error) => return missing_or_fault(backstore.kind(), error, occasion),
     };
+    opened.fit_space_of(backstore, occasion);
     if occasion.is_asked_for() {
         opened.must_be_free().map_err(|error| open_fault(backstore.kind(), error))?;
+        opened.must_do_with_space(backstore)?;
         opened.fit_blocks_of(backstore)?;
         opened.note_what_differs(&opened.fitted(backstore), wanted_size, occasion);
     }

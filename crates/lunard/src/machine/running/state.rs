@@ -11,6 +11,7 @@ mod steps; // what each step makes of it
 
 use super::Farewell;
 use super::access::{Access, LunAccess};
+use super::fault::beyond_medium;
 use super::medium::Opened;
 use super::memories::{self, Memories};
 use super::offer::offer;
@@ -126,9 +127,15 @@ impl State {
         self.units.get(id)?.opened.host_lock().cloned()
     }
 
-    /// Refuses a logical block that the open medium cannot read or write by itself.
-    pub(super) fn must_hold_blocks_of(&self, backstore: &Backstore) -> Result<(), Fault> {
-        self.units.get(&backstore.id()).map_or(Ok(()), |unit| unit.opened.must_hold_blocks_of(backstore))
+    /// Refuses a logical block that the open medium cannot read or write by itself, and what is asked of space beyond what it
+    /// can.
+    pub(super) fn must_fit(&self, backstore: &Backstore) -> Result<(), Fault> {
+        let Some(unit) = self.units.get(&backstore.id()) else { return Ok(()) };
+        let is_new = |key: &Key| backstore.is_wanted(*key) && !unit.backstore.is_wanted(*key);
+        if let Some(key) = unit.opened.beyond().find(is_new) {
+            return Err(beyond_medium(&backstore.id(), key));
+        }
+        unit.opened.must_hold_blocks_of(backstore)
     }
 
     /// The open medium of a backstore that these steps close, for one that they open on the same file or
@@ -233,7 +240,8 @@ impl State {
         unit.opened.store.as_ref().filter(|store| Arc::ptr_eq(&store.backstore, medium))?;
         let old = std::mem::replace(&mut unit.opened, Opened::missing());
         (unit.cutting, unit.scarcity) = (None, Scarcity::default());
-        // What a device said of itself stays said, so that guests hear of nothing else than that it is not ready.
+        // What it said of itself stays said: guests hear that it is not ready and that its capacity has gone, and not that
+        // it has become another.
         unit.logical_unit = unit.not_ready();
         self.mark_shown(id);
         let mut farewells: Vec<_> = farewell(old).into_iter().collect();
@@ -398,9 +406,12 @@ impl State {
 impl Unit {
     /// The unit as a guest sees it while another process has its medium.
     fn not_ready(&self) -> Arc<LogicalUnit> {
-        let LogicalUnit { identity, identifying_text, geometry, flags, state, .. } = &*self.logical_unit;
+        let unit = &*self.logical_unit;
+        let LogicalUnit { identity, identifying_text, geometry, flags, state, .. } = unit;
         let mut missing = LogicalUnit::missing(identity.clone(), geometry.block_bytes, *flags);
         missing.identifying_text.clone_from(identifying_text);
+        missing.media = unit.media;
+        (missing.granularity_blocks, missing.optimal_blocks) = (unit.granularity_blocks, unit.optimal_blocks);
         Arc::new(missing.remembering(Arc::clone(state)))
     }
 

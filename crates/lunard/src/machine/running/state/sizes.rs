@@ -12,8 +12,8 @@ use crate::machine::running::fault::{
 };
 use crate::machine::running::medium::Opened;
 use crate::machine::{Fault, Gauge, LiveSpace, Rest, SpaceLook};
-use backstore::Space;
-use model::{Backstore, BackstoreId, Kind};
+use backstore::{Backstore as _, Space};
+use model::{Backstore, BackstoreId, Key, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc};
 use target::{SanitizeState, Scarcity, UnitState};
@@ -45,7 +45,19 @@ impl State {
         let id = backstore.id();
         let unit = self.units.get_mut(&id)?;
         let number = |opened: &Opened| opened.store.as_ref().map(|store| store.id);
-        let is_same = number(&unit.opened) == number(&opened);
+        let write_back = backstore.is_own_on(Key::EmulateWriteCache);
+        let (now, prepared) = (number(&unit.opened), number(&opened));
+        let opened = match &opened.file {
+            // It was lost since this was prepared, and its channels are being closed.
+            _ if now.is_none() => Opened::missing(),
+            // Prepared as it was then: channels of that number are being closed where it is used in another manner since,
+            // and they have the manner of then.
+            Some(file) if now != prepared || file.geometry().write_cache != write_back => {
+                opened.with_write_back(write_back)
+            }
+            _ => opened,
+        };
+        let is_same = now == number(&opened);
         let old = std::mem::replace(&mut unit.opened, opened);
         unit.backstore = backstore.clone();
         unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
@@ -88,6 +100,13 @@ impl State {
             return Err(sanitized_before_the_cut(&cut.id));
         }
         Ok(Arc::clone(&store.backstore))
+    }
+
+    /// Whether a medium is to be cut once its SANITIZE has ended, which may have begun on all of it before the new end was
+    /// shown.  A file that is larger than what is shown is noticed later; what a ramdisk has too much nobody looks at.
+    pub(in super::super) fn waits_to_be_cut(&self, cut: &Cut) -> bool {
+        let unit = self.units.get(&cut.id).filter(|unit| unit.cutting == Some(cut.number));
+        cut.id.kind == Kind::Ramdisk && unit.is_some_and(Unit::is_being_sanitized)
     }
 
     /// A medium has been cut, or could not be.
@@ -150,7 +169,7 @@ impl Unit {
 
 #[cfg(test)]
 mod tests {
-    use super::super::steps::tests::{close, in_file, open, opened};
+    use super::super::steps::tests::{close, in_file, in_memory, open, opened};
     use super::*;
     use crate::machine::running::medium;
     use crate::store::Units;
@@ -212,6 +231,91 @@ mod tests {
         state.is_cut(&cut);
         assert_eq!(message(state.to_resize(&disk)), "well");
         assert_eq!(state.gauges().len(), 1);
+    }
+
+    #[test]
+    fn another_size_and_another_manner_at_once_are_both_so_in_either_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let orders = [[true, false], [false, true]].into_iter();
+        let cases = orders.flat_map(|order| {
+            [("0", "1", AFTER), ("1", "0", AFTER), ("1", "0", 2 << 20)].map(|case| (order, case))
+        });
+        for (case, (order, (before, after, size))) in cases.enumerate() {
+            let name = format!("disk{case}");
+            let path = file(folder.path(), &name);
+            let (mut state, mut disk) = (State::default(), in_file(&name, "a", &path));
+            disk.set_attribute("emulate_write_cache", before).unwrap();
+            open(&mut state, &disk, opened(&disk));
+            let first = number(&state, &disk);
+            let mut wanted = disk.clone();
+            let model::Medium::Fileio { size_bytes, .. } = &mut wanted.medium else { panic!("{wanted:?}") };
+            *size_bytes = Some(size);
+            wanted.set_attribute("emulate_write_cache", after).unwrap();
+            let (backstore, from_bytes) = (wanted.clone(), Some(BEFORE));
+            let (prepared, step) = if size < BEFORE {
+                let less = medium::shrunk(&wanted, &state.to_shrink(&disk).unwrap()).unwrap();
+                (less, Step::ShrinkBackstore { backstore, from_bytes })
+            } else {
+                let more = medium::grown(&wanted, &state.to_resize(&disk).unwrap()).unwrap();
+                (more, Step::ResizeBackstore { backstore, from_bytes })
+            };
+            let mut prepared = Some(prepared);
+            let farewells: Vec<Farewell> = order
+                .into_iter()
+                .filter_map(|is_update| match is_update {
+                    true => state.take_step(&Step::UpdateBackstore(wanted.clone()), None),
+                    false => state.take_step(&step, prepared.take()),
+                })
+                .collect();
+            let unit = &state.units[&disk.id()];
+            let store = unit.opened.store.as_ref().unwrap();
+            let geometry = store.backstore.geometry();
+            assert_eq!((geometry.bytes, geometry.write_cache), (size, after == "1"), "{case}");
+            assert_eq!(unit.logical_unit.flags.write_cache, after == "1");
+            assert!(Arc::ptr_eq(&store.backstore, &unit.logical_unit.store.as_ref().unwrap().backstore));
+            let closed: Vec<u64> = farewells.iter().filter_map(|farewell| farewell.close).collect();
+            assert!(
+                closed.contains(&first) && !closed.contains(&store.id),
+                "{case}: {closed:?} {}",
+                store.id
+            );
+            if let Some(cut) = farewells.iter().find_map(|farewell| farewell.cut.as_ref()) {
+                state.to_cut(cut).unwrap().cut().unwrap();
+            }
+            assert_eq!(bytes(&path), size);
+        }
+    }
+
+    #[test]
+    fn what_is_lost_has_become_no_other_to_its_guests() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut state, disk) = (State::default(), in_file("disk0", "a", &file(folder.path(), "disk")));
+        open(&mut state, &disk, opened(&disk));
+        let said = |state: &State| {
+            let unit = &state.units[&disk.id()].logical_unit;
+            (unit.media, unit.granularity_blocks, unit.optimal_blocks, unit.flags.solid_state)
+        };
+        let before = said(&state);
+        let shown = medium_of(&state, &disk);
+        let _closing = state.lose(&disk.id(), &shown).unwrap();
+        assert!(state.units[&disk.id()].logical_unit.store.is_none());
+        assert_eq!(said(&state), before);
+    }
+
+    #[test]
+    fn what_is_lost_before_its_other_size_is_taken_over_stays_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut state, disk) = (State::default(), in_file("disk0", "a", &file(folder.path(), "disk")));
+        open(&mut state, &disk, opened(&disk));
+        let mut wanted = disk.clone();
+        let model::Medium::Fileio { size_bytes, .. } = &mut wanted.medium else { panic!("{wanted:?}") };
+        *size_bytes = Some(2 << 20);
+        let more = medium::grown(&wanted, &state.to_resize(&disk).unwrap()).unwrap();
+        let shown = medium_of(&state, &disk);
+        let _closing = state.lose(&disk.id(), &shown).unwrap();
+        let step = Step::ResizeBackstore { backstore: wanted.clone(), from_bytes: Some(BEFORE) };
+        assert!(state.take_step(&step, Some(more)).is_none());
+        assert_eq!(state.missing(), [wanted]);
     }
 
     #[test]
@@ -280,6 +384,13 @@ mod tests {
         let fault = state.to_cut(&cut).err().unwrap();
         let hint = "a guest has it sanitized: it has its old size again; try again when that has ended";
         assert_eq!((fault.message.as_str(), fault.hint.as_deref()), ("fileio/disk0 was not cut", Some(hint)));
+        assert!(!state.waits_to_be_cut(&cut));
+        // A ramdisk would never be cut then: it waits, as long as it is the one that was to be.
+        let memory = in_memory("r0", "a");
+        open(&mut state, &memory, opened(&memory));
+        state.units.get_mut(&memory.id()).unwrap().cutting = Some(2);
+        let of_memory = |number| Cut { id: memory.id(), number, tell: mpsc::channel().0 };
+        assert!(state.waits_to_be_cut(&of_memory(2)) && !state.waits_to_be_cut(&of_memory(3)));
     }
 
     #[test]
@@ -306,6 +417,11 @@ mod tests {
         assert!(unit.scarcity().is_scarce());
         state.see_spaces(&[look(0, 900), look(1, 900)]);
         assert!(!unit.scarcity().is_scarce());
+    }
+
+    /// By which channels of it are known.
+    fn number(state: &State, backstore: &Backstore) -> u64 {
+        state.units[&backstore.id()].opened.store.as_ref().unwrap().id
     }
 
     fn medium_of(state: &State, backstore: &Backstore) -> Arc<dyn backstore::Backstore> {

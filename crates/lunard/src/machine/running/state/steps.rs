@@ -27,7 +27,9 @@ impl State {
             Step::UpdateBackstore(backstore) => self.update(backstore),
             Step::SelectModes(backstore) => {
                 // The guest that saved it has it in force, and the others told.
-                self.units.get_mut(&backstore.id())?.backstore = backstore.clone();
+                let unit = self.units.get_mut(&backstore.id())?;
+                unit.backstore = backstore.clone();
+                unit.logical_unit.state.show_saved_modes();
                 None
             }
             Step::ResizeBackstore { backstore, .. } => self.resize(backstore, opened?),
@@ -124,6 +126,7 @@ pub(super) mod tests {
     use crate::machine::Occasion;
     use crate::machine::running::medium;
     use model::{AbsolutePath, BackstoreName, Key, Medium, UnitSerial};
+    use scsi::mode::UaInterlock;
     use std::path::Path;
     use target::ModeChanges;
 
@@ -132,7 +135,7 @@ pub(super) mod tests {
         Backstore::new(name, serial, medium).unwrap()
     }
 
-    fn in_memory(name: &str, serial: &str) -> Backstore {
+    pub(in super::super) fn in_memory(name: &str, serial: &str) -> Backstore {
         backstore(name, serial, Medium::ramdisk(1 << 20, false).unwrap())
     }
 
@@ -190,6 +193,28 @@ pub(super) mod tests {
         state.take_step(&Step::SelectModes(saved), None);
         state.take_step(&Step::UpdateBackstore(own), None);
         assert_eq!((unit.modes(), unit.record().saved_modes), Default::default());
+    }
+
+    #[test]
+    fn what_the_administrator_sets_before_a_guest_has_kept_what_it_saved_counts_for_good() {
+        let mut state = State::default();
+        let own = in_memory("way0", "a");
+        let mut saved = own.clone();
+        saved.select(&[(Key::EmulateTas, 0), (Key::EmulateUaIntlckCtrl, 1)]);
+        let mut set = saved.clone();
+        set.set_attribute("emulate_tas", "1").unwrap();
+        open(&mut state, &own, opened(&own));
+        let unit = Arc::clone(&state.units[&own.id()].logical_unit.state);
+        let interlock = ModeChanges { ua_interlock: Some(UaInterlock::Keep), ..ModeChanges::default() };
+        let both = ModeChanges { tas: Some(false), ..interlock };
+        state.take_step(&Step::SelectModes(saved.clone()), None);
+        state.take_step(&Step::UpdateBackstore(set.clone()), None);
+        unit.keep_saved_modes(&both).unwrap();
+        assert_eq!((unit.modes(), unit.record().saved_modes), (interlock, interlock));
+        // Whoever saves it again after that has it.
+        state.take_step(&Step::SelectModes(saved), None);
+        unit.keep_saved_modes(&both).unwrap();
+        assert_eq!((unit.modes(), unit.record().saved_modes), (both, both));
     }
 
     #[test]
