@@ -110,8 +110,12 @@ fn guests_are_told_once_when_the_space_below_gets_scarce_and_go_on_when_there_is
     small.take(60)?;
     Deadline::seconds(SECONDS)
         .until("another attention", || Ok((attentions(&mut guest)? == [SCARCE]).then_some(())))?;
+    // The log is told after the guests.
+    let nearly_full = |log: &str| log.matches("of fileio/disk0 is nearly full").count();
+    Deadline::seconds(SECONDS)
+        .until("a second warning", || Ok((nearly_full(&stage.daemon.log()) > 1).then_some(())))?;
     let log = stage.daemon.log();
-    assert_eq!(log.matches("of fileio/disk0 is nearly full").count(), 2, "{log}");
+    assert_eq!(nearly_full(&log), 2, "{log}");
     assert_eq!(log.matches("of fileio/disk0 has enough room again").count(), 1, "{log}");
     Ok(())
 }

@@ -14,7 +14,8 @@ const BYTES: usize = 1 << 20;
 const EIO: i32 = 5;
 const EROFS: i32 = 30;
 
-fn house() -> Result<Option<(SlowDisk, House)>> {
+/// The disk is let go of before the daemon ends, which waits for it.
+fn house() -> Result<Option<(House, SlowDisk)>> {
     if !slow_disk::available() {
         println!("skipped: a FUSE file system takes root");
         return Ok(None);
@@ -22,7 +23,7 @@ fn house() -> Result<Option<(SlowDisk, House)>> {
     let stage = Stage::set()?;
     let disk = SlowDisk::mount(&stage.scratch, BYTES)?;
     stage.shell.well(&format!("/backstores/fileio create broken {}", disk.path().display()))?;
-    Ok(Some((disk, House::around(stage, "fileio/broken")?)))
+    Ok(Some((House::around(stage, "fileio/broken")?, disk)))
 }
 
 /// What every block was before and is afterwards.
@@ -34,7 +35,7 @@ fn is_readable(house: &mut House, lba: u32) -> Result<()> {
 
 #[test]
 fn a_disk_that_fails_says_which_way_and_is_well_again_when_it_is() -> Result<()> {
-    let Some((disk, mut house)) = house()? else { return Ok(()) };
+    let Some((mut house, disk)) = house()? else { return Ok(()) };
     assert!(house.ask(&commands::write_10(broken(), 0, 8, &[3; 4096]))?.is_good());
     let lines = house.lines();
     disk.fail_reads(Some(EIO));
@@ -59,7 +60,7 @@ fn a_disk_that_fails_says_which_way_and_is_well_again_when_it_is() -> Result<()>
 
 #[test]
 fn a_file_system_that_becomes_read_only_under_load_is_write_protected_until_it_is_not() -> Result<()> {
-    let Some((disk, mut house)) = house()? else { return Ok(()) };
+    let Some((mut house, disk)) = house()? else { return Ok(()) };
     let write = |lba| commands::write_10(broken(), lba, 8, &[3; 4096]);
     let lines = house.lines();
     let queue = house.guest.request_queue(0)?;

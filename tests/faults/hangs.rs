@@ -37,7 +37,8 @@ fn who_waits_for_a_disk_that_hangs_is_named_with_its_lun_and_its_time() -> Resul
     let stage = Stage::set()?;
     let disk = SlowDisk::mount(&stage.scratch, BYTES)?;
     stage.shell.well(&format!("/backstores/fileio create broken {}", disk.path().display()))?;
-    let mut house = House::around(stage, "fileio/broken")?;
+    // In this order: what hangs is let go before the daemon ends.
+    let (mut house, disk) = (House::around(stage, "fileio/broken")?, disk);
     // The first write asks the file system what it can do.
     assert!(house.ask(&commands::write_10(broken(), 0, 1, &[1; 512]))?.is_good());
     assert_eq!(waiting(&house)?, json!([]));

@@ -32,10 +32,10 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use told::{Line, Told};
 use tracing::{info, warn};
 
-/// How often everything is looked at.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// How often everything is looked at: this is most of what a daemon without work does.
+const INTERVAL: Duration = Duration::from_secs(2);
 /// How many looks there are for each one at what has waited for long.
-const LOOKS_A_PATIENCE: u32 = 10;
+const LOOKS_A_PATIENCE: u32 = 5;
 /// How long one look may take before it is left behind.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long it is left alone what could not be taken over.
