@@ -32,7 +32,8 @@ fn options_of_a_target_reach_its_guest_and_do_not_change_under_it() -> Result<()
             1,
             &*format!(
                 "the options of target {wwn} cannot change while a front end is connected\n\
-                 hint: shut the guest down or unplug the device first\n"
+                 hint: shut the guest down or unplug the device first; one that has left is waited for until its disks \
+                 have answered what it began\n"
             )
         )
     );
