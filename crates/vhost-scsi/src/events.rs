@@ -238,9 +238,11 @@ fn changes(was: &Mapping, is: &Mapping) -> impl Iterator<Item = Happened> {
         let provisioning = unit.media.provisioning();
         (provisioning.is_managed(), provisioning.reads_zero())
     };
+    // What was not there, and is not yet, has no blocks of which to tell: it does once it is there.
+    let is_there = before.store.is_some() || now.store.is_some();
     let capacity = before.geometry != now.geometry
         || before.store.is_some() != now.store.is_some()
-        || managed(before) != managed(now);
+        || (is_there && managed(before) != managed(now));
     let (old, new) = (before.flags, now.flags);
     // D_SENSE too, which follows the capacity.
     let modes = |unit: &LogicalUnit| (unit.own_modes(), unit.flags.fua_write);
@@ -250,7 +252,7 @@ fn changes(was: &Mapping, is: &Mapping) -> impl Iterator<Item = Happened> {
     let said = |unit: &LogicalUnit| {
         (unit.media, unit.flags.solid_state, unit.granularity_blocks, unit.optimal_blocks)
     };
-    let inquiry = before.identity != now.identity || said(before) != said(now);
+    let inquiry = before.identity != now.identity || (is_there && said(before) != said(now));
     // TPGS, and the group in VPD page 83h.
     let access = was.membership != is.membership;
     [
