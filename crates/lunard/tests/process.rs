@@ -138,7 +138,9 @@ fn options_change_while_no_front_end_is_connected_and_outlive_the_daemon() {
         problem.message,
         "the options of target naa.5001405000000001 cannot change while a front end is connected"
     );
-    assert_eq!(problem.hint.as_deref(), Some("shut the guest down or unplug the device first"));
+    let hint = "shut the guest down or unplug the device first; one that has left is waited for until its disks have answered \
+                what it began";
+    assert_eq!(problem.hint.as_deref(), Some(hint));
     // To say what is so already changes nothing.
     daemon.client().apply(vec![set("0")]).unwrap();
     front_end.shutdown(std::net::Shutdown::Write).unwrap();

@@ -261,6 +261,7 @@ lba_map=8 0; 0 7 0:S
 Parameter lba_map is now ''.
 /> /backstores/fileio/disk1/alua set alua map=x
 ! Unknown parameter map in group 'alua'.
+! hint: `set alua` shows those there are
 ",
     );
 }
