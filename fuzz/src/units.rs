@@ -11,7 +11,6 @@ use backstore::{
 };
 use scsi::Lun;
 use scsi::inquiry::Identity;
-use scsi::mode::UaInterlock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use target::{
@@ -22,18 +21,7 @@ use target::{
 /// Bytes of each disk.
 pub(crate) const DISK_BYTES: u64 = 64 * 1024;
 
-const FLAGS: UnitFlags = UnitFlags {
-    write_cache: true,
-    fua_write: true,
-    solid_state: true,
-    read_only: false,
-    removable: false,
-    tas: true,
-    ua_interlock: UaInterlock::Clear,
-    report_supported_operation_codes: true,
-    reservations: true,
-    force_registrations_to_outlast_power: false,
-};
+const FLAGS: UnitFlags = UnitFlags::DEFAULT;
 
 /// All of them, for who needs no more than the way there.
 pub(crate) fn many() -> LunMap {

@@ -143,6 +143,24 @@ pub struct Capabilities {
     pub referrals: bool,
 }
 
+#[cfg(test)]
+impl Capabilities {
+    /// All of it.
+    pub(crate) const ALL: Self = Self {
+        dpofua: true,
+        report_supported_operation_codes: true,
+        unmap: true,
+        write_same_unmaps: true,
+        compare_and_write: true,
+        third_party_copy: true,
+        write_atomic: true,
+        removable: true,
+        reservations: true,
+        set_target_port_groups: true,
+        referrals: true,
+    };
+}
+
 impl Capabilities {
     /// Returns whether the unit has `command` at all.
     #[must_use]

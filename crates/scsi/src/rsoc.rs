@@ -106,27 +106,13 @@ fn cdb_bytes(opcode: &Opcode) -> u16 {
 mod tests {
     use super::*;
 
-    const CACHED: Capabilities = Capabilities {
-        dpofua: true,
-        report_supported_operation_codes: true,
-        unmap: true,
-        write_same_unmaps: true,
-        compare_and_write: true,
-        third_party_copy: true,
-        write_atomic: true,
-        removable: true,
-        reservations: true,
-        set_target_port_groups: true,
-        referrals: true,
-    };
-
     fn ask(option: ReportingOption, unit: Capabilities) -> Result<Vec<u8>, Sense> {
         build(&ReportSupportedOperationCodes { option, timeouts: false, allocation_bytes: 0 }, &unit)
     }
 
     #[test]
     fn all_commands_are_listed_in_order() {
-        let answer = ask(ReportingOption::All, CACHED).expect("the list");
+        let answer = ask(ReportingOption::All, Capabilities::ALL).expect("the list");
         assert_eq!(answer.len(), 4 + 8 * 77);
         assert_eq!(answer[..4], [0, 0, 0x02, 0x68]);
         assert_eq!(answer[4..12], [/* TEST UNIT READY */ 0x00, 0, 0, 0, 0, 0, 0, 6]);
@@ -153,13 +139,13 @@ mod tests {
             timeouts: true,
             allocation_bytes: 0,
         };
-        let answer = build(&all, &CACHED).expect("the list");
+        let answer = build(&all, &Capabilities::ALL).expect("the list");
         assert_eq!(answer[..4], [0, 0, 0x06, 0x04]);
         assert_eq!(answer.len(), 4 + 20 * 77);
         #[rustfmt::skip]
         assert_eq!(answer[4..24], [0x00, 0, 0, 0, 0, /* CTDP */ 2, 0, 6, 0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let one = ReportSupportedOperationCodes { option: ReportingOption::Plain { opcode: 0x00 }, ..all };
-        let answer = build(&one, &CACHED).expect("the command");
+        let answer = build(&one, &Capabilities::ALL).expect("the command");
         #[rustfmt::skip]
         assert_eq!(answer, [0, /* CTDP */ 0x83, 0, 6, 0, 0, 0, 0, 0, 0x04, 0x00, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
@@ -167,12 +153,12 @@ mod tests {
     #[test]
     fn usage_data_shows_dpo_and_fua_where_they_may_be_set() {
         let usage = |opcode, unit| ask(ReportingOption::Plain { opcode }, unit).expect("the command");
-        let uncached = Capabilities { dpofua: false, ..CACHED };
+        let uncached = Capabilities { dpofua: false, ..Capabilities::ALL };
         let read_10 = |byte_1| vec![0, 3, 0, 10, 0x28, byte_1, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04];
-        assert_eq!(usage(0x28, CACHED), read_10(0x18));
+        assert_eq!(usage(0x28, Capabilities::ALL), read_10(0x18));
         assert_eq!(usage(0x28, uncached), read_10(0x00));
         let verify_10 = |byte_1| vec![0, 3, 0, 10, 0x2f, byte_1, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0x04];
-        assert_eq!(usage(0x2f, CACHED), verify_10(0x16));
+        assert_eq!(usage(0x2f, Capabilities::ALL), verify_10(0x16));
         assert_eq!(usage(0x2f, uncached), verify_10(0x06));
         let read_6 = vec![0, 3, 0, 6, 0x08, 0x1f, 0xff, 0xff, 0xff, 0x04];
         assert_eq!(usage(0x08, uncached), read_6);
@@ -184,15 +170,15 @@ mod tests {
             let answer = ask(ReportingOption::Either { opcode, service_action }, unit).expect("the command");
             answer[4 + at]
         };
-        let without = Capabilities { write_same_unmaps: false, ..CACHED };
-        assert_eq!((flags(0x41, 0, 1, CACHED), flags(0x41, 0, 1, without)), (0x08, 0x00));
-        assert_eq!((flags(0x7f, 0x0d, 10, CACHED), flags(0x7f, 0x0d, 10, without)), (0x09, 0x01));
-        assert_eq!((flags(0x7f, 0x0d, 1, CACHED), flags(0x7f, 0x0d, 1, without)), (0x04, 0x04));
+        let without = Capabilities { write_same_unmaps: false, ..Capabilities::ALL };
+        assert_eq!((flags(0x41, 0, 1, Capabilities::ALL), flags(0x41, 0, 1, without)), (0x08, 0x00));
+        assert_eq!((flags(0x7f, 0x0d, 10, Capabilities::ALL), flags(0x7f, 0x0d, 10, without)), (0x09, 0x01));
+        assert_eq!((flags(0x7f, 0x0d, 1, Capabilities::ALL), flags(0x7f, 0x0d, 1, without)), (0x04, 0x04));
     }
 
     #[test]
     fn option_1_is_for_commands_without_service_actions() {
-        let plain = |opcode| ask(ReportingOption::Plain { opcode }, CACHED);
+        let plain = |opcode| ask(ReportingOption::Plain { opcode }, Capabilities::ALL);
         assert_eq!(plain(0x00), Ok(vec![0, 3, 0, 6, 0x00, 0, 0, 0, 0, 0x04]));
         assert_eq!(plain(0x9e), Err(Sense::INVALID_FIELD_IN_CDB));
         assert_eq!(plain(0x7e), Ok(vec![0, 1, 0, 0]));
@@ -200,8 +186,9 @@ mod tests {
 
     #[test]
     fn option_2_is_for_service_actions() {
-        let action =
-            |opcode, service_action| ask(ReportingOption::ServiceAction { opcode, service_action }, CACHED);
+        let action = |opcode, service_action| {
+            ask(ReportingOption::ServiceAction { opcode, service_action }, Capabilities::ALL)
+        };
         let usage = [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0x04];
         assert_eq!(action(0x9e, 0x10), Ok([&[0, 3, 0, 16][..], &usage].concat()));
         assert_eq!(action(0x9e, 0x14), Ok(vec![0, 1, 0, 0]));
@@ -213,7 +200,8 @@ mod tests {
     #[test]
     fn option_3_is_for_both() {
         let either = |opcode, service_action| {
-            let answer = ask(ReportingOption::Either { opcode, service_action }, CACHED).expect("an answer");
+            let answer = ask(ReportingOption::Either { opcode, service_action }, Capabilities::ALL)
+                .expect("an answer");
             (answer[1], answer.len())
         };
         assert_eq!(either(0x28, 0), (3, 14));
@@ -225,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_command_that_an_attribute_takes_away_is_not_listed() {
-        let unit = Capabilities { report_supported_operation_codes: false, ..CACHED };
+        let unit = Capabilities { report_supported_operation_codes: false, ..Capabilities::ALL };
         let answer = ask(ReportingOption::All, unit).expect("the list");
         assert_eq!(answer[..4], [0, 0, 0x02, 0x60]);
         let action = ReportingOption::ServiceAction { opcode: 0xa3, service_action: 0x0c };

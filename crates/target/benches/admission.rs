@@ -9,7 +9,6 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use scsi::inquiry::Identity;
-use scsi::mode::UaInterlock;
 use scsi::{Address, Lun};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -18,18 +17,7 @@ use target::{
     UnitFlags, execute,
 };
 
-const FLAGS: UnitFlags = UnitFlags {
-    write_cache: true,
-    fua_write: true,
-    solid_state: false,
-    read_only: false,
-    removable: false,
-    tas: true,
-    ua_interlock: UaInterlock::Clear,
-    report_supported_operation_codes: true,
-    reservations: true,
-    force_registrations_to_outlast_power: false,
-};
+const FLAGS: UnitFlags = UnitFlags { solid_state: false, ..UnitFlags::DEFAULT };
 
 /// A ramdisk as LUN 0 of target 1.
 fn map() -> LunMap {

@@ -119,6 +119,22 @@ pub struct UnitFlags {
     pub force_registrations_to_outlast_power: bool,
 }
 
+impl UnitFlags {
+    /// As a medium that does not rotate has them, has a write cache, and of which an administrator has set nothing.
+    pub const DEFAULT: Self = Self {
+        write_cache: true,
+        fua_write: true,
+        solid_state: true,
+        read_only: false,
+        removable: false,
+        tas: true,
+        ua_interlock: UaInterlock::Clear,
+        report_supported_operation_codes: true,
+        reservations: true,
+        force_registrations_to_outlast_power: false,
+    };
+}
+
 /// A logical unit.
 pub struct LogicalUnit {
     /// Where the blocks live; `None` while the file or device is missing.

@@ -10,7 +10,6 @@ use backstore::{Backstore, Channel, Geometry, IoKind};
 use memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use scsi::inquiry::Identity;
-use scsi::mode::UaInterlock;
 use scsi::{Address, Lun, SenseKey, Status};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,18 +20,7 @@ use target::{
     NexusName, Reply, Scope, Script, Step, Store, TaskAttribute, UnitFlags, UnitState, execute,
 };
 
-pub(crate) const FLAGS: UnitFlags = UnitFlags {
-    write_cache: true,
-    fua_write: true,
-    solid_state: false,
-    read_only: false,
-    removable: false,
-    tas: true,
-    ua_interlock: UaInterlock::Clear,
-    report_supported_operation_codes: true,
-    reservations: true,
-    force_registrations_to_outlast_power: false,
-};
+pub(crate) const FLAGS: UnitFlags = UnitFlags { solid_state: false, ..UnitFlags::DEFAULT };
 
 /// A medium that has a shape and nothing in it.
 pub(crate) struct Shape(pub(crate) Geometry);

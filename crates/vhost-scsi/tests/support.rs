@@ -10,7 +10,6 @@ use backstore::{Backstore, FileOptions, FileStore, NewFile, Ramdisk};
 use initiator::{Answer, Command, Guest, Options};
 use scsi::Lun;
 use scsi::inquiry::Identity;
-use scsi::mode::UaInterlock;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,18 +31,8 @@ pub(crate) struct Unit {
     pub(crate) state: Arc<UnitState>,
 }
 
-pub(crate) const FLAGS: UnitFlags = UnitFlags {
-    write_cache: false,
-    fua_write: true,
-    solid_state: false,
-    read_only: false,
-    removable: false,
-    tas: true,
-    ua_interlock: UaInterlock::Clear,
-    report_supported_operation_codes: true,
-    reservations: true,
-    force_registrations_to_outlast_power: false,
-};
+pub(crate) const FLAGS: UnitFlags =
+    UnitFlags { write_cache: false, solid_state: false, ..UnitFlags::DEFAULT };
 
 impl Unit {
     pub(crate) fn new(backstore: impl Backstore + 'static) -> Self {

@@ -226,20 +226,6 @@ fn an_unknown_operation_code_is_invalid() {
     assert_eq!(decoded(&[0xff, 0, 0, 0, 0, 0]), Err(Sense::INVALID_OPCODE));
 }
 
-const EVERYTHING: Capabilities = Capabilities {
-    dpofua: true,
-    report_supported_operation_codes: true,
-    unmap: true,
-    write_same_unmaps: true,
-    compare_and_write: true,
-    third_party_copy: true,
-    write_atomic: true,
-    removable: true,
-    reservations: true,
-    set_target_port_groups: true,
-    referrals: true,
-};
-
 fn decoded_for(unit: Capabilities, bytes: &[u8]) -> Result<(), Sense> {
     let mut cdb = [0xff; CDB_BYTES_MAX];
     cdb[..bytes.len()].copy_from_slice(bytes);
@@ -248,7 +234,7 @@ fn decoded_for(unit: Capabilities, bytes: &[u8]) -> Result<(), Sense> {
 
 #[test]
 fn dpo_and_fua_need_a_unit_that_has_them() {
-    let without = Capabilities { dpofua: false, ..EVERYTHING };
+    let without = Capabilities { dpofua: false, ..Capabilities::ALL };
     let with = Capabilities { dpofua: true, ..without };
     let write_fua = [0x2a, 0x08, 0, 0, 0, 0, 0, 0, 1, 0];
     let read_dpo = [0x88, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
@@ -262,21 +248,21 @@ fn dpo_and_fua_need_a_unit_that_has_them() {
 
 #[test]
 fn the_same_bits_of_a_six_byte_command_are_an_address() {
-    let without = Capabilities { dpofua: false, ..EVERYTHING };
+    let without = Capabilities { dpofua: false, ..Capabilities::ALL };
     assert_eq!(decoded_for(without, &[0x08, 0x1f, 0, 0, 1, 0]), Ok(()));
     assert_eq!(decoded_for(without, &[0x0a, 0x1f, 0, 0, 1, 0]), Ok(()));
 }
 
 #[test]
 fn the_unmap_bit_of_write_same_needs_a_unit_that_has_it() {
-    let without = Capabilities { write_same_unmaps: false, ..EVERYTHING };
+    let without = Capabilities { write_same_unmaps: false, ..Capabilities::ALL };
     let mut long = [0; 32];
     long[7..11].copy_from_slice(&[0x18, 0, 0x0d, 0x08]);
     (long[0], long[31]) = (0x7f, 1);
     let short = [0x41, 0x08, 0, 0, 0, 0, 0, 0, 1, 0];
     for cdb in [&short[..], &[0x93, 0x08, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0], &long] {
         assert_eq!(decoded_for(without, cdb), Err(Sense::INVALID_FIELD_IN_CDB), "{cdb:02x?}");
-        assert_eq!(decoded_for(EVERYTHING, cdb), Ok(()), "{cdb:02x?}");
+        assert_eq!(decoded_for(Capabilities::ALL, cdb), Ok(()), "{cdb:02x?}");
     }
 }
 
@@ -289,28 +275,28 @@ fn what_a_unit_lacks_takes_its_commands_away() {
     let prevent: &[u8] = &[0x1e, 0, 0, 0, 0, 0];
     let erase: &[u8] = &[0x48, 2, 0, 0, 0, 0, 0, 0, 0, 0];
     for (without, cdb) in [
-        (Capabilities { unmap: false, ..EVERYTHING }, unmap),
-        (Capabilities { compare_and_write: false, ..EVERYTHING }, caw),
-        (Capabilities { third_party_copy: false, ..EVERYTHING }, copy),
-        (Capabilities { write_atomic: false, ..EVERYTHING }, atomic),
-        (Capabilities { removable: false, ..EVERYTHING }, prevent),
+        (Capabilities { unmap: false, ..Capabilities::ALL }, unmap),
+        (Capabilities { compare_and_write: false, ..Capabilities::ALL }, caw),
+        (Capabilities { third_party_copy: false, ..Capabilities::ALL }, copy),
+        (Capabilities { write_atomic: false, ..Capabilities::ALL }, atomic),
+        (Capabilities { removable: false, ..Capabilities::ALL }, prevent),
     ] {
         assert_eq!(decoded_for(without, cdb), Err(Sense::INVALID_OPCODE), "{cdb:02x?}");
-        assert_eq!(decoded_for(EVERYTHING, cdb), Ok(()), "{cdb:02x?}");
+        assert_eq!(decoded_for(Capabilities::ALL, cdb), Ok(()), "{cdb:02x?}");
     }
     // The operation code stays: other service actions of it are there.
-    let without = Capabilities { referrals: false, ..EVERYTHING };
+    let without = Capabilities { referrals: false, ..Capabilities::ALL };
     let referrals = [0x9e, 0x13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(decoded_for(without, &referrals), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(1, 4)));
-    assert_eq!(decoded_for(EVERYTHING, &referrals), Ok(()));
-    let without = Capabilities { unmap: false, write_same_unmaps: false, ..EVERYTHING };
+    assert_eq!(decoded_for(Capabilities::ALL, &referrals), Ok(()));
+    let without = Capabilities { unmap: false, write_same_unmaps: false, ..Capabilities::ALL };
     assert_eq!(decoded_for(without, erase), Err(Sense::INVALID_FIELD_IN_CDB.at_cdb(1, 4)));
-    assert_eq!(decoded_for(EVERYTHING, erase), Ok(()));
+    assert_eq!(decoded_for(Capabilities::ALL, erase), Ok(()));
 }
 
 #[test]
 fn protection_information_is_refused_in_every_form() {
-    let unit = EVERYTHING;
+    let unit = Capabilities::ALL;
     for opcode in
         [0x28, 0x2a, 0x2e, 0x2f, 0x41, 0x88, 0x89, 0x8a, 0x8b, 0x8e, 0x8f, 0x93, 0xa8, 0xaa, 0xae, 0xaf]
     {
@@ -324,7 +310,7 @@ fn protection_information_is_refused_in_every_form() {
 
 #[test]
 fn an_attribute_can_take_a_command_away() {
-    let with = EVERYTHING;
+    let with = Capabilities::ALL;
     let without = Capabilities { report_supported_operation_codes: false, ..with };
     let cdb = [0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0];
     assert_eq!(decoded_for(with, &cdb), Ok(()));

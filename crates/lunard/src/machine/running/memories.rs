@@ -152,18 +152,7 @@ mod tests {
             unit_serial: serial.to_owned(),
             company_id: 0x00_1405,
         };
-        let flags = UnitFlags {
-            write_cache: false,
-            fua_write: true,
-            solid_state: false,
-            read_only: false,
-            removable: false,
-            tas: true,
-            ua_interlock: UaInterlock::Clear,
-            report_supported_operation_codes: true,
-            reservations: true,
-            force_registrations_to_outlast_power: false,
-        };
+        let flags = UnitFlags { write_cache: false, solid_state: false, ..UnitFlags::DEFAULT };
         LogicalUnit::missing(identity, 512, flags)
     }
 

@@ -17,7 +17,6 @@ use reactor::{Event, IoTag, KickTag, Post, Submitter, Work};
 use rustix::event::{EventfdFlags, eventfd};
 use scsi::Lun;
 use scsi::inquiry::Identity;
-use scsi::mode::UaInterlock;
 use shuttle::thread;
 use slab::Slab;
 use std::cell::RefCell;
@@ -356,18 +355,7 @@ fn unit(world: &Told, under_way: &Arc<Mutex<Vec<u64>>>) -> Arc<LogicalUnit> {
         unit_serial: "serial".into(),
         company_id: 0x00_1405,
     };
-    let flags = UnitFlags {
-        write_cache: false,
-        fua_write: true,
-        solid_state: false,
-        read_only: false,
-        removable: false,
-        tas: true,
-        ua_interlock: UaInterlock::Clear,
-        report_supported_operation_codes: true,
-        reservations: true,
-        force_registrations_to_outlast_power: false,
-    };
+    let flags = UnitFlags { write_cache: false, solid_state: false, ..UnitFlags::DEFAULT };
     let unit = LogicalUnit::new(Store::new(1, Arc::new(disk)), identity, 512, flags);
     Arc::new(unit.remembering(UnitState::new("serial", registered(), Arc::new(Volatile))))
 }
