@@ -13,10 +13,13 @@ use std::io::Read;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 const WWN: &str = "naa.5001405000000001";
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What the kernel knows by itself takes less.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
 
 struct Daemon {
     child: Child,
@@ -145,6 +148,24 @@ impl HangingFile {
 
     fn hang(&self) {
         self.signal("STOP");
+    }
+
+    /// The same, once the kernel has forgotten the attributes of the file: whoever asks for them hangs as well.
+    fn hang_for_all(&self) {
+        self.hang();
+        let deadline = Deadline::after(PATIENCE);
+        let is_answered = || {
+            let (path, (tell, told)) = (self.path.clone(), channel());
+            std::thread::spawn(move || {
+                let _ = std::fs::metadata(path);
+                let _ = tell.send(());
+            });
+            told.recv_timeout(ANSWERED_WITHIN).is_ok()
+        };
+        while is_answered() {
+            assert!(!deadline.passed(), "the kernel does not ask");
+            std::thread::yield_now();
+        }
     }
 
     fn go_on(&self) {
@@ -359,9 +380,7 @@ fn a_disk_that_hangs_at_the_start_is_waited_for_by_its_own_guests_alone() {
     let mut guest = daemon.boot();
     daemon.signal("TERM");
     assert!(daemon.ended().0.success());
-    file.hang();
-    // The kernel knows the attributes of the file for a second; then it asks, and hangs.
-    std::thread::sleep(Duration::from_millis(1500));
+    file.hang_for_all();
     let begun = Instant::now();
     let daemon = Daemon::start(scratch.path(), &[]);
     let took = begun.elapsed();
@@ -403,9 +422,7 @@ fn a_path_that_hangs_holds_up_nobody_but_who_asked_for_it() {
         unit_serial: None,
     };
     daemon.apply(vec![Change::CreateBackstore(ramdisk("old"))]);
-    file.hang();
-    // The kernel knows the attributes of the file for a second; then it asks, and hangs.
-    std::thread::sleep(Duration::from_millis(1500));
+    file.hang_for_all();
     let run = scratch.path().join("run");
     let hangs = Change::CreateBackstore(CreateBackstore::Fileio {
         name: "new".into(),
@@ -420,7 +437,7 @@ fn a_path_that_hangs_holds_up_nobody_but_who_asked_for_it() {
         let run = run.clone();
         move || Client::connect(&run).unwrap().apply(vec![delete, hangs]).is_ok()
     });
-    let (answer, answers) = std::sync::mpsc::channel();
+    let (answer, answers) = channel();
     std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(300));
         let client = Client::connect(&run).unwrap();
