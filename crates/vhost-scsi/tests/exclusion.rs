@@ -160,7 +160,8 @@ fn a_flush_that_needs_not_be_waited_for_is_good_when_it_is_done_and_not_before()
     let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| {
         if kind == IoKind::Flush { Fate::Hang(Arc::clone(&switch)) } else { Fate::Pass }
     });
-    let mut guest = targets(&Unit::new(store), 1)[0].boot(Options::default());
+    let rigs = targets(&Unit::new(store), 1);
+    let mut guest = rigs[0].boot(Options::default());
     // SYNCHRONIZE CACHE (10) and (16) with IMMED = 1.
     let ten = Command::new(lun_0(), &[0x35, 0x02, 0, 0, 0, 0, 0, 0, 0, 0]);
     let sixteen = Command::new(lun_0(), &[0x91, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
