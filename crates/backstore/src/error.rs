@@ -48,17 +48,11 @@ pub enum BackstoreError {
 
 impl BackstoreError {
     /// Whether a write that failed so may have been told of what befell an earlier one, which was answered before it was
-    /// durable: the kernel tells that once for each open file.
+    /// durable: the kernel tells that once for each open file, with whatever errno it was.  To be told of a loss that was
+    /// none is better than of none that was one, so that only what is refused before anything is written is not.
     #[must_use]
     pub fn may_be_anothers(self) -> bool {
-        match self {
-            Self::WriteFailed | Self::Unreachable | Self::TimedOut | Self::Reserved | Self::Unprotected => {
-                true
-            }
-            Self::ReadFailed | Self::NoSpace | Self::ReadOnly | Self::Gone | Self::Busy | Self::Internal => {
-                false
-            }
-        }
+        !matches!(self, Self::ReadFailed | Self::ReadOnly | Self::Busy)
     }
 
     /// What an errno of a file, or of the kernel's block layer, means; `writing` is everything but a read.
