@@ -237,7 +237,7 @@ impl LogicalUnit {
     pub fn own_modes(&self) -> Modes {
         let UnitFlags { write_cache, tas, ua_interlock, .. } = self.flags;
         // Fixed format has no room for the address of a block behind the first 2^32.
-        let d_sense = u32::try_from(self.geometry.blocks.0).is_err();
+        let d_sense = self.geometry.blocks.0 > 1 << 32;
         Modes { write_cache, no_read_ahead: true, d_sense, tas, ua_interlock }
     }
 

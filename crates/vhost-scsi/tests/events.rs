@@ -240,7 +240,7 @@ fn all_that_is_told(guest: &mut Guest) -> Vec<[u8; 3]> {
 fn a_disk_that_grows_out_of_fixed_sense_data_changes_the_mode_parameters_and_back() {
     let disk = Unit::ramdisk(1 << 20);
     let (small, mut large) = (unit(&disk, 1, FLAGS), Arc::into_inner(unit(&disk, 1, FLAGS)).unwrap());
-    large.geometry.blocks = scsi::BlockCount(1 << 32);
+    large.geometry.blocks = scsi::BlockCount((1 << 32) + 1);
     let large = Arc::new(large);
     let attentions = Arc::<Attentions>::default();
     let map = |unit: &Arc<LogicalUnit>| {

@@ -193,8 +193,8 @@ fn sense_comes_in_the_format_that_d_sense_asks_for() {
 #[test]
 fn a_disk_of_more_blocks_than_fixed_sense_can_name_speaks_in_descriptors() {
     let directory = tempfile::tempdir().unwrap();
-    // One block more than FFFFFFFFh, and one less.
-    for (bytes, first_byte, control) in [(512 << 32, 0x72, 0x06), ((512 << 32) - 512, 0x70, 0x02)] {
+    // The last block is FFFFFFFFh, and the one behind it.
+    for (bytes, first_byte, control) in [(512 << 32, 0x70, 0x02), ((512 << 32) + 512, 0x72, 0x06)] {
         let unit = Unit::file(&directory.path().join(format!("disk{control}")), bytes, true);
         let rig = Rig::new(&[unit]);
         let mut guest = rig.boot(Options::default());
