@@ -85,8 +85,10 @@ impl Referrals {
             Some((self.touch(segment, start, end)?, state.refusal()?))
         });
         let earliest = refused.min_by_key(|(at, _)| *at).map(|(_, sense)| sense);
-        let all: u64 = self.segments.iter().map(|segment| self.count(segment, start, end)).sum();
-        earliest.or_else(|| (all < end - start).then_some(Sense::ALUA_UNAVAILABLE))
+        earliest.or_else(|| {
+            let all: u64 = self.segments.iter().map(|segment| self.count(segment, start, end)).sum();
+            (all < end - start).then_some(Sense::ALUA_UNAVAILABLE)
+        })
     }
 
     /// Whether a block is in a segment.

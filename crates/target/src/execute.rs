@@ -59,6 +59,12 @@ pub struct ScriptPlan {
     pub verifies: bool,
 }
 
+impl ScriptPlan {
+    fn new(script: impl Script + 'static, store: Option<StoreName>) -> Self {
+        Self { script: Box::new(script), store, elsewhere: Vec::new(), verifies: false }
+    }
+}
+
 /// A unit that a command works on on behalf of a nexus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -149,12 +155,7 @@ pub fn io_failed(error: BackstoreError, buffer_bytes: u64) -> Answer {
 
 /// A command that works on one backstore, in several steps.
 fn script<'a>(store: &Store, script: impl Script + 'static) -> Decision<'a> {
-    Decision::Script(ScriptPlan {
-        script: Box::new(script),
-        store: Some(store.name()),
-        elsewhere: Vec::new(),
-        verifies: false,
-    })
+    Decision::Script(ScriptPlan::new(script, Some(store.name())))
 }
 
 /// The end of a command of several steps whose I/O failed.
@@ -235,7 +236,7 @@ fn decide<'a>(
     if let Decision::Script(plan) = &mut decision {
         plan.verifies = matches!(command, Command::Verify(_) | Command::WriteAndVerify(_));
     }
-    if begun && touches_blocks(&command) && word.access_state() == AccessState::NonOptimized.code() {
+    if word.access_state() == AccessState::NonOptimized.code() && begun && touches_blocks(&command) {
         decision = access::delayed(mapping, decision);
     }
     Ok(decision)

@@ -125,12 +125,7 @@ pub(super) fn set<'a>(
         looks: LOOKS_MAX,
     };
     let store = mapping.unit.store.as_ref().map(Store::name);
-    Ok(Decision::Script(ScriptPlan {
-        script: Box::new(script),
-        store,
-        elsewhere: Vec::new(),
-        verifies: false,
-    }))
+    Ok(Decision::Script(ScriptPlan::new(script, store)))
 }
 
 /// A change of states: kept and shown where that may take time, then waited for.
@@ -207,12 +202,10 @@ pub(super) fn delayed<'a>(mapping: &Mapping, decision: Decision<'a>) -> Decision
     }
     let plan = match decision {
         Decision::Script(plan) => plan,
-        Decision::Io(IoPlan { store, kind, offset, answer }) => ScriptPlan {
-            store: Some(store.name()),
-            script: Box::new(Transfer { store: store.clone(), kind, offset, answer }),
-            elsewhere: Vec::new(),
-            verifies: false,
-        },
+        Decision::Io(IoPlan { store, kind, offset, answer }) => {
+            let transfer = Transfer { store: store.clone(), kind, offset, answer };
+            ScriptPlan::new(transfer, Some(store.name()))
+        }
         decision => return decision,
     };
     let script = Delayed { delay: Delay::Ahead(delay), script: plan.script };

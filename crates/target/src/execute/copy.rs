@@ -86,8 +86,8 @@ pub(super) fn extended_copy<'a>(
         record,
         residual,
     };
-    let (store, elsewhere) = (Some(to.store), vec![to, from]);
-    Ok(Decision::Script(ScriptPlan { script: Box::new(copier), store, elsewhere, verifies: false }))
+    let plan = ScriptPlan::new(copier, Some(to.store));
+    Ok(Decision::Script(ScriptPlan { elsewhere: vec![to, from], ..plan }))
 }
 
 /// RECEIVE COPY STATUS (LID1) and RECEIVE COPY FAILURE DETAILS (LID1).

@@ -56,12 +56,7 @@ pub(super) fn select<'a>(
         at: if command.save { At::Saving } else { At::Keeping },
     };
     let store = unit.store.as_ref().map(Store::name);
-    Ok(Decision::Script(ScriptPlan {
-        script: Box::new(script),
-        store,
-        elsewhere: Vec::new(),
-        verifies: false,
-    }))
+    Ok(Decision::Script(ScriptPlan::new(script, store)))
 }
 
 struct Selecting {

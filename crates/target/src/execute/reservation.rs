@@ -8,7 +8,7 @@
 //! What changes a reservation is kept, then shown, and answered when every reactor has come by and so sees it: no
 //! command of a nexus that was barred is begun after the answer.
 
-use super::{Decision, ScriptPlan, give, overrun};
+use super::{Decision, ScriptPlan, give, overrun, read_list};
 use crate::admission::note_conflict;
 use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
@@ -78,10 +78,9 @@ pub(super) fn order<'a>(
     if command.list_bytes > persistent::LIST_BYTES_MAX {
         return Err(Sense::PARAMETER_LIST_LENGTH_ERROR);
     }
-    let mut list = vec![0; usize::try_from(command.list_bytes).unwrap_or(usize::MAX)];
-    if buffers.data_out.copy_to(0, &mut list) < list.len() {
+    let Some(list) = read_list(buffers, usize::try_from(command.list_bytes).unwrap_or(usize::MAX)) else {
         return Ok(overrun());
-    }
+    };
     if List::key_of(&list).is_some_and(|key| conflicts(Some(key))) {
         return Ok(conflict(mapping, buffers));
     }
@@ -203,7 +202,7 @@ fn begin<'a>(
         seen: false,
     };
     let store = mapping.unit.store.as_ref().map(Store::name);
-    Decision::Script(ScriptPlan { script: Box::new(script), store, elsewhere: Vec::new(), verifies: false })
+    Decision::Script(ScriptPlan::new(script, store))
 }
 
 /// A change of reservations: decided, kept and shown where that may take time; then, for PREEMPT AND ABORT, waited for

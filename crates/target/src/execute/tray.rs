@@ -95,12 +95,7 @@ fn begin<'a>(
         residual: buffers.bytes(),
     };
     let store = mapping.unit.store.as_ref().map(Store::name);
-    Ok(Decision::Script(ScriptPlan {
-        script: Box::new(script),
-        store,
-        elsewhere: Vec::new(),
-        verifies: false,
-    }))
+    Ok(Decision::Script(ScriptPlan::new(script, store)))
 }
 
 /// Has the change kept, waits for what is under way, and then writes the cache: nothing comes after that.
