@@ -314,8 +314,12 @@ impl AluaGroups {
         self.groups.get_mut(name)
     }
 
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut AluaGroup> {
+        self.groups.values_mut()
+    }
+
     pub(crate) fn with_id_mut(&mut self, id: u16) -> Option<&mut AluaGroup> {
-        self.groups.values_mut().find(|group| group.id == id)
+        self.values_mut().find(|group| group.id == id)
     }
 
     /// Adds one; its id and its name must be new.

@@ -163,16 +163,15 @@ fn range(line: &str) -> Result<LbaRange, &'static str> {
         let (id, state) = group(word).ok_or(
             "a group is not ID:STATE, with O (optimized), A (active), S (standby) or U (unavailable) as the state",
         )?;
+        if states.len() == GROUPS_MAX {
+            return Err("it names more than 255 groups");
+        }
         if states.iter().any(|(named, _)| *named == id) {
             return Err("it names a group twice");
         }
         states.push((id, state));
     }
-    match states.len() {
-        0 => Err("it names no group"),
-        count if count > GROUPS_MAX => Err("it names more than 255 groups"),
-        _ => Ok(LbaRange { first, last, states }),
-    }
+    if states.is_empty() { Err("it names no group") } else { Ok(LbaRange { first, last, states }) }
 }
 
 fn group(word: &str) -> Option<(u16, u32)> {

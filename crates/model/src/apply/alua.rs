@@ -10,7 +10,7 @@ use crate::{
     AluaAttribute, AluaGroup, AluaGroupName, AluaGroups, AluaKey, Backstore, BackstoreId, Change,
     LU_GROUPS_MAX, LbaMap, LbaMapError, LunAluaSetting, Model, Place, Refusal, RelativePort, UnitSerial,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Model {
     /// One of the changes of asymmetric access.
@@ -160,14 +160,17 @@ impl Model {
         self.put_alua(id, &groups)?;
         if attribute == AluaAttribute::of(AluaKey::AccessState).name {
             let row = AluaAttribute::of(AluaKey::AccessState);
-            self.follow(id, number, |group| group.set(row, &value.to_string()).is_ok());
+            self.follow(id, |groups| {
+                // Where there is none of that id, or it refuses the state, all stays as it is.
+                let _ = groups.with_id_mut(number).map(|group| group.set(row, &value.to_string()));
+            });
         }
         Ok(())
     }
 
-    /// Has the other members of a group of logical units follow, where they have a target port group of that id.  One that
-    /// `alters` refuses stays as it is.
-    fn follow(&mut self, id: &BackstoreId, number: u16, alters: impl Fn(&mut AluaGroup) -> bool) {
+    /// Has the other members of the group of logical units of a backstore follow, each once, with the backstores that are
+    /// one unit with them.
+    fn follow(&mut self, id: &BackstoreId, alter: impl Fn(&mut AluaGroups)) {
         let Some(lu_group) = self.backstores.get(id).map(|backstore| backstore.lu_group.clone()) else {
             return;
         };
@@ -175,13 +178,11 @@ impl Model {
             return;
         }
         let members = self.backstores.values().filter(|member| member.lu_group == lu_group);
-        // By unit, so that each is changed once.
         let units: BTreeSet<UnitSerial> = members.map(|member| member.unit_serial.clone()).collect();
-        for unit in units {
-            for twin in self.with_serial(&unit) {
-                let group = self.backstores.get_mut(&twin).and_then(|twin| twin.alua.with_id_mut(number));
-                let _ = group.map(&alters);
-            }
+        for backstore in
+            self.backstores.values_mut().filter(|backstore| units.contains(&backstore.unit_serial))
+        {
+            alter(&mut backstore.alua);
         }
     }
 
@@ -222,10 +223,15 @@ impl Model {
                 backstore.alua = groups.clone();
             }
         }
-        for (id, state) in states {
-            for twin in &twins {
-                self.follow(twin, *id, |group| group.is_explicit() && group.alter(*state).is_ok());
-            }
+        // A guest may name a group as often as it likes.
+        let states: BTreeMap<u16, u32> = states.iter().copied().collect();
+        for twin in &twins {
+            self.follow(twin, |groups| {
+                for group in groups.values_mut().filter(|group| group.is_explicit()) {
+                    // One that refuses the state stays as it is.
+                    let _ = states.get(&group.id).map(|state| group.alter(*state));
+                }
+            });
         }
         for place in ports {
             if let Some(mapping) = self.tpg_mut(&place.wwn, place.tag)?.luns.get_mut(&place.lun) {
