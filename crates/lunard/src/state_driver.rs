@@ -217,7 +217,7 @@ impl<M: Machine> StateDriver<M> {
         if wishes.is_other_than_shown(&self.model, &draft) {
             return self.answer(reply, Err(Failure::Moved));
         }
-        let steps = draft.steps_from(&self.model);
+        let (steps, of_guest) = (draft.steps_from(&self.model), reply.of_guest);
         let ticket = Ticket { wishes, draft, steps, reply };
         let (machine, back) = (Arc::clone(&self.machine), self.to_self.clone());
         let prepare = move || {
@@ -228,7 +228,11 @@ impl<M: Machine> StateDriver<M> {
         match Builder::new().name("prepare".to_owned()).spawn(prepare) {
             Ok(_detached) => self.preparing += 1,
             // The reply went with the closure: the caller hears that there is nobody to do it.
-            Err(err) => warn!("cannot start a thread to prepare a change: {err}"),
+            Err(err) => {
+                self.shared
+                    .counts
+                    .fail(of_guest, &format_args!("cannot start a thread to prepare it: {err}"));
+            }
         }
     }
 

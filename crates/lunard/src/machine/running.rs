@@ -256,10 +256,13 @@ fn wait_for(reactors: &Reactors, state: &Mutex<State>, farewells: Vec<Farewell>)
         }
         drop((last, hold));
         if let Some(cut) = cut {
-            while lock(state).waits_to_be_cut(&cut) {
+            let medium = loop {
+                let medium = lock(state).to_cut(&cut).transpose();
+                if let Some(medium) = medium {
+                    break medium;
+                }
                 std::thread::sleep(SEEK_INTERVAL);
-            }
-            let medium = lock(state).to_cut(&cut);
+            };
             // Whatever the system says now, the guests' blocks are where they were.
             let ended =
                 medium.and_then(|medium| medium.cut().map_err(|error| fault::not_cut(&cut.id, &error)));

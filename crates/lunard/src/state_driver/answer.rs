@@ -90,15 +90,22 @@ impl Counts {
                 | Failure::Fault(Fault { kind: FaultKind::Caller, .. }),
             ) => &self.refused,
             Err(err) => {
-                if !reply.of_guest || self.may_tell_of_guests(Instant::now()) {
-                    warn!("a change failed: {err}");
-                }
-                &self.failed
+                self.fail(reply.of_guest, err);
+                let _ = reply.to.send(result);
+                return;
             }
         };
         count.fetch_add(1, Ordering::Relaxed);
         // Whoever asked may be gone; then the answer is for nobody.
         let _ = reply.to.send(result);
+    }
+
+    /// Counts what failed for the host, and tells of it.
+    pub(super) fn fail(&self, of_guest: bool, why: &dyn std::fmt::Display) {
+        if !of_guest || self.may_tell_of_guests(Instant::now()) {
+            warn!("a change failed: {why}");
+        }
+        self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether it is time again for a line about what guests have asked for.

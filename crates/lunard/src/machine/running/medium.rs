@@ -39,8 +39,6 @@ pub(super) struct Opened {
     created: Option<Created>,
     /// The sectors of a device, in bytes, where they became the logical blocks of the backstore.
     sector_bytes: Option<u32>,
-    /// Attributes that would say more than the medium can do.
-    beyond: Vec<Key>,
     notes: Vec<String>,
     /// Whether it is not there because it does not answer.
     hangs: bool,
@@ -65,7 +63,6 @@ impl Opened {
             file: None,
             created: None,
             sector_bytes: None,
-            beyond: Vec::new(),
             notes: Vec::new(),
             hangs: false,
         }
@@ -89,7 +86,7 @@ impl Opened {
 
     pub(super) fn found(&self, id: &BackstoreId) -> Found {
         let size_bytes = self.store.as_ref().map(|store| store.backstore.geometry().bytes);
-        let (sector_bytes, beyond, notes) = (self.sector_bytes, self.beyond.clone(), self.notes.clone());
+        let (sector_bytes, beyond, notes) = (self.sector_bytes, self.beyond().collect(), self.notes.clone());
         Found { backstore: id.clone(), size_bytes, sector_bytes, beyond, notes }
     }
 
@@ -100,7 +97,7 @@ impl Opened {
         if let Some(bytes) = self.sector_bytes {
             fitted.take_blocks_of(bytes);
         }
-        fitted.learn_limits(&self.beyond);
+        fitted.learn_limits(&self.beyond().collect::<Vec<_>>());
         fitted
     }
 
@@ -128,10 +125,9 @@ impl Opened {
 
     /// Sees to it that no attribute says more than the medium can do with space.
     fn fit_space_of(&mut self, backstore: &Backstore, occasion: Occasion) {
-        self.beyond = self.beyond().collect();
         // A file that was written elsewhere may say otherwise.
-        if occasion.is_from_a_file() && self.beyond.iter().any(|key| backstore.is_own_on(*key)) {
-            let names: Vec<&str> = self.beyond.iter().map(|key| Attribute::of(*key).name).collect();
+        if occasion.is_from_a_file() && self.beyond().any(|key| backstore.is_own_on(key)) {
+            let names: Vec<&str> = self.beyond().map(|key| Attribute::of(key).name).collect();
             self.notes.push(format!("the medium of {} cannot do {}: 0", backstore.id(), names.join(", ")));
         }
     }
@@ -240,7 +236,7 @@ impl Opened {
     /// The same open medium once more.
     pub(super) fn same(&self) -> Self {
         let (store, device, file) = (self.store.clone(), self.device.clone(), self.file.clone());
-        Self { store, device, file, beyond: self.beyond.clone(), ..Self::missing() }
+        Self { store, device, file, ..Self::missing() }
     }
 
     /// The same file with or without a write cache, under a number of its own.
@@ -252,7 +248,7 @@ impl Opened {
             Some(before) => made.in_place_of(before),
             None => made,
         });
-        Self { store, device: self.device.clone(), file, beyond: self.beyond.clone(), ..Self::missing() }
+        Self { store, device: self.device.clone(), file, ..Self::missing() }
     }
 }
 

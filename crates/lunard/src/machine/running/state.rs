@@ -214,7 +214,7 @@ impl State {
             return;
         }
         unit.opened = if hangs { Opened::hanging() } else { Opened::missing() };
-        unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
+        unit.logical_unit = unit.not_ready(hangs);
         self.mark_shown(&id);
         let farewells = self.publish();
         self.left = farewells;
@@ -242,7 +242,7 @@ impl State {
         (unit.cutting, unit.scarcity) = (None, Scarcity::default());
         // What it said of itself stays said: guests hear that it is not ready and that its capacity has gone, and not that
         // it has become another.
-        unit.logical_unit = unit.not_ready();
+        unit.logical_unit = unit.not_ready(false);
         self.mark_shown(id);
         let mut farewells: Vec<_> = farewell(old).into_iter().collect();
         farewells.extend(self.publish());
@@ -300,7 +300,7 @@ impl State {
                 let unit = match &unit.opened.store {
                     Some(store) if !change.may_show(store) => {
                         withheld.push(id.clone());
-                        unit.not_ready()
+                        unit.not_ready(false)
                     }
                     _ => Arc::clone(&unit.logical_unit),
                 };
@@ -404,13 +404,14 @@ impl State {
 }
 
 impl Unit {
-    /// The unit as a guest sees it while another process has its medium.
-    fn not_ready(&self) -> Arc<LogicalUnit> {
+    /// The unit as a guest sees it while another process has its medium, or while that is gone; `is_opening` where it is worth
+    /// to wait.
+    fn not_ready(&self, is_opening: bool) -> Arc<LogicalUnit> {
         let unit = &*self.logical_unit;
         let LogicalUnit { identity, identifying_text, geometry, flags, state, .. } = unit;
         let mut missing = LogicalUnit::missing(identity.clone(), geometry.block_bytes, *flags);
         missing.identifying_text.clone_from(identifying_text);
-        missing.media = unit.media;
+        (missing.media, missing.is_opening) = (unit.media, is_opening);
         (missing.granularity_blocks, missing.optimal_blocks) = (unit.granularity_blocks, unit.optimal_blocks);
         Arc::new(missing.remembering(Arc::clone(state)))
     }

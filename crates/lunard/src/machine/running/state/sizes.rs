@@ -16,7 +16,7 @@ use backstore::{Backstore as _, Space};
 use model::{Backstore, BackstoreId, Key, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc};
-use target::{SanitizeState, Scarcity, UnitState};
+use target::{SanitizeState, Scarcity, Store, UnitState};
 use vhost_scsi::Scope;
 
 impl State {
@@ -72,12 +72,15 @@ impl State {
         let id = backstore.id();
         let last = self.resize(backstore, opened);
         let unit = self.units.get_mut(&id)?;
-        // As commands know it: its unit has taken it over.
-        let medium = unit.logical_unit.store.as_ref()?.medium();
-        self.cuts += 1;
-        unit.cutting = Some(self.cuts);
         let (tell, ended) = mpsc::channel();
         self.rest.push(Rest::new(id.clone(), ended));
+        // As commands know it: its unit has taken it over.
+        let Some(medium) = unit.logical_unit.store.as_ref().map(Store::medium) else {
+            let _ = tell.send(Err(gone_before_the_cut(&id)));
+            return last;
+        };
+        self.cuts += 1;
+        unit.cutting = Some(self.cuts);
         let scope = Scope { medium: Some(medium), ..Scope::default() };
         let nothing = Farewell { scope, close: None, last: None, hold: None, cut: None };
         let cut = Some(Cut { id, number: self.cuts, tell });
@@ -89,24 +92,19 @@ impl State {
         std::mem::take(&mut self.rest)
     }
 
-    /// The medium that is to be cut, as it is used by now.
-    pub(in super::super) fn to_cut(&self, cut: &Cut) -> Result<Arc<dyn backstore::Backstore>, Fault> {
+    /// The medium that is to be cut, as it is used by now; `None` as long as its SANITIZE is to be waited for.
+    pub(in super::super) fn to_cut(&self, cut: &Cut) -> Result<Option<Arc<dyn backstore::Backstore>>, Fault> {
         let unit = self.units.get(&cut.id).filter(|unit| unit.cutting == Some(cut.number));
         let (Some(unit), Some(store)) = (unit, unit.and_then(|unit| unit.opened.store.as_ref())) else {
             return Err(gone_before_the_cut(&cut.id));
         };
         // It may have begun on all of the medium before the new end was shown.
-        if unit.is_being_sanitized() {
-            return Err(sanitized_before_the_cut(&cut.id));
+        match unit.is_being_sanitized() {
+            false => Ok(Some(Arc::clone(&store.backstore))),
+            // A file that is larger than what is shown is noticed later; what a ramdisk has too much nobody looks at.
+            true if cut.id.kind == Kind::Ramdisk => Ok(None),
+            true => Err(sanitized_before_the_cut(&cut.id)),
         }
-        Ok(Arc::clone(&store.backstore))
-    }
-
-    /// Whether a medium is to be cut once its SANITIZE has ended, which may have begun on all of it before the new end was
-    /// shown.  A file that is larger than what is shown is noticed later; what a ramdisk has too much nobody looks at.
-    pub(in super::super) fn waits_to_be_cut(&self, cut: &Cut) -> bool {
-        let unit = self.units.get(&cut.id).filter(|unit| unit.cutting == Some(cut.number));
-        cut.id.kind == Kind::Ramdisk && unit.is_some_and(Unit::is_being_sanitized)
     }
 
     /// A medium has been cut, or could not be.
@@ -226,7 +224,7 @@ mod tests {
         assert_eq!(message(state.to_resize(&disk)), "fileio/disk0 is being made smaller (16)");
         assert!(state.gauges().is_empty());
 
-        state.to_cut(&cut).unwrap().cut().unwrap();
+        state.to_cut(&cut).unwrap().unwrap().cut().unwrap();
         assert_eq!(bytes(&path), AFTER);
         state.is_cut(&cut);
         assert_eq!(message(state.to_resize(&disk)), "well");
@@ -280,7 +278,7 @@ mod tests {
                 store.id
             );
             if let Some(cut) = farewells.iter().find_map(|farewell| farewell.cut.as_ref()) {
-                state.to_cut(cut).unwrap().cut().unwrap();
+                state.to_cut(cut).unwrap().unwrap().cut().unwrap();
             }
             assert_eq!(bytes(&path), size);
         }
@@ -300,6 +298,12 @@ mod tests {
         let _closing = state.lose(&disk.id(), &shown).unwrap();
         assert!(state.units[&disk.id()].logical_unit.store.is_none());
         assert_eq!(said(&state), before);
+        // Nor where its path does not answer, or does again and is not there.
+        for hangs in [true, false] {
+            state.note_hang(&disk, hangs);
+            assert_eq!(state.units[&disk.id()].logical_unit.is_opening, hangs);
+            assert_eq!(said(&state), before);
+        }
     }
 
     #[test]
@@ -319,6 +323,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lost_before_less_of_it_is_taken_over_is_not_said_to_be_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut state, disk) = (State::default(), in_file("disk0", "a", &file(folder.path(), "disk")));
+        open(&mut state, &disk, opened(&disk));
+        let mut wanted = disk.clone();
+        let model::Medium::Fileio { size_bytes, .. } = &mut wanted.medium else { panic!("{wanted:?}") };
+        *size_bytes = Some(AFTER);
+        let less = medium::shrunk(&wanted, &state.to_shrink(&disk).unwrap()).unwrap();
+        let shown = medium_of(&state, &disk);
+        let _closing = state.lose(&disk.id(), &shown).unwrap();
+        let step = Step::ShrinkBackstore { backstore: wanted, from_bytes: Some(BEFORE) };
+        assert!(state.take_step(&step, Some(less)).is_none());
+        let rest = state.take_rest().pop().expect("somebody is told");
+        assert_eq!(message(rest.wait()), "fileio/disk0 was not cut (16)");
+    }
+
+    #[test]
     fn what_comes_under_the_name_of_what_was_to_be_cut_is_neither_cut_nor_held_up() {
         let folder = tempfile::tempdir().unwrap();
         let [path, other] = ["disk", "other"].map(|name| file(folder.path(), name));
@@ -334,7 +355,7 @@ mod tests {
         // The end of the first is not that of the second.
         state.is_cut(&cut);
         assert_eq!(message(state.to_resize(&new)), "fileio/disk0 is being made smaller (16)");
-        state.to_cut(&second).unwrap().cut().unwrap();
+        state.to_cut(&second).unwrap().unwrap().cut().unwrap();
         assert_eq!((bytes(&path), bytes(&other)), (BEFORE, AFTER));
     }
 
@@ -384,13 +405,12 @@ mod tests {
         let fault = state.to_cut(&cut).err().unwrap();
         let hint = "a guest has it sanitized: it has its old size again; try again when that has ended";
         assert_eq!((fault.message.as_str(), fault.hint.as_deref()), ("fileio/disk0 was not cut", Some(hint)));
-        assert!(!state.waits_to_be_cut(&cut));
         // A ramdisk would never be cut then: it waits, as long as it is the one that was to be.
         let memory = in_memory("r0", "a");
         open(&mut state, &memory, opened(&memory));
         state.units.get_mut(&memory.id()).unwrap().cutting = Some(2);
         let of_memory = |number| Cut { id: memory.id(), number, tell: mpsc::channel().0 };
-        assert!(state.waits_to_be_cut(&of_memory(2)) && !state.waits_to_be_cut(&of_memory(3)));
+        assert!(state.to_cut(&of_memory(2)).unwrap().is_none() && state.to_cut(&of_memory(3)).is_err());
     }
 
     #[test]
