@@ -124,9 +124,9 @@ fn nobody_sets_a_group_transitioning() -> Result<()> {
 fn has_come_to_rest(stage: &Stage, guests: [&mut Guest; 2]) -> Result<()> {
     assert_eq!(shown(stage)?, ["alua_access_state=2", "Standby"]);
     for guest in guests {
-        assert_eq!(ready(guest)?, Some([0x06, 0x2a, 0x06]), "nobody tells that the transition is over");
+        assert_eq!(ready(guest)?, Some(ATTENTION), "nobody tells that the transition is over");
         assert_eq!(group(guest)?.0, 2);
-        assert_eq!(ready(guest)?, Some([0x02, 0x04, 0x0b]));
+        assert_eq!(ready(guest)?, Some(STANDBY));
     }
     Ok(())
 }
@@ -134,8 +134,8 @@ fn has_come_to_rest(stage: &Stage, guests: [&mut Guest; 2]) -> Result<()> {
 /// In the middle of a change, and known to be there: the first two things that a guest hears.
 fn is_told_of_its_beginning(guest: &mut Guest) -> Result<()> {
     Deadline::seconds(60)
-        .until("the transition to begin", || Ok((ready(guest)? == Some([0x06, 0x2a, 0x06])).then_some(())))?;
-    assert_eq!(ready(guest)?, Some([0x02, 0x04, 0x0a]));
+        .until("the transition to begin", || Ok((ready(guest)? == Some(ATTENTION)).then_some(())))?;
+    assert_eq!(ready(guest)?, Some(TRANSITION));
     Ok(())
 }
 

@@ -74,10 +74,9 @@ struct Rig {
 
 impl Rig {
     fn set() -> Result<Self> {
-        let mounted = Mounted::start()?;
+        let mounted = Mounted::furnished()?;
         let shell = mounted.shell()?;
         let path = mounted.scratch.join("disk0").display().to_string();
-        shell.well(&format!("/backstores/fileio create disk0 {path} 1M"))?;
         shell.well(&format!("{DISK}/alua create grp1 5"))?;
         shell.well(&format!("/vhost create {WWN}"))?;
         shell.well(&format!("/vhost/{WWN}/tpg1/luns create {DISK} 0"))?;

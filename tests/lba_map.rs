@@ -64,9 +64,8 @@ fn everywhere(line: &str, file: &str) -> [String; 3] {
 
 /// A disk in two targets, in a group of its own in each, with a guest on each that knows all there is to know.
 fn furnished() -> Result<(Mounted, [Guest; 2])> {
-    let mounted = Mounted::start()?;
+    let mounted = Mounted::furnished()?;
     let shell = mounted.shell()?;
-    shell.well(&format!("/backstores/fileio create disk0 {} 1M", mounted.scratch.join("disk0").display()))?;
     for (wwn, (group, id)) in WWNS.into_iter().zip([("left", 1), ("right", 2)]) {
         shell.well(&format!("{DISK}/alua create {group} {id}"))?;
         shell.well(&format!("{DISK}/alua/{group} set alua alua_access_type=1"))?;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use stories::deadline::Deadline;
 use stories::loop_device::{self, LoopDevice};
+use stories::meanwhile::meanwhile;
 use stories::stage::Stage;
 
 const MIB: u64 = 1 << 20;
@@ -59,24 +60,6 @@ fn is_used(guest: &mut Guest, lun: u16, round: u32) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Uses LUN 0 all the time that something else takes; returns how often, and what came of that.
-fn meanwhile<T: Send>(guest: &mut Guest, work: impl FnOnce() -> Result<T> + Send) -> Result<(u32, T)> {
-    let ends = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let works = scope.spawn(|| {
-            let outcome = work();
-            ends.store(true, Ordering::SeqCst);
-            outcome
-        });
-        let mut rounds = 0;
-        while !ends.load(Ordering::SeqCst) {
-            is_used(guest, 0, rounds)?;
-            rounds += 1;
-        }
-        Ok((rounds, works.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?))
-    })
 }
 
 /// The LUNs that REPORT LUNS lists.
@@ -129,11 +112,11 @@ fn a_guest_without_buffers_for_events_uses_its_disk_while_luns_come_go_and_grow_
         })
     };
     for (what, lines) in [("come", &mapped), ("go", &unmapped)] {
-        let (rounds, ()) = meanwhile(&mut guest, || batch(lines))?;
+        let (rounds, ()) = meanwhile(|round| is_used(&mut guest, 0, round), || batch(lines))?;
         println!("LUN 0 was used {rounds} times while {LUNS} {what}");
         ensure!(rounds > 3, "nobody used it");
     }
-    let (rounds, ()) = meanwhile(&mut guest, grows)?;
+    let (rounds, ()) = meanwhile(|round| is_used(&mut guest, 0, round), grows)?;
     ensure!(rounds > 3, "nobody used it");
 
     // It asks, as it was told to by attentions, and what it finds is what there is.
@@ -151,7 +134,9 @@ fn a_guest_without_buffers_for_events_uses_its_disk_while_luns_come_go_and_grow_
     ensure!(!missed && rest.len() <= 127, "{missed}, {}", rest.len());
     // From now on it hears of each.
     batch(&format!("{luns} delete 69\n"))?;
-    assert_eq!(told(&mut guest)?.0.last(), Some(&(TRANSPORT_RESET, 2)));
+    guest.events().post(100, 16)?;
+    let next = guest.events().next_event(Duration::from_secs(10))?.context("an event")?;
+    assert_eq!((next.event, next.reason, next.missed), (TRANSPORT_RESET, 2, false));
     Ok(())
 }
 

@@ -9,9 +9,9 @@ use initiator::control::{ABORT_TASK, LOGICAL_UNIT_RESET};
 use initiator::exchange::Token;
 use initiator::{LunAddress, commands};
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use stories::deadline::Deadline;
+use stories::meanwhile::meanwhile;
 use stories::shell::Shell;
 use stories::slow_disk::{self, SlowDisk};
 use stories::stage::Stage;
@@ -99,23 +99,13 @@ fn stuck() -> Result<Option<(House, SlowDisk, Vec<Token>)>> {
     Ok(Some((house, disk, stuck)))
 }
 
-/// Sends commands to all that is sound while something else is done; returns what came of that, and how often.
-fn meanwhile<T: Send>(house: &mut House, work: impl FnOnce(&Shell) -> Result<T> + Send) -> Result<(T, u32)> {
+/// Sends commands to all that is sound while something else is done; returns how often, and what came of that.
+fn undisturbed<T: Send>(
+    house: &mut House,
+    work: impl FnOnce(&Shell) -> Result<T> + Send,
+) -> Result<(u32, T)> {
     let shell = house.stage.shell.clone();
-    let ends = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let works = scope.spawn(|| {
-            let outcome = work(&shell);
-            ends.store(true, Ordering::SeqCst);
-            outcome
-        });
-        let mut rounds = 0;
-        while !ends.load(Ordering::SeqCst) {
-            house.others_are_undisturbed()?;
-            rounds += 1;
-        }
-        Ok((works.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?, rounds))
-    })
+    meanwhile(|_| house.others_are_undisturbed(), || work(&shell))
 }
 
 /// Whether anything is answered in the time that says so: this is the measurement.
@@ -131,7 +121,7 @@ fn a_lun_goes_with_its_backstore_while_its_disk_hangs_and_the_disk_can_be_had_ag
     let luns = format!("/vhost/{}/tpg1/luns", house.wwn);
     let begun = Instant::now();
     for words in [[luns.as_str(), "delete", "0"], ["/backstores/fileio", "delete", "broken"]] {
-        let (answer, rounds) = meanwhile(&mut house, |shell| shell.run(&words))?;
+        let (rounds, answer) = undisturbed(&mut house, |shell| shell.run(&words))?;
         ensure!(answer.status == 0 && rounds > 0, "{answer:?}, {rounds}");
         assert_eq!(house.sense(&commands::test_unit_ready(broken()))?, Some([0x05, 0x25, 0x00]));
     }
@@ -140,7 +130,7 @@ fn a_lun_goes_with_its_backstore_while_its_disk_hangs_and_the_disk_can_be_had_ag
     // What is under way may land later than anything that came by another way.
     let create = format!("/backstores/fileio create again {}", disk.path().display());
     let words: Vec<&str> = create.split(' ').collect();
-    let (refused, _) = meanwhile(&mut house, |shell| shell.run(&words))?;
+    let (_, refused) = undisturbed(&mut house, |shell| shell.run(&words))?;
     assert_eq!(refused.status, 1, "{refused:?}");
     let lunard_does = "lunard does, for a storage object that was deleted while its disk hangs";
     ensure!(refused.stderr.contains(lunard_does), "{refused:?}");

@@ -9,7 +9,7 @@ use initiator::exchange::{Layout, Place};
 use initiator::{Command, Guest as Initiator, LunAddress, Options, commands};
 use std::time::Duration;
 use stories::guest::Guest;
-use stories::kernel::Kernel;
+use stories::kernel::{Kernel, NEWER};
 use stories::programs::built;
 use stories::scratch::Scratch;
 
@@ -19,9 +19,6 @@ const LIMIT: Duration = Duration::from_secs(240);
 const SOCKET: &str = "LUNAR_FRONT_END";
 
 const UNIT: LunAddress = LunAddress([1, 1, 0x40, 0, 0, 0, 0, 0]);
-
-/// The kernel's `RWF_ATOMIC`, and the module's `atomic_wr`.
-const SINCE: &str = "6.11";
 
 const SCRIPT: &str = r#"
 export LUNAR_STATE_DIR=/mnt/state LUNAR_RUNTIME_DIR=/mnt/run
@@ -46,7 +43,7 @@ cat /sys/kernel/tracing/trace > /share/trace
 
 #[test]
 fn a_write_that_is_to_be_whole_reaches_a_device_that_can_as_one_command() -> Result<()> {
-    let kernel = match Kernel::since(SINCE) {
+    let kernel = match Kernel::since(NEWER) {
         Ok(kernel) => kernel,
         Err(why) => {
             println!("skipped: {why:#}");

@@ -25,6 +25,9 @@ const UNPACK_LIMIT: Duration = Duration::from_secs(60);
 pub const MODULES_ALWAYS: &[&str] =
     &["virtio_pci", "virtio_scsi", "sd_mod", "sg", "9p", "9pnet_virtio", "ext4", "crc32c_generic"];
 
+/// From which release on some stories need it: the kernel's `RWF_ATOMIC`, and `atomic_wr` of scsi_debug.
+pub const NEWER: &str = "6.11";
+
 /// A kernel that guests can boot.
 #[derive(Clone, Debug)]
 pub struct Kernel {

@@ -16,6 +16,7 @@ pub mod scratch;
 pub mod api;
 pub mod daemon;
 pub mod loop_device;
+pub mod meanwhile;
 pub mod mounted;
 pub mod programs;
 pub mod recording;

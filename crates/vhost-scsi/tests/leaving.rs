@@ -7,8 +7,7 @@
 mod support;
 
 use initiator::{LunAddress, Options, commands};
-use std::time::{Duration, Instant};
-use support::{Rig, Unit};
+use support::{Rig, Unit, until};
 
 /// Pools of memory that commands borrow from.
 fn pools() -> usize {
@@ -26,9 +25,5 @@ fn a_guest_that_leaves_keeps_no_memory_that_its_commands_borrowed() {
     }
     assert!(pools() >= 2, "a comparison reads into memory of the device's");
     drop(guest);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while pools() > 0 {
-        assert!(Instant::now() < deadline, "{} pools belong to nobody", pools());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("its pools to be given back", || pools() == 0);
 }

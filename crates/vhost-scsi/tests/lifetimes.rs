@@ -11,7 +11,6 @@ mod support;
 
 use backstore::decorate::{Fate, Judged};
 use backstore::{Backstore, IoKind, Ramdisk};
-use initiator::deadline::Deadline;
 use initiator::dialect::{BaseAfterLoss, RingStep, Step};
 use initiator::exchange::Token;
 use initiator::raw_channel::{FLAG_NEED_REPLY, FLAG_VERSION};
@@ -23,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use support::{Rig, Unit};
+use support::{Rig, Unit, until};
 
 const MIB: u64 = 1 << 20;
 const ENTRIES: u64 = 128;
@@ -77,14 +76,6 @@ impl Watched {
 
     fn let_go(&self) {
         self.hangs.store(false, Ordering::SeqCst);
-    }
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Deadline::after(Duration::from_secs(10));
-    while !holds() {
-        assert!(!deadline.passed(), "never: {what}");
-        std::thread::yield_now();
     }
 }
 

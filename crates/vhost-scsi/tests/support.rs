@@ -7,12 +7,14 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use backstore::{Backstore, FileOptions, FileStore, NewFile, Ramdisk};
+use initiator::deadline::Deadline;
 use initiator::{Answer, Command, Guest, Options};
 use scsi::Lun;
 use scsi::inquiry::Identity;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use target::{Group, LogicalUnit, LunMap, Mapping, Nexus, Store, UnitFlags, UnitState};
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Reactors, TargetPort};
 
@@ -169,4 +171,13 @@ pub(crate) fn good(guest: &mut Guest, command: &Command) -> Answer {
 /// Has a command end with a CHECK CONDITION of this key, code and qualifier.
 pub(crate) fn refused(guest: &mut Guest, command: &Command, sense: [u8; 3]) {
     assert_eq!(run(guest, command).check_condition(), Some(sense));
+}
+
+/// Waits for what is promised.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Deadline::after(Duration::from_secs(10));
+    while !holds() {
+        assert!(!deadline.passed(), "never: {what}");
+        std::thread::yield_now();
+    }
 }

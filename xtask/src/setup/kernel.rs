@@ -13,14 +13,12 @@ use anyhow::{Context, Result, bail};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use stories::kernel::{Kernel, newer_root, own_root};
+use stories::kernel::{Kernel, NEWER, newer_root, own_root};
 use stories::process::{command, run_well};
 use stories::programs::{find_in_path, host_program};
 
 /// The package that needs the newest kernel package of a release.
 const PACKAGE: &str = "linux-image-amd64";
-/// What some stories need: scsi_debug can write atomically, and so can io_uring, from this release on.
-const NEWER: &str = "6.11";
 const LOCAL_LIMIT: Duration = Duration::from_secs(120);
 
 pub(super) fn is_there() -> bool {
