@@ -157,9 +157,10 @@ impl Shared {
     }
 
     /// Tells the kernel that there is no such name, and never will be.
-    fn never(&self, parent: INodeNo, reply: ReplyEntry) {
-        let attributes = self.attributes(&Node::Dir(Dir::Root), parent.0);
-        reply.entry(&REMEMBERED, &FileAttr { ino: NO_NODE, ..attributes }, Generation(0));
+    fn never(&self, reply: ReplyEntry) {
+        // Of whatever asks for no look at the tree: without a number nobody heeds them.
+        let attributes = self.attributes(&Node::Link(Dir::Root, String::new()), NO_NODE.0);
+        reply.entry(&REMEMBERED, &attributes, Generation(0));
     }
 
     fn exists(&self, node: &Node) -> bool {
@@ -282,7 +283,7 @@ impl Filesystem for Door {
         });
         match found {
             Ok(Some(node)) => self.0.enter(&node, reply),
-            Ok(None) => self.0.never(parent, reply),
+            Ok(None) => self.0.never(reply),
             Err(errno) => reply.error(fuse(errno)),
         }
     }

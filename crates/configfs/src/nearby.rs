@@ -17,19 +17,13 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Where the thread that takes requests runs.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Nearby {
     /// Where it may run, as the daemon was started.
     home: Option<CpuSet>,
     /// The one processor that it is on, if it followed somebody.
     at: Option<usize>,
     looked: Option<Instant>,
-}
-
-impl std::fmt::Debug for Nearby {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Nearby").field("at", &self.at).finish_non_exhaustive()
-    }
 }
 
 impl Nearby {
