@@ -101,14 +101,20 @@ fn is_used(guest: &mut Guest, lun: u16) -> Result<()> {
     let address = LunAddress::unit(1, lun);
     for round in 0..ROUNDS {
         let fill = [u8::try_from(round)?; 512];
-        let mut write = guest.execute(&commands::write_10(address, round, 1, &fill))?;
-        // That another LUN has gone is news and no disturbance.
-        if write.check_condition() == Some([0x06, 0x3f, 0x0e]) {
-            write = guest.execute(&commands::write_10(address, round, 1, &fill))?;
-        }
+        let write = after_news(guest, &commands::write_10(address, round, 1, &fill))?;
         ensure!(write.is_good(), "LUN {lun}, round {round}: {write:?}");
-        let read = guest.execute(&commands::read_10(address, round, 1, 512))?;
+        let read = after_news(guest, &commands::read_10(address, round, 1, 512))?;
         ensure!(read.is_good() && read.data_in == fill, "LUN {lun}, round {round}: {read:?}");
     }
     Ok(())
+}
+
+/// The answer to a command, asked again where the first told that another LUN has come or gone: that is news and no
+/// disturbance, whichever command it meets.
+fn after_news(guest: &mut Guest, command: &Command) -> Result<Answer> {
+    let answer = guest.execute(command)?;
+    if answer.check_condition() == Some([0x06, 0x3f, 0x0e]) {
+        return Ok(guest.execute(command)?);
+    }
+    Ok(answer)
 }

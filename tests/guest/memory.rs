@@ -11,10 +11,13 @@ use stories::stage::Stage;
 const RSS_ANON_BYTES_MAX: u64 = 64 << 20;
 
 /// How long the daemon is watched while the guest rests.
-const IDLE_SECONDS: u64 = 10;
+const TIME: Duration = Duration::from_secs(10);
 
-/// The clock ticks, of 10 ms, that a daemon may use in that time.
-const IDLE_TICKS_MAX: u64 = 1;
+/// How often a thread of it may wake up in that time: no more than that of a daemon without a guest.
+const WAKES_MAX: u64 = 30;
+
+/// The clock ticks, of 10 ms, that it may use in that time: half a percent, for machines whose memory is cold.
+const TICKS_MAX: u64 = 5;
 
 const SCRIPT: &str = "settle 40
     echo ready > /share/ready
@@ -47,22 +50,12 @@ fn a_daemon_with_forty_luns_stays_small_and_rests_with_its_guest() -> Result<()>
     })?;
     guest.wait_for("done")?;
 
-    let (ticks, rested) = watch(&mut stage)?;
+    let did = stage.daemon.process().watch(TIME)?;
+    let rested = stage.daemon.process().rss_anon_bytes()?;
     guest.tell("watched", "")?;
     assert_eq!(guest.finish()?.out, "over\n");
-    println!(
-        "RssAnon before {before}, busy {busy}, at rest {rested} bytes; {ticks} ticks in {IDLE_SECONDS} s"
-    );
+    println!("RssAnon before {before}, busy {busy}, at rest {rested} bytes; {did:?}");
     assert!(busy <= RSS_ANON_BYTES_MAX, "{busy} bytes of anonymous memory");
-    assert!(ticks <= IDLE_TICKS_MAX, "{ticks} ticks in {IDLE_SECONDS} s while the guest rests");
+    assert!(did.wakes <= WAKES_MAX && did.ticks <= TICKS_MAX, "{did:?} in {TIME:?} while the guest rests");
     Ok(())
-}
-
-/// The ticks the daemon uses while nothing happens, and the anonymous memory it has then.
-fn watch(stage: &mut Stage) -> Result<(u64, u64)> {
-    let process = stage.daemon.process();
-    let before = process.cpu_ticks()?;
-    // The length of this sleep is what is measured, and not a hope.
-    std::thread::sleep(Duration::from_secs(IDLE_SECONDS));
-    Ok((process.cpu_ticks()? - before, process.rss_anon_bytes()?))
 }

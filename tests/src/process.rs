@@ -7,6 +7,7 @@ use crate::deadline::Deadline;
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -162,6 +163,44 @@ impl Process {
         let stat = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
         cpu_ticks_of(&stat).with_context(|| format!("cannot understand {path}"))
     }
+
+    /// What it does in that time.
+    pub fn watch(&self, time: Duration) -> Result<Doings> {
+        let (sleeps, ticks) = (self.sleeps()?, self.cpu_ticks()?);
+        // The length of this sleep is what is measured, and not a hope.
+        std::thread::sleep(time);
+        Ok(Doings { wakes: self.sleeps()?.since(&sleeps), ticks: self.cpu_ticks()? - ticks })
+    }
+
+    fn sleeps(&self) -> Result<Sleeps> {
+        let path = format!("/proc/{}/task", self.id());
+        let threads = std::fs::read_dir(&path).with_context(|| format!("cannot list {path}"))?;
+        let ids = threads.flatten().filter_map(|thread| thread.file_name().to_str()?.parse().ok());
+        // A thread may end while it is looked for.
+        let sleeps = |id| std::fs::read_to_string(format!("{path}/{id}/status")).ok();
+        Ok(Sleeps(ids.filter_map(|id: u32| Some((id, sleeps_of(&sleeps(id)?)?))).collect()))
+    }
+}
+
+/// What a process did while it was watched.
+#[derive(Clone, Copy, Debug)]
+pub struct Doings {
+    /// How often one of its threads was woken up.  The machine has no part in it, and so it may be bounded closely.
+    pub wakes: u64,
+    /// Clock ticks (10 ms each) of CPU time.  A machine whose memory is cold takes many times that of a warm one for the
+    /// same.
+    pub ticks: u64,
+}
+
+/// How often each thread of a process has gone to sleep by itself: once for each time that it was woken up.
+#[derive(Debug)]
+struct Sleeps(BTreeMap<u32, u64>);
+
+impl Sleeps {
+    /// How often the threads that live now have done so since then.
+    fn since(&self, then: &Self) -> u64 {
+        self.0.iter().map(|(id, sleeps)| sleeps - then.0.get(id).copied().unwrap_or(0)).sum()
+    }
 }
 
 impl Drop for Process {
@@ -195,6 +234,11 @@ fn rss_anon_of(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     let kibibytes: u64 = line.trim().strip_suffix(" kB")?.trim_end().parse().ok()?;
     kibibytes.checked_mul(1024)
+}
+
+fn sleeps_of(status: &str) -> Option<u64> {
+    // proc_pid_status(5).  Those against its will are the machine's.
+    status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?.trim().parse().ok()
 }
 
 fn cpu_ticks_of(stat: &str) -> Option<u64> {
@@ -262,6 +306,14 @@ mod tests {
             Some(1_232_896)
         );
         assert_eq!(rss_anon_of("VmRSS:\t  9000 kB\n"), None);
+    }
+
+    #[test]
+    fn sleeps_are_those_of_its_own_will_and_of_threads_that_are_there() {
+        let status = "Threads:\t1\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t545\n";
+        assert_eq!(sleeps_of(status), Some(150));
+        let [then, now] = [[(1, 7), (2, 9)], [(1, 10), (3, 4)]].map(|all| Sleeps(all.into()));
+        assert_eq!(now.since(&then), 7);
     }
 
     #[test]

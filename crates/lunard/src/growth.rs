@@ -6,8 +6,9 @@
 //! Below: the machine, which says what to look at; `state_driver`, which makes a change of what was seen.
 //! Never here: a reactor, or a guest.
 //!
-//! Everything open is looked at once in [`INTERVAL`], on a thread that may hang.  Where it does, it is left behind
-//! until it comes back, and the rest is looked at by another.
+//! Everything open is looked at every other second by a [`Looker`], a thread that may hang.  Where it does, it is left
+//! behind until it comes back, and the rest is looked at by another.  It tells of a look only where there is something new,
+//! and this thread sleeps: to look is most of what a daemon without work does.
 //!
 //! What has become smaller is told of once and left alone: a file that is being copied back is short for a while, and
 //! an end that was cut off by mistake may come back.  Reads of what is not there fail, and nothing else.
@@ -15,67 +16,58 @@
 //! A device without a single byte left is gone, and so is a file whose file system says that it will never answer again:
 //! they are given up, and looked for anew under their names.
 
+mod looker; // the thread that looks
 mod told; // what is said of the space below
 
 use crate::machine::{Gauge, Machine, SpaceLook};
 use crate::state_driver::{Failure, Handle};
 use api::v1;
 use backstore::Space;
+use looker::{Found, Looker, Progress};
 use model::{BackstoreId, Change, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use told::{Line, Told};
 use tracing::{info, warn};
 
-/// How often everything is looked at: this is most of what a daemon without work does.
-const INTERVAL: Duration = Duration::from_secs(2);
-/// How many looks there are for each one at what has waited for long.
-const LOOKS_A_PATIENCE: u32 = 5;
+/// How often the looker is looked after, and what has waited for long is looked for.
+const INTERVAL: Duration = Duration::from_secs(10);
 /// How long one look may take before it is left behind.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long it is left alone what could not be taken over.
 const RETRY: Duration = Duration::from_secs(60);
+
+/// What the watch wakes up for.
+enum News {
+    /// The configuration is another.
+    Changed,
+    /// A look found something new.
+    Found(Arc<[Gauge]>, Found),
+}
 
 /// Begins to look, for as long as the process lives.
 ///
 /// # Errors
 /// Those of starting a thread.
 pub(crate) fn watch<M: Machine>(machine: Arc<M>, handle: Handle) -> io::Result<()> {
-    let (changed, changes) = sync_channel(1);
+    let (tell, news) = sync_channel(1);
+    let (changed, is_other) = (tell.clone(), Arc::new(AtomicBool::new(false)));
+    let becomes_other = Arc::clone(&is_other);
     handle.watch(move || {
-        // One that waits to be heard says enough.
-        let _ = changed.try_send(());
+        becomes_other.store(true, Ordering::Release);
+        // Whatever waits to be heard says enough.
+        let _ = changed.try_send(News::Changed);
     });
-    let _detached = Builder::new().name("growth".to_owned()).spawn(move || {
-        let mut watch = Watch::new(machine, handle);
-        loop {
-            // Where nothing can grow there is nothing to do before the next change.
-            let heard = if watch.has_something() {
-                changes.recv_timeout(INTERVAL)
-            } else {
-                changes.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            };
-            match heard {
-                Ok(()) => {}
-                Err(RecvTimeoutError::Timeout) => watch.look(),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    })?;
+    let _detached = Builder::new()
+        .name("growth".to_owned())
+        .spawn(move || Watch::new(machine, handle, is_other, tell).for_ever(&news))?;
     Ok(())
-}
-
-/// What a look has found: the size, and the space below.
-type Seen = (u64, Option<Space>);
-
-fn look_at(gauge: &Gauge) -> io::Result<Seen> {
-    // Of a store that is gone, the size says so.
-    Ok((gauge.bytes_now()?, gauge.space_now().unwrap_or(None)))
 }
 
 /// Whether an open file or device will never answer again: its FUSE server ended, its NFS server has forgotten it, its
@@ -86,32 +78,14 @@ fn is_for_good(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::NOTCONN | Errno::STALE | Errno::NODEV | Errno::NXIO))
 }
 
-/// A thread that looks.
-struct Looker {
-    gauges: Sender<Vec<Gauge>>,
-    seen: Receiver<io::Result<Seen>>,
-    thread: JoinHandle<()>,
-}
-
-impl Looker {
-    fn start() -> io::Result<Self> {
-        let (gauges, to_look_at) = channel::<Vec<Gauge>>();
-        let (tell, seen) = channel();
-        let thread = Builder::new().name("look".to_owned()).spawn(move || {
-            for gauge in to_look_at.into_iter().flatten() {
-                if tell.send(look_at(&gauge)).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Self { gauges, seen, thread })
-    }
-}
-
 struct Watch<M> {
     machine: Arc<M>,
     handle: Handle,
+    is_other: Arc<AtomicBool>,
+    tell: SyncSender<News>,
     looker: Option<Looker>,
+    /// Where the looker was when it was looked after.
+    was: Option<Progress>,
     /// What could not be looked at, and the thread that waits for it.
     hung: BTreeMap<BackstoreId, JoinHandle<()>>,
     /// Changes that are under way.
@@ -122,61 +96,87 @@ struct Watch<M> {
     cut: BTreeSet<BackstoreId>,
     /// What was said of the space below.
     told: Told,
-    looks: u32,
 }
 
 impl<M: Machine> Watch<M> {
-    fn new(machine: Arc<M>, handle: Handle) -> Self {
+    fn new(machine: Arc<M>, handle: Handle, is_other: Arc<AtomicBool>, tell: SyncSender<News>) -> Self {
         let (hung, asked, refused) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (cut, told) = (BTreeSet::new(), Told::default());
-        Self { machine, handle, looker: None, hung, asked, refused, cut, told, looks: 0 }
+        Self { machine, handle, is_other, tell, looker: None, was: None, hung, asked, refused, cut, told }
+    }
+
+    fn for_ever(mut self, news: &Receiver<News>) {
+        let mut due = Instant::now() + INTERVAL;
+        loop {
+            // Where nothing can grow there is nothing to do before the next change.
+            let heard = if self.has_something() {
+                news.recv_timeout(due.saturating_duration_since(Instant::now()))
+            } else {
+                (self.looker, self.was) = (None, None);
+                news.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            };
+            match heard {
+                Ok(News::Changed) => self.start_looker(),
+                Ok(News::Found(gauges, found)) => self.see(&gauges, found),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= due {
+                due = Instant::now() + self.look_after();
+            }
+        }
     }
 
     fn has_something(&self) -> bool {
         self.handle.model().backstores().keys().any(|id| id.kind != Kind::Ramdisk)
     }
 
-    fn look(&mut self) {
-        self.hung.retain(|_, thread| !thread.is_finished());
-        self.hear_answers();
-        self.looks = self.looks.wrapping_add(1);
-        if self.looks.is_multiple_of(LOOKS_A_PATIENCE) {
-            self.machine.look_for_waiting();
+    /// Starts a looker where there is none; without a thread the next round starts one.
+    fn start_looker(&mut self) {
+        if self.looker.is_none() {
+            let hung = self.hung.keys().cloned().collect();
+            let (machine, is_other) = (Arc::clone(&self.machine), Arc::clone(&self.is_other));
+            self.looker = Looker::start(machine, hung, is_other, self.tell.clone()).ok();
         }
-        let all = self.machine.gauges().into_iter();
-        self.look_at(all.filter(|gauge| !self.hung.contains_key(&gauge.backstore)).collect());
     }
 
-    /// Has the looker look at all of them before it is waited for: two threads that wake each other for every file would
-    /// be most of what an idle daemon does.
-    fn look_at(&mut self, gauges: Vec<Gauge>) {
-        // Without a thread they are looked at in the next round.
-        let Some(looker) = self.looker.take().or_else(|| Looker::start().ok()) else { return };
-        let shown: Vec<_> =
-            gauges.iter().map(|gauge| (gauge.backstore.clone(), gauge.shown_bytes, gauge.medium())).collect();
-        // One that has ended hears nothing, and is found out below.
-        let _ = looker.gauges.send(gauges);
+    /// Looks whether the looker still looks; returns how long it may be left alone.
+    fn look_after(&mut self) -> Duration {
+        self.hear_answers();
+        self.machine.look_for_waiting();
+        let before = self.hung.len();
+        self.hung.retain(|_, thread| !thread.is_finished());
+        if self.hung.len() < before || self.looker.as_ref().is_some_and(Looker::has_ended) {
+            self.looker = None;
+        }
+        let is = self.looker.as_ref().and_then(Looker::progress);
+        let is_stuck = is.is_some() && is == self.was.take();
+        if is_stuck && let Some((id, thread)) = self.looker.take().and_then(Looker::leave) {
+            warn!("the size of {id} cannot be looked at: its file system or device does not answer");
+            self.hung.insert(id, thread);
+        }
+        self.was = is.filter(|_| !is_stuck);
+        self.start_looker();
+        if self.was.is_some() { PATIENCE } else { INTERVAL }
+    }
+
+    fn see(&mut self, gauges: &[Gauge], found: Found) {
+        self.hear_answers();
         let mut spaces = Vec::new();
-        for (id, shown, medium) in shown {
-            match looker.seen.recv_timeout(PATIENCE) {
+        for (gauge, seen) in gauges.iter().zip(found) {
+            let (id, shown, medium) = (&gauge.backstore, gauge.shown_bytes, gauge.medium());
+            match seen {
                 // It was given another size, or another medium, since the look began.
-                Ok(_) if !self.machine.shows(&id, &medium) => {}
-                Ok(Ok((0, _))) if id.kind == Kind::Block => self.machine.lost(&id, &medium),
-                Ok(Ok((now, space))) => {
-                    self.compare(&id, shown, now);
-                    spaces.extend(space.map(|space| (id, now, space)));
+                Ok(_) if !self.machine.shows(id, &medium) => {}
+                Ok((0, _)) if id.kind == Kind::Block => self.machine.lost(id, &medium),
+                Ok((now, space)) => {
+                    self.compare(id, shown, now);
+                    spaces.extend(space.map(|space| (id.clone(), now, space)));
                 }
-                Ok(Err(error)) if is_for_good(&error) => self.machine.lost(&id, &medium),
-                Ok(Err(_)) => {}
-                Err(_) => {
-                    warn!("the size of {id} cannot be looked at: its file system or device does not answer");
-                    // It does not go on to what comes after this one; another does, in the next round.
-                    self.hung.insert(id, looker.thread);
-                    return;
-                }
+                Err(error) if is_for_good(&error) => self.machine.lost(id, &medium),
+                Err(_) => {}
             }
         }
-        self.looker = Some(looker);
         self.see_spaces(spaces);
     }
 
@@ -240,7 +240,7 @@ impl<M: Machine> Watch<M> {
 mod tests {
     use super::*;
     use crate::directories::StateDir;
-    use crate::machine::{Fault, Found, Live, Occasion, Rest};
+    use crate::machine::{Fault, Found as Medium, Live, Occasion, Rest};
     use crate::state_driver;
     use crate::store::Store;
     use crate::wish::Chance;
@@ -257,7 +257,7 @@ mod tests {
             Ok(())
         }
 
-        fn found(&self, (): &()) -> Vec<Found> {
+        fn found(&self, (): &()) -> Vec<Medium> {
             Vec::new()
         }
 
@@ -306,14 +306,18 @@ mod tests {
             "/".into(),
         )
         .unwrap();
-        let mut watch = Watch::new(machine, handle);
+        let mut watch = Watch::new(machine, handle, Arc::default(), sync_channel(1).0);
         let id = BackstoreId { kind: Kind::Fileio, name: BackstoreName::parse("disk0").unwrap() };
-        watch.look_at(vec![Gauge::new(id.clone(), before)]);
-        assert!(watch.cut.is_empty() && watch.asked.is_empty());
+        let mut look_at = |medium| {
+            let gauge = Gauge::new(id.clone(), medium);
+            let found = vec![looker::look_at(&gauge)];
+            watch.see(&[gauge], found);
+            (watch.cut.clone(), watch.asked.len())
+        };
+        assert_eq!(look_at(before), (BTreeSet::new(), 0));
         // Who is shown it is told.
         std::fs::File::options().write(true).open(&path).unwrap().set_len(4096).unwrap();
-        watch.look_at(vec![Gauge::new(id.clone(), after)]);
-        assert_eq!(watch.cut, BTreeSet::from([id]));
+        assert_eq!(look_at(after), (BTreeSet::from([id.clone()]), 0));
         running.stop();
     }
 }

@@ -219,6 +219,12 @@ impl Gauge {
         Self { backstore, shown_bytes: medium.geometry().bytes, medium }
     }
 
+    /// Whether the other is a look at the same medium.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.backstore == other.backstore && Arc::ptr_eq(&self.medium, &other.medium)
+    }
+
     /// The medium itself.
     #[must_use]
     pub fn medium(&self) -> Arc<dyn backstore::Backstore> {
