@@ -15,7 +15,7 @@ use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 const GUEST_BYTES: u64 = 16 << 20;
 
 /// Guest memory and a reactor with one channel.

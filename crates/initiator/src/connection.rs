@@ -479,7 +479,7 @@ mod tests {
 
     fn pair(acks: Acks) -> (Connection, RawChannel) {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
-        let patience = Duration::from_secs(2);
+        let patience = Duration::from_secs(30);
         let connection = Connection::over(ours, acks, patience).expect("a connection");
         (connection, RawChannel::new(theirs, patience).expect("a channel"))
     }

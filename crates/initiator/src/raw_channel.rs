@@ -227,7 +227,7 @@ mod tests {
         ours.send(39, FLAG_VERSION, &[15, 0, 0, 0, 0, 0, 0, 0], &[ours.socket().as_fd()]).expect("sent");
         let mut bytes = [0; 20];
         let mut fds = Vec::new();
-        let deadline = Deadline::after(Duration::from_secs(1));
+        let deadline = Deadline::after(Duration::from_secs(30));
         theirs.receive_exactly(&mut bytes, &mut fds, &deadline).expect("there");
         assert_eq!(bytes, [39, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 15, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(fds.len(), 1);

@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 
 const WWN: &str = "naa.5001405000000001";
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What the kernel knows by itself takes less.
-const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
+/// How often, and how far apart, a thread is seen asleep that waits for a file system that hangs.
+const LOOKS: usize = 20;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 
 struct Daemon {
     child: Child,
@@ -154,18 +155,26 @@ impl HangingFile {
     fn hang_for_all(&self) {
         self.hang();
         let deadline = Deadline::after(PATIENCE);
-        let is_answered = || {
-            let (path, (tell, told)) = (self.path.clone(), channel());
-            std::thread::spawn(move || {
-                let _ = std::fs::metadata(path);
-                let _ = tell.send(());
-            });
-            told.recv_timeout(ANSWERED_WITHIN).is_ok()
-        };
-        while is_answered() {
+        while !self.keeps_a_thread() {
             assert!(!deadline.passed(), "the kernel does not ask");
             std::thread::yield_now();
         }
+    }
+
+    /// Whether a thread that asks for the attributes waits for them: it sleeps whenever it is looked at.  What the kernel
+    /// knows by itself it says without that, however late the thread has the processor.
+    fn keeps_a_thread(&self) -> bool {
+        let (path, (tell, told)) = (self.path.clone(), channel());
+        std::thread::spawn(move || {
+            let _ = tell.send(std::fs::read_link("/proc/thread-self").unwrap());
+            let _ = std::fs::metadata(path);
+        });
+        let stat = Path::new("/proc").join(told.recv().unwrap()).join("stat");
+        (0..LOOKS).all(|_| {
+            std::thread::sleep(BETWEEN_LOOKS);
+            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+            stat.contains(") S ") || stat.contains(") D ")
+        })
     }
 
     fn go_on(&self) {
@@ -217,14 +226,14 @@ fn is_answered(guest: &mut Guest, token: Token, patience: Duration) -> bool {
 #[test]
 fn a_service_manager_hears_ready_then_signs_of_life_then_stopping() {
     let scratch = tempfile::tempdir().unwrap();
+    let started = Instant::now();
     let mut daemon = Daemon::start(scratch.path(), &[("WATCHDOG_USEC", "200000")]);
-    let begun = Instant::now();
-    for _ in 0..4 {
+    // One at once, and then one in half of the 200 ms, and no more: whoever hears them late hears them all at once.
+    for sign in 0..4 {
         assert_eq!(daemon.notified(), "WATCHDOG=1\n");
+        let half = Duration::from_millis(100);
+        assert!(started.elapsed() > sign * half, "{sign}: {:?}", started.elapsed());
     }
-    // One at once, and then three in three halves of the 200 ms.
-    let took = begun.elapsed();
-    assert!(took > Duration::from_millis(200), "{took:?}");
     daemon.create_target();
     let mut heard = daemon.notified();
     while heard == "WATCHDOG=1\n" {
@@ -304,21 +313,20 @@ fn a_disk_that_hangs_is_left_in_time_with_one_line_and_the_next_daemon_resumes_i
     let stuck: Vec<Token> = (0..3).map(|block| write(&mut guest, 0, block)).collect();
     let fine = write(&mut guest, 1, 9);
     assert!(is_answered(&mut guest, fine, PATIENCE));
-    let begun = Instant::now();
     daemon.signal("TERM");
     // For seconds the other disk of the guest is served, the front end's connection stays, and the watchdog barks
     // at nobody: a disk that hangs is no daemon that hangs.
+    while !daemon.notified().starts_with("STOPPING=1\n") {}
+    let begun = Instant::now();
     let mut signs = 0;
-    while begun.elapsed() < Duration::from_secs(5) {
+    while signs < 5 {
         let fine = write(&mut guest, 1, 9);
-        assert!(is_answered(&mut guest, fine, Duration::from_secs(2)), "after {:?}", begun.elapsed());
+        assert!(is_answered(&mut guest, fine, PATIENCE), "after {:?}", begun.elapsed());
         assert!(!guest.connection().unwrap().is_closed());
         signs += usize::from(daemon.notified() == "WATCHDOG=1\n");
     }
-    assert!(signs >= 5, "{signs}");
+    // It leaves while the disk hangs.
     daemon.has_left();
-    let took = begun.elapsed();
-    assert!(took < Duration::from_secs(11), "{took:?}");
     file.go_on();
     let (status, log) = daemon.ended();
     assert!(status.success(), "{log}");
@@ -354,13 +362,13 @@ fn a_second_signal_ends_it_at_once() {
     while !daemon.notified().starts_with("STOPPING=1\n") {}
     assert!(!is_answered(&mut guest, stuck, Duration::from_millis(500)));
     assert!(daemon.runs());
-    let begun = Instant::now();
     daemon.signal("TERM");
     daemon.has_left();
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     file.go_on();
     let (status, log) = daemon.ended();
     assert!(status.success(), "{log}");
+    // Who waits until the time is over says what was left, and how much.
+    assert!(!log.contains("commands were left"), "{log}");
     assert!(
         log.contains("told again to end: what guests have in flight is left for the next lunard"),
         "{log}"
@@ -381,10 +389,8 @@ fn a_disk_that_hangs_at_the_start_is_waited_for_by_its_own_guests_alone() {
     daemon.signal("TERM");
     assert!(daemon.ended().0.success());
     file.hang_for_all();
-    let begun = Instant::now();
+    // It is ready while the file hangs.
     let daemon = Daemon::start(scratch.path(), &[]);
-    let took = begun.elapsed();
-    assert!(took < Duration::from_secs(9), "{took:?}");
     guest.reconnect().unwrap();
     let mut sense = |lun: u16| {
         let ready = commands::test_unit_ready(LunAddress::unit(1, lun));
@@ -444,7 +450,7 @@ fn a_path_that_hangs_holds_up_nobody_but_who_asked_for_it() {
         let made = client.apply(vec![Change::CreateBackstore(ramdisk("other"))]).is_ok();
         answer.send(made && client.config().is_ok()).unwrap();
     });
-    let others = answers.recv_timeout(Duration::from_secs(5));
+    let others = answers.recv_timeout(PATIENCE);
     file.go_on();
     assert_eq!(others, Ok(true), "a path that hangs holds up everybody");
     assert!(asked.join().unwrap());

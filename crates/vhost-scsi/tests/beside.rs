@@ -21,7 +21,7 @@ use vhost_scsi::{Bound, Endpoint, Reactors, TargetPort};
 const DISK_BYTES: u64 = 16 << 20;
 const LAST_BLOCKS: u32 = 32768 - 8;
 /// How long anything may take that is promised to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn lun_0() -> LunAddress {
     LunAddress::unit(1, 0)
@@ -118,11 +118,14 @@ fn work(path: &Path, done: &AtomicBool) {
         verify: true,
         ..Load::default()
     };
+    // A load may begin and lose the processor until its time is over: once more then.
+    let mut reads = 0;
     loop {
         let over = done.load(Ordering::Relaxed);
         let report = load::run(&mut guest, &load).unwrap();
-        assert!(report.errors == 0 && report.blocks_corrupt == 0 && report.reads > 0, "{report}");
-        if over {
+        assert!(report.errors == 0 && report.blocks_corrupt == 0, "{report}");
+        reads += report.reads;
+        if over && reads > 0 {
             break;
         }
     }

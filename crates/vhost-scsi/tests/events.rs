@@ -17,7 +17,7 @@ use target::{Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Membe
 
 /// A guest that waits for an event which does not come has waited for this long.
 const NOTHING: Duration = Duration::from_millis(300);
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const TRANSPORT_RESET: u32 = 1;
 const PARAM_CHANGE: u32 = 3;

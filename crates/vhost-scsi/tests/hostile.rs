@@ -23,7 +23,7 @@ fn lun_0() -> LunAddress {
 fn send(guest: &mut Guest, readable: &[u8], writable_bytes: usize) -> Returned {
     let exchange = &mut guest.request_queue(0).unwrap().exchange;
     let token = exchange.start(readable, writable_bytes, &Layout::default()).unwrap();
-    exchange.wait_for(token, &Deadline::after(Duration::from_secs(10))).unwrap()
+    exchange.wait_for(token, &Deadline::after(Duration::from_secs(30))).unwrap()
 }
 
 fn still_served(guest: &mut Guest) {
@@ -102,7 +102,7 @@ fn a_broken_ring_is_told_of_and_the_others_go_on() {
     let ring = guest.ring_mut(2).unwrap();
     ring.set_available_index(40_000);
     ring.kick_anyway().unwrap();
-    assert!(ring.errors.wait(&Deadline::after(Duration::from_secs(10))).unwrap(), "nobody told");
+    assert!(ring.errors.wait(&Deadline::after(Duration::from_secs(30))).unwrap(), "nobody told");
     let queue = guest.request_queue(1).unwrap();
     assert!(queue.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good());
 }

@@ -347,7 +347,7 @@ fn a_message_with_253_descriptors_closes_its_connection_and_all_of_them() {
             drop(writer);
             assert!(is_closed(&socket), "253 descriptors are no message");
             let mut polled = [PollFd::new(&reader, PollFlags::empty())];
-            let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+            let patience = Timespec { tv_sec: 30, tv_nsec: 0 };
             poll(&mut polled, Some(&patience)).unwrap();
             assert!(polled[0].revents().contains(PollFlags::HUP), "descriptors were left open");
         }

@@ -230,7 +230,7 @@ fn an_indirect_table_that_was_not_negotiated_is_given_back_unread() {
     let exchange = &mut guest.request_queue(0).unwrap().exchange;
     let request = commands::inquiry(lun_0(), 36).readable(1);
     let token = exchange.start(&request, 108 + 36, &Layout::default()).unwrap();
-    let returned = exchange.wait_for(token, &Deadline::after(Duration::from_secs(10))).unwrap();
+    let returned = exchange.wait_for(token, &Deadline::after(Duration::from_secs(30))).unwrap();
     assert_eq!((returned.used_len, returned.written), (0, vec![initiator::exchange::FILL; 108 + 36]));
     assert!(run(&mut guest, &commands::inquiry(lun_0(), 36)).is_good());
 }
@@ -241,7 +241,7 @@ fn interrupts_while_polling(features: u64, count: u64) -> u64 {
     let mut guest = rig.boot(Options::default().firmware().driver_features(features));
     // The first answer of a ring is always told: nobody knows what the driver was told before.
     assert!(run(&mut guest, &commands::test_unit_ready(lun_0())).is_good());
-    let deadline = Deadline::after(Duration::from_secs(10));
+    let deadline = Deadline::after(Duration::from_secs(30));
     let calls = |guest: &mut Guest| guest.ring_mut(2).unwrap().interrupts().unwrap();
     assert!(guest.ring_mut(2).unwrap().calls.wait(&deadline).unwrap());
     let before = calls(&mut guest);

@@ -471,7 +471,7 @@ fn a_buffer_for_events_that_a_dead_process_took_says_that_one_may_have_been_miss
     guest.reconnect().unwrap();
     assert!(guest.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good());
     guest.events().repost = false;
-    let event = guest.events().next_event(Duration::from_secs(5)).unwrap().expect("an event");
+    let event = guest.events().next_event(Duration::from_secs(30)).unwrap().expect("an event");
     assert_eq!((event.event, event.missed, event.reason), (0, true, 0));
     assert_eq!(guest.events().next_event(Duration::from_millis(200)).unwrap(), None);
     assert_eq!(guest.stop().unwrap()[1], 1, "the queue goes on behind it");
@@ -483,7 +483,7 @@ fn a_region_of_a_newer_program_is_refused_and_left_alone() {
     let (dead, next) = (Watched::new(true), Watched::new(false));
     let (first, second) = (dead.rig(), next.rig());
     let name = Name::of(&first);
-    let mut guest = name.boot(Options::default().patience(Duration::from_secs(5)));
+    let mut guest = name.boot(Options::default());
     let token = start(&mut guest, &write(1));
     dead.wait_for_writes(1);
     let version = REQUESTS * PART_BYTES + 8;
@@ -556,7 +556,7 @@ fn a_region_that_is_too_short_is_refused_and_the_next_front_end_served() {
     assert_ne!(raw.receive().unwrap().as_u64(), Some(0));
     // Without an acknowledgement the refusal is the end of the connection.
     raw.send(SET_INFLIGHT_FD, FLAG_VERSION, &payload, &[file.as_fd()]).unwrap();
-    assert!(raw.wait_closed(Duration::from_secs(10)).unwrap());
+    assert!(raw.wait_closed(Duration::from_secs(30)).unwrap());
     let mut next = rig.boot(Options::default());
     assert!(next.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good());
 }

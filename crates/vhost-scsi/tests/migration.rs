@@ -291,7 +291,7 @@ fn rings_that_start_while_logging_is_on_are_logged_from_the_beginning() {
         let seen = watch.watch(|guest| {
             guest.start().unwrap();
             // The device asks for kicks once it looks at the ring: where no event does that, by the flags.
-            let deadline = Deadline::after(Duration::from_secs(10));
+            let deadline = Deadline::after(Duration::from_secs(30));
             while guest.ring_mut(2).unwrap().used_flags() != 0 {
                 assert!(!deadline.passed(), "nobody looks at the ring");
                 std::thread::yield_now();
@@ -398,7 +398,7 @@ fn the_wish_for_kicks_is_logged_where_nothing_else_is_written() {
             (ring.used_flags(), ring.available_event())
         };
         let asleep = |guest: &mut Guest| {
-            let deadline = Deadline::after(Duration::from_secs(10));
+            let deadline = Deadline::after(Duration::from_secs(30));
             while flags(guest) != (0, if with_events { 1 } else { 0 }) {
                 assert!(!deadline.passed(), "{:?}", flags(guest));
                 std::thread::yield_now();

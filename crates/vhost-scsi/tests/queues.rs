@@ -36,9 +36,15 @@ fn checked_load() -> Load {
 }
 
 fn run_checked(guest: &mut Guest) {
-    let report = load::run(guest, &checked_load()).unwrap();
-    assert_eq!((report.errors, report.blocks_corrupt), (0, 0), "{report:?}");
-    assert!(report.reads > 100 && report.writes > 100, "{report:?}");
+    // As long as it takes: a disk may be slow, and the processor somebody else's.
+    let (mut reads, mut writes) = (0, 0);
+    let deadline = Deadline::after(Duration::from_secs(60));
+    while reads <= 100 || writes <= 100 {
+        let report = load::run(guest, &checked_load()).unwrap();
+        assert_eq!((report.errors, report.blocks_corrupt), (0, 0), "{report:?}");
+        (reads, writes) = (reads + report.reads, writes + report.writes);
+        assert!(!deadline.passed(), "{reads} reads, {writes} writes");
+    }
 }
 
 #[test]
@@ -142,8 +148,9 @@ fn two_targets_serve_two_guests_at_once() {
 #[test]
 fn a_second_front_end_may_connect_and_may_not_run_rings_beside_the_first() {
     let rig = Rig::new(&[Unit::ramdisk(MIB)]);
-    let patience = Duration::from_millis(500);
     let mut first = rig.boot(Options::default());
+    // As long as it waits in vain.
+    let patience = Duration::from_secs(3);
     let mut second = Guest::connect(rig.path(), Options::default().patience(patience)).unwrap();
     // Whether the refusal shows at the start or at the first command is the front end's affair.
     let started = second.start();
@@ -187,7 +194,7 @@ fn a_call_descriptor_that_is_replaced_while_a_completion_is_told_loses_nothing()
     *open.lock().unwrap() = true;
     opened.notify_all();
     assert!(
-        real.wait(&Deadline::after(Duration::from_secs(10))).unwrap(),
+        real.wait(&Deadline::after(Duration::from_secs(30))).unwrap(),
         "the completion was told to nobody"
     );
 }

@@ -175,7 +175,7 @@ pub(crate) fn refused(guest: &mut Guest, command: &Command, sense: [u8; 3]) {
 
 /// Waits for what is promised.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Deadline::after(Duration::from_secs(10));
+    let deadline = Deadline::after(Duration::from_secs(30));
     while !holds() {
         assert!(!deadline.passed(), "never: {what}");
         std::thread::yield_now();

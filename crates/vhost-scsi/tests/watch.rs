@@ -83,7 +83,7 @@ impl Watch {
 
 /// Waits until all that was offered on a ring is in its used ring, by looking at that alone.
 pub(crate) fn wait_for_all(guest: &mut Guest, queue: u16) {
-    let deadline = Deadline::after(Duration::from_secs(20));
+    let deadline = Deadline::after(Duration::from_secs(30));
     let ring = guest.ring_mut(queue).unwrap();
     while ring.used_index() != ring.available_index() {
         assert!(!deadline.passed(), "ring {queue} is at {} of {}", ring.used_index(), ring.available_index());

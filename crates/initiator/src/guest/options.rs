@@ -12,7 +12,7 @@ use std::time::Duration;
 /// A guest's memory unless told otherwise.
 const MEMORY_BYTES: u64 = 64 << 20;
 /// How long the guest waits for anything unless told otherwise.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What kind of guest it is to be.  The default is Linux in QEMU with one request queue.
 #[derive(Clone, Debug)]

@@ -6,27 +6,34 @@ use crate::{SHORT, UNIT, boot};
 use initiator::{Error, Guest, Options, commands};
 use std::time::Duration;
 
+/// What a device that is well answers within; it is waited for in full where an answer or an interrupt does not come.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
+
 fn broken(quirk: Quirk) -> Device {
     Device::start(Personality { quirk, ..Personality::default() })
 }
 
 fn inquiry_of(quirk: Quirk) -> Error {
     let device = broken(quirk);
-    let mut guest = boot(&device, Options::default().patience(Duration::from_secs(2)));
-    guest.request_queue(0).unwrap().patience = SHORT;
+    let mut guest = boot(&device, Options::default());
     guest.execute(&commands::inquiry(UNIT, 36)).expect_err("the device is broken")
 }
 
 #[test]
 fn a_command_that_is_swallowed() {
-    assert!(matches!(inquiry_of(Quirk::SwallowOnce), Error::NotAnswered { queue: 2, in_flight: 1, .. }));
+    let device = broken(Quirk::SwallowOnce);
+    let mut guest = boot(&device, Options::default());
+    guest.request_queue(0).unwrap().patience = SHORT;
+    let error = guest.execute(&commands::inquiry(UNIT, 36)).expect_err("the device is broken");
+    assert!(matches!(error, Error::NotAnswered { queue: 2, in_flight: 1, .. }), "{error:?}");
 }
 
 #[test]
 fn an_interrupt_that_does_not_come() {
     let device = broken(Quirk::NoInterrupts);
     let mut guest = boot(&device, Options::default());
-    guest.request_queue(0).unwrap().patience = SHORT;
+    // The answer is there by then, however slow the device, and only the interrupt is not.
+    guest.request_queue(0).unwrap().patience = ANSWERED_WITHIN;
     // However slow the device, an answer may be there before the driver sleeps: one command need not show it.
     let found = (0..10).any(|_| {
         let outcome = guest.execute(&commands::inquiry(UNIT, 36));
@@ -72,7 +79,7 @@ fn a_refusal_says_of_what() {
 #[test]
 fn a_reply_that_does_not_come_ends_the_waiting() {
     let device = broken(Quirk::HangOnBase);
-    let mut guest = boot(&device, Options::default().patience(SHORT));
+    let mut guest = boot(&device, Options::default().patience(ANSWERED_WITHIN));
     let error = guest.stop().expect_err("the device hangs");
     assert!(matches!(error, Error::NoReply { message: "GET_VRING_BASE", .. }), "{error:?}");
 }
@@ -80,7 +87,7 @@ fn a_reply_that_does_not_come_ends_the_waiting() {
 #[test]
 fn a_connection_that_is_closed_under_a_command() {
     let device = broken(Quirk::CloseOnCommand);
-    let mut guest = boot(&device, Options::default().patience(Duration::from_secs(1)));
+    let mut guest = boot(&device, Options::default());
     let error = guest.capacity(UNIT).expect_err("the device is gone");
     assert!(matches!(error, Error::Closed { .. }), "{error:?}");
 }

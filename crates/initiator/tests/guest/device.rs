@@ -24,7 +24,7 @@ use vhost::vhost_user::{
 pub(crate) const QUEUES: usize = 6;
 
 /// How long a message may take that was sent.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the device offers, and what it does wrong.
 #[derive(Clone, Copy, Debug)]

@@ -113,7 +113,7 @@ fn events_come_and_their_buffers_go_back() {
     for lun in 0..20 {
         device.disk().raise(&[1, 0, 0, 0x80, 1, 1, 0, lun, 0, 0, 0, 0, 2, 0, 0, 0]);
         let event =
-            guest.events().next_event(crate::Duration::from_secs(10)).expect("fine").expect("an event");
+            guest.events().next_event(crate::Duration::from_secs(30)).expect("fine").expect("an event");
         assert_eq!((event.event, event.missed, event.reason, event.used_len), (1, true, 2, 16));
         assert_eq!(event.address, LunAddress::peripheral(1, lun));
     }

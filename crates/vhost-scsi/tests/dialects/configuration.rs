@@ -83,7 +83,7 @@ fn the_number_of_queues_that_is_set_is_told_and_is_the_most_there_is() {
     // QEMU asks only whether its num_queues is above GET_QUEUE_NUM: with 5 or 6 it goes on, and names ring 6.
     let raw = guest.connection().unwrap().raw();
     raw.send(8, FLAG_VERSION, &[6_u32, 128].map(u32::to_ne_bytes).concat(), &[]).unwrap();
-    assert!(guest.connection().unwrap().wait_closed(Duration::from_secs(10)).unwrap());
+    assert!(guest.connection().unwrap().wait_closed(Duration::from_secs(30)).unwrap());
     log::wait_for(&rig, "SET_VRING_NUM: there is no ring 6, only 6 of them");
 }
 
@@ -124,7 +124,7 @@ fn a_queue_longer_than_the_target_takes_is_refused_with_a_line_that_says_both() 
     }
     let mut guest = Guest::connect(rig.path(), Options::default()).unwrap();
     guest.connection().unwrap().set_ring_entries(2, 32768).unwrap();
-    assert!(guest.connection().unwrap().wait_closed(Duration::from_secs(10)).unwrap());
+    assert!(guest.connection().unwrap().wait_closed(Duration::from_secs(30)).unwrap());
     let line = "SET_VRING_NUM: a ring of 32768 entries is longer than the 128 that this device takes";
     log::wait_for(&rig, line);
     assert_eq!(log::lines(&rig, line).len(), 1);

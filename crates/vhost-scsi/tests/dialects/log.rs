@@ -47,7 +47,7 @@ pub(crate) fn lines(rig: &Rig, part: &str) -> Vec<String> {
 
 /// Waits until there is such a line.
 pub(crate) fn wait_for(rig: &Rig, part: &str) {
-    let deadline = Deadline::after(Duration::from_secs(20));
+    let deadline = Deadline::after(Duration::from_secs(30));
     while lines(rig, part).is_empty() {
         assert!(!deadline.passed(), "no line with {part}");
         std::thread::yield_now();

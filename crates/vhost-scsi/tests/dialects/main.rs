@@ -90,7 +90,7 @@ pub(crate) fn ack(guest: &mut Guest, protocol_features: u64) {
 
 /// Time enough for what must come.
 pub(crate) fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(10))
+    Deadline::after(Duration::from_secs(30))
 }
 
 /// The guest is served.

@@ -58,7 +58,7 @@ fn regions_come_and_go_while_rings_are_busy() {
     let (stop, changes) = (AtomicBool::new(false), std::sync::atomic::AtomicUsize::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let raw = RawChannel::new(socket, Duration::from_secs(10)).unwrap();
+            let raw = RawChannel::new(socket, Duration::from_secs(30)).unwrap();
             while !stop.load(Ordering::Relaxed) {
                 for request in [REMOVE, ADD] {
                     for region in &memory.regions()[1..] {

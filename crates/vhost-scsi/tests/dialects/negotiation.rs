@@ -53,7 +53,7 @@ fn what_cannot_be_ignored_is_refused_and_the_way_out_is_named() {
         let rig = rig();
         let mut guest = Guest::connect(rig.path(), Options::default()).unwrap();
         guest.connection().unwrap().set_features(1 << 32 | 1 << 30 | 1 << bit).unwrap();
-        assert!(guest.connection().unwrap().wait_closed(Duration::from_secs(10)).unwrap(), "bit {bit}");
+        assert!(guest.connection().unwrap().wait_closed(Duration::from_secs(30)).unwrap(), "bit {bit}");
         log::wait_for(&rig, way_out);
         assert_eq!(log::lines(&rig, way_out).len(), 1);
         assert!(log::lines(&rig, way_out)[0].contains("SET_FEATURES"));
@@ -69,7 +69,7 @@ fn features_that_are_said_again_disturb_no_running_ring() {
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let raw = initiator::raw_channel::RawChannel::new(again, Duration::from_secs(10)).unwrap();
+            let raw = initiator::raw_channel::RawChannel::new(again, Duration::from_secs(30)).unwrap();
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 raw.send(2, FLAG_VERSION, &features.to_ne_bytes(), &[]).unwrap();
                 // The answer to a question keeps it from filling the socket.
@@ -150,7 +150,7 @@ fn an_unknown_message_that_asks_for_nothing_ends_the_connection_with_a_line() {
     let rig = rig();
     let mut guest = rig.boot(Options::default());
     guest.connection().unwrap().raw().send(4711, FLAG_VERSION, &[], &[]).unwrap();
-    assert!(guest.connection().unwrap().wait_closed(Duration::from_secs(10)).unwrap());
+    assert!(guest.connection().unwrap().wait_closed(Duration::from_secs(30)).unwrap());
     log::wait_for(&rig, "request 4711: this message is not served");
     guest.reconnect().unwrap();
     good(&mut guest);
