@@ -22,7 +22,7 @@ fn an_idle_daemon_uses_no_processor() -> Result<()> {
         stage.create_fileio(&format!("disk{number}"), 1 << 20)?;
         stage.serve(&format!("fileio/disk{number}"))?;
     }
-    let did = stage.daemon.process().watch(TIME)?;
+    let did = stage.daemon.process().watch_at_rest(TIME, TICKS_MAX)?;
     println!("{did:?}");
     assert!(did.wakes <= WAKES_MAX && did.ticks <= TICKS_MAX, "{did:?} in {TIME:?}");
     Ok(())

@@ -21,7 +21,7 @@ const LUNAR: u32 = 64_801;
 const SOCKET_GROUP: u32 = 64_802;
 const DISK_GROUP: u32 = 64_803;
 const GUEST: u32 = 64_804;
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn give(path: &Path, user: u32, group: u32, mode: u32) -> Result<()> {
     chown(path, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?;

@@ -93,7 +93,7 @@ fn a_missing_file_is_served_when_it_appears_and_is_whole() -> Result<()> {
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert!(is_missing()?, "half a file was served");
     file.set_len(bytes)?;
-    Deadline::seconds(30).until("the file to be served", || Ok((!is_missing()?).then_some(())))?;
+    Deadline::seconds(60).until("the file to be served", || Ok((!is_missing()?).then_some(())))?;
     assert!(
         stage.daemon.log().contains("storage object fileio/disk1 has appeared"),
         "{}",

@@ -15,7 +15,7 @@ use stories::slow_disk::{self, SlowDisk};
 use stories::stage::Stage;
 
 const WWN: &str = "naa.500140568720f76f";
-const SECONDS: u64 = 30;
+const SECONDS: u64 = 60;
 
 fn lun(number: u16) -> LunAddress {
     LunAddress::unit(1, number)
@@ -277,9 +277,8 @@ fn slow_set() -> Result<Option<(Stage, SlowDisk, Guest)>> {
         println!("skipped: a FUSE file system takes root");
         return Ok(None);
     }
-    let stage = Stage::set()?;
-    let disk = SlowDisk::mount(&stage.scratch, 1 << 20)?;
-    stage.shell.well(&format!("/backstores/fileio create disk0 {}", disk.path().display()))?;
+    let mut stage = Stage::set()?;
+    let disk = stage.create_slow_fileio("disk0", 1 << 20)?;
     let wwn = stage.serve("fileio/disk0")?;
     let options = Options::default().patience(Duration::from_secs(SECONDS));
     let guest = Guest::boot(stage.daemon.socket(&wwn), options)?;

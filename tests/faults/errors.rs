@@ -6,25 +6,11 @@ mod support;
 
 use anyhow::Result;
 use initiator::commands;
-use stories::slow_disk::{self, SlowDisk};
-use stories::stage::Stage;
 use support::{House, broken};
 
 const BYTES: usize = 1 << 20;
 const EIO: i32 = 5;
 const EROFS: i32 = 30;
-
-/// The disk is let go of before the daemon ends, which waits for it.
-fn house() -> Result<Option<(House, SlowDisk)>> {
-    if !slow_disk::available() {
-        println!("skipped: a FUSE file system takes root");
-        return Ok(None);
-    }
-    let stage = Stage::set()?;
-    let disk = SlowDisk::mount(&stage.scratch, BYTES)?;
-    stage.shell.well(&format!("/backstores/fileio create broken {}", disk.path().display()))?;
-    Ok(Some((House::around(stage, "fileio/broken")?, disk)))
-}
 
 /// What every block was before and is afterwards.
 fn is_readable(house: &mut House, lba: u32) -> Result<()> {
@@ -35,7 +21,7 @@ fn is_readable(house: &mut House, lba: u32) -> Result<()> {
 
 #[test]
 fn a_disk_that_fails_says_which_way_and_is_well_again_when_it_is() -> Result<()> {
-    let Some((mut house, disk)) = house()? else { return Ok(()) };
+    let Some((mut house, disk)) = House::on_a_slow_disk(BYTES)? else { return Ok(()) };
     assert!(house.ask(&commands::write_10(broken(), 0, 8, &[3; 4096]))?.is_good());
     let lines = house.lines();
     disk.fail_reads(Some(EIO));
@@ -60,7 +46,7 @@ fn a_disk_that_fails_says_which_way_and_is_well_again_when_it_is() -> Result<()>
 
 #[test]
 fn a_file_system_that_becomes_read_only_under_load_is_write_protected_until_it_is_not() -> Result<()> {
-    let Some((mut house, disk)) = house()? else { return Ok(()) };
+    let Some((mut house, disk)) = House::on_a_slow_disk(BYTES)? else { return Ok(()) };
     let write = |lba| commands::write_10(broken(), lba, 8, &[3; 4096]);
     let lines = house.lines();
     let queue = house.guest.request_queue(0)?;

@@ -38,7 +38,7 @@ fn a_sanitize_whose_daemon_is_killed_goes_on_with_the_next_and_nobody_reads_mean
     }
     const IN_PROGRESS: [u8; 3] = [0x02, 0x04, 0x1b];
     let mut stage = Stage::set()?;
-    let disk = SlowDisk::mount(&stage.scratch, BYTES)?;
+    let disk = stage.slow_disk(BYTES)?;
     let device = LoopDevice::attach(disk.path(), &["--direct-io=on", "--sector-size=4096"])?;
     stage.shell.well(&format!("/backstores/block create disk0 {}", device.path().display()))?;
     let wwn = stage.serve("block/disk0")?;

@@ -10,6 +10,7 @@ use anyhow::{Result, ensure};
 use initiator::{Answer, Command, Guest, LunAddress, Options, commands};
 use std::time::Duration;
 use stories::deadline::Deadline;
+use stories::slow_disk::{self, SlowDisk};
 use stories::stage::Stage;
 
 /// How long a command may take on a loaded machine before the story gives up.
@@ -31,6 +32,20 @@ pub(crate) fn broken() -> LunAddress {
 }
 
 impl House {
+    /// One whose first disk fails and hangs when it is told to; nothing where no file system can be mounted.
+    pub(crate) fn on_a_slow_disk(bytes: usize) -> Result<Option<(Self, SlowDisk)>> {
+        if !slow_disk::available() {
+            println!("skipped: a FUSE file system takes root");
+            return Ok(None);
+        }
+        let mut stage = Stage::set()?;
+        let disk = stage.create_slow_fileio("broken", bytes)?;
+        let mut house = Self::around(stage, "fileio/broken")?;
+        // The first write asks the file system what it can do.
+        ensure!(house.ask(&commands::write_10(broken(), 0, 1, &[0; 512]))?.is_good());
+        Ok(Some((house, disk)))
+    }
+
     /// Shows a storage object that exists, given as `fileio/broken`, beside others that are sound.
     pub(crate) fn around(stage: Stage, storage_object: &str) -> Result<Self> {
         let wwn = stage.serve(storage_object)?;
@@ -48,6 +63,11 @@ impl House {
     /// The answer of the disk that fails.
     pub(crate) fn ask(&mut self, command: &Command) -> Result<Answer> {
         Ok(self.guest.execute(command)?)
+    }
+
+    /// The answer of the disk that fails after news of these kinds, which may meet any command.
+    pub(crate) fn ask_after(&mut self, news: &[[u8; 3]], command: &Command) -> Result<Answer> {
+        after_news(&mut self.guest, news, command)
     }
 
     /// The sense of the disk that fails: sense key, code, qualifier.
@@ -101,20 +121,23 @@ fn is_used(guest: &mut Guest, lun: u16) -> Result<()> {
     let address = LunAddress::unit(1, lun);
     for round in 0..ROUNDS {
         let fill = [u8::try_from(round)?; 512];
-        let write = after_news(guest, &commands::write_10(address, round, 1, &fill))?;
+        let write = after_news(guest, &[LUNS], &commands::write_10(address, round, 1, &fill))?;
         ensure!(write.is_good(), "LUN {lun}, round {round}: {write:?}");
-        let read = after_news(guest, &commands::read_10(address, round, 1, 512))?;
+        let read = after_news(guest, &[LUNS], &commands::read_10(address, round, 1, 512))?;
         ensure!(read.is_good() && read.data_in == fill, "LUN {lun}, round {round}: {read:?}");
     }
     Ok(())
 }
 
-/// The answer to a command, asked again where the first told that another LUN has come or gone: that is news and no
-/// disturbance, whichever command it meets.
-fn after_news(guest: &mut Guest, command: &Command) -> Result<Answer> {
-    let answer = guest.execute(command)?;
-    if answer.check_condition() == Some([0x06, 0x3f, 0x0e]) {
-        return Ok(guest.execute(command)?);
+/// Another LUN has come or gone: that is no disturbance.
+const LUNS: [u8; 3] = [0x06, 0x3f, 0x0e];
+
+/// The answer to a command, asked again for as long as it is told such news.
+fn after_news(guest: &mut Guest, news: &[[u8; 3]], command: &Command) -> Result<Answer> {
+    loop {
+        let answer = guest.execute(command)?;
+        if answer.check_condition().is_none_or(|sense| !news.contains(&sense)) {
+            return Ok(answer);
+        }
     }
-    Ok(answer)
 }

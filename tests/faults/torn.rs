@@ -70,7 +70,7 @@ fn a_device_is_torn(command: &Command, old: &[u8], new: &[u8]) -> Result<()> {
         return Ok(());
     }
     let mut stage = Stage::set()?;
-    let disk = SlowDisk::mount(&stage.scratch, BYTES)?;
+    let disk = stage.slow_disk(BYTES)?;
     let device = LoopDevice::attach(disk.path(), &["--direct-io=on", "--sector-size=4096"])?;
     stage.shell.well(&format!("/backstores/block create disk0 {}", device.path().display()))?;
     let wwn = stage.serve("block/disk0")?;
@@ -125,8 +125,7 @@ fn a_write_to_a_file_that_a_kill_tears_is_whole_when_the_next_daemon_serves() ->
         return Ok(());
     }
     let mut stage = Stage::set()?;
-    let disk = SlowDisk::mount(&stage.scratch, BYTES)?;
-    stage.shell.well(&format!("/backstores/fileio create disk0 {}", disk.path().display()))?;
+    let disk = stage.create_slow_fileio("disk0", BYTES)?;
     let wwn = stage.serve("fileio/disk0")?;
     let mut guest = boot(&stage.daemon, &wwn)?;
     let (old, new) = (pattern(7), pattern(8));
@@ -135,7 +134,7 @@ fn a_write_to_a_file_that_a_kill_tears_is_whole_when_the_next_daemon_serves() ->
 
     let token = begin(&mut guest, &disk, &write(&new), &new)?;
     // It cannot go while the file system has a write of it, and does nothing more once that has failed.
-    stage.daemon.process().signal(rustix::process::Signal::KILL)?;
+    stage.daemon.process().kill_what_is_kept()?;
     let next = Daemon::start_at(Places { ..stage.daemon.places().clone() })?;
     ensure!(is_torn(&disk, &old, &new), "the medium is not torn");
     disk.lose();

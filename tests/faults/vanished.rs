@@ -4,7 +4,7 @@
 mod support;
 
 use anyhow::Result;
-use initiator::{Command, commands};
+use initiator::{Answer, Command, commands};
 use std::fs::File;
 use stories::deadline::Deadline;
 use stories::loop_device::{self, LoopDevice};
@@ -16,13 +16,13 @@ const NOT_READY: [u8; 3] = [0x02, 0x04, 0x00];
 
 /// What the disk answers, once the guest has heard that its capacity is another one, and what INQUIRY says of it: a disk that is
 /// not there has no limits and gives no space back.
+fn answer(house: &mut House, command: &Command) -> Result<Answer> {
+    house.ask_after(&[[0x06, 0x2a, 0x09], [0x06, 0x3f, 0x03]], command)
+}
+
+/// The sense of that.
 fn sense(house: &mut House, command: &Command) -> Result<Option<[u8; 3]>> {
-    loop {
-        match house.sense(command)? {
-            Some([0x06, 0x2a, 0x09] | [0x06, 0x3f, 0x03]) => {}
-            other => return Ok(other),
-        }
-    }
+    Ok(answer(house, command)?.check_condition())
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_device_that_is_gone_is_not_ready_and_is_served_again_without_a_restart() ->
         device.look_again()?;
         house.comes_back(&read)?;
         assert_eq!(sense(&mut house, &write(7))?, None);
-        assert_eq!(house.ask(&read)?.data_in, [7; 4096]);
+        assert_eq!(answer(&mut house, &read)?.data_in, [7; 4096]);
     }
     let log = house.stage.daemon.log();
     assert_eq!(log.matches("is gone").count(), 2, "{log}");

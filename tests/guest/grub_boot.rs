@@ -48,7 +48,7 @@ fn make_disk(stage: &Stage) -> Result<u64> {
 fn note_of(disk: &Path, partition: u64) -> Result<String> {
     let mut debugfs = command(host_program("debugfs")?);
     debugfs.args(["-R", "cat /note"]).arg(format!("{}?offset={partition}", disk.display()));
-    Ok(String::from_utf8(run_well(&mut debugfs, Duration::from_secs(20))?)?)
+    Ok(String::from_utf8(run_well(&mut debugfs, Duration::from_secs(60))?)?)
 }
 
 /// Boots; `None` is a BIOS.  Returns what the guest printed, and the features of each start of the request queue.

@@ -10,7 +10,6 @@ use initiator::{Command, Guest as Initiator, LunAddress, Options, commands};
 use std::time::Duration;
 use stories::guest::Guest;
 use stories::kernel::{Kernel, NEWER};
-use stories::programs::built;
 use stories::scratch::Scratch;
 
 const LIMIT: Duration = Duration::from_secs(240);
@@ -51,13 +50,8 @@ fn a_write_that_is_to_be_whole_reaches_a_device_that_can_as_one_command() -> Res
         }
     };
     let scratch = Scratch::new()?;
-    // Under this name it is no story of its own.
-    let own = scratch.join("front_end");
-    std::fs::copy(std::env::current_exe()?, &own)?;
-    let programs = [built("lunar")?, built("lunard")?, own];
-    let programs: Vec<&str> = programs.iter().filter_map(|program| program.to_str()).collect();
-    let plan = Guest::plan(SCRIPT).with_kernel(kernel).programs(&programs).modules(&["scsi_debug"]);
-    let results = plan.memory_mib(768).limit(LIMIT).boot(&scratch)?.finish()?;
+    let plan = Guest::plan(SCRIPT).with_kernel(kernel).modules(&["scsi_debug"]).memory_mib(768);
+    let results = plan.lunar_and_this(&scratch, "front_end")?.limit(LIMIT).boot(&scratch)?.finish()?;
     let front_end = results.read("front_end")?;
     println!("the device: {}{front_end}", results.read("device")?);
     assert_eq!(results.out, "told\n", "{front_end}");

@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use stories::deadline::Deadline;
 use stories::guest::Guest;
-use stories::programs::built;
 use stories::scratch::Scratch;
 
 const LIMIT: Duration = Duration::from_secs(240);
@@ -84,13 +83,8 @@ wait $front_end; echo well
 #[test]
 fn a_disk_of_the_host_that_is_deleted_is_not_ready_and_comes_back_under_its_name() -> Result<()> {
     let scratch = Scratch::new()?;
-    // Under this name it is no story of its own.
-    let own = scratch.join("front_end");
-    std::fs::copy(std::env::current_exe()?, &own)?;
-    let programs = [built("lunar")?, built("lunard")?, own];
-    let programs: Vec<&str> = programs.iter().filter_map(|program| program.to_str()).collect();
-    let plan = Guest::plan(SCRIPT).programs(&programs).modules(&["scsi_debug"]);
-    let results = plan.memory_mib(768).limit(LIMIT).boot(&scratch)?.finish()?;
+    let plan = Guest::plan(SCRIPT).modules(&["scsi_debug"]).memory_mib(768);
+    let results = plan.lunar_and_this(&scratch, "front_end")?.limit(LIMIT).boot(&scratch)?.finish()?;
     let (front_end, log) = (results.read("front_end")?, results.read("lunard.log")?);
     println!("{front_end}\n{log}");
     assert_eq!(results.out, "gone\nback\nstill gone\nback again\nwell\nsame\n", "{front_end}");

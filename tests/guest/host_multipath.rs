@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use stories::multipath;
-use stories::programs::built;
 use stories::scratch::Scratch;
 
 const LIMIT: Duration = Duration::from_secs(240);
@@ -91,15 +90,10 @@ const PATHS: &str = "rmmod scsi_debug\n\
 #[test]
 fn a_front_end_does_not_notice_that_paths_of_the_host_go_and_come_back() -> Result<()> {
     let scratch = Scratch::new()?;
-    // Under this name it is no story of its own.
-    let own = scratch.join("front_end");
-    std::fs::copy(std::env::current_exe()?, &own)?;
-    let programs = [built("lunar")?, built("lunard")?, own];
-    let programs: Vec<&str> = programs.iter().filter_map(|program| program.to_str()).collect();
     let plan = multipath::plan_on(PATHS, &["path_grouping_policy multibus"], SCRIPT)
-        .programs(&programs)
-        .modules(&["scsi_debug", "fuse"]);
-    let results = plan.memory_mib(768).limit(LIMIT).boot(&scratch)?.finish()?;
+        .modules(&["scsi_debug", "fuse"])
+        .memory_mib(768);
+    let results = plan.lunar_and_this(&scratch, "front_end")?.limit(LIMIT).boot(&scratch)?.finish()?;
 
     assert_eq!(results.out, "both\none\nother\nagain\nwaiting\nthrough\nlost\nback\nsame\n");
     let (device, page) = (results.read("device")?, results.read("page")?);

@@ -9,7 +9,6 @@ use initiator::{Guest as Initiator, LunAddress, Options, commands};
 use std::path::Path;
 use std::time::Duration;
 use stories::guest::Guest;
-use stories::programs::built;
 use stories::shell::device_options;
 use stories::stage::Stage;
 
@@ -47,14 +46,8 @@ fn a_reservation_of_somebody_else_on_the_hosts_disk_is_a_reservation_conflict() 
     let [one, other] = [stage.serve("fileio/disk0")?, stage.serve("fileio/disk0")?];
     let mut options = stage.shell.qemu(&one, &["--memory", "768M"])?;
     options.extend(device_options(&stage.shell.qemu(&other, &[])?));
-    // Under this name it is no story of its own.
-    let own = stage.scratch.join("front_end");
-    std::fs::copy(std::env::current_exe()?, &own)?;
-    let programs = [built("lunar")?, built("lunard")?, own];
-    let mut programs: Vec<&str> = programs.iter().filter_map(|program| program.to_str()).collect();
-    programs.push("sg_persist");
-    let plan = Guest::plan(SCRIPT).programs(&programs).options(&options).limit(LIMIT);
-    let results = plan.boot(&stage.scratch)?.finish()?;
+    let plan = Guest::plan(SCRIPT).programs(&["sg_persist"]).options(&options).limit(LIMIT);
+    let results = plan.lunar_and_this(&stage.scratch, "front_end")?.boot(&stage.scratch)?.finish()?;
     let front_end = results.read("front_end")?;
     println!("{front_end}");
     assert_eq!(results.out, "told\n", "{front_end}");

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use stories::guest::{Guest, Results};
-use stories::programs::{built, host_program};
+use stories::programs::host_program;
 use stories::scratch::Scratch;
 
 const SCRIPT: &str = include_str!("kernel_target.sh");
@@ -37,13 +37,9 @@ const LIMIT: Duration = Duration::from_secs(600);
 #[test]
 fn the_kernels_own_target_is_driven_compared_and_taken_over() -> Result<()> {
     let scratch = Scratch::new()?;
-    // Under this name it is no story of its own.
-    let own = scratch.join("guest_of_lunar");
-    std::fs::copy(std::env::current_exe()?, &own)?;
-    let programs = [built("lunar")?, built("lunard")?, own, host_program("perl")?];
-    let programs: Vec<&str> = programs.iter().filter_map(|program| program.to_str()).collect();
-    let plan = Guest::plan(SCRIPT).modules(MODULES).programs(&programs).memory_mib(768).limit(LIMIT);
-    let results = plan.boot(&scratch)?.finish()?;
+    let perl = host_program("perl")?.display().to_string();
+    let plan = Guest::plan(SCRIPT).modules(MODULES).programs(&[&perl]).memory_mib(768).limit(LIMIT);
+    let results = plan.lunar_and_this(&scratch, "guest_of_lunar")?.boot(&scratch)?.finish()?;
 
     the_page_is_answered_as_lunard_answers_it(&results)?;
     the_trees_are_equal_but_for_what_the_manual_lists(&results)?;

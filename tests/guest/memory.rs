@@ -50,7 +50,7 @@ fn a_daemon_with_forty_luns_stays_small_and_rests_with_its_guest() -> Result<()>
     })?;
     guest.wait_for("done")?;
 
-    let did = stage.daemon.process().watch(TIME)?;
+    let did = stage.daemon.process().watch_at_rest(TIME, TICKS_MAX)?;
     let rested = stage.daemon.process().rss_anon_bytes()?;
     guest.tell("watched", "")?;
     assert_eq!(guest.finish()?.out, "over\n");

@@ -109,7 +109,7 @@ fn multipathd_follows_groups_and_outlives_a_target_while_fio_runs() -> Result<()
     qemu.run("device_del", json!({ "id": device }))?;
     qemu.wait_for("DEVICE_DELETED")?;
     qemu.run("chardev-remove", json!({ "id": chardev }))?;
-    let deadline = stories::deadline::Deadline::after(Duration::from_secs(20));
+    let deadline = stories::deadline::Deadline::after(Duration::from_secs(60));
     deadline
         .until("the target is deleted", || Ok(stage.shell.well(&format!("/vhost delete {left}")).ok()))?;
     guest.tell("deleted", "")?;

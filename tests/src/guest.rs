@@ -13,7 +13,7 @@ use crate::initramfs;
 use crate::kernel::Kernel;
 use crate::older_qemu::OlderQemu;
 use crate::process::{Process, command, run_well};
-use crate::programs::host_program;
+use crate::programs::{built, host_program};
 use crate::scratch::Scratch;
 use anyhow::{Context, Result, bail};
 use std::fs::File;
@@ -216,6 +216,18 @@ impl Plan {
     pub fn programs(mut self, names: &[&str]) -> Self {
         self.programs.extend(names.iter().map(|&name| name.to_owned()));
         self
+    }
+
+    /// Lunar's two programs to take along, and the one that runs, which is to be the front end of a `lunard` in the guest:
+    /// by `name`, because under its own it would be the story again.
+    pub fn lunar_and_this(mut self, scratch: &Scratch, name: &str) -> Result<Self> {
+        let copy = scratch.join(name);
+        std::fs::copy(std::env::current_exe()?, &copy)
+            .with_context(|| format!("cannot make {}", copy.display()))?;
+        for program in [built("lunar")?, built("lunard")?, copy] {
+            self.programs.push(program.display().to_string());
+        }
+        Ok(self)
     }
 
     /// Files of the host to take along, where they are there; a program or a library with the libraries it needs.

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const LISTING_LIMIT: Duration = Duration::from_secs(20);
+const LISTING_LIMIT: Duration = Duration::from_secs(60);
 
 /// The guest's first process.  It loads the modules, runs the story and powers off, whatever happens.
 ///

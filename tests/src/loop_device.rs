@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const LOSETUP_LIMIT: Duration = Duration::from_secs(20);
+const LOSETUP_LIMIT: Duration = Duration::from_secs(60);
 
 /// A loop device.  It is detached when the last who has it open is gone, us included: even a story that is
 /// killed leaves none behind.
@@ -79,7 +79,7 @@ mod tests {
         drop(device);
         let backing = sys.join("loop/backing_file");
         let ours = |text: String| text.trim_end() == file.to_string_lossy();
-        Deadline::seconds(10).until("the loop device to be detached", || {
+        Deadline::seconds(60).until("the loop device to be detached", || {
             Ok((!std::fs::read_to_string(&backing).is_ok_and(ours)).then_some(()))
         })
     }

@@ -59,7 +59,7 @@ impl Ovmf {
 fn packaged_year() -> u32 {
     let mut query = command("dpkg-query");
     query.args(["--show", "--showformat=${Version}", "ovmf"]);
-    let said = run(&mut query, Duration::from_secs(20)).map(|said| said.stdout).unwrap_or_default();
+    let said = run(&mut query, Duration::from_secs(60)).map(|said| said.stdout).unwrap_or_default();
     year_of(&String::from_utf8_lossy(&said))
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A file whose writes land, and whose reads and writes fail, when the story says so, and not before: a FUSE file system with one file in it.
 //!
-//! Above: the stories of faults.  Below: `/dev/fuse`, and root to mount it.
+//! Above: `stage`, which has them end after the daemon, and the stories of faults.  Below: `/dev/fuse`, and root to mount it.
 //! Never here: a clock.
 //!
 //! For the kernel a write that is kept back is one that the disk has not answered yet.  It outlives the process
@@ -11,9 +11,10 @@ use crate::scratch::Scratch;
 use anyhow::{Context, Result};
 use fuser::{
     BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
-    Generation, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    Generation, INodeNo, InitFlags, KernelConfig, LockOwner, Notifier, OpenFlags, ReplyAttr, ReplyData,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
+use rustix::mount::{UnmountFlags, unmount};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,12 +29,20 @@ const BELIEVED: Duration = Duration::from_secs(3600);
 /// What is written at once; more comes in pieces, as it goes to any disk.
 const PIECE_BYTES_MAX: u32 = 128 << 10;
 
-/// The file.
-#[derive(Debug)]
+/// The file, as stories have it; its file system is [`Mount`]'s.
+#[derive(Clone, Debug)]
 pub struct SlowDisk {
     path: PathBuf,
     disk: Arc<Mutex<Disk>>,
-    _mounted: BackgroundSession,
+    kernel: Notifier,
+}
+
+/// The file system.  Whoever has the file open must have ended before this goes.
+#[derive(Debug)]
+pub(crate) struct Mount {
+    pub(crate) disk: SlowDisk,
+    folder: PathBuf,
+    _served: BackgroundSession,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +53,12 @@ struct Disk {
     /// From which offset on they are kept back, all of them.
     keeps_from: Option<usize>,
     kept: Vec<Kept>,
+    /// Whether looks at the file's attributes are kept back, and those that are.
+    keeps_looks: bool,
+    kept_looks: Vec<ReplyAttr>,
+    /// Whether the kernel is to look each time, and how often it has.
+    is_looked_at: bool,
+    looks: usize,
     /// What reads and writes are refused with.
     reads_fail: Option<Errno>,
     writes_fail: Option<Errno>,
@@ -65,18 +80,60 @@ impl Disk {
         place.copy_from_slice(data);
         u32::try_from(data.len()).unwrap_or(0)
     }
+
+    fn attributes(&self, ino: INodeNo) -> FileAttr {
+        let (kind, perm, size) = if ino == DISK {
+            (FileType::RegularFile, 0o600, self.bytes.len() as u64)
+        } else {
+            (FileType::Directory, 0o700, 0)
+        };
+        FileAttr {
+            ino,
+            size,
+            blocks: size / 512,
+            atime: UNIX_EPOCH,
+            mtime: UNIX_EPOCH,
+            ctime: UNIX_EPOCH,
+            crtime: UNIX_EPOCH,
+            kind,
+            perm,
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            flags: 0,
+            blksize: 4096,
+        }
+    }
+
+    /// Answers a look at the file's attributes.
+    fn show(&mut self, reply: ReplyAttr) {
+        self.looks += 1;
+        reply.attr(if self.is_looked_at { &Duration::ZERO } else { &BELIEVED }, &self.attributes(DISK));
+    }
+}
+
+impl Mount {
+    /// Mounts one in a directory of that name in a scratch directory; the file has `bytes` bytes, all zero.
+    pub(crate) fn at(scratch: &Scratch, name: &str, bytes: usize) -> Result<Self> {
+        let folder = scratch.directory(name)?;
+        let disk = Arc::new(Mutex::new(Disk { bytes: vec![0; bytes], ..Disk::default() }));
+        let served = fuser::spawn_mount(Served(Arc::clone(&disk)), &folder, &Config::default());
+        let served = served.context("cannot mount a FUSE file system")?;
+        let disk = SlowDisk { path: folder.join(NAME), disk, kernel: served.notifier() };
+        Ok(Self { disk, folder, _served: served })
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        self.disk.let_go();
+        // Even where somebody has it open still: a file system without its server would stay for ever.
+        let _ = unmount(&self.folder, UnmountFlags::DETACH);
+    }
 }
 
 impl SlowDisk {
-    /// Mounts it in a scratch directory; the file has `bytes` bytes, all zero.
-    pub fn mount(scratch: &Scratch, bytes: usize) -> Result<Self> {
-        let folder = scratch.directory("slow")?;
-        let disk = Arc::new(Mutex::new(Disk { bytes: vec![0; bytes], ..Disk::default() }));
-        let mounted = fuser::spawn_mount(Served(Arc::clone(&disk)), &folder, &Config::default());
-        let mounted = mounted.context("cannot mount a FUSE file system")?;
-        Ok(Self { path: folder.join(NAME), disk, _mounted: mounted })
-    }
-
     /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -130,6 +187,40 @@ impl SlowDisk {
         }
     }
 
+    /// Keeps back every look at the file's attributes (stat) from now on.
+    pub fn keep_back_looks(&self) -> Result<()> {
+        let mut disk = self.disk();
+        (disk.keeps_looks, disk.is_looked_at) = (true, true);
+        drop(disk);
+        // What the kernel knows it believes for long.
+        self.kernel.inval_inode(DISK, -1, 0).context("the kernel forgets no attributes")
+    }
+
+    /// Answers those that were kept back, and the next ones at once.
+    pub fn let_look(&self) {
+        let mut disk = self.disk();
+        disk.keeps_looks = false;
+        for reply in std::mem::take(&mut disk.kept_looks) {
+            disk.show(reply);
+        }
+    }
+
+    /// How many looks are kept back.
+    pub fn kept_looks(&self) -> usize {
+        self.disk().kept_looks.len()
+    }
+
+    /// How many looks of the kernel were answered so far.
+    pub fn looks(&self) -> usize {
+        self.disk().looks
+    }
+
+    /// Keeps nobody waiting any more: what was kept back lands, and nothing that comes is kept back.
+    pub(crate) fn let_go(&self) {
+        self.let_land();
+        self.let_look();
+    }
+
     /// How long the file is.
     pub fn bytes(&self) -> usize {
         self.disk().bytes.len()
@@ -145,13 +236,6 @@ impl SlowDisk {
     }
 }
 
-impl Drop for SlowDisk {
-    fn drop(&mut self) {
-        // Nobody can unmount what still has to answer.
-        self.let_land();
-    }
-}
-
 /// Whether this process may mount one.
 pub fn available() -> bool {
     rustix::process::geteuid().is_root() && Path::new("/dev/fuse").exists()
@@ -164,33 +248,6 @@ fn locked(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
 /// The file system, as the kernel calls it.
 struct Served(Arc<Mutex<Disk>>);
 
-impl Served {
-    fn attributes(&self, ino: INodeNo) -> FileAttr {
-        let (kind, perm, size) = if ino == DISK {
-            (FileType::RegularFile, 0o600, locked(&self.0).bytes.len() as u64)
-        } else {
-            (FileType::Directory, 0o700, 0)
-        };
-        FileAttr {
-            ino,
-            size,
-            blocks: size / 512,
-            atime: UNIX_EPOCH,
-            mtime: UNIX_EPOCH,
-            ctime: UNIX_EPOCH,
-            crtime: UNIX_EPOCH,
-            kind,
-            perm,
-            nlink: 1,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            flags: 0,
-            blksize: 4096,
-        }
-    }
-}
-
 impl Filesystem for Served {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         // A write past the page cache does not wait for the one before it.
@@ -201,14 +258,21 @@ impl Filesystem for Served {
 
     fn lookup(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEntry) {
         if name == NAME {
-            reply.entry(&BELIEVED, &self.attributes(DISK), Generation(0));
+            reply.entry(&BELIEVED, &locked(&self.0).attributes(DISK), Generation(0));
         } else {
             reply.error(Errno::ENOENT);
         }
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        reply.attr(&BELIEVED, &self.attributes(ino));
+        let mut disk = locked(&self.0);
+        if ino != DISK {
+            reply.attr(&BELIEVED, &disk.attributes(ino));
+        } else if disk.keeps_looks {
+            disk.kept_looks.push(reply);
+        } else {
+            disk.show(reply);
+        }
     }
 
     fn setattr(
@@ -229,14 +293,14 @@ impl Filesystem for Served {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        let mut disk = locked(&self.0);
         if let Some(bytes) = size.and_then(|bytes| usize::try_from(bytes).ok()) {
-            let mut disk = locked(&self.0);
             if let Some(errno) = disk.cuts_fail {
                 return reply.error(errno);
             }
             disk.bytes.resize(bytes, 0);
         }
-        reply.attr(&BELIEVED, &self.attributes(ino));
+        reply.attr(&BELIEVED, &disk.attributes(ino));
     }
 
     fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {

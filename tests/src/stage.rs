@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What most stories begin with: a scratch directory, a daemon in it, and the shell that talks to it.
 //!
-//! Above: the stories.  Below: `scratch`, `daemon`, `shell`.
+//! Above: the stories.  Below: `scratch`, `daemon`, `shell`, `slow_disk`.
 
 use crate::daemon::{Daemon, Places};
 use crate::scratch::Scratch;
 use crate::shell::Shell;
+use crate::slow_disk::{Mount, SlowDisk};
 use anyhow::Result;
 use std::path::PathBuf;
 
@@ -16,6 +17,9 @@ pub struct Stage {
     pub shell: Shell,
     /// The daemon; it ends before its directory goes.
     pub daemon: Daemon,
+    /// File systems that hang when they are told to.  They are let go before the daemon ends, which waits for them, and
+    /// unmounted after it.
+    slow: Vec<Mount>,
     /// Where everything is.
     pub scratch: Scratch,
 }
@@ -34,7 +38,22 @@ impl Stage {
     fn logging(level: Option<&'static str>) -> Result<Self> {
         let scratch = Scratch::new()?;
         let daemon = Daemon::start_at(Places { level, ..Places::in_scratch(&scratch) })?;
-        Ok(Self { shell: daemon.shell()?, daemon, scratch })
+        Ok(Self { shell: daemon.shell()?, daemon, slow: Vec::new(), scratch })
+    }
+
+    /// Mounts a file of `bytes` bytes whose file system hangs when it is told to.
+    pub fn slow_disk(&mut self, bytes: usize) -> Result<SlowDisk> {
+        let mount = Mount::at(&self.scratch, &format!("slow{}", self.slow.len()), bytes)?;
+        let disk = mount.disk.clone();
+        self.slow.push(mount);
+        Ok(disk)
+    }
+
+    /// The same as the fileio backstore of that name.
+    pub fn create_slow_fileio(&mut self, name: &str, bytes: usize) -> Result<SlowDisk> {
+        let disk = self.slow_disk(bytes)?;
+        self.shell.well(&format!("/backstores/fileio create {name} {}", disk.path().display()))?;
+        Ok(disk)
     }
 
     /// Makes a sparse file of `bytes` bytes and a fileio backstore of the same name on it.
@@ -54,5 +73,13 @@ impl Stage {
     /// Maps a backstore, given as `fileio/disk0`, to a LUN of a target port group that exists.
     pub fn map(&self, wwn: &str, tag: u16, lun: u16, backstore: &str) -> Result<()> {
         self.shell.well(&format!("/vhost/{wwn}/tpg{tag}/luns create /backstores/{backstore} {lun}")).map(drop)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for mount in &self.slow {
+            mount.disk.let_go();
+        }
     }
 }

@@ -173,7 +173,7 @@ fn a_tree_that_is_unmounted_under_a_tool_serves_it_to_its_end_and_nobody_after()
     assert_eq!(tool.go_on()?, ["Created ramdisk late with size 1M."]);
     // The last who leaves takes it along, and the log says so.
     let told = || Ok(mounted.daemon.log().contains("is not mounted any more").then_some(()));
-    Deadline::seconds(10).until("the log to say so", told)?;
+    Deadline::seconds(60).until("the log to say so", told)?;
     assert!(mounted.shell()?.well("ls")?.contains("o- late "), "all else is served");
     mounted.daemon.terminate()?;
     mounted.daemon.restart()?;

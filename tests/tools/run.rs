@@ -136,7 +136,7 @@ fn the_message_bus_ends_with_the_command_and_knows_nobody() -> Result<()> {
         let stat = std::fs::read_to_string(format!("/proc/{bus}/stat")).unwrap_or_default();
         Ok((stat.is_empty() || stat.contains(") Z ")).then_some(()))
     };
-    Deadline::seconds(10).until("the bus to end", ended)?;
+    Deadline::seconds(60).until("the bus to end", ended)?;
     if find_in_path("dbus-send").is_some() {
         let asked = mounted.script(
             "dbus-send --system --print-reply --dest=org.kernel.TCMUService1 /org/kernel/TCMUService1 \
@@ -231,7 +231,7 @@ fn a_command_on_one_processor_is_answered_there_and_nobody_but_root_moves_the_da
         std::fs::read(&version)?;
         Ok((where_requests_are_taken(daemon)? == home).then_some(()))
     };
-    Deadline::seconds(10).until("the thread to go home", went_home)?;
+    Deadline::seconds(60).until("the thread to go home", went_home)?;
     let wide = mounted.well(&format!("taskset -c {home} grep Cpus_allowed_list: /proc/self/status"))?;
     assert_eq!(allowed(&wide)?, home);
     // It follows root, and nobody else.
@@ -244,7 +244,7 @@ fn a_command_on_one_processor_is_answered_there_and_nobody_but_root_moves_the_da
         assert!(ended.status.success(), "{}", text(&ended.stderr));
         where_requests_are_taken(daemon)
     };
-    Deadline::seconds(10).until("the thread to go home", went_home)?;
+    Deadline::seconds(60).until("the thread to go home", went_home)?;
     assert_eq!(confined(USER)?, home);
     assert_eq!(confined(0)?, one);
     Ok(())

@@ -119,11 +119,11 @@ fn a_target_made_by_hand_is_configured_and_what_another_door_changes_shows() -> 
     shell.well("/backstores/ramdisk create r0 8M")?;
     let listed = std::fs::read_dir(mounted.top("core"))?.filter_map(Result::ok);
     assert!(listed.map(|entry| entry.file_name()).any(|name| name == "rd_mcp_1"));
-    Deadline::seconds(10).until("another link", || Ok((links()? == before + 1).then_some(())))?;
+    Deadline::seconds(60).until("another link", || Ok((links()? == before + 1).then_some(())))?;
     assert_eq!(mounted.read("core/rd_mcp_1/r0/enable")?, "1\n");
     shell.well("/backstores/ramdisk delete r0")?;
     let gone = || Ok((!mounted.top("core/rd_mcp_1").exists()).then_some(()));
-    Deadline::seconds(10).until("the directory to go", gone)?;
+    Deadline::seconds(60).until("the directory to go", gone)?;
     assert!(mounted.write("core/fileio_0/disk0/enable", "1").is_err());
     assert!(std::fs::write(mounted.top("core/x"), "").is_err());
     Ok(())

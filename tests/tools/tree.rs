@@ -118,7 +118,7 @@ fn a_directory_that_changes_while_it_is_read_shows_once_what_stays_and_not_what_
     assert_eq!(missing, Vec::<u32>::new(), "{names:?}");
     // The kernel was told that they went, and listing them has not told it the opposite.
     for gone in ["core/rd_mcp_3", "core/rd_mcp_39"] {
-        Deadline::seconds(10).until("it to go", || Ok((!mounted.top(gone).exists()).then_some(())))?;
+        Deadline::seconds(60).until("it to go", || Ok((!mounted.top(gone).exists()).then_some(())))?;
     }
     assert!(mounted.top("core/rd_mcp_4/r4").exists());
     Ok(())
@@ -143,14 +143,14 @@ fn groups_and_lists_that_another_door_makes_and_deletes_show_where_the_kernel_ha
     shell.well(&format!("/vhost/{wwn}/tpg1/acls create naa.5001405aaaaaaaaa"))?;
     assert_eq!(mounted.read(&format!("{alua}/grp1/tg_pt_gp_id"))?, "5\n");
     let one_more = || Ok(((links(alua)?, links(&acls)?) == (4, 3)).then_some(()));
-    Deadline::seconds(10).until("another link", one_more)?;
+    Deadline::seconds(60).until("another link", one_more)?;
     shell.well("/backstores/ramdisk/r0/alua delete grp1")?;
     shell.well(&format!("/vhost/{wwn}/tpg1/acls delete naa.5001405aaaaaaaaa"))?;
     let gone = || Ok((!mounted.top(&format!("{alua}/grp1")).exists()).then_some(()));
-    Deadline::seconds(10).until("the group to go", gone)?;
+    Deadline::seconds(60).until("the group to go", gone)?;
     assert!(!mounted.top(&format!("{acls}/naa.5001405aaaaaaaaa")).exists());
     let one_less = || Ok(((links(alua)?, links(&acls)?) == (3, 2)).then_some(()));
-    Deadline::seconds(10).until("one link less", one_less)?;
+    Deadline::seconds(60).until("one link less", one_less)?;
     Ok(())
 }
 
