@@ -43,7 +43,8 @@ fn guest(stage: &Stage, wwn: &str) -> Result<Guest> {
 }
 
 #[test]
-fn a_guest_is_told_that_its_disk_has_another_way_and_that_it_has_none_any_more_and_of_no_third() -> Result<()> {
+fn a_guest_is_told_that_its_disk_has_another_way_and_that_it_has_none_any_more_and_of_no_third() -> Result<()>
+{
     let stage = Stage::set()?;
     stage.create_fileio("disk0", 1 << 20)?;
     let mut first = guest(&stage, &stage.serve("fileio/disk0")?)?;

@@ -8,9 +8,9 @@ mod support;
 
 use initiator::event::Event;
 use initiator::{Guest, LunAddress, Options, commands};
+use scsi::inquiry::Identity;
 use scsi::referrals::{Referrals, UserDataSegment};
 use scsi::{Lba, Lun};
-use scsi::inquiry::Identity;
 use std::sync::Arc;
 use std::time::Duration;
 use support::{FLAGS, Rig, Unit, nexus};
@@ -299,11 +299,7 @@ fn another_answer_to_inquiry_or_read_capacity_is_told_and_the_same_is_not() {
         ("WRITE SAME", MediaWishes { write_same_blocks_max: 8, ..all }, &[INQUIRY_DATA]),
         ("LBPU alone", MediaWishes { unmap: Some(false), ..all }, &[INQUIRY_DATA]),
         // Which READ CAPACITY (16) has as well.
-        (
-            "LBPRZ",
-            MediaWishes { unmapped_reads_zero: Some(false), ..all },
-            &[CAPACITY_DATA, INQUIRY_DATA],
-        ),
+        ("LBPRZ", MediaWishes { unmapped_reads_zero: Some(false), ..all }, &[CAPACITY_DATA, INQUIRY_DATA]),
     ] {
         check(what, map(all, FLAGS, both()), map(wishes, FLAGS, both()), told);
     }

@@ -194,7 +194,8 @@ fn inquiry_without_unit<'a>(
 fn inquiry_data(group: &Group, mapping: &Mapping, command: &Inquiry) -> Result<Vec<u8>, Sense> {
     let said = said(mapping);
     let Some(page) = command.page else { return Ok(inquiry::standard(said.identity, &said.flags)) };
-    let Said { identity, extended, limits, provisioning, solid_state, referrals, threshold_exponent, .. } = said;
+    let Said { identity, extended, limits, provisioning, solid_state, referrals, threshold_exponent, .. } =
+        said;
     let port = Port { tg_pt_group: said.tg_pt_group, lu_group: said.lu_group, ..group.port() };
     let facts = Facts {
         peripheral: Peripheral::Disk,

@@ -88,8 +88,8 @@ mod tests {
     use super::super::steps::tests::{in_memory, open, opened};
     use super::*;
     use model::{
-        AluaGroup, AluaGroupName, AluaGroups, LBA_MAP_BYTES_MAX, LbaMap, Lun, LunAlua, Place, RelativePort, TpgTag,
-        Wwn,
+        AluaGroup, AluaGroupName, AluaGroups, LBA_MAP_BYTES_MAX, LbaMap, Lun, LunAlua, Place, RelativePort,
+        TpgTag, Wwn,
     };
     use target::Mapping;
 
@@ -171,7 +171,10 @@ mod tests {
         state.publish();
         assert!(maps(&state, &wwn).iter().all(|map| Arc::ptr_eq(map, &first)));
         assert_eq!(Arc::strong_count(&first), known);
-        assert!(Arc::ptr_eq(&first, state.units[&disk.id()].logical_unit.state.alua().referrals.as_ref().unwrap()));
+        assert!(Arc::ptr_eq(
+            &first,
+            state.units[&disk.id()].logical_unit.state.alua().referrals.as_ref().unwrap()
+        ));
         // And one that goes is gone.
         groups.restore_lba_map(None);
         state.take_step(&set(&groups, 5), None);
