@@ -19,7 +19,7 @@ fn logging_to(pipe: &Unread) -> Result<Stage> {
     let scratch = Scratch::new()?;
     let places = Places { level: Some("debug"), ..Places::in_scratch(&scratch) };
     let daemon = Daemon::start_logging(places, pipe.end()?)?;
-    Ok(Stage { shell: daemon.shell()?, daemon, scratch })
+    Stage::around(daemon, scratch)
 }
 
 #[test]

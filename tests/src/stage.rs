@@ -13,13 +13,14 @@ use std::path::PathBuf;
 /// A daemon with nothing configured, and all that goes with it.
 #[derive(Debug)]
 pub struct Stage {
+    /// Disks that hang when they are told to.  They are let go before the daemon ends, which waits for them.
+    slow: Slow,
     /// The shell that talks to it.
     pub shell: Shell,
     /// The daemon; it ends before its directory goes.
     pub daemon: Daemon,
-    /// File systems that hang when they are told to.  They are let go before the daemon ends, which waits for them, and
-    /// unmounted after it.
-    slow: Vec<Mount>,
+    /// The file systems of these disks; they are unmounted after the daemon has ended.
+    mounts: Vec<Mount>,
     /// Where everything is.
     pub scratch: Scratch,
 }
@@ -38,14 +39,20 @@ impl Stage {
     fn logging(level: Option<&'static str>) -> Result<Self> {
         let scratch = Scratch::new()?;
         let daemon = Daemon::start_at(Places { level, ..Places::in_scratch(&scratch) })?;
-        Ok(Self { shell: daemon.shell()?, daemon, slow: Vec::new(), scratch })
+        Self::around(daemon, scratch)
+    }
+
+    /// The same with a daemon that was started otherwise, in that directory.
+    pub fn around(daemon: Daemon, scratch: Scratch) -> Result<Self> {
+        Ok(Self { slow: Slow::default(), shell: daemon.shell()?, daemon, mounts: Vec::new(), scratch })
     }
 
     /// Mounts a file of `bytes` bytes whose file system hangs when it is told to.
     pub fn slow_disk(&mut self, bytes: usize) -> Result<SlowDisk> {
-        let mount = Mount::at(&self.scratch, &format!("slow{}", self.slow.len()), bytes)?;
+        let mount = Mount::at(&self.scratch, &format!("slow{}", self.mounts.len()), bytes)?;
         let disk = mount.disk.clone();
-        self.slow.push(mount);
+        self.mounts.push(mount);
+        self.slow.0.push(disk.clone());
         Ok(disk)
     }
 
@@ -76,10 +83,12 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+/// Disks that keep nobody waiting once this goes.
+#[derive(Debug, Default)]
+struct Slow(Vec<SlowDisk>);
+
+impl Drop for Slow {
     fn drop(&mut self) {
-        for mount in &self.slow {
-            mount.disk.let_go();
-        }
+        self.0.iter().for_each(SlowDisk::let_go);
     }
 }
