@@ -59,6 +59,8 @@ pub(super) struct State {
     pub(super) access: Access,
     /// Whether nobody is let in any more.
     is_ending: bool,
+    /// Whom [`State::tell_access`] has to tell.
+    untold: Vec<Arc<Attentions>>,
 }
 
 struct Unit {
@@ -302,6 +304,7 @@ impl State {
                 self.withheld.insert((wwn.clone(), id));
             }
         }
+        self.tell_access();
         self.memories.forget_unused();
         std::mem::take(&mut self.left)
     }
@@ -321,8 +324,8 @@ impl State {
                     _ => Arc::clone(&unit.logical_unit),
                 };
                 let mut mapping = Mapping::counted(unit, shown.write_protect, Arc::clone(&shown.tally));
-                if let Some(membership) = self.access.membership(id, &shown.access) {
-                    mapping = mapping.in_group(membership);
+                if let Some(membership) = &shown.access.membership {
+                    mapping = mapping.in_group(membership.clone());
                 }
                 Some((scsi::Lun::new(lun.get())?, mapping.telling(Arc::clone(&shown.attentions))))
             });
