@@ -120,7 +120,7 @@ fn many_disks_on_a_file_system_that_does_not_answer_hold_up_a_start_as_few_do() 
     let link = stage.scratch.join("link");
     std::os::unix::fs::symlink(&away, &link)?;
     let describe = |number: usize| {
-        let folder = if number % 2 == 0 { &away } else { &link };
+        let folder = if number.is_multiple_of(2) { &away } else { &link };
         format!("[fileio.away{number}]\npath = \"{}/{number}\"\nsize = \"1M\"\n", folder.display())
     };
     let wanted = stage.scratch.join("wanted.toml");
