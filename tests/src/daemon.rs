@@ -96,6 +96,16 @@ impl Daemon {
     /// Starts one with given places and returns when it answers.
     pub fn start_at(places: Places) -> Result<Self> {
         let process = spawn(&places)?;
+        Self::ready(process, places)
+    }
+
+    /// The same for one whose standard error goes elsewhere.
+    pub fn start_logging(places: Places, log: Stdio) -> Result<Self> {
+        let process = Process::spawn(places.command()?.stdout(Stdio::null()).stderr(log))?;
+        Self::ready(process, places)
+    }
+
+    fn ready(process: Process, places: Places) -> Result<Self> {
         let mut daemon = Self { process, places, quiet: false };
         daemon.wait_until_ready()?;
         Ok(daemon)

@@ -24,6 +24,7 @@ pub mod shell;
 pub mod slow_disk;
 pub mod small;
 pub mod stage;
+pub mod unread;
 
 pub mod accel;
 pub mod boot_disk;

@@ -6,6 +6,7 @@
 
 use crate::home;
 use crate::picker;
+use crate::printing;
 use crate::session::{self, Printed};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
@@ -19,7 +20,7 @@ use shell::{CandidateKind, Mode, Shell};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 /// The most lines that are remembered.
@@ -50,7 +51,7 @@ pub(crate) fn run(shell: &mut Shell, stop: bool) -> io::Result<Printed> {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => {
-                writeln!(io::stdout(), "exit")?;
+                printing::out(b"exit\n")?;
                 break;
             }
             Err(error) => return Err(broken(error)),
@@ -67,11 +68,12 @@ pub(crate) fn run(shell: &mut Shell, stop: bool) -> io::Result<Printed> {
 }
 
 fn banner() -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "lunar shell version {}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "SCSI disks for KVM guests, served from user space.")?;
-    writeln!(out, "For help on commands, type 'help'.")?;
-    writeln!(out)
+    const WORDS: &str = concat!(
+        "lunar shell version ",
+        env!("CARGO_PKG_VERSION"),
+        "\nSCSI disks for KVM guests, served from user space.\nFor help on commands, type 'help'.\n\n"
+    );
+    printing::out(WORDS.as_bytes())
 }
 
 type Lines<'s> = Editor<Keys<'s>, FileHistory>;

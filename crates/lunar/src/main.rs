@@ -15,6 +15,7 @@ mod libvirt; //     `lunar libvirt`
 mod man; //         manual pages
 mod options; //     the command line
 mod picker; //      a node picked from the whole tree
+mod printing; //    streams that may lead nowhere
 mod qemu; //        `lunar qemu`
 mod run; //         `lunar run`
 mod session; //     one command, or lines
@@ -26,47 +27,51 @@ use serde_json::{Value, json};
 use session::Printed;
 use shell::failure::codes;
 use shell::{Failure, Mode, report};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let options = match Options::try_parse() {
         Ok(options) => options,
-        Err(error) => return refuse(&error),
+        Err(error) => return ended(refuse(&error)),
     };
     match &options.tool {
-        Some(Tool::Run(wanted)) => return run_tool(&options, wanted),
-        Some(Tool::RunBus) => return run::bus::serve(),
-        _ => {}
+        Some(Tool::Run(wanted)) => run_tool(&options, wanted),
+        Some(Tool::RunBus) => run::bus::serve(),
+        _ => ended(run(&options)),
     }
-    match run(&options) {
+}
+
+/// The exit status of what is done, where the reason of an error is not told yet.
+fn ended(done: io::Result<bool>) -> ExitCode {
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         // Whoever read our output has gone.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("{error}");
+            printing::err(&format!("{error}\n"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// What clap has to say: help and version come this way too.  That it cannot be printed leaves nothing to be done.
-fn refuse(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
-    }
-    if std::env::args_os().any(|word| word == "--json") {
+/// What clap has to say: help and version come this way too.
+fn refuse(error: &clap::Error) -> io::Result<bool> {
+    let is_refusal = error.use_stderr();
+    if is_refusal && std::env::args_os().any(|word| word == "--json") {
         let text = error.to_string();
         let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
         let failure = Failure::new(message).hint("lunar --help").code(codes::SYNTAX);
-        print!("{}", report::failed(&failure));
-    } else {
+        printing::out(report::failed(&failure).as_bytes())?;
+    } else if is_refusal {
+        // Where it cannot be told nothing is left to be done.
         let _ = error.print();
+    } else {
+        printing::shown(|| error.print())?;
     }
-    ExitCode::FAILURE
+    Ok(!is_refusal)
 }
 
 /// Returns whether nothing failed.
@@ -89,7 +94,7 @@ fn run(options: &Options) -> io::Result<bool> {
         }
         Some(Tool::Complete { shell, line, cursor }) => {
             let offers = completion::offers(*shell, line, cursor.as_deref(), options);
-            io::stdout().lock().write_all(offers.as_bytes())?;
+            printing::out(offers.as_bytes())?;
             Ok(true)
         }
         Some(Tool::ImportLio(wanted)) => {
@@ -110,7 +115,7 @@ fn run(options: &Options) -> io::Result<bool> {
         // They have an exit status of their own.
         Some(Tool::Run(_) | Tool::RunBus) => Ok(true),
         Some(Tool::Words(words)) if words.len() == 1 && words[0] == "help" => {
-            Options::command().print_long_help()?;
+            printing::shown(|| Options::command().print_long_help())?;
             Ok(true)
         }
         _ if options.disable_daemon => disable_daemon(options),
@@ -141,8 +146,7 @@ fn disable_daemon(options: &Options) -> io::Result<bool> {
 /// Becomes the command; returns where that cannot be.
 fn run_tool(options: &Options, wanted: &RunOptions) -> ExitCode {
     let end = run::command(wanted, &|| runtime_dir(options), options.state_dir.clone());
-    // Where it cannot be told nothing is left to be done.
-    let _ = io::stderr().lock().write_all(end.failure.lines().as_bytes());
+    printing::err(&end.failure.lines());
     ExitCode::from(end.status)
 }
 
@@ -190,10 +194,10 @@ fn print_tool(
     match &text {
         _ if options.json => {
             let line = report::of_tool(tool, text.as_deref().map(told));
-            io::stdout().lock().write_all(line.as_bytes())?;
+            printing::out(line.as_bytes())?;
         }
-        Ok(text) => io::stdout().lock().write_all(text.as_bytes())?,
-        Err(failure) => io::stderr().lock().write_all(failure.lines().as_bytes())?,
+        Ok(text) => printing::out(text.as_bytes())?,
+        Err(failure) => printing::err(&failure.lines()),
     }
     Ok(text.is_ok())
 }
@@ -201,9 +205,9 @@ fn print_tool(
 /// Prints why nothing was begun.
 fn fail(options: &Options, failure: &Failure) -> io::Result<bool> {
     if options.json {
-        io::stdout().lock().write_all(report::failed(failure).as_bytes())?;
+        printing::out(report::failed(failure).as_bytes())?;
     } else {
-        io::stderr().lock().write_all(failure.lines().as_bytes())?;
+        printing::err(&failure.lines());
     }
     Ok(false)
 }

@@ -4,6 +4,7 @@
 //! Above: `main`; `interactive` shares what prints.  Below: `shell`.
 //! Never here: what a line means.
 
+use crate::printing;
 use rustix::termios::tcgetwinsize;
 use shell::failure::codes;
 use shell::grammar::{Unfinished, Word, statements};
@@ -107,10 +108,9 @@ pub(crate) fn text(shell: &mut Shell, text: &str, stop: bool) -> io::Result<Prin
 
 /// Prints a reply at once, messages before errors, as they came about.
 pub(crate) fn print(reply: &Reply) -> io::Result<Printed> {
-    let mut out = io::stdout().lock();
-    out.write_all(reply.out.as_bytes())?;
-    out.flush()?;
-    io::stderr().lock().write_all(reply.err.as_bytes())?;
+    let written = printing::out(reply.out.as_bytes());
+    printing::err(&reply.err);
+    written?;
     Ok(Printed { failed: reply.failed, leave: reply.leave })
 }
 
@@ -118,9 +118,7 @@ pub(crate) fn print(reply: &Reply) -> io::Result<Printed> {
 pub(crate) fn ask(text: &str, question: &str) -> bool {
     let mut line = String::new();
     let asked = (|| {
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()?;
+        printing::out(text.as_bytes())?;
         write!(io::stderr(), "{question} [y/N] ")?;
         io::stdin().read_line(&mut line)
     })();

@@ -6,6 +6,7 @@
 
 mod man;
 mod picker;
+mod streams;
 mod support;
 mod tab;
 

@@ -49,6 +49,39 @@ pub(crate) struct Run {
     pub(crate) err: String,
 }
 
+/// What becomes of what is written to a stream.
+pub(crate) enum Stream {
+    Read,
+    /// A pipe whose reader has ended.
+    Gone,
+    /// There is none: `>&-`.
+    Closed,
+    /// A disk without room.
+    Full,
+}
+
+/// Where the two streams lead.
+pub(crate) struct Left {
+    pub(crate) out: Stream,
+    pub(crate) err: Stream,
+}
+
+impl Stream {
+    fn end(&self) -> Stdio {
+        match self {
+            Self::Read => Stdio::piped(),
+            Self::Gone => Stdio::from(std::io::pipe().expect("a pipe").1),
+            // A shell closes it.
+            Self::Closed => Stdio::null(),
+            Self::Full => Stdio::from(OpenOptions::new().write(true).open("/dev/full").expect("opened")),
+        }
+    }
+
+    fn redirection(&self, number: u8) -> String {
+        if matches!(self, Self::Closed) { format!(" {number}>&-") } else { String::new() }
+    }
+}
+
 impl Run {
     #[track_caller]
     pub(crate) fn check(&self, status: i32, out: &str, err: &str) {
@@ -69,8 +102,12 @@ fn start(home: &TempDir, arguments: &[&str]) -> Command {
     command
 }
 
-fn finish(mut command: Command, input: &str) -> Run {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+fn finish(command: Command, input: &str) -> Run {
+    finish_leaving(command, input, &Left { out: Stream::Read, err: Stream::Read })
+}
+
+fn finish_leaving(mut command: Command, input: &str, left: &Left) -> Run {
+    command.stdin(Stdio::piped()).stdout(left.out.end()).stderr(left.err.end());
     let mut child = command.spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("a pipe");
     // A program that stops at an error does not read the rest.
@@ -98,6 +135,16 @@ impl Daemon {
 
     pub(crate) fn lunar_reads(&self, arguments: &[&str], input: &str) -> Run {
         finish(self.command(arguments), input)
+    }
+
+    /// The same with streams that may lead nowhere.
+    pub(crate) fn lunar_left(&self, arguments: &[&str], input: &str, left: Left) -> Run {
+        let line = format!("exec \"$0\" \"$@\"{}{}", left.out.redirection(1), left.err.redirection(2));
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &line, env!("CARGO_BIN_EXE_lunar")]).args(arguments);
+        shell.env_clear().env("HOME", self.directory.path()).env("TERM", "xterm");
+        shell.env("LUNAR_RUNTIME_DIR", self.directory.path());
+        finish_leaving(shell, input, &left)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -16,13 +16,13 @@ fn main() -> ExitCode {
     if options.man_page {
         return print_page();
     }
-    lunard::logging::start();
+    let Ok(log) = lunard::logging::start() else { return ExitCode::FAILURE };
     match daemon::run(&options, RunningMachine::start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
             let hint = err.hint().map_or_else(String::new, |hint| format!("; {hint}"));
-            // Where nobody can take the line, the status has to do.
-            let _ = writeln!(std::io::stderr(), "lunard: {err}{hint}");
+            // Where nobody takes the line, the status has to do.
+            log.say(&format!("lunard: {err}{hint}"));
             ExitCode::FAILURE
         }
     }

@@ -33,7 +33,8 @@ pub struct Failure {
 }
 
 /// An error of the host without `(os error 13)`, which says nothing more.
-pub(crate) fn plain(error: &std::io::Error) -> String {
+#[must_use]
+pub fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error ").next().unwrap_or_default().to_owned()
 }
