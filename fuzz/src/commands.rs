@@ -12,7 +12,7 @@
 
 use crate::input::Input;
 use crate::memory::{APART, BORDER, Guest, user_address};
-use crate::segments::{Deed, Segmented};
+use crate::segments::{Deed, Segmented, WAYS};
 use crate::units::{self, LUNS, SECOND, Unit, Units};
 use ::memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
 use backstore::Space;
@@ -230,7 +230,8 @@ impl<'a> Story<'a> {
                     self.scarce += unit.state.nexuses().len();
                 }
             }
-            24 | 25 => self.segmented.happens(event == 25),
+            24 => self.segmented.happens([0, 4]),
+            25 => self.segmented.happens([4, 1]),
             _ => {}
         }
     }
@@ -411,9 +412,9 @@ fn header(input: &mut Input<'_>, cdb: &[u8; 32]) -> Headed {
     let mut header = [0; HEADER_BYTES as usize];
     let (target, choice) = (input.pick(&[1, 1, 1, 1, SECOND, 0]), input.u8());
     let (lun, event) = (choice % LUNS, choice / LUNS);
-    // Most of the second lead to one of its two ways, the rest nowhere.
-    let apart = (target == SECOND && lun < 8).then_some(lun % 2);
-    header[..4].copy_from_slice(&[1, target, 0x40, apart.unwrap_or(lun)]);
+    // The rest of the second lead nowhere.
+    let apart = (target == SECOND && lun < WAYS).then_some(lun);
+    header[..4].copy_from_slice(&[1, target, 0x40, lun]);
     header[16] = input.below(4);
     header[19..].copy_from_slice(cdb);
     Headed { header, lun, apart, event }

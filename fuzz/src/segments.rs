@@ -41,38 +41,39 @@ const MAPS: [(u32, u32, &[Segment]); 3] = [
     (16, 0, &[(0, 15, [2, 3]), (16, 127, [0, 0])]),
 ];
 
-/// How the unit is reached now.
-#[derive(Clone, Copy)]
-struct Now {
-    /// By group, as numbers.
-    states: [u8; 2],
-    /// Which of [`MAPS`].
-    map: usize,
-}
+/// Ways to the unit: each of two LUNs through one group and the other, for each map.
+pub(crate) const WAYS: u8 = 6;
 
-/// The unit, and the two ways to it.
+/// The unit, and the ways to it.
 pub(crate) struct Segmented {
-    now: Mutex<Now>,
+    /// The state of each group, as numbers.
+    states: Mutex<[u8; 2]>,
     state: Weak<UnitState>,
     keeper: Arc<Keeper>,
-    ways: [Arc<Attentions>; 2],
+    ways: Vec<Arc<Attentions>>,
+}
+
+/// The group of a LUN, by its place in [`GROUPS`], and its map, by that in [`MAPS`].
+fn way(lun: u8) -> (usize, usize) {
+    (usize::from(lun % 2), usize::from(lun / 2))
 }
 
 impl Segmented {
-    /// A SCSI target that reaches `unit` by LUN 0 through one group, and by LUN 1 through the other.
+    /// A SCSI target that reaches `unit` by so many LUNs.
     pub(crate) fn new(unit: LogicalUnit, keeper: Arc<Keeper>) -> (Group, Arc<Self>) {
         let (state, unit) = (Arc::clone(&unit.state), Arc::new(unit));
         let nexus = Nexus::new("naa.6001405000000001", "naa.5001405000000001", 2, 2);
-        let mappings = GROUPS.map(|group| {
-            let membership = Membership { group, implicit: true, explicit: true, referrals: true };
-            Mapping::new(Arc::clone(&unit), false).in_group(membership)
-        });
-        let ways = mappings.each_ref().map(|mapping| Arc::clone(&mapping.attentions));
-        let now = Mutex::new(Now { states: [4; 2], map: 0 });
-        let own = Arc::new(Self { now, state: Arc::downgrade(&state), keeper, ways });
-        own.show(&own.now.lock().expect("nobody panics with it"));
-        let luns = (0..).map(|lun| scsi::Lun::new(lun).expect("a small LUN"));
-        (Group::new(nexus, luns.zip(mappings)), own)
+        let mappings: Vec<_> = (0..WAYS)
+            .map(|lun| {
+                let lun_number = scsi::Lun::new(lun.into()).expect("a small LUN");
+                (lun_number, Mapping::new(Arc::clone(&unit), false).in_group(membership(lun)))
+            })
+            .collect();
+        let ways = mappings.iter().map(|(_, mapping)| Arc::clone(&mapping.attentions)).collect();
+        let states = Mutex::new([4; 2]);
+        let own = Arc::new(Self { states, state: Arc::downgrade(&state), keeper, ways });
+        own.show([4; 2]);
+        (Group::new(nexus, mappings), own)
     }
 
     /// What is on its disk at first.
@@ -86,15 +87,11 @@ impl Segmented {
         (0..).take(usize::try_from(BLOCKS).expect("a small disk")).flat_map(block).collect()
     }
 
-    /// The administrator has another map, or other states.
-    pub(crate) fn happens(self: &Arc<Self>, states: bool) {
-        let mut now = self.now.lock().expect("nobody panics with it");
-        if states {
-            now.states = if now.states == [4; 2] { [0, 4] } else { [4; 2] };
-        } else {
-            now.map = (now.map + 1) % MAPS.len();
-        }
-        self.show(&now);
+    /// The administrator has the groups in other states, or back in the first.
+    pub(crate) fn happens(self: &Arc<Self>, other: [u8; 2]) {
+        let mut states = self.states.lock().expect("nobody panics with it");
+        *states = if *states == [4; 2] { other } else { [4; 2] };
+        self.show(*states);
         for way in &self.ways {
             way.establish(Sense::ASYMMETRIC_ACCESS_STATE_CHANGED);
         }
@@ -103,15 +100,15 @@ impl Segmented {
     /// For each block, whether it is reached by a LUN of the second SCSI target; none is by any other way.
     pub(crate) fn reached(&self, lun: Option<u8>) -> Vec<bool> {
         let blocks = usize::try_from(BLOCKS).expect("a small disk");
-        let Some(way) = lun.map(usize::from) else { return vec![false; blocks] };
-        let Now { states, map } = *self.now.lock().expect("nobody panics with it");
+        let Some((group, map)) = lun.map(way) else { return vec![false; blocks] };
+        let state = self.states.lock().expect("nobody panics with it")[group];
         let (blocks, multiplier, segments) = MAPS[map];
         let stripe = u64::from(blocks) * u64::from(multiplier);
-        let is_reached = |block: u64| match states[way] {
+        let is_reached = |block: u64| match state {
             0 | 1 => true,
             4 => segments.iter().any(|(first, last, states)| {
                 let inside = (*first..=*last).contains(&block);
-                inside && (stripe == 0 || (block - first) % stripe < u64::from(blocks)) && states[way] < 2
+                inside && (stripe == 0 || (block - first) % stripe < u64::from(blocks)) && states[group] < 2
             }),
             _ => false,
         };
@@ -119,26 +116,43 @@ impl Segmented {
     }
 
     /// Has everybody see how it is.
-    fn show(self: &Arc<Self>, now: &Now) {
+    fn show(self: &Arc<Self>, states: [u8; 2]) {
         let Some(state) = self.state.upgrade() else { return };
-        let groups = GROUPS.into_iter().zip(now.states).zip([2, 3]);
-        let (segment_blocks, multiplier, segments) = MAPS[now.map];
-        let segments = segments.iter().map(|(first, last, states)| UserDataSegment {
-            first: Lba(*first),
-            last: Lba(*last),
-            states: GROUPS.into_iter().zip(states.map(parse)).collect(),
-        });
-        let referrals = Referrals { segment_blocks, multiplier, segments: segments.collect() };
+        let groups = GROUPS.into_iter().zip(states).zip([2, 3]);
         state.set_alua(Alua {
             groups: groups.map(|((id, state), port)| group(id, parse(state), port)).collect(),
-            lu_group: 1,
-            referrals: Some(Arc::new(referrals)),
+            referrals: Some(referrals(0)),
             steer: Some(Arc::new(Steering(Arc::downgrade(self)))),
         });
-        for (way, state) in self.ways.iter().zip(now.states) {
-            way.gate().set_access_state(state);
+        for (lun, attentions) in (0..).zip(&self.ways) {
+            attentions.gate().set_access_state(states[way(lun).0]);
         }
     }
+}
+
+/// What a LUN has of the groups.
+fn membership(lun: u8) -> Membership {
+    let (group, map) = way(lun);
+    Membership {
+        group: GROUPS[group],
+        lu_group: 1,
+        implicit: true,
+        explicit: true,
+        multi_port: true,
+        non_optimized_delay: Duration::from_millis(1),
+        referrals: Some(referrals(map)),
+    }
+}
+
+/// A map as commands look into it.
+fn referrals(map: usize) -> Arc<Referrals> {
+    let (segment_blocks, multiplier, segments) = MAPS[map];
+    let segments = segments.iter().map(|(first, last, states)| UserDataSegment {
+        first: Lba(*first),
+        last: Lba(*last),
+        states: GROUPS.into_iter().zip(states.map(parse)).collect(),
+    });
+    Arc::new(Referrals { segment_blocks, multiplier, segments: segments.collect() })
 }
 
 /// Does what a guest asks for, all of it or nothing.
@@ -147,8 +161,8 @@ struct Steering(Weak<Segmented>);
 impl Steer for Steering {
     fn alter(&self, _: &str, _: &NexusName, wanted: &[Wanted]) -> Result<(), Sense> {
         let unit = self.0.upgrade().ok_or(Sense::INTERNAL_TARGET_FAILURE)?;
-        let mut now = unit.now.lock().expect("nobody panics with it");
-        let mut states = now.states;
+        let mut now = unit.states.lock().expect("nobody panics with it");
+        let mut states = *now;
         for Wanted { state, id } in wanted {
             let group = GROUPS.iter().position(|group| group == id);
             let group = group.filter(|_| *state != AccessState::Offline);
@@ -158,8 +172,8 @@ impl Steer for Steering {
             unit.keeper.failures.fetch_add(1, Ordering::SeqCst);
             return Err(Sense::INTERNAL_TARGET_FAILURE);
         }
-        now.states = states;
-        unit.show(&now);
+        *now = states;
+        unit.show(states);
         Ok(())
     }
 }
@@ -174,7 +188,6 @@ fn group(id: u16, state: AccessState, port: u16) -> AccessGroup {
     AccessGroup {
         told: PortGroup { id, preferred: false, state, supported, altered_by: AlteredBy::Nobody, ports },
         implicit_transition_seconds: 0,
-        non_optimized_delay: Duration::from_millis(1),
         transition_delay: Duration::ZERO,
     }
 }

@@ -32,8 +32,8 @@ pub(crate) fn many() -> LunMap {
 
 /// LUN 0 with blocks of 512 bytes, 1 with 4096, 2 for reading only, 3 that keeps nothing, 4 whose disk is missing, 5 whose
 /// medium can be taken out, 6 that writes whole or not at all, 7 with physical blocks of 4096 bytes, 8 whose space gets scarce,
-/// and 9 that is another way to LUN 0.  Through the second SCSI target LUN 0 and LUN 1 are two ways to one more unit, which reach
-/// other blocks of it.
+/// and 9 that is another way to LUN 0.  Through the second SCSI target six LUNs are ways to one more unit, which reach other blocks
+/// of it.
 pub(crate) struct Units {
     /// The way there.
     pub(crate) map: LunMap,
