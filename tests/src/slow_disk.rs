@@ -27,7 +27,7 @@ const DISK: INodeNo = INodeNo(2);
 const BELIEVED: Duration = Duration::from_secs(3600);
 
 /// What is written at once; more comes in pieces, as it goes to any disk.
-const PIECE_BYTES_MAX: u32 = 128 << 10;
+pub(crate) const PIECE_BYTES_MAX: u32 = 128 << 10;
 
 /// The file, as stories have it; its file system is [`Mount`]'s.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub(crate) struct Mount {
 #[derive(Debug, Default)]
 struct Disk {
     bytes: Vec<u8>,
+    /// What is written at once.
+    piece_bytes: u32,
     /// How many more writes are to be kept back.
     keeps: usize,
     /// From which offset on they are kept back, all of them.
@@ -114,10 +116,11 @@ impl Disk {
 }
 
 impl Mount {
-    /// Mounts one in a directory of that name in a scratch directory; the file has `bytes` bytes, all zero.
-    pub(crate) fn at(scratch: &Scratch, name: &str, bytes: usize) -> Result<Self> {
+    /// Mounts one in a directory of that name in a scratch directory; the file has `bytes` bytes, all zero, and is written in
+    /// pieces of `piece_bytes` at most: whole pages.
+    pub(crate) fn at(scratch: &Scratch, name: &str, bytes: usize, piece_bytes: u32) -> Result<Self> {
         let folder = scratch.directory(name)?;
-        let disk = Arc::new(Mutex::new(Disk { bytes: vec![0; bytes], ..Disk::default() }));
+        let disk = Arc::new(Mutex::new(Disk { bytes: vec![0; bytes], piece_bytes, ..Disk::default() }));
         let served = fuser::spawn_mount(Served(Arc::clone(&disk)), &folder, &Config::default());
         let served = served.context("cannot mount a FUSE file system")?;
         let disk = SlowDisk { path: folder.join(NAME), disk, kernel: served.notifier() };
@@ -252,7 +255,7 @@ impl Filesystem for Served {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         // A write past the page cache does not wait for the one before it.
         let _ = config.add_capabilities(InitFlags::FUSE_ASYNC_DIO);
-        let _ = config.set_max_write(PIECE_BYTES_MAX);
+        let _ = config.set_max_write(locked(&self.0).piece_bytes);
         Ok(())
     }
 

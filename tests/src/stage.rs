@@ -6,7 +6,7 @@
 use crate::daemon::{Daemon, Places};
 use crate::scratch::Scratch;
 use crate::shell::Shell;
-use crate::slow_disk::{Mount, SlowDisk};
+use crate::slow_disk::{Mount, PIECE_BYTES_MAX, SlowDisk};
 use anyhow::Result;
 use std::path::PathBuf;
 
@@ -49,7 +49,12 @@ impl Stage {
 
     /// Mounts a file of `bytes` bytes whose file system hangs when it is told to.
     pub fn slow_disk(&mut self, bytes: usize) -> Result<SlowDisk> {
-        let mount = Mount::at(&self.scratch, &format!("slow{}", self.mounts.len()), bytes)?;
+        self.slow_disk_in_pieces(bytes, PIECE_BYTES_MAX)
+    }
+
+    /// The same, which is written in pieces of `piece_bytes` at most: whole pages.
+    pub fn slow_disk_in_pieces(&mut self, bytes: usize, piece_bytes: u32) -> Result<SlowDisk> {
+        let mount = Mount::at(&self.scratch, &format!("slow{}", self.mounts.len()), bytes, piece_bytes)?;
         let disk = mount.disk.clone();
         self.mounts.push(mount);
         self.slow.0.push(disk.clone());
