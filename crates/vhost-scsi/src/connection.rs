@@ -419,6 +419,8 @@ impl Connection {
         let Some(Running { post, key, .. }) = slot.and_then(|slot| slot.running.take()) else { return 0 };
         if index == EVENT {
             self.port.announcer.stopping();
+        } else if index != CONTROL {
+            self.look_at_control();
         }
         let (stopped, answer) = mpsc::channel();
         send(&post, LetterKind::Stop { key, stopped });
@@ -428,6 +430,16 @@ impl Connection {
         }
         self.port.ring_stopped(index, next_avail);
         next_avail
+    }
+
+    /// Has the control queue looked at before another ring stops.  An abort that was offered by then may be answered after
+    /// the stop, and what was offered before the abort must not wait in that ring when it is.
+    fn look_at_control(&self) {
+        if let Some(Running { post, key, .. }) = self.running(CONTROL) {
+            let (done, answer) = mpsc::channel();
+            send(post, LetterKind::Look { key: *key, done });
+            let _ = answer.recv();
+        }
     }
 
     fn release_if_nothing_runs(&mut self) {

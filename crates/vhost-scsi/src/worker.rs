@@ -65,6 +65,11 @@ pub(crate) enum LetterKind {
         key: QueueKey,
         stopped: mpsc::Sender<Stopped>,
     },
+    /// Looks at all that the guest has offered by now; `done` is told when others were told what they have to see for it.
+    Look {
+        key: QueueKey,
+        done: mpsc::Sender<()>,
+    },
     /// `done` is told when it is so; of a queue that is disabled, when all that it took is answered too.
     Enable {
         key: QueueKey,
@@ -282,6 +287,19 @@ impl Worker {
         self.activate(key.0.key);
     }
 
+    /// Looks at a ring until all is looked at that is in it now, or it takes no more.
+    fn look(&mut self, submitter: &mut Submitter, QueueKey(tag): QueueKey) {
+        let Some(offered) = self.queue(QueueKey(tag)).map(Queue::offered) else { return };
+        while let Some(queue) = self.queues.get_mut(tag.key as usize).filter(|queue| queue.tag == tag)
+            && !queue.has_looked_at(offered)
+            && queue.pass(tag.key, &mut self.common, submitter)
+        {
+            self.note_dirty(tag.key);
+            self.send_errands(submitter, tag.key);
+        }
+        self.activate(tag.key);
+    }
+
     /// Task management of a queue has come on.
     fn management_moved(&mut self, submitter: &mut Submitter, QueueKey(tag): QueueKey) {
         self.note_dirty(tag.key);
@@ -322,6 +340,10 @@ impl Work for Worker {
                 let _ = key.send(self.start(submitter, *parts));
             }
             LetterKind::Stop { key, stopped } => self.stop(key, stopped),
+            LetterKind::Look { key, done } => {
+                self.look(submitter, key);
+                let _ = done.send(());
+            }
             LetterKind::Enable { key, enabled, done } => self.enable(key, enabled, done),
             LetterKind::LetGo { key, done } => {
                 if let Some(queue) = self.queue(key) {
