@@ -123,8 +123,9 @@ fn a_list_for_a_guest_shows_it_what_the_file_says_and_never_more() -> Result<()>
     std::fs::write(&path, listed("mapped_lun0 = \"lun7\"\n"))?;
     let refused = stage.shell.run(&apply)?;
     let line = format!(
-        "Could not find matching TPG LUN 7 for mapped LUN 0 of node ACL {nexus} of TPG 1 of target {WWN}: the file has \
-         no such LUN there\n"
+        "{}: Could not find matching TPG LUN 7 for mapped LUN 0 of node ACL {nexus} of TPG 1 of target {WWN}: the file \
+         has no such LUN there\nhint: nothing was changed; see to the file\n",
+        path.display()
     );
     assert_eq!((refused.status, refused.stderr), (1, line));
     std::fs::write(&path, listed(""))?;
