@@ -28,7 +28,7 @@ use crate::watchdog::Probe;
 use access::{Steering, Transition};
 use backstore::{Hold, HostLock};
 use fault::{locked_fault, socket_fault};
-use medium::Opened;
+use medium::{HandedOver, Opened};
 use model::{BackstoreId, Step, Wwn};
 use opening::{Look, Restoring, Seeking};
 use patience::Patience;
@@ -296,7 +296,10 @@ impl Machine for RunningMachine {
                     let handed_over =
                         there.and_then(|there| self.state().hand_over(steps, backstore, &there));
                     let opened = match handed_over {
-                        Some(opened) => opened.fit_for(backstore, occasion)?,
+                        Some(HandedOver::AsItIs(opened)) => opened.fit_for(backstore, occasion)?,
+                        Some(HandedOver::InPlaceOf(before)) => {
+                            medium::open_in_place_of(backstore, occasion, Some(&before))?
+                        }
                         None if occasion == Occasion::Restore => restoring.open(backstore)?,
                         None => medium::open(backstore, occasion)?,
                     };
