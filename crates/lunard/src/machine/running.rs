@@ -192,6 +192,7 @@ impl RunningMachine {
             if state.access.end(&theirs) {
                 let altering = std::mem::replace(&mut state.access.altering, theirs.by.clone());
                 state.show_access();
+                state.tell_access();
                 state.access.altering = altering;
             }
         };
@@ -461,6 +462,7 @@ impl Machine for RunningMachine {
         let mut state = self.state();
         state.access.steer = Some(Arc::clone(&self.steering) as Arc<dyn Steer>);
         state.show_access();
+        state.tell_access();
     }
 
     fn counted(&self, of: &Countable) -> Option<Statistics> {

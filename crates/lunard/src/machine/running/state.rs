@@ -56,6 +56,8 @@ pub(super) struct State {
     memories: Memories,
     /// What is known of asymmetric access.
     pub(super) access: Access,
+    /// Whom [`State::tell_access`] has to tell.
+    untold: Vec<Arc<Attentions>>,
 }
 
 struct Unit {
@@ -291,6 +293,7 @@ impl State {
                 self.withheld.insert((wwn.clone(), id));
             }
         }
+        self.tell_access();
         self.memories.forget_unused();
         std::mem::take(&mut self.left)
     }
@@ -310,8 +313,8 @@ impl State {
                     _ => Arc::clone(&unit.logical_unit),
                 };
                 let mut mapping = Mapping::counted(unit, shown.write_protect, Arc::clone(&shown.tally));
-                if let Some(membership) = self.access.membership(id, &shown.access) {
-                    mapping = mapping.in_group(membership);
+                if let Some(membership) = &shown.access.membership {
+                    mapping = mapping.in_group(membership.clone());
                 }
                 Some((scsi::Lun::new(lun.get())?, mapping.telling(Arc::clone(&shown.attentions))))
             });
