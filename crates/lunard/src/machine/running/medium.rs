@@ -235,8 +235,7 @@ impl Opened {
                 HandedOver::AsItIs(self.with_write_back(to.is_own_on(Key::EmulateWriteCache)))
             }
             (Medium::Block { read_only: was, .. }, Medium::Block { read_only, .. })
-                if was == read_only
-                    || read_only.unwrap_or(false) == store.backstore.geometry().read_only =>
+                if was == read_only || read_only.unwrap_or(false) == store.backstore.geometry().read_only =>
             {
                 let store = self::store(Arc::clone(&store.backstore)).in_place_of(store);
                 let device = self.device.clone();
