@@ -6,6 +6,8 @@
 //! Never here: the model, and a decision about what may be configured.
 
 mod access; // asymmetric access
+#[cfg(test)]
+mod disks; // what waits for the disk with the records of units
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
@@ -29,6 +31,7 @@ use access::{Steering, Transition};
 use backstore::{Hold, HostLock};
 use fault::{locked_fault, socket_fault};
 use medium::{HandedOver, Opened};
+use memories::Counting;
 use model::{Backstore, BackstoreId, Step, Wwn};
 use opening::{Look, Restoring, Seeking};
 use patience::Patience;
@@ -374,6 +377,9 @@ impl Machine for RunningMachine {
         for opened in opened.values_mut() {
             opened.keep();
         }
+        let counting = self.state().to_count(&steps);
+        // Beyond the lock: what is kept waits for a disk.
+        counting.into_iter().for_each(Counting::count);
         let mut state = self.state();
         let mut farewells = Vec::new();
         for step in &steps {
