@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use initiator::{Command, Guest, LunAddress, Options, commands};
 use serde_json::{Value, json};
 use stories::api;
+use stories::deadline::Deadline;
 use stories::loop_device::{self, LoopDevice};
 use stories::mounted::{self, Mounted};
 use stories::small::Small;
@@ -13,7 +14,17 @@ use stories::stage::Stage;
 
 const WWN: &str = "naa.500140568720f76f";
 const UNIT: LunAddress = LunAddress([1, 1, 0, 0, 0, 0, 0, 0]);
-const DISK: &str = "core/fileio_0/disk0/attrib";
+const DISK: &str = "core/fileio_0/disk0";
+
+/// The file of an attribute: with LIO's, or beside them where LIO of this kernel has none of that name.
+fn file(mounted: &Mounted, device: &str, name: &str) -> String {
+    let own = matches!(name, "emulate_removable" | "physical_block_size");
+    let is_beside = own || name == "emulate_rsoc" && !mounted::kernel_has_rsoc();
+    let (here, elsewhere) = (format!("{device}/{name}"), format!("{device}/attrib/{name}"));
+    let (here, elsewhere) = if is_beside { (here, elsewhere) } else { (elsewhere, here) };
+    assert!(!mounted.top(&elsewhere).exists(), "{elsewhere}");
+    here
+}
 
 const EACCES: i32 = 13;
 const EINVAL: i32 = 22;
@@ -90,11 +101,11 @@ const ROWS: &[Row] = &[
 ];
 
 fn write(mounted: &Mounted, name: &str, text: &str) -> Option<i32> {
-    mounted.write(&format!("{DISK}/{name}"), text).err().and_then(|error| error.raw_os_error())
+    mounted.write(&file(mounted, DISK, name), text).err().and_then(|error| error.raw_os_error())
 }
 
 fn read(mounted: &Mounted, name: &str) -> Result<String> {
-    Ok(mounted.read(&format!("{DISK}/{name}"))?.trim_end().to_owned())
+    Ok(mounted.read(&file(mounted, DISK, name))?.trim_end().to_owned())
 }
 
 fn ask(mounted: &Mounted, name: &str, value: &str) -> Result<(u16, Value)> {
@@ -118,22 +129,22 @@ fn every_attribute_has_its_default_for_every_kind() -> Result<()> {
     shell.well(&format!("/backstores/block create disk0 {}", disk.path().display()))?;
     shell.well("/backstores/ramdisk create disk0 1M")?;
     let homes = ["iblock", "fileio", "rd_mcp"].map(|plugin| {
-        let mut all = (0..9).map(|number| format!("core/{plugin}_{number}/disk0/attrib"));
+        let mut all = (0..9).map(|number| format!("core/{plugin}_{number}/disk0"));
         all.find(|home| mounted.top(home).is_dir()).unwrap_or_default()
     });
     for (name, defaults, ..) in ROWS {
         for (home, default) in homes.iter().zip(defaults).filter(|(_, default)| !default.is_empty()) {
-            assert_eq!(mounted.read(&format!("{home}/{name}"))?.trim_end(), *default, "{home}/{name}");
+            assert_eq!(mounted.read(&file(&mounted, home, name))?.trim_end(), *default, "{home}/{name}");
         }
     }
     // None is left out.
     let known = |name: &str| ROWS.iter().any(|row| row.0 == name) || name == "hw_pi_prot_type";
-    for entry in std::fs::read_dir(mounted.top(&homes[1]))? {
+    for entry in std::fs::read_dir(mounted.top(&homes[1]).join("attrib"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         assert!(known(&name), "{name} is in no row");
     }
     // A device's cache is its own.
-    let written = mounted.write(&format!("{}/emulate_write_cache", homes[0]), "1");
+    let written = mounted.write(&format!("{}/attrib/emulate_write_cache", homes[0]), "1");
     assert_eq!(written.err().and_then(|error| error.raw_os_error()), Some(EINVAL));
     Ok(())
 }
@@ -415,5 +426,43 @@ fn what_a_medium_can_no_longer_do_with_space_reads_0_after_a_restart() -> Result
         assert!(value(&stage, name)?.contains(&format!("{name}=0")), "{name}");
     }
     stage.shell.well("/backstores/fileio/disk0 set attribute emulate_caw=0")?;
+    Ok(())
+}
+
+#[test]
+fn what_a_medium_cannot_do_reads_0_at_every_door_when_it_appears_after_the_start() -> Result<()> {
+    if let Some(why) = mounted::missing() {
+        eprintln!("skipped: {why}");
+        return Ok(());
+    }
+    let mut mounted = Mounted::start()?;
+    let at = mounted.scratch.directory("solid")?;
+    let solid = Small::without_holes(&at)?;
+    let file = solid.join("disk0");
+    let shell = mounted.shell()?;
+    shell.well(&format!("/backstores/fileio create disk0 {} 1M", file.display()))?;
+    mounted.daemon.terminate()?;
+    drop(solid);
+    mounted.daemon.restart()?;
+    assert!(shell.well("ls /backstores/fileio")?.to_lowercase().contains("missing"));
+    let _solid = Small::without_holes(&at)?;
+    std::fs::File::create(&file)?.set_len(1 << 20)?;
+    Deadline::seconds(30).until("the medium to appear", || {
+        Ok((!shell.well("ls /backstores/fileio")?.to_lowercase().contains("missing")).then_some(()))
+    })?;
+    let runtime = mounted.daemon.places().runtime.clone();
+    let saved = mounted.scratch.join("saved.json");
+    for name in OF_SPACE {
+        let zero = format!("{name}=0");
+        Deadline::seconds(30).until(&zero, || {
+            let told = shell.well(&format!("/backstores/fileio/disk0 get attribute {name}"))?;
+            Ok(told.starts_with(&zero).then_some(()))
+        })?;
+        assert_eq!(read(&mounted, name)?, "0", "{name}");
+        let all: Value = serde_json::from_str(&api::get(&runtime, "/v1/config")?)?;
+        assert_eq!(all["backstores"][0]["attributes"][name], json!("0"), "{all}");
+        shell.well(&format!("saveconfig {}", saved.display()))?;
+        assert!(std::fs::read_to_string(&saved)?.contains(&format!("\"{name}\": 0")), "{name}");
+    }
     Ok(())
 }
