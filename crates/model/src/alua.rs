@@ -13,6 +13,7 @@ use crate::name::shown;
 use crate::{BackstoreId, LbaMap, Refusal};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 pub use table::{ALUA_ATTRIBUTES, AluaAttribute, AluaKey};
 
 /// The most target port groups of a backstore.
@@ -275,7 +276,8 @@ impl AluaGroup {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AluaGroups {
     groups: BTreeMap<AluaGroupName, AluaGroup>,
-    lba_map: Option<LbaMap>,
+    /// Of all copies of the configuration one map.
+    lba_map: Option<Arc<LbaMap>>,
 }
 
 impl Default for AluaGroups {
@@ -375,12 +377,12 @@ impl AluaGroups {
     /// Which blocks are reached how.
     #[must_use]
     pub fn lba_map(&self) -> Option<&LbaMap> {
-        self.lba_map.as_ref()
+        self.lba_map.as_deref()
     }
 
     /// Takes over a map, or none, whatever state the groups are in.  Each can be LBA dependent while there is one.
     pub fn restore_lba_map(&mut self, map: Option<LbaMap>) {
-        self.lba_map = map;
+        self.lba_map = map.map(Arc::new);
         self.follow_map();
     }
 
@@ -503,6 +505,14 @@ mod tests {
         groups.restore_lba_map(None);
         assert!(!groups.get(&later).unwrap().supports(4));
         assert!(matches!(groups.must_make_sense(&disk), Err(Refusal::LbaMapNeeded { .. })));
+    }
+
+    #[test]
+    fn a_copy_of_the_groups_has_no_map_of_its_own() {
+        let mut groups = AluaGroups::default();
+        groups.restore_lba_map(LbaMap::parse("8 0; 0 7 0:S").unwrap());
+        let copy = groups.clone();
+        assert!(std::ptr::eq(groups.lba_map().unwrap(), copy.lba_map().unwrap()));
     }
 
     #[test]

@@ -232,15 +232,13 @@ fn backstores(
             _ => steps.push(Step::OpenBackstore(is.clone())),
         }
     }
+    let at_first = AluaGroups::default();
     for (id, is) in &new.backstores {
-        let access = |backstore: &Backstore, model: &Model| {
-            (backstore.alua.clone(), model.lu_group_id(&backstore.lu_group))
-        };
         let was = old.backstores.get(id).filter(|_| !reopened.contains(id));
-        let before = was.map(|was| access(was, old)).unwrap_or_default();
-        let (groups, lu_group) = access(is, new);
-        if before != (groups.clone(), lu_group) {
-            steps.push(Step::SetAlua { backstore: id.clone(), groups, lu_group });
+        let before = was.map_or((&at_first, 0), |was| (&was.alua, old.lu_group_id(&was.lu_group)));
+        let lu_group = new.lu_group_id(&is.lu_group);
+        if before != (&is.alua, lu_group) {
+            steps.push(Step::SetAlua { backstore: id.clone(), groups: is.alua.clone(), lu_group });
         }
     }
 }

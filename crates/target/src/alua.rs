@@ -39,8 +39,6 @@ pub struct AccessGroup {
     pub told: PortGroup,
     /// IMPLICIT TRANSITION TIME in seconds; 0 where nothing is said.
     pub implicit_transition_seconds: u8,
-    /// How long a transfer waits while the group is active/non-optimized.
-    pub non_optimized_delay: Duration,
     /// How long a change takes.
     pub transition_delay: Duration,
 }
@@ -50,25 +48,30 @@ pub struct AccessGroup {
 pub struct Alua {
     /// Ordered by id.
     pub groups: Vec<AccessGroup>,
-    /// LOGICAL UNIT GROUP.
-    pub lu_group: u16,
     /// Which blocks are reached how, where that differs.
     pub referrals: Option<Arc<Referrals>>,
     /// Who changes states; nobody can where it is absent.
     pub steer: Option<Arc<dyn Steer>>,
 }
 
-/// The group that a unit is in through one port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The groups that a unit is in through one port, as its LUN map has them: what commands need of them is here, so that none
+/// has to ask the unit for it, and what INQUIRY says of them is told with the map when it is another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
     /// TARGET PORT GROUP.
     pub group: u16,
+    /// LOGICAL UNIT GROUP.
+    pub lu_group: u16,
     /// TPGS bit 0: states change by themselves.
     pub implicit: bool,
     /// TPGS bit 1: SET TARGET PORT GROUPS is there.
     pub explicit: bool,
-    /// R_SUP: there is a map of which blocks are reached how.
-    pub referrals: bool,
+    /// MULTIP: the unit is reached through other ports too.
+    pub multi_port: bool,
+    /// How long a transfer waits while the group is active/non-optimized.
+    pub non_optimized_delay: Duration,
+    /// R_SUP: which blocks are reached how, where that differs.
+    pub referrals: Option<Arc<Referrals>>,
 }
 
 impl Alua {
@@ -76,11 +79,5 @@ impl Alua {
     #[must_use]
     pub fn group(&self, id: u16) -> Option<&AccessGroup> {
         self.groups.iter().find(|group| group.told.id == id)
-    }
-
-    /// Whether the unit is reached through more than one port.
-    #[must_use]
-    pub fn is_multi_port(&self) -> bool {
-        self.groups.iter().map(|group| group.told.ports.len()).sum::<usize>() > 1
     }
 }

@@ -14,7 +14,7 @@ mod compare; // SBC: COMPARE AND WRITE, ORWRITE
 mod copy; // SPC: EXTENDED COPY, RECEIVE COPY RESULTS
 mod logs; // LOG SENSE, LOG SELECT, and diagnostics
 mod modes; // MODE SELECT
-mod primary; // SPC
+pub(crate) mod primary; // SPC
 mod reservation; // SPC, reservations
 mod sanitize; // SBC: SANITIZE, FORMAT UNIT
 mod tray; // SBC: START STOP UNIT, PREVENT ALLOW MEDIUM REMOVAL

@@ -7,6 +7,7 @@
 
 use crate::alua::Membership;
 use crate::attentions::Attentions;
+use crate::execute::primary;
 use crate::logical_unit::LogicalUnit;
 use crate::nexus::Nexus;
 use crate::tally::{Failure, Tally};
@@ -41,7 +42,7 @@ pub struct Mapping {
     pub write_protect: bool,
     /// What the group's nexus has to be told about the unit, and the gate in front of it.
     pub attentions: Arc<Attentions>,
-    /// The target port group that the unit is in through this port, where there is asymmetric access.
+    /// The groups that the unit is in through this port, where there is asymmetric access.
     pub membership: Option<Membership>,
     /// What was asked of the unit by this way.
     pub tally: Arc<Tally>,
@@ -68,6 +69,11 @@ impl Mapping {
     #[must_use]
     pub fn in_group(self, membership: Membership) -> Self {
         Self { membership: Some(membership), ..self }
+    }
+
+    /// Whether INQUIRY says the same of the unit by this way as by another, but for the names of the port.
+    pub fn says_as(&self, other: &Self) -> bool {
+        primary::said(self) == primary::said(other)
     }
 
     /// The same way with what an earlier map had to tell.

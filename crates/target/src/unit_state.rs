@@ -21,6 +21,7 @@ use crate::sanitizing::{Sanitize, Sanitizing};
 use crate::scarcity::{Crossing, Scarcity};
 use crate::tally::Tallies;
 use crate::tray::{By, Readiness, Tray};
+use exec::snapshot::Published;
 use scsi::{Sense, StartStop};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -108,6 +109,7 @@ pub struct UnitState {
     copies: Arc<Copies>,
     sanitizing: Sanitizing,
     scarcity: Scarcity,
+    alua: Published<Alua>,
     /// Held while a change is made and kept, which may take long: one change at a time.
     changing: Mutex<()>,
     /// Held for moments.
@@ -116,7 +118,6 @@ pub struct UnitState {
 
 struct Shown {
     record: Arc<UnitRecord>,
-    alua: Arc<Alua>,
     seats: Vec<Seat>,
 }
 
@@ -146,7 +147,7 @@ impl UnitState {
         let readiness = AtomicU32::new(record.tray.readiness() as u32);
         let write_through = Arc::new(AtomicBool::new(writes_through(&record)));
         let sanitizing = Sanitizing::of(record.sanitize.as_ref());
-        let shown = Mutex::new(Shown { record: Arc::new(record), alua: Arc::default(), seats: Vec::new() });
+        let shown = Mutex::new(Shown { record: Arc::new(record), seats: Vec::new() });
         let (serial, changing, tallies) = (serial.into(), Mutex::new(()), Tallies::default());
         let (copies, scarcity) = (Arc::default(), Scarcity::default());
         Arc::new(Self {
@@ -162,6 +163,7 @@ impl UnitState {
             copies,
             sanitizing,
             scarcity,
+            alua: Published::new(Alua::default()),
             changing,
             shown,
         })
@@ -189,12 +191,17 @@ impl UnitState {
 
     /// What the unit has of asymmetric access now.
     pub fn alua(&self) -> Arc<Alua> {
-        Arc::clone(&self.shown().alua)
+        self.alua.load()
+    }
+
+    /// The same for whoever asks again and again.
+    pub(crate) fn published_alua(&self) -> &Published<Alua> {
+        &self.alua
     }
 
     /// Tells what the unit has of asymmetric access from now on.  The gates are the caller's to set.
     pub fn set_alua(&self, alua: Alua) {
-        self.shown().alua = Arc::new(alua);
+        self.alua.publish(alua);
     }
 
     /// What it has been asked for.

@@ -56,7 +56,6 @@ fn group(id: u16, state: AccessState, ports: &[u16]) -> AccessGroup {
             ports: ports.to_vec(),
         },
         implicit_transition_seconds: 9,
-        non_optimized_delay: Duration::from_millis(100),
         transition_delay: Duration::from_millis(30),
     }
 }
@@ -71,13 +70,20 @@ fn rig(answer: Result<(), Sense>) -> (Rig, Arc<Owner>) {
             group(5, AccessState::Standby, &[2]),
             group(6, AccessState::Standby, &[]),
         ],
-        lu_group: 7,
         referrals: None,
         steer: Some(Arc::clone(&owner) as Arc<dyn Steer>),
     });
     let rig = Rig::in_groups(2, FLAGS, state, |nexus| {
         let (group, explicit) = if nexus == 2 { (5, false) } else { (0, true) };
-        Some(Membership { group, implicit: true, explicit, referrals: false })
+        Some(Membership {
+            group,
+            lu_group: 7,
+            implicit: true,
+            explicit,
+            multi_port: true,
+            non_optimized_delay: Duration::from_millis(100),
+            referrals: None,
+        })
     });
     (rig, owner)
 }
@@ -181,7 +187,7 @@ fn setting_groups_is_not_good_before_the_transition_has_ended_and_waits_for_no_o
     let (rig, owner) = rig(Ok(()));
     let unit = &rig.group(1).unit(Lun::default()).unwrap().unit.state;
     let groups = vec![group(0, AccessState::Transitioning, &[1]), group(9, AccessState::Optimized, &[9])];
-    unit.set_alua(Alua { groups, lu_group: 0, referrals: None, steer: Some(owner as Arc<dyn Steer>) });
+    unit.set_alua(Alua { groups, referrals: None, steer: Some(owner as Arc<dyn Steer>) });
     assert_eq!(set(&rig, 1, &[0, 0, 0, 0, 0x02, 0, 0, 0]), Done);
     assert_eq!(*rig.waited.borrow(), Duration::from_millis(30 + 1000));
     // Another group's transition is none of its business, and nor is a port that has the number of a group.
@@ -246,14 +252,13 @@ fn lba_dependent() -> Rig {
             segment(8, 11, [AccessState::Unavailable, AccessState::NonOptimized]),
         ],
     };
-    state.set_alua(Alua {
-        groups: vec![group(0, AccessState::LbaDependent, &[1]), group(5, AccessState::LbaDependent, &[2])],
-        referrals: Some(Arc::new(referrals)),
-        ..Alua::default()
-    });
+    let referrals = Some(Arc::new(referrals));
+    let groups = vec![group(0, AccessState::LbaDependent, &[1]), group(5, AccessState::LbaDependent, &[2])];
+    state.set_alua(Alua { groups, referrals: referrals.clone(), ..Alua::default() });
     let rig = Rig::in_groups(2, FLAGS, state, |nexus| {
         let group = if nexus == 2 { 5 } else { 0 };
-        Some(Membership { group, implicit: true, explicit: false, referrals: true })
+        let referrals = referrals.clone();
+        Some(Membership { group, implicit: true, referrals, ..Membership::default() })
     });
     for nexus in [1, 2] {
         rig.attentions(nexus).gate().set_access_state(4);
@@ -276,6 +281,20 @@ fn a_command_reaches_blocks_as_their_segment_says() {
     assert_eq!((read(1, 8, 0), read(1, 15, 2)), (Done, Check(0x05, 0x21, 0x00)));
     // A segment that is not optimized keeps nobody waiting.
     assert_eq!(*rig.waited.borrow(), Duration::ZERO);
+}
+
+#[test]
+fn a_command_asks_its_map_of_luns_and_not_the_unit_which_others_may_be_changing() {
+    let dependent = lba_dependent();
+    dependent.state.set_alua(Alua::default());
+    let read = |nexus, first| dependent.send(nexus, &[0x28, 0, 0, 0, 0, first, 0, 0, 4, 0]);
+    assert_eq!((read(1, 0), read(2, 0)), (Done, STANDBY));
+    assert_eq!((read(1, 8), read(2, 8)), (UNAVAILABLE, Done));
+    let (other, _) = rig(Ok(()));
+    other.state.set_alua(Alua::default());
+    other.attentions(1).gate().set_access_state(1);
+    assert_eq!(other.send(1, READ), Done);
+    assert_eq!(*other.waited.borrow(), Duration::from_millis(100));
 }
 
 #[test]

@@ -248,17 +248,11 @@ fn changes(was: &Mapping, is: &Mapping) -> impl Iterator<Item = Happened> {
     let modes = |unit: &LogicalUnit| (unit.own_modes(), unit.flags.fua_write);
     let mode = modes(before) != modes(now);
     let protection = (was.write_protect || old.read_only) != (is.write_protect || new.read_only);
-    // 3PC, and the VPD pages of limits, of characteristics and of provisioning.
-    let said = |unit: &LogicalUnit| {
-        (unit.media, unit.flags.solid_state, unit.granularity_blocks, unit.optimal_blocks)
-    };
-    let inquiry = before.identity != now.identity || (is_there && said(before) != said(now));
-    // TPGS, and the group in VPD page 83h.
-    let access = was.membership != is.membership;
+    let inquiry = !was.says_as(is);
     [
         (!same && capacity, Happened::CapacityChanged),
         (protection || (!same && mode), Happened::ModeChanged),
-        (access || (!same && inquiry), Happened::InquiryChanged),
+        (inquiry, Happened::InquiryChanged),
     ]
     .into_iter()
     .filter_map(|(is_so, happened)| is_so.then_some(happened))

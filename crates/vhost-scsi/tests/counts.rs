@@ -183,14 +183,14 @@ fn what_the_medium_failed_of_a_transfer_is_counted_after_the_delay_of_its_group_
     let group = AccessGroup {
         told: told(scsi::alua::AccessState::NonOptimized),
         implicit_transition_seconds: 0,
-        non_optimized_delay: Duration::from_millis(1),
         transition_delay: Duration::ZERO,
     };
     let alua = Alua { groups: vec![group], ..Alua::default() };
     let mut disk = Disk::reached_by(|mapping| {
         mapping.unit.state.set_alua(alua.clone());
         mapping.attentions.gate().set_access_state(1);
-        mapping.in_group(Membership { group: 0, implicit: true, explicit: false, referrals: false })
+        let non_optimized_delay = Duration::from_millis(1);
+        mapping.in_group(Membership { implicit: true, non_optimized_delay, ..Membership::default() })
     });
     let before = disk.counters();
     disk.fails(true, true);

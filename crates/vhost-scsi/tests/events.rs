@@ -8,8 +8,9 @@ mod support;
 
 use initiator::event::Event;
 use initiator::{Guest, LunAddress, Options, commands};
-use scsi::Lun;
 use scsi::inquiry::Identity;
+use scsi::referrals::{Referrals, UserDataSegment};
+use scsi::{Lba, Lun};
 use std::sync::Arc;
 use std::time::Duration;
 use support::{FLAGS, Rig, Unit, nexus};
@@ -25,6 +26,7 @@ const RESCAN: u32 = 1;
 const REMOVED: u32 = 2;
 const CAPACITY_CHANGED: u32 = 0x092a;
 const MODE_CHANGED: u32 = 0x012a;
+const INQUIRY_CHANGED: u32 = 0x033f;
 
 /// A unit with a serial number of its own.
 fn unit(unit: &Unit, serial: u32, flags: UnitFlags) -> Arc<LogicalUnit> {
@@ -86,6 +88,8 @@ fn units_that_come_go_and_change_are_told_of_one_by_one() {
     let cached = unit(&large, 1, UnitFlags { write_cache: true, ..FLAGS });
     show(&rig, &[(0, &cached, false), (300, &second, false)]);
     assert_eq!(next(&mut guest), (PARAM_CHANGE, lun_0, MODE_CHANGED));
+    // V_SUP.
+    assert_eq!(next(&mut guest), (PARAM_CHANGE, lun_0, INQUIRY_CHANGED));
     show(&rig, &[(0, &cached, true), (300, &second, false)]);
     assert_eq!(next(&mut guest), (PARAM_CHANGE, lun_0, MODE_CHANGED));
     // Another unit in its place is not the one that was there.
@@ -225,9 +229,11 @@ fn every_event_has_its_unit_attention_and_a_guest_that_boots_sees_none() {
     assert_eq!(guest.capacity(LunAddress::unit(1, 0)).unwrap(), (4096, 512));
     let cached = unit(&large, 1, UnitFlags { write_cache: true, ..FLAGS });
     show(&[&cached]);
-    // MODE PARAMETERS CHANGED, and LUN 1 is gone.
+    // MODE PARAMETERS and INQUIRY DATA CHANGED, and LUN 1 is gone.
     assert_eq!(sense(&mut guest, 0), Some([0x06, 0x2a, 0x01]));
     assert_eq!(sense(&mut guest, 0), Some([0x06, 0x3f, 0x0e]));
+    assert_eq!(sense(&mut guest, 0), Some([0x06, 0x3f, 0x03]));
+    assert_eq!(sense(&mut guest, 0), None);
     assert_eq!(sense(&mut guest, 1), Some([0x05, 0x25, 0x00]));
 }
 
@@ -264,40 +270,67 @@ fn a_disk_that_grows_out_of_fixed_sense_data_changes_the_mode_parameters_and_bac
 fn another_answer_to_inquiry_or_read_capacity_is_told_and_the_same_is_not() {
     const INQUIRY_DATA: [u8; 3] = [0x06, 0x3f, 0x03];
     const CAPACITY_DATA: [u8; 3] = [0x06, 0x2a, 0x09];
+    const MODE_PARAMETERS: [u8; 3] = [0x06, 0x2a, 0x01];
     let disk = Unit::ramdisk(1 << 20);
-    let wishing = |wishes: MediaWishes| {
-        let unit = Arc::into_inner(unit(&disk, 1, FLAGS)).unwrap();
+    let wishing = |wishes: MediaWishes, flags| {
+        let unit = Arc::into_inner(unit(&disk, 1, flags)).unwrap();
         Arc::new(unit.with_media(&wishes))
     };
     let all = MediaWishes::default();
-    let both = Membership { group: 0, implicit: true, explicit: true, referrals: false };
+    let both = || Membership { implicit: true, explicit: true, ..Membership::default() };
     let attentions = Arc::<Attentions>::default();
-    let map = |wishes: MediaWishes, membership: Membership| {
-        let mapping = Mapping::new(wishing(wishes), false).telling(Arc::clone(&attentions));
+    let map = |wishes: MediaWishes, flags, membership: Membership| {
+        let mapping = Mapping::new(wishing(wishes, flags), false).telling(Arc::clone(&attentions));
         let mut map = LunMap::default();
         map.insert(1, Group::new(nexus(), [(Lun::default(), mapping.in_group(membership))]));
         map
     };
-    let rig = Rig::with_map(map(all, both));
+    let rig = Rig::with_map(map(all, FLAGS, both()));
     let mut guest = rig.boot(Options::default());
-    let checks = [
-        // 3PC; MAXIMUM COMPARE AND WRITE LENGTH; other limits of VPD page B0h.
-        (MediaWishes { third_party_copy: Some(false), ..all }, both, vec![INQUIRY_DATA]),
-        (MediaWishes { compare_and_write: Some(false), ..all }, both, vec![INQUIRY_DATA]),
-        (MediaWishes { write_same_blocks_max: 8, ..all }, both, vec![INQUIRY_DATA]),
-        // LBPU alone; LBPRZ, which READ CAPACITY (16) has as well.
-        (MediaWishes { unmap: Some(false), ..all }, both, vec![INQUIRY_DATA]),
-        (MediaWishes { unmapped_reads_zero: Some(false), ..all }, both, vec![CAPACITY_DATA, INQUIRY_DATA]),
-        // TPGS, and the group of VPD page 83h.
-        (all, Membership { explicit: false, ..both }, vec![INQUIRY_DATA]),
-        (all, Membership { implicit: false, ..both }, vec![INQUIRY_DATA]),
-        (all, Membership { group: 1, ..both }, vec![INQUIRY_DATA]),
-        (all, both, vec![]),
-    ];
-    for (wishes, membership, told) in checks {
-        rig.endpoint.port().change_map().publish(map(all, both));
+    let mut check = |what: &str, before: LunMap, after: LunMap, told: &[[u8; 3]]| {
+        rig.endpoint.port().change_map().publish(before);
         let _ = all_that_is_told(&mut guest);
-        rig.endpoint.port().change_map().publish(map(wishes, membership));
-        assert_eq!(all_that_is_told(&mut guest), told, "{wishes:?} {membership:?}");
+        rig.endpoint.port().change_map().publish(after);
+        assert_eq!(all_that_is_told(&mut guest), told, "{what}");
+    };
+    for (what, wishes, told) in [
+        ("3PC", MediaWishes { third_party_copy: Some(false), ..all }, &[INQUIRY_DATA][..]),
+        ("COMPARE AND WRITE", MediaWishes { compare_and_write: Some(false), ..all }, &[INQUIRY_DATA]),
+        ("WRITE SAME", MediaWishes { write_same_blocks_max: 8, ..all }, &[INQUIRY_DATA]),
+        ("LBPU alone", MediaWishes { unmap: Some(false), ..all }, &[INQUIRY_DATA]),
+        // Which READ CAPACITY (16) has as well.
+        ("LBPRZ", MediaWishes { unmapped_reads_zero: Some(false), ..all }, &[CAPACITY_DATA, INQUIRY_DATA]),
+    ] {
+        check(what, map(all, FLAGS, both()), map(wishes, FLAGS, both()), told);
+    }
+    for (what, flags, told) in [
+        ("RMB", UnitFlags { removable: !FLAGS.removable, ..FLAGS }, &[INQUIRY_DATA][..]),
+        ("rotation", UnitFlags { solid_state: !FLAGS.solid_state, ..FLAGS }, &[INQUIRY_DATA]),
+        ("V_SUP", UnitFlags { write_cache: !FLAGS.write_cache, ..FLAGS }, &[MODE_PARAMETERS, INQUIRY_DATA]),
+        ("TAS", UnitFlags { tas: !FLAGS.tas, ..FLAGS }, &[MODE_PARAMETERS]),
+    ] {
+        check(what, map(all, FLAGS, both()), map(all, flags, both()), told);
+    }
+    let referrals = |segment_blocks, last| {
+        let segments = vec![UserDataSegment { first: Lba(0), last: Lba(last), states: vec![] }];
+        let map = Referrals { segment_blocks, multiplier: 0, segments };
+        Membership { referrals: Some(Arc::new(map)), ..both() }
+    };
+    let delay = Duration::from_millis(1);
+    for (what, before, after, told) in [
+        ("TPGS bit 1", both(), Membership { explicit: false, ..both() }, &[INQUIRY_DATA][..]),
+        ("TPGS bit 0", both(), Membership { implicit: false, ..both() }, &[INQUIRY_DATA]),
+        ("target port group", both(), Membership { group: 1, ..both() }, &[INQUIRY_DATA]),
+        ("logical unit group", both(), Membership { lu_group: 1, ..both() }, &[INQUIRY_DATA]),
+        ("MULTIP", both(), Membership { multi_port: true, ..both() }, &[INQUIRY_DATA]),
+        ("R_SUP", both(), referrals(8, 7), &[INQUIRY_DATA]),
+        ("R_SUP that goes", referrals(8, 7), both(), &[INQUIRY_DATA]),
+        ("other segments", referrals(8, 7), referrals(4, 7), &[INQUIRY_DATA]),
+        // What INQUIRY does not say.
+        ("other blocks", referrals(8, 7), referrals(8, 6), &[]),
+        ("a delay", both(), Membership { non_optimized_delay: delay, ..both() }, &[]),
+        ("nothing", both(), both(), &[]),
+    ] {
+        check(what, map(all, FLAGS, before), map(all, FLAGS, after), told);
     }
 }

@@ -6,6 +6,8 @@
 //! Never here: the model, and a decision about what may be configured.
 
 mod access; // asymmetric access
+#[cfg(test)]
+mod disks; // what waits for the disk with the records of units
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
@@ -29,6 +31,7 @@ use access::{Steering, Transition};
 use backstore::{Hold, HostLock};
 use fault::{locked_fault, socket_fault};
 use medium::Opened;
+use memories::Counting;
 use model::{BackstoreId, Step, Wwn};
 use opening::{Look, Restoring, Seeking};
 use patience::Patience;
@@ -192,6 +195,7 @@ impl RunningMachine {
             if state.access.end(&theirs) {
                 let altering = std::mem::replace(&mut state.access.altering, theirs.by.clone());
                 state.show_access();
+                state.tell_access();
                 state.access.altering = altering;
             }
         };
@@ -360,6 +364,9 @@ impl Machine for RunningMachine {
         for opened in opened.values_mut() {
             opened.keep();
         }
+        let counting = self.state().to_count(&steps);
+        // Beyond the lock: what is kept waits for a disk.
+        counting.into_iter().for_each(Counting::count);
         let mut state = self.state();
         let mut farewells = Vec::new();
         for step in &steps {
@@ -458,6 +465,7 @@ impl Machine for RunningMachine {
         let mut state = self.state();
         state.access.steer = Some(Arc::clone(&self.steering) as Arc<dyn Steer>);
         state.show_access();
+        state.tell_access();
     }
 
     fn counted(&self, of: &Countable) -> Option<Statistics> {

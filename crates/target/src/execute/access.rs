@@ -8,6 +8,7 @@
 
 use super::block::ready;
 use super::{Decision, IoPlan, ScriptPlan, done, give, io_failed, overrun, read_list};
+use crate::alua::Alua;
 use crate::gate::Word;
 use crate::logical_unit::{LogicalUnit, Store};
 use crate::lun_map::{Group, Mapping};
@@ -30,7 +31,7 @@ pub(super) fn report<'a>(
 ) -> Decision<'a> {
     let alua = mapping.unit.state.alua();
     let groups: Vec<PortGroup> = alua.groups.iter().map(|group| group.told.clone()).collect();
-    let own = mapping.membership.and_then(|membership| alua.group(membership.group));
+    let own = mapping.membership.as_ref().and_then(|membership| alua.group(membership.group));
     let seconds = own.map_or(0, |group| group.implicit_transition_seconds);
     give(&alua::report(command, &groups, seconds), u64::from(command.allocation_bytes), buffers)
 }
@@ -43,33 +44,38 @@ pub(super) fn report_referrals<'a>(
 ) -> Result<Decision<'a>, Sense> {
     ready(&mapping.unit)?;
     mapping.unit.geometry.check(command.first, BlockCount(1))?;
-    // It may have gone since the command was found to be there.
-    let map = mapping.unit.state.alua().referrals.clone().ok_or(Sense::INVALID_FIELD_IN_CDB)?;
+    let map = mapping.membership.as_ref().and_then(|membership| membership.referrals.as_ref());
+    let map = map.ok_or(Sense::INVALID_FIELD_IN_CDB)?;
     Ok(give(&map.report(command), u64::from(command.allocation_bytes), buffers))
 }
 
 /// Which blocks a command reaches, whose way to the unit is LBA dependent.
-pub(super) struct Segments {
+pub(super) struct Segments<'a> {
     group: u16,
-    map: Arc<Referrals>,
+    map: &'a Referrals,
 }
 
 /// Those of a command with this word of its gate; nothing where all blocks are alike.
 #[inline]
-pub(super) fn segments(mapping: &Mapping, word: Word) -> Option<Segments> {
-    if word.is_open() { None } else { segments_of(mapping, word) }
-}
-
-#[cold]
-fn segments_of(mapping: &Mapping, word: Word) -> Option<Segments> {
-    if word.access_state() != AccessState::LbaDependent.code() {
+pub(super) fn segments(mapping: &Mapping, word: Word) -> Option<Segments<'_>> {
+    if word.is_open() {
         return None;
     }
-    let map = mapping.unit.state.alua().referrals.clone()?;
-    Some(Segments { group: mapping.membership?.group, map })
+    let own = mapping.membership.as_ref()?;
+    Segments::of(word, own.group, own.referrals.as_deref())
 }
 
-impl Segments {
+/// Those of a command that has outlived the LUN map which it came by, as the unit has them by now.
+pub(super) fn segments_by_now<'a>(mapping: &Mapping, word: Word, alua: &'a Alua) -> Option<Segments<'a>> {
+    Segments::of(word, mapping.membership.as_ref()?.group, alua.referrals.as_deref())
+}
+
+impl<'a> Segments<'a> {
+    fn of(word: Word, group: u16, map: Option<&'a Referrals>) -> Option<Self> {
+        let map = map.filter(|_| word.access_state() == AccessState::LbaDependent.code())?;
+        Some(Self { group, map })
+    }
+
     /// Refuses a command that touches blocks which it does not reach.  What UNMAP touches its list says; what a flush
     /// touches nobody reads or writes through it, and a guest flushes all or nothing.
     pub(super) fn admit(&self, unit: &LogicalUnit, command: &Command) -> Result<(), Sense> {
@@ -194,9 +200,7 @@ impl Setting {
 
 /// What is to be done through a group that is active/non-optimized: the same, after its delay.
 pub(super) fn delayed<'a>(mapping: &Mapping, decision: Decision<'a>) -> Decision<'a> {
-    let alua = mapping.unit.state.alua();
-    let own = mapping.membership.and_then(|membership| alua.group(membership.group));
-    let delay = own.map_or(Duration::ZERO, |group| group.non_optimized_delay);
+    let delay = mapping.membership.as_ref().map_or(Duration::ZERO, |own| own.non_optimized_delay);
     if delay.is_zero() {
         return decision;
     }

@@ -5,19 +5,21 @@
 //! Below: the kernel, where both are files; else memory of the device's own.
 //! Never here: bytes of parameter lists; units that this nexus does not reach.
 
-use super::access::segments;
+use super::access::segments_by_now;
 use super::block::ready;
 use super::unmap::bytes_of;
 use super::{
     Decision, Place, ScriptPlan, done, done_with, give, good_with, overrun, read_list, refuse_step, sanitize,
 };
 use crate::admission::is_kept_out;
+use crate::alua::Alua;
 use crate::copies::{CopyRecord, NotBegun};
 use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
 use crate::script::{Claim, Helper, Outcome, Reply, Script, Step};
 use crate::task::{Answer, Buffers};
 use backstore::{BackstoreError, IoKind};
+use exec::snapshot::Cached;
 use memory::{SCRATCH_BYTES, Scratch};
 use scsi::copy::{self, CopyList, LIST_BYTES_MAX, Segment};
 use scsi::{BlockCount, CopyResults, ExtendedCopy, Lba, Lun, Sense};
@@ -151,10 +153,10 @@ fn leg(
     if to.write_protect || destination.flags.read_only {
         return Err(Sense::WRITE_PROTECTED);
     }
-    let reaches = reaches(from, segment.source_first, segment.blocks)
-        && reaches(to, segment.destination_first, segment.blocks);
-    let from = End::new(from_lun, from, source_store);
-    let to = End::new(to_lun, to, destination_store);
+    let mut from = End::new(from_lun, from, source_store);
+    let mut to = End::new(to_lun, to, destination_store);
+    let reaches = from.reaches(segment.source_first, segment.blocks)
+        && to.reaches(segment.destination_first, segment.blocks);
     if from.bars(READ_10) || to.bars(WRITE_10) || !reaches {
         return Err(Sense::THIRD_PARTY_DEVICE_FAILURE);
     }
@@ -173,14 +175,6 @@ fn leg(
     Ok((!read.is_empty()).then_some(Leg { number, from, read, to, written }))
 }
 
-/// Whether the nexus reaches these blocks, where some are reached otherwise than others.
-fn reaches(mapping: &Mapping, first: Lba, blocks: BlockCount) -> bool {
-    // What is not on the medium is another failure.
-    let is_there = mapping.unit.geometry.check(first, blocks).is_ok();
-    let segments = segments(mapping, mapping.attentions.gate().load());
-    segments.is_none_or(|segments| !is_there || segments.reach(first, blocks).is_ok())
-}
-
 /// One segment, in bytes: what is left of it.
 struct Leg {
     /// Which of the list, counted from 1.
@@ -193,7 +187,7 @@ struct Leg {
 
 impl Leg {
     /// Whether the nexus may not copy the next piece now, of at most so many bytes.
-    fn is_barred(&self, bytes_max: u64) -> bool {
+    fn is_barred(&mut self, bytes_max: u64) -> bool {
         let piece = |left: &Range<u64>| left.start..left.end.min(left.start.saturating_add(bytes_max));
         self.from.bars_at(READ_10, &piece(&self.read)) || self.to.bars_at(WRITE_10, &piece(&self.written))
     }
@@ -203,8 +197,10 @@ impl Leg {
 struct End {
     place: Place,
     store: Store,
-    /// With the gate before it, and what says which of its blocks are reached.
+    /// With the gate before it.
     mapping: Mapping,
+    /// Which of its blocks are reached: a map of LUNs that comes while it is copied from says so to others.
+    alua: Cached<Alua>,
 }
 
 const READ_10: u8 = 0x28;
@@ -213,7 +209,8 @@ const WRITE_10: u8 = 0x2a;
 impl End {
     fn new(lun: Lun, mapping: &Mapping, store: &Store) -> Self {
         let place = Place { lun: lun.get(), unit: mapping.unit.state.id(), store: store.name() };
-        Self { place, store: store.clone(), mapping: mapping.clone() }
+        let alua = Cached::new(mapping.unit.state.published_alua());
+        Self { place, store: store.clone(), mapping: mapping.clone(), alua }
     }
 
     /// Whether the nexus may not do there now what the command of that operation code does.
@@ -221,11 +218,21 @@ impl End {
         is_kept_out(self.mapping.attentions.gate(), code)
     }
 
-    /// The same, of these bytes.
-    fn bars_at(&self, code: u8, bytes: &Range<u64>) -> bool {
+    /// Whether the nexus reaches these blocks now, where some are reached otherwise than others.
+    fn reaches(&mut self, first: Lba, blocks: BlockCount) -> bool {
+        let unit = &self.mapping.unit;
+        self.alua.refresh(unit.state.published_alua());
+        // What is not on the medium is another failure.
+        let is_there = unit.geometry.check(first, blocks).is_ok();
+        let segments = segments_by_now(&self.mapping, self.mapping.attentions.gate().load(), self.alua.get());
+        segments.is_none_or(|segments| !is_there || segments.reach(first, blocks).is_ok())
+    }
+
+    /// The same of both, of these bytes.
+    fn bars_at(&mut self, code: u8, bytes: &Range<u64>) -> bool {
         let block_bytes = u64::from(self.mapping.unit.geometry.block_bytes).max(1);
         let (first, end) = (bytes.start / block_bytes, bytes.end.div_ceil(block_bytes));
-        self.bars(code) || !reaches(&self.mapping, Lba(first), BlockCount(end.saturating_sub(first)))
+        self.bars(code) || !self.reaches(Lba(first), BlockCount(end.saturating_sub(first)))
     }
 }
 
@@ -310,7 +317,7 @@ impl Copier {
     }
 
     fn go_on(&mut self) -> Step {
-        let Some(leg) = self.legs.front() else {
+        let Some(leg) = self.legs.front_mut() else {
             return Step::Done(Answer { residual: self.residual, ..Answer::good() });
         };
         if leg.read.is_empty() {
@@ -355,7 +362,7 @@ impl Copier {
 
     fn write(&mut self) -> Step {
         let bytes = std::mem::take(&mut self.reads);
-        let (Some(leg), Some(memory)) = (self.legs.front(), &self.memory) else {
+        let (Some(leg), Some(memory)) = (self.legs.front_mut(), &self.memory) else {
             return refuse_step(Sense::INTERNAL_TARGET_FAILURE, self.residual);
         };
         // The read may have taken its time.

@@ -13,7 +13,7 @@ use crate::lun_map::{Group, Mapping};
 use crate::task::Buffers;
 use scsi::inquiry::{self, Identity, InquiryFlags, Peripheral};
 use scsi::mode::{self, ModeState, Stored};
-use scsi::vpd::{self, AtomicLimits, ExtendedInquiry, Facts, Limits, Port};
+use scsi::vpd::{self, AtomicLimits, ExtendedInquiry, Facts, Limits, Port, Provisioning};
 use scsi::{
     Address, CDB_BYTES_MAX, Capabilities, Command, Inquiry, Lun, ReportLuns, Sense, SenseFormat, capacity,
     copy, defects, identifying, log, report_luns, rsoc, task_functions,
@@ -34,9 +34,9 @@ pub(super) fn capabilities(mapping: &Mapping) -> Capabilities {
         third_party_copy: unit.media.third_party_copy,
         write_atomic: unit.media.atomic.is_some(),
         removable: unit.flags.removable,
-        set_target_port_groups: mapping.membership.is_some_and(|membership| membership.explicit),
+        set_target_port_groups: mapping.membership.as_ref().is_some_and(|membership| membership.explicit),
         reservations: unit.flags.reservations,
-        referrals: mapping.membership.is_some_and(|membership| membership.referrals),
+        referrals: mapping.membership.as_ref().is_some_and(|membership| membership.referrals.is_some()),
     }
 }
 
@@ -192,44 +192,73 @@ fn inquiry_without_unit<'a>(
 }
 
 fn inquiry_data(group: &Group, mapping: &Mapping, command: &Inquiry) -> Result<Vec<u8>, Sense> {
-    let unit = &*mapping.unit;
-    let alua = unit.state.alua();
-    let Some(page) = command.page else {
-        let flags = InquiryFlags {
-            removable: unit.flags.removable,
-            implicit_alua: mapping.membership.is_some_and(|membership| membership.implicit),
-            explicit_alua: mapping.membership.is_some_and(|membership| membership.explicit),
-            multi_port: alua.is_multi_port(),
-            third_party_copy: unit.media.third_party_copy,
-            ..InquiryFlags::default()
-        };
-        return Ok(inquiry::standard(&unit.identity, &flags));
-    };
-    let port = Port {
-        tg_pt_group: mapping.membership.map(|membership| membership.group),
-        lu_group: mapping.membership.map(|_| alua.lu_group),
-        ..group.port()
-    };
+    let said = said(mapping);
+    let Some(page) = command.page else { return Ok(inquiry::standard(said.identity, &said.flags)) };
+    let Said { identity, extended, limits, provisioning, solid_state, referrals, threshold_exponent, .. } =
+        said;
+    let port = Port { tg_pt_group: said.tg_pt_group, lu_group: said.lu_group, ..group.port() };
     let facts = Facts {
         peripheral: Peripheral::Disk,
-        identity: &unit.identity,
+        identity,
         port: &port,
+        extended,
+        limits,
+        provisioning,
+        solid_state,
+        referrals,
+        threshold_exponent,
+    };
+    vpd::page(page, &facts).ok_or(Sense::INVALID_FIELD_IN_CDB)
+}
+
+/// What INQUIRY says of a unit by one way to it, but for the names of the port: all that its standard data and its pages are
+/// made of, so that whoever has two of these knows whether a guest would be answered otherwise.
+#[derive(PartialEq)]
+pub(crate) struct Said<'a> {
+    identity: &'a Identity,
+    flags: InquiryFlags,
+    extended: ExtendedInquiry,
+    limits: Limits,
+    provisioning: Provisioning,
+    solid_state: bool,
+    referrals: Option<(u32, u32)>,
+    threshold_exponent: u8,
+    tg_pt_group: Option<u16>,
+    lu_group: Option<u16>,
+}
+
+/// It all comes from the map that the command came by, and nothing from what changes beside maps.
+pub(crate) fn said(mapping: &Mapping) -> Said<'_> {
+    let (unit, membership) = (&*mapping.unit, mapping.membership.as_ref());
+    let referrals = membership.and_then(|membership| membership.referrals.as_ref());
+    Said {
+        identity: &unit.identity,
+        flags: InquiryFlags {
+            peripheral: Peripheral::Disk,
+            removable: unit.flags.removable,
+            implicit_alua: membership.is_some_and(|membership| membership.implicit),
+            explicit_alua: membership.is_some_and(|membership| membership.explicit),
+            multi_port: membership.is_some_and(|membership| membership.multi_port),
+            third_party_copy: unit.media.third_party_copy,
+            protect: false,
+        },
         extended: ExtendedInquiry {
             head_of_queue: false,
             ordered: false,
-            volatile_cache: unit.modes().write_cache,
+            // Of a cache that an initiator has switched off there is one all the same.
+            volatile_cache: unit.flags.write_cache,
         },
         limits: limits(unit),
         provisioning: unit.media.provisioning(),
         solid_state: unit.flags.solid_state,
-        referrals: alua.referrals.as_ref().map(|map| (map.segment_blocks, map.multiplier)),
-        threshold_exponent: if unit.media.has_threshold() {
-            log::threshold_exponent(unit.geometry.block_bytes)
-        } else {
-            0
+        referrals: referrals.map(|map| (map.segment_blocks, map.multiplier)),
+        threshold_exponent: match unit.media.has_threshold() {
+            true => log::threshold_exponent(unit.geometry.block_bytes),
+            false => 0,
         },
-    };
-    vpd::page(page, &facts).ok_or(Sense::INVALID_FIELD_IN_CDB)
+        tg_pt_group: membership.map(|membership| membership.group),
+        lu_group: membership.map(|membership| membership.lu_group),
+    }
 }
 
 fn limits(unit: &LogicalUnit) -> Limits {

@@ -27,7 +27,7 @@ const LOOKS_MAX: usize = 8192;
 pub(super) fn unmap<'a>(
     unit: &'a LogicalUnit,
     command: &Unmap,
-    segments: Option<&Segments>,
+    segments: Option<&Segments<'_>>,
     buffers: &mut Buffers,
 ) -> Result<Decision<'a>, Sense> {
     let store = ready(unit)?;

@@ -85,11 +85,38 @@ impl Held {
     }
 }
 
+impl Ordered {
+    fn action(&self) -> Action {
+        match self {
+            Self::Register { known: Some(_), .. } => Action::Register,
+            Self::Register { known: None, .. } => Action::RegisterAndIgnore,
+            Self::Reserve { .. } => Action::Reserve,
+            Self::Release { .. } => Action::Release,
+            Self::Clear { .. } => Action::Clear,
+            Self::Preempt { .. } => Action::Preempt,
+            Self::Move { .. } => Action::RegisterAndMove,
+        }
+    }
+
+    /// RESERVATION KEY; `None` where it is not looked at.
+    fn key(&self) -> Option<u64> {
+        match self {
+            Self::Register { known, .. } => *known,
+            Self::Reserve { key, .. }
+            | Self::Release { key, .. }
+            | Self::Clear { key }
+            | Self::Preempt { key, .. }
+            | Self::Move { key, .. } => Some(*key),
+        }
+    }
+}
+
 impl Reservations {
     /// Whether an order of `nexus` conflicts, whatever else it says; `key` is its RESERVATION KEY, where that is known.
     pub(crate) fn conflict_with(&self, nexus: &NexusName, action: Action, key: Option<u64>) -> bool {
         let own = self.registrations.get(nexus).map(|registration| registration.key);
         let is_another = key.is_some_and(|key| key != own.unwrap_or(0));
+        // SPC-2, reservations overview: the two methods exclude each other, whoever reserved.
         if self.legacy.is_some() {
             return true;
         }
@@ -108,43 +135,19 @@ impl Reservations {
     /// # Errors
     /// [`Refusal`]; then nothing has changed.
     pub(crate) fn obey(&mut self, nexus: &NexusName, order: &Ordered) -> Result<Told, Refusal> {
-        // SPC-2, reservations overview: the two methods exclude each other, whoever reserved.
-        if self.legacy.is_some() {
+        if self.conflict_with(nexus, order.action(), order.key()) {
             return Err(Refusal::Conflict);
         }
         match order {
-            Ordered::Register { known, .. } => {
-                let registered = self.registrations.get(nexus);
-                let is_known = known.is_none_or(|known| known == registered.map_or(0, |is| is.key));
-                if is_known { self.register(nexus, order) } else { Err(Refusal::Conflict) }
-            }
-            Ordered::Reserve { key, kind } => {
-                self.must_have(nexus, *key)?;
-                self.reserve_persistently(nexus, *kind)
-            }
-            Ordered::Release { key, kind } => {
-                self.must_have(nexus, *key)?;
-                self.release_persistently(nexus, *kind)
-            }
-            Ordered::Clear { key } => {
-                self.must_have(nexus, *key)?;
-                Ok(self.clear(nexus))
-            }
-            Ordered::Preempt { key, theirs, kind } => {
-                self.must_have(nexus, *key)?;
-                self.preempt(nexus, *theirs, *kind)
-            }
-            Ordered::Move { key, theirs, unregister, outlasts_power, to } => {
-                self.must_have(nexus, *key)?;
+            Ordered::Register { .. } => self.register(nexus, order),
+            Ordered::Reserve { kind, .. } => self.reserve_persistently(nexus, *kind),
+            Ordered::Release { kind, .. } => self.release_persistently(nexus, *kind),
+            Ordered::Clear { .. } => Ok(self.clear(nexus)),
+            Ordered::Preempt { theirs, kind, .. } => self.preempt(nexus, *theirs, *kind),
+            Ordered::Move { theirs, unregister, outlasts_power, to, .. } => {
                 self.move_to(nexus, to, *theirs, *unregister, *outlasts_power)
             }
         }
-    }
-
-    /// Refuses a nexus that is not registered with this key.
-    fn must_have(&self, nexus: &NexusName, key: u64) -> Result<(), Refusal> {
-        let has = self.registrations.get(nexus).is_some_and(|registration| registration.key == key);
-        if has { Ok(()) } else { Err(Refusal::Conflict) }
     }
 
     fn register(&mut self, nexus: &NexusName, order: &Ordered) -> Result<Told, Refusal> {
@@ -208,7 +211,8 @@ impl Reservations {
     fn reserve_persistently(&mut self, nexus: &NexusName, kind: Kind) -> Result<Told, Refusal> {
         match &self.held {
             None => self.held = Some(Held { holder: nexus.clone(), kind }),
-            Some(held) if held.kind == kind && self.holds(nexus) => {}
+            Some(held) if held.kind == kind => {}
+            // Of its own it holds one of another type.
             Some(_) => return Err(Refusal::Conflict),
         }
         Ok(Told::default())
@@ -283,9 +287,6 @@ impl Reservations {
         outlasts_power: bool,
     ) -> Result<Told, Refusal> {
         let Some(held) = &self.held else { return Err(Refusal::Check(Sense::INVALID_FIELD_IN_CDB)) };
-        if !held.is_moved_by(nexus) {
-            return Err(Refusal::Conflict);
-        }
         if key == 0 || to == nexus {
             return Err(Refusal::Check(Sense::INVALID_FIELD_IN_PARAMETER_LIST));
         }

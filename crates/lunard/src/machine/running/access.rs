@@ -27,8 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What is known of asymmetric access.
 #[derive(Default)]
 pub(super) struct Access {
-    /// What is not as it is at first, with the id of the group of logical units.
-    groups: BTreeMap<BackstoreId, (AluaGroups, u16)>,
+    /// What is not as it is at first.
+    groups: BTreeMap<BackstoreId, Groups>,
+    /// What is.
+    at_first: Groups,
     /// Groups between two states, by unit serial number and id, with the number of the transition.
     under_way: BTreeMap<(UnitSerial, u16), u64>,
     transitions: u64,
@@ -37,6 +39,16 @@ pub(super) struct Access {
     /// Whose wish is being carried out.
     pub(super) altering: Option<(UnitSerial, NexusName)>,
     pub(super) steer: Option<Arc<dyn Steer>>,
+}
+
+/// What a backstore has.
+#[derive(Default)]
+struct Groups {
+    groups: AluaGroups,
+    /// The id of the group of logical units.
+    lu_group: u16,
+    /// The map of the groups as commands look into it: one, for all that reach the unit by this backstore.
+    referrals: Option<Arc<Referrals>>,
 }
 
 /// A group on its way from one state to another.
@@ -53,42 +65,38 @@ pub(super) struct Transition {
 #[derive(Default)]
 pub(super) struct LunAccess {
     pub(super) wanted: LunAlua,
-    /// The group and the state that the nexus was last shown.
-    shown: Option<(u16, u8)>,
-    /// Which blocks it was last shown to be reached how.
-    shown_map: Option<LbaMap>,
+    /// The state that the nexus was last shown.
+    shown: Option<AccessState>,
+    /// What its map of LUNs has of it.
+    pub(super) membership: Option<Membership>,
+}
+
+/// What is to be done where a nexus is shown something else.
+#[derive(Default)]
+pub(super) struct Otherwise {
+    /// Its map of LUNs is to be published anew.
+    pub(super) in_map: bool,
+    /// It is to be told, once that is so.
+    pub(super) state: bool,
 }
 
 impl Access {
-    fn of(&self, id: &BackstoreId) -> (AluaGroups, u16) {
-        self.groups.get(id).cloned().unwrap_or_default()
+    fn of(&self, id: &BackstoreId) -> &Groups {
+        self.groups.get(id).unwrap_or(&self.at_first)
     }
 
-    /// The group that a LUN is in.
-    pub(super) fn membership(&self, id: &BackstoreId, lun: &LunAccess) -> Option<Membership> {
-        let (groups, _) = self.of(id);
-        let group = groups.get(&lun.wanted.group)?;
-        Some(Membership {
-            group: group.id,
-            implicit: group.is_implicit(),
-            explicit: group.is_explicit(),
-            referrals: groups.lba_map().is_some(),
-        })
+    /// The id of the group that a LUN is in.
+    pub(super) fn group(&self, id: &BackstoreId, lun: &LunAccess) -> Option<u16> {
+        Some(self.of(id).groups.get(&lun.wanted.group)?.id)
     }
 
-    /// Takes over what a backstore has.  Returns whether guests see its LUNs in another way.
-    pub(super) fn set(
-        &mut self,
-        id: &BackstoreId,
-        serial: &UnitSerial,
-        groups: AluaGroups,
-        lu_group: u16,
-    ) -> bool {
-        let (before, _) = self.of(id);
+    /// Takes over what a backstore has.
+    pub(super) fn set(&mut self, id: &BackstoreId, serial: &UnitSerial, groups: AluaGroups, lu_group: u16) {
         let is_new = !self.groups.contains_key(id);
+        let Groups { groups: before, referrals: map_before, .. } = self.groups.remove(id).unwrap_or_default();
         for (name, group) in groups.iter() {
             let was = before.get(name).map(|was| was.get(AluaKey::AccessState));
-            let delay = Duration::from_millis(group.get(AluaKey::TransDelayMsecs).into());
+            let delay = delay(group, AluaKey::TransDelayMsecs);
             let moves = was.is_some_and(|was| was != group.get(AluaKey::AccessState));
             let takes_time = !delay.is_zero() && group.is_on(AluaKey::SupportTransitioning);
             // What is restored was in its state before.
@@ -100,14 +108,12 @@ impl Access {
                 self.begun.push(Transition { serial: serial.clone(), group: group.id, number, delay, by });
             }
         }
-        let seen = |groups: &AluaGroups| -> Vec<(String, u16, u32)> {
-            let of = |group: &AluaGroup| (group.id, group.get(AluaKey::AccessType));
-            groups.iter().map(|(name, group)| (name.to_string(), of(group).0, of(group).1)).collect()
+        let referrals = if groups.lba_map() == before.lba_map() {
+            map_before
+        } else {
+            groups.lba_map().map(|map| Arc::new(referrals(map)))
         };
-        let differs =
-            seen(&before) != seen(&groups) || before.lba_map().is_some() != groups.lba_map().is_some();
-        self.groups.insert(id.clone(), (groups, lu_group));
-        differs
+        self.groups.insert(id.clone(), Groups { groups, lu_group, referrals });
     }
 
     /// Whether the owner of the configuration has not come yet: what is set is being restored.
@@ -151,7 +157,7 @@ impl Access {
         serial: &UnitSerial,
         ports: &BTreeMap<u16, BTreeSet<u16>>,
     ) -> Alua {
-        let (groups, lu_group) = self.of(id);
+        let Groups { groups, referrals, .. } = self.of(id);
         let mut told: Vec<AccessGroup> = groups
             .iter()
             .map(|(_, group)| {
@@ -160,41 +166,45 @@ impl Access {
             })
             .collect();
         told.sort_by_key(|group| group.told.id);
-        let referrals = groups.lba_map().map(|map| Arc::new(referrals(map)));
-        Alua { groups: told, lu_group, referrals, steer: self.steer.clone() }
+        Alua { groups: told, referrals: referrals.clone(), steer: self.steer.clone() }
     }
 
-    /// Shows a nexus the state of a LUN, and has it told where it is another than before.
+    /// Shows a nexus the state of a LUN, by one of the ways to its unit.  The rest is the caller's, in its order.
     pub(super) fn show(
         &self,
         id: &BackstoreId,
         serial: &UnitSerial,
-        (nexus, attentions): (&NexusName, &Attentions),
+        (nexus, attentions, multi_port): (&NexusName, &Attentions, bool),
         lun: &mut LunAccess,
-    ) {
-        let (groups, _) = self.of(id);
-        let Some(group) = groups.get(&lun.wanted.group) else { return };
+    ) -> Otherwise {
+        let Groups { groups, lu_group, referrals } = self.of(id);
+        let Some(group) = groups.get(&lun.wanted.group) else {
+            return Otherwise { in_map: lun.membership.take().is_some(), state: false };
+        };
         let state = if lun.wanted.offline { AccessState::Offline } else { self.state_of(serial, group) };
-        let now = (group.id, state.code());
         attentions.gate().set_access_state(state.code());
-        let before = lun.shown.replace(now);
-        let map_before = std::mem::replace(&mut lun.shown_map, groups.lba_map().cloned());
-        let map = &lun.shown_map;
-        // The process before may have died in the middle of a change, and then nobody was told of its end.
-        if before.is_none() && self.steer_is_new() && moves_slowly(group) {
-            attentions.establish(Sense::ASYMMETRIC_ACCESS_STATE_CHANGED);
+        let before = lun.shown.replace(state);
+        let has = Membership {
+            group: group.id,
+            lu_group: *lu_group,
+            implicit: group.is_implicit(),
+            explicit: group.is_explicit(),
+            multi_port,
+            non_optimized_delay: delay(group, AluaKey::NonopDelayMsecs),
+            referrals: referrals.clone(),
+        };
+        let other_blocks = lun.membership.as_ref().is_some_and(|had| had.referrals != has.referrals);
+        let in_map = lun.membership.as_ref() != Some(&has);
+        if in_map {
+            lun.membership = Some(has);
         }
-        if let Some(before) = before {
-            let shape = |map: &Option<LbaMap>| map.as_ref().map(|map| (map.segment_blocks, map.multiplier));
-            if before.0 != now.0 || shape(&map_before) != shape(map) {
-                attentions.establish(Sense::INQUIRY_DATA_CHANGED);
-            }
-            let asked = self.altering.as_ref().is_some_and(|(unit, by)| unit == serial && by == nexus);
-            let other_blocks = state == AccessState::LbaDependent && map_before != *map;
-            if (before.1 != now.1 && !asked) || other_blocks {
-                attentions.establish(Sense::ASYMMETRIC_ACCESS_STATE_CHANGED);
-            }
-        }
+        let Some(before) = before else {
+            // The process before may have died in the middle of a change, and then nobody was told of its end.
+            return Otherwise { in_map, state: self.steer_is_new() && moves_slowly(group) };
+        };
+        let asked = self.altering.as_ref().is_some_and(|(unit, by)| unit == serial && by == nexus);
+        let other_blocks = state == AccessState::LbaDependent && other_blocks;
+        Otherwise { in_map, state: (before != state && !asked) || other_blocks }
     }
 }
 
@@ -223,8 +233,11 @@ fn access_state(number: u32) -> AccessState {
     u8::try_from(number).ok().and_then(AccessState::parse).unwrap_or(AccessState::Optimized)
 }
 
+fn delay(group: &AluaGroup, key: AluaKey) -> Duration {
+    Duration::from_millis(group.get(key).into())
+}
+
 fn access_group(group: &AluaGroup, state: AccessState, ports: Vec<u16>) -> AccessGroup {
-    let millis = |key| Duration::from_millis(group.get(key).into());
     AccessGroup {
         told: PortGroup {
             id: group.id,
@@ -247,8 +260,7 @@ fn access_group(group: &AluaGroup, state: AccessState, ports: Vec<u16>) -> Acces
             ports,
         },
         implicit_transition_seconds: u8::try_from(group.get(AluaKey::ImplicitTransSecs)).unwrap_or(u8::MAX),
-        non_optimized_delay: millis(AluaKey::NonopDelayMsecs),
-        transition_delay: millis(AluaKey::TransDelayMsecs),
+        transition_delay: delay(group, AluaKey::TransDelayMsecs),
     }
 }
 

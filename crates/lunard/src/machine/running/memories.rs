@@ -71,11 +71,24 @@ impl Memories {
     }
 }
 
-/// What the administrator has set counts for more than what a guest had selected before.
-pub(super) fn attributes_count(was: &Backstore, is: &Backstore, unit: &LogicalUnit) {
+/// Attributes that the administrator sets: they count for more than what a guest had selected before.
+pub(super) struct Counting {
+    pub(super) was: Backstore,
+    pub(super) is: Backstore,
+    pub(super) unit: Arc<UnitState>,
+}
+
+impl Counting {
+    /// Has them count.  What is kept of the unit waits for a disk.
+    pub(super) fn count(self) {
+        attributes_count(&self.was, &self.is, &self.unit);
+    }
+}
+
+fn attributes_count(was: &Backstore, is: &Backstore, unit: &UnitState) {
     if was.is_on(Key::EmulateRemovable) && !is.is_on(Key::EmulateRemovable) {
         // A medium that cannot be taken out is in.
-        if let Err(error) = unit.state.change(|record| record.tray = Tray::default()) {
+        if let Err(error) = unit.change(|record| record.tray = Tray::default()) {
             tracing::error!("the medium of {} stays as it was: {error}", is.id());
         }
     }
@@ -88,14 +101,14 @@ pub(super) fn attributes_count(was: &Backstore, is: &Backstore, unit: &LogicalUn
     if !(write_cache || tas || ua_interlock) {
         return;
     }
-    let forgotten = unit.state.forget_modes(|modes| {
+    let forgotten = unit.forget_modes(|modes| {
         modes.write_cache = modes.write_cache.filter(|_| !write_cache);
         modes.tas = modes.tas.filter(|_| !tas);
         modes.ua_interlock = modes.ua_interlock.filter(|_| !ua_interlock);
     });
     match forgotten {
         // Who had not selected it learns of it too.
-        Ok(()) => unit.state.establish(Sense::MODE_PARAMETERS_CHANGED, To::Everyone),
+        Ok(()) => unit.establish(Sense::MODE_PARAMETERS_CHANGED, To::Everyone),
         Err(error) => {
             tracing::error!("what a guest selected stays in force on {}: {error}", is.id());
         }

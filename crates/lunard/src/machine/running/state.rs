@@ -13,7 +13,7 @@ use super::Farewell;
 use super::access::{Access, LunAccess};
 use super::fault::beyond_medium;
 use super::medium::Opened;
-use super::memories::{self, Memories};
+use super::memories::{Counting, Memories};
 use super::offer::offer;
 use crate::machine::{Countable, Fault, Live, LiveBackstore, LiveTarget, Rest, Statistics};
 use crate::store::Units;
@@ -56,6 +56,8 @@ pub(super) struct State {
     memories: Memories,
     /// What is known of asymmetric access.
     pub(super) access: Access,
+    /// Whom [`State::tell_access`] has to tell.
+    untold: Vec<Arc<Attentions>>,
 }
 
 struct Unit {
@@ -155,6 +157,18 @@ impl State {
         self.targets.get_mut(wwn)
     }
 
+    /// Which attributes these steps set, which have to count before the steps are taken: that waits for a disk, and whoever
+    /// holds the state must not.
+    pub(super) fn to_count(&self, steps: &[Step]) -> Vec<Counting> {
+        let sets = |step: &Step| {
+            let Step::UpdateBackstore(is) = step else { return None };
+            let unit = self.units.get(&is.id())?;
+            let (was, unit) = (unit.backstore.clone(), Arc::clone(&unit.logical_unit.state));
+            Some(Counting { was, is: is.clone(), unit })
+        };
+        steps.iter().filter_map(sets).collect()
+    }
+
     fn update(&mut self, backstore: &Backstore) -> Option<Farewell> {
         let id = backstore.id();
         let unit = self.units.get_mut(&id)?;
@@ -167,7 +181,6 @@ impl State {
         } else {
             None
         };
-        memories::attributes_count(&unit.backstore, backstore, &unit.logical_unit);
         unit.backstore = backstore.clone();
         unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
         self.mark_shown(&id);
@@ -286,6 +299,7 @@ impl State {
                 self.withheld.insert((wwn.clone(), id));
             }
         }
+        self.tell_access();
         self.memories.forget_unused();
         std::mem::take(&mut self.left)
     }
@@ -305,8 +319,8 @@ impl State {
                     _ => Arc::clone(&unit.logical_unit),
                 };
                 let mut mapping = Mapping::counted(unit, shown.write_protect, Arc::clone(&shown.tally));
-                if let Some(membership) = self.access.membership(id, &shown.access) {
-                    mapping = mapping.in_group(membership);
+                if let Some(membership) = &shown.access.membership {
+                    mapping = mapping.in_group(membership.clone());
                 }
                 Some((scsi::Lun::new(lun.get())?, mapping.telling(Arc::clone(&shown.attentions))))
             });

@@ -125,6 +125,7 @@ pub(super) mod tests {
     use super::*;
     use crate::machine::Occasion;
     use crate::machine::running::medium;
+    use crate::machine::running::memories::Counting;
     use model::{AbsolutePath, BackstoreName, Key, Medium, UnitSerial};
     use scsi::mode::UaInterlock;
     use std::path::Path;
@@ -149,6 +150,13 @@ pub(super) mod tests {
         assert!(state.take_step(&Step::OpenBackstore(backstore.clone()), Some(opened)).is_none());
         state.publish();
         state.units[&backstore.id()].logical_unit.store.as_ref().unwrap().exclusions.id()
+    }
+
+    /// What the administrator sets counts, and is taken over.
+    fn set_attributes(state: &mut State, backstore: Backstore) {
+        let steps = [Step::UpdateBackstore(backstore)];
+        state.to_count(&steps).into_iter().for_each(Counting::count);
+        state.take_step(&steps[0], None);
     }
 
     pub(in super::super) fn close(state: &mut State, backstore: &Backstore) -> Farewell {
@@ -191,7 +199,7 @@ pub(super) mod tests {
         assert_eq!(unit.modes(), off);
         // The administrator who sets it again does.
         state.take_step(&Step::SelectModes(saved), None);
-        state.take_step(&Step::UpdateBackstore(own), None);
+        set_attributes(&mut state, own);
         assert_eq!((unit.modes(), unit.record().saved_modes), Default::default());
     }
 
@@ -208,7 +216,7 @@ pub(super) mod tests {
         let interlock = ModeChanges { ua_interlock: Some(UaInterlock::Keep), ..ModeChanges::default() };
         let both = ModeChanges { tas: Some(false), ..interlock };
         state.take_step(&Step::SelectModes(saved.clone()), None);
-        state.take_step(&Step::UpdateBackstore(set.clone()), None);
+        set_attributes(&mut state, set.clone());
         unit.keep_saved_modes(&both).unwrap();
         assert_eq!((unit.modes(), unit.record().saved_modes), (interlock, interlock));
         // Whoever saves it again after that has it.
