@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use initiator::{Command, Guest, LunAddress, Options, commands};
 use serde_json::{Value, json};
 use stories::api;
+use stories::deadline::Deadline;
 use stories::loop_device::{self, LoopDevice};
 use stories::mounted::{self, Mounted};
 use stories::small::Small;
@@ -415,5 +416,43 @@ fn what_a_medium_can_no_longer_do_with_space_reads_0_after_a_restart() -> Result
         assert!(value(&stage, name)?.contains(&format!("{name}=0")), "{name}");
     }
     stage.shell.well("/backstores/fileio/disk0 set attribute emulate_caw=0")?;
+    Ok(())
+}
+
+#[test]
+fn what_a_medium_cannot_do_reads_0_at_every_door_when_it_appears_after_the_start() -> Result<()> {
+    if let Some(why) = mounted::missing() {
+        eprintln!("skipped: {why}");
+        return Ok(());
+    }
+    let mut mounted = Mounted::start()?;
+    let at = mounted.scratch.directory("solid")?;
+    let solid = Small::without_holes(&at)?;
+    let file = solid.join("disk0");
+    let shell = mounted.shell()?;
+    shell.well(&format!("/backstores/fileio create disk0 {} 1M", file.display()))?;
+    mounted.daemon.terminate()?;
+    drop(solid);
+    mounted.daemon.restart()?;
+    assert!(shell.well("ls /backstores/fileio")?.to_lowercase().contains("missing"));
+    let _solid = Small::without_holes(&at)?;
+    std::fs::File::create(&file)?.set_len(1 << 20)?;
+    Deadline::seconds(30).until("the medium to appear", || {
+        Ok((!shell.well("ls /backstores/fileio")?.to_lowercase().contains("missing")).then_some(()))
+    })?;
+    let runtime = mounted.daemon.places().runtime.clone();
+    let saved = mounted.scratch.join("saved.json");
+    for name in OF_SPACE {
+        let zero = format!("{name}=0");
+        Deadline::seconds(30).until(&zero, || {
+            let told = shell.well(&format!("/backstores/fileio/disk0 get attribute {name}"))?;
+            Ok(told.starts_with(&zero).then_some(()))
+        })?;
+        assert_eq!(read(&mounted, name)?, "0", "{name}");
+        let all: Value = serde_json::from_str(&api::get(&runtime, "/v1/config")?)?;
+        assert_eq!(all["backstores"][0]["attributes"][name], json!("0"), "{all}");
+        shell.well(&format!("saveconfig {}", saved.display()))?;
+        assert!(std::fs::read_to_string(&saved)?.contains(&format!("\"{name}\": 0")), "{name}");
+    }
     Ok(())
 }

@@ -2,8 +2,11 @@
 //! What was answered survives the daemon, whatever ends it.
 
 use anyhow::Result;
+use std::time::{Duration, Instant};
 use stories::daemon::Daemon;
 use stories::deadline::Deadline;
+use stories::silent::Silent;
+use stories::slow_disk;
 use stories::stage::Stage;
 
 const WWN: &str = "naa.500140568720f76f";
@@ -100,4 +103,46 @@ fn a_missing_file_is_served_when_it_appears_and_is_whole() -> Result<()> {
         stage.daemon.log()
     );
     Ok(())
+}
+
+/// More than a start can wait for one after the other, a tenth of a second each.
+const MANY: usize = 300;
+
+#[test]
+fn many_disks_on_a_file_system_that_does_not_answer_hold_up_a_start_as_few_do() -> Result<()> {
+    if !slow_disk::available() {
+        println!("skipped: a file system that does not answer takes root and /dev/fuse");
+        return Ok(());
+    }
+    let mut stage = Stage::set()?;
+    let away = stage.scratch.directory("away")?;
+    // Half of them by a link, so that no path tells where it leads.
+    let link = stage.scratch.join("link");
+    std::os::unix::fs::symlink(&away, &link)?;
+    let describe = |number: usize| {
+        let folder = if number.is_multiple_of(2) { &away } else { &link };
+        format!("[fileio.away{number}]\npath = \"{}/{number}\"\nsize = \"1M\"\n", folder.display())
+    };
+    let wanted = stage.scratch.join("wanted.toml");
+    std::fs::write(&wanted, (0..MANY).map(describe).collect::<String>())?;
+    stage.shell.well(&format!("apply -f {}", wanted.display()))?;
+    stage.create_fileio("near", 1 << 20)?;
+    stage.daemon.terminate()?;
+
+    let silent = Silent::mount(&away)?;
+    let begun = Instant::now();
+    stage.daemon.restart()?;
+    println!("it started after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(15), "it started after {:?}", begun.elapsed());
+    let missing = || -> Result<usize> {
+        let listed = stage.shell.well("ls /backstores/fileio")?.to_lowercase();
+        assert!(
+            !listed.lines().any(|line| line.contains("o- near ") && line.contains("missing")),
+            "{listed}"
+        );
+        Ok(listed.lines().filter(|line| line.contains("o- away") && line.contains("missing")).count())
+    };
+    assert_eq!(missing()?, MANY);
+    drop(silent);
+    Deadline::seconds(60).until("all of them to be served", || Ok((missing()? == 0).then_some(())))
 }

@@ -7,11 +7,13 @@
 //!
 //! Promised: a command is answered, once; no more is written than its answer says, nor more than the guest gave room
 //! for; and no medium changes unless the answer is GOOD, nor one that is out.  What a unit remembers is what is kept of it,
-//! and what cannot be kept is not answered with GOOD; a reset leaves what was saved; scarce space is told once.
+//! and what cannot be kept is not answered with GOOD; a reset leaves what was saved; scarce space is told once.  No block is read
+//! or written by a way that does not reach it.
 
 use crate::input::Input;
 use crate::memory::{APART, BORDER, Guest, user_address};
-use crate::units::{self, LUNS, Unit, Units};
+use crate::segments::{Deed, Segmented, WAYS};
+use crate::units::{self, LUNS, SECOND, Unit, Units};
 use ::memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
 use backstore::Space;
 use reactor::Submitter;
@@ -56,6 +58,7 @@ const WRITE: u16 = 2;
 const VERSION_1: u64 = 1 << 32;
 
 const SANITIZE: u8 = 0x48;
+const EXTENDED_COPY: u8 = 0x83;
 /// Sense: the space below has become scarce.
 const SCARCE: [u8; 3] = [0x06, 0x38, 0x07];
 /// The space below a unit as it may be seen.
@@ -97,6 +100,7 @@ struct Story<'a> {
     queue: BenchQueue,
     disks: Vec<Store>,
     units: Vec<Unit>,
+    segmented: Arc<Segmented>,
     copy: Copy,
     /// What is on each disk.
     media: Vec<Vec<u8>>,
@@ -107,7 +111,7 @@ struct Story<'a> {
 
 impl<'a> Story<'a> {
     fn new(submitter: &'a mut Submitter, guest: &'a Guest) -> Self {
-        let Units { map, units, disks } = Units::new();
+        let Units { map, units, disks, segmented } = Units::new();
         let port = Arc::new(TargetPort::new("naa.5001405000000001".into(), map));
         let mut bench = Bench::new(port);
         let memory = guest.map(true).expect("a good table");
@@ -124,9 +128,9 @@ impl<'a> Story<'a> {
         };
         let ring = SplitRing::start(config, Arc::clone(&memory), None).expect("a good ring");
         let queue = bench.start(submitter, 2, ring, memory, VERSION_1, None);
-        let media = vec![vec![0; usize::try_from(units::DISK_BYTES).expect("a small disk")]; disks.len()];
         let copy = Copy::new();
-        Self { submitter, guest, bench, queue, disks, units, copy, media, answered: 0, scarce: 0 }
+        let media = disks.iter().map(|disk| copy.of(disk, submitter)).collect();
+        Self { submitter, guest, bench, queue, disks, units, segmented, copy, media, answered: 0, scarce: 0 }
     }
 
     /// Has one command done and checks what became of it; returns whether there may be another.
@@ -138,11 +142,13 @@ impl<'a> Story<'a> {
             1..5 => (out_bytes, 0),
             _ => (0, in_bytes),
         };
-        let (header, lun, event) = header(input, &cdb);
-        let unit = self.units[usize::from(lun)].clone();
+        let Headed { header, lun, apart, event } = header(input, &cdb);
+        let last = self.units.len() - 1;
+        let unit = self.units[apart.map_or(usize::from(lun), |_| last)].clone();
         self.happens(event, &unit);
+        let reached = self.segmented.reached(apart);
         self.guest.write(HEADER, &header);
-        let parameters = parameters(input);
+        let parameters = parameters(input, &cdb);
         self.guest.write(DATA_OUT, &parameters);
         self.guest.write(DATA_IN, &vec![UNTOUCHED; DATA_IN_BYTES_MAX as usize]);
         self.guest.write(RESPONSE, &[0; RESPONSE_BYTES as usize]);
@@ -167,6 +173,18 @@ impl<'a> Story<'a> {
         } else {
             assert!(*after == before, "{cdb:02x?}: a medium has changed, and the answer is not GOOD");
         }
+        let data_in = self.guest.bytes(DATA_IN, in_bytes as usize);
+        let (good_there, there) = (good && apart.is_some(), after.len() - 1);
+        let [before_it, after_it] = [&before, after].map(|media| media[there].as_slice());
+        let deed = Deed {
+            cdb: &cdb,
+            reached: &reached,
+            good: good_there,
+            before: before_it,
+            after: after_it,
+            data_in: &data_in,
+        };
+        deed.check();
         for disk in out {
             assert!(after[disk] == before[disk], "{cdb:02x?}: a medium has changed that is out");
         }
@@ -212,6 +230,8 @@ impl<'a> Story<'a> {
                     self.scarce += unit.state.nexuses().len();
                 }
             }
+            24 => self.segmented.happens([0, 4]),
+            25 => self.segmented.happens([4, 1]),
             _ => {}
         }
     }
@@ -377,15 +397,27 @@ fn cdb(input: &mut Input<'_>) -> [u8; 32] {
     cdb
 }
 
-/// A header, to which LUN it goes, and what happens before.
-fn header(input: &mut Input<'_>, cdb: &[u8; 32]) -> ([u8; HEADER_BYTES as usize], u8, u8) {
-    let mut bytes = [0; HEADER_BYTES as usize];
-    let (target, choice) = (input.pick(&[1, 1, 1, 1, 2, 0]), input.u8());
+/// A header, and what is chosen with it.
+struct Headed {
+    header: [u8; HEADER_BYTES as usize],
+    /// To which LUN it goes.
+    lun: u8,
+    /// The same, where it is one of the unit that is reached in parts.
+    apart: Option<u8>,
+    /// What happens before.
+    event: u8,
+}
+
+fn header(input: &mut Input<'_>, cdb: &[u8; 32]) -> Headed {
+    let mut header = [0; HEADER_BYTES as usize];
+    let (target, choice) = (input.pick(&[1, 1, 1, 1, SECOND, 0]), input.u8());
     let (lun, event) = (choice % LUNS, choice / LUNS);
-    bytes[..4].copy_from_slice(&[1, target, 0x40, lun]);
-    bytes[16] = input.below(4);
-    bytes[19..].copy_from_slice(cdb);
-    (bytes, lun, event)
+    // The rest of the second lead nowhere.
+    let apart = (target == SECOND && lun < WAYS).then_some(lun);
+    header[..4].copy_from_slice(&[1, target, 0x40, lun]);
+    header[16] = input.below(4);
+    header[19..].copy_from_slice(cdb);
+    Headed { header, lun, apart, event }
 }
 
 fn length(input: &mut Input<'_>, max: u32) -> u32 {
@@ -399,13 +431,32 @@ fn length(input: &mut Input<'_>, max: u32) -> u32 {
 }
 
 /// What is in the data-out: a parameter list, or blocks.
-fn parameters(input: &mut Input<'_>) -> Vec<u8> {
-    let length = match input.below(4) {
-        0 => 0,
-        1 => 24,
-        _ => usize::from(input.u8()),
+fn parameters(input: &mut Input<'_>, cdb: &[u8; 32]) -> Vec<u8> {
+    let mut bytes = if cdb[0] == EXTENDED_COPY && input.flag() {
+        copy_list(input)
+    } else {
+        let length = match input.below(4) {
+            0 => 0,
+            1 => 24,
+            _ => usize::from(input.u8()),
+        };
+        input.bytes(length).to_vec()
     };
-    let mut bytes = input.bytes(length).to_vec();
     bytes.resize(DATA_OUT_BYTES_MAX as usize, input.pick(&[0, 0, 1, 0x5a]));
     bytes
+}
+
+/// A parameter list that copies some blocks, from one unit to another or the same.  SPC-4, EXTENDED COPY (LID1).
+fn copy_list(input: &mut Input<'_>) -> Vec<u8> {
+    let mut list = vec![0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 0];
+    for _ in 0..2 {
+        list.extend([0xe4, 0, 0, 0, 1, 3, 0, 16]);
+        list.extend(units::name(input.below(12)));
+        list.extend([0; 8]);
+    }
+    list.extend([2, 0, 0, 24, 0, 0, 0, 1, 0, 0, 0, input.below(80)]);
+    for _ in 0..2 {
+        list.extend([0, 0, 0, 0, 0, 0, 0, input.u8()]);
+    }
+    list
 }

@@ -13,6 +13,7 @@
 mod input; // bytes -> choices
 mod memory; // the memory of a guest, and of the one beside it
 mod messages; // what a front end may say
+mod segments; // a unit that is reached in parts
 mod units; // the disks that it is given
 
 pub mod chains; // a guest's rings, in memory that changes

@@ -2,9 +2,10 @@
 //! The units that a front end or a guest that lies is given.
 //!
 //! Above: `chains`, `commands`, `connection`.
-//! Below: ramdisks, and a decorator that claims more than they do.
+//! Below: ramdisks, a decorator that claims more than they do, and `segments`.
 //! Never here: a disk that anything depends on.
 
+use crate::segments::Segmented;
 use backstore::{
     Abilities, Atomic, Backstore, BackstoreError, Channel, Completed, Extent, Geometry, Io, IoKind, Ramdisk,
     Submitted, Submitter, Token,
@@ -31,7 +32,8 @@ pub(crate) fn many() -> LunMap {
 
 /// LUN 0 with blocks of 512 bytes, 1 with 4096, 2 for reading only, 3 that keeps nothing, 4 whose disk is missing, 5 whose
 /// medium can be taken out, 6 that writes whole or not at all, 7 with physical blocks of 4096 bytes, 8 whose space gets scarce,
-/// and 9 that is another way to LUN 0.
+/// and 9 that is another way to LUN 0.  Through the second SCSI target six LUNs are ways to one more unit, which reach other blocks
+/// of it.
 pub(crate) struct Units {
     /// The way there.
     pub(crate) map: LunMap,
@@ -39,6 +41,8 @@ pub(crate) struct Units {
     pub(crate) units: Vec<Unit>,
     /// The disks.
     pub(crate) disks: Vec<Store>,
+    /// What is reached how of the last of `units`.
+    pub(crate) segmented: Arc<Segmented>,
 }
 
 /// What one LUN leads to.
@@ -52,8 +56,10 @@ pub(crate) struct Unit {
     pub(crate) disk: Option<usize>,
 }
 
-/// How many LUNs there are.
+/// How many LUNs the first SCSI target has.
 pub(crate) const LUNS: u8 = 10;
+/// The second SCSI target.
+pub(crate) const SECOND: u8 = 2;
 
 impl Units {
     pub(crate) fn new() -> Self {
@@ -85,10 +91,14 @@ impl Units {
         Self::remembering(all, disks)
     }
 
-    /// The same units, each with what it remembers; those with one serial number share that.
-    fn remembering<const N: usize>(all: [LogicalUnit; N], disks: Vec<Store>) -> Self {
+    /// The same units, each with what it remembers, and one more; those with one serial number share that.
+    fn remembering<const N: usize>(all: [LogicalUnit; N], mut disks: Vec<Store>) -> Self {
         let mut units: Vec<Unit> = Vec::new();
-        let all = all.map(|unit| {
+        let apart = disk(11, false);
+        apart.backstore.write_at(0, &Segmented::contents()).expect("memory");
+        disks.push(apart.clone());
+        let apart = LogicalUnit::new(apart, identity(11), 512, FLAGS);
+        let mut remembering = |unit: LogicalUnit| {
             let serial = unit.identity.unit_serial.as_str();
             let known = units.iter().find(|known| known.state.serial() == serial).cloned();
             let own = known.unwrap_or_else(|| {
@@ -101,8 +111,13 @@ impl Units {
             let unit = unit.remembering(Arc::clone(&own.state));
             units.push(own);
             unit
-        });
-        Self { map: map(all), units, disks }
+        };
+        let mut map = map(all.map(&mut remembering));
+        let apart = remembering(apart);
+        let keeper = units.last().map(|unit| Arc::clone(&unit.keeper)).unwrap_or_default();
+        let (group, segmented) = Segmented::new(apart, keeper);
+        map.insert(SECOND, group);
+        Self { map, units, disks, segmented }
     }
 }
 
@@ -210,9 +225,16 @@ fn identity(number: u64) -> Identity {
         vendor: Identity::ascii_field("LIO-ORG"),
         product: Identity::ascii_field("fuzz"),
         revision: Identity::ascii_field("4.0"),
-        unit_serial: format!("3f9e2c5a-7d41-4f0e-9b7a-{number:012x}").as_str().into(),
+        // In the NAA designator too each is another, and none has a byte that a guest cannot send (`Guest::write`).
+        unit_serial: format!("{number:08x}-7d41-4f0e-9b7a-3f9e2d5a0001").as_str().into(),
         company_id: 0x00_1405,
     }
+}
+
+/// The NAA designator of the unit with that number.
+pub(crate) fn name(number: u8) -> [u8; 16] {
+    let digit = (number << 4) | 0x07;
+    [0x60, 0x01, 0x40, 0x50, 0, 0, 0, digit, 0xd4, 0x14, 0xf0, 0xe9, 0xb7, 0xa3, 0xf9, 0xe2]
 }
 
 fn map<const N: usize>(units: [LogicalUnit; N]) -> LunMap {

@@ -2,8 +2,8 @@
 //! libiscsi's conformance suite, run by a Linux guest over the generic devices of its disks.
 //!
 //! One guest has a disk of each kind.  Every suite runs in a process of its own, so that a crash costs one suite; and on
-//! every kind.  No test may fail, and each must pass on at least one kind, but for those that [`NEVER`] and [`FAILS`]
-//! explain.
+//! every kind.  No test may fail, and each must pass on at least one kind, but for those that [`NEVER`], [`FAILS`] and
+//! `read_only` explain.
 
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,9 +13,10 @@ use stories::guest::{Guest, Results};
 use stories::programs::host_program;
 use stories::stage::Stage;
 
+mod read_only;
 mod verdicts;
 
-use verdicts::{Verdict, verdicts};
+use verdicts::{Failure, Verdict, failures, verdicts};
 
 /// The size of each disk.
 const BYTES: u64 = 64 << 20;
@@ -31,19 +32,12 @@ struct Kind {
     second: Option<&'static str>,
     /// What makes it this kind, beside what makes all: an attribute of its backstore.
     attribute: &'static str,
-    /// Whether it refuses writes.  Most tests that write cannot prepare such a disk, and leave one alone that is not to
-    /// lose data; one suite is for it.
+    /// Whether it refuses writes.
     read_only: bool,
 }
 
 impl Kind {
     const THIN: Self = Self { name: "thin", first: "0:0:1:0", second: None, attribute: "", read_only: false };
-
-    /// What a suite may do to it.
-    fn flags(&self, suite: &str) -> &'static str {
-        let only_reserves = ["Prin", "Prout", "Reserve6"].iter().any(|family| suite.starts_with(family));
-        if self.read_only && suite != "ReadOnly" && !only_reserves { "" } else { "-d -S" }
-    }
 }
 
 const KINDS: &[Kind] = &[
@@ -144,7 +138,7 @@ fn script(suites: &[String]) -> String {
         let second = second.map(|address| format!("$(generic {address})")).unwrap_or_default();
         script.push_str(&format!("disks=\"$(generic {first}) {second}\"\n"));
         for suite in suites {
-            script.push_str(&format!("run {name} {suite} {}\n", kind.flags(suite)));
+            script.push_str(&format!("run {name} {suite} -d -S\n"));
         }
         script.push_str(&format!("cut -d ' ' -f 1 /proc/uptime > /share/{name}.uptime\n"));
     }
@@ -159,6 +153,19 @@ fn on_kind(results: &Results, kind: &Kind, suites: &[String]) -> Result<BTreeMap
             let suite = suite.split('.').next().unwrap_or_default();
             all.insert(format!("{suite}.{test}"), verdict);
         }
+    }
+    Ok(all)
+}
+
+/// What failed on the disk that refuses writes, in the same words.
+fn failures_on(results: &Results, kind: &Kind, suites: &[String]) -> Result<BTreeMap<String, Failure>> {
+    let mut all = BTreeMap::new();
+    for suite in suites {
+        let printed = results.read(&format!("{}.{suite}", kind.name))?;
+        let suite = suite.split('.').next().unwrap_or_default();
+        all.extend(
+            failures(&printed).into_iter().map(|(test, failure)| (format!("{suite}.{test}"), failure)),
+        );
     }
     Ok(all)
 }
@@ -222,9 +229,12 @@ fn no_test_fails_and_every_one_that_can_run_passes_on_some_kind_of_disk() -> Res
             match verdict {
                 Verdict::Passed => drop(passed.insert(test)),
                 Verdict::Failed if fails(name, &test) => drop(excused.insert((name, test))),
-                Verdict::Failed => failed.push(format!("{name}: {test}")),
-                Verdict::Skipped => {}
+                Verdict::Failed if !kind.read_only => failed.push(format!("{name}: {test}")),
+                Verdict::Failed | Verdict::Skipped => {}
             }
+        }
+        if kind.read_only {
+            failed.extend(read_only::unlike(&failures_on(&results, kind, &suites)?));
         }
     }
     let tests = listed.iter().filter(|name| name.contains('.'));

@@ -21,6 +21,7 @@ pub mod mounted;
 pub mod programs;
 pub mod recording;
 pub mod shell;
+pub mod silent;
 pub mod slow_disk;
 pub mod small;
 pub mod stage;

@@ -39,6 +39,8 @@ pub struct SlowDisk {
 #[derive(Debug, Default)]
 struct Disk {
     bytes: Vec<u8>,
+    /// What is written at once.
+    piece_bytes: u32,
     /// How many more writes are to be kept back.
     keeps: usize,
     /// From which offset on they are kept back, all of them.
@@ -70,8 +72,14 @@ impl Disk {
 impl SlowDisk {
     /// Mounts it in a scratch directory; the file has `bytes` bytes, all zero.
     pub fn mount(scratch: &Scratch, bytes: usize) -> Result<Self> {
+        Self::mount_in_pieces(scratch, bytes, PIECE_BYTES_MAX)
+    }
+
+    /// The same, which is written in pieces of `piece_bytes` at most: whole pages.
+    pub fn mount_in_pieces(scratch: &Scratch, bytes: usize, piece_bytes: u32) -> Result<Self> {
         let folder = scratch.directory("slow")?;
-        let disk = Arc::new(Mutex::new(Disk { bytes: vec![0; bytes], ..Disk::default() }));
+        let disk = Disk { bytes: vec![0; bytes], piece_bytes, ..Disk::default() };
+        let disk = Arc::new(Mutex::new(disk));
         let mounted = fuser::spawn_mount(Served(Arc::clone(&disk)), &folder, &Config::default());
         let mounted = mounted.context("cannot mount a FUSE file system")?;
         Ok(Self { path: folder.join(NAME), disk, _mounted: mounted })
@@ -195,7 +203,7 @@ impl Filesystem for Served {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
         // A write past the page cache does not wait for the one before it.
         let _ = config.add_capabilities(InitFlags::FUSE_ASYNC_DIO);
-        let _ = config.set_max_write(PIECE_BYTES_MAX);
+        let _ = config.set_max_write(locked(&self.0).piece_bytes);
         Ok(())
     }
 

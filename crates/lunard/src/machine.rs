@@ -81,6 +81,11 @@ pub trait Machine: Send + Sync + 'static {
         Ok(())
     }
 
+    /// What could be said of a medium and it cannot do, where it is open.
+    fn limits(&self, _of: &BackstoreId) -> Option<Vec<Key>> {
+        None
+    }
+
     /// The open media that may grow, each with the size that guests see.
     fn gauges(&self) -> Vec<Gauge> {
         Vec::new()

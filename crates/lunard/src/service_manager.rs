@@ -81,13 +81,22 @@ fn serving(live: &Live) -> String {
     let objects = live.backstores.len();
     let mut text =
         format!("Serving {} with {}", count(live.targets.len(), "target"), count(objects, "storage object"));
-    let missing: Vec<String> =
-        live.backstores.iter().filter(|(_, live)| live.missing).map(|(id, _)| id.to_string()).collect();
-    if let Some(named) = missing.get(..missing.len().min(NAMED_MAX)).filter(|named| !named.is_empty()) {
-        text += &format!("; missing: {}", named.join(", "));
-        if missing.len() > NAMED_MAX {
-            text += &format!(" and {} more", missing.len() - NAMED_MAX);
-        }
+    let missing = live.backstores.iter().filter(|(_, live)| live.missing).map(|(id, _)| id.to_string());
+    text += &named("missing", missing.collect());
+    let deaf = live.targets.iter().filter(|(_, live)| !live.listens).map(|(wwn, _)| wwn.to_string());
+    text += &named("without a socket", deaf.collect());
+    text
+}
+
+/// What is said of some, where there are any.
+fn named(what: &str, all: Vec<String>) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let first: Vec<&str> = all.iter().take(NAMED_MAX).map(String::as_str).collect();
+    let mut text = format!("; {what}: {}", first.join(", "));
+    if all.len() > NAMED_MAX {
+        text += &format!(" and {} more", all.len() - NAMED_MAX);
     }
     text
 }

@@ -25,7 +25,7 @@ use crate::store::Store;
 use crate::view::View;
 use crate::wish::{Chance, Draft, Generation, Made, Wishes};
 use api::v1;
-use model::{Change, Model, Step};
+use model::{BackstoreId, Change, Model, Step};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -55,6 +55,8 @@ enum Message<P> {
         ticket: Box<Ticket>,
         prepared: Result<P, Fault>,
     },
+    /// A medium that was missing is there.
+    Appeared(BackstoreId),
     /// Answered at once, by an owner that goes on.
     Alive(Sender<()>),
     Stop,
@@ -121,6 +123,7 @@ pub fn start<M: Machine>(
     let model = Arc::new(model);
     let submit = to_self.clone();
     let ask = to_self.clone();
+    let told = to_self.clone();
     let [live, open, connected, reserved, moving, counting, waits] = [(); 7].map(|()| Arc::clone(&machine));
     let shared = Handle {
         submit: Arc::new(move |wishes, reply| {
@@ -132,6 +135,10 @@ pub fn start<M: Machine>(
             if let Err(SendError(Message::Alive(answer))) = ask.send(Message::Alive(answer)) {
                 let _ = answer.send(());
             }
+        }),
+        appeared: Arc::new(move |id| {
+            // An owner that has ended wants to know nothing more.
+            let _ = told.send(Message::Appeared(id));
         }),
         saving: Arc::default(),
         live: Arc::new(move || live.live()),
@@ -176,11 +183,33 @@ impl<M: Machine> StateDriver<M> {
                     self.finish(*ticket, prepared);
                     self.start_waiting();
                 }
+                Message::Appeared(id) => self.learn(&id),
                 Message::Alive(answer) => {
                     let _ = answer.send(());
                 }
                 Message::Stop => return,
             }
+        }
+    }
+
+    /// Takes note of what a medium that has appeared cannot do: a fact and no wish, which is found out again at each start.
+    fn learn(&mut self, id: &BackstoreId) {
+        // What is open now, after all that was committed.
+        let Some(beyond) = self.machine.limits(id) else { return };
+        let mut model = Model::clone(&self.model);
+        model.learn_limits(id, &beyond);
+        if model != *self.model {
+            self.model = Arc::new(model);
+            self.show();
+        }
+    }
+
+    /// Shows everybody the configuration as it is now.
+    fn show(&self) {
+        *self.shared.model.write().unwrap_or_else(PoisonError::into_inner) =
+            (Arc::clone(&self.model), self.generation);
+        for watcher in self.shared.watchers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            watcher();
         }
     }
 
@@ -299,11 +328,7 @@ impl<M: Machine> StateDriver<M> {
         if !reply.of_guest {
             self.generation.0 += 1;
         }
-        *self.shared.model.write().unwrap_or_else(PoisonError::into_inner) =
-            (Arc::clone(&self.model), self.generation);
-        for watcher in self.shared.watchers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            watcher();
-        }
+        self.show();
         if reply.of_guest {
             debug!("{}", summary(&changes));
         } else {
@@ -348,7 +373,7 @@ fn summary(changes: &[Change]) -> String {
 }
 
 /// Puts what the machine noticed where the backstore is told of.
-fn tell(made: &mut [Made], id: &model::BackstoreId, notes: &[String]) {
+fn tell(made: &mut [Made], id: &BackstoreId, notes: &[String]) {
     for made in made {
         if let Made::Backstore(told, own) = made
             && told == id

@@ -340,3 +340,54 @@ fn a_file_that_grows_is_noticed_and_one_that_is_cut_is_told_of() {
     assert_eq!(told.len(), 1, "{log}");
     assert!(told[0].contains("fileio/file was cut to 1048576 bytes: guests see 2097152"), "{log}");
 }
+
+#[test]
+fn what_is_in_the_place_of_a_socket_stops_that_target_alone_and_until_it_has_gone() {
+    let wwn = |number: u8| format!("naa.500140500000000{number}");
+    let scratch = tempfile::tempdir().unwrap();
+    let place = |number: u8| scratch.path().join("run/vhost").join(format!("{}.sock", wwn(number)));
+    let daemon = Daemon::start(scratch.path());
+    let targets = (1..=4).map(|number| Change::CreateTarget { wwn: Some(wwn(number)), tpgs: vec![1] });
+    daemon.client().apply(targets.collect()).unwrap();
+    assert_eq!(daemon.end("TERM").0, Some(0));
+    // A directory, a file that somebody needs, a link that leads nowhere.
+    std::fs::create_dir(place(1)).unwrap();
+    std::fs::write(place(2), "needed").unwrap();
+    std::os::unix::fs::symlink("/nonexistent", place(3)).unwrap();
+    let daemon = Daemon::start(scratch.path());
+    assert!(UnixStream::connect(place(4)).is_ok());
+    assert_eq!(daemon.client().config().unwrap().targets.len(), 4);
+    assert_eq!(std::fs::read_to_string(place(2)).unwrap(), "needed");
+    assert!(place(1).is_dir() && place(3).is_symlink());
+    std::fs::remove_dir(place(1)).unwrap();
+    std::fs::rename(place(2), scratch.path().join("kept")).unwrap();
+    let begun = std::time::Instant::now();
+    for number in [1, 2] {
+        while UnixStream::connect(place(number)).is_err() {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{number} is not served");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+    // Whoever asks for it anew hears why not.
+    daemon.client().apply(vec![Change::DeleteTarget { wwn: wwn(3) }]).unwrap();
+    let again = Change::CreateTarget { wwn: Some(wwn(3)), tpgs: vec![1] };
+    let Err(ClientError::Problem { problem, .. }) = daemon.client().apply(vec![again]) else { panic!() };
+    let in_the_way = format!("cannot bind {}: what is there is no socket", place(3).display());
+    assert_eq!(
+        (problem.message.as_str(), problem.hint.as_deref()),
+        (in_the_way.as_str(), Some("move it away"))
+    );
+    let (status, log) = daemon.end("TERM");
+    assert_eq!(status, Some(0));
+    for number in [1, 2, 3] {
+        let line = format!(
+            " WARN target {} has no socket: cannot bind {}: what is there is no socket; move it away; it is served when it \
+             can be",
+            wwn(number),
+            place(number).display()
+        );
+        assert_eq!(log.lines().filter(|said| said.ends_with(&line)).count(), 1, "{log}");
+    }
+    assert_eq!(log.matches("has its socket and is served").count(), 2, "{log}");
+    assert!(place(3).is_symlink() && !place(1).exists());
+}

@@ -157,18 +157,15 @@ pub enum DataPhase {
 }
 
 impl Command {
-    /// Returns whether the command may change what is on the medium of the unit that it is sent to.
+    /// Returns whether the command may change what is on the medium of the unit that it is sent to, as far as its CDB says:
+    /// a transfer of no blocks changes none, and what UNMAP changes its list says.
     #[must_use]
     pub fn changes_medium(&self) -> bool {
         match self {
-            Self::Write(_)
-            | Self::WriteAndVerify(_)
-            | Self::WriteSame(_)
-            | Self::Unmap(_)
-            | Self::CompareAndWrite(_)
-            | Self::OrWrite(_)
-            | Self::WriteAtomic(_)
-            | Self::FormatUnit(_) => true,
+            Self::Write(write) | Self::CompareAndWrite(write) | Self::OrWrite(write) => write.blocks.0 > 0,
+            Self::WriteAtomic(atomic) => atomic.write.blocks.0 > 0,
+            Self::WriteAndVerify(verify) => verify.blocks.0 > 0,
+            Self::WriteSame(_) | Self::FormatUnit(_) => true,
             Self::Sanitize(command) => command.kind != media::SanitizeKind::ExitFailureMode,
             _ => false,
         }

@@ -186,7 +186,8 @@ fn decide<'a>(
     let opcode = capabilities.find(cdb);
     let word = admit(mapping, opcode, cdb)?;
     let command = capabilities.parse(opcode, cdb)?;
-    if command.changes_medium() && (mapping.write_protect || unit.flags.read_only) {
+    let refuses_writes = mapping.write_protect || unit.flags.read_only;
+    if refuses_writes && command.changes_medium() {
         return Err(Sense::WRITE_PROTECTED.into());
     }
     sanitize::admit(unit, &command)?;
@@ -202,7 +203,7 @@ fn decide<'a>(
         Command::WriteAndVerify(verify) => verify::write_and_verify(unit, &verify, buffers),
         Command::PreFetch(fetch) => block::pre_fetch(unit, &fetch, buffers),
         Command::WriteSame(same) => write_same::write_same(unit, &same, buffers),
-        Command::Unmap(unmap) => unmap::unmap(unit, &unmap, segments.as_ref(), buffers),
+        Command::Unmap(unmap) => unmap::unmap(unit, &unmap, (refuses_writes, segments.as_ref()), buffers),
         Command::GetLbaStatus(status) => unmap::get_lba_status(unit, &status, buffers),
         Command::CompareAndWrite(write) => compare::compare_and_write(unit, &write, buffers),
         Command::OrWrite(write) => compare::or_write(unit, &write, buffers),

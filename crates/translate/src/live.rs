@@ -107,6 +107,8 @@ pub struct LiveDevice {
 pub struct LiveTarget {
     /// Where QEMU connects.
     pub socket: PathBuf,
+    /// Whether it can: something may be in the place of the socket.
+    pub listens: bool,
     /// Whether a front end is connected now.
     pub connected: bool,
     /// Where commands of its guest have waited for long.

@@ -10,9 +10,10 @@ use crate::port::TargetPort;
 use crate::reactors::Reactors;
 use rustix::fs::{Gid, Mode};
 use rustix::io::Errno;
-use rustix::net::Shutdown;
+use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::collections::HashMap;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,17 +53,20 @@ impl Bound {
     /// Binds a socket, for `group` where there is one and the process may give things to it.  A name that a daemon left behind is taken over.
     ///
     /// # Errors
-    /// What the system says; `AddrInUse` when someone listens there; `InvalidInput` when the path is longer
-    /// than [`SOCKET_PATH_BYTES_MAX`].
+    /// What the system says; `AddrInUse` when someone listens there; `AlreadyExists` when what is there is no socket, which is
+    /// left alone; `InvalidInput` when the path is longer than [`SOCKET_PATH_BYTES_MAX`].
     pub fn bind(path: &Path, group: Option<u32>) -> io::Result<Self> {
         if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
-        if path.exists() {
-            if UnixStream::connect(path).is_ok() {
-                return Err(io::Error::from(io::ErrorKind::AddrInUse));
+        match std::fs::symlink_metadata(path) {
+            Ok(there) if !there.file_type().is_socket() => {
+                return Err(io::Error::from(io::ErrorKind::AlreadyExists));
             }
-            std::fs::remove_file(path)?;
+            Ok(_) if is_listened_to(path)? => return Err(io::Error::from(io::ErrorKind::AddrInUse)),
+            Ok(_) => std::fs::remove_file(path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
         let listener = UnixListener::bind(path)?;
         let name = SocketName(path.to_path_buf());
@@ -99,6 +103,13 @@ impl Bound {
         assert!(begin.send(Arc::clone(&shared)).is_ok(), "the thread waits for this");
         Endpoint { listener, name, shared, thread: Some(thread) }
     }
+}
+
+/// Whether a process has a socket, which may be too busy to accept: nobody waits for that.
+fn is_listened_to(path: &Path) -> io::Result<bool> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    Ok(connect(&probe, &SocketAddrUnix::new(path)?) != Err(Errno::CONNREFUSED))
 }
 
 /// A socket that serves.  Dropped, it closes, with its connections.

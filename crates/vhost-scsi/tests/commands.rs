@@ -456,6 +456,52 @@ fn what_moves_no_block_passes_a_lun_that_refuses_writes() {
 }
 
 #[test]
+fn what_is_for_no_block_passes_a_lun_that_refuses_writes_and_is_held_to_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = Unit::file(&directory.path().join("disk"), MIB, true).logical_unit("far");
+    let mut map = LunMap::default();
+    map.insert(1, Group::new(support::nexus(), [(Lun::default(), Mapping::new(file, true))]));
+    let rig = Rig::with_map(map);
+    let mut guest = rig.boot(Options::default());
+    // The first block is in the last byte of its field, the number of blocks in its last byte.
+    let all: [(&str, &[u8], usize, usize, usize); 11] = [
+        ("WRITE (10)", &[0x2a, 0, 0, 0, 0, 0, 0, 0, 0, 0], 4, 8, 512),
+        ("WRITE (12)", &[0xaa, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 4, 9, 512),
+        ("WRITE (16)", &[0x8a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 8, 13, 512),
+        ("WRITE AND VERIFY (10)", &[0x2e, 0, 0, 0, 0, 0, 0, 0, 0, 0], 4, 8, 512),
+        ("WRITE AND VERIFY (12)", &[0xae, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 4, 9, 512),
+        ("WRITE AND VERIFY (16)", &[0x8e, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 8, 13, 512),
+        ("ORWRITE (16)", &[0x8b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 8, 13, 512),
+        ("COMPARE AND WRITE", &[0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 8, 13, 1024),
+        ("WRITE (10) with FUA", &[0x2a, 8, 0, 0, 0, 0, 0, 0, 0, 0], 4, 8, 512),
+        ("WRITE (16) with DPO", &[0x8a, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 8, 13, 512),
+        ("WRITE (12) with FUA", &[0xaa, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 4, 9, 512),
+    ];
+    for (name, cdb, high, blocks, data) in all {
+        let mut send = |place: u8, count: u8| {
+            let mut cdb = cdb.to_vec();
+            (cdb[high], cdb[blocks]) = (place, count);
+            let command = Command::new(lun_0(), &cdb);
+            run(&mut guest, &if count > 0 { command.data_out(vec![0; data]) } else { command })
+        };
+        assert_eq!(send(0, 1).check_condition(), Some([0x07, 0x27, 0x00]), "{name}");
+        assert!(send(0, 0).is_good(), "{name}");
+        // Block 0x900 of 0x800.
+        assert_eq!(send(9, 0).check_condition(), Some([0x05, 0x21, 0x00]), "{name}");
+    }
+    let unmap = |guest: &mut Guest, blocks| {
+        let list = [0, 22, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, blocks, 0, 0, 0, 0];
+        run(guest, &Command::new(lun_0(), &[0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0]).data_out(list))
+    };
+    assert_eq!(unmap(&mut guest, 1).check_condition(), Some([0x07, 0x27, 0x00]));
+    assert!(unmap(&mut guest, 0).is_good());
+    assert!(run(&mut guest, &Command::new(lun_0(), &[0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0])).is_good());
+    // WRITE SAME of no blocks is of all of them, or refused.
+    let same = Command::new(lun_0(), &[0x41, 0, 0, 0, 0, 0, 0, 0, 0, 0]).data_out([0; 512]);
+    assert!(run(&mut guest, &same).check_condition().is_some());
+}
+
+#[test]
 fn extended_inquiry_claims_simple_tasks_and_the_cache_that_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let rig = Rig::new(&[Unit::ramdisk(MIB), Unit::file(&directory.path().join("disk"), MIB, true)]);

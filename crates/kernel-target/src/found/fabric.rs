@@ -38,9 +38,10 @@ impl Found {
             self.leave(format!("/vhost/{wwn}"), refusal.to_string());
             return Ok(());
         }
-        self.live
-            .targets
-            .insert(wwn.clone(), LiveTarget { socket: "".into(), connected: false, waiting: Vec::new() });
+        self.live.targets.insert(
+            wwn.clone(),
+            LiveTarget { socket: "".into(), listens: true, connected: false, waiting: Vec::new() },
+        );
         for name in groups(files, &at)? {
             let tag = name.trim_start_matches("tpgt_");
             let group = format!("{at}/{name}");

@@ -248,7 +248,12 @@ impl Machine for FakeMachine {
             let socket = crate::directories::guest_socket(&self.runtime_dir, wwn);
             (
                 wwn.clone(),
-                LiveTarget { socket, connected: state.connected.contains(wwn), waiting: Vec::new() },
+                LiveTarget {
+                    socket,
+                    listens: true,
+                    connected: state.connected.contains(wwn),
+                    waiting: Vec::new(),
+                },
             )
         });
         Live { backstores: backstores.collect(), targets: targets.collect() }

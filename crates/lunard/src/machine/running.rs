@@ -11,10 +11,12 @@ mod disks; // what waits for the disk with the records of units
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
+mod mounts; // which file systems a path leads through
 mod offer; // what a front end is offered
 mod opening; // what may hang with a path
 mod patience; // commands that wait for long
 mod sanitizing; // what a dead process was removing
+mod seek; // what was not there when it was to be
 mod state; // what runs now
 
 use super::{
@@ -28,18 +30,18 @@ use crate::start_error::StartError;
 use crate::state_driver::Handle;
 use crate::watchdog::Probe;
 use access::{Steering, Transition};
-use backstore::{Hold, HostLock};
+use backstore::Hold;
 use fault::{locked_fault, socket_fault};
 use medium::Opened;
 use memories::Counting;
-use model::{BackstoreId, Step, Wwn};
-use opening::{Look, Restoring, Seeking};
+use model::{BackstoreId, Key, Step, Wwn};
+use opening::Restoring;
 use patience::Patience;
 use rustix::io::Errno;
 use state::State;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use target::{Reservations, Steer};
@@ -127,61 +129,6 @@ impl RunningMachine {
         lock(&self.state)
     }
 
-    /// Looks for what is missing or locked by another process, as long as something is.
-    fn seek(&self) {
-        if !self.state().seeks() || self.seeking.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        let (state, seeking) = (Arc::clone(&self.state), Arc::clone(&self.seeking));
-        let reactors = Arc::clone(&self.reactors);
-        let spawned = std::thread::Builder::new().name("seek".into()).spawn(move || {
-            let mut paths = Seeking::default();
-            loop {
-                std::thread::sleep(SEEK_INTERVAL);
-                let missing = lock(&state).missing();
-                let mut appeared = false;
-                for backstore in &missing {
-                    let opened = match paths.look(backstore) {
-                        Look::There(opened) => opened,
-                        Look::Hangs => {
-                            lock(&state).note_hang(backstore, true);
-                            continue;
-                        }
-                        Look::NotThere => {
-                            lock(&state).note_hang(backstore, false);
-                            continue;
-                        }
-                    };
-                    // Held until guests that run have been shown it, whose targets then hold it too.
-                    let _hold = opened.host_lock().and_then(HostLock::try_hold);
-                    let mut state = lock(&state);
-                    if state.appear(backstore, opened) {
-                        sanitizing::go_on(&state);
-                        tracing::info!("storage object {} has appeared and is served", backstore.id());
-                        appeared = true;
-                    }
-                }
-                let withheld = lock(&state).withheld();
-                let holds: Vec<Hold> = withheld.iter().filter_map(HostLock::try_hold).collect();
-                let farewells = lock(&state).show_withheld();
-                drop(holds);
-                wait_for(&reactors, &state, farewells);
-                let state = lock(&state);
-                if appeared {
-                    service_manager::serves(&state.live(|_| PathBuf::new()));
-                }
-                if !state.seeks() {
-                    // Under the lock, so that whoever finds something missing after this starts anew.
-                    seeking.store(false, Ordering::SeqCst);
-                    return;
-                }
-            }
-        });
-        if spawned.is_err() {
-            self.seeking.store(false, Ordering::SeqCst);
-        }
-    }
-
     /// Ends a change of an access state when its time is over.
     fn end_later(&self, transition: Transition) {
         let state = Arc::clone(&self.state);
@@ -205,9 +152,19 @@ impl RunningMachine {
         }
     }
 
-    fn bind(&self, wwn: &Wwn) -> Result<Bound, Fault> {
-        let path = guest_socket(&self.runtime_dir, wwn);
-        Bound::bind(&path, self.socket_group).map_err(|error| socket_fault(&path, &error))
+    /// The socket of a target; `None` where there is none when the daemon starts, which is told of, and looked for again.
+    fn bind(&self, wwn: &Wwn, occasion: Occasion) -> Result<Option<Bound>, Fault> {
+        match bind(&self.runtime_dir, self.socket_group, wwn) {
+            Err(fault) if occasion == Occasion::Restore => {
+                let hint = fault.hint.map_or_else(String::new, |hint| format!("; {hint}"));
+                tracing::warn!(
+                    "target {wwn} has no socket: {}{hint}; it is served when it can be",
+                    fault.message
+                );
+                Ok(None)
+            }
+            bound => bound.map(Some),
+        }
     }
 
     /// The open medium that is to have another size.
@@ -250,6 +207,11 @@ impl RunningMachine {
         }
         quiet
     }
+}
+
+fn bind(runtime_dir: &Path, group: Option<u32>, wwn: &Wwn) -> Result<Bound, Fault> {
+    let path = guest_socket(runtime_dir, wwn);
+    Bound::bind(&path, group).map_err(|error| socket_fault(&path, &error))
 }
 
 fn wait_for(reactors: &Reactors, state: &Mutex<State>, farewells: Vec<Farewell>) {
@@ -307,7 +269,7 @@ impl Machine for RunningMachine {
                     ready.opened.insert(backstore.id(), opened);
                 }
                 Step::CreateTarget(wwn) => {
-                    ready.sockets.insert(wwn.clone(), self.bind(wwn)?);
+                    ready.sockets.extend(self.bind(wwn, occasion)?.map(|bound| (wwn.clone(), bound)));
                 }
                 Step::RemoveTarget(wwn) if occasion != Occasion::Forced && self.state().is_connected(wwn) => {
                     return Err(fault::in_use_fault(wwn));
@@ -438,6 +400,10 @@ impl Machine for RunningMachine {
             return Err(fault::still_busy(id));
         }
         store.backstore.flush().map_err(|error| fault::not_flushed(id, error))
+    }
+
+    fn limits(&self, id: &BackstoreId) -> Option<Vec<Key>> {
+        self.state().limits(id)
     }
 
     fn gauges(&self) -> Vec<Gauge> {

@@ -25,6 +25,7 @@ use vhost_scsi::Waiting;
 pub struct Handle {
     pub(super) submit: Arc<dyn Fn(Wishes, Reply) + Send + Sync>,
     pub(super) ask_alive: Arc<dyn Fn(Sender<()>) + Send + Sync>,
+    pub(super) appeared: Arc<dyn Fn(BackstoreId) + Send + Sync>,
     /// Whether the owner waits for the disk of the database.
     pub(super) saving: Arc<AtomicBool>,
     pub(super) live: Arc<dyn Fn() -> Live + Send + Sync>,
@@ -88,6 +89,11 @@ impl Handle {
         let reply = Reply::new(reply, &wishes);
         (self.submit)(wishes, reply);
         answer
+    }
+
+    /// Says that a medium that was missing is there: the owner looks at what it can do.
+    pub fn appeared(&self, id: BackstoreId) {
+        (self.appeared)(id);
     }
 
     /// Has `watcher` called after each commit, on the owner's thread: it must not wait.

@@ -27,7 +27,7 @@ const LOOKS_MAX: usize = 8192;
 pub(super) fn unmap<'a>(
     unit: &'a LogicalUnit,
     command: &Unmap,
-    segments: Option<&Segments<'_>>,
+    (refuses_writes, segments): (bool, Option<&Segments<'_>>),
     buffers: &mut Buffers,
 ) -> Result<Decision<'a>, Sense> {
     let store = ready(unit)?;
@@ -44,6 +44,9 @@ pub(super) fn unmap<'a>(
     let total: u64 = extents.iter().map(|extent| extent.blocks.0).fold(0, u64::saturating_add);
     if total > u64::from(unit.media.unmap_blocks_max) {
         return Err(Sense::INVALID_FIELD_IN_PARAMETER_LIST);
+    }
+    if refuses_writes && total > 0 {
+        return Err(Sense::WRITE_PROTECTED);
     }
     let mut ranges = VecDeque::new();
     for extent in extents {

@@ -268,16 +268,29 @@ fn access_group(group: &AluaGroup, state: AccessState, ports: Vec<u16>) -> Acces
 pub(super) struct Steering {
     state: Weak<Mutex<State>>,
     owner: OnceLock<Handle>,
+    /// Media that appeared when there was nobody to tell.
+    early: Mutex<Vec<BackstoreId>>,
 }
 
 impl Steering {
     pub(super) fn new(state: &Arc<Mutex<State>>) -> Arc<Self> {
-        Arc::new(Self { state: Arc::downgrade(state), owner: OnceLock::new() })
+        Arc::new(Self { state: Arc::downgrade(state), owner: OnceLock::new(), early: Mutex::default() })
     }
 
     /// From now on there is somebody to ask.
     pub(super) fn owned_by(&self, owner: Handle) {
         let _ = self.owner.set(owner);
+        let early = std::mem::take(&mut *self.early.lock().unwrap_or_else(PoisonError::into_inner));
+        early.into_iter().for_each(|id| self.appeared(id));
+    }
+
+    /// Tells the owner, now or when there is one, that a medium is there which was not, and may not be what it was.
+    pub(super) fn appeared(&self, id: BackstoreId) {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.owner.get() {
+            Some(owner) => owner.appeared(id),
+            None => early.push(id),
+        }
     }
 
     fn note(&self, altering: Option<(UnitSerial, NexusName)>) {

@@ -280,12 +280,21 @@ pub(super) fn socket_fault(path: &Path, error: &io::Error) -> Fault {
             errno: Errno::NAMETOOLONG,
         };
     }
-    let hint = (error.kind() == io::ErrorKind::AddrInUse)
-        .then(|| "another process listens there; stop it, or use another --runtime-dir".to_owned());
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            Some("another process listens there; stop it, or use another --runtime-dir")
+        }
+        io::ErrorKind::AlreadyExists => Some("move it away"),
+        _ => None,
+    };
+    let reason = match error.kind() {
+        io::ErrorKind::AlreadyExists => "what is there is no socket".to_owned(),
+        _ => plain(error),
+    };
     let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
     Fault {
-        message: format!("cannot bind {}: {}", path.display(), plain(error)),
-        hint,
+        message: format!("cannot bind {}: {reason}", path.display()),
+        hint: hint.map(str::to_owned),
         kind: FaultKind::Host,
         errno,
     }

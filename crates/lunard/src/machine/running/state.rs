@@ -7,6 +7,7 @@
 
 mod shown; // what nexuses are shown of asymmetric access
 mod sizes; // other sizes, and the space below
+mod sockets; // where front ends come in
 mod steps; // what each step makes of it
 
 use super::Farewell;
@@ -29,7 +30,7 @@ use target::{
     Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Readiness, Reservations,
     SanitizeWork, Scarcity, Tally, UnitFlags,
 };
-use vhost_scsi::{Bound, Endpoint, Left, MapChange, Reactors, Scope, TargetPort, Undrained};
+use vhost_scsi::{Endpoint, Left, MapChange, Scope, TargetPort, Undrained};
 
 /// The logical block of a medium that says nothing, in bytes.
 const BLOCK_BYTES: u32 = 512;
@@ -56,6 +57,8 @@ pub(super) struct State {
     memories: Memories,
     /// What is known of asymmetric access.
     pub(super) access: Access,
+    /// Whether nobody is let in any more.
+    is_ending: bool,
     /// Whom [`State::tell_access`] has to tell.
     untold: Vec<Arc<Attentions>>,
 }
@@ -74,8 +77,11 @@ struct Unit {
 
 struct Target {
     port: Arc<TargetPort>,
-    /// Absent between a target's first step and the moment its map is whole.
+    /// Absent between a target's first step and the moment its map is whole, and longer where something was in the place of
+    /// its socket when the daemon started.
     endpoint: Option<Endpoint>,
+    /// Where a guest that was here before a restart has seen another size.
+    resized: Vec<(u8, scsi::Lun)>,
     tpgs: BTreeMap<TpgTag, Tpg>,
 }
 
@@ -209,7 +215,9 @@ impl State {
         if unit.opened.store.is_some() || unit.backstore != *backstore {
             return false;
         }
-        unit.logical_unit = self.memories.remembering(logical_unit(backstore, &opened));
+        // It may be another than was there before, and can do something else.
+        unit.backstore = opened.fitted(backstore);
+        unit.logical_unit = self.memories.remembering(logical_unit(&unit.backstore, &opened));
         opened.belongs_to(&unit.logical_unit);
         unit.opened = opened;
         self.mark_shown(&id);
@@ -217,6 +225,12 @@ impl State {
         let farewells = self.publish();
         self.left = farewells;
         true
+    }
+
+    /// What could be said of an open medium and it cannot do.
+    pub(super) fn limits(&self, id: &BackstoreId) -> Option<Vec<Key>> {
+        let opened = &self.units.get(id)?.opened;
+        opened.store.is_some().then(|| opened.beyond().collect())
     }
 
     /// Takes note of whether what is missing does not answer, or is not there.
@@ -264,7 +278,9 @@ impl State {
 
     /// Whether anything is missing, or withheld from a guest.
     pub(super) fn seeks(&self) -> bool {
-        !self.withheld.is_empty() || self.units.values().any(|unit| unit.opened.store.is_none())
+        !self.withheld.is_empty()
+            || self.units.values().any(|unit| unit.opened.store.is_none())
+            || self.unserved().next().is_some()
     }
 
     /// The locks that would let guests see what is withheld from them.
@@ -329,35 +345,6 @@ impl State {
         (map, withheld)
     }
 
-    /// Lets front ends in where the map is whole.
-    pub(super) fn serve(&mut self, sockets: &mut BTreeMap<Wwn, Bound>, reactors: &Arc<Reactors>) {
-        for (wwn, target) in &mut self.targets {
-            if target.endpoint.is_none()
-                && let Some(bound) = sockets.remove(wwn)
-            {
-                target.endpoint = Some(bound.serve(Arc::clone(&target.port), Arc::clone(reactors)));
-                // A guest that was here before a restart has seen another size.
-                for (tag, lun) in target.luns_of(&self.resized) {
-                    target.port.tell_of_capacity(tag, lun);
-                }
-            }
-        }
-        self.resized.clear();
-    }
-
-    /// Turns away every front end that comes now.
-    pub(super) fn stop_accepting(&self) {
-        self.targets
-            .values()
-            .filter_map(|target| target.endpoint.as_ref())
-            .for_each(Endpoint::stop_accepting);
-    }
-
-    /// The sockets, which close when they are dropped.
-    pub(super) fn take_endpoints(&mut self) -> Vec<Endpoint> {
-        self.targets.values_mut().filter_map(|target| target.endpoint.take()).collect()
-    }
-
     /// What was under way at the end, in one line.
     pub(super) fn what_is_left(&self, undrained: &Undrained) -> Option<String> {
         let Undrained { commands, silent } = undrained;
@@ -393,7 +380,8 @@ impl State {
         let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live(&self.access))).collect();
         let targets = self.targets.iter().map(|(wwn, target)| {
             let connected = target.port.connections() > 0;
-            (wwn.clone(), LiveTarget { socket: socket(wwn), connected, waiting: Vec::new() })
+            let listens = target.endpoint.is_some();
+            (wwn.clone(), LiveTarget { socket: socket(wwn), listens, connected, waiting: Vec::new() })
         });
         Live { backstores, targets: targets.collect() }
     }

@@ -42,7 +42,10 @@ impl State {
             }
             Step::CreateTarget(wwn) => {
                 let port = Arc::new(TargetPort::new(wwn.to_string(), LunMap::default()));
-                self.targets.insert(wwn.clone(), Target { port, endpoint: None, tpgs: BTreeMap::new() });
+                self.targets.insert(
+                    wwn.clone(),
+                    Target { port, endpoint: None, resized: Vec::new(), tpgs: BTreeMap::new() },
+                );
                 None
             }
             Step::SetOptions { wwn, options } => {
