@@ -14,7 +14,17 @@ use stories::stage::Stage;
 
 const WWN: &str = "naa.500140568720f76f";
 const UNIT: LunAddress = LunAddress([1, 1, 0, 0, 0, 0, 0, 0]);
-const DISK: &str = "core/fileio_0/disk0/attrib";
+const DISK: &str = "core/fileio_0/disk0";
+
+/// The file of an attribute: with LIO's, or beside them where LIO of this kernel has none of that name.
+fn file(mounted: &Mounted, device: &str, name: &str) -> String {
+    let own = matches!(name, "emulate_removable" | "physical_block_size");
+    let is_beside = own || name == "emulate_rsoc" && !mounted::kernel_has_rsoc();
+    let (here, elsewhere) = (format!("{device}/{name}"), format!("{device}/attrib/{name}"));
+    let (here, elsewhere) = if is_beside { (here, elsewhere) } else { (elsewhere, here) };
+    assert!(!mounted.top(&elsewhere).exists(), "{elsewhere}");
+    here
+}
 
 const EACCES: i32 = 13;
 const EINVAL: i32 = 22;
@@ -91,11 +101,11 @@ const ROWS: &[Row] = &[
 ];
 
 fn write(mounted: &Mounted, name: &str, text: &str) -> Option<i32> {
-    mounted.write(&format!("{DISK}/{name}"), text).err().and_then(|error| error.raw_os_error())
+    mounted.write(&file(mounted, DISK, name), text).err().and_then(|error| error.raw_os_error())
 }
 
 fn read(mounted: &Mounted, name: &str) -> Result<String> {
-    Ok(mounted.read(&format!("{DISK}/{name}"))?.trim_end().to_owned())
+    Ok(mounted.read(&file(mounted, DISK, name))?.trim_end().to_owned())
 }
 
 fn ask(mounted: &Mounted, name: &str, value: &str) -> Result<(u16, Value)> {
@@ -119,22 +129,22 @@ fn every_attribute_has_its_default_for_every_kind() -> Result<()> {
     shell.well(&format!("/backstores/block create disk0 {}", disk.path().display()))?;
     shell.well("/backstores/ramdisk create disk0 1M")?;
     let homes = ["iblock", "fileio", "rd_mcp"].map(|plugin| {
-        let mut all = (0..9).map(|number| format!("core/{plugin}_{number}/disk0/attrib"));
+        let mut all = (0..9).map(|number| format!("core/{plugin}_{number}/disk0"));
         all.find(|home| mounted.top(home).is_dir()).unwrap_or_default()
     });
     for (name, defaults, ..) in ROWS {
         for (home, default) in homes.iter().zip(defaults).filter(|(_, default)| !default.is_empty()) {
-            assert_eq!(mounted.read(&format!("{home}/{name}"))?.trim_end(), *default, "{home}/{name}");
+            assert_eq!(mounted.read(&file(&mounted, home, name))?.trim_end(), *default, "{home}/{name}");
         }
     }
     // None is left out.
     let known = |name: &str| ROWS.iter().any(|row| row.0 == name) || name == "hw_pi_prot_type";
-    for entry in std::fs::read_dir(mounted.top(&homes[1]))? {
+    for entry in std::fs::read_dir(mounted.top(&homes[1]).join("attrib"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         assert!(known(&name), "{name} is in no row");
     }
     // A device's cache is its own.
-    let written = mounted.write(&format!("{}/emulate_write_cache", homes[0]), "1");
+    let written = mounted.write(&format!("{}/attrib/emulate_write_cache", homes[0]), "1");
     assert_eq!(written.err().and_then(|error| error.raw_os_error()), Some(EINVAL));
     Ok(())
 }

@@ -41,6 +41,15 @@ pub fn missing_tool() -> Option<&'static str> {
     missing().or_else(|| absent().then_some("targetcli is not installed (Debian: targetcli-fb)"))
 }
 
+/// Whether this kernel's LIO has `emulate_rsoc`: Linux 6.3.
+#[must_use]
+pub fn kernel_has_rsoc() -> bool {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    numbers.next().zip(numbers.next()).is_some_and(|release| release >= (6, 3))
+}
+
 /// Where the newer targetcli is, or would be.
 pub fn newer_targetcli_root() -> Result<PathBuf> {
     Ok(target_folder()?.join("tools").join(format!("targetcli-{NEWER}")))

@@ -102,6 +102,35 @@ fn what_a_tool_that_died_half_way_left_is_listed_and_deleted_by_the_next() -> Re
     Ok(())
 }
 
+#[test]
+fn an_hba_that_a_tool_made_is_free_again_when_another_door_took_its_backstore() -> Result<()> {
+    if skipped(mounted::missing_tool()) {
+        return Ok(());
+    }
+    let mounted = Mounted::start()?;
+    let shell = mounted.shell()?;
+    for how in ["/backstores/ramdisk delete t0", "clearconfig confirm=true"] {
+        mounted.well("targetcli /backstores/ramdisk create t0 1M")?;
+        // The kernel has looked.
+        assert!(mounted.top("core/rd_mcp_0/t0/info").exists());
+        shell.well(how)?;
+        let gone = || Ok((!mounted.top("core/rd_mcp_0").exists()).then_some(()));
+        Deadline::seconds(10).until("its HBA to go", gone)?;
+        assert_eq!(mounted.well("ls /sys/kernel/config/target/core")?, "alua\n", "{how}");
+    }
+    let Some(programs) = mounted::newer_targetcli()? else {
+        println!("skipped: targetcli {} is not there: cargo xtask setup fetches it", mounted::NEWER);
+        return Ok(());
+    };
+    // This one does not make a directory that is there.
+    let newer = format!("{}/targetcli", programs.display());
+    mounted.well(&format!("targetcli /backstores/ramdisk create t0 1M\n{newer} ls / > /dev/null"))?;
+    shell.well("/backstores/ramdisk delete t0")?;
+    let said = mounted.well(&format!("{newer} /backstores/ramdisk create u0 1M"))?;
+    assert_eq!(said, "Created ramdisk u0 with size 1M.\n");
+    Ok(())
+}
+
 /// A tool in the tree that goes on when it is told.
 struct InTheTree(Child, BufReader<std::process::ChildStdout>);
 

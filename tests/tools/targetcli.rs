@@ -6,6 +6,8 @@
 
 use anyhow::{Context, Result};
 use rustix::io::Errno;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use stories::deadline::Deadline;
 use stories::loop_device::{self, LoopDevice};
 use stories::mounted::{self, Mounted, Save};
+use stories::programs::workspace;
 
 const WWN: &str = "naa.500140568720f76f";
 
@@ -79,6 +82,77 @@ fn targetcli_does_what_the_page_does() -> Result<()> {
          Configuration restored from /etc/rtslib-fb-target/saveconfig.json\n"
     );
     assert!(shell.well("ls")?.contains("[block/disk0 ("));
+    Ok(())
+}
+
+/// What a saveconfig.json says of the attributes of each storage object, and what Lunar's own has beside them.
+fn said(file: &Path) -> Result<(BTreeMap<String, Value>, Value)> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("no {}", file.display()))?;
+    let whole: Value = serde_json::from_str(&text)?;
+    let mut all = BTreeMap::new();
+    for object in whole["storage_objects"].as_array().context("no storage objects")? {
+        let id = format!(
+            "{}/{}",
+            object["plugin"].as_str().unwrap_or("?"),
+            object["name"].as_str().unwrap_or("?")
+        );
+        all.insert(id, object["attributes"].clone());
+    }
+    Ok((all, whole["x_lunar"]["storage_objects"].clone()))
+}
+
+/// The attributes that can be written of each backstore on Linux 6.1.
+fn recorded() -> Result<BTreeSet<String>> {
+    let file = workspace().join("crates/configfs/tests/lio/tree-6.1.txt");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("no {}", file.display()))?;
+    let lines = text.lines().filter_map(|line| line.strip_prefix("F 644 target/core/fileio_0/disk0/attrib/"));
+    let mut names: BTreeSet<String> =
+        lines.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+    if mounted::kernel_has_rsoc() {
+        names.insert("emulate_rsoc".to_owned());
+    }
+    Ok(names)
+}
+
+#[test]
+fn what_targetcli_saves_is_what_lio_has_and_restored_is_what_was() -> Result<()> {
+    let no_disk = || (!loop_device::available()).then_some("attaching a loop device takes root");
+    if skipped(mounted::missing_tool().or_else(no_disk)) {
+        return Ok(());
+    }
+    let mounted = Mounted::start()?;
+    let shell = mounted.shell()?;
+    let disk = LoopDevice::attach(&mounted.scratch.sparse_file("disk", 64 << 20)?, &[])?;
+    shell.well(&format!("/backstores/block create disk0 {}", disk.path().display()))?;
+    for (name, cache) in [("f0", "true"), ("f1", "false")] {
+        let file = mounted.scratch.join(name);
+        shell.well(&format!("/backstores/fileio create {name} {} 16M {cache}", file.display()))?;
+    }
+    shell.well("/backstores/ramdisk create r0 1M")?;
+    shell.well("/backstores/ramdisk/r0 set attribute emulate_tas=0 max_write_same_len=8")?;
+    shell.well(&format!("/vhost create {WWN}"))?;
+    shell.well(&format!("/vhost/{WWN}/tpg1/luns create /backstores/ramdisk/r0"))?;
+    let [before, theirs, after] = ["before", "theirs", "after"].map(|name| mounted.scratch.join(name));
+    shell.well(&format!("saveconfig {}", before.display()))?;
+    let file = theirs.display();
+    let printed = mounted.well(&format!(
+        "targetcli pwd > /dev/null\ntargetcli saveconfig {file}\ntargetcli clearconfig confirm=true\n\
+         targetcli restoreconfig {file} 2>&1"
+    ))?;
+    assert!(printed.ends_with(&format!("\nConfiguration restored from {file}\n")), "{printed}");
+    shell.well(&format!("saveconfig {}", after.display()))?;
+    let lio = recorded()?;
+    for (id, attributes) in said(&theirs)?.0 {
+        let names: BTreeSet<String> =
+            attributes.as_object().into_iter().flat_map(|all| all.keys().cloned()).collect();
+        assert_eq!(names, lio, "{id}");
+    }
+    let ((was, was_own), (is, mut is_own)) = (said(&before)?, said(&after)?);
+    assert_eq!(is, was);
+    // targetcli has a word for that, and always says it.
+    assert_eq!(is_own["block/disk0"]["readonly"], Value::Bool(false));
+    is_own["block/disk0"].as_object_mut().context("an object")?.remove("readonly");
+    assert_eq!(is_own, was_own);
     Ok(())
 }
 

@@ -179,17 +179,15 @@ fn the_mounted_tree_has_the_paths_modes_sizes_and_links_of_lios() -> Result<()> 
         .map(|(path, is)| (path.clone(), format!("{} {:o}", kind(is), is.mode() & 0o7777)))
         .collect();
     let mut lio = recorded()?;
-    // Attributes that LIO has none of.
-    for device in ["fileio_0/disk0", "iblock_0/disk1", "rd_mcp_0/ram0"] {
-        for own in ["emulate_removable", "physical_block_size"] {
-            lio.insert(format!("core/{device}/attrib/{own}"), "F 644".to_owned());
-        }
-    }
-    // What newer kernels have beside them.
-    for (known, newer) in [("emulate_rest_reord", "emulate_rsoc"), ("company_id", "pd_text_id_info")] {
-        let homes = lio.keys().filter_map(|path| path.strip_suffix(known).map(str::to_owned));
-        let newer: Vec<String> = homes.map(|home| format!("{home}{newer}")).collect();
-        lio.extend(newer.into_iter().map(|path| (path, "F 644".to_owned())));
+    // Attributes that LIO has none of are beside its own, where its tools do not save them; so is what a later kernel has.
+    let rsoc = if mounted::kernel_has_rsoc() { "attrib/emulate_rsoc" } else { "emulate_rsoc" };
+    for (device, physical) in
+        [("fileio_0/disk0", "F 644"), ("iblock_0/disk1", "F 444"), ("rd_mcp_0/ram0", "F 644")]
+    {
+        let own = [("emulate_removable", "F 644"), ("physical_block_size", physical), (rsoc, "F 644")];
+        lio.extend(own.map(|(path, is)| (format!("core/{device}/{path}"), is.to_owned())));
+        // What the kernel has since 2026.
+        lio.insert(format!("core/{device}/wwn/pd_text_id_info"), "F 644".to_owned());
     }
     let differ: Vec<String> = lio
         .iter()

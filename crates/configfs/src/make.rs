@@ -139,17 +139,21 @@ impl Tree {
         {
             let mut staged = self.staged();
             if staged.configured(device).is_none() {
-                return staged.devices.remove(device).map(drop).ok_or(Errno::NOENT);
+                staged.devices.remove(device).ok_or(Errno::NOENT)?;
+                staged.keep_hba(device.hba, true);
+                return Ok(());
             }
             if staged.model.shown_at(&id).is_some() || is_linked(&staged, &id) {
                 return Err(Errno::BUSY);
             }
             // LIO's tools remove the HBA themselves: it must not be gone with its last backstore.
-            if let Some(info) = staged.hbas.get_mut(&device.hba) {
-                info.by_hand = true;
-            }
+            staged.keep_hba(device.hba, true);
         }
-        self.ask(&format!("remove {id}"), vec![Change::DeleteBackstore(id)])
+        let gone = self.ask(&format!("remove {id}"), vec![Change::DeleteBackstore(id)]);
+        if gone.is_err() {
+            self.staged().keep_hba(device.hba, false);
+        }
+        gone
     }
 
     fn remove_tpg(&self, wwn: Wwn, tag: TpgTag) -> Result<(), Errno> {

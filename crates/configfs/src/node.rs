@@ -7,8 +7,8 @@
 //! Never here: whether a backstore, target or LUN exists.
 
 use model::{
-    ALUA_ATTRIBUTES, ATTRIBUTES, Access, AclPlace, AluaGroupName, BackstoreId, BackstoreName, Kind, Lun,
-    Place, TpgTag, Wwn,
+    ALUA_ATTRIBUTES, ATTRIBUTES, Access, AclPlace, AluaGroupName, Attribute, BackstoreId, BackstoreName,
+    Kind, Lun, Place, TpgTag, Wwn,
 };
 use std::fmt;
 use std::sync::LazyLock;
@@ -158,6 +158,7 @@ const WO: u16 = 0o200;
 const TOP: &[FileRow] = &[("dbroot", RW), ("version", RO)];
 const LU_GROUP: &[FileRow] = &[("lu_gp_id", RW), ("members", RO)];
 const HBA: &[FileRow] = &[("hba_info", RO), ("hba_mode", RW)];
+/// What LIO has there.
 const DEVICE: &[FileRow] = &[
     ("alias", RW),
     ("alua_lu_gp", RW),
@@ -254,9 +255,31 @@ const ISCSI_AUTH: &[FileRow] = &[
 /// The attribute that `model` has no row for: no medium here protects its data.
 pub(crate) const HW_PI_PROT_TYPE: &str = "hw_pi_prot_type";
 
+/// The attribute that LIO has since [`RSOC_SINCE`].  There it is with the others; where the kernel is older it is beside
+/// them, as those that LIO has none of: its tools save whatever can be written in `attrib`, and complain of what they do
+/// not find when they restore it.
+pub(crate) const RSOC: &str = "emulate_rsoc";
+
+/// Linux 6.3.
+pub(crate) const RSOC_SINCE: (u32, u32) = (6, 3);
+
+/// A device's directory, with the attributes that LIO has none of.
+fn device_rows(kind: Kind) -> Vec<FileRow> {
+    let own = ATTRIBUTES.iter().filter(|row| row.is_own() || row.is_newer());
+    let mode = |row: &Attribute| if row.is_settable_on(kind) { RW } else { RO };
+    let mut rows: Vec<FileRow> = own.map(|row| (row.name, mode(row))).chain(DEVICE.iter().copied()).collect();
+    rows.sort_unstable();
+    rows
+}
+
+static BLOCK_DEVICE: LazyLock<Vec<FileRow>> = LazyLock::new(|| device_rows(Kind::Block));
+/// Files and memory say no attribute of LIO's by themselves.
+static OTHER_DEVICE: LazyLock<Vec<FileRow>> = LazyLock::new(|| device_rows(Kind::Fileio));
+
 static ATTRIB: LazyLock<Vec<FileRow>> = LazyLock::new(|| {
     let mode = |access| if access == Access::ReadOnly { RO } else { RW };
-    let mut rows: Vec<FileRow> = ATTRIBUTES.iter().map(|row| (row.name, mode(row.access))).collect();
+    let lios = ATTRIBUTES.iter().filter(|row| !row.is_own());
+    let mut rows: Vec<FileRow> = lios.map(|row| (row.name, mode(row.access))).collect();
     rows.push((HW_PI_PROT_TYPE, RO));
     rows.sort_unstable();
     rows
@@ -269,13 +292,14 @@ static ALUA_FILES: LazyLock<Vec<FileRow>> = LazyLock::new(|| {
 });
 
 impl Dir {
-    /// The files it has, by name.
+    /// The files it has, by name; of [`RSOC`] in two places one is there.
     pub(crate) fn files(&self) -> &'static [FileRow] {
         match self {
             Self::Top => TOP,
             Self::LuGroup(_) => LU_GROUP,
             Self::Hba(_) => HBA,
-            Self::Device(_, DevicePart::Whole) => DEVICE,
+            Self::Device(device, DevicePart::Whole) if device.hba.kind == Kind::Block => &BLOCK_DEVICE,
+            Self::Device(_, DevicePart::Whole) => &OTHER_DEVICE,
             Self::AluaGroup(..) => &ALUA_FILES,
             Self::Device(_, DevicePart::Attrib) => &ATTRIB,
             Self::Device(_, DevicePart::Pr) => PR,
@@ -498,6 +522,15 @@ mod tests {
         let all = one_of_each();
         assert!(all.iter().all(|dir| dir.group("nothing").is_none()));
         assert_eq!(all.len(), 43);
+    }
+
+    #[test]
+    fn one_attribute_of_lios_is_newer() {
+        let newer = ATTRIBUTES.iter().filter(|row| row.is_newer()).map(|row| row.name);
+        assert_eq!(newer.collect::<Vec<_>>(), [RSOC]);
+        for kind in [Kind::Fileio, Kind::Ramdisk] {
+            assert_eq!(device_rows(kind), *OTHER_DEVICE);
+        }
     }
 
     #[test]

@@ -7,8 +7,9 @@
 use crate::control::Control;
 use crate::node::{Device, Hba};
 use model::{
-    AbsolutePath, AclPlace, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName, IdentityKey,
-    Key, Kind, LbaMap, Lun, LunAlias, LunAlua, Medium, Model, Place, Refusal, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, AclPlace, AluaGroup, AluaGroupName, Attribute, Backstore, BackstoreId, BackstoreName,
+    IdentityKey, Key, Kind, LbaMap, Lun, LunAlias, LunAlua, Medium, Model, Place, Refusal, TpgTag,
+    UnitSerial, Wwn,
 };
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,8 @@ pub(crate) const STAGED_MAX: usize = 4096;
 pub(crate) struct HbaInfo {
     /// Counts HBAs from 1 on, in the order in which they came.
     pub(crate) index: u32,
-    /// Whether it was made by hand, and stays when its last backstore goes.
+    /// Whether it stays while it is empty: somebody made it and has not used it yet, or took its last backstore away
+    /// and is about to remove it.
     pub(crate) by_hand: bool,
     /// The backstores in it that are configured.
     pub(crate) configured: BTreeSet<BackstoreName>,
@@ -56,7 +58,7 @@ pub(crate) struct Unconfigured {
 impl Unconfigured {
     /// The value of an attribute that was written.
     pub(crate) fn attribute(&self, kind: Kind, key: Key) -> Option<u32> {
-        let name = model::Attribute::of(key).name;
+        let name = Attribute::of(key).name;
         let text = self.attributes.get(name)?;
         scratch(kind).ok()?.set_attribute(name, text).ok()
     }
@@ -103,18 +105,22 @@ impl Unconfigured {
         let medium = self.control.medium(kind)?;
         let serial = self.serial.clone().unwrap_or(made_up);
         let mut backstore = Backstore::new(device.name.clone(), serial, medium).map_err(invalid)?;
-        backstore.set_attribute("emulate_model_alias", "0").map_err(invalid)?;
-        if kind != Kind::Block {
-            let cache = if self.control.buffered { "1" } else { "0" };
-            backstore.set_attribute("emulate_write_cache", cache).map_err(invalid)?;
+        // The size of a block bounds what other attributes may be; one that was written is not left to a device.
+        if let Some(text) = self.attributes.get("block_size") {
+            backstore.set_attribute("block_size", text).map_err(invalid)?;
         }
-        // The size of a block bounds what other attributes may be.
-        let first = |name: &str| name == "block_size";
-        for (name, text) in self.attributes.iter().filter(|(name, _)| first(name)) {
-            backstore.set_attribute(name, text).map_err(invalid)?;
-        }
-        for (name, text) in self.attributes.iter().filter(|(name, _)| !first(name)) {
-            backstore.set_attribute(name, text).map_err(invalid)?;
+        let cache = if self.control.buffered { "1" } else { "0" };
+        let cache = (kind != Kind::Block).then_some(("emulate_write_cache", cache));
+        let written = self.attributes.iter().map(|(name, text)| (*name, text.as_str()));
+        let all = [("emulate_model_alias", "0")].into_iter().chain(cache).chain(written);
+        for (name, text) in all.filter(|(name, _)| *name != "block_size") {
+            let mut with = backstore.clone();
+            with.set_attribute(name, text).map_err(invalid)?;
+            let key = Attribute::named(name).map(|row| row.key);
+            // What would be so anyway nobody wishes.
+            if key.is_none_or(|key| with.attribute(key) != backstore.attribute(key)) {
+                backstore = with;
+            }
         }
         self.say_identity(&mut backstore).map_err(invalid)?;
         backstore.alua.restore_lba_map(self.lba_map.clone());
@@ -188,6 +194,13 @@ impl Staged {
     pub(crate) fn add_hba(&mut self, hba: Hba, by_hand: bool) {
         self.hbas_seen += 1;
         self.hbas.insert(hba, HbaInfo { index: self.hbas_seen, by_hand, configured: BTreeSet::new() });
+    }
+
+    /// Whether an HBA stays when its last backstore goes.
+    pub(crate) fn keep_hba(&mut self, hba: Hba, stays: bool) {
+        if let Some(info) = self.hbas.get_mut(&hba) {
+            info.by_hand = stays;
+        }
     }
 
     /// The backstore in a device's directory, if it is configured.
@@ -281,6 +294,7 @@ impl Staged {
         }
         if let Some(info) = self.hbas.get_mut(&hba) {
             info.configured.insert(id.name.clone());
+            info.by_hand = false;
         }
         self.homes_seen += 1;
         self.homes.insert(id.clone(), Home { hba, index: self.homes_seen, since: Instant::now() });

@@ -12,8 +12,8 @@ use crate::node::{Device, DevicePart, Dir, LunPart, TargetPart, TpgPart};
 use crate::staged::Link;
 use crate::tree::Tree;
 use model::{
-    AbsolutePath, Access, AclPlace, Attribute, Backstore, Change, Kind, Lun, LunMapping, Medium, PAGE_BYTES,
-    Refusal, Tpg, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, AclPlace, Attribute, Backstore, Change, Kind, Lun, LunMapping, Medium, PAGE_BYTES, Refusal,
+    Tpg, TpgTag, UnitSerial, Wwn,
 };
 use rustix::io::Errno;
 
@@ -77,6 +77,9 @@ impl Tree {
             (DevicePart::Whole, "alua_lu_gp") => self.store_lu_group_of(device, line),
             (DevicePart::Whole, "lba_map") => self.store_lba_map(device, line),
             (DevicePart::Attrib, _) => self.store_attribute(device, file, line),
+            (DevicePart::Whole, _) if Attribute::named(file).is_some() => {
+                self.store_attribute(device, file, line)
+            }
             (DevicePart::Wwn, "vpd_unit_serial") => self.store_serial(device, line),
             (DevicePart::Wwn, _) => self.store_identity(device, file, line),
             (DevicePart::Pr, _) => {
@@ -150,11 +153,10 @@ impl Tree {
         if let Some(staged) = self.staged().devices.get_mut(device) {
             return staged.set_attribute(device.hba.kind, file, line).map_err(errno);
         }
-        // LIO's tools write back what they read: a fact stays as it is.
+        // LIO's tools write back all that they have saved: a fact stays as it is, and what is so already nobody wishes.
         let dir = Dir::Device(device.clone(), DevicePart::Attrib);
         let shown = self.view(|view| view.text(&dir, file)).ok().and_then(|text| number(&text).ok());
-        let is_fact = Attribute::named(file).is_none_or(|row| row.access != Access::Settable);
-        if is_fact && shown.is_some() && number(line).ok() == shown {
+        if shown.is_some() && number(line).ok() == shown {
             return Ok(());
         }
         let (attribute, value) = (file.to_owned(), line.to_owned());

@@ -7,7 +7,7 @@
 
 use crate::daemon::{Counters, Daemon, Denied, LiveBackstore, LiveReservations};
 use crate::node::{AclPart, Device, DevicePart, Dir, Hba, LunPart, Node, TargetPart, TpgPart};
-use crate::node::{parse_lun, parse_tpg, parse_wwn};
+use crate::node::{RSOC, RSOC_SINCE, parse_lun, parse_tpg, parse_wwn};
 use crate::staged::Staged;
 use model::{Acl, AclPlace, AluaGroupName, BackstoreId, BackstoreName, Lun, MappedLun, Place, TpgTag, Wwn};
 use rustix::io::Errno;
@@ -32,6 +32,12 @@ impl Host {
             machine: uname.machine().to_string_lossy().into_owned(),
             release: uname.release().to_string_lossy().into_owned(),
         }
+    }
+
+    /// Whether LIO of this kernel has [`RSOC`].
+    fn has_rsoc(&self) -> bool {
+        let mut numbers = self.release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+        numbers.next().zip(numbers.next()).is_some_and(|release| release >= RSOC_SINCE)
     }
 }
 
@@ -281,12 +287,21 @@ impl View<'_> {
         self.staged.model.tpg(wwn, tag).ok().map(|tpg| &tpg.nexus)
     }
 
+    /// Whether a file that may be in one of two places is in this one.
+    fn has_file(&self, dir: &Dir, file: &str) -> bool {
+        match dir {
+            Dir::Device(_, DevicePart::Attrib) if file == RSOC => self.host.has_rsoc(),
+            Dir::Device(_, DevicePart::Whole) if file == RSOC => !self.host.has_rsoc(),
+            _ => true,
+        }
+    }
+
     /// What a directory has under a name.
     pub(crate) fn child(&self, dir: &Dir, name: &str) -> Option<Node> {
         if !self.has(dir) {
             return None;
         }
-        if let Some(file) = dir.file(name) {
+        if let Some(file) = dir.file(name).filter(|file| self.has_file(dir, file)) {
             return Some(Node::File(dir.clone(), file));
         }
         if let Some(group) = dir.group(name) {
@@ -329,7 +344,8 @@ impl View<'_> {
         if !self.has(dir) {
             return Vec::new();
         }
-        let files = dir.files().iter().map(|(name, _)| ((*name).to_owned(), Node::File(dir.clone(), name)));
+        let files = dir.files().iter().filter(|(name, _)| self.has_file(dir, name));
+        let files = files.map(|(name, _)| ((*name).to_owned(), Node::File(dir.clone(), name)));
         let groups = dir
             .groups()
             .iter()

@@ -93,8 +93,13 @@ impl Daemon for Plane {
 
 /// The tree of the machine that LIO's was recorded on.
 pub(crate) fn tree() -> (Arc<Plane>, Tree) {
+    tree_on("6.1.0-56-amd64")
+}
+
+/// The tree of one with another kernel.
+pub(crate) fn tree_on(release: &str) -> (Arc<Plane>, Tree) {
     let plane = Arc::new(Plane::default());
-    let host = Host { machine: "x86_64".to_owned(), release: "6.1.0-56-amd64".to_owned() };
+    let host = Host { machine: "x86_64".to_owned(), release: release.to_owned() };
     (Arc::clone(&plane), Tree::new(plane, host))
 }
 

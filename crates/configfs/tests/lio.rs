@@ -14,15 +14,11 @@ const FRESH: &str = include_str!("lio/fresh-6.1.txt");
 const UNCONFIGURED: &str = include_str!("lio/unconfigured-6.1.txt");
 const TREE: &str = include_str!("lio/tree-6.1.txt");
 
-/// A recording with what Linux has since 6.3, and in 2026.
+/// A recording with what Linux has in 2026.
 fn with_newer(mut recorded: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    for (beside, newer, says) in
-        [("emulate_rest_reord", "emulate_rsoc", "F 644 = 1"), ("company_id", "pd_text_id_info", "F 644 =")]
-    {
-        let homes = recorded.keys().filter_map(|path| path.strip_suffix(beside).map(str::to_owned));
-        let paths: Vec<String> = homes.map(|home| format!("{home}{newer}")).collect();
-        recorded.extend(paths.into_iter().map(|path| (path, says.to_owned())));
-    }
+    let homes = recorded.keys().filter_map(|path| path.strip_suffix("company_id").map(str::to_owned));
+    let paths: Vec<String> = homes.map(|home| format!("{home}pd_text_id_info")).collect();
+    recorded.extend(paths.into_iter().map(|path| (path, "F 644 =".to_owned())));
     recorded
 }
 
@@ -58,9 +54,11 @@ const UNBUILT: [(&str, &str); 4] = [
     ("statistics/scsi_lu/creation_time", "F 444 = 0"),
 ];
 
-/// Attributes that LIO has none of.
-const OWN: [(&str, &str); 2] =
-    [("attrib/emulate_removable", "F 644 = 0"), ("attrib/physical_block_size", "F 644 = 512")];
+/// Attributes that LIO of Linux 6.1 has none of: its tools would save them if they were in `attrib`.
+fn own(plugin: &str) -> [(&'static str, &'static str); 3] {
+    let physical = if plugin == "iblock" { "F 444 = 512" } else { "F 644 = 512" };
+    [("emulate_removable", "F 644 = 0"), ("emulate_rsoc", "F 644 = 1"), ("physical_block_size", physical)]
+}
 
 #[test]
 fn an_unconfigured_backstore_is_lios_but_for_what_is_not_built() {
@@ -71,7 +69,7 @@ fn an_unconfigured_backstore_is_lios_but_for_what_is_not_built() {
     dump(&tree, "target/core/fileio_0", &mut is);
     let mut lio = with_newer(recorded(UNCONFIGURED));
     let device = "target/core/fileio_0/disk0";
-    for (path, says) in UNBUILT.into_iter().chain(OWN) {
+    for (path, says) in UNBUILT.into_iter().chain(own("fileio")) {
         lio.insert(format!("{device}/{path}"), says.trim_end().to_owned());
     }
     assert_eq!(differences(&lio, &is), Vec::<String>::new());
@@ -118,8 +116,9 @@ fn a_configured_tree_has_every_path_and_mode_of_lios_and_its_texts_but_for_what_
     let mut is = BTreeMap::new();
     dump(&tree, "target", &mut is);
     let mut lio = with_newer(recorded(TREE));
-    for device in ["fileio_0/disk0", "iblock_0/disk1", "rd_mcp_0/ram0"] {
-        lio.extend(OWN.map(|(path, says)| (format!("target/core/{device}/{path}"), says.to_owned())));
+    for (plugin, name) in [("fileio", "disk0"), ("iblock", "disk1"), ("rd_mcp", "ram0")] {
+        let device = format!("target/core/{plugin}_0/{name}");
+        lio.extend(own(plugin).map(|(path, says)| (format!("{device}/{path}"), says.to_owned())));
     }
     let mode = |said: &str| said.split(' ').take(2).collect::<Vec<_>>().join(" ");
     for (path, said) in &mut lio {
@@ -131,6 +130,56 @@ fn a_configured_tree_has_every_path_and_mode_of_lios_and_its_texts_but_for_what_
         }
     }
     assert_eq!(differences(&lio, &is), Vec::<String>::new());
+}
+
+#[test]
+fn an_attribute_that_later_kernels_have_is_in_attrib_where_the_kernel_is_one_of_them() {
+    for (release, is_there) in [
+        ("5.14.0-503.el9", false),
+        ("6.2.16", false),
+        ("6.3.0-rc1", true),
+        ("6.12", true),
+        ("10.0.1", true),
+        ("nonsense", false),
+    ] {
+        let tree = common::tree_on(release).1;
+        tree.mkdir("target/core/rd_mcp_0").unwrap();
+        tree.mkdir("target/core/rd_mcp_0/r0").unwrap();
+        let (here, elsewhere) = if is_there { ("attrib/", "") } else { ("", "attrib/") };
+        let path = |home: &str| format!("target/core/rd_mcp_0/r0/{home}emulate_rsoc");
+        assert_eq!(tree.read(&path(elsewhere)), Err(Errno::NOENT), "{release}");
+        tree.write(&path(here), "0").unwrap();
+        assert_eq!(tree.read(&path(here)).as_deref(), Ok("0\n"), "{release}");
+        let listed = tree.list(&format!("target/core/rd_mcp_0/r0/{here}")).unwrap();
+        assert!(listed.iter().any(|name| name == "emulate_rsoc"), "{release}");
+    }
+}
+
+#[test]
+fn what_lio_has_no_attribute_for_is_set_beside_its_attributes() {
+    let (plane, tree) = tree();
+    furnish(&tree);
+    let device = "target/core/rd_mcp_1/r1";
+    tree.mkdir("target/core/rd_mcp_1").unwrap();
+    tree.mkdir(device).unwrap();
+    tree.write(&format!("{device}/emulate_removable"), "1").unwrap();
+    tree.write(&format!("{device}/control"), "rd_pages=1").unwrap();
+    tree.write(&format!("{device}/enable"), "1").unwrap();
+    plane.asked();
+    for (name, value) in [("physical_block_size", "4096"), ("emulate_rsoc", "0")] {
+        tree.write(&format!("{device}/{name}"), value).unwrap();
+    }
+    assert_eq!(
+        plane.asked(),
+        [
+            ["set physical_block_size=4096 on storage object ramdisk/r1"],
+            ["set emulate_rsoc=0 on storage object ramdisk/r1"]
+        ]
+    );
+    assert_eq!(tree.read(&format!("{device}/emulate_removable")).as_deref(), Ok("1\n"));
+    assert_eq!(tree.read(&format!("{device}/emulate_rsoc")).as_deref(), Ok("0\n"));
+    // A fact of the device, which nobody sets.
+    assert_eq!(tree.write("target/core/iblock_0/disk1/physical_block_size", "512"), Err(Errno::ACCESS));
 }
 
 #[test]

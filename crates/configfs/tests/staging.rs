@@ -6,6 +6,7 @@
 mod common;
 
 use common::{furnish, tree};
+use configfs::Daemon;
 use model::{Backstore, BackstoreName, Change, Medium, UnitSerial};
 use rustix::io::Errno;
 
@@ -15,6 +16,11 @@ fn ramdisk(name: &str) -> Change {
     let serial = UnitSerial::parse("s").unwrap();
     let medium = Medium::ramdisk(4096, false).unwrap();
     Change::CreateBackstore(Backstore::new(BackstoreName::parse(name).unwrap(), serial, medium).unwrap())
+}
+
+fn delete(name: &str) -> Change {
+    let name = BackstoreName::parse(name).unwrap();
+    Change::DeleteBackstore(model::BackstoreId { kind: model::Kind::Ramdisk, name })
 }
 
 #[test]
@@ -113,6 +119,81 @@ fn what_another_door_makes_has_an_hba_of_its_own_that_goes_with_it() {
     tree.rmdir("target/core/rd_mcp_2/b").unwrap();
     tree.rmdir("target/core/rd_mcp_2").unwrap();
     assert_eq!(tree.list("target/core").unwrap(), ["alua", "fileio_0"]);
+}
+
+#[test]
+fn an_hba_that_a_tool_made_goes_with_the_last_backstore_that_another_door_takes_out_of_it() {
+    let (plane, tree) = tree();
+    for name in ["a", "b"] {
+        let device = format!("target/core/rd_mcp_0/{name}");
+        tree.mkdir("target/core/rd_mcp_0")
+            .or_else(|errno| (errno == Errno::EXIST).then_some(()).ok_or(errno))
+            .unwrap();
+        // Until it is used it stays, whatever happens elsewhere.
+        plane.set(ramdisk("other"));
+        plane.set(delete("other"));
+        assert_eq!(tree.list("target/core").unwrap(), ["alua", "rd_mcp_0"]);
+        tree.mkdir(&device).unwrap();
+        tree.write(&format!("{device}/control"), "rd_pages=1").unwrap();
+        tree.write(&format!("{device}/enable"), "1").unwrap();
+    }
+    plane.set(delete("a"));
+    assert_eq!(tree.list("target/core").unwrap(), ["alua", "rd_mcp_0"]);
+    plane.set(delete("b"));
+    assert_eq!(tree.list("target/core").unwrap(), ["alua"]);
+    // What is half made keeps its own.
+    tree.mkdir("target/core/rd_mcp_0").unwrap();
+    tree.mkdir("target/core/rd_mcp_0/half").unwrap();
+    tree.mkdir("target/core/rd_mcp_0/c").unwrap();
+    tree.write("target/core/rd_mcp_0/c/control", "rd_pages=1").unwrap();
+    tree.write("target/core/rd_mcp_0/c/enable", "1").unwrap();
+    plane.set(delete("c"));
+    tree.rmdir("target/core/rd_mcp_0/half").unwrap();
+    tree.rmdir("target/core/rd_mcp_0").unwrap();
+}
+
+#[test]
+fn what_was_refused_here_leaves_an_hba_to_go_with_its_last_backstore() {
+    let (plane, tree) = tree();
+    plane.set(ramdisk("a"));
+    assert_eq!(tree.list("target/core").unwrap(), ["alua", "rd_mcp_0"]);
+    *plane.missing.lock().unwrap() = true;
+    assert_eq!(tree.rmdir("target/core/rd_mcp_0/a"), Err(Errno::NOENT));
+    *plane.missing.lock().unwrap() = false;
+    plane.set(delete("a"));
+    assert_eq!(tree.list("target/core").unwrap(), ["alua"]);
+}
+
+#[test]
+fn a_value_that_is_there_already_is_no_wish() {
+    let (plane, tree) = tree();
+    let disk = "target/core/fileio_0/f0";
+    tree.mkdir("target/core/fileio_0").unwrap();
+    tree.mkdir(disk).unwrap();
+    tree.write(&format!("{disk}/control"), "fd_dev_name=/tmp/f,fd_dev_size=4096").unwrap();
+    // As LIO's tools make one with a cache.
+    tree.write(&format!("{disk}/attrib/emulate_write_cache"), "1").unwrap();
+    tree.write(&format!("{disk}/control"), "fd_buffered_io=1").unwrap();
+    tree.write(&format!("{disk}/enable"), "1").unwrap();
+    tree.write(&format!("{disk}/attrib/emulate_model_alias"), "1").unwrap();
+    plane.asked();
+    // As they restore a file that they have saved.
+    for name in tree.list(&format!("{disk}/attrib")).unwrap() {
+        let path = format!("{disk}/attrib/{name}");
+        if tree.kind(&path) == Some(configfs::NodeKind::File(0o644)) {
+            let text = tree.read(&path).unwrap();
+            tree.write(&path, text.trim_end()).unwrap();
+        }
+    }
+    assert_eq!(plane.asked(), Vec::<Vec<String>>::new());
+    let set = || -> Vec<(model::Key, u32)> {
+        plane.model().backstores().values().flat_map(|backstore| backstore.attributes().iter()).collect()
+    };
+    assert_eq!(set(), []);
+    tree.write(&format!("{disk}/attrib/emulate_tas"), "0").unwrap();
+    tree.write(&format!("{disk}/attrib/emulate_tas"), "0").unwrap();
+    assert_eq!(set(), [(model::Key::EmulateTas, 0)]);
+    assert_eq!(plane.asked().len(), 1);
 }
 
 #[test]

@@ -399,7 +399,12 @@ impl Backstore {
         if row.key == Key::EmulateModelAlias && self.attribute(row.key) != Some(value) {
             self.identity.forget_product();
         }
-        self.attributes.set(row.key, value);
+        // Every backstore of LIO's tools is told to be 1, which it would be anyway.
+        if row.key == Key::EmulateModelAlias && value == 1 {
+            self.attributes.unset(row.key);
+        } else {
+            self.attributes.set(row.key, value);
+        }
         if row.key == Key::BlockSize {
             self.keep_transfer_in_bounds(value);
         }

@@ -42,6 +42,9 @@ impl View<'_> {
     pub(super) fn device_text(&self, device: &Device, part: DevicePart, file: &str) -> Result<String, Errno> {
         let state = self.state(device).ok_or(Errno::NOENT)?;
         Ok(match part {
+            DevicePart::Whole if Attribute::named(file).is_some() => {
+                format!("{}\n", self.attribute(device, &state, file))
+            }
             DevicePart::Whole => match &state {
                 State::Unconfigured(staged) => unconfigured(device, staged, file),
                 State::Configured(backstore) => self.configured(device.hba, backstore, file),
