@@ -9,6 +9,7 @@ use initiator::control::{ABORT_TASK, LOGICAL_UNIT_RESET};
 use initiator::exchange::Token;
 use initiator::{LunAddress, commands};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use stories::deadline::Deadline;
 use stories::meanwhile::meanwhile;
@@ -18,6 +19,10 @@ use stories::stage::Stage;
 use support::{House, SECONDS, broken};
 
 const BYTES: usize = 1 << 20;
+/// How long a disk hangs in the longest story: this length is what is looked at.
+const MINUTE: Duration = Duration::from_secs(60);
+/// The parts of it, in each of which others are served.
+const PART_SECONDS: u64 = 10;
 
 /// What the shell says of the session that waits.
 fn waiting(house: &House) -> Result<Value> {
@@ -97,6 +102,46 @@ fn stuck() -> Result<Option<(House, SlowDisk, Vec<Token>)>> {
         [8, 16, 24].into_iter().map(|lba| queue.start(&write(lba))).collect::<Result<_, _>>()?;
     Deadline::seconds(SECONDS).until("a write to hang", || Ok((disk.kept() > 0).then_some(())))?;
     Ok(Some((house, disk, stuck)))
+}
+
+/// After how many seconds the administrator was told of the write to a guest's LUN 0, each time.
+fn told_after(house: &House) -> Vec<u64> {
+    let line = format!("LUN 0 of {}/tpg1: a write (WRITE (10)) has waited for ", house.wwn);
+    let log = house.stage.daemon.log();
+    let seconds = log.lines().filter_map(|told| told.split_once(&line)?.1.split(' ').next()?.parse().ok());
+    seconds.collect()
+}
+
+#[test]
+fn a_disk_that_hangs_for_a_minute_is_told_of_twice_disturbs_nobody_and_goes_on_by_itself() -> Result<()> {
+    let Some((mut house, disk, stuck)) = stuck()? else { return Ok(()) };
+    let (hangs, lines) = (Instant::now(), house.lines());
+    let mut rounds = BTreeMap::new();
+    while hangs.elapsed() < MINUTE {
+        house.others_are_undisturbed()?;
+        // The administrator is served as well.
+        ensure!(house.stage.shell.well("ls /vhost")?.contains(&house.wwn), "the target is gone");
+        *rounds.entry(hangs.elapsed().as_secs() / PART_SECONDS).or_insert(0) += 1;
+    }
+    let is_served = (0..MINUTE.as_secs() / PART_SECONDS).all(|part| rounds.contains_key(&part));
+    ensure!(is_served, "nobody was served for {PART_SECONDS} s: {rounds:?}");
+    for token in &stuck {
+        ensure!(nothing_is_answered(&mut house, *token)?, "answered, and it is under way");
+    }
+    let told = told_after(&house);
+    let [first, second] = told[..] else { anyhow::bail!("told after {told:?} s") };
+    ensure!(first >= 20 && second >= 2 * first && second <= 60, "told after {told:?} s");
+    ensure!(house.lines() == lines + 2, "{}", house.stage.daemon.log());
+
+    disk.let_land();
+    for token in stuck {
+        ensure!(house.guest.request_queue(0)?.wait_for(token)?.is_good());
+    }
+    house.wait_for_line(&format!("LUN 0 of {}/tpg1 answers again", house.wwn))?;
+    assert_eq!(waiting(&house)?, json!([]));
+    assert_eq!(house.ask(&commands::read_10(broken(), 24, 8, 4096))?.data_in, [2; 4096]);
+    ensure!(house.ask(&commands::write_10(broken(), 0, 1, &[3; 512]))?.is_good());
+    house.ends_well()
 }
 
 /// Sends commands to all that is sound while something else is done; returns how often, and what came of that.

@@ -7,32 +7,36 @@ use stories::deadline::Deadline;
 use stories::guest::Guest;
 use stories::stage::Stage;
 
+/// The kernel names disks as it finds them, in an order of its own: they are known by their LUNs.
 const SCRIPT: &str = "settle 2
-    cd /sys/block/sda
+    name() { ls /sys/class/scsi_device/0:0:1:$1/device/block; }
+    generic() { echo /dev/$(ls /sys/class/scsi_device/0:0:1:$1/device/scsi_generic); }
+    cd /sys/block/$(name 1)
     cat removable queue/logical_block_size queue/physical_block_size queue/minimum_io_size > /share/removable
-    cd /sys/block/sdb
+    cd /sys/block/$(name 0)
     cat removable queue/logical_block_size queue/physical_block_size queue/minimum_io_size > /share/small
     cd /
-    generic=/dev/$(ls /sys/block/sda/device/scsi_generic)
-    ready() { dd if=/dev/sda of=/dev/null bs=4096 count=1 iflag=direct 2> /share/dd; }
-    echo of the first > /dev/sda
+    disk=/dev/$(name 1)
+    generic=$(generic 1)
+    ready() { dd if=$disk of=/dev/null bs=4096 count=1 iflag=direct 2> /share/dd; }
+    echo of the first > $disk
     # Who has it open keeps it in.
-    exec 3< /dev/sda
+    exec 3< $disk
     sg_start --eject $generic 2> /share/kept || echo kept in
     echo kept > /share/open
     until_true '[ -e /share/asked ]'
     exec 3<&-
     until_true '[ -e /share/ejected ]'
     ready || echo no medium
-    cat /sys/block/sda/size
+    cat /sys/block/$(name 1)/size
     echo seen > /share/gone
     until_true '[ -e /share/loaded ]'
     until_true 'ready'
-    head -c 13 /dev/sda
+    head -c 13 $disk
     # The guest does it by itself, and the other disk is stopped and started.
     sg_start --eject $generic
     ready || echo no medium again
-    other=/dev/$(ls /sys/block/sdb/device/scsi_generic)
+    other=$(generic 0)
     sg_start --stop $other
     sg_turs $other > /share/stopped 2>&1 || echo not ready
     echo both > /share/both
@@ -43,7 +47,7 @@ const SCRIPT: &str = "settle 2
     sg_start --start $other
     until_true 'ready'
     sg_turs $other && echo ready
-    head -c 13 /dev/sda";
+    head -c 13 $disk";
 
 #[test]
 fn a_medium_goes_out_and_comes_back_and_a_restart_does_not_move_it() -> Result<()> {
@@ -53,8 +57,8 @@ fn a_medium_goes_out_and_comes_back_and_a_restart_does_not_move_it() -> Result<(
     let disk = "/backstores/fileio/removable";
     stage.shell.well(&format!("{disk} set attribute emulate_removable=1"))?;
     stage.shell.well("/backstores/fileio/small set attribute physical_block_size=4096")?;
-    let wwn = stage.serve("fileio/removable")?;
-    stage.map(&wwn, 1, 1, "fileio/small")?;
+    let wwn = stage.serve("fileio/small")?;
+    stage.map(&wwn, 1, 1, "fileio/removable")?;
     let options = stage.shell.qemu(&wwn, &["--memory", "512M"])?;
     let plan = Guest::plan(SCRIPT).programs(&["sg_start", "sg_turs"]).options(&options);
     let mut guest = plan.limit(Duration::from_secs(180)).boot(&stage.scratch)?;

@@ -116,6 +116,11 @@ impl Guest {
         found.with_context(|| self.what_it_showed())
     }
 
+    /// Whether the script has written a file into `/share`, and all of it.
+    pub fn has_written(&self, file: &str) -> bool {
+        read_lossy(&self.share.join(file)).ends_with('\n')
+    }
+
     /// Writes a file that the script finds in `/share`.
     pub fn tell(&self, file: &str, text: &str) -> Result<()> {
         // Renamed into place, so that the guest never sees half of it.

@@ -21,9 +21,14 @@ const OBEY: &str = "
         echo done > /share/did$number
     done";
 
+/// A function that begins another, whose status is told when it has ended.
+const BEGIN: &str = "begin() {
+        ( status=0; \"$@\" || status=$?; echo $status > /share/ended ) > /dev/null 2>&1 &
+    }";
+
 /// A script that does `beginning`, which may define functions, and then obeys.
 pub fn script(beginning: &str) -> String {
-    format!("{beginning}\n{OBEY}")
+    format!("{beginning}\n{BEGIN}\n{OBEY}")
 }
 
 /// A guest that runs such a script, and how many orders it has had.
@@ -44,6 +49,21 @@ impl Node {
         self.orders += 1;
         self.guest.tell(&format!("do{}", self.orders), order)?;
         self.guest.wait_for(&format!("did{}", self.orders)).map(drop)
+    }
+
+    /// Has it begin a command or a function, and does not wait; one in the life of a node.
+    pub fn begins(&mut self, order: &str) -> Result<()> {
+        self.does(&format!("begin {order}"))
+    }
+
+    /// Whether what it began has ended.
+    pub fn has_ended(&self) -> bool {
+        self.guest.has_written("ended")
+    }
+
+    /// Waits until what it began has ended; returns its status.
+    pub fn ends(&mut self) -> Result<String> {
+        Ok(self.guest.wait_for("ended")?.trim_end().to_owned())
     }
 
     /// What all have said, each in the order in which it was told.

@@ -47,15 +47,19 @@ impl Announcer {
         }
     }
 
-    /// The event queue runs.  It goes on from where it was before, or its guest has just begun to look around and
-    /// needs not to be told what it finds anyway.
-    pub(crate) fn started(&self, post: Post<Worker>, key: QueueKey, goes_on: bool) {
+    /// The event queue runs.
+    pub(crate) fn started(&self, post: Post<Worker>, key: QueueKey) {
         let mut state = self.state();
         let pending = std::mem::take(&mut state.owed);
-        if goes_on && !pending.is_empty() {
+        if !pending.is_empty() {
             send(&post, LetterKind::Announce { key, pending });
         }
         state.queue = Some((post, key));
+    }
+
+    /// Forgets what there was no queue for: its guest is about to look around, and finds it anyway.
+    pub(crate) fn forget(&self) {
+        self.state().owed = Pending::default();
     }
 
     /// The event queue is about to stop: what comes now is kept.

@@ -6,10 +6,11 @@
 //! Never here: a ring that runs.  It lives on its worker; this thread starts it, waits for it, and may block
 //! on nothing that another guest needs.
 
+mod beginning; // whether a guest begins or goes on
 mod dirty_log; // which pages were written to, for a migration
 
 use crate::config_space::{DeviceOffer, QUEUES_MAX};
-use crate::events::{self, FEATURE_CHANGE, FEATURE_HOTPLUG};
+use crate::events::{FEATURE_CHANGE, FEATURE_HOTPLUG};
 use crate::fence::{Awaited, Fence};
 use crate::logging::Line;
 use crate::losses::Losses;
@@ -19,6 +20,7 @@ use crate::reactors::Reactors;
 use crate::signs_of_life::SignsOfLife;
 use crate::socket;
 use crate::worker::{LetterKind, QueueKey, Worker, send};
+use beginning::Past;
 use dirty_log::FrontEndLog;
 use memory::{GuestAddress, GuestMemory, RegionSpec, UserAddress};
 use reactor::Post;
@@ -73,6 +75,7 @@ struct Connection {
     fence: Fence,
     /// Where messages of our own would go.  There are none; a front end takes the end of it for our end.
     backend_channel: Option<OwnedFd>,
+    past: Past,
     rings: Vec<RingSlot>,
 }
 
@@ -115,6 +118,7 @@ pub(crate) fn serve(socket: UnixStream, port: &Arc<TargetPort>, reactors: &Arc<R
         line,
         fence: Fence::default(),
         backend_channel: None,
+        past: Past::default(),
         rings: (0..QUEUES_MAX).map(|_| RingSlot::default()).collect(),
     };
     port.connected();
@@ -230,7 +234,7 @@ impl Connection {
             Effect::LogRing { index, log } => self.log_ring(index, log)?,
             Effect::SetLogBase(area) => self.set_log_base(area)?,
             Effect::SetLogFd(signal) => self.set_log_fd(signal)?,
-            Effect::ResetDevice => self.port.guest_was_reset(),
+            Effect::ResetDevice => self.reset_by_guest(),
             // Nothing here is done for: there is no other state of the device beside that of its rings.
             Effect::SetStatus(_) | Effect::WriteConfig(_) => {}
         }
@@ -347,7 +351,6 @@ impl Connection {
         if !self.port.claim(self.client, &self.socket).map_err(|error| error.to_string())? {
             return Err("another front end is running this target's rings".into());
         }
-        self.port.ring_starts(index, base);
         // Where a ring is held back already, all are, and are let go together.
         let held_back = self.fence.is_shut() || !self.fence.try_open(&self.port);
         let config = RingConfig {
@@ -366,8 +369,7 @@ impl Connection {
         ring.set_notify_on_empty(features & features::NOTIFY_ON_EMPTY != 0);
         let logging = self.logging_of_new_ring(index, addresses.log, config.used_bytes())?;
         let enabled = !(index == CONTROL && self.control_waits());
-        // A guest that has just begun has posted nothing before its queues run.
-        let goes_on = ring.next_avail() != 0 || ring.has_work();
+        self.begin_or_go_on(index, &ring);
         let slot = self.rings.get_mut(usize::from(index)).ok_or("there is no such ring")?;
         slot.parked = false;
         let copy = |descriptor: &Option<OwnedFd>| {
@@ -395,10 +397,7 @@ impl Connection {
         send(&post, LetterKind::Start { parts, key });
         let key = answer.recv().map_err(|error| error.to_string())?;
         if index == EVENT {
-            if !goes_on {
-                events::forget(&self.port.map().load());
-            }
-            self.port.announcer.started(post.clone(), key, goes_on);
+            self.port.announcer.started(post.clone(), key);
         }
         slot.running = Some(Running { post, key, config, used_log: addresses.log });
         // Says whether a driver speaks legacy virtio, which no other place shows.

@@ -149,18 +149,34 @@ impl TargetPort {
         self.stopped_at.lock().unwrap_or_else(PoisonError::into_inner).insert(index, next_avail);
     }
 
-    /// A ring starts at `base`.  One that had been used and starts at its beginning is that of a guest that was reset:
-    /// its nexus gives back what it took for the time until then.  Blocks, if there is any such thing, as the disk with the records
-    /// of units does.
-    pub(crate) fn ring_starts(&self, index: u16, base: u16) {
-        let before = self.stopped_at.lock().unwrap_or_else(PoisonError::into_inner).remove(&index);
-        if base == 0 && before.is_some_and(|before| before != 0) {
+    /// The ring `index` starts; `bases` is where rings begin, as far as that is known.  One that had been used and begins
+    /// anew is that of a guest that was reset: returns whether there is any.  Blocks as
+    /// [`guest_was_reset`](Self::guest_was_reset) does.
+    pub(crate) fn ring_starts(&self, index: u16, bases: impl Iterator<Item = (u16, u16)>) -> bool {
+        let begins_anew = {
+            let mut stopped_at = self.stopped_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let was_used = |ring| stopped_at.get(&ring).is_some_and(|stopped| *stopped != 0);
+            let begins_anew = { bases }.any(|(ring, base)| base == 0 && was_used(ring));
+            stopped_at.remove(&index);
+            begins_anew
+        };
+        if begins_anew {
             self.guest_was_reset();
         }
+        begins_anew
     }
 
-    /// The guest gives back what it took with RESERVE and PREVENT, and finds its disks started.
+    /// A guest begins: it is about to look around, and needs not to be told what it finds anyway.
+    pub(crate) fn guest_begins(&self) {
+        events::forget(&self.map.load());
+        self.announcer.forget();
+    }
+
+    /// The guest gives back what it took with RESERVE and PREVENT, finds its disks started, and begins anew.  Blocks, if
+    /// there is any such thing, as the disk with the records of units does.
     pub(crate) fn guest_was_reset(&self) {
+        self.stopped_at.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.guest_begins();
         for (tag, group) in self.map.load().groups() {
             if group.nexus_loss().by_reset().is_err()
                 && let Some(suppressed) = self.log.spend(Instant::now())

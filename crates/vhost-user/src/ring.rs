@@ -27,7 +27,8 @@ pub(crate) struct Ring {
     index: u16,
     entries: Option<NonZeroU16>,
     addresses: Option<RingAddresses>,
-    base: u16,
+    /// Where to go on from, once that is known.
+    base: Option<u16>,
     /// The caller was told to stop the ring; where it stopped is the base, unless the front end sets another.
     base_follows: bool,
     enabled: bool,
@@ -51,7 +52,7 @@ impl Ring {
             index,
             entries: None,
             addresses: None,
-            base: 0,
+            base: None,
             base_follows: false,
             enabled: false,
             state: State::Stopped,
@@ -70,6 +71,11 @@ impl Ring {
 
     /// Available index to go on from, as far as is known without asking the caller.
     pub(crate) fn base(&self) -> u16 {
+        self.base.unwrap_or_default()
+    }
+
+    /// The same, if the front end has said it or was told.
+    pub(crate) fn known_base(&self) -> Option<u16> {
         self.base
     }
 
@@ -117,7 +123,7 @@ impl Ring {
     /// Sets the available index to go on from.
     pub(crate) fn set_base(&mut self, base: u16) -> Result<Option<Effect>, Refusal> {
         let stop = self.unsettle()?;
-        self.base = base;
+        self.base = Some(base);
         self.base_follows = false;
         Ok(stop)
     }
@@ -161,7 +167,7 @@ impl Ring {
     /// Takes note of where the caller stopped the ring.
     pub(crate) fn stopped_at(&mut self, next_avail: u16) {
         if std::mem::replace(&mut self.base_follows, false) {
-            self.base = next_avail;
+            self.base = Some(next_avail);
         }
     }
 
@@ -192,7 +198,7 @@ impl Ring {
                     index: self.index,
                     entries: entries.get(),
                     addresses,
-                    base: self.base,
+                    base: self.base(),
                     kick,
                     features,
                 };

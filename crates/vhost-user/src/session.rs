@@ -146,6 +146,11 @@ impl Session {
         self.protocol_features
     }
 
+    /// Where each ring begins or goes on from, as far as that has been said over this connection.
+    pub fn bases(&self) -> impl Iterator<Item = (u16, u16)> + '_ {
+        (0u16..).zip(&self.rings).filter_map(|(index, ring)| Some((index, ring.known_base()?)))
+    }
+
     /// The configuration space as a front end reads it.
     pub fn config(&self) -> &[u8] {
         &self.offer.config
