@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use stories::api;
 use stories::mounted::{self, Mounted};
+use stories::stage::Stage;
 
 const WWN: &str = "naa.500140568720f76f";
 const DISK: &str = "/backstores/fileio/disk0";
@@ -394,6 +395,32 @@ fn groups_of_logical_units_have_their_range_at_the_doors_that_have_them() -> Res
     assert_eq!(
         rig.mounted.read(&format!("{TREE}/alua_lu_gp"))?,
         "LU Group Alias: high\nLU Group ID: 65535\n"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_is_said_of_a_lun_after_a_set_is_what_is_so() -> Result<()> {
+    let stage = Stage::set()?;
+    stage.create_fileio("disk0", 1 << 20)?;
+    let lun = format!("/vhost/{}/tpg1/luns/lun0", stage.serve("fileio/disk0")?);
+    stage.shell.well(&format!("{DISK}/alua create grp1 5"))?;
+    for (typed, told) in [
+        ("alua_tg_pt_gp_name=grp1", "alua_tg_pt_gp_name is now 'grp1'"),
+        ("alua_tg_pt_gp_name=", "alua_tg_pt_gp_name is now 'default_tg_pt_gp'"),
+        ("alua_tg_pt_gp_name=NULL", "alua_tg_pt_gp_name is now 'default_tg_pt_gp'"),
+        ("alua_tg_pt_offline=01", "alua_tg_pt_offline is now '1'"),
+        ("alua_tg_pt_status=0", "alua_tg_pt_status is now '0'"),
+        ("alua_tg_pt_write_md=1", "alua_tg_pt_write_md is now '1'"),
+    ] {
+        let said = stage.shell.well(&format!("{lun} set alua {typed}"))?;
+        assert_eq!(said, format!("Parameter {told}.\n"));
+    }
+    let json = stage.shell.well(&format!("{lun} set alua alua_tg_pt_gp_name= --json"))?;
+    let json: Value = serde_json::from_str(&json)?;
+    assert_eq!(
+        json["result"]["parameters"],
+        json!([{ "name": "alua_tg_pt_gp_name", "value": "default_tg_pt_gp" }])
     );
     Ok(())
 }

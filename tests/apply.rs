@@ -105,6 +105,43 @@ fn a_connected_guest_sees_disks_grow_and_loses_none_unless_it_is_forced() -> Res
 }
 
 #[test]
+fn a_list_for_a_guest_shows_it_what_the_file_says_and_never_more() -> Result<()> {
+    let stage = Stage::set()?;
+    let nexus = "naa.50014050000000ff";
+    let listed = |mapped: &str| {
+        format!(
+            "[ramdisk.r0]\nsize = \"8M\"\n[vhost.\"{WWN}\".tpg1]\nnexus = \"{nexus}\"\nlun0 = \"ramdisk/r0\"\n\
+             [vhost.\"{WWN}\".tpg1.acls.\"{nexus}\"]\n{mapped}"
+        )
+    };
+    let path = file(&stage, "acl.toml", &listed("mapped_lun0 = \"lun0\"\n"))?;
+    let apply = ["apply", "-f", &path.display().to_string()];
+    stage.shell.well(&apply.join(" "))?;
+    let _guest = Guest::connect(stage.daemon.socket(WWN), Options::default()).context("a guest")?;
+    let before = stage.shell.well("ls / --json")?;
+
+    std::fs::write(&path, listed("mapped_lun0 = \"lun7\"\n"))?;
+    let refused = stage.shell.run(&apply)?;
+    let line = format!(
+        "{}: Could not find matching TPG LUN 7 for mapped LUN 0 of node ACL {nexus} of TPG 1 of target {WWN}: the file \
+         has no such LUN there\nhint: nothing was changed; see to the file\n",
+        path.display()
+    );
+    assert_eq!((refused.status, refused.stderr), (1, line));
+    std::fs::write(&path, listed(""))?;
+    let refused = stage.shell.run(&apply)?;
+    assert_eq!(refused.status, 1);
+    assert!(refused.stderr.starts_with(&format!("the guests of target {WWN} are connected and would lose")));
+    assert_eq!(stage.shell.well("ls / --json")?, before);
+
+    stage.shell.well(&format!("{} --force", apply.join(" ")))?;
+    let list = stage.shell.well(&format!("ls /vhost/{WWN}/tpg1/acls"))?;
+    assert!(list.contains("[Mapped LUNs: 0]"), "{list}");
+    assert_eq!(stage.shell.well(&apply.join(" "))?, format!("Everything is as {} says.\n", path.display()));
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_prepared_is_not_begun() -> Result<()> {
     let stage = Stage::set()?;
     stage.shell.well("/backstores/ramdisk create kept 8M")?;

@@ -10,7 +10,9 @@ pub mod v1; // the wire
 mod client; // how to ask
 mod owner; // who may ask
 mod places; // where to ask
+mod usage; // lines that say what is wrong
 
 pub use client::{Client, ClientError, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 pub use owner::{Owner, group_name, user_name};
 pub use places::{absolute, default_runtime_dir, default_state_dir};
+pub use usage::{both_ends, one_line};

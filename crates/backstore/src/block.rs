@@ -52,7 +52,6 @@ pub struct BlockDevice {
     abilities: Abilities,
     device: Device,
     lock: Arc<HostLock>,
-    claim: Arc<File>,
 }
 
 impl BlockDevice {
@@ -61,6 +60,18 @@ impl BlockDevice {
     /// # Errors
     /// [`OpenError`].
     pub fn open(options: &BlockOptions) -> Result<Self, OpenError> {
+        Self::open_in_place_of(options, None)
+    }
+
+    /// The same where this process has the device open already, with this lock, and is to close it for this one.  If
+    /// it was claimed, the claim is shared.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_in_place_of(
+        options: &BlockOptions,
+        before: Option<&Arc<HostLock>>,
+    ) -> Result<Self, OpenError> {
         let path = &options.path;
         let stat = fs::stat(path).map_err(|errno| OpenError::from_errno(path, errno))?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -78,7 +89,10 @@ impl BlockDevice {
             return Err(OpenError::ReadOnly(path.clone()));
         }
         geometry.read_only |= options.read_only == Some(true);
-        let claim = claim(path)?;
+        let claim = match before.and_then(|before| before.claim()) {
+            Some(claim) => Arc::clone(claim),
+            None => Arc::new(claim(path)?),
+        };
         let access = if geometry.read_only { OFlags::RDONLY } else { OFlags::RDWR };
         let file = fs::open(path, access | OFlags::DIRECT | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| OpenError::from_errno(path, errno))?;
@@ -89,10 +103,16 @@ impl BlockDevice {
             }
         }
         let file = Arc::new(File::from(file));
-        let medium = Medium::Device { device: stat.st_rdev };
-        let lock = HostLock::new(path, Arc::clone(&file), medium, geometry.read_only)?;
+        let (its, shared) = (Arc::clone(&file), geometry.read_only);
+        let lock = match before {
+            Some(before) => HostLock::in_place_of(before, path, its, shared, Some(claim))?,
+            None => {
+                let medium = Medium::Device { device: stat.st_rdev };
+                HostLock::new(path, its, medium, shared, Some(claim))?
+            }
+        };
         let device = Device { kernel_name, major, minor };
-        Ok(Self { file, geometry, abilities, device, lock, claim: Arc::new(claim) })
+        Ok(Self { file, geometry, abilities, device, lock })
     }
 
     /// Which device it is.
@@ -137,7 +157,6 @@ impl Backstore for BlockDevice {
             abilities: self.abilities,
             device: self.device.clone(),
             lock: Arc::clone(&self.lock),
-            claim: Arc::clone(&self.claim),
         }))
     }
 

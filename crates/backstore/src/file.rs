@@ -70,6 +70,17 @@ impl FileStore {
     /// # Errors
     /// [`OpenError`]; a file that was made for this is removed again.
     pub fn open(options: &FileOptions) -> Result<Self, OpenError> {
+        Self::open_in_place_of(options, None)
+    }
+
+    /// The same where this process has the device open already, with this lock, and is to close it for this one.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_in_place_of(
+        options: &FileOptions,
+        before: Option<&Arc<HostLock>>,
+    ) -> Result<Self, OpenError> {
         let path = &options.path;
         let existing = fs::open(path, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
         let (fd, created) = match (existing, options.create) {
@@ -80,7 +91,7 @@ impl FileStore {
         let file = Arc::new(File::from(fd));
         let opened = let_it_wait(path, &file)
             .and_then(|()| describe(path, &file, options.write_back))
-            .and_then(|described| Ok((described, lock_of(path, &file)?)));
+            .and_then(|described| Ok((described, lock_of(path, &file, before)?)));
         match opened {
             Ok((described, lock)) => {
                 let Described { geometry, abilities, is_regular } = described;
@@ -139,11 +150,6 @@ impl FileStore {
         self.is_regular
     }
 
-    /// Whether it is the file that has these numbers, whatever its path.
-    pub fn is_at(&self, device: u64, inode: u64) -> bool {
-        fs::fstat(&*self.file).is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (device, inode))
-    }
-
     /// Brings everything that was written to stable storage.  Waits for it.
     ///
     /// # Errors
@@ -188,7 +194,14 @@ fn let_it_wait(path: &Path, fd: &File) -> Result<(), OpenError> {
     flags.map_err(|errno| OpenError::from_errno(path, errno))
 }
 
-fn lock_of(path: &Path, file: &Arc<File>) -> Result<Arc<HostLock>, OpenError> {
+fn lock_of(
+    path: &Path,
+    file: &Arc<File>,
+    before: Option<&Arc<HostLock>>,
+) -> Result<Arc<HostLock>, OpenError> {
+    if let Some(before) = before {
+        return HostLock::in_place_of(before, path, Arc::clone(file), false, None);
+    }
     let stat = fs::fstat(file).map_err(|errno| OpenError::from_errno(path, errno))?;
     let medium = match FileType::from_raw_mode(stat.st_mode) {
         FileType::BlockDevice => Medium::Device { device: stat.st_rdev },
@@ -196,7 +209,7 @@ fn lock_of(path: &Path, file: &Arc<File>) -> Result<Arc<HostLock>, OpenError> {
     };
     let start = Instant::now();
     loop {
-        match HostLock::new(path, Arc::clone(file), medium, false) {
+        match HostLock::new(path, Arc::clone(file), medium, false, None) {
             Err(OpenError::Busy(_)) if start.elapsed() < CLOSE_PATIENCE => std::thread::sleep(CLOSE_RETRY),
             made => return made,
         }

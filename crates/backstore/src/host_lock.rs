@@ -13,16 +13,20 @@
 //! |---|---|---|
 //! | file | flock, and a record lock over all of it | lunard; QEMU takes record locks |
 //! | block device | a record lock over all of it | lunard, QEMU; udev passes by what is flocked |
+//!
+//! A device may be opened once more in the place of what is open on it.  Until the first is closed both are its family,
+//! and share the lock as readers do: that keeps out whoever writes.
 
 use crate::OpenError;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What tells one medium from another: a file by device and inode, a device by its numbers alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,20 +35,40 @@ pub(crate) enum Medium {
     Device { device: u64 },
 }
 
+impl Medium {
+    fn of(stat: &Metadata) -> Self {
+        if stat.file_type().is_block_device() {
+            Self::Device { device: stat.rdev() }
+        } else {
+            Self::File { device: stat.dev(), inode: stat.ino() }
+        }
+    }
+}
+
 /// What this process has open.  Two of its own open files of one medium would shut each other out, and the first
 /// to run rings would leave the other's guest waiting for ever.
-static OPEN: Mutex<BTreeMap<Medium, Weak<HostLock>>> = Mutex::new(BTreeMap::new());
+static OPEN: Mutex<BTreeSet<Medium>> = Mutex::new(BTreeSet::new());
 
 /// The lock of one open file.
 pub struct HostLock {
-    file: Arc<File>,
+    grip: Arc<Grip>,
     path: PathBuf,
     medium: Medium,
+    family: Arc<Family>,
+    /// What keeps everybody else from opening a device for themselves.
+    claim: Option<Arc<File>>,
+}
+
+/// What this process has open of one medium: more than one only while one takes the place of another.  Held while a
+/// lock is taken or let go.
+type Family = Mutex<Vec<Arc<Grip>>>;
+
+/// An open file, and who holds its lock.
+struct Grip {
+    file: Arc<File>,
     /// Opened for reading only: then it keeps out writers, and not other readers.
     shared: bool,
     holds: AtomicUsize,
-    /// Held while the lock is taken or let go.
-    changing: Mutex<()>,
 }
 
 /// Holds the lock until the last of its holds is dropped.
@@ -61,15 +85,49 @@ impl HostLock {
         file: Arc<File>,
         medium: Medium,
         shared: bool,
+        claim: Option<Arc<File>>,
     ) -> Result<Arc<Self>, OpenError> {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.get(&medium).is_some_and(|lock| lock.strong_count() > 0) {
+        if !open.insert(medium) {
             return Err(OpenError::Busy(path.to_path_buf()));
         }
-        let (holds, changing) = (AtomicUsize::new(0), Mutex::new(()));
-        let lock = Arc::new(Self { file, path: path.to_path_buf(), medium, shared, holds, changing });
-        open.insert(medium, Arc::downgrade(&lock));
-        Ok(lock)
+        let grip = Arc::new(Grip { file, shared, holds: AtomicUsize::new(0) });
+        let family = Arc::new(Mutex::new(vec![Arc::clone(&grip)]));
+        Ok(Arc::new(Self { grip, path: path.to_path_buf(), medium, family, claim }))
+    }
+
+    /// The lock of `file`, which is open at `path` and takes the place of what this process has open there.
+    ///
+    /// # Errors
+    /// [`OpenError::Busy`] where it is another medium.
+    pub(crate) fn in_place_of(
+        before: &Self,
+        path: &Path,
+        file: Arc<File>,
+        shared: bool,
+        claim: Option<Arc<File>>,
+    ) -> Result<Arc<Self>, OpenError> {
+        if !file.metadata().is_ok_and(|stat| before.is_of(&stat)) {
+            return Err(OpenError::Busy(path.to_path_buf()));
+        }
+        Ok(before.joined_by(path, file, shared, claim))
+    }
+
+    fn joined_by(&self, path: &Path, file: Arc<File>, shared: bool, claim: Option<Arc<File>>) -> Arc<Self> {
+        let grip = Arc::new(Grip { file, shared, holds: AtomicUsize::new(0) });
+        let (medium, family) = (self.medium, Arc::clone(&self.family));
+        members(&family).push(Arc::clone(&grip));
+        Arc::new(Self { grip, path: path.to_path_buf(), medium, family, claim })
+    }
+
+    /// Whether it is the lock of the file or device that `stat` is of, whatever its path.
+    pub fn is_of(&self, stat: &Metadata) -> bool {
+        Medium::of(stat) == self.medium
+    }
+
+    /// What keeps everybody else from opening a device for themselves.
+    pub(crate) fn claim(&self) -> Option<&Arc<File>> {
+        self.claim.as_ref()
     }
 
     /// The path that it was opened at.
@@ -83,12 +141,12 @@ impl HostLock {
         if let Some(hold) = self.share() {
             return Some(hold);
         }
-        let _changing = self.changing();
+        let family = members(&self.family);
         if let Some(hold) = self.share() {
             return Some(hold);
         }
-        self.take().then(|| {
-            self.holds.store(1, Ordering::Release);
+        self.take(&family).then(|| {
+            self.grip.holds.store(1, Ordering::Release);
             Hold(Arc::clone(self))
         })
     }
@@ -96,33 +154,69 @@ impl HostLock {
     /// One more hold of the lock, if this process has it.  Never waits.
     pub fn share(self: &Arc<Self>) -> Option<Hold> {
         let more = |holds: usize| (holds > 0).then(|| holds + 1);
-        let shared = self.holds.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        let shared = self.grip.holds.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
         shared.is_ok().then(|| Hold(Arc::clone(self)))
     }
 
-    fn changing(&self) -> MutexGuard<'_, ()> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The others of the family that are held.
+    fn held_besides<'f>(&self, family: &'f [Arc<Grip>]) -> impl Iterator<Item = &'f Grip> {
+        let is_other = |grip: &&Arc<Grip>| !Arc::ptr_eq(grip, &self.grip) && grip.is_held();
+        family.iter().filter(is_other).map(|grip| &**grip)
     }
 
-    fn take(&self) -> bool {
-        let kind = if self.shared { libc::F_RDLCK } else { libc::F_WRLCK };
-        let flocks = matches!(self.medium, Medium::File { .. });
-        if flocks && !can_go_on(flock(&self.file, FlockOperation::NonBlockingLockExclusive)) {
-            return false;
+    fn take(&self, family: &[Arc<Grip>]) -> bool {
+        let mut kind = self.grip.kind();
+        for other in self.held_besides(family) {
+            let _ = record_lock(&other.file, libc::F_RDLCK);
+            kind = libc::F_RDLCK;
         }
-        let taken = can_go_on(record_lock(&self.file, kind));
-        if !taken && flocks {
-            let _ = flock(&self.file, FlockOperation::Unlock);
+        let taken = self.take_as(kind);
+        if !taken {
+            self.held_besides(family).for_each(Grip::tighten);
         }
         taken
     }
 
-    fn let_go(&self) {
-        let _ = record_lock(&self.file, libc::F_UNLCK);
-        if matches!(self.medium, Medium::File { .. }) {
-            let _ = flock(&self.file, FlockOperation::Unlock);
+    fn take_as(&self, kind: i32) -> bool {
+        let file = &self.grip.file;
+        let flocks = matches!(self.medium, Medium::File { .. });
+        if flocks && !can_go_on(flock(file, FlockOperation::NonBlockingLockExclusive)) {
+            return false;
         }
+        let taken = can_go_on(record_lock(file, kind));
+        if !taken && flocks {
+            let _ = flock(file, FlockOperation::Unlock);
+        }
+        taken
     }
+
+    fn let_go(&self, family: &[Arc<Grip>]) {
+        let _ = record_lock(&self.grip.file, libc::F_UNLCK);
+        if matches!(self.medium, Medium::File { .. }) {
+            let _ = flock(&self.grip.file, FlockOperation::Unlock);
+        }
+        self.held_besides(family).for_each(Grip::tighten);
+    }
+}
+
+impl Grip {
+    fn is_held(&self) -> bool {
+        self.holds.load(Ordering::Acquire) > 0
+    }
+
+    fn kind(&self) -> i32 {
+        if self.shared { libc::F_RDLCK } else { libc::F_WRLCK }
+    }
+
+    /// Keeps out all that it should, which it could not beside another of the family.  Where one is left that still
+    /// shares it, or a reader of another process has come in, it stays as it is.
+    fn tighten(&self) {
+        let _ = record_lock(&self.file, self.kind());
+    }
+}
+
+fn members(family: &Family) -> MutexGuard<'_, Vec<Arc<Grip>>> {
+    family.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Hold {
@@ -135,21 +229,22 @@ impl Hold {
 impl Clone for Hold {
     fn clone(&self) -> Self {
         // There is one hold already: ours.
-        self.0.holds.fetch_add(1, Ordering::AcqRel);
+        self.0.grip.holds.fetch_add(1, Ordering::AcqRel);
         Self(Arc::clone(&self.0))
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
+        let holds = &self.0.grip.holds;
         let fewer = |holds: usize| (holds > 1).then(|| holds - 1);
-        if self.0.holds.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer).is_ok() {
+        if holds.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer).is_ok() {
             return;
         }
-        let _changing = self.0.changing();
+        let family = members(&self.0.family);
         // Another may have shared it in the meantime.
-        if self.0.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.let_go();
+        if holds.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.let_go(&family);
         }
     }
 }
@@ -157,7 +252,9 @@ impl Drop for Hold {
 impl Drop for HostLock {
     fn drop(&mut self) {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.get(&self.medium).is_some_and(|lock| lock.strong_count() == 0) {
+        let mut family = members(&self.family);
+        family.retain(|grip| !Arc::ptr_eq(grip, &self.grip));
+        if family.is_empty() {
             open.remove(&self.medium);
         }
     }

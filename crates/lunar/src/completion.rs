@@ -12,6 +12,8 @@ use crate::options::Options;
 use clap::{Arg, Command, CommandFactory, ValueEnum};
 use shell::grammar::{self, Partial, Word};
 use shell::{Api, Mode, Shell};
+use std::fs::{DirEntry, Metadata};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// Whose Tab key it is.
@@ -100,6 +102,20 @@ fn read(partial: &Partial) -> Line {
     line
 }
 
+/// The tool that a command line names, by the words behind the program's own.
+pub(crate) fn tool_of(words: &[String]) -> Option<String> {
+    let program = Options::command();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if takes_value(&program, word) {
+            words.next();
+        } else if !word.starts_with('-') {
+            return program.find_subcommand(word).map(|tool| tool.get_name().to_owned());
+        }
+    }
+    None
+}
+
 fn takes_value(command: &Command, name: &str) -> bool {
     argument(command, name).is_some_and(|argument| argument.get_action().takes_values())
 }
@@ -124,19 +140,30 @@ fn find(line: &Line, options: &Options) -> Vec<Offer> {
         Some(tool) if !tool.is_hide_set() => of_tool(tool, &program, line, options),
         Some(_) => Vec::new(),
         None => {
-            let mut offers = if line.words.is_empty() { own_words(&program, &line.word) } else { Vec::new() };
+            let mut offers = match line.words.as_slice() {
+                [] => own_words(&program, &line.word),
+                // What `help` describes.
+                [help] if help == "help" => {
+                    tool_names(&program).filter(|name| name.starts_with(&line.word)).map(closed).collect()
+                }
+                _ => Vec::new(),
+            };
             offers.extend(of_shell(line, options));
+            // Another shell has a meaning of its own for it.
+            offers.retain(|offer| offer.word != "*");
             offers
         }
     }
 }
 
-/// The tools, and the options of the program.
+/// The tools, and the options of the program once a dash was typed.
 fn own_words(program: &Command, word: &str) -> Vec<Offer> {
-    let tools =
-        program.get_subcommands().filter(|tool| !tool.is_hide_set()).map(|tool| tool.get_name().to_owned());
-    let names = tools.chain(option_names(program));
-    names.filter(|name| !word.is_empty() && name.starts_with(word)).map(closed).collect()
+    let options = option_names(program).filter(|_| word.starts_with('-'));
+    tool_names(program).chain(options).filter(|name| name.starts_with(word)).map(closed).collect()
+}
+
+fn tool_names(program: &Command) -> impl Iterator<Item = String> + '_ {
+    program.get_subcommands().filter(|tool| !tool.is_hide_set()).map(|tool| tool.get_name().to_owned())
 }
 
 fn option_names(command: &Command) -> impl Iterator<Item = String> + '_ {
@@ -150,11 +177,12 @@ fn of_tool(tool: &Command, program: &Command, line: &Line, options: &Options) ->
     let among = |names: Vec<String>| -> Vec<Offer> {
         names.into_iter().filter(|name| name.starts_with(&line.word)).map(closed).collect()
     };
-    if let Some(argument) = before.filter(|argument| argument.get_action().takes_values()) {
+    let is_ended = line.words.iter().any(|word| word == "--");
+    if let Some(argument) = before.filter(|argument| !is_ended && argument.get_action().takes_values()) {
         let values = argument.get_possible_values();
         return among(values.iter().map(|value| value.get_name().to_owned()).collect());
     }
-    if line.word.starts_with('-') {
+    if line.word.starts_with('-') && !is_ended {
         return among(option_names(tool).chain(option_names(program)).collect());
     }
     let positional = tool.get_positionals().next();
@@ -164,9 +192,43 @@ fn of_tool(tool: &Command, program: &Command, line: &Line, options: &Options) ->
         })
         .unwrap_or_default();
     match positional.map(|argument| argument.get_id().as_str()) {
+        Some("command") => among(if is_first(tool, &line.words) { programs(&line.word) } else { Vec::new() }),
         Some("wwns") => among(targets(line, options)),
         _ => among(values),
     }
+}
+
+/// Whether no word of a tool's command was typed yet.
+fn is_first(tool: &Command, words: &[String]) -> bool {
+    let mut words = words.iter().skip(1);
+    while let Some(word) = words.next() {
+        if word == "--" {
+            return words.next().is_none();
+        }
+        if !word.starts_with('-') {
+            return false;
+        }
+        if takes_value(tool, word) {
+            words.next();
+        }
+    }
+    true
+}
+
+/// The most programs of the host that are offered.
+const PROGRAMS_MAX: usize = 512;
+
+/// What can be run by its name, where it starts so; a path is for the shell that asks to complete.
+fn programs(start: &str) -> Vec<String> {
+    let path = std::env::var_os("PATH").filter(|_| !start.contains('/')).unwrap_or_default();
+    let entries = std::env::split_paths(&path).filter_map(|directory| directory.read_dir().ok()).flatten();
+    let can_run = |entry: &DirEntry| {
+        let is_program = |found: Metadata| found.is_file() && found.permissions().mode() & 0o111 != 0;
+        std::fs::metadata(entry.path()).is_ok_and(is_program)
+    };
+    let names = entries.flatten().filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry)));
+    let names = names.filter(|(name, _)| name.starts_with(start) && !name.contains(char::is_control));
+    names.filter(|(_, entry)| can_run(entry)).map(|(name, _)| name).take(PROGRAMS_MAX).collect()
 }
 
 /// The names of all targets; none where nobody answers.

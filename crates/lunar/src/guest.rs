@@ -7,7 +7,7 @@
 use crate::options::DeviceOptions;
 use clap::ValueEnum;
 use shell::{Api, Failure, wwn};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 /// Who serves a target.
@@ -33,7 +33,12 @@ pub(crate) struct Served {
 
 /// The names as typed, in the one form that everybody knows.
 pub(crate) fn names(wanted: &DeviceOptions) -> Result<Vec<String>, Failure> {
-    let names = wanted.wwns.iter().map(|name| wwn::normalize(name)).collect::<Result<Vec<_>, _>>()?;
+    let names = wanted.wwns.iter().map(|name| wwn::normalize(name)).collect::<Result<Vec<String>, _>>()?;
+    let mut before = BTreeSet::new();
+    if let Some(twice) = names.iter().find(|name| !before.insert(name.as_str())) {
+        return Err(Failure::new(format!("target {twice} is named twice"))
+            .hint("a target is one adapter of one guest; name each once"));
+    }
     if names.len() > 1 && (wanted.pci.is_some() || wanted.ccw.is_some_and(|ccw| ccw.0.is_some())) {
         return Err(Failure::new("one address cannot be that of several adapters")
             .hint("ask for one target at a time"));

@@ -20,6 +20,8 @@ mod qemu; //        `lunar qemu`
 mod run; //         `lunar run`
 mod session; //     one command, or lines
 
+use clap::builder::StyledStr;
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use door::Door;
 use options::{Options, RunOptions, Tool};
@@ -27,6 +29,7 @@ use serde_json::{Value, json};
 use session::Printed;
 use shell::failure::codes;
 use shell::{Failure, Mode, report};
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,20 +61,39 @@ fn ended(done: io::Result<bool>) -> ExitCode {
 }
 
 /// What clap has to say: help and version come this way too.
-fn refuse(error: &clap::Error) -> io::Result<bool> {
-    let is_refusal = error.use_stderr();
-    if is_refusal && std::env::args_os().any(|word| word == "--json") {
-        let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let failure = Failure::new(message).hint("lunar --help").code(codes::SYNTAX);
-        printing::out(report::failed(&failure).as_bytes())?;
-    } else if is_refusal {
-        // Where it cannot be told nothing is left to be done.
-        let _ = error.print();
-    } else {
-        printing::shown(|| error.print())?;
+fn refuse(said: &clap::Error) -> io::Result<bool> {
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    if !said.use_stderr() {
+        let topic = if said.kind() == ErrorKind::DisplayVersion { "version" } else { "help" };
+        return show(json, topic, &said.render());
     }
-    Ok(!is_refusal)
+    let tool = completion::tool_of(&words);
+    let (message, tip) = api::one_line(&said.to_string());
+    let about = tool.as_ref().map_or(String::new(), |tool| format!("{tool} "));
+    let failure = Failure::new(message).code(codes::SYNTAX);
+    let failure =
+        failure.hint(tip.unwrap_or_else(|| format!("`lunar {about}--help` shows how it is called")));
+    match tool {
+        Some(tool) if json => printing::out(report::of_tool(&tool, Err(&failure)).as_bytes())?,
+        None if json => printing::out(report::failed(&failure).as_bytes())?,
+        _ => printing::err(&failure.printable().lines()),
+    }
+    Ok(false)
+}
+
+/// A text that was asked for and is no result of a command.
+fn show(json: bool, topic: &str, text: &StyledStr) -> io::Result<bool> {
+    if json {
+        let line = report::of_tool(topic, Ok(json!({ "text": text.to_string() })));
+        printing::out(line.as_bytes())?;
+    } else if session::screen(Mode::OneShot).colour_out {
+        printing::out(text.ansi().to_string().as_bytes())?;
+    } else {
+        printing::out(text.to_string().as_bytes())?;
+    }
+    Ok(true)
 }
 
 /// Returns whether nothing failed.
@@ -114,9 +136,9 @@ fn run(options: &Options) -> io::Result<bool> {
         }
         // They have an exit status of their own.
         Some(Tool::Run(_) | Tool::RunBus) => Ok(true),
-        Some(Tool::Words(words)) if words.len() == 1 && words[0] == "help" => {
-            printing::shown(|| Options::command().print_long_help())?;
-            Ok(true)
+        Some(Tool::Words(words)) if let Some(about) = help_of(words) => {
+            let json = options.json || words.iter().any(|word| word == "--json");
+            show(json, "help", &about)
         }
         _ if options.disable_daemon => disable_daemon(options),
         Some(Tool::Words(words)) if words.len() == 1 && words[0] == "disable-daemon" => {
@@ -137,6 +159,22 @@ fn run(options: &Options) -> io::Result<bool> {
     }
 }
 
+/// The help of the program, or of a tool, where `help` or `help TOOL` was typed.
+fn help_of(words: &[OsString]) -> Option<StyledStr> {
+    let words: Vec<&str> = words.iter().map(|word| word.to_str()).collect::<Option<_>>()?;
+    let mut words = words.into_iter().filter(|word| *word != "--json");
+    let mut program = Options::command();
+    match (words.next()?, words.next(), words.next()) {
+        ("help", None, _) => Some(program.render_long_help()),
+        ("help", Some(tool), None) => {
+            program.build();
+            let tool = program.find_subcommand_mut(tool).filter(|tool| !tool.is_hide_set())?;
+            Some(tool.render_long_help())
+        }
+        _ => None,
+    }
+}
+
 /// What targetcli's word for it does, which is no command of its shell.
 fn disable_daemon(options: &Options) -> io::Result<bool> {
     let words = ["/", "set", "global", "auto_use_daemon=false"];
@@ -146,7 +184,7 @@ fn disable_daemon(options: &Options) -> io::Result<bool> {
 /// Becomes the command; returns where that cannot be.
 fn run_tool(options: &Options, wanted: &RunOptions) -> ExitCode {
     let end = run::command(wanted, &|| runtime_dir(options), options.state_dir.clone());
-    printing::err(&end.failure.lines());
+    printing::err(&end.failure.printable().lines());
     ExitCode::from(end.status)
 }
 
@@ -197,7 +235,7 @@ fn print_tool(
             printing::out(line.as_bytes())?;
         }
         Ok(text) => printing::out(text.as_bytes())?,
-        Err(failure) => printing::err(&failure.lines()),
+        Err(failure) => printing::err(&failure.printable().lines()),
     }
     Ok(text.is_ok())
 }
@@ -207,7 +245,7 @@ fn fail(options: &Options, failure: &Failure) -> io::Result<bool> {
     if options.json {
         printing::out(report::failed(failure).as_bytes())?;
     } else {
-        printing::err(&failure.lines());
+        printing::err(&failure.printable().lines());
     }
     Ok(false)
 }

@@ -23,10 +23,10 @@ const GENERAL: &str = "General options";
 ///   lunar /backstores/fileio create disk0 /srv/disk0.img 14G
 ///   lunar /vhost create
 ///
-/// `lunar help COMMAND` describes a command of the shell's root, `lunar PATH help` lists those of a node, and --help
+/// `lunar help COMMAND` describes a tool or a command of the shell's root, `lunar PATH help` lists those of a node, and --help
 /// after a command describes it.
 ///
-/// The exit status is 0, or 1 if any command failed.
+/// The exit status is 0, or 1 if any command failed; `run` has that of its command.
 #[derive(Debug, Parser)]
 #[command(
     name = "lunar",
@@ -206,7 +206,7 @@ pub(crate) struct DeviceOptions {
     #[arg(long, value_name = "ADDRESS", conflicts_with = "ccw")]
     pub(crate) pci: Option<PciAddress>,
 
-    /// An adapter of an IBM Z guest, and where it is plugged in, such as devno=fe.0.1000
+    /// An adapter of an IBM Z guest, and where it is plugged in, such as devno=fe.0.1000; with --transport vhost alone
     #[arg(long, value_name = "DEVNO", num_args = 0..=1, default_missing_value = "")]
     pub(crate) ccw: Option<CcwAddress>,
 
@@ -214,7 +214,7 @@ pub(crate) struct DeviceOptions {
     #[arg(long, value_enum, default_value_t = Transport::VhostUser)]
     pub(crate) transport: Transport,
 
-    /// How many request queues the adapter has, 1 to 254; one for each CPU of the guest if left out
+    /// How many request queues the adapter has, 1 to 254; if left out as many as the target's option num_queues says, or one for each CPU of the guest where that is 0
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=254))]
     pub(crate) queues: Option<u16>,
 

@@ -296,7 +296,7 @@ fn with_json_every_answer_is_one_line_of_it() {
 
 #[test]
 fn with_json_what_cannot_even_begin_is_told_alike() {
-    let usage = r#"{"schema":1,"command":null,"path":null,"ok":false,"messages":[],"result":null,"error":{"code":"syntax","message":"unexpected argument '--nosuch' found","hint":"lunar --help"}}"#;
+    let usage = r#"{"schema":1,"command":null,"path":null,"ok":false,"messages":[],"result":null,"error":{"code":"syntax","message":"unexpected argument '--nosuch' found","hint":"`lunar --help` shows how it is called"}}"#;
     lunar(&["--json", "--nosuch"]).check(1, &format!("{usage}\n"), "");
     let directory = tempfile::tempdir().expect("a directory");
     let at = directory.path().display().to_string();
@@ -304,6 +304,95 @@ fn with_json_what_cannot_even_begin_is_told_alike() {
         r#"{{"schema":1,"command":"ls","path":null,"ok":false,"messages":[],"result":null,"error":{{"code":"unreached","message":"no lunard is running at {at}/api.sock","hint":"start it with `lunard`; if it runs elsewhere, name its --runtime-dir"}}}}"#
     );
     lunar(&["--json", "--runtime-dir", &at, "ls"]).check(1, &format!("{unreached}\n"), "");
+}
+
+#[test]
+fn a_tool_that_is_called_wrongly_is_one_line_that_names_what_is_wrong() {
+    let message = "the following required arguments were not provided: <WWN>...";
+    let hint = "`lunar qemu --help` shows how it is called";
+    lunar(&["qemu"]).check(1, "", &format!("{message}\nhint: {hint}\n"));
+    let json = format!(
+        r#"{{"schema":1,"command":"qemu","path":null,"ok":false,"messages":[],"result":null,"error":{{"code":"syntax","message":"{message}","hint":"{hint}"}}}}"#
+    );
+    lunar(&["--json", "qemu"]).check(1, &format!("{json}\n"), "");
+    lunar(&["--runtime-dir", "/x", "qemu", "--json"]).check(1, &format!("{json}\n"), "");
+    lunar(&["import-lio", "--dry"]).check(
+        1,
+        "",
+        "unexpected argument '--dry' found\nhint: a similar argument exists: '--dry-run'\n",
+    );
+    let twice = "target naa.500140568720f76f is named twice\nhint: a target is one adapter of one guest; name each once\n";
+    let daemon = Daemon::start();
+    for tool in ["qemu", "libvirt"] {
+        daemon.lunar(&[tool, "naa.500140568720f76f", "naa.5001-4056-8720-f76f"]).check(1, "", twice);
+    }
+}
+
+#[test]
+fn help_is_json_for_a_program_too() {
+    let plain = lunar(&["help"]).out;
+    for words in [&["--json", "help"][..], &["help", "--json"], &["--json", "--help"], &["--help", "--json"]]
+    {
+        let run = lunar(words);
+        assert_eq!((run.status, run.err.as_str(), run.out.lines().count()), (0, "", 1), "{words:?}");
+        let told: serde_json::Value = serde_json::from_str(&run.out).expect("JSON");
+        assert_eq!((&told["command"], &told["ok"]), (&"help".into(), &true.into()));
+        assert_eq!(told["result"]["text"].as_str(), Some(plain.as_str()), "{words:?}");
+    }
+    let version: serde_json::Value = serde_json::from_str(&lunar(&["--json", "-V"]).out).expect("JSON");
+    assert_eq!(version["result"]["text"], format!("lunar {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn help_describes_tools_too() {
+    let help = lunar(&["help", "qemu"]);
+    assert_eq!((help.status, help.err.as_str()), (0, ""));
+    assert_eq!(help.out, lunar(&["qemu", "--help"]).out);
+    assert!(help.out.contains("Usage: lunar qemu [OPTIONS] <WWN>..."), "{}", help.out);
+    assert!(help.out.contains("as many as the target's option num_queues says"), "{}", help.out);
+}
+
+#[test]
+fn what_was_typed_is_not_repeated_without_end() {
+    let daemon = Daemon::start();
+    let long = "x".repeat(300_000);
+    let path = format!("/{long}");
+    let size = format!("name=r0 size={long}");
+    for words in [
+        &[long.as_str()][..],
+        &["ls", &long],
+        &["ls", "/", "1", &long],
+        &[&path, "ls"],
+        &["get", &long],
+        &["get", "global", &long],
+        &["set", "global", &format!("prompt_length={long}")],
+        &["set", "global", &format!("{long}=1")],
+        &["bookmarks", "go", &long],
+        &["help", &long],
+        &["--json", &long],
+        &["--json", &path, "ls"],
+        &["--runtime-dir", &path, "ls"],
+        &["qemu", &long],
+        &["qemu", "naa.500140568720f76f", "--pci", &long],
+        &[&format!("--{long}")],
+        &["/backstores/ramdisk", "create", &size],
+    ] {
+        // One argument of a program is at most 128 KiB long.
+        let line = words.iter().any(|word| word.len() > 100_000);
+        let run = match words.first() {
+            Some(&"--json") => daemon.lunar_reads(&["--json"], &words[1..].join(" ")),
+            Some(&("--runtime-dir" | "qemu")) => {
+                let short: Vec<String> =
+                    words.iter().map(|word| word.chars().take(100_000).collect()).collect();
+                daemon.lunar(&short.iter().map(String::as_str).collect::<Vec<_>>())
+            }
+            _ if line && !words[0].starts_with("--") => daemon.lunar_reads(&[], &words.join(" ")),
+            _ => daemon.lunar(&[&words[0][..100_000]]),
+        };
+        assert_eq!(run.status, 1);
+        let said = run.out.len() + run.err.len();
+        assert!(said < 8 * 1024, "{:?} is told in {said} bytes", &words[0][..words[0].len().min(20)]);
+    }
 }
 
 #[test]

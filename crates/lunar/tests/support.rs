@@ -137,6 +137,13 @@ impl Daemon {
         finish(self.command(arguments), input)
     }
 
+    /// The same with a variable of the environment.
+    pub(crate) fn lunar_with(&self, arguments: &[&str], (name, value): (&str, &str)) -> Run {
+        let mut command = self.command(arguments);
+        command.env(name, value);
+        finish(command, "")
+    }
+
     /// The same with streams that may lead nowhere.
     pub(crate) fn lunar_left(&self, arguments: &[&str], input: &str, left: Left) -> Run {
         let line = format!("exec \"$0\" \"$@\"{}{}", left.out.redirection(1), left.err.redirection(2));

@@ -5,6 +5,7 @@
 //! Never here: what the interactive shell offers; `shell` has those tests.
 
 use crate::support::Daemon;
+use std::os::unix::fs::PermissionsExt;
 
 const WWN: &str = "naa.500140568720f76f";
 
@@ -34,6 +35,43 @@ fn words_of_the_tree_and_of_the_program_are_offered() {
     check(&daemon, "lunar man lunar-", &["lunar-apply ", "lunar-saveconfig "]);
     check(&daemon, "lunar --runtime-dir ", &[]);
     check(&daemon, "lunar comple", &["completions "]);
+}
+
+#[test]
+fn the_first_word_may_be_a_tool() {
+    let daemon = Daemon::start();
+    let run = daemon.lunar(&["complete", "bash", "lunar "]);
+    let offered: Vec<&str> = run.out.lines().collect();
+    for tool in
+        ["bind ", "completions ", "import-lio ", "libvirt ", "man ", "qemu ", "run ", "ls ", "/", "vhost/"]
+    {
+        assert!(offered.contains(&tool), "{tool} is not among {offered:?}");
+    }
+    // The shell that asks would put the names of files in its place.
+    assert!(!offered.iter().any(|word| word.contains('*')), "{offered:?}");
+    check(&daemon, "lunar help q", &["qemu "]);
+    check(&daemon, "lunar help co", &["completions "]);
+    check(&daemon, "lunar help ap", &["apply "]);
+}
+
+#[test]
+fn the_command_of_run_is_a_program_of_the_host() {
+    let daemon = Daemon::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    for (name, mode) in [("targetx-ctl", 0o755), ("targetx-no-program", 0o644)] {
+        let path = directory.path().join(name);
+        std::fs::write(&path, "").expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("set");
+    }
+    let path = directory.path().display().to_string();
+    let offered = |line: &str| daemon.lunar_with(&["complete", "bash", line], ("PATH", &path)).out;
+    assert_eq!(offered("lunar run -- targetx"), "targetx-ctl \n");
+    assert_eq!(offered("lunar run targetx"), "targetx-ctl \n");
+    assert_eq!(offered("lunar run --tree /x -- targetx"), "targetx-ctl \n");
+    // What its arguments may be, the shell that asks may know.
+    assert_eq!(offered("lunar run -- targetx-ctl targetx"), "");
+    assert_eq!(offered("lunar run -- targetx-ctl --t"), "");
+    assert_eq!(offered("lunar run --t"), "--tools-dir \n--tree \n");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! Above: the administrator, systemd.  Below: `daemon`.
 //! Never here: anything but the exit status and which machine runs.
 
-use clap::Parser;
+use clap::Parser as _;
 use lunard::daemon;
 use lunard::machine::running::RunningMachine;
 use lunard::options::Options;
@@ -12,7 +12,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(said) => return refuse(&said),
+    };
     if options.man_page {
         return print_page();
     }
@@ -26,6 +29,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What clap has to say; help and version come this way too.
+fn refuse(said: &clap::Error) -> ExitCode {
+    if !said.use_stderr() {
+        return if said.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let (message, tip) = api::one_line(&said.to_string());
+    let way = tip.unwrap_or_else(|| "`lunard --help` lists the options".to_owned());
+    // Where nobody takes the line, the status has to do.
+    let _ = writeln!(std::io::stderr(), "lunard: {message}; {way}");
+    ExitCode::FAILURE
 }
 
 fn print_page() -> ExitCode {

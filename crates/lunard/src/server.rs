@@ -310,6 +310,7 @@ impl Answer {
     }
 
     fn bad_request(message: String) -> Self {
+        let message = api::both_ends(&message).into_owned();
         Self::new(StatusCode::BAD_REQUEST, codes::BAD_REQUEST, message, None)
     }
 

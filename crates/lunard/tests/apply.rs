@@ -486,6 +486,45 @@ fn two_disks_that_are_one_unit_cannot_have_different_groups() {
     );
 }
 
+/// TWO with its ramdisk, and a list for its nexus.
+fn list_of_the_nexus(model: &Model, mapped: &str) -> String {
+    let nexus = &model.tpg(&model::Wwn::parse(TWO).unwrap(), model::TpgTag::new(1)).unwrap().nexus;
+    format!(
+        "[ramdisk.r0]\nsize = \"1M\"\n[vhost.\"{TWO}\".tpg1]\nlun0 = \"ramdisk/r0\"\n\
+         [vhost.\"{TWO}\".tpg1.acls.\"{nexus}\"]\n{mapped}"
+    )
+}
+
+#[test]
+fn a_mapped_lun_without_its_lun_is_refused_and_named() {
+    let text = list_of_the_nexus(&furnished(), "mapped_lun0 = \"lun7\"\n");
+    let nexus = &furnished().targets().values().last().unwrap().tpgs.values().next().unwrap().nexus.clone();
+    let error = Document::read_wanted(text.as_bytes(), &mut Counting::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "Could not find matching TPG LUN 7 for mapped LUN 0 of node ACL {nexus} of TPG 1 of target \
+             naa.5001405000000002: the file has no such LUN there"
+        )
+    );
+}
+
+#[test]
+fn an_empty_list_for_the_nexus_hides_every_lun_and_is_a_loss() {
+    let text = list_of_the_nexus(&furnished(), "");
+    let draft = drafted(&furnished(), &text);
+    assert_eq!(draft.changes.len(), 1, "{:?}", draft.changes);
+    let taken_from = apply(&text).compare(&furnished(), &draft).taken_from;
+    let taken_from: Vec<String> = taken_from.values().map(ToString::to_string).collect();
+    assert_eq!(taken_from, ["naa.5001405000000002/tpg1/lun0"]);
+    let hidden = applied(&furnished(), &text);
+    assert_eq!(hidden.targets().values().last().unwrap().tpgs.values().next().unwrap().acls.len(), 1);
+    // And taking the list away again shows them.
+    let shown = list_of_the_nexus(&furnished(), "");
+    let shown = shown.split("[vhost.\"naa.5001405000000002\".tpg1.acls").next().unwrap();
+    assert_eq!(applied(&hidden, shown), furnished());
+}
+
 #[test]
 fn a_lun_of_what_is_nowhere_is_refused() {
     let text = "[vhost.\"naa.5001405000000002\".tpg1]\nlun0 = \"ramdisk/nosuch\"\n";

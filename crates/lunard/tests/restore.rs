@@ -531,6 +531,36 @@ fn a_session_that_targetcli_saved_as_a_node_acl_hides_no_disk() {
 }
 
 #[test]
+fn a_list_whose_mapped_luns_have_no_lun_stays_a_list() {
+    let model = restored(LIO_6_1);
+    let target = wwn("naa.50014051768b3758");
+    let nexus = model.tpg(&target, TpgTag::new(1)).unwrap().nexus.clone();
+    let file = with_node_acl(nexus.as_str(), json!([{"index": 0, "tpg_lun": 7}]));
+    assert_eq!(
+        notes(&file)[0],
+        format!(
+            "Could not find matching TPG LUN 7 for mapped LUN 0 of node ACL {nexus} of TPG 1 of target \
+             naa.50014051768b3758"
+        )
+    );
+    let after = draft(&model, &file, &clearing()).unwrap().model;
+    let acls = &after.tpg(&target, TpgTag::new(1)).unwrap().acls;
+    assert_eq!(acls.iter().map(|(of, acl)| (of, acl.luns.len())).collect::<Vec<_>>(), [(&nexus, 0)]);
+}
+
+#[test]
+fn an_empty_list_of_a_file_that_lunar_wrote_is_no_session() {
+    let model = restored(LIO_6_1);
+    let target = wwn("naa.50014051768b3758");
+    let nexus = model.tpg(&target, TpgTag::new(1)).unwrap().nexus.clone();
+    let file = edited(&with_node_acl(nexus.as_str(), json!([])), |value| {
+        value["x_lunar"] = json!({"version": 2});
+    });
+    let after = draft(&model, &file, &clearing()).unwrap().model;
+    assert_eq!(after.tpg(&target, TpgTag::new(1)).unwrap().acls.len(), 1);
+}
+
+#[test]
 fn a_lun_of_a_storage_object_that_is_nowhere_is_named() {
     let file = edited(LIO_6_1, |value| {
         value["targets"][0]["tpgs"][0]["luns"][0]["storage_object"] = json!("/backstores/fileio/gone");

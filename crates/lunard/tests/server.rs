@@ -121,6 +121,21 @@ fn strangers_get_problems_in_json() {
 }
 
 #[test]
+fn what_a_stranger_sent_is_not_repeated_without_end() {
+    let daemon = Daemon::start();
+    let long = "x".repeat(300_000);
+    for body in [
+        format!(r#"{{"changes":[{{"change":"{long}"}}]}}"#),
+        format!(r#"{{"changes":[{{"change":"delete_target","wwn":"a","{long}":1}}]}}"#),
+        format!(r#"{{"{long}":[]}}"#),
+    ] {
+        let (status, text) = daemon.answer("POST", "/v1/changes", &body);
+        assert_eq!((status, text.len() < 8192), (400, true), "{} bytes", text.len());
+        assert!(text.contains("xxx…"), "{text}");
+    }
+}
+
+#[test]
 fn what_is_too_much_is_refused_and_changes_nothing() {
     let daemon = Daemon::start();
     let many = |count: usize| {

@@ -56,6 +56,33 @@ fn one_runtime_directory_has_one_daemon() {
 }
 
 #[test]
+fn a_wrong_option_is_one_line_that_names_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    for (words, line) in [
+        (&["--foo"][..], "unexpected argument '--foo' found; `lunard --help` lists the options"),
+        (
+            &["--reactor", "2"],
+            "unexpected argument '--reactor' found; a similar argument exists: '--reactors'",
+        ),
+        (&["junk"], "unexpected argument 'junk' found; `lunard --help` lists the options"),
+        (
+            &["--reactors", "0"],
+            "invalid value '0' for '--reactors <N>': 0 is not in 1..=65535; `lunard --help` lists the options",
+        ),
+        (
+            &["--metrics", "9100"],
+            "invalid value '9100' for '--metrics <ADDR:PORT>': it is an address and a port, such as 127.0.0.1:9100 or \
+             [::1]:9100; `lunard --help` lists the options",
+        ),
+    ] {
+        let mut command = lunard(scratch.path());
+        command.args(words);
+        check_refused(command, line);
+    }
+    assert!(!scratch.path().join("state").exists(), "nothing was begun");
+}
+
+#[test]
 fn a_damaged_database_is_named_and_left_alone() {
     let scratch = tempfile::tempdir().unwrap();
     let state = scratch.path().join("state");

@@ -116,6 +116,20 @@ impl LunAluaSetting {
 }
 
 impl LunAlua {
+    /// One of [`LUN_ALUA_ATTRIBUTES`], as it is read; nothing for another name.
+    #[must_use]
+    pub fn text(&self, attribute: &str) -> Option<String> {
+        let [group, offline, status, write_md] = LUN_ALUA_ATTRIBUTES;
+        let switch = |on: bool| u8::from(on).to_string();
+        match attribute {
+            name if name == group => Some(self.group.to_string()),
+            name if name == offline => Some(switch(self.offline)),
+            name if name == status => Some(self.status.number().to_string()),
+            name if name == write_md => Some(switch(self.write_metadata)),
+            _ => None,
+        }
+    }
+
     /// As the administrator wants it; whether the group is there is for others to know.
     pub fn set(&mut self, setting: LunAluaSetting) {
         match setting {

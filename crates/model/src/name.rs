@@ -35,11 +35,15 @@ impl BackstoreName {
         if text.is_empty() || text.len() > Self::BYTES_MAX {
             return Err(Refusal::NameLength { name: shown(text) });
         }
-        let printable = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
-        if !printable || text == "." || text == ".." {
-            return Err(Refusal::NameCharacters { name: shown(text) });
-        }
-        Ok(Self(text.to_owned()))
+        let has_separator = text.bytes().any(|byte| byte == b'/' || byte.is_ascii_whitespace());
+        let what = match text {
+            // targetcli's words.
+            _ if has_separator => "contain /, newline or spaces/tabs",
+            "." | ".." => "be . or ..",
+            _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => "contain anything but printable ASCII",
+            _ => return Ok(Self(text.to_owned())),
+        };
+        Err(Refusal::NameCharacters { name: shown(text), what })
     }
 
     /// The name itself.
@@ -242,8 +246,20 @@ mod tests {
         for good in ["disk0", "a", "vm-1_root.img", "x@y:z"] {
             assert_eq!(BackstoreName::parse(good).map(|n| n.to_string()), Ok(good.to_owned()));
         }
-        for bad in ["a/b", "a b", "a\tb", "a\nb", ".", "..", "dïsk", "a\u{7f}"] {
-            assert!(matches!(BackstoreName::parse(bad), Err(Refusal::NameCharacters { .. })), "{bad:?}");
+        for (bad, says) in [
+            ("a/b", "contain /, newline or spaces/tabs: 'a/b'"),
+            ("a b", "contain /, newline or spaces/tabs: 'a b'"),
+            ("a\tb", "contain /, newline or spaces/tabs: 'a\\tb'"),
+            ("a\nb", "contain /, newline or spaces/tabs: 'a\\nb'"),
+            ("../x", "contain /, newline or spaces/tabs: '../x'"),
+            (".", "be . or ..: '.'"),
+            ("..", "be . or ..: '..'"),
+            ("dïsk", "contain anything but printable ASCII: 'dïsk'"),
+            ("a\u{7f}", "contain anything but printable ASCII: 'a\\u{7f}'"),
+        ] {
+            let refusal = BackstoreName::parse(bad).expect_err(bad);
+            assert_eq!(refusal.to_string(), format!("A storage object's name cannot {says}"));
+            assert_eq!(refusal.code(), "name_characters");
         }
         assert!(matches!(BackstoreName::parse(""), Err(Refusal::NameLength { .. })));
         assert!(BackstoreName::parse(&"n".repeat(255)).is_ok());

@@ -18,8 +18,8 @@ use crate::{
 #[expect(missing_docs, reason = "the message and the hint say what a variant and its fields are")]
 pub enum Refusal {
     // Not a name, not a number.
-    #[error("A storage object's name cannot contain /, newline or spaces/tabs: '{name}'")]
-    NameCharacters { name: String },
+    #[error("A storage object's name cannot {what}: '{name}'")]
+    NameCharacters { name: String, what: &'static str },
     #[error("A storage object's name has 1 to {} characters: '{name}'", BackstoreName::BYTES_MAX)]
     NameLength { name: String },
     #[error("WWN not valid as: naa: '{wwn}'")]
@@ -348,7 +348,10 @@ impl Refusal {
             Self::AluaNotAltered { .. } => "REPORT TARGET PORT GROUPS tells a guest what there is".to_owned(),
             Self::NoSuchLunAlua { .. } => "`get alua` shows what is there".to_owned(),
             Self::LunAluaValue { .. } => "`help set` and the manual say what it does".to_owned(),
-            Self::NoSuchLuGroup { .. } => "it is made by mkdir in core/alua/lu_gps of LIO's tree".to_owned(),
+            Self::NoSuchLuGroup { .. } => {
+                "[lu_groups] of a file that is applied makes it, or mkdir in core/alua/lu_gps of LIO's tree"
+                    .to_owned()
+            }
             Self::LuGroupExists { .. } => "choose another name".to_owned(),
             Self::LuGroupInUse { .. } => "put the storage object into another group first".to_owned(),
             other => unreachable!("`hint` answers {other:?} itself"),

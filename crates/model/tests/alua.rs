@@ -335,7 +335,7 @@ fn members_of_a_group_of_logical_units_change_together() {
         &model,
         lu("ramdisk/r2", "nosuch"),
         "No LU group 'nosuch'",
-        "it is made by mkdir in core/alua/lu_gps of LIO's tree",
+        "[lu_groups] of a file that is applied makes it, or mkdir in core/alua/lu_gps of LIO's tree",
     );
 }
 

@@ -427,7 +427,7 @@ fn every_refusal_has_its_own_code_and_a_hint() {
     let at = || place(1, 1, 0);
     let acl = || model::AclPlace { wwn: wwn(1), tag: tag(1), initiator: wwn(2) };
     let refusals = [
-        Refusal::NameCharacters { name: String::new() },
+        Refusal::NameCharacters { name: String::new(), what: "" },
         Refusal::NameLength { name: String::new() },
         Refusal::WwnInvalid { wwn: String::new() },
         Refusal::UnitSerialInvalid { serial: String::new() },

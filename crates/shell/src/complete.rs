@@ -314,8 +314,13 @@ fn letter(command: &'static Command, argument: &Argument) -> Option<&'static Par
 }
 
 fn candidate(text: &str, display: &str, end: char) -> Candidate {
+    // A node of that name, and not all of them.
+    let quoted = match text.strip_suffix('*') {
+        Some(parent) if display == "*" => format!("{}\\*", quote(parent)),
+        _ => quote(text),
+    };
     Candidate {
-        replacement: format!("{}{end}", quote(text)),
+        replacement: format!("{quoted}{end}"),
         display: display.to_owned(),
         kind: CandidateKind::Path,
     }

@@ -168,7 +168,9 @@ impl From<ApiError> for Failure {
 fn refusal(problem: v1::Problem) -> Failure {
     let v1::Problem { code, message, hint } = problem;
     let words = match code.as_str() {
-        "name_characters" => "A storage object's name cannot contain  /, newline or spaces/tabs",
+        "name_characters" if message.contains("/, newline or spaces/tabs") => {
+            "A storage object's name cannot contain  /, newline or spaces/tabs"
+        }
         "wwn_invalid" => "WWN not valid as: naa",
         "target_exists" => "This Target already exists in configFS",
         "tpg_exists" => "This TPG already exists in configFS",

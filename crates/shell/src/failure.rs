@@ -4,6 +4,7 @@
 //! Above: everything.  Below: nothing.
 //! Never here: where it is printed.
 
+use api::both_ends;
 use std::borrow::Cow;
 
 /// The [`Failure::code`]s that the shell gives itself; those of a refusal come from `lunard`.
@@ -57,9 +58,10 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// The same failure on one line, and harmless to a terminal: what was typed may hold anything.
-    pub(crate) fn printable(&self) -> Self {
-        let clean = |text: &str| text.replace(|letter: char| letter.is_control(), "?");
+    /// The same failure on one line, not endless, and harmless to a terminal: what was typed may hold anything.
+    #[must_use]
+    pub fn printable(&self) -> Self {
+        let clean = |text: &str| both_ends(text).replace(|letter: char| letter.is_control(), "?");
         Self { code: self.code.clone(), message: clean(&self.message), hint: self.hint.as_deref().map(clean) }
     }
 

@@ -9,8 +9,10 @@
 use crate::failure::Failure;
 use crate::path::NodePath;
 use crate::screen::Level;
+use api::both_ends;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// The version of the form.  Another one means that a reader of this one would misunderstand.
 pub const SCHEMA: u32 = 1;
@@ -32,8 +34,8 @@ pub(crate) struct Report {
 #[derive(Serialize)]
 struct Line<'r> {
     schema: u32,
-    command: Option<&'r str>,
-    path: Option<&'r str>,
+    command: Option<Cow<'r, str>>,
+    path: Option<Cow<'r, str>>,
     ok: bool,
     messages: Vec<Message>,
     result: Option<Value>,
@@ -71,8 +73,8 @@ impl Report {
             |(level, text): &'_ (Level, String)| Message { level: level.word(), text: text.clone() };
         let line = Line {
             schema: SCHEMA,
-            command: self.command.as_deref(),
-            path: self.path.as_deref(),
+            command: self.command.as_deref().map(both_ends),
+            path: self.path.as_deref().map(both_ends),
             ok: failure.is_none(),
             messages: self.messages.iter().map(message).collect(),
             result: if failure.is_none() { self.result.clone().or_else(text) } else { None },

@@ -96,6 +96,49 @@ Created ramdisk rN with size 1M.
 }
 
 #[test]
+fn what_stands_for_all_is_no_name_to_make_something_by() {
+    transcript(
+        "
+/> /backstores/ramdisk create * 1M
+! The name * stands for all children of a node: nothing can be made by it
+! hint: choose another name
+/> /backstores/fileio create '*' /srv/a.img 1M
+! The name * stands for all children of a node: nothing can be made by it
+! hint: choose another name
+/> /backstores/ramdisk create a* 1M
+Created ramdisk a* with size 1M.
+/> /backstores/ramdisk/a*/alua create * 7
+! The name * stands for all children of a node: nothing can be made by it
+! hint: choose another name
+",
+    );
+}
+
+#[test]
+fn one_that_was_restored_by_that_name_is_shown_and_deleted_in_quotes() {
+    let mut session = Session::new();
+    session.fake.has_ramdisk("*");
+    session.transcript(
+        "
+/> /backstores/ramdisk create r0 8M
+Created ramdisk r0 with size 8M.
+/> '/backstores/ramdisk/*' status
+Status for /backstores/ramdisk/*: (1.0MiB) deactivated
+/> /backstores/ramdisk/* status
+[/backstores/ramdisk/*]
+Status for /backstores/ramdisk/*: (1.0MiB) deactivated
+[/backstores/ramdisk/r0]
+Status for /backstores/ramdisk/r0: (8.0MiB) deactivated
+/> /backstores/ramdisk delete *
+Deleted storage object *.
+",
+    );
+    session.fake.has_ramdisk("*");
+    let offered = session.shell.complete("/backstores/ramdisk/").candidates;
+    assert!(offered.iter().any(|one| one.replacement == "/backstores/ramdisk/\\*/"), "{offered:?}");
+}
+
+#[test]
 fn parameters_are_counted_as_targetcli_counts_them() {
     transcript(
         "

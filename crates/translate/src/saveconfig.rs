@@ -39,7 +39,7 @@ use model::{
     RelativePort, Target, TargetOption, Tpg, TpgTag, Wwn,
 };
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -176,6 +176,8 @@ struct TpgEntry {
     relative_port: Option<RelativePort>,
     luns: BTreeMap<Lun, LunMapping>,
     acls: BTreeMap<Wwn, Acl>,
+    /// Whose list was written empty by LIO's tools, which save the session of a connected guest so.
+    may_be_sessions: BTreeSet<Wwn>,
 }
 
 /// Every attribute that LIO lets a restore write back.

@@ -205,6 +205,11 @@ impl Draft {
             let map = |of: &Backstore| of.alua.lba_map().map(LbaMap::to_string).unwrap_or_default();
             return backstore.map_or(made, |of| Made::Identity(map(of)));
         }
+        if let v1::Change::SetLunAlua { wwn, tag, lun, attribute, .. } = wish {
+            let tpg = Wwn::parse(wwn).and_then(|wwn| self.model.tpg(&wwn, TpgTag::parse(*tag)?));
+            let shown = tpg.ok().zip(Lun::parse(*lun).ok()).and_then(|(tpg, lun)| tpg.luns.get(&lun));
+            return shown.and_then(|of| of.alua.text(attribute)).map_or(made, Made::Identity);
+        }
         if let v1::Change::SetIdentity { id, attribute, .. } = wish {
             let backstore = backstore_id(id).ok().and_then(|id| self.model.backstores().get(&id));
             let row = IdentityField::named(attribute);

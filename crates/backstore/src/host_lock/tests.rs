@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The lock, and a stranger who wants it: another open file of the same medium, as another process has.
 
-use super::{HostLock, record_lock};
+use super::{HostLock, Medium, record_lock};
 use crate::{Backstore, FileOptions, FileStore, NewFile, OpenError};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
@@ -116,4 +116,63 @@ fn holds_come_and_go_on_many_threads_and_the_lock_is_never_lost() {
         }
     });
     assert!(is_free(&stranger));
+}
+
+/// A device that is open for writing, the same open once more in the place of that, and a stranger.
+fn successors(number: u64, shared: bool) -> (Arc<HostLock>, Arc<HostLock>, File) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk");
+    let open = || File::options().read(true).write(true).create(true).truncate(false).open(&path).unwrap();
+    let medium = Medium::Device { device: number };
+    let first = HostLock::new(&path, Arc::new(open()), medium, false, None).unwrap();
+    let second = first.joined_by(&path, Arc::new(open()), shared, None);
+    (first, second, open())
+}
+
+/// Whether a stranger could read, and whether it could write.
+fn gets(stranger: &File) -> (bool, bool) {
+    let may = [libc::F_RDLCK, libc::F_WRLCK].map(|kind| record_lock(stranger, kind).is_ok());
+    let _ = record_lock(stranger, libc::F_UNLCK);
+    (may[0], may[1])
+}
+
+#[test]
+fn a_successor_is_held_beside_the_first_and_nobody_else_writes_meanwhile() {
+    let (first, second, stranger) = successors(u64::MAX, false);
+    let before = first.try_hold().unwrap();
+    assert_eq!(gets(&stranger), (false, false));
+    let after = second.try_hold().unwrap();
+    assert_eq!(gets(&stranger), (true, false));
+    drop(before);
+    assert_eq!(gets(&stranger), (false, false), "alone it keeps out readers too");
+    drop(after);
+    assert_eq!(gets(&stranger), (true, true));
+}
+
+#[test]
+fn a_successor_that_comes_to_nothing_leaves_the_first_as_it_was() {
+    let (first, second, stranger) = successors(u64::MAX - 1, true);
+    let before = first.try_hold().unwrap();
+    drop(second.try_hold().unwrap());
+    drop(second);
+    assert_eq!(gets(&stranger), (false, false));
+    let path = first.path().to_path_buf();
+    let again = || {
+        let file = Arc::new(stranger.try_clone().unwrap());
+        HostLock::new(&path, file, Medium::Device { device: u64::MAX - 1 }, false, None)
+    };
+    assert!(again().is_err(), "this process has it open");
+    drop((before, first));
+    assert_eq!(gets(&stranger), (true, true));
+    assert!(again().is_ok());
+}
+
+#[test]
+fn a_stranger_that_writes_keeps_a_successor_out_and_a_reader_keeps_out_whoever_writes() {
+    let (first, second, stranger) = successors(u64::MAX - 2, true);
+    record_lock(&stranger, libc::F_WRLCK).unwrap();
+    assert!(second.try_hold().is_none());
+    record_lock(&stranger, libc::F_RDLCK).unwrap();
+    assert!(first.try_hold().is_none());
+    assert!(second.try_hold().is_some());
 }

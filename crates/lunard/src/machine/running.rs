@@ -32,9 +32,9 @@ use crate::watchdog::Probe;
 use access::{Steering, Transition};
 use backstore::Hold;
 use fault::{locked_fault, socket_fault};
-use medium::Opened;
+use medium::{HandedOver, Opened};
 use memories::Counting;
-use model::{BackstoreId, Key, Step, Wwn};
+use model::{Backstore, BackstoreId, Key, Step, Wwn};
 use opening::Restoring;
 use patience::Patience;
 use rustix::io::Errno;
@@ -152,6 +152,27 @@ impl RunningMachine {
         }
     }
 
+    /// The medium of a backstore that these steps open: from one that they close, where it is kept in the same.
+    fn open(
+        &self,
+        steps: &[Step],
+        backstore: &Backstore,
+        occasion: Occasion,
+        restoring: &mut Restoring,
+    ) -> Result<Opened, Fault> {
+        // Looked at before the lock is taken: the path may hang.
+        let there = medium::where_it_leads(backstore, steps);
+        let handed_over = there.and_then(|there| self.state().hand_over(steps, backstore, &there));
+        match handed_over {
+            Some(HandedOver::AsItIs(opened)) => opened.fit_for(backstore, occasion),
+            Some(HandedOver::InPlaceOf(before)) => {
+                medium::open_in_place_of(backstore, occasion, Some(&before))
+            }
+            None if occasion == Occasion::Restore => restoring.open(backstore),
+            None => medium::open(backstore, occasion),
+        }
+    }
+
     /// The socket of a target; `None` where there is none when the daemon starts, which is told of, and looked for again.
     fn bind(&self, wwn: &Wwn, occasion: Occasion) -> Result<Option<Bound>, Fault> {
         match bind(&self.runtime_dir, self.socket_group, wwn) {
@@ -168,12 +189,12 @@ impl RunningMachine {
     }
 
     /// The open medium that is to have another size.
-    fn to_resize(&self, backstore: &model::Backstore) -> Result<Opened, Fault> {
+    fn to_resize(&self, backstore: &Backstore) -> Result<Opened, Fault> {
         self.state().to_resize(backstore)
     }
 
     /// The same for a smaller size.
-    fn to_shrink(&self, backstore: &model::Backstore) -> Result<Opened, Fault> {
+    fn to_shrink(&self, backstore: &Backstore) -> Result<Opened, Fault> {
         self.state().to_shrink(backstore)
     }
 
@@ -257,15 +278,7 @@ impl Machine for RunningMachine {
             }
             match step {
                 Step::OpenBackstore(backstore) => {
-                    // Looked at before the lock is taken: the path may hang.
-                    let there = medium::where_it_leads(backstore, steps);
-                    let handed_over =
-                        there.and_then(|there| self.state().hand_over(steps, backstore, &there));
-                    let opened = match handed_over {
-                        Some(opened) => opened.fit_for(backstore, occasion)?,
-                        None if occasion == Occasion::Restore => restoring.open(backstore)?,
-                        None => medium::open(backstore, occasion)?,
-                    };
+                    let opened = self.open(steps, backstore, occasion, &mut restoring)?;
                     ready.opened.insert(backstore.id(), opened);
                 }
                 Step::CreateTarget(wwn) => {

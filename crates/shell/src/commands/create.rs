@@ -16,7 +16,7 @@ mod target;
 mod tpg;
 
 use crate::command::{Command, Parameter, Values, optional};
-use crate::failure::Failure;
+use crate::failure::{Failure, codes};
 use crate::screen::Level;
 use crate::session::Call;
 use api::v1;
@@ -44,6 +44,7 @@ fn make_backstore(call: &mut Call<'_>, wanted: v1::CreateBackstore) -> Result<v1
         v1::CreateBackstore::Fileio { name, .. } => (v1::Kind::Fileio, name),
         v1::CreateBackstore::Ramdisk { name, .. } => (v1::Kind::Ramdisk, name),
     };
+    must_be_one(name)?;
     let id = v1::BackstoreId { kind, name: name.clone() };
     let mut changes = vec![v1::Change::CreateBackstore(wanted)];
     if !call.kept.is_on("export_backstore_name_as_model") {
@@ -59,6 +60,17 @@ fn make_backstore(call: &mut Call<'_>, wanted: v1::CreateBackstore) -> Result<v1
         call.say(Level::Info, &note);
     }
     Ok(backstore)
+}
+
+/// Refuses the one name that a path gives to all children of a node.  LIO allows it, so that there may be one, from a
+/// saveconfig.json or LIO's tree.
+fn must_be_one(name: &str) -> Result<(), Failure> {
+    match name {
+        "*" => Err(Failure::new("The name * stands for all children of a node: nothing can be made by it")
+            .hint("choose another name")
+            .code(codes::SYNTAX)),
+        _ => Ok(()),
+    }
 }
 
 /// The daemon is of another version, or wrong.

@@ -32,7 +32,8 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         },
     ],
     summary: "Change parameters",
-    details: "Several are changed together: all of them, or none. `set global` is about this shell and its user, \
+    details: "Such as `set attribute emulate_tpu=0` at a backstore. Several are changed together: all of them, or none. \
+`set global` is about this shell and its user, \
 not about the daemon.",
     needs: Needs::Node,
     run,

@@ -8,8 +8,8 @@ mod changes; // what changes make of its configuration
 
 use api::v1::{
     Action, Applied, ApplyOptions, AttributeInfo, AttributeTable, BackstoreState, Change, Changes, Cleared,
-    Compared, Config, Difference, Kind, MoveMedium, OptionInfo, OptionTable, RestoreOptions, Restored,
-    SaveOptions, Saved, ValueChange, Version,
+    Compared, Config, CreateBackstore, Difference, Kind, MoveMedium, OptionInfo, OptionTable, RestoreOptions,
+    Restored, SaveOptions, Saved, ValueChange, Version,
 };
 use changes::problem;
 use shell::{Api, ApiError};
@@ -55,6 +55,17 @@ pub(crate) struct State {
 impl Fake {
     pub(crate) fn stop(&self) {
         self.0.borrow_mut().down = true;
+    }
+
+    /// A ramdisk of a mebibyte comes in by another door.
+    pub(crate) fn has_ramdisk(&self, name: &str) {
+        let wanted = CreateBackstore::Ramdisk {
+            name: name.to_owned(),
+            size_bytes: 1 << 20,
+            nullio: false,
+            unit_serial: None,
+        };
+        self.0.borrow_mut().apply(Change::CreateBackstore(wanted)).expect("a new name");
     }
 
     /// A guest comes to a target.

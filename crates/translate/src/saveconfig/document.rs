@@ -438,7 +438,13 @@ impl Reader<'_> {
             let port = own.whole("relative_port")?.map(|port| u16::try_from(port).unwrap_or(0));
             relative_port = port.map(RelativePort::parse).transpose().map_err(words)?;
         }
-        let mut tpg = TpgEntry { nexus, relative_port, luns: BTreeMap::new(), acls: BTreeMap::new() };
+        let mut tpg = TpgEntry {
+            nexus,
+            relative_port,
+            luns: BTreeMap::new(),
+            acls: BTreeMap::new(),
+            may_be_sessions: BTreeSet::new(),
+        };
         for lun in entry.list("luns")? {
             self.lun(lun, &mut tpg, wwn, tag)?;
         }
@@ -460,8 +466,13 @@ impl Reader<'_> {
             self.note(format!("the tag of {} is not taken over", entry.at()));
         }
         let mut acl = Acl::default();
-        for mapped in entry.list("mapped_luns")? {
+        let written = entry.list("mapped_luns")?;
+        for mapped in written {
             self.mapped_lun(mapped, &mut acl, tpg, entry.at())?;
+        }
+        // A list that was not empty says that this initiator sees less, whatever is left of it.
+        if written.is_empty() && !self.own.is_ours() {
+            tpg.may_be_sessions.insert(initiator.clone());
         }
         if tpg.acls.insert(initiator, acl).is_some() {
             return Err(format!("{} is there twice", entry.at()).into());
@@ -486,7 +497,11 @@ impl Reader<'_> {
         let entry = entry.clone().named(format!("mapped LUN {lun} of {list}"));
         if !tpg.luns.contains_key(&of) {
             // Also where the LUN shows what is kept and not served.
-            self.note(format!("Could not find matching TPG LUN {of} for {}", entry.at()));
+            let line = format!("Could not find matching TPG LUN {of} for {}", entry.at());
+            if self.author == Author::Person {
+                return Err(format!("{line}: the file has no such LUN there").into());
+            }
+            self.note(line);
             return Ok(());
         }
         self.unknown_keys(&entry, &["index", "tpg_lun", "alias", "write_protect"]);

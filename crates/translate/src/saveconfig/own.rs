@@ -74,10 +74,18 @@ pub(super) struct OwnObject {
     pub(super) lba_map: Option<String>,
 }
 
+/// What a message calls Lunar's own part of a file: somebody who typed the file has no such part.
+pub(super) fn of_the_file(own: &Map<String, Value>) -> String {
+    match own.get("typed") {
+        Some(Value::Bool(true)) => "the file".to_owned(),
+        _ => format!("'{KEY}' of the file"),
+    }
+}
+
 impl Own {
     pub(super) fn read(file: &Entry<'_>) -> Result<Self, String> {
         let Some(own) = file.object(KEY)? else { return Ok(Self::default()) };
-        let own = Entry::on(own, format!("'{KEY}' of the file"));
+        let own = Entry::on(own, of_the_file(own));
         let mut lu_groups = BTreeMap::new();
         for (name, id) in own.object("lu_groups")?.into_iter().flatten() {
             let name = AluaGroupName::parse(name).map_err(|refusal| refusal.to_string())?;

@@ -302,10 +302,11 @@ pub(super) fn places(model: &Model, id: &BackstoreId) -> Vec<(Place, LunMapping)
 
 /// The access control lists that a group is to have, whose nexus is known by now.
 pub(super) fn wanted_acls<'e>(wanted: &'e TpgEntry, nexus: &Wwn) -> BTreeMap<&'e Wwn, &'e Acl> {
-    // LIO's tools save the session of a guest that was connected as an empty list; it would hide its disks.
-    let is_session =
-        |initiator: &Wwn, acl: &Acl| wanted.nexus.is_none() && acl.luns.is_empty() && *initiator == *nexus;
-    wanted.acls.iter().filter(|(initiator, acl)| !is_session(initiator, acl)).collect()
+    // The session of a guest that was connected, saved as a list, would hide its disks.
+    let is_session = |initiator: &Wwn| {
+        wanted.nexus.is_none() && wanted.may_be_sessions.contains(initiator) && *initiator == *nexus
+    };
+    wanted.acls.iter().filter(|(initiator, _)| !is_session(initiator)).collect()
 }
 
 /// The mapped LUNs of a LUN.

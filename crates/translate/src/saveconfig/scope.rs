@@ -28,7 +28,7 @@ const PATTERNS_MAX: usize = 1024;
 impl Scope {
     pub(super) fn read(file: &Entry<'_>) -> Result<Self, String> {
         let Some(own) = file.object(own::KEY)? else { return Ok(Self::default()) };
-        let entry = Entry::on(own, format!("'{}' of the file", own::KEY));
+        let entry = Entry::on(own, own::of_the_file(own));
         let written = entry.list("scope")?;
         if written.len() > PATTERNS_MAX {
             return Err(format!("the scope has {} names, {PATTERNS_MAX} are possible", written.len()));
@@ -125,5 +125,8 @@ mod tests {
             scope(json!([7])).expect_err("a number"),
             "'scope' of 'x_lunar' of the file is 7, not a list of names"
         );
+        let typed = json!({ "x_lunar": { "typed": true, "scope": "fileio/x" } });
+        let entry = Entry::of(&typed, "the file".to_owned()).expect("an object");
+        assert_eq!(Scope::read(&entry).expect_err("a text"), "'scope' of the file is 'fileio/x', not a list");
     }
 }

@@ -237,21 +237,33 @@ pub(super) fn in_use_fault(wwn: &Wwn) -> Fault {
     Fault { errno: Errno::BUSY, ..fault }
 }
 
-/// Names the user that was refused and the group that would help.
+/// Names the user that was refused and what would help.
 fn denied(path: &Path) -> Fault {
     let uid = Uid::effective();
     let user = User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
-    let group = std::fs::metadata(path).ok().map(|metadata| metadata.gid()).map(|gid| {
-        Group::from_gid(Gid::from_raw(gid)).ok().flatten().map_or_else(|| gid.to_string(), |group| group.name)
-    });
-    let hint = match group {
-        Some(group) => format!(
-            "add the user {user} to the group {group} of {}, if the group may read and write it, and restart lunard",
-            path.display()
-        ),
-        None => format!("let the user {user} search the directories above {}", path.display()),
-    };
+    let gid = std::fs::metadata(path).ok().map(|metadata| Gid::from_raw(metadata.gid()));
+    let named = |gid| Group::from_gid(gid).ok().flatten().map_or_else(|| gid.to_string(), |group| group.name);
+    let group = gid.map(|gid| (gid, named(gid)));
+    let hint = way_in(path, (uid, &user), group.as_ref().map(|(gid, name)| (*gid, name.as_str())));
     caller(format!("Could not open {}: user {user} may not", path.display()), Some(hint))
+}
+
+/// What lets a user open a file of a group; without a group, it cannot even be looked at.
+fn way_in(path: &Path, (uid, user): (Uid, &str), group: Option<(Gid, &str)>) -> String {
+    let path = path.display();
+    match group {
+        // What its mode forbids does not bind root.
+        _ if uid.is_root() => {
+            "something else than its mode forbids it: the devices of a container, DeviceAllow= of a unit, a security module".into()
+        }
+        None => format!("let the user {user} search the directories above {path}"),
+        Some((gid, _)) if gid.as_raw() == 0 => {
+            format!("let the user {user} read and write it: setfacl -m u:{user}:rw {path}, or a rule of udev")
+        }
+        Some((_, group)) => format!(
+            "add the user {user} to the group {group} of {path}, if the group may read and write it, and restart lunard"
+        ),
+    }
 }
 
 /// The fault of a socket that cannot be bound.
@@ -285,5 +297,29 @@ pub(super) fn socket_fault(path: &Path, error: &io::Error) -> Fault {
         hint: hint.map(str::to_owned),
         kind: FaultKind::Host,
         errno,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_open_a_file_is_told_what_would_help() {
+        let way = |uid, group| way_in(Path::new("/dev/vda"), (Uid::from_raw(uid), "lunar"), group);
+        let disk = Some((Gid::from_raw(6), "disk"));
+        assert_eq!(
+            way(0, disk),
+            "something else than its mode forbids it: the devices of a container, DeviceAllow= of a unit, a security module"
+        );
+        assert_eq!(
+            way(990, Some((Gid::from_raw(0), "root"))),
+            "let the user lunar read and write it: setfacl -m u:lunar:rw /dev/vda, or a rule of udev"
+        );
+        assert_eq!(
+            way(990, disk),
+            "add the user lunar to the group disk of /dev/vda, if the group may read and write it, and restart lunard"
+        );
+        assert_eq!(way(990, None), "let the user lunar search the directories above /dev/vda");
     }
 }

@@ -14,9 +14,7 @@ use backstore::{
     Backstore as _, BlockDevice, BlockOptions, FileOptions, FileStore, HostLock, NewFile, OpenError, Ramdisk,
 };
 use model::{Attribute, Backstore, BackstoreId, Key, Kind, Medium, Step};
-use rustix::fs::{major, minor};
 use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,6 +40,14 @@ pub(super) struct Opened {
     notes: Vec<String>,
     /// Whether it is not there because it does not answer.
     hangs: bool,
+}
+
+/// What one backstore leaves to another that is kept in the same medium.
+pub(super) enum HandedOver {
+    /// The open medium.
+    AsItIs(Opened),
+    /// The medium, which has to be opened in another manner while it is open in this one.
+    InPlaceOf(Store),
 }
 
 /// A file that was made and goes again, unless it is kept.
@@ -213,24 +219,30 @@ impl Opened {
         Some(format!("writes that were answered may not be on the disk of a storage object: {error}"))
     }
 
-    /// The same medium for another backstore, if that is kept in it.
-    pub(super) fn handed_over(&self, from: &Backstore, to: &Backstore, there: &Metadata) -> Option<Self> {
-        match (&from.medium, &to.medium) {
-            (Medium::Fileio { .. }, Medium::Fileio { .. }) => {
-                let is_same = self.file.as_ref()?.is_at(there.dev(), there.ino());
-                is_same.then(|| self.with_write_back(to.is_own_on(Key::EmulateWriteCache)))
-            }
-            (Medium::Block { read_only: was, .. }, Medium::Block { read_only, .. }) => {
-                let device = self.device.as_ref()?;
-                let there = there.rdev();
-                let is_same =
-                    (major(there), minor(there)) == (device.major, device.minor) && was == read_only;
-                let before = self.store.as_ref()?;
-                let store = store(Arc::clone(&before.backstore)).in_place_of(before);
-                is_same.then(|| Self { store: Some(store), device: self.device.clone(), ..Self::missing() })
-            }
-            _ => None,
+    /// This medium for another backstore, if that is kept in it.
+    pub(super) fn handed_over(
+        &self,
+        from: &Backstore,
+        to: &Backstore,
+        there: &Metadata,
+    ) -> Option<HandedOver> {
+        let store = self.store.as_ref()?;
+        if !store.backstore.host_lock()?.is_of(there) {
+            return None;
         }
+        Some(match (&from.medium, &to.medium) {
+            (Medium::Fileio { .. }, Medium::Fileio { .. }) => {
+                HandedOver::AsItIs(self.with_write_back(to.is_own_on(Key::EmulateWriteCache)))
+            }
+            (Medium::Block { read_only: was, .. }, Medium::Block { read_only, .. })
+                if was == read_only || read_only.unwrap_or(false) == store.backstore.geometry().read_only =>
+            {
+                let store = self::store(Arc::clone(&store.backstore)).in_place_of(store);
+                let device = self.device.clone();
+                HandedOver::AsItIs(Self { store: Some(store), device, ..Self::missing() })
+            }
+            _ => HandedOver::InPlaceOf(store.clone()),
+        })
     }
 
     /// The same open medium once more.
@@ -269,9 +281,18 @@ pub(super) fn where_it_leads(backstore: &Backstore, steps: &[Step]) -> Option<Me
 
 /// Opens the medium of `backstore`.
 pub(super) fn open(backstore: &Backstore, occasion: Occasion) -> Result<Opened, Fault> {
+    open_in_place_of(backstore, occasion, None)
+}
+
+/// The same in the place of what is open there already, until this is served.
+pub(super) fn open_in_place_of(
+    backstore: &Backstore,
+    occasion: Occasion,
+    before: Option<&Store>,
+) -> Result<Opened, Fault> {
     let create = new_file(backstore, occasion)?;
     let wanted_size = create.is_some();
-    let mut opened = match try_open(backstore, create) {
+    let mut opened = match try_open(backstore, create, before) {
         Ok(opened) => opened,
         Err(OpenError::Missing(_)) if needs_a_size(backstore, occasion) => return Err(needs_size()),
         Err(error) => return missing_or_fault(backstore.kind(), error, occasion),
@@ -289,23 +310,33 @@ pub(super) fn open(backstore: &Backstore, occasion: Occasion) -> Result<Opened, 
 /// Opens what was missing, if it is there now, and whole: a file that is still being copied back is shorter
 /// than it was.
 pub(super) fn open_if_there(backstore: &Backstore) -> Option<Opened> {
-    let opened = try_open(backstore, None).ok()?;
+    let opened = try_open(backstore, None, None).ok()?;
     let bytes = opened.store.as_ref()?.backstore.geometry().bytes;
     (bytes >= backstore.medium.size_bytes().unwrap_or(0)).then_some(opened)
 }
 
-fn try_open(backstore: &Backstore, create: Option<NewFile>) -> Result<Opened, OpenError> {
-    match &backstore.medium {
-        Medium::Block { path, read_only, .. } => open_block(path.as_str(), *read_only),
+fn try_open(
+    backstore: &Backstore,
+    create: Option<NewFile>,
+    before: Option<&Store>,
+) -> Result<Opened, OpenError> {
+    let lock = before.and_then(|before| before.backstore.host_lock());
+    let mut opened = match &backstore.medium {
+        Medium::Block { path, read_only, .. } => open_block(path.as_str(), *read_only, lock)?,
         Medium::Fileio { path, .. } => {
             let write_back = backstore.is_own_on(Key::EmulateWriteCache);
-            open_file(&FileOptions { path: path.as_str().into(), create, write_back })
+            open_file(&FileOptions { path: path.as_str().into(), create, write_back }, lock)?
         }
         Medium::Ramdisk { size_bytes, nullio } => {
             let disk = Ramdisk::new(size_bytes.get(), *nullio)?;
-            Ok(Opened { store: Some(store(Arc::new(disk))), ..Opened::missing() })
+            Opened { store: Some(store(Arc::new(disk))), ..Opened::missing() }
         }
+    };
+    // It is the same medium, so that what one command has for itself there it still has.
+    if let Some(before) = before {
+        opened.store = opened.store.map(|made| made.in_place_of(before));
     }
+    Ok(opened)
 }
 
 /// Makes an open medium as large as `backstore` is to be, unless it is larger already.
@@ -412,8 +443,13 @@ fn missing_or_fault(kind: Kind, error: OpenError, occasion: Occasion) -> Result<
     }
 }
 
-fn open_block(path: &str, read_only: Option<bool>) -> Result<Opened, OpenError> {
-    let device = BlockDevice::open(&BlockOptions { path: path.into(), read_only })?;
+fn open_block(
+    path: &str,
+    read_only: Option<bool>,
+    before: Option<&Arc<HostLock>>,
+) -> Result<Opened, OpenError> {
+    let options = BlockOptions { path: path.into(), read_only };
+    let device = BlockDevice::open_in_place_of(&options, before)?;
     let geometry = device.geometry();
     let live = LiveDevice {
         name: device.device().kernel_name.clone(),
@@ -425,8 +461,8 @@ fn open_block(path: &str, read_only: Option<bool>) -> Result<Opened, OpenError> 
     Ok(Opened { store: Some(store(Arc::new(device))), device: Some(live), ..Opened::missing() })
 }
 
-fn open_file(options: &FileOptions) -> Result<Opened, OpenError> {
-    let file = FileStore::open(options)?;
+fn open_file(options: &FileOptions, before: Option<&Arc<HostLock>>) -> Result<Opened, OpenError> {
+    let file = FileStore::open_in_place_of(options, before)?;
     let created = file.created().map(|path| Created(Some(path.to_path_buf())));
     let file = Arc::new(file);
     let store = store(Arc::clone(&file) as Arc<dyn backstore::Backstore>);

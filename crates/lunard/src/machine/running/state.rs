@@ -13,7 +13,7 @@ mod steps; // what each step makes of it
 use super::Farewell;
 use super::access::{Access, LunAccess};
 use super::fault::beyond_medium;
-use super::medium::Opened;
+use super::medium::{HandedOver, Opened};
 use super::memories::{Counting, Memories};
 use super::offer::offer;
 use crate::machine::{Countable, Fault, Live, LiveBackstore, LiveTarget, Rest, Statistics};
@@ -149,7 +149,12 @@ impl State {
     /// The open medium of a backstore that these steps close, for one that they open on the same file or
     /// device: it is locked by ourselves until they are committed, and cannot be opened a second time.
     /// `there` is what the path of the wanted one leads to.
-    pub(super) fn hand_over(&self, steps: &[Step], wanted: &Backstore, there: &Metadata) -> Option<Opened> {
+    pub(super) fn hand_over(
+        &self,
+        steps: &[Step],
+        wanted: &Backstore,
+        there: &Metadata,
+    ) -> Option<HandedOver> {
         let closed = steps.iter().filter_map(|step| match step {
             Step::CloseBackstore(id) => self.units.get(id),
             _ => None,

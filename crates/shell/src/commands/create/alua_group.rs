@@ -4,7 +4,7 @@
 //! Above: `create`.  Below: the API.
 //! Never here: which ids are taken.
 
-use super::{made, unexpected};
+use super::{made, must_be_one, unexpected};
 use crate::command::{Command, Needs, Places, Values, required};
 use crate::failure::Failure;
 use crate::session::Call;
@@ -28,6 +28,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     let Subject::AluaGroups { id, .. } = &call.node.subject else { return Ok(()) };
     let id = id.clone();
     let (group, tag) = (call.arguments.required("name")?.to_owned(), call.arguments.required("tag")?);
+    must_be_one(&group)?;
     let tag: u16 = tag.parse().ok().filter(|tag| *tag != 0).ok_or_else(|| {
         Failure::new("The TPG Tag must be between 1 and 65535").hint(format!("{tag} is not"))
     })?;

@@ -15,7 +15,11 @@ pub(super) const COMMAND: Command = Command {
     name: "create",
     places: Places::At(&[Place::Block]),
     parameters: &[
-        required("name", Values::Free, "its name, which guests see as the product"),
+        required(
+            "name",
+            Values::Free,
+            "its name, which guests see as the product where it has up to 15 characters",
+        ),
         required("dev", Values::HostPath, "the device; a name below /dev/disk/by-id stays the same"),
         optional("readonly", Values::Truth, "whether to refuse writes; as the device has it if left out"),
         SERIAL,

@@ -16,7 +16,11 @@ pub(super) const COMMAND: Command = Command {
     name: "create",
     places: Places::At(&[Place::Fileio]),
     parameters: &[
-        required("name", Values::Free, "its name, which guests see as the product"),
+        required(
+            "name",
+            Values::Free,
+            "its name, which guests see as the product where it has up to 15 characters",
+        ),
         required(
             "file_or_dev",
             Values::HostPath,

@@ -16,7 +16,11 @@ pub(super) const COMMAND: Command = Command {
     name: "create",
     places: Places::At(&[Place::Ramdisk]),
     parameters: &[
-        required("name", Values::Free, "its name, which guests see as the product"),
+        required(
+            "name",
+            Values::Free,
+            "its name, which guests see as the product where it has up to 15 characters",
+        ),
         required("size", Values::Free, "its size, such as 64M; rounded up to whole pages"),
         optional("nullio", Values::Truth, "whether to keep nothing, for measuring; false if left out"),
         SERIAL,

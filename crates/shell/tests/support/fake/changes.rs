@@ -242,7 +242,10 @@ impl State {
         if backstore.id.name.contains([' ', '/']) {
             return Err(problem(
                 "name_characters",
-                format!("A name cannot contain spaces: '{}'", backstore.id.name),
+                format!(
+                    "A storage object's name cannot contain /, newline or spaces/tabs: '{}'",
+                    backstore.id.name
+                ),
                 "use letters",
             ));
         }
