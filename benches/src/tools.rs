@@ -6,7 +6,6 @@
 //! Each command is run as an administrator runs it: a process a command, by `lunar run`.
 
 use anyhow::{Result, ensure};
-use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,9 +14,6 @@ use stories::process::run;
 
 /// How long one command may take.
 const LIMIT: Duration = Duration::from_secs(1800);
-
-/// LUNs of one target port group.
-const WWN: &str = "naa.500140568720f76f";
 
 /// A command that took longer than this is not run again.
 const LONG: Duration = Duration::from_secs(20);
@@ -33,7 +29,7 @@ pub(crate) fn measure(counts: &[u32], rounds: u32) -> Result<()> {
     for &count in counts {
         let mut mounted = Mounted::start()?;
         mounted.quiet();
-        furnish(&mounted, count)?;
+        mounted.show_ramdisks(count)?;
         for (index, (name, mut command)) in commands(&mounted)?.into_iter().enumerate() {
             let took = best(&mut command, rounds)?;
             if table.len() == index {
@@ -71,22 +67,6 @@ fn print_beside(beside: &[(u32, Vec<Save>)]) {
             best(|save| save.of_daemon)
         );
     }
-}
-
-/// Backstores that hold nothing, each behind a LUN, in one transaction.
-fn furnish(mounted: &Mounted, count: u32) -> Result<()> {
-    let object = |lun| {
-        json!({ "plugin": "ramdisk", "name": format!("r{lun}"), "size": 1 << 20, "nullio": true,
-                "wwn": format!("3f9e2c5a-7d41-4f0e-9b7a-{lun:012}") })
-    };
-    let shown = |lun| json!({ "index": lun, "alias": format!("{lun:010}"), "storage_object": format!("/backstores/ramdisk/r{lun}") });
-    let objects: Vec<Value> = (0..count).map(object).collect();
-    let luns: Vec<Value> = (0..count).map(shown).collect();
-    let target = json!({ "fabric": "vhost", "wwn": WWN, "tpgs": [{ "tag": 1, "luns": luns }] });
-    let file = mounted.scratch.join("wanted.json");
-    std::fs::write(&file, json!({ "storage_objects": objects, "targets": [target] }).to_string())?;
-    mounted.shell()?.well(&format!("restoreconfig {}", file.display()))?;
-    Ok(())
 }
 
 fn commands(mounted: &Mounted) -> Result<Vec<(String, Command)>> {

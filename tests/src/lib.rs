@@ -15,6 +15,7 @@ pub mod scratch;
 
 pub mod api;
 pub mod daemon;
+pub mod listing;
 pub mod loop_device;
 pub mod meanwhile;
 pub mod mounted;

@@ -12,6 +12,7 @@ use crate::scratch::Scratch;
 use crate::shell::Shell;
 use anyhow::Result;
 use rustix::mount::UnmountFlags;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -113,6 +114,40 @@ impl Mounted {
     /// The shell that talks to the daemon.
     pub fn shell(&self) -> Result<Shell> {
         self.daemon.shell()
+    }
+
+    /// Makes so many backstores that hold nothing, each behind a LUN of one target port group, in one transaction.
+    pub fn show_ramdisks(&self, count: u32) -> Result<()> {
+        let object = |lun| {
+            json!({ "plugin": "ramdisk", "name": format!("r{lun}"), "size": 1 << 20, "nullio": true,
+                    "wwn": format!("3f9e2c5a-7d41-4f0e-9b7a-{lun:012}") })
+        };
+        let shown = |lun| json!({ "index": lun, "alias": format!("{lun:010}"), "storage_object": format!("/backstores/ramdisk/r{lun}") });
+        let objects: Vec<Value> = (0..count).map(object).collect();
+        let luns: Vec<Value> = (0..count).map(shown).collect();
+        let tpgs = json!([{ "tag": 1, "luns": luns }]);
+        let target = json!({ "fabric": "vhost", "wwn": "naa.500140568720f76f", "tpgs": tpgs });
+        let file = self.scratch.join("wanted.json");
+        std::fs::write(&file, json!({ "storage_objects": objects, "targets": [target] }).to_string())?;
+        self.shell()?.well(&format!("restoreconfig {}", file.display()))?;
+        Ok(())
+    }
+
+    /// How many of the kernel's requests for the tree the daemon has taken, or `None` where that is not counted: each is
+    /// one read by the thread that takes them.
+    pub fn requests(&mut self) -> Result<Option<u64>> {
+        let tasks = PathBuf::from(format!("/proc/{}/task", self.daemon.process().id()));
+        let mut all = None;
+        for task in std::fs::read_dir(tasks)? {
+            let task = task?.path();
+            if std::fs::read_to_string(task.join("comm"))?.trim_end() != "fuser-0" {
+                continue;
+            }
+            let Ok(counts) = std::fs::read_to_string(task.join("io")) else { return Ok(None) };
+            let reads = counts.lines().find_map(|line| line.strip_prefix("syscr: "));
+            all = reads.map(str::parse::<u64>).transpose()?;
+        }
+        Ok(all)
     }
 
     /// Where the tools that `lunar run` runs keep what they keep.

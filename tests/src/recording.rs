@@ -7,6 +7,7 @@
 //! that is no more than the tool's own text.  Where Lunar answers otherwise, `!` says why, in the words of a row of
 //! `docs/deviations.md`, and the lines that begin with `>` and `>=` are the answer here.
 
+use crate::listing;
 use anyhow::{Context, Result};
 
 /// One command of a recording.
@@ -55,15 +56,12 @@ pub fn entries(text: &str) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// What a recording does not explain, a paragraph for each command: `says` runs one.  Answers are alike when `masked`
-/// makes the same of their lines.
+/// What a recording does not explain, a paragraph for each command: `says` runs one.
 pub fn differences(
     recording: &str,
     deviations: &str,
-    masked: fn(&[String]) -> Vec<String>,
     mut says: impl FnMut(&str) -> Result<Answer>,
 ) -> Result<Vec<String>> {
-    let matches = |recorded: &Answer, said: &Answer| matches(recorded, said, masked);
     let mut found = Vec::new();
     for entry in entries(recording)? {
         let said = says(&entry.command)?;
@@ -92,8 +90,8 @@ pub fn differences(
     Ok(found)
 }
 
-/// Whether an answer is the recorded one but for what `masked` hides.
-pub fn matches(recorded: &Answer, said: &Answer, masked: fn(&[String]) -> Vec<String>) -> bool {
+/// Whether an answer is the recorded one but for what [`masked`] hides.
+pub fn matches(recorded: &Answer, said: &Answer) -> bool {
     let status = recorded.status.is_none() || recorded.status == said.status;
     let (mut recorded, mut said) = (recorded.lines.clone(), said.lines.clone());
     if let Some(rest) = recorded.iter().position(|line| line == "...") {
@@ -107,34 +105,34 @@ pub fn matches(recorded: &Answer, said: &Answer, masked: fn(&[String]) -> Vec<St
 pub const CHOSEN: [&str; 4] =
     ["naa.500140568720f76f", "naa.5001405aaaaaaaaa", "naa.7001405aaaaaaaaa", "naa.5001405000000000"];
 
-/// The lines without what is made up or depends on the length of a path.  Those of a tree and of a list of nodes are
-/// sorted, because names that are made up are.
+/// The lines without what is made up, each as long as it was.  What has a name that was made up is behind what has not,
+/// among the nodes of a tree, the nodes of a list and the parts of a line.
 pub fn masked(lines: &[String]) -> Vec<String> {
-    let masked = lines.iter().flat_map(|line| line.split("; ")).map(mask);
-    let mut masked: Vec<String> = masked.collect();
-    let is_sorted = |line: &String| {
-        line.trim_start().starts_with("o- ")
-            || line.contains("> o- ")
-            || line.starts_with("[/")
-            || line.contains(" exist not restoring; ")
-    };
-    if lines.iter().any(is_sorted) {
-        for line in &mut masked {
-            *line = line.trim_start_matches(['|', ' ']).to_owned();
-        }
-        masked.sort();
+    let mut all: Vec<String> = Vec::new();
+    for line in lines {
+        let (made_up, known): (Vec<&str>, Vec<&str>) =
+            line.split("; ").partition(|part| line.contains("; ") && mask(part) != part.trim_end());
+        all.extend(known.into_iter().chain(made_up).map(str::to_owned));
     }
-    masked
+    let begins = |line: &String| line.starts_with("[/");
+    let first = all.iter().position(begins).unwrap_or(all.len());
+    let (before, listed) = all.split_at(first);
+    let mut blocks: Vec<&[String]> = listed.chunk_by(|_, next| !begins(next)).collect();
+    // Their sort is stable.
+    blocks.sort_by_key(|block| block.first().is_some_and(|line| mask(line) != *line));
+    let of = |lines: &[String]| listing::canonical(lines, mask);
+    of(before).into_iter().chain(blocks.into_iter().flat_map(of)).collect()
 }
 
-/// How long a target's name is, in characters.
-const NAME_LENGTH: usize = 20;
+/// What stands for a name that a tool made up, and for a UUID.
+const NAME: &str = "naa.5001405---------";
+const UUID: &str = "--------UUID------------------------";
 
 /// A word without a name that a tool made up.
 fn masked_name(word: &str) -> String {
-    let name = word.find("naa.5001405").and_then(|at| word.get(at..at + NAME_LENGTH));
+    let name = word.find("naa.5001405").and_then(|at| word.get(at..at + NAME.len()));
     match name {
-        Some(name) if !CHOSEN.contains(&name) => word.replace(name, "NAME"),
+        Some(name) if !CHOSEN.contains(&name) => word.replace(name, NAME),
         _ => word.to_owned(),
     }
 }
@@ -144,17 +142,12 @@ fn mask(line: &str) -> String {
     for word in line.trim_end().split(' ') {
         let word = masked_name(word);
         let core = word.trim_matches(['[', ']', ',', '.', '(', ')']);
-        if word.len() > 2 && word.bytes().all(|byte| byte == b'.') {
-            words.push("..".to_owned());
-        } else if core.len() == 36 && core.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()) {
-            words.push("UUID".to_owned());
-        } else {
-            words.push(word);
-        }
+        let is_uuid = core.len() == 36 && core.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+        words.push(if is_uuid { word.replace(core, UUID) } else { word });
     }
     let line = words.join(" ");
     match line.strip_prefix("alias: ") {
-        Some(alias) if alias.len() == 10 => "alias: ALIAS".to_owned(),
+        Some(alias) if alias.len() == 10 => "alias: ----------".to_owned(),
         _ => line,
     }
 }
@@ -174,16 +167,35 @@ mod tests {
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[0].answer, answer(&["a", "", "b"], 1));
         assert_eq!(entries[0].here, Some(("it is so".to_owned(), answer(&["c"], 0))));
-        assert!(matches(&entries[1].answer, &answer(&["anything"], 3), masked));
-        assert!(!matches(&entries[0].answer, &answer(&["a"], 1), masked));
-        assert_eq!(mask("o- naa.5001405000000001 .... [naa.5001405147d17c1e, x]"), "o- NAME .. [NAME, x]");
+        assert!(matches(&entries[1].answer, &answer(&["anything"], 3)));
+        assert!(!matches(&entries[0].answer, &answer(&["a"], 1)));
+    }
+
+    #[test]
+    fn a_name_that_was_made_up_is_hidden_and_takes_as_much_room() {
+        let line = "o- naa.5001405000000001 .... [naa.5001405147d17c1e, x]";
+        assert_eq!(mask(line), "o- naa.5001405--------- .... [naa.5001405---------, x]");
+        assert_eq!(mask("o- naa.500140568720f76f .."), "o- naa.500140568720f76f ..");
+        let uuid = "wwn: 3f9e2c5a-7d41-4f0e-9b7a-000000000001";
+        assert_eq!((mask(uuid).len(), mask(uuid) == uuid), (uuid.len(), false));
+        assert_eq!(mask("alias: 0123456789").len(), 17);
+    }
+
+    #[test]
+    fn what_was_made_up_stands_anywhere_and_all_else_in_its_place() {
+        let lines = |text: &str| masked(&text.lines().map(str::to_owned).collect::<Vec<_>>());
+        let list = "[/a]\nx\n[/naa.5001405000000001]\ny\n[/b]\nz";
+        assert_eq!(lines(list), lines("[/naa.5001405fffffffff]\ny\n[/a]\nx\n[/b]\nz"));
+        assert_ne!(lines(list), lines("[/naa.5001405fffffffff]\ny\n[/b]\nz\n[/a]\nx"));
+        assert_eq!(lines("a; naa.5001405000000001; b"), lines("naa.5001405000000002; a; b"));
+        assert_ne!(lines("a; b"), lines("b; a"));
     }
 
     #[test]
     fn what_is_explained_must_be_in_the_list_and_must_be_so() {
         let text = "$ x\n  a\n= 0\n! it is so\n> c\n>= 0\n";
         let found = |deviations: &str, said: &str| {
-            differences(text, deviations, masked, |_| Ok(answer(&[said], 0))).expect("a recording").len()
+            differences(text, deviations, |_| Ok(answer(&[said], 0))).expect("a recording").len()
         };
         assert_eq!(found("| it is so |", "c"), 0);
         assert_eq!(found("| other |", "c"), 1);

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 use stories::deadline::Deadline;
+use stories::loop_device::{self, LoopDevice};
 use stories::mounted::{self, Mounted};
 use stories::process::{command, run_well};
 
@@ -128,6 +129,69 @@ fn an_hba_that_a_tool_made_is_free_again_when_another_door_took_its_backstore() 
     shell.well("/backstores/ramdisk delete t0")?;
     let said = mounted.well(&format!("{newer} /backstores/ramdisk create u0 1M"))?;
     assert_eq!(said, "Created ramdisk u0 with size 1M.\n");
+    Ok(())
+}
+
+#[test]
+fn what_is_half_made_or_has_lost_its_disk_is_listed_beside_all_else() -> Result<()> {
+    let no_disk = || (!loop_device::available()).then_some("attaching a loop device takes root");
+    if skipped(mounted::missing_tool().or_else(no_disk)) {
+        return Ok(());
+    }
+    let mut mounted = Mounted::start()?;
+    let disk = LoopDevice::attach(&mounted.scratch.sparse_file("disk", 8 << 20)?, &[])?;
+    let path = disk.path().display().to_string();
+    let file = mounted.scratch.sparse_file("f0", 1 << 20)?.display().to_string();
+    let named = [
+        format!("udev_path={path}"),
+        format!("fd_dev_name={file},fd_dev_size=1048576"),
+        "rd_pages=256".into(),
+    ];
+    let newer = mounted::newer_targetcli()?.map(|programs| format!("{}/targetcli", programs.display()));
+    let tools: Vec<String> = ["targetcli".to_owned()].into_iter().chain(newer).collect();
+    let shell = mounted.shell()?;
+    shell.well("/backstores/ramdisk create whole 1M")?;
+    for ((plugin, kind), control) in
+        [("iblock", "block"), ("fileio", "fileio"), ("rd_mcp", "ramdisk")].into_iter().zip(&named)
+    {
+        let device = format!("core/{plugin}_7/half");
+        std::fs::create_dir(mounted.top(&format!("core/{plugin}_7")))?;
+        std::fs::create_dir(mounted.top(&device))?;
+        let named = [("udev_path", "/dev/there-is-none"), ("udev_path", path.as_str())];
+        // A file is looked up by the tools themselves, and is there before it is named.
+        let named = named.into_iter().filter(|_| kind != "fileio");
+        let steps = [("udev_path", "")].into_iter().chain(named).chain([("control", control.as_str())]);
+        for (name, text) in steps {
+            mounted.write(&format!("{device}/{name}"), text)?;
+            for tool in &tools {
+                let listed = mounted.well(&format!("{tool} ls"))?;
+                let line =
+                    listed.lines().find(|line| line.contains("o- half ")).context("it is not listed")?;
+                assert!(line.ends_with(" deactivated]"), "{tool}: {line}");
+                assert!(listed.contains("o- whole "), "{tool}: {listed}");
+            }
+        }
+        let deleted = mounted.well(&format!("targetcli /backstores/{kind} delete half"))?;
+        assert_eq!(deleted, "Deleted storage object half.\n");
+    }
+    // LIO of another build has these; here none can be made, and nothing is left of the attempt.
+    for plugin in ["pscsi_7", "user_7", "rbd_7"] {
+        let made = std::fs::create_dir(mounted.top(&format!("core/{plugin}")));
+        let errno = made.err().and_then(|error| error.raw_os_error());
+        assert_eq!(errno, Some(rustix::io::Errno::INVAL.raw_os_error()), "{plugin}");
+    }
+    // A disk that is not there when the daemon starts.
+    shell.well(&format!("/backstores/block create gone {path}"))?;
+    mounted.daemon.terminate()?;
+    drop(disk);
+    mounted.daemon.restart()?;
+    for tool in &tools {
+        let listed = mounted.well(&format!("{tool} ls"))?;
+        let line = listed.lines().find(|line| line.contains("o- gone ")).context("it is not listed")?;
+        assert!(line.ends_with(&format!("[{path} (0 bytes) write-thru deactivated]")), "{tool}: {line}");
+        assert!(listed.contains("o- whole "), "{tool}: {listed}");
+        mounted.well(&format!("{tool} saveconfig > /dev/null"))?;
+    }
     Ok(())
 }
 

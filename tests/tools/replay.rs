@@ -6,11 +6,12 @@
 use anyhow::Result;
 use std::path::PathBuf;
 use std::time::Duration;
+use stories::listing;
 use stories::loop_device::{self, LoopDevice};
 use stories::mounted::{self, Mounted};
 use stories::process::run;
 use stories::programs::workspace;
-use stories::recording::{self, Answer, CHOSEN};
+use stories::recording::{self, Answer};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -55,8 +56,9 @@ impl Replay {
         let output = run(words.args(["sh", "-c", &format!("{{ {command}; }} 2>&1")]), LIMIT)?;
         let said = String::from_utf8(output.stdout)?;
         let dashed = |path: &str| path.trim_start_matches('/').replace('/', "-");
-        let mut said = said.replace(&files, FILES).replace(&dashed(&files), &dashed(FILES));
-        said = said.replace(&self.disk.path().display().to_string(), DISK);
+        let mut said = listing::replaced(&said, &files, FILES);
+        said = listing::replaced(&said, &dashed(&files), &dashed(FILES));
+        said = listing::replaced(&said, &self.disk.path().display().to_string(), DISK);
         if let Some(programs) = &self.programs {
             said = said.replace(&format!("{}/", programs.display()), "");
         }
@@ -68,47 +70,8 @@ impl Replay {
     /// The differences from a recording that are not explained in it, a paragraph each.
     fn differences(&self, recording: &str, deviations: &str) -> Result<Vec<String>> {
         let text = std::fs::read_to_string(workspace().join("tests/tools/transcripts").join(recording))?;
-        recording::differences(&text, deviations, masked, |command| self.answer(command))
+        recording::differences(&text, deviations, |command| self.answer(command))
     }
-}
-
-/// The lines without what is made up or depends on the length of a path.  The lines of a tree are sorted, because
-/// names that are made up are.
-fn masked(lines: &[String]) -> Vec<String> {
-    let mut masked: Vec<String> = lines.iter().map(|line| mask(line)).collect();
-    if lines.iter().any(|line| line.trim_start().starts_with("o- ") || line.contains("> o- ")) {
-        for line in &mut masked {
-            *line = line.trim_start_matches(['|', ' ']).to_owned();
-        }
-        masked.sort();
-    }
-    masked
-}
-
-fn mask(line: &str) -> String {
-    let mut words: Vec<String> = Vec::new();
-    for word in line.trim_end().split(' ') {
-        let core = word.trim_matches(['[', ']', ',', '.', '(', ')']);
-        let chosen = CHOSEN.contains(&core);
-        if word.len() > 2 && word.bytes().all(|byte| byte == b'.') {
-            words.push("..".to_owned());
-        } else if core.starts_with("naa.5001405") && !chosen {
-            words.push(word.replace(core, "NAME"));
-        } else if is_uuid(core) {
-            words.push("UUID".to_owned());
-        } else {
-            words.push(word.to_owned());
-        }
-    }
-    let line = words.join(" ");
-    match line.strip_prefix("alias: ") {
-        Some(alias) if alias.len() == 10 => "alias: ALIAS".to_owned(),
-        _ => line,
-    }
-}
-
-fn is_uuid(word: &str) -> bool {
-    word.len() == 36 && word.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
 fn deviations() -> Result<String> {
@@ -152,10 +115,4 @@ fn targetcli_of_pypi_answers_as_recorded_but_for_what_is_explained() -> Result<(
     let replay = Replay::begin(Some(programs))?;
     none(&replay.differences("3.0.2-first.txt", &deviations()?)?);
     Ok(())
-}
-
-#[test]
-fn a_name_that_was_made_up_and_the_length_of_a_path_are_hidden() {
-    assert_eq!(mask("o- naa.5001405000000001 .... [naa.5001405147d17c1e, x]"), "o- NAME .. [NAME, x]");
-    assert_eq!(mask("o- naa.500140568720f76f .."), "o- naa.500140568720f76f ..");
 }

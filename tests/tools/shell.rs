@@ -9,6 +9,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
+use stories::listing;
 use stories::loop_device::{self, LoopDevice};
 use stories::process::{command, run};
 use stories::programs::{built, workspace};
@@ -60,7 +61,9 @@ impl Replay {
         let output = run(&mut shell, LIMIT)?;
         let said = String::from_utf8(output.stdout)?;
         let dashed = |path: &str| path.trim_start_matches('/').replace('/', "-");
-        let said = said.replace(&files, FILES).replace(&dashed(&files), &dashed(FILES)).replace(&disk, DISK);
+        let said = listing::replaced(&said, &files, FILES);
+        let said = listing::replaced(&said, &dashed(&files), &dashed(FILES));
+        let said = listing::replaced(&said, &disk, DISK);
         let said = said.replace(&self.stage.daemon.places().state.display().to_string(), "STATE");
         let lines = said.lines().filter(|line| !line.starts_with("hint: ")).map(str::to_owned);
         Ok(Answer { lines: lines.collect(), status: output.status.code() })
@@ -70,8 +73,7 @@ impl Replay {
         let path = workspace().join("tests/tools/transcripts").join(recording);
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let deviations = std::fs::read_to_string(workspace().join("docs/deviations.md"))?;
-        let found =
-            recording::differences(&text, &deviations, recording::masked, |typed| self.answer(typed))?;
+        let found = recording::differences(&text, &deviations, |typed| self.answer(typed))?;
         if std::env::var("LUNAR_REPLAY").is_ok_and(|wanted| wanted == "print") {
             println!("{}", found.join("\n"));
         }

@@ -12,6 +12,7 @@ use crate::staged::Staged;
 use model::{Acl, AclPlace, AluaGroupName, BackstoreId, BackstoreName, Lun, MappedLun, Place, TpgTag, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the host calls itself, for the lines that say on what the target runs.
@@ -21,6 +22,8 @@ pub struct Host {
     pub machine: String,
     /// Such as `6.1.0-56-amd64`.
     pub release: String,
+    /// Where the kernel lists its block devices by name.
+    pub disks: PathBuf,
 }
 
 impl Host {
@@ -31,7 +34,19 @@ impl Host {
         Self {
             machine: uname.machine().to_string_lossy().into_owned(),
             release: uname.release().to_string_lossy().into_owned(),
+            disks: PathBuf::from("/sys/class/block"),
         }
+    }
+
+    /// A name for a block device that is not open: that in its path, or any that there is.  LIO's tools look up
+    /// whatever a backstore names, and list nothing at all where they find none.
+    pub(crate) fn disk_at(&self, path: &str) -> Option<String> {
+        let is_name = |name: &&str| !name.contains(['/', ':', ' ']) && !name.starts_with('.');
+        let named = path.strip_prefix("/dev/").filter(is_name).map(str::to_owned);
+        named.filter(|name| self.disks.join(name).exists()).or_else(|| {
+            let entries = std::fs::read_dir(&self.disks).ok()?.filter_map(Result::ok);
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).min()
+        })
     }
 
     /// Whether LIO of this kernel has [`RSOC`].

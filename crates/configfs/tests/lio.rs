@@ -72,6 +72,14 @@ fn an_unconfigured_backstore_is_lios_but_for_what_is_not_built() {
     for (path, says) in UNBUILT.into_iter().chain(own("fileio")) {
         lio.insert(format!("{device}/{path}"), says.trim_end().to_owned());
     }
+    // It names a file that there is.
+    assert_eq!(
+        tree.read(&format!("{device}/info")).unwrap(),
+        "Status: DEACTIVATED  Max Queue Depth: 0  SectorSize: 0  HwMaxSectors: 0\n        \
+         TCM FILEIO ID: 0        File: /dev/null  Size: 0  Mode: O_DSYNC Async: 0\n"
+    );
+    let info = format!("{device}/info");
+    lio.insert(info.clone(), is[&info].trim_end().to_owned());
     assert_eq!(differences(&lio, &is), Vec::<String>::new());
 }
 
@@ -196,6 +204,34 @@ fn info_of_a_device_is_that_of_the_page_but_for_the_longest_transfer() {
          iBlock device: dm-0  UDEV PATH: /dev/disk/by-id/dm-uuid-mpath-36005076306ffc7630000000000002000  readonly: 0\n        \
          Major: 252 Minor: 0  CLAIMED: IBLOCK\n"
     );
+}
+
+#[test]
+fn a_device_that_is_not_open_is_named_as_one_that_there_is_and_has_no_size() {
+    let (plane, tree) = tree();
+    let device = "target/core/iblock_0/disk0";
+    tree.mkdir("target/core/iblock_0").unwrap();
+    tree.mkdir(device).unwrap();
+    let info = || tree.read(&format!("{device}/info")).unwrap();
+    let head = |name: &str| {
+        format!(
+            "Status: DEACTIVATED  Max Queue Depth: 0  SectorSize: 0  HwMaxSectors: 0\n        iBlock device: {name}  "
+        )
+    };
+    assert_eq!(info(), head("0") + "readonly: 0\n        Major: 0 Minor: 0\n");
+    tree.write(&format!("{device}/udev_path"), "/dev/1").unwrap();
+    assert_eq!(info(), head("1") + "readonly: 0\n        Major: 0 Minor: 0\n");
+    for (path, name) in [("/dev/2", "2"), ("/dev/mapper/2", "0"), ("/dev/..", "0"), ("/dev/nowhere", "0")] {
+        tree.write(&format!("{device}/control"), &format!("udev_path={path}")).unwrap();
+        let rest = format!("UDEV PATH: {path}  readonly: 0\n        Major: 0 Minor: 0\n");
+        assert_eq!(info(), head(name) + &rest);
+    }
+    // One that was enabled, and is gone.
+    tree.write(&format!("{device}/control"), "udev_path=/dev/2").unwrap();
+    tree.write(&format!("{device}/enable"), "1").unwrap();
+    assert!(info().contains("SectorSize: 512  HwMaxSectors: 16384\n        iBlock device: dm-0  "));
+    *plane.missing.lock().unwrap() = true;
+    assert_eq!(info(), head("2") + "UDEV PATH: /dev/2  readonly: 0\n        Major: 0 Minor: 0\n");
 }
 
 #[test]

@@ -17,6 +17,9 @@ use rustix::io::Errno;
 /// How many scatter lists LIO has a ramdisk of: one for so many pages, and one more.
 const PAGES_PER_TABLE: u64 = 2048;
 
+/// The file of a backstore that has been given none: LIO's tools look it up, and list nothing at all where it is not there.
+const NO_FILE: &str = "/dev/null";
+
 /// A backstore as its directory has it.
 pub(crate) enum State<'a> {
     /// Before `enable`.
@@ -46,7 +49,7 @@ impl View<'_> {
                 format!("{}\n", self.attribute(device, &state, file))
             }
             DevicePart::Whole => match &state {
-                State::Unconfigured(staged) => unconfigured(device, staged, file),
+                State::Unconfigured(staged) => self.unconfigured(device, staged, file),
                 State::Configured(backstore) => self.configured(device.hba, backstore, file),
             },
             DevicePart::Attrib => format!("{}\n", self.attribute(device, &state, file)),
@@ -77,15 +80,18 @@ impl View<'_> {
         let status = if self.is_shown(&id) { "ACTIVATED" } else { "DEACTIVATED" };
         let block_bytes = block_bytes(backstore, live);
         let sectors = TRANSFER_BYTES_MAX / block_bytes.max(1);
-        let head = first_line(status, block_bytes, sectors);
+        let device = live.and_then(|live| live.device.as_ref());
+        let is_absent = backstore.kind() == Kind::Block && device.is_none();
+        // Its size is that of the device that is named, in sectors of so many bytes.
+        let head =
+            if is_absent { first_line(status, 0, 0) } else { first_line(status, block_bytes, sectors) };
         let size_bytes =
             live.map_or(backstore.medium.size_bytes(), |live| Some(live.size_bytes)).unwrap_or(0);
         match &backstore.medium {
             Medium::Block { path, read_only, size_bytes: _ } => {
                 let read_only = live.map_or(read_only.unwrap_or(false), |live| live.read_only);
-                let device = live.and_then(|live| live.device.as_ref());
-                let name =
-                    device.map_or_else(String::new, |device| format!("iBlock device: {}", device.name));
+                let name = device.map(|device| device.name.clone());
+                let name = iblock(name.or_else(|| self.host.disk_at(path.as_str())));
                 let claimed = device.map_or_else(
                     || "Major: 0 Minor: 0".to_owned(),
                     |device| format!("Major: {} Minor: {}  CLAIMED: IBLOCK", device.major, device.minor),
@@ -102,6 +108,37 @@ impl View<'_> {
                 let tables = if *nullio { 0 } else { pages / PAGES_PER_TABLE + 1 };
                 ramdisk_lines(&head, hba, pages, tables, *nullio)
             }
+        }
+    }
+
+    fn unconfigured(&self, device: &Device, staged: &Unconfigured, file: &str) -> String {
+        match file {
+            "enable" => "0\n".to_owned(),
+            "lba_map" => staged.lba_map.as_ref().map(LbaMap::file_text).unwrap_or_default(),
+            "udev_path" if !staged.udev_path.is_empty() => format!("{}\n", staged.udev_path),
+            "info" => self.info_before_enable(device.hba, staged),
+            _ => String::new(),
+        }
+    }
+
+    fn info_before_enable(&self, hba: Hba, staged: &Unconfigured) -> String {
+        let head = first_line("DEACTIVATED", 0, 0);
+        let control = &staged.control;
+        let path = control.path.as_ref().map_or("", |path| path.as_str());
+        match hba.kind {
+            Kind::Block => {
+                let named = if path.is_empty() { staged.udev_path.as_str() } else { path };
+                let name = iblock(self.host.disk_at(named));
+                let shown = if path.is_empty() { String::new() } else { format!("  UDEV PATH: {path}") };
+                let read_only = u8::from(control.read_only == Some(true));
+                format!("{head}{name}{shown}  readonly: {read_only}\n        Major: 0 Minor: 0\n")
+            }
+            Kind::Fileio => {
+                let mode = if control.buffered { "Buffered-WCE" } else { "O_DSYNC" };
+                let path = if path.is_empty() { NO_FILE } else { path };
+                file_line(&head, hba, path, control.size_bytes.unwrap_or(0), mode)
+            }
+            Kind::Ramdisk => ramdisk_lines(&head, hba, control.pages.unwrap_or(0), 0, control.nullio),
         }
     }
 
@@ -162,6 +199,10 @@ fn first_line(status: &str, block_bytes: u32, sectors: u32) -> String {
     )
 }
 
+fn iblock(name: Option<String>) -> String {
+    name.map_or_else(String::new, |name| format!("iBlock device: {name}"))
+}
+
 fn file_line(head: &str, hba: Hba, path: &str, size_bytes: u64, mode: &str) -> String {
     let number = hba.number;
     format!("{head}TCM FILEIO ID: {number}        File: {path}  Size: {size_bytes}  Mode: {mode} Async: 0\n")
@@ -173,33 +214,6 @@ fn ramdisk_lines(head: &str, hba: Hba, pages: u64, tables: u64, nullio: bool) ->
         "{head}TCM RamDisk ID: {number}  RamDisk Makeup: rd_mcp\n        \
          PAGES/PAGE_SIZE: {pages}*{PAGE_BYTES}  SG_table_count: {tables}  nullio: {nullio} dummy: 0\n"
     )
-}
-
-fn unconfigured(device: &Device, staged: &Unconfigured, file: &str) -> String {
-    let Device { hba, name: _ } = device;
-    match file {
-        "enable" => "0\n".to_owned(),
-        "lba_map" => staged.lba_map.as_ref().map(LbaMap::file_text).unwrap_or_default(),
-        "udev_path" if !staged.udev_path.is_empty() => format!("{}\n", staged.udev_path),
-        "info" => {
-            let head = first_line("DEACTIVATED", 0, 0);
-            let control = &staged.control;
-            let path = control.path.as_ref().map_or("", |path| path.as_str());
-            match hba.kind {
-                Kind::Block => {
-                    let shown = if path.is_empty() { String::new() } else { format!("  UDEV PATH: {path}") };
-                    let read_only = u8::from(control.read_only == Some(true));
-                    format!("{head}{shown}  readonly: {read_only}\n        Major: 0 Minor: 0\n")
-                }
-                Kind::Fileio => {
-                    let mode = if control.buffered { "Buffered-WCE" } else { "O_DSYNC" };
-                    file_line(&head, *hba, path, control.size_bytes.unwrap_or(0), mode)
-                }
-                Kind::Ramdisk => ramdisk_lines(&head, *hba, control.pages.unwrap_or(0), 0, control.nullio),
-            }
-        }
-        _ => String::new(),
-    }
 }
 
 fn identity(device: &Device, state: &State<'_>, file: &str) -> String {
