@@ -4,6 +4,7 @@
 //! The line names the thing; a second one that starts with `hint: ` may say the way out.
 
 use anyhow::Result;
+use initiator::{Guest, LunAddress, Options, commands};
 use rustix::fs::{Gid, Mode, OFlags, Uid, chown};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -11,6 +12,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 use stories::daemon::{Daemon, Places};
+use stories::deadline::Deadline;
 use stories::firmware::{Firmware, Then, write_loader};
 use stories::loop_device::{self, LoopDevice};
 use stories::process::{command, run};
@@ -165,6 +167,50 @@ fn a_target_whose_guest_runs_is_not_deleted() -> Result<()> {
     assert_refused(&stage.shell, &[(format!("/vhost delete {wwn}"), &[&wwn])])?;
     machine.kill()?;
     Ok(())
+}
+
+#[test]
+fn a_group_that_a_guest_is_connected_to_stays_whatever_the_door() -> Result<()> {
+    let stage = Stage::set()?;
+    stage.shell.well("/backstores/ramdisk create r0 1M")?;
+    let wwn = stage.serve("ramdisk/r0")?;
+    stage.shell.well(&format!("/vhost/{wwn} create 2"))?;
+    let saved = stage.scratch.join("saved.json");
+    stage.shell.well(&format!("saveconfig {}", saved.display()))?;
+    let mut guest = Guest::boot(stage.daemon.socket(&wwn), Options::default())?;
+    let before = stage.shell.well("ls / --json")?;
+    for tag in [1, 2] {
+        let refused = format!("TPG {wwn}/tpg{tag} is in use by a guest");
+        assert_refused(
+            &stage.shell,
+            &[(format!("/vhost/{wwn} delete {tag}"), &[&refused, "luns", "shut the guest down"])],
+        )?;
+        // A file without the group, in either form.
+        let other = 3 - tag;
+        let file = stage.scratch.join("wanted.toml");
+        let lun = if tag == 1 { "" } else { "lun0 = \"ramdisk/r0\"\n" };
+        std::fs::write(&file, format!("[vhost.\"{wwn}\".tpg{other}]\n{lun}"))?;
+        let answer = stage.shell.run(&["apply", "-f", &file.display().to_string()])?;
+        assert_eq!(answer.status, 1);
+        assert!(answer.stderr.contains("would lose what they have"), "{}", answer.stderr);
+        let mut document: serde_json::Value = serde_json::from_slice(&std::fs::read(&saved)?)?;
+        if let Some(groups) = document["targets"][0]["tpgs"].as_array_mut() {
+            groups.retain(|group| group["tag"] != tag);
+        }
+        let file = stage.scratch.join("wanted.json");
+        std::fs::write(&file, document.to_string())?;
+        let restore = format!("restoreconfig {} clear_existing=true", file.display());
+        assert_refused(&stage.shell, &[(restore, &[&refused])])?;
+        assert_eq!(stage.shell.well("ls / --json")?, before);
+        let ready = commands::test_unit_ready(LunAddress::unit(1, 0));
+        while guest.execute(&ready)?.check_condition().is_some() {}
+    }
+    // What the hint says: its LUNs can go; and the group, when the guest has left.
+    stage.shell.well(&format!("/vhost/{wwn}/tpg1/luns delete 0"))?;
+    drop(guest);
+    Deadline::seconds(20).until("the end of the guest", || {
+        Ok((stage.shell.run(&[&format!("/vhost/{wwn}"), "delete", "1"])?.status == 0).then_some(()))
+    })
 }
 
 #[test]

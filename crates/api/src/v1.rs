@@ -398,7 +398,7 @@ pub enum Change {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tag: Option<u16>,
     },
-    /// Removes a target port group and its LUNs.
+    /// Removes a target port group and its LUNs.  Refused while a guest is connected to the target.
     DeleteTpg {
         /// The target.
         wwn: String,

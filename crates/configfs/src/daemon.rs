@@ -137,6 +137,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoFreeRelativePort
         | Refusal::NoFreeTag { .. }
         | Refusal::ForeignTooLong { .. }
+        | Refusal::ForeignTooMany { .. }
         | Refusal::TooManyAcls { .. }
         | Refusal::NoFreeLun => Errno::NOSPC,
         Refusal::ForeignMoved => Errno::AGAIN,

@@ -5,6 +5,7 @@ mod common;
 
 use api::v1::{self, Action};
 use common::{Counting, Plane, block, fileio, map, ramdisk, set_option, target};
+use lunard::machine::{Live, LiveBackstore, LiveDevice};
 use lunard::saveconfig::{self, Apply, Document};
 use lunard::wish::{Draft, Wishes};
 use model::{Change, Key, Model, Step, plan};
@@ -88,7 +89,7 @@ fn a_map_of_blocks_of_the_greatest_length_is_read_from_each_file() {
     assert_eq!(lba_map.len(), 4096);
     let id = common::id(v1::Kind::Ramdisk, "r0");
     let model = Plane::drafted([ramdisk("r0"), v1::Change::SetLbaMap { id, lba_map: lba_map.clone() }]);
-    let saved = saveconfig::text(&model, &lunard::machine::Live::default());
+    let saved = saveconfig::text(&model, &Live::default());
     assert_eq!(drafted(&model, &saved).changes, []);
     for written in [lba_map.replace('\n', "; "), lba_map.replace('\n', "\\n")] {
         let text = format!("[ramdisk.r0]\nsize = \"1M\"\nlba_map = \"{written}\"\n");
@@ -101,8 +102,55 @@ fn what_is_so_already_is_no_change() {
     assert_eq!(drafted(&furnished(), AS_FURNISHED).changes, []);
     assert_eq!(differences(&furnished(), AS_FURNISHED), Vec::<String>::new());
     // And so it is with our own saveconfig.json, read back.
-    let saved = saveconfig::text(&furnished(), &lunard::machine::Live::default());
+    let saved = saveconfig::text(&furnished(), &Live::default());
     assert_eq!(drafted(&furnished(), &saved).changes, []);
+}
+
+/// What a device with sectors of this many bytes is like.
+fn live_device(block_bytes: u32) -> LiveBackstore {
+    let (name, rotational) = ("sdb".to_owned(), true);
+    LiveBackstore {
+        size_bytes: 1 << 20,
+        block_bytes,
+        read_only: false,
+        write_back: false,
+        missing: false,
+        ejected: false,
+        stopped: false,
+        physical_block_bytes: block_bytes,
+        device: Some(LiveDevice { name, major: 8, minor: 16, block_bytes, rotational }),
+        space: None,
+        transitioning: std::collections::BTreeSet::new(),
+    }
+}
+
+#[test]
+fn what_targetcli_saved_of_the_same_state_is_no_change() {
+    let id =
+        model::BackstoreId { kind: model::Kind::Block, name: model::BackstoreName::parse("b0").unwrap() };
+    let of = |block_bytes| {
+        let backstores = [(id.clone(), live_device(block_bytes))].into();
+        Live { backstores, ..Live::default() }
+    };
+    // As it reads the tree, which has no word for what is Lunar's.
+    let mut saved: serde_json::Value =
+        serde_json::from_str(&saveconfig::text(&furnished(), &of(512))).unwrap();
+    assert!(saved.as_object_mut().unwrap().remove("x_lunar").is_some());
+    for target in saved["targets"].as_array_mut().unwrap() {
+        target["tpgs"][0].as_object_mut().unwrap().remove("x_lunar");
+    }
+    let seen = |live: &Live| {
+        let text = saved.to_string();
+        let mut document = Document::read_wanted(text.as_bytes(), &mut Counting::default()).unwrap();
+        document.leave_to_media(&furnished(), live);
+        let apply = Apply::new(document, false);
+        let draft = apply.draft(&furnished(), &mut Counting::default()).map_err(|err| err.to_string())?;
+        Ok::<_, String>((draft.changes.len(), apply.compare(&furnished(), &draft).differences.len()))
+    };
+    assert_eq!(seen(&of(512)), Ok((0, 0)));
+    // Of a device that is otherwise it is a wish, which cannot be while a LUN shows it.
+    let refused = seen(&of(4096)).unwrap_err();
+    assert!(refused.contains("block_size"), "{refused}");
 }
 
 #[test]
@@ -500,6 +548,9 @@ fn a_mapped_lun_without_its_lun_is_refused_and_named() {
     let text = list_of_the_nexus(&furnished(), "mapped_lun0 = \"lun7\"\n");
     let nexus = &furnished().targets().values().last().unwrap().tpgs.values().next().unwrap().nexus.clone();
     let error = Document::read_wanted(text.as_bytes(), &mut Counting::default()).unwrap_err();
+    // So it is for the kernel's own target, for which it is put into the words of LIO first.
+    let in_their_words = Document::typed_as_saveconfig(text.as_bytes()).unwrap();
+    assert_eq!(Document::read_wanted(&in_their_words, &mut Counting::default()), Err(error.clone()));
     assert_eq!(
         error.to_string(),
         format!(

@@ -333,6 +333,41 @@ fn two_restores_at_once_do_not_lose_each_others_kept_things() {
     assert_eq!(anew.model.foreign().things().len(), 2);
 }
 
+/// A file with this many targets of iSCSI, each with these LUNs, and four lists of them all.
+fn of_iscsi(targets: usize, luns: usize) -> String {
+    let lun = |index| json!({"index": index, "storage_object": "/backstores/user/u", "alias": "0a1b2c3d4e"});
+    let mapped =
+        |index| json!({"index": index, "tpg_lun": index, "alias": "0a1b2c3d4e", "write_protect": false});
+    let acl = |number| {
+        let mapped: Vec<Value> = (0..luns).map(mapped).collect();
+        json!({"node_wwn": format!("iqn.2003-01.org.example:{number}"), "chap_userid": "u", "mapped_luns": mapped})
+    };
+    let target = |number| {
+        let acls: Vec<Value> = if luns == 0 { Vec::new() } else { (0..4).map(acl).collect() };
+        let tpg = json!({"tag": 1, "luns": (0..luns).map(lun).collect::<Vec<_>>(), "node_acls": acls});
+        json!({"fabric": "iscsi", "wwn": format!("iqn.2003-01.org.example:t{number}"), "tpgs": [tpg]})
+    };
+    json!({"targets": (0..targets).map(target).collect::<Vec<_>>()}).to_string()
+}
+
+#[test]
+fn what_is_kept_of_other_fabrics_is_bounded_and_real_files_are_far_below() {
+    for (targets, luns) in [(4096, 0), (500, 20)] {
+        assert_eq!(restored(&of_iscsi(targets, luns)).foreign().things().len(), targets);
+    }
+    let error = read(&of_iscsi(4097, 0), &everything()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "4097 targets, LUNs and backstores of other kinds cannot be kept: 4096 can"
+    );
+    let long = json!({"targets": [{"fabric": "iscsi", "wwn": "iqn.x", "novel": "n".repeat(16_777_216)}]});
+    let error = read(&long.to_string(), &everything()).unwrap_err().to_string();
+    assert!(
+        error.ends_with(" bytes of other fabrics and backstores cannot be kept: 16777216 can"),
+        "{error}"
+    );
+}
+
 #[test]
 fn a_size_that_ends_within_a_block_is_rounded_down() {
     let file = edited(LIO_6_1, |value| {

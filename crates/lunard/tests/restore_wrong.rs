@@ -50,6 +50,17 @@ fn wrong_storage_objects_are_one_error_that_names_them() {
     wrong("attribute block_size of fileio/disk0 cannot be '777': it takes 512, 1024, 2048, 4096", |v| {
         v["storage_objects"][1]["attributes"]["block_size"] = json!(777);
     });
+    for (name, value, values) in [
+        ("emulate_tpu", json!(7), "0 or 1"),
+        ("emulate_ua_intlck_ctrl", json!(3), "0, 1, 2"),
+        ("queue_depth", json!(999), "1 to 128"),
+        ("max_unmap_lba_count", json!("many"), "0 to 4294967295"),
+    ] {
+        let text = value.as_str().map_or(value.to_string(), str::to_owned);
+        wrong(&format!("attribute {name} of fileio/disk0 cannot be '{text}': it takes {values}"), |v| {
+            v["storage_objects"][1]["attributes"][name] = value;
+        });
+    }
     wrong("storage object fileio/disk0 is there twice", |v| {
         v["storage_objects"][0] = v["storage_objects"][1].clone();
     });

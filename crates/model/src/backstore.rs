@@ -334,6 +334,11 @@ impl Backstore {
         is_open && self.set_attribute("block_size", &sector_bytes.to_string()).is_ok()
     }
 
+    /// Takes back what was set of an attribute, before anything has it so: the medium says it then, or its default.
+    pub fn leave_to_medium(&mut self, key: Key) {
+        self.attributes.unset(key);
+    }
+
     /// Takes note of the switches that would say more than the medium can do: they read 0, whatever was set.
     ///
     /// A fact and not a wish, so it is no `Change`: no step follows from it.

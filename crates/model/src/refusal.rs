@@ -193,6 +193,11 @@ pub enum Refusal {
         crate::Foreign::BYTES_MAX
     )]
     ForeignTooLong { bytes: usize },
+    #[error(
+        "{things} targets, LUNs and backstores of other kinds cannot be kept: {} can",
+        crate::Foreign::THINGS_MAX
+    )]
+    ForeignTooMany { things: usize },
     #[error("what is kept of other fabrics and backstores has changed meanwhile")]
     ForeignMoved,
 }
@@ -296,7 +301,9 @@ impl Refusal {
             Self::NameTooLongForProduct { .. } => {
                 format!("only names of at most {} characters can be", BackstoreName::PRODUCT_BYTES_MAX)
             }
-            Self::ForeignTooLong { .. } => "take things out of the file that nobody needs".to_owned(),
+            Self::ForeignTooLong { .. } | Self::ForeignTooMany { .. } => {
+                "take things out of the file that nobody needs".to_owned()
+            }
             Self::ForeignMoved => "do it again".to_owned(),
             other => other.hint_of_alua(),
         }
@@ -410,6 +417,7 @@ impl Refusal {
             Self::OptionValue { .. } => "option_value",
             Self::NameTooLongForProduct { .. } => "name_too_long_for_product",
             Self::ForeignTooLong { .. } => "foreign_too_long",
+            Self::ForeignTooMany { .. } => "foreign_too_many",
             Self::ForeignMoved => "foreign_moved",
             Self::AluaNameInvalid { .. } => "alua_name_invalid",
             Self::NoSuchAluaGroup { .. } => "no_such_alua_group",

@@ -481,11 +481,12 @@ fn every_refusal_has_its_own_code_and_a_hint() {
         Refusal::OptionValue { wwn: wwn(1), option: "seg_max", value: String::new(), values: String::new() },
         Refusal::NameTooLongForProduct { backstore },
         Refusal::ForeignTooLong { bytes: 1 },
+        Refusal::ForeignTooMany { things: 1 },
         Refusal::ForeignMoved,
     ];
     let codes: BTreeMap<&str, String> =
         refusals.iter().map(|refusal| (refusal.code(), refusal.hint())).collect();
-    assert_eq!(codes.len(), 45);
+    assert_eq!(codes.len(), 46);
     for refusal in &refusals {
         let (message, hint) = (refusal.to_string(), refusal.hint());
         assert!(!hint.is_empty() && !hint.ends_with('.') && !hint.contains('\n'), "{refusal:?}: {hint}");

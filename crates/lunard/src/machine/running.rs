@@ -20,8 +20,7 @@ mod seek; // what was not there when it was to be
 mod state; // what runs now
 
 use super::{
-    Countable, Fault, FaultKind, Found, Gauge, Live, LiveBackstore, Machine, Occasion, Rest, SpaceLook,
-    Statistics,
+    Countable, Fault, Found, Gauge, Live, LiveBackstore, Machine, Occasion, Rest, SpaceLook, Statistics,
 };
 use crate::daemon::Host;
 use crate::directories::guest_socket;
@@ -37,7 +36,6 @@ use memories::Counting;
 use model::{Backstore, BackstoreId, Key, Step, Wwn};
 use opening::Restoring;
 use patience::Patience;
-use rustix::io::Errno;
 use state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -149,6 +147,28 @@ impl RunningMachine {
         let later = end.clone();
         if std::thread::Builder::new().name("transition".into()).spawn(move || later(true)).is_err() {
             end(false);
+        }
+    }
+
+    /// Refuses what a connected guest would lose, or could not be told.
+    fn must_spare_guests(&self, steps: &[Step], step: &Step, occasion: Occasion) -> Result<(), Fault> {
+        match step {
+            Step::RemoveTarget(wwn) if occasion != Occasion::Forced && self.state().is_connected(wwn) => {
+                Err(fault::in_use_fault(wwn))
+            }
+            // One that goes with its target is named after that.
+            Step::RemoveTpg { wwn, tag }
+                if occasion != Occasion::Forced
+                    && self.state().is_connected(wwn)
+                    && !steps.contains(&Step::RemoveTarget(wwn.clone())) =>
+            {
+                Err(fault::tpg_in_use_fault(wwn, *tag))
+            }
+            // What a guest was told it relies on, beyond a reconnect too.
+            Step::SetOptions { wwn, .. } if self.state().is_connected(wwn) => {
+                Err(fault::options_fixed_fault(wwn))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -276,6 +296,7 @@ impl Machine for RunningMachine {
             if occasion == Occasion::Restore {
                 service_manager::restoring(done, steps.len());
             }
+            self.must_spare_guests(steps, step, occasion)?;
             match step {
                 Step::OpenBackstore(backstore) => {
                     let opened = self.open(steps, backstore, occasion, &mut restoring)?;
@@ -283,24 +304,6 @@ impl Machine for RunningMachine {
                 }
                 Step::CreateTarget(wwn) => {
                     ready.sockets.extend(self.bind(wwn, occasion)?.map(|bound| (wwn.clone(), bound)));
-                }
-                Step::RemoveTarget(wwn) if occasion != Occasion::Forced && self.state().is_connected(wwn) => {
-                    return Err(fault::in_use_fault(wwn));
-                }
-                // What a guest was told it relies on, beyond a reconnect too.
-                Step::SetOptions { wwn, .. } if self.state().is_connected(wwn) => {
-                    return Err(Fault {
-                        message: format!(
-                            "the options of target {wwn} cannot change while a front end is connected"
-                        ),
-                        hint: Some(
-                            "shut the guest down or unplug the device first; one that has left is waited for until its disks \
-                             have answered what it began"
-                                .into(),
-                        ),
-                        kind: FaultKind::Caller,
-                        errno: Errno::BUSY,
-                    });
                 }
                 Step::MapLun { wwn, backstore, .. } if self.state().is_running(wwn) => {
                     let opening = ready.opened.get(backstore);

@@ -85,9 +85,11 @@ struct Look {
 
 impl Look {
     fn at(service: &Service, body: &[u8], options: &v1::ApplyOptions) -> Result<Self, Answer> {
-        let document = Document::read_wanted(body, &mut HostChance)?;
-        let apply = Apply::new(document, options.force);
+        let mut document = Document::read_wanted(body, &mut HostChance)?;
         let (model, generation) = service.handle.snapshot();
+        let live = service.handle.live();
+        document.leave_to_media(&model, &live);
+        let apply = Apply::new(document, options.force);
         let draft = apply.draft(&model, &mut HostChance)?;
         let shown = apply.compare(&model, &draft);
         let name = name_of(service, generation, &shown);
@@ -95,10 +97,13 @@ impl Look {
             return Err(crate::state_driver::Failure::Moved.into());
         }
         let Comparison { differences, taken_from, losses } = shown.clone();
-        let live = service.handle.live();
         let is_connected = |wwn: &model::Wwn| live.targets.get(wwn).is_some_and(|target| target.connected);
-        let goes = |wwn: &&model::Wwn| !draft.model.targets().contains_key(*wwn);
-        let losing = taken_from.keys().chain(model.targets().keys().filter(goes));
+        let goes = |(wwn, target): &(&model::Wwn, &model::Target)| {
+            let stays = draft.model.targets().get(*wwn);
+            stays.is_none_or(|stays| target.tpgs.keys().any(|tag| !stays.tpgs.contains_key(tag)))
+        };
+        let gone = model.targets().iter().filter(goes).map(|(wwn, _)| wwn);
+        let losing = taken_from.keys().chain(gone);
         let mut guests_lose: Vec<String> =
             losing.filter(|wwn| is_connected(wwn)).map(ToString::to_string).collect();
         guests_lose.sort();

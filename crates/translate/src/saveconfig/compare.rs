@@ -6,7 +6,7 @@
 
 use api::v1::{Action, Difference, ValueChange};
 use model::{
-    ATTRIBUTES, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, IDENTITY_FIELDS,
+    ATTRIBUTES, Access, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, IDENTITY_FIELDS,
     IdentityField, LUN_ALUA_ATTRIBUTES, LunAlua, LunMapping, MappedLun, Medium, Model, TARGET_OPTIONS,
     Target, Wwn,
 };
@@ -196,7 +196,8 @@ fn of_backstore(backstore: &Backstore) -> Facts {
     for row in IDENTITY_FIELDS {
         put(row.name, backstore.identity_text(row.key));
     }
-    for row in ATTRIBUTES {
+    // What nobody can set follows from the rest.
+    for row in ATTRIBUTES.iter().filter(|row| row.access != Access::ReadOnly) {
         if let Some(value) = backstore.attribute(row.key) {
             put(row.name, value.to_string());
         }

@@ -9,6 +9,7 @@
 //! which their tools skip: see `own`.
 
 mod attributes; // of its storage objects
+mod lio; // what they can be in LIO
 
 use super::alua::{SaidGroups, SaidOfLun};
 use super::entry::{Entry, shown_value};
@@ -53,6 +54,8 @@ pub struct Document {
     pub(super) said_of_luns: BTreeMap<Place, SaidOfLun>,
     /// What is kept for LIO's tools, by name.
     pub(super) foreign: BTreeMap<String, String>,
+    /// Whether one of LIO's tools wrote it, which says every attribute as it reads it.
+    is_of_lio: bool,
     /// What is otherwise than the file says.
     notes: Notes,
 }
@@ -146,7 +149,8 @@ impl Document {
         chance: &mut dyn Chance,
     ) -> Result<Self, DocumentError> {
         let part = select::part(&Entry::of(whole, "the file".to_owned())?, options)?;
-        let (document, seen) = (Self::default(), BTreeSet::new());
+        let is_of_lio = author == Author::Program && !part.own.is_ours();
+        let (document, seen) = (Self { is_of_lio, ..Self::default() }, BTreeSet::new());
         let mut reader = Reader { document, author, own: part.own, seen, chance };
         for key in part.unknown {
             reader.document.notes.add(format!("'{key}' of the file is not known here"));
@@ -498,7 +502,7 @@ impl Reader<'_> {
         if !tpg.luns.contains_key(&of) {
             // Also where the LUN shows what is kept and not served.
             let line = format!("Could not find matching TPG LUN {of} for {}", entry.at());
-            if self.author == Author::Person {
+            if self.author == Author::Person || self.own.is_typed() {
                 return Err(format!("{line}: the file has no such LUN there").into());
             }
             self.note(line);

@@ -117,6 +117,11 @@ impl Own {
         self.0.as_ref().map(|own| own.lu_groups.clone()).unwrap_or_default()
     }
 
+    /// Whether a person wrote it, in the form of `hand`.
+    pub(super) fn is_typed(&self) -> bool {
+        self.0.as_ref().is_some_and(|own| own.is_typed)
+    }
+
     /// Whether Lunar wrote the file.
     pub(super) fn is_ours(&self) -> bool {
         self.0.is_some()

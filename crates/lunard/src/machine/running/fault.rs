@@ -7,7 +7,7 @@
 use crate::machine::{Fault, FaultKind};
 use crate::start_error::plain;
 use backstore::{BackstoreError, OpenError};
-use model::{Attribute, BackstoreId, Key, Kind, Wwn};
+use model::{Attribute, BackstoreId, Key, Kind, TpgTag, Wwn};
 use nix::unistd::{Gid, Group, Uid, User};
 use rustix::io::Errno;
 use std::io;
@@ -229,11 +229,27 @@ pub(super) fn locked_fault(id: &BackstoreId, path: &Path) -> Fault {
     Fault { errno: Errno::BUSY, ..fault }
 }
 
+/// What ends the use of a target.
+const LEAVE: &str = "shut the guest down or unplug the device first; one that has left is waited for until its disks have answered \
+                     what it began";
+
 /// The fault of a target that cannot go yet.
 pub(super) fn in_use_fault(wwn: &Wwn) -> Fault {
-    let hint = "shut the guest down or unplug the device first; one that has left is waited for until its disks have answered \
-                what it began";
-    let fault = caller(format!("target {wwn} is in use by a guest"), Some(hint.into()));
+    let fault = caller(format!("target {wwn} is in use by a guest"), Some(LEAVE.into()));
+    Fault { errno: Errno::BUSY, ..fault }
+}
+
+/// The fault of options that a front end has been told.
+pub(super) fn options_fixed_fault(wwn: &Wwn) -> Fault {
+    let message = format!("the options of target {wwn} cannot change while a front end is connected");
+    Fault { errno: Errno::BUSY, ..caller(message, Some(LEAVE.into())) }
+}
+
+/// The fault of a target port group that cannot go yet.
+pub(super) fn tpg_in_use_fault(wwn: &Wwn, tag: TpgTag) -> Fault {
+    let hint =
+        format!("{LEAVE}; while it runs, the LUNs of the group can be deleted, and it is told of each");
+    let fault = caller(format!("TPG {wwn}/tpg{tag} is in use by a guest"), Some(hint));
     Fault { errno: Errno::BUSY, ..fault }
 }
 

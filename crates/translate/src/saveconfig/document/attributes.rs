@@ -4,11 +4,31 @@
 //! Above: `document`.  Below: `model`.
 //! Never here: what an attribute may be; the table of `model` says it.
 
-use super::{Author, DocumentError, Reader, shown, words};
+use super::{Author, Document, DocumentError, Reader, lio, shown, words};
+use crate::live::Live;
 use crate::saveconfig::entry::Entry;
 use crate::saveconfig::own::OwnObject;
-use model::{Attribute, Backstore, Kind, Refusal};
+use crate::view;
+use model::{ATTRIBUTES, Attribute, Backstore, Kind, Model, Refusal};
 use serde_json::Value;
+
+impl Document {
+    /// Leaves to the media that are there what LIO's tools have read of them: it is what it is, and nobody's wish.
+    pub fn leave_to_media(&mut self, model: &Model, live: &Live) {
+        for wanted in self.backstores.iter_mut().filter(|_| self.is_of_lio) {
+            let Some(is) = model.backstores().get(&wanted.id()) else { continue };
+            if is.medium.path() != wanted.medium.path() {
+                continue;
+            }
+            let shown = |row| view::attribute(is, live.backstores.get(&is.id()), row);
+            for row in ATTRIBUTES.iter().filter(|row| is.attribute(row.key).is_none()) {
+                if wanted.attribute(row.key) == Some(shown(row)) {
+                    wanted.leave_to_medium(row.key);
+                }
+            }
+        }
+    }
+}
 
 impl Reader<'_> {
     /// Sets what the file has otherwise than it would be, so that what nobody set stays unset.
@@ -51,7 +71,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Makes of an attribute that cannot be so what its author expects.
+    /// Makes of an attribute that cannot be so what its author expects: one that LIO would not take either was written by
+    /// no kernel, and is a mistake.
     fn take_or_tell(
         &mut self,
         set: Result<(), Refusal>,
@@ -60,7 +81,9 @@ impl Reader<'_> {
         text: &str,
     ) -> Result<(), DocumentError> {
         match set {
-            Err(refusal) if self.author == Author::Person => return Err(words(refusal)),
+            Err(refusal) if self.author == Author::Person || !lio::has(backstore, name, text) => {
+                return Err(words(refusal));
+            }
             Err(_) => self.document.notes.add_attribute(name, text, &backstore.id()),
             Ok(()) => {}
         }
