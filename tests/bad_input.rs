@@ -183,7 +183,10 @@ fn a_group_that_a_guest_is_connected_to_stays_whatever_the_door() -> Result<()> 
         let refused = format!("TPG {wwn}/tpg{tag} is in use by a guest");
         assert_refused(
             &stage.shell,
-            &[(format!("/vhost/{wwn} delete {tag}"), &[&refused, "luns", "shut the guest down"])],
+            &[(
+                format!("/vhost/{wwn} delete {tag}"),
+                &[&refused, "the LUNs of the group can be deleted", "shut the guest down"],
+            )],
         )?;
         // A file without the group, in either form.
         let other = 3 - tag;
@@ -203,7 +206,8 @@ fn a_group_that_a_guest_is_connected_to_stays_whatever_the_door() -> Result<()> 
         assert_refused(&stage.shell, &[(restore, &[&refused])])?;
         assert_eq!(stage.shell.well("ls / --json")?, before);
         let ready = commands::test_unit_ready(LunAddress::unit(1, 0));
-        while guest.execute(&ready)?.check_condition().is_some() {}
+        Deadline::seconds(20)
+            .until("the disk", || Ok(guest.execute(&ready)?.check_condition().is_none().then_some(())))?;
     }
     // What the hint says: its LUNs can go; and the group, when the guest has left.
     stage.shell.well(&format!("/vhost/{wwn}/tpg1/luns delete 0"))?;
