@@ -167,7 +167,10 @@ fn shown(parameter: &Parameter) -> String {
 fn rest() -> Roff {
     let mut page = Roff::new();
     page.control("SH", ["EXIT STATUS"]);
-    paragraphs(&mut page, "0, or 1 if any command failed.");
+    paragraphs(
+        &mut page,
+        "0, or 1 if any command failed or nobody took the output. lunar run has that of its command.",
+    );
     page.control("SH", ["ENVIRONMENT"]);
     for (name, about) in [
         ("LUNAR_RUNTIME_DIR, LUNAR_STATE_DIR", "stand for --runtime-dir and --state-dir."),

@@ -19,11 +19,19 @@ pub fn page() -> io::Result<String> {
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
-    man.render_synopsis_section(&mut text)?;
+    synopsis().to_writer(&mut text)?;
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
     rest().to_writer(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn synopsis() -> Roff {
+    let mut page = Roff::new();
+    page.control("SH", ["SYNOPSIS"]);
+    let usage = Options::command().render_usage().to_string();
+    page.text([roman(usage.trim_start_matches("Usage:").trim())]);
+    page
 }
 
 fn rest() -> Roff {
@@ -33,6 +41,7 @@ fn rest() -> Roff {
         page.text([italic(term)]);
         page.text([roman(about)]);
     };
+    item("LUNAR_STATE_DIR, LUNAR_RUNTIME_DIR", "Stand for --state-dir and --runtime-dir.");
     item("LUNAR_LOG", "How much is logged: error, warn, info (if it is not set), debug.");
     let mut files = Roff::new();
     files.control("SH", ["ENVIRONMENT"]);
@@ -53,10 +62,10 @@ fn rest() -> Roff {
     files.control("SH", ["SIGNALS"]);
     files.control("TP", []);
     files.text([bold("SIGTERM"), roman(", "), bold("SIGINT")]);
-    files.text([roman("What guests have in flight is finished, within a bound, and then the daemon ends.")]);
+    files.text([roman("What guests have in flight is finished, within ten seconds, and then the daemon ends; at a second one it ends at once. A lunard that is started again goes on with what was left.")]);
     files.control("SH", ["EXIT STATUS"]);
     files.text([roman(
-        "0 after a signal to end; 1 where it could not start, with the reason on standard error.",
+        "0 after a signal to end; 1 where it could not start, with the reason in one line on standard error.",
     )]);
     files.control("SH", ["SEE ALSO"]);
     files.text([

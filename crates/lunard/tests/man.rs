@@ -37,6 +37,18 @@ fn groff_and_mandoc_have_nothing_against_it() {
 }
 
 #[test]
+fn it_says_how_the_program_is_called_and_what_stands_for_its_options() {
+    let page = page().replace("\\-", "-");
+    for words in [
+        ".SH SYNOPSIS\nlunard [OPTIONS]\n",
+        "LUNAR_STATE_DIR, LUNAR_RUNTIME_DIR",
+        "at a second one it ends at once",
+    ] {
+        assert!(page.contains(words), "{words:?} is not in\n{page}");
+    }
+}
+
+#[test]
 fn it_has_every_option_that_help_has() {
     let help = Command::new(env!("CARGO_BIN_EXE_lunard")).arg("--help").output().unwrap();
     let (help, page) = (String::from_utf8(help.stdout).unwrap(), page().replace("\\-", "-"));
