@@ -348,22 +348,25 @@ fn a_file_that_the_kernel_refuses_in_the_middle_leaves_what_was_there() -> Resul
         Ok(std::fs::read_to_string(&path)?)
     };
     let before = saved(&root)?;
-    // The write of a value that cannot be comes after the old LUN and its disk went, and a file was made.
+    // A value that no kernel takes is known before anything is done.
     let path = wanted(&root, "", "attributes = { emulate_ua_intlck_ctrl = 7 }")?;
     root.refused(
         &format!("apply -f {}", path.display()),
-        &format!("cannot write '7' to {}/core/", root.tree.display()),
+        &format!(
+            "{}: attribute emulate_ua_intlck_ctrl of ramdisk/r0 cannot be '7': it takes 0, 1, 2\n",
+            path.display()
+        ),
     )?;
     assert_eq!(saved(&root)?, before);
-    assert!(!root.scratch.join("disk0.img").exists(), "the file is gone again");
-    // Which names a disk has that is not there yet, the kernel alone knows: its refusal comes as late, and all is taken
-    // back.  What a disk has that is there is known before.
+    // Which names a disk has that is not there yet, the kernel alone knows: its refusal comes after the old LUN and its disk
+    // went, and a file was made, and all is taken back.  What a disk has that is there is known before.
     let path = wanted(&root, "", "attributes = { emulate_nothing = 1 }")?;
     root.refused(
         &format!("apply -f {}", path.display()),
         &format!("cannot write '1' to {}/core/", root.tree.display()),
     )?;
     assert_eq!(saved(&root)?, before);
+    assert!(!root.scratch.join("disk0.img").exists(), "the file is gone again");
     std::fs::write(&path, "[ramdisk.old]\nsize = \"4M\"\nattributes = { emulate_nothing = 1 }\n")?;
     root.refused(
         &format!("diff {}", path.display()),

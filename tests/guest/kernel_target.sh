@@ -130,7 +130,7 @@ preferred = 1
 lun4 = { backstore = "ramdisk/w0", alua_tg_pt_gp_name = "near" }'
 wanted half '[ramdisk.w1]
 size = "4M"
-attributes = { emulate_ua_intlck_ctrl = 7 }
+attributes = { emulate_nothing = 7 }
 [vhost."naa.5001405000000eee".tpg1]
 lun4 = "ramdisk/w1"'
 wanted nothing ''

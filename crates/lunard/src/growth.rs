@@ -107,6 +107,8 @@ impl<M: Machine> Watch<M> {
 
     fn for_ever(mut self, news: &Receiver<News>) {
         let mut due = Instant::now() + INTERVAL;
+        // What was restored is looked at soon.
+        self.start_looker();
         loop {
             // Where nothing can grow there is nothing to do before the next change.
             let heard = if self.has_something() {

@@ -34,7 +34,7 @@ pub struct Log(Arc<Lines>);
 impl Log {
     /// Says why the program ends, in a line of its own.
     pub fn say(&self, line: &str) {
-        self.0.put(format!("{line}\n").as_bytes());
+        self.0.put_last(format!("{line}\n").as_bytes());
     }
 }
 
@@ -70,7 +70,7 @@ pub fn start() -> io::Result<Log> {
     let _ = tracing::dispatcher::set_global_default(all);
     let dying = Arc::clone(&lines);
     std::panic::set_hook(Box::new(move |panic| {
-        dying.put(last_words(panic).as_bytes());
+        dying.put_last(last_words(panic).as_bytes());
         dying.settle(LAST_LINES);
     }));
     if !known {

@@ -192,6 +192,12 @@ impl TargetPort {
         }
     }
 
+    /// Whether another client runs rings, whose front end has not gone.
+    pub(crate) fn runs_for_another(&self, client: u64) -> bool {
+        let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        claim.as_ref().is_some_and(|holder| holder.client != client && !holder.is_leaving())
+    }
+
     /// All rings of `client` have stopped.
     pub(crate) fn release(&self, client: u64) {
         let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);

@@ -290,6 +290,32 @@ fn a_guest_reset_alone_gives_back_what_reserve_took_and_no_registration() {
 }
 
 #[test]
+fn a_front_end_that_waits_for_a_guest_to_come_does_not_reset_the_guest_that_runs() {
+    let unit = Unit::ramdisk(MIB);
+    let state = Arc::clone(&unit.state);
+    let rig = Rig::new(&[unit]);
+    let mut guest = rig.boot(Options::default());
+    assert!(guest.execute(&Command::new(lun_0(), &[0x16, 0, 0, 0, 0, 0])).unwrap().is_good());
+    // The destination of a migration resets its machine before the guest comes.
+    let mut destination = Guest::connect(rig.path(), Options::default()).unwrap();
+    destination.run(&[Step::AckFeatures, Step::AddStatus(8)]).unwrap();
+    destination.connection().unwrap().reset_device().unwrap();
+    // Whatever follows is answered after that was done.
+    destination.connection().unwrap().features().unwrap();
+    assert!(state.record().reservations.legacy.is_some());
+    assert!(guest.execute(&commands::test_unit_ready(lun_0())).unwrap().is_good());
+    // With nobody who runs it is the guest's own.
+    guest.stop().unwrap();
+    drop(guest);
+    destination.connection().unwrap().reset_device().unwrap();
+    until("the end of what was reserved", || {
+        destination.connection().unwrap().reset_device().unwrap();
+        destination.connection().unwrap().features().unwrap();
+        state.record().reservations.legacy.is_none()
+    });
+}
+
+#[test]
 fn a_reset_of_the_logical_unit_ends_what_is_in_flight_as_reset() {
     let watched = Watched::new(true);
     let rig = watched.rig();

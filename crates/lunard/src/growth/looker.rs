@@ -193,7 +193,8 @@ impl<M: Machine> Looking<M> {
             self.shared.look.store(*looks, Ordering::Release);
             look_at(gauge)
         };
-        let found = list.iter().enumerate().map(look).collect();
+        // One that was left behind, and comes back from what hung, must not go on into the next that hangs.
+        let found = list.iter().enumerate().take_while(|_| !self.shared.is_over()).map(look).collect();
         self.shared.look.store(0, Ordering::Release);
         found
     }

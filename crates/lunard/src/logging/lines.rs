@@ -51,10 +51,19 @@ impl Lines {
         // Once one is lost so are the next, until the rest is taken: the gap is in one place.
         if waiting.lost > 0 || waiting.text.len() + text.len() > WAITING_BYTES_MAX {
             waiting.lost += 1;
+            drop(waiting);
+            // Where nothing waits, the count alone is to be told.
+            self.more.notify_one();
             return;
         }
         waiting.text.extend_from_slice(text);
         drop(waiting);
+        self.more.notify_one();
+    }
+
+    /// Has the last words written, behind all that waits and whatever the room: they say why there are no more.
+    pub(super) fn put_last(&self, text: &[u8]) {
+        self.waiting().text.extend_from_slice(text);
         self.more.notify_one();
     }
 
@@ -87,7 +96,7 @@ impl Lines {
         if waiting.text.is_empty() {
             self.settled.notify_all();
         }
-        let is_empty = |waiting: &mut Waiting| waiting.text.is_empty();
+        let is_empty = |waiting: &mut Waiting| waiting.text.is_empty() && waiting.lost == 0;
         let mut waiting = self.more.wait_while(waiting, is_empty).unwrap_or_else(PoisonError::into_inner);
         waiting.is_writing = true;
         std::mem::swap(&mut waiting.text, text);
@@ -177,6 +186,28 @@ mod tests {
         assert_eq!(scene.next(), "7 lost");
         scene.lines.put(b"last\n");
         assert_eq!(scene.next(), "last\n");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_by_itself_is_counted_and_last_words_find_room() {
+        let scene = scene();
+        scene.answer.send(Ok(())).unwrap();
+        scene.lines.put(&vec![b'x'; (1 << 20) + 1]);
+        assert_eq!(scene.next(), "1 lost");
+        scene.lines.put(b"next\n");
+        assert_eq!(scene.next(), "next\n");
+        scene.answer.send(Ok(())).unwrap();
+        // Nobody reads, and there is no room.
+        scene.lines.put(b"held\n");
+        assert_eq!(scene.next(), "held\n");
+        scene.lines.put(&vec![b'y'; 1 << 20]);
+        scene.lines.put(b"lost\n");
+        scene.lines.put_last(b"\nwhy\n");
+        for _ in 0..3 {
+            scene.answer.send(Ok(())).unwrap();
+        }
+        assert_eq!(scene.next().len(), (1 << 20) + 1);
+        assert_eq!(scene.next(), "why\n");
     }
 
     #[test]

@@ -179,10 +179,16 @@ impl RunningMachine {
         backstore: &Backstore,
         occasion: Occasion,
         restoring: &mut Restoring,
+        opened: &BTreeMap<BackstoreId, Opened>,
     ) -> Result<Opened, Fault> {
         // Looked at before the lock is taken: the path may hang.
         let there = medium::where_it_leads(backstore, steps);
-        let handed_over = there.and_then(|there| self.state().hand_over(steps, backstore, &there));
+        let handed_over = there.and_then(|there| {
+            // What one of these steps was given another is not, by whatever path.
+            let is_given = |opened: &Opened| opened.host_lock().is_some_and(|lock| lock.is_of(&there));
+            let is_free = !opened.values().any(is_given);
+            is_free.then(|| self.state().hand_over(steps, backstore, &there)).flatten()
+        });
         match handed_over {
             Some(HandedOver::AsItIs(opened)) => opened.fit_for(backstore, occasion),
             Some(HandedOver::InPlaceOf(before)) => {
@@ -299,7 +305,7 @@ impl Machine for RunningMachine {
             self.must_spare_guests(steps, step, occasion)?;
             match step {
                 Step::OpenBackstore(backstore) => {
-                    let opened = self.open(steps, backstore, occasion, &mut restoring)?;
+                    let opened = self.open(steps, backstore, occasion, &mut restoring, &ready.opened)?;
                     ready.opened.insert(backstore.id(), opened);
                 }
                 Step::CreateTarget(wwn) => {

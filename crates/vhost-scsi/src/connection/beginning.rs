@@ -31,9 +31,12 @@ pub(super) enum Past {
 }
 
 impl Connection {
-    /// The front end says that the guest was reset.
+    /// The front end says that the guest was reset.  One that waits for the guest to come, as the destination of a migration
+    /// does, resets what it has; the guest runs at another connection, and was not.
     pub(super) fn reset_by_guest(&mut self) {
-        self.port.guest_was_reset();
+        if !self.port.runs_for_another(self.client) {
+            self.port.guest_was_reset();
+        }
         self.past = Past::Reset;
     }
 

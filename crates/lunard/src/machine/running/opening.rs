@@ -10,6 +10,7 @@ use super::mounts::Mounts;
 use crate::machine::{Fault, Occasion};
 use model::{Backstore, BackstoreId, Kind};
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -118,8 +119,9 @@ impl Way {
         };
         let path = to.medium.path().map(|path| Path::new(path.as_str()));
         let may_go = path.is_none_or(|path| {
-            // A device hangs by itself, and not with where its node is.
-            mounts.follow(path, enter) && (to.kind() != Kind::Block || enter(path))
+            // A device hangs by itself, and not with where its node is: not all of /dev with one of them.
+            let is_device = || to.kind() == Kind::Block || leads_to_device(path);
+            mounts.follow(path, enter) && (!is_device() || enter(path))
         });
         may_go.then(job)
     }
@@ -127,6 +129,10 @@ impl Way {
     fn entered(&self) -> PathBuf {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+fn leads_to_device(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|there| there.file_type().is_block_device())
 }
 
 /// How many media hang on each file system or device.

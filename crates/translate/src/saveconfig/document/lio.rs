@@ -21,7 +21,8 @@ pub(super) fn has(backstore: &Backstore, name: &str, text: &str) -> bool {
     let Some(row) = Attribute::named(name) else { return true };
     let (kind, number) = (backstore.kind(), text.trim().parse::<u32>());
     match (row.key, number) {
-        (Key::EmulateModelAlias, _) => false,
+        // For a name too long some kernels cut it, and others refuse.
+        (Key::EmulateModelAlias, Ok(value)) => value <= 1,
         (Key::EmulateWriteCache, Ok(value)) => kind != Kind::Block && value <= 1,
         (Key::PgrSupport, Ok(value)) => kind == Kind::Block && value <= 1,
         (Key::AluaSupport | Key::EmulateRestReord, Ok(value)) => row.default_of(kind) == Some(value),
@@ -59,6 +60,8 @@ mod tests {
             (Fileio, "emulate_tpu", "7", false),
             (Fileio, "emulate_tpu", "yes", false),
             (Fileio, "emulate_ua_intlck_ctrl", "3", false),
+            (Fileio, "emulate_model_alias", "1", true),
+            (Fileio, "emulate_model_alias", "2", false),
             (Fileio, "queue_depth", "0", false),
             (Fileio, "queue_depth", "129", false),
             (Ramdisk, "queue_depth", "129", false),
