@@ -196,7 +196,6 @@ mod tests {
         assert_eq!(scene.next(), "1 lost");
         scene.lines.put(b"next\n");
         assert_eq!(scene.next(), "next\n");
-        scene.answer.send(Ok(())).unwrap();
         // Nobody reads, and there is no room.
         scene.lines.put(b"held\n");
         assert_eq!(scene.next(), "held\n");
@@ -208,6 +207,7 @@ mod tests {
         }
         assert_eq!(scene.next().len(), (1 << 20) + 1);
         assert_eq!(scene.next(), "why\n");
+        assert_eq!(scene.next(), "1 lost");
     }
 
     #[test]
