@@ -156,7 +156,11 @@ impl Tree {
         // LIO's tools write back all that they have saved: a fact stays as it is, and what is so already nobody wishes.
         let dir = Dir::Device(device.clone(), DevicePart::Attrib);
         let shown = self.view(|view| view.text(&dir, file)).ok().and_then(|text| number(&text).ok());
-        if shown.is_some() && number(line).ok() == shown {
+        // What reads 0 because the medium can do no more may be wished to be so all the same.
+        let is_beyond_medium = Attribute::named(file).is_some_and(|row| {
+            self.daemon.model().backstore(&id).is_ok_and(|backstore| backstore.is_beyond_medium(row.key))
+        });
+        if shown.is_some() && number(line).ok() == shown && !is_beyond_medium {
             return Ok(());
         }
         let (attribute, value) = (file.to_owned(), line.to_owned());

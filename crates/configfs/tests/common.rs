@@ -6,7 +6,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use configfs::{Counters, Daemon, Denied, Host, LiveBackstore, LiveDevice, LiveReservations, NodeKind, Tree};
-use model::{BackstoreId, Change, Kind, Model, Place, Wwn};
+use model::{BackstoreId, Change, Key, Kind, Model, Place, Wwn};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -29,6 +29,11 @@ impl Plane {
     pub(crate) fn set(&self, change: Change) {
         let mut model = self.model.lock().unwrap();
         *model = Arc::new(model.apply(change).unwrap());
+    }
+
+    /// What a medium cannot do is known now.
+    pub(crate) fn learn_limits(&self, id: &BackstoreId, beyond: &[Key]) {
+        Arc::make_mut(&mut *self.model.lock().unwrap()).learn_limits(id, beyond);
     }
 
     pub(crate) fn asked(&self) -> Vec<Vec<String>> {

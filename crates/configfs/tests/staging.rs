@@ -194,6 +194,15 @@ fn a_value_that_is_there_already_is_no_wish() {
     tree.write(&format!("{disk}/attrib/emulate_tas"), "0").unwrap();
     assert_eq!(set(), [(model::Key::EmulateTas, 0)]);
     assert_eq!(plane.asked().len(), 1);
+
+    // What reads 0 because the medium can do no more is a wish all the same: another medium may come.
+    let tpu = format!("{disk}/attrib/emulate_tpu");
+    let id = plane.model().backstores().keys().next().unwrap().clone();
+    plane.learn_limits(&id, &[model::Key::EmulateTpu]);
+    assert_eq!(tree.read(&tpu).as_deref(), Ok("0\n"));
+    tree.write(&tpu, "0").unwrap();
+    plane.learn_limits(&id, &[]);
+    assert_eq!(tree.read(&tpu).as_deref(), Ok("0\n"));
 }
 
 #[test]
