@@ -65,10 +65,15 @@ fn who_waits_for_a_disk_that_hangs_is_named_with_its_lun_and_its_time() -> Resul
     for token in stuck {
         assert!(house.guest.request_queue(0)?.wait_for(token)?.is_good());
     }
-    house.wait_for_line(&format!("LUN 0 of {}/tpg1 answers again", house.wwn))?;
-    let nobody_waits = || Ok((waiting(&house)? == json!([])).then_some(()));
-    Deadline::seconds(SECONDS).until("the end of the waiting", nobody_waits)?;
+    nobody_waits_any_more(&house)?;
     house.ends_well()
+}
+
+/// That it is over is told, and then told of.
+fn nobody_waits_any_more(house: &House) -> Result<()> {
+    house.wait_for_line(&format!("LUN 0 of {}/tpg1 answers again", house.wwn))?;
+    let nobody_waits = || Ok((waiting(house)? == json!([])).then_some(()));
+    Deadline::seconds(SECONDS).until("the end of the waiting", nobody_waits)
 }
 
 /// Begins three writes that the disk keeps back.
@@ -111,17 +116,19 @@ fn a_disk_that_hangs_for_a_minute_is_told_of_twice_disturbs_nobody_and_goes_on_b
     for token in &stuck {
         ensure!(nothing_is_answered(&mut house, *token)?, "answered, and it is under way");
     }
+    // A machine that is late with the first line is twice as late with the second.
+    let second_is_told = || Ok((told_after(&house).len() > 1).then_some(()));
+    Deadline::seconds(SECONDS).until("the second line", second_is_told)?;
     let told = told_after(&house);
     let [first, second] = told[..] else { anyhow::bail!("told after {told:?} s") };
-    ensure!(first >= 20 && second >= 2 * first && second <= 60, "told after {told:?} s");
+    ensure!(first >= 20 && second >= 2 * first, "told after {told:?} s");
     ensure!(house.lines() == lines + 2, "{}", house.stage.daemon.log());
 
     disk.let_land();
     for token in stuck {
         ensure!(house.guest.request_queue(0)?.wait_for(token)?.is_good());
     }
-    house.wait_for_line(&format!("LUN 0 of {}/tpg1 answers again", house.wwn))?;
-    assert_eq!(waiting(&house)?, json!([]));
+    nobody_waits_any_more(&house)?;
     assert_eq!(house.ask(&commands::read_10(broken(), 24, 8, 4096))?.data_in, [2; 4096]);
     ensure!(house.ask(&commands::write_10(broken(), 0, 1, &[3; 512]))?.is_good());
     house.ends_well()

@@ -6,7 +6,7 @@
 
 #![allow(dead_code, reason = "each story uses its part")]
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use initiator::{Answer, Command, Guest, LunAddress, Options, commands};
 use std::time::Duration;
 use stories::deadline::Deadline;
@@ -132,12 +132,13 @@ fn is_used(guest: &mut Guest, lun: u16) -> Result<()> {
 /// Another LUN has come or gone: that is no disturbance.
 const LUNS: [u8; 3] = [0x06, 0x3f, 0x0e];
 
-/// The answer to a command, asked again for as long as it is told such news.
+/// The answer to a command, asked again where it is told such news: each once, for a command tells what is pending once.
 fn after_news(guest: &mut Guest, news: &[[u8; 3]], command: &Command) -> Result<Answer> {
-    loop {
+    for _ in 0..=news.len() {
         let answer = guest.execute(command)?;
         if answer.check_condition().is_none_or(|sense| !news.contains(&sense)) {
             return Ok(answer);
         }
     }
+    bail!("told of {news:02x?} again and again")
 }

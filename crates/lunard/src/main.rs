@@ -19,7 +19,13 @@ fn main() -> ExitCode {
     if options.man_page {
         return print_page();
     }
-    let Ok(log) = lunard::logging::start() else { return ExitCode::FAILURE };
+    let log = match lunard::logging::start() {
+        Ok(log) => log,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "lunard: cannot start the thread of the log: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     match daemon::run(&options, RunningMachine::start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {

@@ -9,7 +9,7 @@ use api::v1::{self, RestoreOptions};
 use lunard::directories::StateDir;
 use lunard::machine::Live;
 use lunard::machine::fake::FakeMachine;
-use lunard::saveconfig::{self, Document, DocumentError, Restore, RestoreError};
+use lunard::saveconfig::{self, Apply, Document, DocumentError, Restore, RestoreError};
 use lunard::state_driver::{Failure, Handle, Running, start};
 use lunard::store::Store;
 use lunard::wish::{Chance, Draft};
@@ -181,4 +181,9 @@ pub(crate) fn map_in_lists(model: &mut Model) {
             }
         }
     }
+}
+
+/// What a file wants, as whoever looked at the difference asks for it.
+pub(crate) fn apply(text: &str) -> Apply {
+    Apply::new(Document::read_wanted(text.as_bytes(), &mut Counting::default()).unwrap(), false)
 }

@@ -121,6 +121,8 @@ fn each_state_lets_pass_what_it_must_and_refuses_the_rest_by_its_name() {
         for (what, cdb, needs) in all {
             let expected = match needs {
                 9 if state != 14 => Check(0x05, 0x20, 0x00),
+                // Which blocks are reached its map says, and the map has not come yet.
+                1 if state == 4 && [READ, WRITE].contains(&cdb) => Check(0x02, 0x04, 0x0a),
                 needs if reach <= needs && needs != 9 => Done,
                 _ => Check(0x02, 0x04, ascq),
             };

@@ -369,13 +369,14 @@ impl Connection {
         ring.set_notify_on_empty(features & features::NOTIFY_ON_EMPTY != 0);
         let logging = self.logging_of_new_ring(index, addresses.log, config.used_bytes())?;
         let enabled = !(index == CONTROL && self.control_waits());
-        self.begin_or_go_on(index, &ring);
         let slot = self.rings.get_mut(usize::from(index)).ok_or("there is no such ring")?;
         slot.parked = false;
         let copy = |descriptor: &Option<OwnedFd>| {
             descriptor.as_ref().map(OwnedFd::try_clone).transpose().map_err(|error| error.to_string())
         };
         let (call, err) = (copy(&slot.call)?, copy(&slot.err)?);
+        // Nothing can go wrong any more: a ring that is not started begins no guest.
+        self.begin_or_go_on(index, &ring);
         let parts = Box::new(QueueParts {
             kind: QueueKind::of_index(index),
             ring,
@@ -399,7 +400,9 @@ impl Connection {
         if index == EVENT {
             self.port.announcer.started(post.clone(), key);
         }
-        slot.running = Some(Running { post, key, config, used_log: addresses.log });
+        if let Some(slot) = self.rings.get_mut(usize::from(index)) {
+            slot.running = Some(Running { post, key, config, used_log: addresses.log });
+        }
         // Says whether a driver speaks legacy virtio, which no other place shows.
         let target = self.port.wwn();
         tracing::debug!(target, ring = index, entries, "a ring runs with features {features:#x}");

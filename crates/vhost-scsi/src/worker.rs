@@ -43,6 +43,9 @@ use virtqueue::crash::{self, Point};
 /// Kicks of silent guests that are followed up at one time: a guest may kick as often as it likes.
 const WAITING_FOR_SIGNS_MAX: usize = 64;
 
+/// How often a control ring is looked at before another ring stops: a batch each time, and few drivers have two aborts.
+const LOOK_PASSES_MAX: usize = 32;
+
 /// Which queue of a worker: a place, and a count that tells it from its earlier holders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueueKey(KickTag);
@@ -287,13 +290,16 @@ impl Worker {
         self.activate(key.0.key);
     }
 
-    /// Looks at a ring until all is looked at that is in it now, or it takes no more.
+    /// Looks at a ring until all is looked at that is in it now, or it takes no more, or that was as much as any driver offers:
+    /// other queues wait meanwhile.
     fn look(&mut self, submitter: &mut Submitter, QueueKey(tag): QueueKey) {
         let Some(offered) = self.queue(QueueKey(tag)).map(Queue::offered) else { return };
-        while let Some(queue) = self.queues.get_mut(tag.key as usize).filter(|queue| queue.tag == tag)
-            && !queue.has_looked_at(offered)
-            && queue.pass(tag.key, &mut self.common, submitter)
-        {
+        for _ in 0..LOOK_PASSES_MAX {
+            let queue = self.queues.get_mut(tag.key as usize).filter(|queue| queue.tag == tag);
+            let Some(queue) = queue.filter(|queue| !queue.has_looked_at(offered)) else { break };
+            if !queue.pass(tag.key, &mut self.common, submitter) {
+                break;
+            }
             self.note_dirty(tag.key);
             self.send_errands(submitter, tag.key);
         }

@@ -18,7 +18,7 @@ use rustix::fs::OFlags;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use support::{Rig, Unit};
+use support::{Rig, Unit, until};
 use target::LunMap;
 use vhost_scsi::{Bound, Deed, Endpoint, Marks, Reactors, Scope, TargetPort, Waiting};
 
@@ -235,9 +235,7 @@ fn a_reset_over_a_full_ring_of_large_reads_holds_up_nobody_else() {
     hostile.control().start_task_management(5, lun_0(), 0).unwrap();
     let mut answered = || hostile.ring_mut(2).unwrap().used_index();
     // The reset has the device look at the ring, which nobody has kicked.
-    while answered() == 0 {
-        std::thread::yield_now();
-    }
+    until("an answer to a large read", || answered() > 0);
     assert!(neighbour.execute(&commands::inquiry(lun_0(), 36)).unwrap().is_good());
     // One command a round, and unoptimized 0.2 s a command.
     let answered = answered();

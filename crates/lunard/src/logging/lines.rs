@@ -69,7 +69,8 @@ impl Lines {
 
     /// Waits until all is written that was said before, for `patience` at most.
     pub(super) fn settle(&self, patience: Duration) {
-        let is_left = |waiting: &mut Waiting| waiting.is_writing || !waiting.text.is_empty();
+        let is_left =
+            |waiting: &mut Waiting| waiting.is_writing || !waiting.text.is_empty() || waiting.lost > 0;
         let _ = self.settled.wait_timeout_while(self.waiting(), patience, is_left);
     }
 

@@ -350,7 +350,7 @@ impl Machine for RunningMachine {
         }
         let counting = self.state().to_count(&steps);
         // Beyond the lock: what is kept waits for a disk.
-        counting.into_iter().for_each(Counting::count);
+        let other_modes: Vec<_> = counting.into_iter().filter_map(Counting::count).collect();
         let mut state = self.state();
         let mut farewells = Vec::new();
         for step in &steps {
@@ -365,6 +365,7 @@ impl Machine for RunningMachine {
         }
         let rest = state.take_rest();
         farewells.extend(state.publish());
+        memories::tell_of_modes(&other_modes);
         state.have_power();
         state.serve(&mut sockets, &self.reactors);
         let transitions = state.access.take_begun();

@@ -52,7 +52,8 @@ pub(super) fn report_referrals<'a>(
 /// Which blocks a command reaches, whose way to the unit is LBA dependent.
 pub(super) struct Segments<'a> {
     group: u16,
-    map: &'a Referrals,
+    /// `None` for the moment between a state and the map that it came with: nothing is known to be reached then.
+    map: Option<&'a Referrals>,
 }
 
 /// Those of a command with this word of its gate; nothing where all blocks are alike.
@@ -72,8 +73,8 @@ pub(super) fn segments_by_now<'a>(mapping: &Mapping, word: Word, alua: &'a Alua)
 
 impl<'a> Segments<'a> {
     fn of(word: Word, group: u16, map: Option<&'a Referrals>) -> Option<Self> {
-        let map = map.filter(|_| word.access_state() == AccessState::LbaDependent.code())?;
-        Some(Self { group, map })
+        let is_dependent = word.access_state() == AccessState::LbaDependent.code();
+        is_dependent.then_some(Self { group, map })
     }
 
     /// Refuses a command that touches blocks which it does not reach.  What UNMAP touches its list says; what a flush
@@ -104,7 +105,8 @@ impl<'a> Segments<'a> {
 
     /// Refuses blocks that are not reached.
     pub(super) fn reach(&self, first: Lba, blocks: BlockCount) -> Result<(), Sense> {
-        self.map.refusal(self.group, first, blocks).map_or(Ok(()), Err)
+        let map = self.map.ok_or(Sense::ALUA_TRANSITION)?;
+        map.refusal(self.group, first, blocks).map_or(Ok(()), Err)
     }
 }
 

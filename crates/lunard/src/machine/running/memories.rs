@@ -79,13 +79,20 @@ pub(super) struct Counting {
 }
 
 impl Counting {
-    /// Has them count.  What is kept of the unit waits for a disk.
-    pub(super) fn count(self) {
-        attributes_count(&self.was, &self.is, &self.unit);
+    /// Has them count.  What is kept of the unit waits for a disk.  Returns the unit where its guests are to be told, once they
+    /// see it so.
+    pub(super) fn count(self) -> Option<Arc<UnitState>> {
+        attributes_count(&self.was, &self.is, &self.unit).then_some(self.unit)
     }
 }
 
-fn attributes_count(was: &Backstore, is: &Backstore, unit: &UnitState) {
+/// Those whom nobody tells at once read what was before, and ask no more.
+pub(super) fn tell_of_modes(units: &[Arc<UnitState>]) {
+    units.iter().for_each(|unit| unit.establish(Sense::MODE_PARAMETERS_CHANGED, To::Everyone));
+}
+
+/// Returns whether mode pages say something else by it.
+fn attributes_count(was: &Backstore, is: &Backstore, unit: &UnitState) -> bool {
     if was.is_on(Key::EmulateRemovable) && !is.is_on(Key::EmulateRemovable) {
         // A medium that cannot be taken out is in.
         if let Err(error) = unit.change(|record| record.tray = Tray::default()) {
@@ -99,20 +106,18 @@ fn attributes_count(was: &Backstore, is: &Backstore, unit: &UnitState) {
     let keys = [Key::EmulateWriteCache, Key::EmulateTas, Key::EmulateUaIntlckCtrl];
     let [write_cache, tas, ua_interlock] = keys.map(is_set);
     if !(write_cache || tas || ua_interlock) {
-        return;
+        return false;
     }
     let forgotten = unit.forget_modes(|modes| {
         modes.write_cache = modes.write_cache.filter(|_| !write_cache);
         modes.tas = modes.tas.filter(|_| !tas);
         modes.ua_interlock = modes.ua_interlock.filter(|_| !ua_interlock);
     });
-    match forgotten {
-        // Who had not selected it learns of it too.
-        Ok(()) => unit.establish(Sense::MODE_PARAMETERS_CHANGED, To::Everyone),
-        Err(error) => {
-            tracing::error!("what a guest selected stays in force on {}: {error}", is.id());
-        }
+    if let Err(error) = &forgotten {
+        tracing::error!("what a guest selected stays in force on {}: {error}", is.id());
     }
+    // Who had not selected it learns of it too.
+    forgotten.is_ok()
 }
 
 /// Takes the medium of a unit out, or puts it in and starts the unit, as the administrator wants it.

@@ -70,6 +70,9 @@ impl Seeker {
 
     fn look_for_media(&mut self) -> bool {
         let missing = lock(&self.state).missing();
+        if missing.is_empty() {
+            return false;
+        }
         let mut appeared = false;
         self.paths.begin();
         for backstore in &missing {

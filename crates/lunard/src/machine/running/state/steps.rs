@@ -128,7 +128,6 @@ pub(super) mod tests {
     use super::*;
     use crate::machine::Occasion;
     use crate::machine::running::medium::{self, HandedOver};
-    use crate::machine::running::memories::Counting;
     use model::{AbsolutePath, BackstoreName, Key, Medium, UnitSerial};
     use scsi::mode::UaInterlock;
     use std::path::Path;
@@ -158,7 +157,7 @@ pub(super) mod tests {
     /// What the administrator sets counts, and is taken over.
     fn set_attributes(state: &mut State, backstore: Backstore) {
         let steps = [Step::UpdateBackstore(backstore)];
-        state.to_count(&steps).into_iter().for_each(Counting::count);
+        state.to_count(&steps).into_iter().for_each(|counting| drop(counting.count()));
         state.take_step(&steps[0], None);
     }
 
