@@ -39,6 +39,8 @@ told() { until_true "[ -e /share/$1 ] || ! kill -0 $front_end"; [ -e /share/$1 ]
 find_again() { echo '- - -' > /sys/class/scsi_host/$host/scan; }
 new_name() { ls /sys/bus/pseudo/devices/adapter0/host*/target*/*:0/block 2> /dev/null; }
 missing() { lunar /backstores/block ls | grep -i -c missing; }
+# A name that lunard has open itself is not given to what comes back.
+has_let_go() { ! ls -l /proc/$started/fd | grep -q "/dev/$a"; }
 
 lunard > /share/lunard.log 2>&1 &
 until_true "lunar ls > /dev/null 2>&1"
@@ -61,7 +63,7 @@ front_end=$!
 told loaded1
 echo 1 > /sys/block/$a/device/delete; touch /share/deleted1
 told gone1; until_true '[ $(missing) = 1 ]'; echo gone
-find_again; until_true '[ -b /dev/$a ]'; touch /share/found1
+until_true has_let_go; find_again; until_true '[ -b /dev/$a ]'; touch /share/found1
 told back1; echo back
 
 # Somebody else keeps the name of what is deleted in use: the device comes back under another one, and that is not looked for.

@@ -169,13 +169,13 @@ impl<M: Machine> Watch<M> {
             let (id, shown, medium) = (&gauge.backstore, gauge.shown_bytes, gauge.medium());
             match seen {
                 // It was given another size, or another medium, since the look began.
-                Ok(_) if !self.machine.shows(id, &medium) => {}
-                Ok((0, _)) if id.kind == Kind::Block => self.machine.lost(id, &medium),
+                Ok(_) if !self.machine.shows(id, medium) => {}
+                Ok((0, _)) if id.kind == Kind::Block => self.machine.lost(id, medium),
                 Ok((now, space)) => {
                     self.compare(id, shown, now);
                     spaces.extend(space.map(|space| (id.clone(), now, space)));
                 }
-                Err(error) if is_for_good(&error) => self.machine.lost(id, &medium),
+                Err(error) if is_for_good(&error) => self.machine.lost(id, medium),
                 Err(_) => {}
             }
         }
@@ -246,8 +246,9 @@ mod tests {
     use crate::state_driver;
     use crate::store::Store;
     use crate::wish::Chance;
-    use backstore::{Backstore, FileOptions, FileStore, NewFile};
+    use backstore::{Backstore, FileOptions, FileStore, NewFile, Ramdisk};
     use model::{BackstoreName, Model, Step};
+    use std::sync::Weak;
 
     /// A machine whose guests are shown only this.
     struct Showing(Arc<dyn Backstore>);
@@ -271,8 +272,8 @@ mod tests {
             Live::default()
         }
 
-        fn shows(&self, _: &BackstoreId, medium: &Arc<dyn Backstore>) -> bool {
-            Arc::ptr_eq(&self.0, medium)
+        fn shows(&self, _: &BackstoreId, medium: &Weak<dyn Backstore>) -> bool {
+            Weak::ptr_eq(&Arc::downgrade(&self.0), medium)
         }
     }
 
@@ -310,16 +311,27 @@ mod tests {
         .unwrap();
         let mut watch = Watch::new(machine, handle, Arc::default(), sync_channel(1).0);
         let id = BackstoreId { kind: Kind::Fileio, name: BackstoreName::parse("disk0").unwrap() };
-        let mut look_at = |medium| {
+        let mut look_at = |medium: &Arc<dyn Backstore>| {
             let gauge = Gauge::new(id.clone(), medium);
-            let found = vec![looker::look_at(&gauge)];
+            let found = vec![gauge.look()];
             watch.see(&[gauge], found);
             (watch.cut.clone(), watch.asked.len())
         };
-        assert_eq!(look_at(before), (BTreeSet::new(), 0));
+        assert_eq!(look_at(&before), (BTreeSet::new(), 0));
         // Who is shown it is told.
         std::fs::File::options().write(true).open(&path).unwrap().set_len(4096).unwrap();
-        assert_eq!(look_at(after), (BTreeSet::from([id.clone()]), 0));
+        assert_eq!(look_at(&after), (BTreeSet::from([id.clone()]), 0));
         running.stop();
+    }
+
+    #[test]
+    fn what_is_looked_at_is_not_kept_open_by_that() {
+        let medium: Arc<dyn Backstore> = Arc::new(Ramdisk::new(1 << 20, false).unwrap());
+        let gauge =
+            Gauge::new(BackstoreId { kind: Kind::Fileio, name: BackstoreName::parse("d").unwrap() }, &medium);
+        assert_eq!(gauge.look().unwrap().0, 1_048_576);
+        assert_eq!(Arc::strong_count(&medium), 1);
+        drop(medium);
+        assert_eq!(gauge.look().unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -16,8 +16,8 @@ use backstore::Space;
 use model::{BackstoreId, Key, Place, Step, Wwn};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use target::{Managed, Reservations, Totals};
 use tracing::warn;
@@ -98,13 +98,13 @@ pub trait Machine: Send + Sync + 'static {
     }
 
     /// Whether guests are still shown this very medium, at this size.
-    fn shows(&self, _of: &BackstoreId, _medium: &Arc<dyn backstore::Backstore>) -> bool {
+    fn shows(&self, _of: &BackstoreId, _medium: &Weak<dyn backstore::Backstore>) -> bool {
         true
     }
 
     /// An open medium is gone for good, though something may come in its place: its guests are told NOT READY until that is
     /// there.
-    fn lost(&self, _backstore: &BackstoreId, _medium: &Arc<dyn backstore::Backstore>) {}
+    fn lost(&self, _backstore: &BackstoreId, _medium: &Weak<dyn backstore::Backstore>) {}
 
     /// From now on `owner` has the configuration: what a guest wants changed of it goes there.
     fn owned_by(&self, _owner: &Handle) {}
@@ -213,43 +213,37 @@ pub struct Gauge {
     pub backstore: BackstoreId,
     /// As guests see it, in bytes.
     pub shown_bytes: u64,
-    /// The medium itself.
-    medium: Arc<dyn backstore::Backstore>,
+    /// The medium itself, which is not kept open by this: whoever deletes a backstore finds its device unused.
+    medium: Weak<dyn backstore::Backstore>,
 }
 
 impl Gauge {
     /// A look at `medium`.
     #[must_use]
-    pub fn new(backstore: BackstoreId, medium: Arc<dyn backstore::Backstore>) -> Self {
-        Self { backstore, shown_bytes: medium.geometry().bytes, medium }
+    pub fn new(backstore: BackstoreId, medium: &Arc<dyn backstore::Backstore>) -> Self {
+        Self { backstore, shown_bytes: medium.geometry().bytes, medium: Arc::downgrade(medium) }
     }
 
     /// Whether the other is a look at the same medium.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
-        self.backstore == other.backstore && Arc::ptr_eq(&self.medium, &other.medium)
+        self.backstore == other.backstore && Weak::ptr_eq(&self.medium, &other.medium)
     }
 
     /// The medium itself.
     #[must_use]
-    pub fn medium(&self) -> Arc<dyn backstore::Backstore> {
-        Arc::clone(&self.medium)
+    pub const fn medium(&self) -> &Weak<dyn backstore::Backstore> {
+        &self.medium
     }
 
-    /// As it is now, in bytes.  May hang with the medium.
+    /// How many bytes it has now, and how much space is left below where it is shared with others.  May hang with the medium,
+    /// which stays open meanwhile.
     ///
     /// # Errors
-    /// What the system says.
-    pub fn bytes_now(&self) -> std::io::Result<u64> {
-        self.medium.bytes_now()
-    }
-
-    /// How much space is left below, where it is shared with others.  May hang with the medium.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn space_now(&self) -> std::io::Result<Option<Space>> {
-        self.medium.space_now()
+    /// What the system says of the size; `NotFound` where the medium was closed.  Of a store that is gone, the size says so.
+    pub fn look(&self) -> std::io::Result<(u64, Option<Space>)> {
+        let medium = self.medium.upgrade().ok_or(std::io::ErrorKind::NotFound)?;
+        Ok((medium.bytes_now()?, medium.space_now().unwrap_or(None)))
     }
 }
 

@@ -37,11 +37,6 @@ pub(super) type Seen = (u64, Option<Space>);
 /// The same of all, in their order.
 pub(super) type Found = Vec<io::Result<Seen>>;
 
-pub(super) fn look_at(gauge: &Gauge) -> io::Result<Seen> {
-    // Of a store that is gone, the size says so.
-    Ok((gauge.bytes_now()?, gauge.space_now().unwrap_or(None)))
-}
-
 /// The look that a looker is at, counted from its start; none is 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Progress(u64);
@@ -187,11 +182,11 @@ impl<M: Machine> Looking<M> {
     }
 
     fn look_at_all(&self, list: &[Gauge], looks: &mut u64) -> Found {
-        let look = |(number, gauge)| {
+        let look = |(number, gauge): (usize, &Gauge)| {
             *looks += 1;
             self.shared.number.store(number, Ordering::Relaxed);
             self.shared.look.store(*looks, Ordering::Release);
-            look_at(gauge)
+            gauge.look()
         };
         // One that was left behind, and comes back from what hung, must not go on into the next that hangs.
         let found = list.iter().enumerate().take_while(|_| !self.shared.is_over()).map(look).collect();

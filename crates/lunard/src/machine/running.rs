@@ -40,7 +40,7 @@ use state::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 use target::{Reservations, Steer};
 use vhost_scsi::{Bound, Reactors, Scope, Waiting};
@@ -437,11 +437,11 @@ impl Machine for RunningMachine {
         self.state().see_spaces(looks)
     }
 
-    fn shows(&self, of: &BackstoreId, medium: &Arc<dyn backstore::Backstore>) -> bool {
+    fn shows(&self, of: &BackstoreId, medium: &Weak<dyn backstore::Backstore>) -> bool {
         self.state().shows(of, medium)
     }
 
-    fn lost(&self, backstore: &BackstoreId, medium: &Arc<dyn backstore::Backstore>) {
+    fn lost(&self, backstore: &BackstoreId, medium: &Weak<dyn backstore::Backstore>) {
         let Some(farewells) = self.state().lose(backstore, medium) else { return };
         tracing::warn!("{backstore} is gone: its LUNs answer NOT READY until it is back");
         service_manager::serves(&self.live());

@@ -25,7 +25,7 @@ use scsi::mode::UaInterlock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use target::{
     Attentions, Group, LogicalUnit, LunMap, Mapping, MediaWishes, Nexus, Readiness, Reservations,
     SanitizeWork, Scarcity, Tally, UnitFlags,
@@ -266,10 +266,10 @@ impl State {
     pub(super) fn lose(
         &mut self,
         id: &BackstoreId,
-        medium: &Arc<dyn backstore::Backstore>,
+        medium: &Weak<dyn backstore::Backstore>,
     ) -> Option<Vec<Farewell>> {
         let unit = self.units.get_mut(id)?;
-        unit.opened.store.as_ref().filter(|store| Arc::ptr_eq(&store.backstore, medium))?;
+        unit.opened.store.as_ref().filter(|store| is_of(store, medium))?;
         let old = std::mem::replace(&mut unit.opened, Opened::missing());
         (unit.cutting, unit.scarcity) = (None, Scarcity::default());
         // What it said of itself stays said: guests hear that it is not ready and that its capacity has gone, and not that
@@ -447,6 +447,11 @@ impl Unit {
 fn unlock_later(port: &TargetPort, left: Left) -> Farewell {
     let scope = Scope { port: Some(port.id()), store: Some(left.store), ..Scope::default() };
     Farewell { scope, close: None, last: None, hold: Some(left.hold), cut: None }
+}
+
+/// Whether that is its medium.
+fn is_of(store: &target::Store, medium: &Weak<dyn backstore::Backstore>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(&store.backstore), medium.as_ptr())
 }
 
 /// What to wait for before a medium may close.

@@ -15,7 +15,7 @@ use crate::machine::{Fault, Gauge, LiveSpace, Rest, SpaceLook};
 use backstore::{Backstore as _, Space};
 use model::{Backstore, BackstoreId, Key, Kind};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use target::{SanitizeState, Scarcity, Store, UnitState};
 use vhost_scsi::Scope;
 
@@ -115,9 +115,9 @@ impl State {
     }
 
     /// Whether guests are shown this very medium, at this size.
-    pub(in super::super) fn shows(&self, id: &BackstoreId, medium: &Arc<dyn backstore::Backstore>) -> bool {
+    pub(in super::super) fn shows(&self, id: &BackstoreId, medium: &Weak<dyn backstore::Backstore>) -> bool {
         let store = self.units.get(id).and_then(|unit| unit.opened.store.as_ref());
-        store.is_some_and(|store| Arc::ptr_eq(&store.backstore, medium))
+        store.is_some_and(|store| super::is_of(store, medium))
     }
 
     /// What may grow by itself.
@@ -125,7 +125,7 @@ impl State {
         let may_grow =
             self.units.iter().filter(|(id, unit)| id.kind != Kind::Ramdisk && unit.cutting.is_none());
         let open = may_grow.filter_map(|(id, unit)| Some((id, unit.opened.store.as_ref()?)));
-        open.map(|(id, store)| Gauge::new(id.clone(), Arc::clone(&store.backstore))).collect()
+        open.map(|(id, store)| Gauge::new(id.clone(), &store.backstore)).collect()
     }
 
     /// Takes note of the space below backstores, and tells the guests of each unit when it has become scarce below any
@@ -295,7 +295,7 @@ mod tests {
         };
         let before = said(&state);
         let shown = medium_of(&state, &disk);
-        let _closing = state.lose(&disk.id(), &shown).unwrap();
+        let _closing = state.lose(&disk.id(), &Arc::downgrade(&shown)).unwrap();
         assert!(state.units[&disk.id()].logical_unit.store.is_none());
         assert_eq!(said(&state), before);
         // Nor where its path does not answer, or does again and is not there.
@@ -316,7 +316,7 @@ mod tests {
         *size_bytes = Some(2 << 20);
         let more = medium::grown(&wanted, &state.to_resize(&disk).unwrap()).unwrap();
         let shown = medium_of(&state, &disk);
-        let _closing = state.lose(&disk.id(), &shown).unwrap();
+        let _closing = state.lose(&disk.id(), &Arc::downgrade(&shown)).unwrap();
         let step = Step::ResizeBackstore { backstore: wanted.clone(), from_bytes: Some(BEFORE) };
         assert!(state.take_step(&step, Some(more)).is_none());
         assert_eq!(state.missing(), [wanted]);
@@ -332,7 +332,7 @@ mod tests {
         *size_bytes = Some(AFTER);
         let less = medium::shrunk(&wanted, &state.to_shrink(&disk).unwrap()).unwrap();
         let shown = medium_of(&state, &disk);
-        let _closing = state.lose(&disk.id(), &shown).unwrap();
+        let _closing = state.lose(&disk.id(), &Arc::downgrade(&shown)).unwrap();
         let step = Step::ShrinkBackstore { backstore: wanted, from_bytes: Some(BEFORE) };
         assert!(state.take_step(&step, Some(less)).is_none());
         let rest = state.take_rest().pop().expect("somebody is told");
@@ -366,9 +366,9 @@ mod tests {
         open(&mut state, &disk, opened(&disk));
         let cut = shrink(&mut state, &disk);
         let shown = medium_of(&state, &disk);
-        assert!(state.shows(&disk.id(), &shown));
-        let farewells = state.lose(&disk.id(), &shown).unwrap();
-        assert!(!state.shows(&disk.id(), &shown));
+        assert!(state.shows(&disk.id(), &Arc::downgrade(&shown)));
+        let farewells = state.lose(&disk.id(), &Arc::downgrade(&shown)).unwrap();
+        assert!(!state.shows(&disk.id(), &Arc::downgrade(&shown)));
         // This process may not have it open twice.
         drop((farewells, shown));
         let again = state.units[&disk.id()].backstore.clone();
