@@ -6,6 +6,8 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod orders;
+
 use backstore::{Backstore, Channel, Geometry, IoKind};
 use memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
