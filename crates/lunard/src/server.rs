@@ -94,11 +94,8 @@ impl Service {
 /// [`StartError::Listen`].
 pub fn listen(runtime_dir: &Path) -> Result<UnixListener, StartError> {
     let path = directories::api_socket(runtime_dir);
-    let fault = |source| StartError::Listen { at: path.display().to_string(), source };
-    match std::fs::remove_file(&path) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(fault(err)),
-        Ok(()) | Err(_) => {}
-    }
+    let fault = |source| StartError::ApiSocket { path: path.clone(), source };
+    vhost_scsi::free_place(&path).map_err(fault)?;
     let listener = UnixListener::bind(&path).map_err(fault)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(API_SOCKET_MODE)).map_err(fault)?;
     Ok(listener)

@@ -59,15 +59,7 @@ impl Bound {
         if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
-        match std::fs::symlink_metadata(path) {
-            Ok(there) if !there.file_type().is_socket() => {
-                return Err(io::Error::from(io::ErrorKind::AlreadyExists));
-            }
-            Ok(_) if is_listened_to(path)? => return Err(io::Error::from(io::ErrorKind::AddrInUse)),
-            Ok(_) => std::fs::remove_file(path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        free_place(path)?;
         let listener = UnixListener::bind(path)?;
         let name = SocketName(path.to_path_buf());
         rustix::fs::chmod(path, SOCKET_MODE)?;
@@ -102,6 +94,20 @@ impl Bound {
         });
         assert!(begin.send(Arc::clone(&shared)).is_ok(), "the thread waits for this");
         Endpoint { listener, name, shared, thread: Some(thread) }
+    }
+}
+
+/// Makes room for a socket: one that a process left behind when it died goes, and anything else stays.
+///
+/// # Errors
+/// What the system says; `AddrInUse` when someone listens there; `AlreadyExists` when what is there is no socket.
+pub fn free_place(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if !there.file_type().is_socket() => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
+        Ok(_) if is_listened_to(path)? => Err(io::Error::from(io::ErrorKind::AddrInUse)),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -43,7 +43,7 @@ mod worker; // all queues of one reactor
 
 pub use config_space::DeviceOffer;
 pub use drain::{LAST_COMMANDS, Undrained};
-pub use endpoint::{Bound, Endpoint, SOCKET_PATH_BYTES_MAX};
+pub use endpoint::{Bound, Endpoint, SOCKET_PATH_BYTES_MAX, free_place};
 pub use holds::{Left, MapChange};
 pub use patience::{Deed, Marks, Waiting};
 pub use port::TargetPort;
