@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+#[path = "support/orders.rs"] // This file is a test of its own as well, whose modules would lie elsewhere.
 pub(crate) mod orders;
 
 use backstore::{Backstore, Channel, Geometry, IoKind};
