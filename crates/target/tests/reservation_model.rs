@@ -250,18 +250,19 @@ impl Model {
 
     /// SPC-3, exceptions to SPC-2 RESERVE and RELEASE behavior; else SPC-2.
     fn old(&mut self, nexus: usize, code: u8) -> Outcome {
-        if code == 0x17 || code == 0x57 {
-            self.reserved.take_if(|holder| *holder == nexus);
-            return Done;
-        }
         let takes_part = matches!(self.held, Some((5..=8, _))) && self.registrations.contains_key(&nexus);
         if self.is_holder(nexus) || takes_part {
             return Done;
         }
+        // SPC-2, reservations overview.
         if !self.registrations.is_empty() {
             return Conflict;
         }
-        self.reserved = Some(nexus);
+        if code == 0x17 || code == 0x57 {
+            self.reserved.take_if(|holder| *holder == nexus);
+        } else {
+            self.reserved = Some(nexus);
+        }
         Done
     }
 
