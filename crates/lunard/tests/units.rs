@@ -106,6 +106,37 @@ fn what_a_unit_remembers_goes_with_its_last_backstore() {
 }
 
 #[test]
+fn what_a_unit_remembered_does_not_come_back_with_what_others_keep() {
+    let scratch = tempfile::tempdir().unwrap();
+    let model = Plane::drafted([ramdisk("r0")]).clone();
+    let serial = model.backstores().values().next().unwrap().unit_serial.to_string();
+    let (state_dir, mut store, units) = open(scratch.path(), "first boot");
+    store.save(&Model::default(), &model).unwrap();
+    units.persist.save(&serial, &record(true)).unwrap();
+    drop((state_dir, store, units));
+    // Under another boot the first that is kept takes all the others along.
+    let (state_dir, mut store, units) = open(scratch.path(), "second boot");
+    assert!(units.records.contains_key(&serial));
+    store.save(&model, &Model::default()).unwrap();
+    units.persist.save("other", &record(false)).unwrap();
+    drop((state_dir, store, units));
+    let (_state_dir, _store, units) = open(scratch.path(), "second boot");
+    assert_eq!(units.records.keys().collect::<Vec<_>>(), ["other"]);
+}
+
+#[test]
+fn a_serial_number_that_is_new_remembers_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let model = Plane::drafted([ramdisk("r0")]).clone();
+    let serial = model.backstores().values().next().unwrap().unit_serial.to_string();
+    let (_state_dir, mut store, units) = open(scratch.path(), "boot");
+    // What a command wanted that ended after the last backstore of its unit.
+    units.persist.save(&serial, &record(true)).unwrap();
+    store.save(&Model::default(), &model).unwrap();
+    assert!(store.units_of("boot").unwrap().records.is_empty());
+}
+
+#[test]
 fn a_database_that_is_closed_has_nothing_to_repair_though_units_have_it() {
     let scratch = tempfile::tempdir().unwrap();
     let (_state_dir, store, units) = open(scratch.path(), "boot");
