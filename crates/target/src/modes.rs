@@ -190,7 +190,8 @@ mod tests {
     fn a_page_that_was_not_sent_stays_whatever_the_administrator_had_when_another_was() {
         let before = ModeChanges { tas: Some(false), ..ModeChanges::default() };
         let own = Modes { tas: false, ..OWN };
-        let selection = Selection { modes: Modes { write_cache: false, ..own }, caching: true, control: false };
+        let selection =
+            Selection { modes: Modes { write_cache: false, ..own }, caching: true, control: false };
         let after = Selected::of(&selection, own).over(&before);
         assert_eq!(after, ModeChanges { write_cache: Some(false), ..before });
     }

@@ -13,9 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use support::Outcome::{Check, Done};
 use support::{FLAGS, Outcome, Rig};
-use target::{
-    Alua, ModeChanges, NexusName, NotPersisted, Persist, Steer, UnitRecord, UnitState,
-};
+use target::{Alua, ModeChanges, NexusName, NotPersisted, Persist, Steer, UnitRecord, UnitState};
 
 const CACHING: [u8; 20] = [0x08, 0x12, 0x04, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0];
 const CONTROL: [u8; 12] = [0x0a, 0x0a, 0x02, 0x10, 0, 0x40, 0, 0, 0xff, 0xff, 0, 30];

@@ -124,11 +124,8 @@ impl Script for Selecting {
 /// Has what is selected kept, and what is saved shown at the administrator's doors.
 fn keep(state: Arc<UnitState>, selected: Selected, saves: bool) -> Step {
     let work = move |reply: Reply| {
-        let made = if saves {
-            save(&state, &selected)
-        } else {
-            state.select_modes(&selected).map_err(Sense::from)
-        };
+        let made =
+            if saves { save(&state, &selected) } else { state.select_modes(&selected).map_err(Sense::from) };
         reply.tell(made.map(|made| made as u64));
     };
     // There is one steward: of two that save, the second begins with what the first has left.
