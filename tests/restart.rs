@@ -143,6 +143,14 @@ fn many_disks_on_a_file_system_that_does_not_answer_hold_up_a_start_as_few_do() 
         Ok(listed.lines().filter(|line| line.contains("o- away") && line.contains("missing")).count())
     };
     assert_eq!(missing()?, MANY);
+    // Three were tried; the rest is told of together, and all by the place that is behind the link too.
+    let log = stage.daemon.log();
+    let of_it = |line: &&str| line.contains("does not answer");
+    let told: Vec<&str> = log.lines().filter(of_it).collect();
+    let named =
+        format!("{} does not answer", std::fs::canonicalize(stage.scratch.path())?.join("away").display());
+    assert!(told.len() == 4 && told.iter().all(|line| line.contains(&named)), "{told:#?}");
+    assert!(told[3].contains("not tried, because") && told[3].contains(", and 293 more"), "{told:#?}");
     drop(silent);
     Deadline::seconds(60).until("all of them to be served", || Ok((missing()? == 0).then_some(())))
 }

@@ -6,7 +6,7 @@
 
 #![allow(dead_code, reason = "each story uses its part")]
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use initiator::{Answer, Command, Guest, LunAddress, Options, commands};
 use std::time::Duration;
 use stories::deadline::Deadline;
@@ -67,7 +67,7 @@ impl House {
 
     /// The answer of the disk that fails after news of these kinds, which may meet any command.
     pub(crate) fn ask_after(&mut self, news: &[[u8; 3]], command: &Command) -> Result<Answer> {
-        after_news(&mut self.guest, news, command)
+        Ok(self.guest.execute_after(news, command)?)
     }
 
     /// The sense of the disk that fails: sense key, code, qualifier.
@@ -121,9 +121,9 @@ fn is_used(guest: &mut Guest, lun: u16) -> Result<()> {
     let address = LunAddress::unit(1, lun);
     for round in 0..ROUNDS {
         let fill = [u8::try_from(round)?; 512];
-        let write = after_news(guest, &[LUNS], &commands::write_10(address, round, 1, &fill))?;
+        let write = guest.execute_after(&[LUNS], &commands::write_10(address, round, 1, &fill))?;
         ensure!(write.is_good(), "LUN {lun}, round {round}: {write:?}");
-        let read = after_news(guest, &[LUNS], &commands::read_10(address, round, 1, 512))?;
+        let read = guest.execute_after(&[LUNS], &commands::read_10(address, round, 1, 512))?;
         ensure!(read.is_good() && read.data_in == fill, "LUN {lun}, round {round}: {read:?}");
     }
     Ok(())
@@ -131,14 +131,3 @@ fn is_used(guest: &mut Guest, lun: u16) -> Result<()> {
 
 /// Another LUN has come or gone: that is no disturbance.
 const LUNS: [u8; 3] = [0x06, 0x3f, 0x0e];
-
-/// The answer to a command, asked again where it is told such news: each once, for a command tells what is pending once.
-fn after_news(guest: &mut Guest, news: &[[u8; 3]], command: &Command) -> Result<Answer> {
-    for _ in 0..=news.len() {
-        let answer = guest.execute(command)?;
-        if answer.check_condition().is_none_or(|sense| !news.contains(&sense)) {
-            return Ok(answer);
-        }
-    }
-    bail!("told of {news:02x?} again and again")
-}

@@ -24,6 +24,8 @@ const SOCKET: &str = "LUNAR_FRONT_END";
 const NEIGHBOUR: &str = "LUNAR_NEIGHBOUR";
 
 const NOT_READY: [u8; 3] = [0x02, 0x04, 0x00];
+/// Another size, and other limits: told once what is other is there, which may be after it is used.
+const NEWS: [[u8; 3]; 2] = [[0x06, 0x2a, 0x09], [0x06, 0x3f, 0x03]];
 
 /// `told FILE` waits for the front end; `a` is the disk that goes, which is 2 ms away.
 const SCRIPT: &str = r#"
@@ -35,7 +37,8 @@ until_true '[ -b /dev/sda ] && [ -b /dev/sdb ]'
 a=$(basename $(ls -d /sys/bus/pseudo/devices/adapter0/host*/target*/*:0/block/*))
 b=$(basename $(ls -d /sys/bus/pseudo/devices/adapter1/host*/target*/*:0/block/*))
 host=$(basename /sys/bus/pseudo/devices/adapter0/host*)
-told() { until_true "[ -e /share/$1 ] || ! kill -0 $front_end"; [ -e /share/$1 ]; }
+told() { until_true "[ -e /share/$1 ] || ! kill -0 $front_end"; has_come $1; }
+has_come() { [ -e /share/$1 ] || { cat /share/front_end /share/lunard.log; false; }; }
 find_again() { echo '- - -' > /sys/class/scsi_host/$host/scan; }
 new_name() { ls /sys/bus/pseudo/devices/adapter0/host*/target*/*:0/block 2> /dev/null; }
 missing() { lunar /backstores/block ls | grep -i -c missing; }
@@ -144,7 +147,7 @@ fn goes_and_comes(guest: &mut Initiator, round: u8) -> Result<()> {
     let tell = |what: &str| std::fs::write(share.join(format!("{what}{round}")), "yes\n");
     let is_told = |what: &str| share.join(format!("{what}{round}")).exists();
     let kept = commands::write_10(goes(), 1024, 8, &[round; 4096]);
-    let answer = guest.execute(&kept)?;
+    let answer = guest.execute_after(&NEWS, &kept)?;
     ensure!(answer.is_good(), "{answer:?}");
 
     // Always some in flight, on both disks.
@@ -162,9 +165,7 @@ fn goes_and_comes(guest: &mut Initiator, round: u8) -> Result<()> {
         }
     }
     println!("round {round}: {rounds} times, answered by the disk that went: {answers:02x?}");
-    // The news of another size, and of other limits, is what every guest is told that had them otherwise.
-    let known =
-        |sense: &[u8; 3]| [NOT_READY, [0, 0, 0], [0x06, 0x2a, 0x09], [0x06, 0x3f, 0x03]].contains(sense);
+    let known = |sense: &[u8; 3]| NEWS.contains(sense) || [NOT_READY, [0, 0, 0]].contains(sense);
     ensure!(answers.keys().all(known), "{answers:02x?}");
     ensure!(answers.get(&NOT_READY).is_some_and(|count| *count >= 50), "{answers:02x?}");
     // Who it is is known all the same.
@@ -183,7 +184,8 @@ fn goes_and_comes(guest: &mut Initiator, round: u8) -> Result<()> {
         Ok(None)
     })?;
     ensure!(is_told("found") && answer.data_in == [round; 4096], "another disk");
-    ensure!(guest.execute(&kept)?.is_good());
+    let answer = guest.execute_after(&NEWS, &kept)?;
+    ensure!(answer.is_good(), "{answer:?}");
     Ok(tell("back")?)
 }
 

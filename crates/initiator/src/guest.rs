@@ -214,6 +214,22 @@ impl Guest {
         outcome.map_err(|error| self.explain(error))
     }
 
+    /// Executes a command, and again where it is told such `news`: each once, for a command tells what is pending once.
+    /// What is told of more often is the answer.
+    ///
+    /// # Errors
+    /// As [`Guest::execute`].
+    pub fn execute_after(&mut self, news: &[[u8; 3]], command: &Command) -> Result<Answer, Error> {
+        let mut answer = self.execute(command)?;
+        for _ in news {
+            if answer.check_condition().is_none_or(|sense| !news.contains(&sense)) {
+                break;
+            }
+            answer = self.execute(command)?;
+        }
+        Ok(answer)
+    }
+
     /// Turns "no answer" into "the connection is gone" where that is why.
     #[must_use]
     pub fn explain(&self, error: Error) -> Error {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! LIO's tree as `lunard` mounts it, and whether it is really there.
 //!
-//! Above: `run`, `namespace`.  Below: statfs(2), `/proc/self/mountinfo`.
+//! Above: `run`, `namespace`.  Below: statfs(2), `mounts`.
 //! Never here: a mount.
 //!
 //! LIO's library makes a plain directory into a plain tree, and reports success: nothing is run where this file
 //! does not vouch for what is there.
 
+use mounts::Mounts;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use shell::Failure;
@@ -42,7 +43,7 @@ impl Tree {
         // Unlike the others this is never answered from memory.
         let file_system = rustix::fs::fstatfs(&root).map_err(not_there)?;
         let is_fuse = u64::try_from(file_system.f_type) == Ok(FUSE_MAGIC);
-        let is_ours = is_fuse && file_system_of(found.st_dev).as_deref() == Some(FILE_SYSTEM);
+        let is_ours = is_fuse && is_tree(found.st_dev);
         let has_target = || rustix::fs::statat(&root, "target", AtFlags::empty()).is_ok();
         if !is_ours || !has_target() {
             return Err(Failure::new(format!("there is no tree of lunard at {}", dir.display()))
@@ -68,22 +69,37 @@ impl Tree {
 
 /// Whether the top of what is mounted at a path is a tree of `lunard`, alive or dead.
 pub(crate) fn is_mounted_at(path: &str) -> bool {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    // proc(5): the mount point is the fifth field; the last line of one is the top.
-    let top = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some(path));
-    top.and_then(kind_of).is_some_and(|kind| kind == FILE_SYSTEM)
+    Mounts::now().is_ok_and(|mounts| is_tree_at(&mounts, Path::new(path)))
 }
 
-/// The kind of the file system with a device number, as the kernel lists it.
-fn file_system_of(device: u64) -> Option<String> {
-    let number = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    // proc(5): the device is the third field.
-    let line = mounts.lines().find(|line| line.split(' ').nth(2) == Some(number.as_str()))?;
-    kind_of(line).map(str::to_owned)
+fn is_tree_at(mounts: &Mounts, path: &Path) -> bool {
+    mounts.of(path).is_some_and(|top| top.place == path && top.kind == FILE_SYSTEM)
 }
 
-/// proc(5): the kind is the first field after a lone hyphen.
-fn kind_of(line: &str) -> Option<&str> {
-    line.split_once(" - ")?.1.split(' ').next()
+/// Whether what is mounted from a device is a tree of `lunard`, as the kernel lists it.
+fn is_tree(device: u64) -> bool {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    Mounts::now().is_ok_and(|mounts| {
+        mounts.of_device(major, minor).next().is_some_and(|mount| mount.kind == FILE_SYSTEM)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_found_where_it_is_on_top_whatever_its_place_and_its_neighbours_are_called() {
+        let mounts = Mounts::parse(
+            b"1 0 0:1 / / rw - ext4 a rw\n\
+              2 1 0:2 / /home/\xff rw - fuse.\xff a rw\n\
+              3 1 0:3 / /my\\040tree rw - fuse.lunard lunard rw\n\
+              4 1 0:3 / /hidden rw - fuse.lunard lunard rw\n\
+              5 4 0:4 / /hidden rw - tmpfs a rw\n",
+        );
+        let is_there = |path: &str| is_tree_at(&mounts, Path::new(path));
+        assert!(is_there("/my tree"));
+        assert!(!is_there("/my\\040tree") && !is_there("/my tree/target"));
+        assert!(!is_there("/hidden") && !is_there("/"));
+    }
 }

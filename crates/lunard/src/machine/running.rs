@@ -11,13 +11,13 @@ mod disks; // what waits for the disk with the records of units
 mod fault; // a failure below, in the administrator's words
 mod medium; // opening what a backstore is kept in
 mod memories; // what units remember
-mod mounts; // which file systems a path leads through
 mod offer; // what a front end is offered
 mod opening; // what may hang with a path
 mod patience; // commands that wait for long
 mod sanitizing; // what a dead process was removing
 mod seek; // what was not there when it was to be
 mod state; // what runs now
+mod way; // which file systems a path leads through
 
 use super::{
     Countable, Fault, Found, Gauge, Live, LiveBackstore, Machine, Occasion, Rest, SpaceLook, Statistics,
@@ -323,6 +323,7 @@ impl Machine for RunningMachine {
                 _ => {}
             }
         }
+        restoring.tell();
         // Last, because a file that has grown stays so.
         for step in steps {
             let resized = match step {

@@ -2,13 +2,14 @@
 //! What may hang with a file system or a device, done by a thread that can be left behind.
 //!
 //! Above: `running`, which restores and looks for what is missing.
-//! Below: `medium`, `mounts`.
+//! Below: `medium`, `way`.
 //! Never here: a guest.
 
 use super::medium::{self, Opened};
-use super::mounts::Mounts;
+use super::way;
 use crate::machine::{Fault, Occasion};
 use model::{Backstore, BackstoreId, Kind};
+use mounts::Mounts;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -121,7 +122,7 @@ impl Way {
         let may_go = path.is_none_or(|path| {
             // A device hangs by itself, and not with where its node is: not all of /dev with one of them.
             let is_device = || to.kind() == Kind::Block || leads_to_device(path);
-            mounts.follow(path, enter) && (!is_device() || enter(path))
+            way::follow(mounts, path, enter) && (!is_device() || enter(path))
         });
         may_go.then(job)
     }
@@ -144,9 +145,9 @@ impl Silent {
         *self.0.entry(place).or_default() += 1;
     }
 
-    /// Whether it may be entered once more.
+    /// Whether it may be entered once more.  What all paths begin in always may: the daemon itself is there.
     fn may_enter(&self, place: &Path) -> bool {
-        self.0.get(place).is_none_or(|hang| *hang < HANG_MAX)
+        place == Path::new("/") || self.0.get(place).is_none_or(|hang| *hang < HANG_MAX)
     }
 }
 
@@ -158,6 +159,24 @@ pub(super) struct Restoring {
     silent: Silent,
     /// How long it was waited for what hangs.
     waited: Duration,
+    /// What was not tried.
+    untried: BTreeMap<Untried, Vec<BackstoreId>>,
+}
+
+/// Why a medium was not tried when the daemon started.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Untried {
+    /// Others hang there.
+    Behind(PathBuf),
+    /// The start has waited long enough.
+    TooLate,
+}
+
+/// Why a medium was not opened when the daemon started.
+enum Unopened {
+    /// What it is kept in, or is, does not answer.
+    Hangs(PathBuf),
+    Untried(Untried),
 }
 
 impl Restoring {
@@ -167,15 +186,21 @@ impl Restoring {
     /// As of [`medium::open`].
     pub(super) fn open(&mut self, backstore: &Backstore) -> Result<Opened, Fault> {
         let wanted = backstore.clone();
-        self.within_patience(backstore, move || medium::open(&wanted, Occasion::Restore)).unwrap_or_else(
-            || {
-                tracing::warn!(
-                    "{} is not opened: its file system or device does not answer; it is served when it does",
-                    backstore.id()
-                );
-                Ok(Opened::hanging())
-            },
-        )
+        let opened = self.within_patience(backstore, move || medium::open(&wanted, Occasion::Restore));
+        opened.unwrap_or_else(|why| {
+            match why {
+                Unopened::Hangs(place) => tracing::warn!("{}", hangs(&backstore.id(), &place)),
+                Unopened::Untried(why) => self.untried.entry(why).or_default().push(backstore.id()),
+            }
+            Ok(Opened::hanging())
+        })
+    }
+
+    /// Says what was not tried, in one line for each reason.
+    pub(super) fn tell(&self) {
+        for line in self.untried.iter().map(|(why, these)| not_tried(why, these)) {
+            tracing::warn!("{line}");
+        }
     }
 
     /// Does it, unless it hangs, or others hang there, or too much time has gone with what hangs.
@@ -183,11 +208,12 @@ impl Restoring {
         &mut self,
         backstore: &Backstore,
         job: impl FnOnce() -> Result<Opened, Fault> + Send + 'static,
-    ) -> Option<Result<Opened, Fault>> {
+    ) -> Result<Result<Opened, Fault>, Unopened> {
         if self.waited >= RESTORE_PATIENCE_MOST {
-            return None;
+            return Err(Unopened::Untried(Untried::TooLate));
         }
-        let mounts = Arc::clone(self.mounts.get_or_insert_with(|| Arc::new(Mounts::now())));
+        let mounts =
+            Arc::clone(self.mounts.get_or_insert_with(|| Arc::new(Mounts::now().unwrap_or_default())));
         let (wanted, begun, way, silent) =
             (backstore.clone(), Instant::now(), Way::default(), self.silent.clone());
         let patience = RESTORE_PATIENCE.saturating_sub(self.waited).max(RESTORE_PATIENCE_LEAST);
@@ -195,12 +221,50 @@ impl Restoring {
         let done = self
             .aside
             .within(patience, move || theirs.go(&wanted, |place| silent.may_enter(place), &mounts, job));
-        done.unwrap_or_else(|_| {
-            self.waited += begun.elapsed();
-            self.silent.note(way.entered());
-            None
-        })
+        match done {
+            Ok(opened) => opened.ok_or_else(|| Unopened::Untried(Untried::Behind(way.entered()))),
+            Err(_) => {
+                self.waited += begun.elapsed();
+                self.silent.note(way.entered());
+                Err(Unopened::Hangs(way.entered()))
+            }
+        }
     }
+}
+
+/// The most storage objects that a line of the log names.
+const NAMED_MAX: usize = 4;
+
+fn hangs(id: &BackstoreId, place: &Path) -> String {
+    format!("{id} is not opened: {} does not answer; it is served when it does", shown(place))
+}
+
+fn not_tried(why: &Untried, these: &[BackstoreId]) -> String {
+    let mut named: Vec<String> = these.iter().take(NAMED_MAX).map(BackstoreId::to_string).collect();
+    if let Some(more) = these.len().checked_sub(NAMED_MAX).filter(|more| *more != 0) {
+        named.push(format!("and {more} more"));
+    }
+    let named = named.join(", ");
+    match why {
+        Untried::Behind(place) => {
+            format!(
+                "not tried, because {} does not answer: {named}; served when they are there",
+                shown(place)
+            )
+        }
+        Untried::TooLate => format!(
+            "not tried yet, because the start has waited {} s for others: {named}; looked for from now on",
+            RESTORE_PATIENCE_MOST.as_secs()
+        ),
+    }
+}
+
+/// A place in one line of the log: what its user may have called it.
+fn shown(place: &Path) -> String {
+    if place.as_os_str().is_empty() {
+        return "its file system".to_owned();
+    }
+    place.to_string_lossy().escape_debug().to_string()
 }
 
 /// Looks for what is missing; what does not answer keeps nobody from looking for the rest.
@@ -221,7 +285,7 @@ pub(super) enum Look {
 impl Seeking {
     /// Begins to look for all that is missing.
     pub(super) fn begin(&mut self) {
-        self.mounts = Arc::new(Mounts::now());
+        self.mounts = Arc::new(Mounts::now().unwrap_or_default());
         // What ended late is let go of, and looked for anew.
         self.hung.retain(|_, (_, hung)| !hung.has_ended());
     }
@@ -255,12 +319,9 @@ impl Seeking {
 
 #[cfg(test)]
 mod tests {
-    use super::{Aside, Restoring, Silent};
-    use model::{Backstore, BackstoreName, Medium, UnitSerial};
-    use std::path::Path;
-    use std::sync::mpsc::channel;
+    use super::*;
+    use model::{AbsolutePath, BackstoreName, Medium, UnitSerial};
     use std::thread::current;
-    use std::time::Duration;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -296,6 +357,81 @@ mod tests {
     }
 
     #[test]
+    fn who_hangs_is_told_of_and_who_only_waits_for_it_is_not_said_to_hang() {
+        let scratch = tempfile::tempdir().unwrap();
+        let top = scratch.path().canonicalize().unwrap();
+        std::fs::create_dir(top.join("far")).unwrap();
+        std::fs::create_dir(top.join("near")).unwrap();
+        std::os::unix::fs::symlink(top.join("near"), top.join("far/near")).unwrap();
+        let shown = top.display();
+        let table = format!("1 0 0:1 / / rw - ext4 a rw\n2 1 0:2 / {shown}/far rw - fuse a rw\n");
+        let mut restoring = Restoring {
+            waited: Duration::from_secs(5),
+            mounts: Some(Arc::new(Mounts::parse(table.as_bytes()))),
+            ..Restoring::default()
+        };
+        let in_file = |name: &str, path: &str| {
+            let path = AbsolutePath::parse(top.join(path).to_str().unwrap()).unwrap();
+            let medium = Medium::Fileio { path, size_bytes: Some(1 << 20), sparse: true };
+            let (name, serial) = (BackstoreName::parse(name).unwrap(), UnitSerial::parse(name).unwrap());
+            Backstore::new(name, serial, medium).unwrap()
+        };
+        let (go_on, waits) = channel::<()>();
+        let waits = Arc::new(Mutex::new(waits));
+        let mut told = Vec::new();
+        // What is reached over it is not kept in it.
+        for (number, path) in ["far/near/a", "far/b", "near/../far/c", "far/d"].iter().enumerate() {
+            let disk = in_file(&format!("disk{number}"), path);
+            let waits = Arc::clone(&waits);
+            let job = move || {
+                let _ = waits.lock().unwrap().recv();
+                Ok(Opened::missing())
+            };
+            let Err(Unopened::Hangs(place)) = restoring.within_patience(&disk, job) else {
+                panic!("{path} does not hang")
+            };
+            told.push(hangs(&disk.id(), &place).replace(&shown.to_string(), ""));
+        }
+        let hung = |number, place| {
+            format!("fileio/disk{number} is not opened: {place} does not answer; it is served when it does")
+        };
+        assert_eq!(told, [hung(0, "/"), hung(1, "/far"), hung(2, "/far"), hung(3, "/far")]);
+
+        std::fs::write(top.join("near/there"), [0; 4096]).unwrap();
+        assert!(!restoring.open(&in_file("near0", "near/there")).unwrap().hangs(), "others are opened");
+        for number in 0..6 {
+            assert!(restoring.open(&in_file(&format!("far{number}"), "far/f")).unwrap().hangs());
+        }
+        restoring.waited = Duration::from_secs(10);
+        assert!(restoring.open(&in_file("near1", "near/there")).unwrap().hangs());
+        let lines = restoring.untried.iter().map(|(why, these)| not_tried(why, these));
+        let lines: Vec<String> = lines.map(|line| line.replace(&shown.to_string(), "")).collect();
+        assert_eq!(
+            lines,
+            [
+                "not tried, because /far does not answer: fileio/far0, fileio/far1, fileio/far2, fileio/far3, and 2 more; \
+                 served when they are there",
+                "not tried yet, because the start has waited 10 s for others: fileio/near1; looked for from now on",
+            ]
+        );
+        drop(go_on);
+    }
+
+    #[test]
+    fn what_a_user_called_his_mount_is_one_line() {
+        let line = hangs_at("/home/x/a\nb\u{1b}[31m");
+        assert_eq!(
+            line,
+            "fileio/d is not opened: /home/x/a\\nb\\u{1b}[31m does not answer; it is served when it does"
+        );
+    }
+
+    fn hangs_at(place: &str) -> String {
+        let id = BackstoreId { kind: model::Kind::Fileio, name: BackstoreName::parse("d").unwrap() };
+        hangs(&id, Path::new(place))
+    }
+
+    #[test]
     fn where_three_hang_nobody_goes_any_more() {
         let (away, near) = (Path::new("/away"), Path::new("/near"));
         let mut silent = Silent::default();
@@ -304,5 +440,8 @@ mod tests {
             silent.note(away.to_owned());
         }
         assert!(!silent.may_enter(away) && silent.may_enter(near));
+        // The daemon itself is there.
+        (0..3).for_each(|_| silent.note("/".into()));
+        assert!(silent.may_enter(Path::new("/")));
     }
 }
