@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::{Duration, Instant};
 use stories::deadline::Deadline;
-use stories::meanwhile::meanwhile;
+use stories::meanwhile::{Beside, meanwhile};
 use stories::shell::Shell;
 use stories::slow_disk::{self, SlowDisk};
 use stories::stage::Stage;
@@ -140,7 +140,14 @@ fn undisturbed<T: Send>(
     work: impl FnOnce(&Shell) -> Result<T> + Send,
 ) -> Result<(u32, T)> {
     let shell = house.stage.shell.clone();
-    meanwhile(|_| house.others_are_undisturbed(), |_| work(&shell))
+    // Before it and after it as well: no scheduler decides whether they had a turn.
+    let work = |beside: &Beside| {
+        beside.another()?;
+        let done = work(&shell)?;
+        beside.another()?;
+        Ok(done)
+    };
+    meanwhile(|_| house.others_are_undisturbed(), work)
 }
 
 /// Whether anything is answered in the time that says so: this is the measurement.

@@ -6,6 +6,7 @@
 
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
+use stories::deadline::Deadline;
 use stories::guest::Guest;
 use stories::stage::Stage;
 
@@ -62,12 +63,12 @@ fn a_guest_with_a_busy_disk_does_not_notice_that_its_daemon_is_killed() -> Resul
         std::thread::sleep(SERVES);
         stage.daemon.kill()?;
         std::thread::sleep(AWAY);
-        stage.daemon.restart()?;
+        returns(&mut stage)?;
         if kill % KILLS_A_STOP == 0 {
             std::thread::sleep(SERVES);
             stage.daemon.terminate()?;
             std::thread::sleep(AWAY);
-            stage.daemon.restart()?;
+            returns(&mut stage)?;
             stops += 1;
         }
     }
@@ -89,6 +90,15 @@ fn a_guest_with_a_busy_disk_does_not_notice_that_its_daemon_is_killed() -> Resul
     assert!(pauses.len() >= kills, "{} pauses", pauses.len());
     assert!(*longest < PAUSE_MAX, "{longest:?}");
     Ok(())
+}
+
+/// Starts the daemon again and waits until its front end is back: two ends without that between them are one pause.
+fn returns(stage: &mut Stage) -> Result<()> {
+    let connections = |stage: &Stage| stage.daemon.log().matches("a front end connected").count();
+    let before = connections(stage);
+    stage.daemon.restart()?;
+    let deadline = Deadline::after(PAUSE_MAX);
+    deadline.until("the front end to return", || Ok((connections(stage) > before).then_some(())))
 }
 
 /// The reads that an end of the daemon made wait, from fio's log: `time, nanoseconds, …` a line.

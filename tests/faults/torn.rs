@@ -87,6 +87,7 @@ fn a_device_is_torn(command: &Command, old: &[u8], new: &[u8]) -> Result<()> {
         let under_way = std::fs::read_to_string(format!("/sys/block/{name}/inflight"))?;
         Ok(under_way.split_whitespace().all(|count| count == "0").then_some(()))
     })?;
+    disk.takes_again();
     ensure!(is_torn(&disk, old, new), "the medium is not torn");
     stage.daemon.restart()?;
     guest.reconnect()?;
@@ -140,6 +141,7 @@ fn a_write_to_a_file_that_a_kill_tears_is_whole_when_the_next_daemon_serves() ->
     disk.lose();
     let starts = || next.log().matches("INFO serving ").count();
     Deadline::seconds(SECONDS).until("the next daemon", || Ok((starts() == 2).then_some(())))?;
+    disk.takes_again();
     ensure!(is_torn(&disk, &old, &new), "the medium is not torn, and nobody has done it again");
     guest.reconnect()?;
     ends_whole(&mut guest, &disk, token, &new, 512)

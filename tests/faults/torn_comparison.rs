@@ -112,6 +112,7 @@ impl Shared {
                 let under_way = std::fs::read_to_string(format!("/sys/block/{name}/inflight"))?;
                 Ok(under_way.split_whitespace().all(|count| count == "0").then_some(()))
             })?;
+            self.disk.takes_again();
             return self.stage.daemon.restart();
         }
         // It cannot go while the file system has a write of it.
@@ -120,6 +121,7 @@ impl Shared {
         ends(&self.disk);
         let starts = || next.log().matches("INFO serving ").count();
         Deadline::seconds(SECONDS).until("the next daemon", || Ok((starts() == 2).then_some(())))?;
+        self.disk.takes_again();
         self.stage.daemon = next;
         Ok(())
     }

@@ -68,8 +68,13 @@ fn a_device_that_is_gone_is_not_ready_and_is_served_again_without_a_restart() ->
         assert_eq!(sense(&mut house, &write(7))?, None);
         assert_eq!(answer(&mut house, &read)?.data_in, [7; 4096]);
     }
+    // The log is told after the guests.
+    let served = |log: &str| log.matches("block/broken has appeared and is served").count();
+    Deadline::seconds(SECONDS).until("the line that it is served again", || {
+        Ok((served(&house.stage.daemon.log()) >= 2).then_some(()))
+    })?;
     let log = house.stage.daemon.log();
     assert_eq!(log.matches("is gone").count(), 2, "{log}");
-    assert_eq!(log.matches("block/broken has appeared and is served").count(), 2, "{log}");
+    assert_eq!(served(&log), 2, "{log}");
     house.ends_well()
 }

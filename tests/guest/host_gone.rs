@@ -66,7 +66,8 @@ front_end=$!
 told loaded1
 echo 1 > /sys/block/$a/device/delete; touch /share/deleted1
 told gone1; until_true '[ $(missing) = 1 ]'; echo gone
-until_true has_let_go; find_again; until_true '[ -b /dev/$a ]'; touch /share/found1
+# Told before it is so: lunard may serve it before this script has its next turn.
+until_true has_let_go; touch /share/found1; find_again; until_true '[ -b /dev/$a ]'
 told back1; echo back
 
 # Somebody else keeps the name of what is deleted in use: the device comes back under another one, and that is not looked for.
@@ -78,7 +79,7 @@ told gone2; until_true '[ $(missing) = 1 ]'
 find_again; until_true '[ -n "$(new_name)" ]'; c=$(new_name)
 [ $c != $a ] && until_true '[ -b /dev/$c ]'
 sleep 3; [ $(missing) = 1 ] && echo still gone
-ln -s $c /dev/$a; touch /share/found2
+touch /share/found2; ln -s $c /dev/$a
 told back2; echo back again
 kill $keeper
 wait $front_end; echo well

@@ -86,6 +86,8 @@ typed connected kernel clearconfig confirm=True
 typed connected lunar import-lio --take
 ls $CONFIG/vhost/$wwn/tpgt_1/lun > /share/luns
 kill $front_end
+# It is connected until it has gone.
+wait $front_end || true
 
 # Files, memory, and what another fabric has.
 typed more kernel "/backstores/fileio create f0 /mnt/f0.img 16M

@@ -55,6 +55,8 @@ struct Disk {
     /// From which offset on they are kept back, all of them.
     keeps_from: Option<usize>,
     kept: Vec<Kept>,
+    /// From which offset on writes are lost that were on their way when others were.
+    loses_from: Option<usize>,
     /// Whether looks at the file's attributes are kept back, and those that are.
     keeps_looks: bool,
     kept_looks: Vec<ReplyAttr>,
@@ -152,13 +154,19 @@ impl SlowDisk {
         self.disk().keeps_from = Some(offset);
     }
 
-    /// Refuses the writes that were kept back, and none that follow: nothing of them lands.
+    /// Refuses the writes that were kept back: nothing of them lands, nor of what the kernel has on its way to where writes were
+    /// kept back, until [`Self::takes_again`].
     pub fn lose(&self) {
         let mut disk = self.disk();
-        (disk.keeps, disk.keeps_from) = (0, None);
+        (disk.keeps, disk.loses_from) = (0, disk.keeps_from.take());
         for Kept { reply, .. } in std::mem::take(&mut disk.kept) {
             reply.error(Errno::EIO);
         }
+    }
+
+    /// Takes writes again wherever they go, once nothing is on its way any more.
+    pub fn takes_again(&self) {
+        self.disk().loses_from = None;
     }
 
     /// Refuses every read from now on with an errno, or no more.
@@ -346,6 +354,8 @@ impl Filesystem for Served {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         if let Some(errno) = disk.writes_fail {
             reply.error(errno);
+        } else if disk.loses_from.is_some_and(|from| offset >= from) {
+            reply.error(Errno::EIO);
         } else if disk.keeps > 0 {
             disk.keeps -= 1;
             disk.kept.push(Kept { offset, data: data.to_vec(), reply });

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::mpsc::channel;
 
@@ -367,10 +367,11 @@ fn a_socket_that_was_left_behind_is_replaced() {
     let scratch = tempfile::tempdir().unwrap();
     let tokio = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     let listen = |directory: &Path| tokio.block_on(async { server::listen(directory).map(drop) });
+    drop(UnixListener::bind(scratch.path().join("api.sock")).unwrap());
     listen(scratch.path()).unwrap();
-    listen(scratch.path()).unwrap();
+    assert!(!scratch.path().join("api.sock").exists(), "its name goes with it");
     let err = listen(&scratch.path().join("nowhere")).unwrap_err();
     let expected =
-        format!("cannot listen on {}/nowhere/api.sock: No such file or directory", scratch.path().display());
+        format!("cannot bind {}/nowhere/api.sock: No such file or directory", scratch.path().display());
     assert_eq!(err.to_string(), expected);
 }

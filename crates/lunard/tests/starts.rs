@@ -9,6 +9,7 @@ mod daemon;
 use api::ClientError;
 use daemon::{Daemon, as_nobody, is_root, lunard};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -129,6 +130,45 @@ fn a_runtime_directory_that_cannot_be_made_is_named() {
         format!("lunard: cannot use the runtime directory {}/run: File exists; ", scratch.path().display());
     assert!(line.starts_with(&start), "{line}");
     assert_eq!((line.lines().count(), status.code()), (1, Some(1)));
+}
+
+#[test]
+fn what_is_in_the_place_of_the_api_socket_is_named_and_left_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let place = scratch.path().join("run/api.sock");
+    std::fs::create_dir_all(&place).unwrap();
+    let line = format!("cannot bind {}: what is there is no socket; move it away", place.display());
+    let refused = |line: &str| {
+        let Output { status, stderr, .. } = lunard(scratch.path()).output().unwrap();
+        let said = String::from_utf8(stderr).unwrap();
+        assert_eq!(said.lines().last(), Some(format!("lunard: {line}").as_str()), "{said}");
+        assert_eq!(status.code(), Some(1));
+    };
+    refused(&line);
+    std::fs::remove_dir(&place).unwrap();
+    std::fs::write(&place, "needed").unwrap();
+    refused(&line);
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), "needed");
+    std::fs::remove_file(&place).unwrap();
+    symlink("/nonexistent", &place).unwrap();
+    refused(&line);
+    assert!(place.is_symlink());
+    std::fs::remove_file(&place).unwrap();
+    let listening = UnixListener::bind(&place).unwrap();
+    refused(&format!(
+        "cannot bind {}: Address already in use; another process listens there; stop it, or use another --runtime-dir",
+        place.display()
+    ));
+    // What nobody listens to any more was left behind.
+    drop(listening);
+    assert_eq!(Daemon::start(scratch.path()).end("TERM").0, Some(0));
+    assert!(!place.exists());
+    // Nor is it deleted at the end, when it came there meanwhile.
+    let daemon = Daemon::start(scratch.path());
+    std::fs::remove_file(&place).unwrap();
+    std::fs::write(&place, "needed").unwrap();
+    assert_eq!(daemon.end("TERM").0, Some(0));
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), "needed");
 }
 
 #[test]
