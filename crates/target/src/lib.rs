@@ -50,7 +50,7 @@ pub use logical_unit::{LogicalUnit, Store, StoreName, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping, NexusLoss, Way};
 pub use media::{AtomicBlocks, Media, MediaWishes};
 pub use modes::ModeChanges;
-pub use nexus::{Nexus, NexusName};
+pub use nexus::{Nexus, NexusName, NexusNumber};
 pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
 pub use sanitizing::{Sanitize, SanitizeState, SanitizeWork, Sanitized, Sanitizing};
 pub use scarcity::{Crossing, Scarcity};

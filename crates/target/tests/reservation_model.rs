@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use support::Outcome::{self, Check, Conflict, Done};
 use support::{OBSERVER, Rig};
-use target::NexusName;
+use target::{NexusName, NexusNumber};
 
 /// The initiator and the relative target port of each nexus, which are numbered from 1.
 const NEXUSES: [(u8, u8); 5] = [(1, 1), (1, 2), (2, 1), (2, 3), (3, 2)];
@@ -130,8 +130,8 @@ struct Model {
     /// Who has the unit by RESERVE.
     reserved: Option<usize>,
     pending: BTreeMap<usize, Vec<(u8, u8)>>,
-    /// Whose commands were aborted by the last act, by their ports.
-    aborted: Vec<u8>,
+    /// Whose commands were aborted by the last act.
+    aborted: Vec<usize>,
 }
 
 fn ports_of(initiator: u8) -> Vec<usize> {
@@ -412,7 +412,7 @@ impl Model {
                 self.tell(other, (0x2a, 0x05));
             }
             if aborts {
-                self.aborted.push(NEXUSES[other - 1].1);
+                self.aborted.push(other);
             }
         }
         self.generation += 1;
@@ -475,6 +475,13 @@ fn transport_id(initiator: u8) -> [u8; 24] {
     id[0] = 6;
     id[4..12].copy_from_slice(&[0x60, 0x01, 0x40, 0x50, 0, 0, 0, initiator]);
     id
+}
+
+/// The nexus with this number.
+fn numbered(number: NexusNumber) -> usize {
+    let initiator = number.initiator.to_be_bytes();
+    assert_eq!(initiator[..7], [0x60, 0x01, 0x40, 0x50, 0, 0, 0]);
+    find(initiator[7], u8::try_from(number.relative_port).unwrap()).unwrap()
 }
 
 fn rig() -> Rig {
@@ -568,8 +575,8 @@ proptest! {
         for (number, act) in acts.iter().enumerate() {
             let (sent, expected) = (send(&rig, act), model.act(act));
             prop_assert!(expected.contains(&sent), "{} {:?}: {:?} and not {:?}", number, act, sent, expected);
-            let mut aborted: Vec<u8> = rig.quiesced.borrow_mut().drain(..).filter(|(_, aborts)| *aborts)
-                .map(|(scope, _)| u8::try_from(scope.nexus.unwrap()).unwrap()).collect();
+            let mut aborted: Vec<usize> = rig.quiesced.borrow_mut().drain(..).filter(|(_, aborts)| *aborts)
+                .map(|(scope, _)| numbered(scope.nexus.unwrap())).collect();
             aborted.sort_unstable();
             model.aborted.sort_unstable();
             prop_assert_eq!(&aborted, &model.aborted, "{} {:?}", number, act);

@@ -6,6 +6,9 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+#[path = "support/orders.rs"] // This file is a test of its own as well, whose modules would lie elsewhere.
+pub(crate) mod orders;
+
 use backstore::{Backstore, Channel, Geometry, IoKind};
 use memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};

@@ -238,7 +238,7 @@ impl Script for Changing {
         }
         if let Some(victim) = self.victims.pop() {
             let unit = Some(self.mapping.unit.state.id());
-            let scope = Scope { unit, nexus: Some(victim.relative_port), ..Scope::default() };
+            let scope = Scope { unit, nexus: Some(victim.number()), ..Scope::default() };
             return Step::Quiesce { scope, abort: self.abort };
         }
         if !std::mem::replace(&mut self.seen, true) {
