@@ -185,7 +185,8 @@ o- vhost .................................................. [Targets: 1]
   o- naa.500140568720f76f .................................... [TPGs: 1]
 ",
     );
-    let why = "cannot bind /run/lunar/vhost/naa.500140568720f76f.sock: what is there is no socket; move it away";
+    let why =
+        "cannot bind /run/lunar/vhost/naa.500140568720f76f.sock: what is there is no socket; move it away";
     session.fake.0.borrow_mut().config.targets[0].socket_fault = Some(why.to_owned());
     session.transcript(
         "

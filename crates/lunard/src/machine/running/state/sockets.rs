@@ -12,7 +12,11 @@ use vhost_scsi::{Bound, Endpoint, Reactors};
 
 impl State {
     /// Lets front ends in where the map is whole.
-    pub(in super::super) fn serve(&mut self, sockets: &mut BTreeMap<Wwn, Result<Bound, String>>, reactors: &Arc<Reactors>) {
+    pub(in super::super) fn serve(
+        &mut self,
+        sockets: &mut BTreeMap<Wwn, Result<Bound, String>>,
+        reactors: &Arc<Reactors>,
+    ) {
         for (wwn, target) in &mut self.targets {
             if target.endpoint.is_none() {
                 target.resized.extend(target.luns_of(&self.resized));
