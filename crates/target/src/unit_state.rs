@@ -418,7 +418,7 @@ impl UnitState {
             return Ok(());
         }
         self.change(|record| {
-            record.reservations.release(nexus);
+            record.reservations.lose(nexus);
             record.tray.keep(nexus, false);
             record.tray.stopped &= !starts;
         })
