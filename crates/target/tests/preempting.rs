@@ -28,7 +28,7 @@ fn preempting_a_holder_takes_its_reservation_over() {
         assert_eq!(rig.told(preempted), [attention(0x2a, 0x05)]);
     }
     assert_eq!(rig.told(2), []);
-    // The type has changed, and it was one for registrants.
+    // The type has changed.
     assert_eq!(rig.told(4), [attention(0x2a, 0x04)]);
 }
 
@@ -63,15 +63,125 @@ fn preempting_with_no_key_takes_over_from_all_registrants() {
     assert_eq!(rig.told(1), [attention(0x2a, 0x05)]);
 }
 
+/// Every type of a persistent reservation.
+const KINDS: [u8; 6] = [1, 3, 5, 6, 7, 8];
+
+/// Every change of a type, and of a type to itself.
+fn changes() -> impl Iterator<Item = (u8, u8)> {
+    KINDS.into_iter().flat_map(|before| KINDS.map(|after| (before, after)))
+}
+
+/// What is shown of a holder with this key: of a type for all registrants it is no key.
+fn shown(key: u8, kind: u8) -> Option<(u8, u8)> {
+    Some((if kind >= 7 { 0 } else { key }, kind))
+}
+
 #[test]
-fn a_holder_changes_its_type_by_preempting_itself() {
-    let rig = Rig::new(2);
-    rig.register(1, 0xa);
-    rig.register(2, 0xb);
-    assert_eq!(rig.reserve(1, 0xa, 5), Done);
-    assert_eq!(rig.out(1, PREEMPT, 1, &list(0xa, 0xa, 0)), Done);
-    assert_eq!((rig.keys(), rig.held()), (vec![0xa, 0xb], Some((0xa, 1))));
-    assert_eq!(rig.told(2), [attention(0x2a, 0x04)]);
+fn a_holder_changes_its_type_by_preempting_itself_and_every_other_registrant_is_told() {
+    for (before, after) in changes().filter(|(before, _)| *before < 7) {
+        for action in [PREEMPT, PREEMPT_AND_ABORT] {
+            let rig = Rig::new(4);
+            for (nexus, key) in [(1, 0xa), (2, 0xb), (3, 0xc)] {
+                rig.register(nexus, key);
+            }
+            assert_eq!(rig.reserve(1, 0xa, before), Done);
+            assert_eq!(rig.out(1, action, after, &list(0xa, 0xa, 0)), Done, "{before} {after}");
+            assert_eq!(
+                (rig.keys(), rig.held()),
+                (vec![0xa, 0xb, 0xc], shown(0xa, after)),
+                "{before} {after}"
+            );
+            // Another type is told of, whatever it was: of one that bars registrants, too.
+            let told = vec![attention(0x2a, 0x04); usize::from(before != after)];
+            let all = [1, 2, 3, 4].map(|nexus| rig.attentions_of(nexus));
+            assert_eq!(all, [vec![], told.clone(), told, vec![]], "{before} {after}");
+        }
+    }
+}
+
+#[test]
+fn who_takes_a_reservation_over_tells_those_whom_it_leaves_registered_of_another_type() {
+    for (before, after) in changes() {
+        let rig = Rig::new(5);
+        for (nexus, key) in [(1, 0xa), (2, 0xb), (3, 0xa), (4, 0xd)] {
+            rig.register(nexus, key);
+        }
+        assert_eq!(rig.reserve(1, 0xa, before), Done);
+        let by_all = before >= 7;
+        let theirs = if by_all { 0 } else { 0xa };
+        assert_eq!(rig.out(2, PREEMPT, after, &list(0xb, theirs, 0)), Done, "{before} {after}");
+        let left = if by_all { vec![0xb] } else { vec![0xb, 0xd] };
+        assert_eq!((rig.keys(), rig.held()), (left, shown(0xb, after)), "{before} {after}");
+        let preempted = vec![attention(0x2a, 0x05)];
+        let stays = match (by_all, before == after) {
+            (true, _) => preempted.clone(),
+            (false, true) => vec![],
+            (false, false) => vec![attention(0x2a, 0x04)],
+        };
+        let all = [1, 2, 3, 4, 5].map(|nexus| rig.attentions_of(nexus));
+        assert_eq!(all, [preempted.clone(), vec![], preempted, stays, vec![]], "{before} {after}");
+    }
+}
+
+#[test]
+fn a_key_that_is_not_the_holders_takes_registrations_and_tells_nobody_else() {
+    for (held, of) in KINDS.into_iter().flat_map(|held| KINDS.map(|of| (held, of))) {
+        let rig = Rig::new(4);
+        for (nexus, key) in [(1, 0xa), (2, 0xb), (3, 0xc), (4, 0xd)] {
+            rig.register(nexus, key);
+        }
+        assert_eq!(rig.reserve(1, 0xa, held), Done);
+        assert_eq!(rig.out(2, PREEMPT, of, &list(0xb, 0xc, 0)), Done, "{held} {of}");
+        assert_eq!((rig.keys(), rig.held()), (vec![0xa, 0xb, 0xd], shown(0xa, held)), "{held} {of}");
+        let all = [1, 2, 3, 4].map(|nexus| rig.attentions_of(nexus));
+        assert_eq!(all, [vec![], vec![], vec![attention(0x2a, 0x05)], vec![]], "{held} {of}");
+    }
+}
+
+#[test]
+fn who_preempts_its_own_key_and_does_not_hold_goes_and_is_told_nothing() {
+    for held in [0, 1, 3, 5, 6] {
+        let rig = Rig::new(3);
+        for (nexus, key) in [(1, 0xa), (2, 0xb), (3, 0xb)] {
+            rig.register(nexus, key);
+        }
+        if held != 0 {
+            assert_eq!(rig.reserve(1, 0xa, held), Done);
+        }
+        assert_eq!(rig.out(2, PREEMPT, 1, &list(0xb, 0xb, 0)), Done, "{held}");
+        assert_eq!(rig.keys(), [0xa], "{held}");
+        let all = [1, 2, 3].map(|nexus| rig.attentions_of(nexus));
+        assert_eq!(all, [vec![], vec![], vec![attention(0x2a, 0x05)]], "{held}");
+    }
+}
+
+#[test]
+fn a_key_takes_registrations_alone_where_all_registrants_hold_be_it_the_makers_or_ones_own() {
+    for (held, action) in [(7, PREEMPT), (8, PREEMPT), (7, PREEMPT_AND_ABORT), (8, PREEMPT_AND_ABORT)] {
+        let rig = Rig::new(4);
+        for (nexus, key) in [(1, 0xa), (2, 0xb), (3, 0xa), (4, 0xd)] {
+            rig.register(nexus, key);
+        }
+        assert_eq!(rig.reserve(1, 0xa, held), Done);
+        assert_eq!(rig.out(2, action, 1, &list(0xb, 0xa, 0)), Done);
+        assert_eq!((rig.keys(), rig.held()), (vec![0xb, 0xd], Some((0, held))));
+        assert_eq!(rig.out(2, action, 1, &list(0xb, 0xb, 0)), Done);
+        assert_eq!((rig.keys(), rig.held()), (vec![0xd], Some((0, held))));
+        let all = [1, 2, 3, 4].map(|nexus| rig.attentions_of(nexus));
+        let preempted = vec![attention(0x2a, 0x05)];
+        assert_eq!(all, [preempted.clone(), vec![], preempted, vec![]], "{held} {action}");
+    }
+}
+
+#[test]
+fn the_last_of_all_registrants_that_preempts_itself_takes_the_reservation_along() {
+    for held in [7, 8] {
+        let rig = Rig::new(2);
+        rig.register(1, 0xa);
+        assert_eq!(rig.reserve(1, 0xa, held), Done);
+        assert_eq!(rig.out(1, PREEMPT, 1, &list(0xa, 0xa, 0)), Done);
+        assert_eq!((rig.keys(), rig.held(), rig.send(2, WRITE)), (vec![], None, Done), "{held}");
+    }
 }
 
 #[test]

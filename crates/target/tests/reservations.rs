@@ -347,20 +347,48 @@ fn the_old_reservation_bars_others_until_its_holder_releases() {
 }
 
 #[test]
-fn the_old_commands_do_nothing_for_who_takes_part_in_a_persistent_reservation() {
-    let rig = Rig::new(3);
+fn the_old_commands_do_nothing_for_who_takes_part_in_a_persistent_reservation_and_conflict_for_all_others() {
+    // Of which type; what its holder is answered, another registrant, and who is not registered.
+    for (kind, expected) in [
+        (0, [Conflict, Conflict, Conflict]),
+        (1, [Done, Conflict, Conflict]),
+        (3, [Done, Conflict, Conflict]),
+        (5, [Done, Done, Conflict]),
+        (6, [Done, Done, Conflict]),
+        (7, [Done, Done, Conflict]),
+        (8, [Done, Done, Conflict]),
+    ] {
+        let rig = Rig::new(3);
+        rig.register(1, 0xa);
+        rig.register(2, 0xb);
+        if kind != 0 {
+            assert_eq!(rig.reserve(1, 0xa, kind), Done);
+        }
+        let before = rig.state.record();
+        for command in [RESERVE_6, RELEASE_6, RESERVE_10, RELEASE_10] {
+            let answers = [1, 2, 3].map(|nexus| rig.send(nexus, command));
+            assert_eq!(answers, expected, "{kind} {:02x}", command[0]);
+        }
+        assert_eq!(rig.state.record(), before, "{kind}");
+    }
+}
+
+#[test]
+fn the_old_commands_are_there_again_when_nobody_is_registered() {
+    let rig = Rig::new(2);
     rig.register(1, 0xa);
-    rig.register(2, 0xb);
-    // Registrations alone are in the way.
-    assert_eq!((rig.send(1, RESERVE_6), rig.send(3, RESERVE_6)), (Conflict, Conflict));
-    assert_eq!(rig.reserve(1, 0xa, 1), Done);
-    assert_eq!((rig.send(1, RESERVE_6), rig.send(2, RESERVE_6)), (Done, Conflict));
-    assert_eq!(rig.out(1, RELEASE, 1, &list(0xa, 0, 0)), Done);
-    assert_eq!(rig.reserve(1, 0xa, 5), Done);
-    assert_eq!((rig.send(2, RESERVE_6), rig.send(3, RESERVE_6)), (Done, Conflict));
-    assert_eq!(rig.state.record().reservations.legacy, None);
-    assert_eq!(rig.send(2, RELEASE_6), Done);
-    assert_eq!(rig.held(), Some((0xa, 5)));
+    assert_eq!((rig.send(1, RESERVE_6), rig.send(1, RELEASE_6)), (Conflict, Conflict));
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0xa, 0, 0)), Done);
+    assert_eq!((rig.send(2, RELEASE_6), rig.send(2, RESERVE_6)), (Done, Done));
+    assert_eq!((rig.send(1, RELEASE_6), rig.send(1, WRITE)), (Done, Conflict));
+}
+
+#[test]
+fn a_conflict_of_the_old_commands_is_told_once_more_where_the_control_page_says_so() {
+    let rig = Rig::with(2, UnitFlags { ua_interlock: UaInterlock::KeepAndEstablish, ..FLAGS });
+    rig.register(1, 0xa);
+    assert_eq!(rig.send(2, RELEASE_6), Conflict);
+    assert_eq!(rig.send(2, READY), attention(0x2c, 0x09));
 }
 
 #[test]

@@ -75,6 +75,16 @@ impl Rig {
         (data.len() > 8).then(|| (data[15], data[21]))
     }
 
+    /// What waits to be told to a nexus, whether it may look or not.
+    pub(crate) fn attentions_of(&self, nexus: usize) -> Vec<Outcome> {
+        let next = || {
+            let sense = self.attentions(nexus).first()?;
+            self.attentions(nexus).clear(sense);
+            Some(Check(sense.key as u8, sense.asc, sense.ascq))
+        };
+        std::iter::from_fn(next).collect()
+    }
+
     /// Everything that a nexus is told now.
     pub(crate) fn told(&self, nexus: usize) -> Vec<Outcome> {
         std::iter::from_fn(|| Some(self.send(nexus, READY)).filter(|told| *told != Done)).collect()
