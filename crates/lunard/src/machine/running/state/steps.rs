@@ -44,7 +44,13 @@ impl State {
                 let port = Arc::new(TargetPort::new(wwn.to_string(), LunMap::default()));
                 self.targets.insert(
                     wwn.clone(),
-                    Target { port, endpoint: None, resized: Vec::new(), tpgs: BTreeMap::new() },
+                    Target {
+                        port,
+                        endpoint: None,
+                        socket_fault: None,
+                        resized: Vec::new(),
+                        tpgs: BTreeMap::new(),
+                    },
                 );
                 None
             }
