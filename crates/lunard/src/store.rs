@@ -428,6 +428,29 @@ fn open_fault(path: &Path, err: &DatabaseError) -> StartError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::{Backstore, BackstoreName, Change, Medium, UnitSerial};
+    use target::UnitRecord;
+
+    #[test]
+    fn what_a_unit_remembered_does_not_come_back_with_what_others_keep() {
+        let folder = tempfile::tempdir().unwrap();
+        let state_dir = StateDir::claim(folder.path()).unwrap();
+        let mut store = Store::open(&state_dir).unwrap();
+        let units = store.units_of("boot").unwrap();
+        let (name, serial) = (BackstoreName::parse("r0").unwrap(), UnitSerial::parse("a").unwrap());
+        let disk = Backstore::new(name, serial, Medium::ramdisk(1 << 20, false).unwrap()).unwrap();
+        let model = Model::default().apply(Change::CreateBackstore(disk)).unwrap();
+        store.save(&Model::default(), &model).unwrap();
+        let mut record = UnitRecord::default();
+        record.reservations.generation = 1;
+        units.persist.save("a", &record).unwrap();
+        store.save(&model, &Model::default()).unwrap();
+        // A write has failed: the next one takes along all that counts.
+        store.kept.lock().unwrap().is_in_doubt();
+        units.persist.save("b", &record).unwrap();
+        let records = store.units_of("boot").unwrap().records;
+        assert_eq!(records.keys().collect::<Vec<_>>(), ["b"]);
+    }
 
     #[test]
     fn a_disk_that_cannot_be_read_is_no_damage() {

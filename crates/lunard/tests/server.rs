@@ -340,6 +340,7 @@ fn metrics_tell_what_is() {
         "lunar_storage_object_size_bytes{kind=\"ramdisk\",name=\"a\"} 1048576",
         "lunar_storage_object_missing{kind=\"ramdisk\",name=\"a\"} 0",
         "lunar_target_connected{wwn=\"naa.500140568720f76f\"} 0",
+        "lunar_target_socket_missing{wwn=\"naa.500140568720f76f\"} 0",
         "# EOF",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

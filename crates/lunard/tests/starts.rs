@@ -8,6 +8,8 @@ mod daemon;
 
 use api::ClientError;
 use daemon::{Daemon, as_nobody, is_root, lunard};
+use lunard::directories::StateDir;
+use lunard::store::Store;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -331,6 +333,37 @@ fn a_full_disk_is_said_to_be_so_and_nothing_half_done_is_left_of_a_database_or_a
     daemon.end("KILL");
     let daemon = Daemon::start_command(scratch.path(), start());
     assert_eq!(daemon.client().config().unwrap().backstores.len(), config.backstores.len() + 1);
+}
+
+#[test]
+fn a_restart_of_the_host_that_cannot_be_noted_is_one_line_and_disks_are_served() {
+    let scratch = tempfile::tempdir().unwrap();
+    let state = scratch.path().join("state");
+    drop(Daemon::start(scratch.path()));
+    let lost_power = || {
+        let state_dir = StateDir::claim(&state).unwrap();
+        let store = Store::open(&state_dir).unwrap();
+        let _closing = store.closing();
+        store.units_of("the boot before").unwrap().lost_power
+    };
+    assert!(lost_power());
+    // The limit is in blocks of 512 bytes: the beginning of the database can be written, and nothing in it.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -S -f 8; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_lunard")]);
+    limited.arg("--state-dir").arg(&state).arg("--runtime-dir").arg(scratch.path().join("run"));
+    let daemon = Daemon::start_command(scratch.path(), limited);
+    assert!(daemon.client().config().is_ok());
+    let (_, log) = daemon.end("TERM");
+    let line = format!(
+        "WARN cannot note in {}/lunar.redb that the host has restarted: I/O error: File too large; make room there, or guests \
+         are told of it once more when lunard restarts\n",
+        state.display()
+    );
+    assert!(log.contains(&line) && log.matches("cannot").count() == 1, "{log}");
+    assert!(!lost_power(), "it could not be noted");
+    let (_, log) = Daemon::start(scratch.path()).end("TERM");
+    assert!(!log.contains("cannot"), "{log}");
+    assert!(lost_power(), "it has been noted");
 }
 
 #[test]

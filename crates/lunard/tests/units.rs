@@ -89,6 +89,26 @@ fn a_restart_of_the_host_leaves_what_was_to_outlast_it() {
 }
 
 #[test]
+fn a_restart_of_the_host_is_one_though_no_unit_keeps_anything_after_it() {
+    let kept = record(true).reservations;
+    for remembers in [false, true] {
+        let scratch = tempfile::tempdir().unwrap();
+        let (state_dir, store, units) = open(scratch.path(), "first boot");
+        if remembers {
+            units.persist.save(SERIAL, &record(true)).unwrap();
+        }
+        drop((state_dir, store, units));
+        for (boot, lost_power) in [("second boot", true), ("second boot", false), ("third boot", true)] {
+            let (_state_dir, _store, units) = open(scratch.path(), boot);
+            assert_eq!(units.lost_power, lost_power, "{boot}, {remembers}");
+            let expected = Reservations { generation: 0, legacy: None, ..kept.clone() };
+            let found = units.records.get(SERIAL).map(|record| &record.reservations);
+            assert_eq!(found, remembers.then_some(&expected), "{boot}");
+        }
+    }
+}
+
+#[test]
 fn what_a_unit_remembers_goes_with_its_last_backstore() {
     let scratch = tempfile::tempdir().unwrap();
     let (state_dir, mut store, units) = open(scratch.path(), "boot");
@@ -103,25 +123,6 @@ fn what_a_unit_remembers_goes_with_its_last_backstore() {
     store.save(&more, &Model::default()).unwrap();
     assert!(store.units_of("boot").unwrap().records.is_empty());
     drop(state_dir);
-}
-
-#[test]
-fn what_a_unit_remembered_does_not_come_back_with_what_others_keep() {
-    let scratch = tempfile::tempdir().unwrap();
-    let model = Plane::drafted([ramdisk("r0")]).clone();
-    let serial = model.backstores().values().next().unwrap().unit_serial.to_string();
-    let (state_dir, mut store, units) = open(scratch.path(), "first boot");
-    store.save(&Model::default(), &model).unwrap();
-    units.persist.save(&serial, &record(true)).unwrap();
-    drop((state_dir, store, units));
-    // Under another boot the first that is kept takes all the others along.
-    let (state_dir, mut store, units) = open(scratch.path(), "second boot");
-    assert!(units.records.contains_key(&serial));
-    store.save(&model, &Model::default()).unwrap();
-    units.persist.save("other", &record(false)).unwrap();
-    drop((state_dir, store, units));
-    let (_state_dir, _store, units) = open(scratch.path(), "second boot");
-    assert_eq!(units.records.keys().collect::<Vec<_>>(), ["other"]);
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub(crate) struct Rig {
     pub(crate) done: RefCell<Vec<IoKind>>,
     /// What happens while the so many'th of what its scripts do on the medium is under way.
     pub(crate) meanwhile: RefCell<Option<(usize, Happens)>>,
+    /// What happens before what a script asks a helper for next is begun.
+    pub(crate) before_ask: RefCell<Option<Happens>>,
     /// How long its scripts have waited.
     pub(crate) waited: RefCell<Duration>,
 }
@@ -174,6 +176,7 @@ impl Rig {
             order: RefCell::default(),
             done: RefCell::default(),
             meanwhile: RefCell::default(),
+            before_ask: RefCell::default(),
             waited: RefCell::default(),
         }
     }
@@ -229,6 +232,8 @@ impl Rig {
         loop {
             let outcome = match last {
                 Step::Ask { work, .. } => {
+                    let happens = self.before_ask.borrow_mut().take();
+                    happens.into_iter().for_each(|happens| happens());
                     let (sender, told) = mpsc::channel();
                     work(Reply::new(move |answer| sender.send(answer).unwrap()));
                     target::Outcome::Told(told.recv().unwrap())
