@@ -190,6 +190,9 @@ pub struct Target {
     pub wwn: String,
     /// Where QEMU connects.
     pub socket: String,
+    /// Why it cannot, and the way out, while something else is in the place of the socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket_fault: Option<String>,
     /// Whether a front end is connected now.
     pub connected: bool,
     /// Every option of its device with its value, a number.

@@ -256,6 +256,7 @@ fn the_configuration() {
     let target = Target {
         wwn: "naa.500140568720f76f".to_owned(),
         socket: "/run/lunar/vhost/naa.500140568720f76f.sock".to_owned(),
+        socket_fault: Some("cannot bind it; move it away".to_owned()),
         connected: true,
         options: BTreeMap::from([("num_queues".to_owned(), "4".to_owned())]),
         tpgs: vec![Tpg {
@@ -279,7 +280,7 @@ fn the_configuration() {
             r#""alua_groups":[{"name":"grp1","group_id":5,"attributes":{"preferred":"1"},"members":[{"wwn":"naa.500140568720f76f","tag":1,"lun":0}]}],"#,
             r#""lu_group":"cluster","lba_map":"8 0; 0 7 5:O"}],"#,
             r#""targets":[{"wwn":"naa.500140568720f76f","socket":"/run/lunar/vhost/naa.500140568720f76f.sock","#,
-            r#""connected":true,"options":{"num_queues":"4"},"tpgs":[{"tag":1,"nexus":"naa.5001405aaaaaaaaa","luns":[{"lun":0,"#,
+            r#""socket_fault":"cannot bind it; move it away","connected":true,"options":{"num_queues":"4"},"tpgs":[{"tag":1,"nexus":"naa.5001405aaaaaaaaa","luns":[{"lun":0,"#,
             r#""backstore":{"kind":"block","name":"disk0"},"alias":"a08824829b","write_protect":false,"#,
             r#""alua":{"group":"grp1","offline":true,"status":1,"write_metadata":false}}],"acls":[{"initiator":"naa.5001405aaaaaaaaa","luns":[{"lun":9,"#,
             r#""of":0,"alias":"b08824829b","write_protect":true}]}],"waiting":[{"lun":9,"command":"WRITE (10)","seconds":45,"commands":3}]}]}],"lu_groups":[{"name":"cluster","group_id":7}]}"#

@@ -4,7 +4,7 @@
 //! Above: `store`.  Below: nothing.
 //! Never here: whether a file or device is there.
 
-use model::{AbsolutePath, Kind, Medium, PAGE_BYTES};
+use model::{AbsolutePath, Kind, Medium, PAGE_BYTES, kernel_number};
 use rustix::io::Errno;
 
 /// What the pieces said so far.
@@ -95,18 +95,9 @@ impl Control {
     }
 }
 
-/// A number in any base, as the kernel's `kstrtoull` with base 0 reads it.
+/// A number in any base, as the kernel reads it.
 pub(crate) fn number(text: &str) -> Result<u64, Errno> {
-    let text = text.trim();
-    let (digits, radix) = match text.as_bytes() {
-        [b'0', b'x' | b'X', ..] => (text.get(2..).unwrap_or(""), 16),
-        [b'0', _, ..] => (text.get(1..).unwrap_or(""), 8),
-        _ => (text, 10),
-    };
-    if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
-        return Err(Errno::INVAL);
-    }
-    u64::from_str_radix(digits, radix).map_err(|_| Errno::INVAL)
+    kernel_number(text).ok_or(Errno::INVAL)
 }
 
 #[cfg(test)]

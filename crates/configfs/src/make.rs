@@ -22,6 +22,9 @@ use std::collections::BTreeMap;
 /// The longest name of a directory, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
+/// The name of an HBA is shorter than this, in bytes (`TARGET_CORE_NAME_MAX_LEN`).
+const HBA_NAME_BYTES: usize = 64;
+
 impl Tree {
     /// Asks for a change, and says in the log why it was not made.
     pub(crate) fn ask(&self, what: &str, changes: Vec<Change>) -> Result<(), Errno> {
@@ -315,6 +318,9 @@ fn stage_dir(staged: &mut Staged, dir: &Dir, name: &str) -> Result<Dir, Errno> {
             _ => Err(Errno::INVAL),
         },
         Dir::Core => {
+            if name.len() >= HBA_NAME_BYTES {
+                return Err(Errno::NAMETOOLONG);
+            }
             let hba = Hba::parse(name).ok_or(Errno::INVAL)?;
             staged.add_hba(hba, true);
             Ok(Dir::Hba(hba))

@@ -44,6 +44,32 @@ fn writes_that_lio_refuses_are_refused_with_its_errno() {
 }
 
 #[test]
+fn numbers_are_read_as_the_kernel_reads_them() {
+    let (_plane, tree) = tree();
+    furnish(&tree);
+    let disk = "target/core/fileio_0/disk0";
+    let most = format!("{disk}/attrib/max_unmap_block_desc_count");
+    let group = format!("{disk}/alua/default_tg_pt_gp/nonop_delay_msecs");
+    for (text, reads) in
+        [("7", "7"), ("+6", "6"), ("0x10\n", "16"), ("010", "8"), ("+0x7f", "127"), ("5\n", "5")]
+    {
+        for path in [&most, &group] {
+            tree.write(path, text).unwrap_or_else(|errno| panic!("{text:?} -> {path}: {errno}"));
+            assert_eq!(tree.read(path).unwrap(), format!("{reads}\n"), "{text:?} -> {path}");
+        }
+    }
+    for text in [" 7", "7 ", "\t7", "08", "++7", "-7", "+", "", "0x", "4294967296", "18446744073709551616"] {
+        for path in [&most, &group] {
+            check_refused(&tree, &format!("{text:?} -> {path}"), Errno::INVAL, || tree.write(path, text));
+            assert_eq!(tree.read(path).unwrap(), "5\n", "{path}");
+        }
+    }
+    let port = format!("{TPG}/attrib/fabric_prot_type");
+    tree.write(&port, "+0\n").unwrap();
+    check_refused(&tree, "a space before a number", Errno::INVAL, || tree.write(&port, " 0"));
+}
+
+#[test]
 fn directories_that_lio_refuses_are_refused_with_its_errno() {
     let (_plane, tree) = tree();
     furnish(&tree);
@@ -56,6 +82,17 @@ fn directories_that_lio_refuses_are_refused_with_its_errno() {
         ("target/vhost/naa.5001405aabbccdd0/tpgt_1/np/x", Errno::NOSYS),
         ("target/core/bogus_0", Errno::INVAL),
         ("target/core/fileio_x", Errno::INVAL),
+        ("target/core/fileio", Errno::INVAL),
+        ("target/core/fileio_", Errno::INVAL),
+        ("target/core/fileio_08", Errno::INVAL),
+        // Another way to write fileio_1, and plugins that are not served.
+        ("target/core/fileio_01", Errno::INVAL),
+        ("target/core/fileio_+1", Errno::INVAL),
+        ("target/core/pscsi_0", Errno::INVAL),
+        ("target/core/user_0", Errno::INVAL),
+        // 63 characters are looked at, and 64 are too many.
+        ("target/core/fileio_00000000000000000000000000000000000000000000000000000000", Errno::INVAL),
+        ("target/core/fileio_000000000000000000000000000000000000000000000000000000000", Errno::NAMETOOLONG),
         ("target/core/fileio_0/disk0", Errno::EXIST),
         ("target/core/fileio_0/disk0/attrib/x", Errno::PERM),
         ("target/loopback", Errno::INVAL),

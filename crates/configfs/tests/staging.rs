@@ -293,6 +293,15 @@ fn what_guests_reserved_is_said_in_lios_words() {
         "{port}"
     );
     assert!(port.ends_with(" vhost Portal Group Tag: 1 vhost Logical Unit: 0\n"), "{port}");
+    // A holder whose target is deleted: the port that it had is another's by now.
+    let gone = configfs::LiveReservations {
+        registrants: vec![registrant("naa.6001405000000009", relative_port, 0xaaa, true)],
+        kind: Some(5),
+        ..configfs::LiveReservations::default()
+    };
+    plane.reservations.lock().unwrap().insert(id.clone(), gone);
+    assert_eq!(says("res_holder"), "SPC-3 Reservation: vhost Initiator: naa.6001405000000009\n");
+    assert_eq!(says("res_pr_holder_tg_port"), "No SPC-3 Reservation holder\n");
     let legacy = Some("naa.5001405aabbccdd1".to_owned());
     let old = configfs::LiveReservations { legacy, ..configfs::LiveReservations::default() };
     plane.reservations.lock().unwrap().insert(id, old);

@@ -30,7 +30,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{info, warn};
-use vhost_scsi::LAST_COMMANDS;
+use vhost_scsi::{LAST_COMMANDS, SocketName};
 
 /// What a machine is made for.
 pub struct Host<'a> {
@@ -112,7 +112,7 @@ pub fn run<M: Machine>(
         .map_err(|source| StartError::Host { source })?;
     let served = tokio.block_on(async {
         let mut signals = Signals::new()?;
-        let api = server::listen(&own_path)?;
+        let (api, name) = server::listen(&own_path)?;
         let metrics = match options.metrics {
             Some(at) => Some(server::listen_for_metrics(at).await?),
             None => None,
@@ -129,7 +129,7 @@ pub fn run<M: Machine>(
         service_manager::stopping();
         info!("stopping");
         tokio::select! {
-            () = end(&service, running, &mut serving, &own_path, &machine) => info!("stopped"),
+            () = end(&service, running, &mut serving, name, &machine) => info!("stopped"),
             () = signals.recv() => warn!("told again to end: what guests have in flight is left for the next lunard"),
         }
         Ok(())
@@ -162,7 +162,7 @@ async fn end<M: Machine>(
     service: &Service,
     running: state_driver::Running,
     serving: impl Future<Output = ()>,
-    runtime_dir: &Path,
+    name: SocketName,
     machine: &Arc<M>,
 ) {
     let deadline = Instant::now() + END;
@@ -174,7 +174,7 @@ async fn end<M: Machine>(
     service.stop();
     // A request that its sender never ends gets no answer.
     let _ = timeout(LAST_ANSWERS, serving).await;
-    let _ = std::fs::remove_file(directories::api_socket(runtime_dir));
+    drop(name);
     let machine = Arc::clone(machine);
     let stopped = spawn_blocking(move || machine.stop(deadline - LAST_SECOND));
     match timeout(deadline.saturating_duration_since(Instant::now()), stopped).await {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Write, stderr};
 use std::panic::PanicHookInfo;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::Dispatch;
 use tracing_subscriber::EnvFilter;
@@ -56,12 +56,15 @@ pub fn start() -> io::Result<Log> {
     let known = wanted.as_deref().is_none_or(|text| filter(text).is_some());
     let level = || wanted.as_deref().and_then(filter).unwrap_or_else(|| EnvFilter::new(DEFAULT));
     let lines = Arc::new(Lines::default());
-    let (writing, own) = (Arc::clone(&lines), events(level(), || StandardError));
+    let (writing, notices) = (Arc::clone(&lines), Aside::default());
+    let aside = notices.clone();
+    let own = events(level(), move || aside.clone());
     std::thread::Builder::new().name("log".to_owned()).spawn(move || {
         // What this thread says goes between the lines that it writes.
         let _own = tracing::dispatcher::set_default(&own);
         writing.write_to(&mut StandardError, |lost| {
-            tracing::error!("{lost} lines of the log are lost here: nobody took them")
+            tracing::error!("{lost} lines of the log are lost here: nobody took them");
+            notices.take()
         })
     })?;
     let theirs = Arc::clone(&lines);
@@ -118,6 +121,27 @@ struct Way(Arc<Lines>);
 impl Write for Way {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.put(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A line that is made now, for who writes it.
+#[derive(Clone, Default)]
+struct Aside(Arc<Mutex<Vec<u8>>>);
+
+impl Aside {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Aside {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(line);
         Ok(line.len())
     }
 

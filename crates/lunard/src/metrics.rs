@@ -154,12 +154,14 @@ impl Asked {
 
 fn targets(encoder: &mut DescriptorEncoder<'_>, handle: &Handle, model: &Model) -> fmt::Result {
     let live = handle.live();
-    let connected = Family::<Labels, Gauge>::default();
+    let (connected, without) = (Family::<Labels, Gauge>::default(), Family::<Labels, Gauge>::default());
     for wwn in model.targets().keys() {
-        let now = live.targets.get(wwn).is_some_and(|target| target.connected);
-        connected.get_or_create(&vec![("wwn", wwn.as_str().to_owned())]).set(i64::from(now));
+        let (labels, live) = (vec![("wwn", wwn.as_str().to_owned())], live.targets.get(wwn));
+        connected.get_or_create(&labels).set(i64::from(live.is_some_and(|live| live.connected)));
+        without.get_or_create(&labels).set(i64::from(live.is_some_and(|live| live.socket_fault.is_some())));
     }
-    put(encoder, "target_connected", "1 while a front end is connected", &connected)
+    put(encoder, "target_connected", "1 while a front end is connected", &connected)?;
+    put(encoder, "target_socket_missing", "1 while something else is in the place of its socket", &without)
 }
 
 fn waiting(encoder: &mut DescriptorEncoder<'_>, handle: &Handle) -> fmt::Result {

@@ -38,6 +38,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use utoipa::OpenApi;
+use vhost_scsi::SocketName;
 
 /// The longest body of a request, in bytes: [`v1::CHANGES_MAX`] changes, most of them with long paths.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
@@ -88,20 +89,19 @@ impl Service {
     }
 }
 
-/// Listens on the API's socket.  The runtime directory is ours, so a socket there is a leftover.
+/// Listens on the API's socket.  A leftover there is replaced, and anything else stays.
 ///
 /// # Errors
-/// [`StartError::Listen`].
-pub fn listen(runtime_dir: &Path) -> Result<UnixListener, StartError> {
+/// [`StartError::ApiSocket`].
+pub fn listen(runtime_dir: &Path) -> Result<(UnixListener, SocketName), StartError> {
     let path = directories::api_socket(runtime_dir);
-    let fault = |source| StartError::Listen { at: path.display().to_string(), source };
-    match std::fs::remove_file(&path) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(fault(err)),
-        Ok(()) | Err(_) => {}
-    }
-    let listener = UnixListener::bind(&path).map_err(fault)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(API_SOCKET_MODE)).map_err(fault)?;
-    Ok(listener)
+    let bind = || {
+        let (listener, name) = SocketName::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(API_SOCKET_MODE))?;
+        listener.set_nonblocking(true)?;
+        Ok((UnixListener::from_std(listener)?, name))
+    };
+    bind().map_err(|source| StartError::ApiSocket { path: path.clone(), source })
 }
 
 /// Listens for Prometheus.

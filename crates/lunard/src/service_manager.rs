@@ -83,7 +83,8 @@ fn serving(live: &Live) -> String {
         format!("Serving {} with {}", count(live.targets.len(), "target"), count(objects, "storage object"));
     let missing = live.backstores.iter().filter(|(_, live)| live.missing).map(|(id, _)| id.to_string());
     text += &named("missing", missing.collect());
-    let deaf = live.targets.iter().filter(|(_, live)| !live.listens).map(|(wwn, _)| wwn.to_string());
+    let deaf =
+        live.targets.iter().filter(|(_, live)| live.socket_fault.is_some()).map(|(wwn, _)| wwn.to_string());
     text += &named("without a socket", deaf.collect());
     text
 }

@@ -46,6 +46,8 @@ pub enum StartError {
     SocketGroup { path: PathBuf, group: String, source: io::Error },
     #[error("cannot listen on {at}: {}", plain(source))]
     Listen { at: String, source: io::Error },
+    #[error("cannot bind {}: {}", path.display(), in_place(source))]
+    ApiSocket { path: PathBuf, source: io::Error },
     #[error("cannot restore the configuration: {message}")]
     Restore { message: String, hint: Option<String> },
     #[error("{source}")]
@@ -82,6 +84,7 @@ impl StartError {
             Self::OneDirectory { .. } => "give one of them another, by --state-dir or --runtime-dir".to_owned(),
             Self::NoSuchGroup { .. } => "create it, or choose another --socket-group".to_owned(),
             Self::SocketGroup { .. } => "run as root or as a member of that group".to_owned(),
+            Self::ApiSocket { source, .. } => return hint_of_place(source).map(str::to_owned),
             Self::Restore { hint, .. } | Self::Database { hint, .. } => return hint.clone(),
             Self::Configfs { source: configfs::MountError::Taken { .. } } => {
                 "unmount it, or give another --configfs".to_owned()
@@ -91,6 +94,23 @@ impl StartError {
             }
             Self::Listen { .. } | Self::Reactor { .. } | Self::Host { .. } => return None,
         })
+    }
+}
+
+/// What is wrong with the place of a socket.
+pub(crate) fn in_place(err: &io::Error) -> String {
+    match err.kind() {
+        ErrorKind::AlreadyExists => "what is there is no socket".to_owned(),
+        _ => plain(err),
+    }
+}
+
+/// What can be done about it.
+pub(crate) fn hint_of_place(err: &io::Error) -> Option<&'static str> {
+    match err.kind() {
+        ErrorKind::AddrInUse => Some("another process listens there; stop it, or use another --runtime-dir"),
+        ErrorKind::AlreadyExists => Some("move it away"),
+        _ => None,
     }
 }
 

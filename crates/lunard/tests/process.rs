@@ -8,7 +8,7 @@ use api::{Client, ClientError};
 use daemon::{Daemon, NOBODY, as_nobody, is_root, lunard, ramdisk};
 use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -371,11 +371,36 @@ fn what_is_in_the_place_of_a_socket_stops_that_target_alone_and_until_it_has_gon
     assert_eq!(daemon.client().config().unwrap().targets.len(), 4);
     assert_eq!(std::fs::read_to_string(place(2)).unwrap(), "needed");
     assert!(place(1).is_dir() && place(3).is_symlink());
+    // At every door.
+    let faults = || {
+        let targets = daemon.client().config().unwrap().targets;
+        targets.into_iter().map(|target| target.socket_fault).collect::<Vec<_>>()
+    };
+    let no_socket =
+        |number| format!("cannot bind {}: what is there is no socket; move it away", place(number).display());
+    assert_eq!(faults(), [Some(no_socket(1)), Some(no_socket(2)), Some(no_socket(3)), None]);
+    let mut api = UnixStream::connect(scratch.path().join("run/api.sock")).unwrap();
+    api.write_all(b"GET /metrics HTTP/1.1\r\nHost: lunard\r\nConnection: close\r\n\r\n").unwrap();
+    let mut metrics = String::new();
+    api.read_to_string(&mut metrics).unwrap();
+    for (number, without) in [(1, 1), (2, 1), (3, 1), (4, 0)] {
+        let line = format!("lunar_target_socket_missing{{wwn=\"{}\"}} {without}", wwn(number));
+        assert!(metrics.lines().any(|said| said == line), "{line} is not in\n{metrics}");
+    }
+    // It is the reason of now, not of then.
     std::fs::remove_dir(place(1)).unwrap();
+    let listening = UnixListener::bind(place(1)).unwrap();
+    let somebody = format!(
+        "cannot bind {}: Address already in use; another process listens there; stop it, or use another --runtime-dir",
+        place(1).display()
+    );
+    eventually("somebody listens", || faults()[0].as_ref() == Some(&somebody));
+    drop(listening);
     std::fs::rename(place(2), scratch.path().join("kept")).unwrap();
     for number in [1, 2] {
         eventually(&format!("{number} is not served"), || UnixStream::connect(place(number)).is_ok());
     }
+    assert_eq!(faults(), [None, None, Some(no_socket(3)), None]);
     // Whoever asks for it anew hears why not.
     daemon.client().apply(vec![Change::DeleteTarget { wwn: wwn(3) }]).unwrap();
     let again = Change::CreateTarget { wwn: Some(wwn(3)), tpgs: vec![1] };

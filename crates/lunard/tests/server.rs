@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::mpsc::channel;
 
@@ -340,6 +340,7 @@ fn metrics_tell_what_is() {
         "lunar_storage_object_size_bytes{kind=\"ramdisk\",name=\"a\"} 1048576",
         "lunar_storage_object_missing{kind=\"ramdisk\",name=\"a\"} 0",
         "lunar_target_connected{wwn=\"naa.500140568720f76f\"} 0",
+        "lunar_target_socket_missing{wwn=\"naa.500140568720f76f\"} 0",
         "# EOF",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
@@ -367,10 +368,11 @@ fn a_socket_that_was_left_behind_is_replaced() {
     let scratch = tempfile::tempdir().unwrap();
     let tokio = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     let listen = |directory: &Path| tokio.block_on(async { server::listen(directory).map(drop) });
+    drop(UnixListener::bind(scratch.path().join("api.sock")).unwrap());
     listen(scratch.path()).unwrap();
-    listen(scratch.path()).unwrap();
+    assert!(!scratch.path().join("api.sock").exists(), "its name goes with it");
     let err = listen(&scratch.path().join("nowhere")).unwrap_err();
     let expected =
-        format!("cannot listen on {}/nowhere/api.sock: No such file or directory", scratch.path().display());
+        format!("cannot bind {}/nowhere/api.sock: No such file or directory", scratch.path().display());
     assert_eq!(err.to_string(), expected);
 }

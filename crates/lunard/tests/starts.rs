@@ -8,7 +8,10 @@ mod daemon;
 
 use api::ClientError;
 use daemon::{Daemon, as_nobody, is_root, lunard};
+use lunard::directories::StateDir;
+use lunard::store::Store;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -129,6 +132,45 @@ fn a_runtime_directory_that_cannot_be_made_is_named() {
         format!("lunard: cannot use the runtime directory {}/run: File exists; ", scratch.path().display());
     assert!(line.starts_with(&start), "{line}");
     assert_eq!((line.lines().count(), status.code()), (1, Some(1)));
+}
+
+#[test]
+fn what_is_in_the_place_of_the_api_socket_is_named_and_left_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let place = scratch.path().join("run/api.sock");
+    std::fs::create_dir_all(&place).unwrap();
+    let line = format!("cannot bind {}: what is there is no socket; move it away", place.display());
+    let refused = |line: &str| {
+        let Output { status, stderr, .. } = lunard(scratch.path()).output().unwrap();
+        let said = String::from_utf8(stderr).unwrap();
+        assert_eq!(said.lines().last(), Some(format!("lunard: {line}").as_str()), "{said}");
+        assert_eq!(status.code(), Some(1));
+    };
+    refused(&line);
+    std::fs::remove_dir(&place).unwrap();
+    std::fs::write(&place, "needed").unwrap();
+    refused(&line);
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), "needed");
+    std::fs::remove_file(&place).unwrap();
+    symlink("/nonexistent", &place).unwrap();
+    refused(&line);
+    assert!(place.is_symlink());
+    std::fs::remove_file(&place).unwrap();
+    let listening = UnixListener::bind(&place).unwrap();
+    refused(&format!(
+        "cannot bind {}: Address already in use; another process listens there; stop it, or use another --runtime-dir",
+        place.display()
+    ));
+    // What nobody listens to any more was left behind.
+    drop(listening);
+    assert_eq!(Daemon::start(scratch.path()).end("TERM").0, Some(0));
+    assert!(!place.exists());
+    // Nor is it deleted at the end, when it came there meanwhile.
+    let daemon = Daemon::start(scratch.path());
+    std::fs::remove_file(&place).unwrap();
+    std::fs::write(&place, "needed").unwrap();
+    assert_eq!(daemon.end("TERM").0, Some(0));
+    assert_eq!(std::fs::read_to_string(&place).unwrap(), "needed");
 }
 
 #[test]
@@ -291,6 +333,37 @@ fn a_full_disk_is_said_to_be_so_and_nothing_half_done_is_left_of_a_database_or_a
     daemon.end("KILL");
     let daemon = Daemon::start_command(scratch.path(), start());
     assert_eq!(daemon.client().config().unwrap().backstores.len(), config.backstores.len() + 1);
+}
+
+#[test]
+fn a_restart_of_the_host_that_cannot_be_noted_is_one_line_and_disks_are_served() {
+    let scratch = tempfile::tempdir().unwrap();
+    let state = scratch.path().join("state");
+    drop(Daemon::start(scratch.path()));
+    let lost_power = || {
+        let state_dir = StateDir::claim(&state).unwrap();
+        let store = Store::open(&state_dir).unwrap();
+        let _closing = store.closing();
+        store.units_of("the boot before").unwrap().lost_power
+    };
+    assert!(lost_power());
+    // The limit is in blocks of 512 bytes: the beginning of the database can be written, and nothing in it.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -S -f 8; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_lunard")]);
+    limited.arg("--state-dir").arg(&state).arg("--runtime-dir").arg(scratch.path().join("run"));
+    let daemon = Daemon::start_command(scratch.path(), limited);
+    assert!(daemon.client().config().is_ok());
+    let (_, log) = daemon.end("TERM");
+    let line = format!(
+        "WARN cannot note in {}/lunar.redb that the host has restarted: I/O error: File too large; make room there, or guests \
+         are told of it once more when lunard restarts\n",
+        state.display()
+    );
+    assert!(log.contains(&line) && log.matches("cannot").count() == 1, "{log}");
+    assert!(!lost_power(), "it could not be noted");
+    let (_, log) = Daemon::start(scratch.path()).end("TERM");
+    assert!(!log.contains("cannot"), "{log}");
+    assert!(lost_power(), "it has been noted");
 }
 
 #[test]

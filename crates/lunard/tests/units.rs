@@ -89,6 +89,26 @@ fn a_restart_of_the_host_leaves_what_was_to_outlast_it() {
 }
 
 #[test]
+fn a_restart_of_the_host_is_one_though_no_unit_keeps_anything_after_it() {
+    let kept = record(true).reservations;
+    for remembers in [false, true] {
+        let scratch = tempfile::tempdir().unwrap();
+        let (state_dir, store, units) = open(scratch.path(), "first boot");
+        if remembers {
+            units.persist.save(SERIAL, &record(true)).unwrap();
+        }
+        drop((state_dir, store, units));
+        for (boot, lost_power) in [("second boot", true), ("second boot", false), ("third boot", true)] {
+            let (_state_dir, _store, units) = open(scratch.path(), boot);
+            assert_eq!(units.lost_power, lost_power, "{boot}, {remembers}");
+            let expected = Reservations { generation: 0, legacy: None, ..kept.clone() };
+            let found = units.records.get(SERIAL).map(|record| &record.reservations);
+            assert_eq!(found, remembers.then_some(&expected), "{boot}");
+        }
+    }
+}
+
+#[test]
 fn what_a_unit_remembers_goes_with_its_last_backstore() {
     let scratch = tempfile::tempdir().unwrap();
     let (state_dir, mut store, units) = open(scratch.path(), "boot");

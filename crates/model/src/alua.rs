@@ -219,7 +219,7 @@ impl AluaGroup {
         let Some(row) = AluaAttribute::named(attribute) else {
             return Err(Refusal::NoSuchAluaAttribute { backstore, group, attribute: shown(attribute) });
         };
-        let value = shown(text.trim());
+        let value = shown(text);
         self.set(row, text).map_err(|misfit| match misfit {
             Misfit::Value => Refusal::AluaValue {
                 backstore,

@@ -11,6 +11,7 @@
 //! and one which does is refused.
 
 use crate::Kind;
+use crate::kernel_number::kernel_u32;
 use std::collections::BTreeMap;
 
 /// The most bytes that one READ or WRITE may move: MAXIMUM TRANSFER LENGTH of VPD page B0h, in bytes.
@@ -179,16 +180,23 @@ impl Attribute {
         }
     }
 
-    /// Reads a value as typed: a number in decimal, hexadecimal (`0x`) or octal (`0`), and for a switch
-    /// also the words of the kernel's `strtobool`.
+    /// The value that a text is, whether it makes sense or not: a number as the kernel reads it
+    /// ([`kernel_number`](crate::kernel_number)), and for a switch also the words of the kernel's `strtobool`.
+    #[must_use]
+    pub fn read(&self, text: &str) -> Option<u32> {
+        let word = text.strip_suffix('\n').unwrap_or(text).to_ascii_lowercase();
+        match (self.values, word.as_str()) {
+            (Values::Switch, "y" | "yes" | "on" | "true") => Some(1),
+            (Values::Switch, "n" | "no" | "off" | "false") => Some(0),
+            // It looks at the first letter, and takes no sign.
+            (Values::Switch, word) if word.starts_with('+') => None,
+            _ => kernel_u32(text),
+        }
+    }
+
+    /// Reads a value as typed that makes sense.
     pub(crate) fn parse(&self, text: &str, block_bytes: u32) -> Option<u32> {
-        let text = text.trim();
-        let value = match (self.values, text.to_ascii_lowercase().as_str()) {
-            (Values::Switch, "y" | "yes" | "on" | "true") => 1,
-            (Values::Switch, "n" | "no" | "off" | "false") => 0,
-            _ => parse_number(text)?,
-        };
-        self.takes(value, block_bytes).then_some(value)
+        self.read(text).filter(|value| self.takes(*value, block_bytes))
     }
 
     pub(crate) fn takes(&self, value: u32, block_bytes: u32) -> bool {
@@ -204,19 +212,6 @@ impl Attribute {
 /// As many logical blocks as one command may move.
 pub(crate) fn transfer_blocks_max(block_bytes: u32) -> u32 {
     TRANSFER_BYTES_MAX / block_bytes.max(1)
-}
-
-pub(crate) fn parse_number(text: &str) -> Option<u32> {
-    let (digits, radix) = match text.as_bytes() {
-        [b'0', b'x' | b'X', ..] => (text.get(2..)?, 16),
-        [b'0', _, ..] => (text.get(1..)?, 8),
-        _ => (text, 10),
-    };
-    // `from_str_radix` would take a sign.
-    if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
-        return None;
-    }
-    u32::from_str_radix(digits, radix).ok()
 }
 
 /// What the administrator set on one backstore; everything else has its default.

@@ -488,6 +488,28 @@ mod tests {
     }
 
     #[test]
+    fn a_value_is_read_as_the_kernel_reads_it() {
+        for (text, value) in [("1", 1), ("+1", 1), ("1\n", 1), ("0x10", 16), ("010", 8), ("yes", 0)] {
+            let mut disk = ramdisk("disk0");
+            let set = disk.set_attribute("queue_depth", text);
+            assert_eq!(set.ok(), (value != 0).then_some(value), "{text:?}");
+        }
+        for text in [" 1", "1 ", "", "4294967296", "18446744073709551616"] {
+            let mut disk = ramdisk("disk0");
+            for name in ["queue_depth", "emulate_tpu"] {
+                let refused = disk.set_attribute(name, text);
+                assert!(
+                    matches!(refused, Err(Refusal::AttributeValue { .. })),
+                    "{name} {text:?}: {refused:?}"
+                );
+            }
+        }
+        for text in ["y", "Yes", "ON", "true\n", "1", "1\n"] {
+            assert_eq!(ramdisk("disk0").set_attribute("emulate_tpu", text), Ok(1), "{text:?}");
+        }
+    }
+
+    #[test]
     fn a_deprecated_attribute_is_accepted_and_reads_back_as_before() {
         let mut disk = ramdisk("disk0");
         assert_eq!(disk.set_attribute("emulate_dpo", "0"), Ok(1));

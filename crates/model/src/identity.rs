@@ -7,7 +7,7 @@
 //!
 //! What nobody set is not kept, so that a backstore which has its kind's product goes on having it.
 
-use crate::attribute::parse_number;
+use crate::kernel_number::kernel_u32;
 use crate::{Backstore, Key, Kind, Refusal};
 use std::collections::BTreeMap;
 
@@ -107,7 +107,7 @@ impl IdentityField {
     /// Whether a text is longer, or a number larger, than there is room for.
     fn has_room_for(&self, text: &str) -> bool {
         match self.key {
-            IdentityKey::CompanyId => parse_number(text).is_none_or(|number| number <= COMPANY_ID_MAX),
+            IdentityKey::CompanyId => kernel_u32(text).is_none_or(|number| number <= COMPANY_ID_MAX),
             _ => text.len() <= self.longest,
         }
     }
@@ -115,7 +115,7 @@ impl IdentityField {
     /// The text as it reads back.
     fn normal(&self, text: &str) -> Option<String> {
         match self.key {
-            IdentityKey::CompanyId => parse_number(text).map(company_text),
+            IdentityKey::CompanyId => kernel_u32(text).map(company_text),
             IdentityKey::PdTextIdInfo => (!text.chars().any(char::is_control)).then(|| text.to_owned()),
             _ => text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)).then(|| text.to_owned()),
         }
@@ -138,7 +138,7 @@ impl Backstore {
     /// The IEEE company id, 24 bits.
     #[must_use]
     pub fn company_id(&self) -> u32 {
-        parse_number(&self.identity_text(IdentityKey::CompanyId)).unwrap_or(COMPANY_ID)
+        kernel_u32(&self.identity_text(IdentityKey::CompanyId)).unwrap_or(COMPANY_ID)
     }
 
     /// Says who it is, as typed; an empty text takes back what was said.

@@ -21,6 +21,7 @@ mod backstore; // where blocks live, as wanted
 mod change; // THE list of what may happen to it
 mod foreign; // what is kept and not served
 mod identity; // who a unit says that it is, and THE table of it
+mod kernel_number; // numbers as the kernel reads them
 mod lba_map; // which blocks are reached how
 mod lun_alua; // what a LUN has of asymmetric access
 mod model; // all of it
@@ -41,6 +42,7 @@ pub use backstore::{Backstore, BackstoreId, Kind, Medium, PAGE_BYTES, SIZE_BYTES
 pub use change::Change;
 pub use foreign::Foreign;
 pub use identity::{IDENTITY_FIELDS, Identity, IdentityField, IdentityKey, UNIT_SERIAL_FILE, product};
+pub use kernel_number::kernel_number;
 pub use lba_map::{LBA_MAP_BYTES_MAX, LbaMap, LbaMapError, LbaRange};
 pub use lun_alua::{LUN_ALUA_ATTRIBUTES, LunAlua, LunAluaSetting, LunAluaStatus};
 pub use model::{BACKSTORES_MAX, Model};

@@ -5,7 +5,7 @@
 //! Below: `alua`, for the names of groups.
 //! Never here: whether a group is there; `apply` knows.
 
-use crate::attribute::parse_number;
+use crate::kernel_number::kernel_u32;
 use crate::name::shown;
 use crate::{AluaGroupName, Place, Refusal};
 
@@ -85,8 +85,7 @@ impl LunAluaSetting {
     /// [`Refusal::NoSuchLunAlua`], [`Refusal::LunAluaValue`] or [`Refusal::AluaNameInvalid`].
     pub fn parse(place: &Place, attribute: &str, text: &str) -> Result<Self, Refusal> {
         let [group, offline, status, write_md] = LUN_ALUA_ATTRIBUTES;
-        let text = text.trim();
-        let number = parse_number(text);
+        let number = kernel_u32(text);
         let refused = |attribute, values| Refusal::LunAluaValue {
             place: place.clone(),
             attribute,
@@ -98,9 +97,11 @@ impl LunAluaSetting {
             _ => Err(refused(attribute, "0 or 1")),
         };
         if attribute == group {
-            let is_default = text.is_empty() || text == "NULL";
+            // A name is looked for without the space around it (`strstrip`), a number is not.
+            let name = text.trim();
+            let is_default = name.is_empty() || name == "NULL";
             let name =
-                if is_default { Ok(AluaGroupName::default_group()) } else { AluaGroupName::parse(text) };
+                if is_default { Ok(AluaGroupName::default_group()) } else { AluaGroupName::parse(name) };
             Ok(Self::Group(name?))
         } else if attribute == offline {
             Ok(Self::Offline(switch(offline)?))

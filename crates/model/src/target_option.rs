@@ -61,9 +61,9 @@ impl TargetOption {
         format!("{} to {}", self.least, self.most)
     }
 
-    /// Reads a value as typed.
+    /// Reads a value as typed, with space around it or without: no file of the kernel's is like it.
     pub(crate) fn parse(&self, text: &str) -> Option<u32> {
-        let value = crate::attribute::parse_number(text.trim())?;
+        let value = crate::kernel_number::kernel_u32(text.trim())?;
         (self.least <= value && value <= self.most).then_some(value)
     }
 }

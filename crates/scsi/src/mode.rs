@@ -9,7 +9,7 @@
 
 mod select; // MODE SELECT
 
-pub use select::{LIST_BYTES_MAX, select};
+pub use select::{LIST_BYTES_MAX, Selection, select};
 
 use crate::cdb::primary::{ModeSense, PageControl};
 use crate::field::Block;

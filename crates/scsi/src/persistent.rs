@@ -117,14 +117,17 @@ fn initiator_of(id: &[u8]) -> Result<String, Sense> {
     Ok(format!("naa.{:016x}", id.be64::<4>()))
 }
 
-/// The TransportID of an initiator port.  One whose name is no number of 64 bits has the number 0.
+/// The number in the name of an initiator port, by which its TransportID knows it.  A name that is no number of 64 bits has 0.
+#[must_use]
+pub fn number_of(initiator: &str) -> u64 {
+    let digits = initiator.strip_prefix("naa.").unwrap_or_default();
+    u64::from_str_radix(digits, 16).unwrap_or_default()
+}
+
+/// The TransportID of an initiator port.
 #[must_use]
 pub fn transport_id(initiator: &str) -> [u8; TRANSPORT_ID_BYTES] {
-    let digits = initiator.strip_prefix("naa.").unwrap_or_default();
-    Block::new()
-        .bits::<0, 3, 0>(SERIAL_ATTACHED_SCSI)
-        .be64::<4>(u64::from_str_radix(digits, 16).unwrap_or_default())
-        .done()
+    Block::new().bits::<0, 3, 0>(SERIAL_ATTACHED_SCSI).be64::<4>(number_of(initiator)).done()
 }
 
 /// READ KEYS.

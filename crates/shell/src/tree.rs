@@ -457,15 +457,17 @@ pub const VHOST_IN_CONFIGFS: &str = "/sys/kernel/config/target/vhost";
 
 fn target(config: &v1::Config, target: &v1::Target) -> Node {
     let wwn = target.wwn.clone();
+    let fault = target.socket_fault.as_ref().map(|fault| ("socket_fault", Fact::Text(fault.clone())));
+    let remark = if fault.is_some() { ", no socket" } else { "" };
+    let details =
+        [("socket", Fact::Text(target.socket.clone())), ("connected", Fact::Truth(target.connected))];
+    let (fabric, name) = (("fabric", Fact::Text("vhost".to_owned())), ("wwn", Fact::Text(wwn.clone())));
     let node = Node {
         name: wwn.clone(),
-        summary: format!("TPGs: {}", target.tpgs.len()),
-        healthy: None,
-        facts: vec![("fabric", Fact::Text("vhost".to_owned())), ("wwn", Fact::Text(wwn.clone()))],
-        details: vec![
-            ("socket", Fact::Text(target.socket.clone())),
-            ("connected", Fact::Truth(target.connected)),
-        ],
+        summary: format!("TPGs: {}{remark}", target.tpgs.len()),
+        healthy: fault.as_ref().map(|_| false),
+        facts: [Some(fabric), fault.clone(), Some(name)].into_iter().flatten().collect(),
+        details: details.into_iter().chain(fault).collect(),
         subject: Subject::Target { wwn, options: target.options.clone() },
         children: Vec::new(),
     };

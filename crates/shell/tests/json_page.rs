@@ -67,6 +67,7 @@ fn full() -> Session {
         backstore.attributes.insert("emulate_removable".to_owned(), "1".to_owned());
     }
     session.fake.connect(WWN);
+    session.fake.0.borrow_mut().config.targets[0].socket_fault = Some("move it away".to_owned());
     let waiting = Waiting { lun: 0, command: "WRITE (10)".to_owned(), seconds: 45, commands: 3 };
     session.fake.wait(WWN, 1, waiting);
     session

@@ -174,3 +174,35 @@ Parameter tree_show_root is now 'false'.
 ",
     );
 }
+
+#[test]
+fn a_target_without_its_socket_is_told_of_and_why() {
+    let mut session = furnished();
+    session.transcript(
+        "
+/> ls /vhost depth=1
+o- vhost .................................................. [Targets: 1]
+  o- naa.500140568720f76f .................................... [TPGs: 1]
+",
+    );
+    let why =
+        "cannot bind /run/lunar/vhost/naa.500140568720f76f.sock: what is there is no socket; move it away";
+    session.fake.0.borrow_mut().config.targets[0].socket_fault = Some(why.to_owned());
+    session.transcript(
+        "
+/> ls /vhost depth=1
+o- vhost .................................................. [Targets: 1]
+  o- naa.500140568720f76f ......................... [TPGs: 1, no socket]
+/> /vhost/naa.500140568720f76f status
+Status for /vhost/naa.500140568720f76f: TPGs: 1, no socket
+/> /vhost/naa.500140568720f76f info
+fabric: vhost
+socket_fault: cannot bind /run/lunar/vhost/naa.500140568720f76f.sock: what is there is no socket; move it away
+wwn: naa.500140568720f76f
+",
+    );
+    let tree: serde_json::Value =
+        serde_json::from_str(&session.run("ls --json /vhost/naa.500140568720f76f").out).unwrap();
+    assert_eq!(tree["result"]["healthy"], serde_json::json!(false));
+    assert_eq!(tree["result"]["details"]["socket_fault"], why);
+}

@@ -15,6 +15,7 @@ fn every_line_sees_what_others_changed() {
     session.fake.0.borrow_mut().config.targets.push(api::v1::Target {
         wwn: "naa.500140568720f76f".to_owned(),
         socket: String::new(),
+        socket_fault: None,
         connected: false,
         options: std::collections::BTreeMap::new(),
         tpgs: Vec::new(),

@@ -49,8 +49,8 @@ pub use gate::{Barred, Gate, Word};
 pub use logical_unit::{LogicalUnit, Store, StoreName, UnitFlags};
 pub use lun_map::{Group, LunMap, Mapping, NexusLoss, Way};
 pub use media::{AtomicBlocks, Media, MediaWishes};
-pub use modes::ModeChanges;
-pub use nexus::{Nexus, NexusName};
+pub use modes::{ModeChanges, Selected};
+pub use nexus::{Nexus, NexusName, NexusNumber};
 pub use reservations::{Held, Kind, REGISTRATIONS_MAX, Registration, Reservations};
 pub use sanitizing::{Sanitize, SanitizeState, SanitizeWork, Sanitized, Sanitizing};
 pub use scarcity::{Crossing, Scarcity};
@@ -59,7 +59,7 @@ pub use script::{Abort, Claim, Helper, Outcome, Reply, Script, Step, Told};
 pub use tally::{Failure, Kind as Counted, Managed, Tallies, Tally, Totals};
 pub use task::{Answer, Buffers, Ended, TaskAttribute};
 pub use tray::{By, Readiness, Tray};
-pub use unit_state::{NotPersisted, Persist, To, UnitRecord, UnitState, Volatile};
+pub use unit_state::{NotPersisted, Persist, SelectedModes, To, UnitRecord, UnitState, Volatile};
 
 #[cfg(test)]
 #[path = "attentions/tests.rs"]

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What initiators have changed of a unit's modes: where they differ from what the administrator set.
 //!
-//! Above: `unit_state`, which has those in force and those that were saved; `logical_unit`, which puts them over its own.
+//! Above: `unit_state`, which has those in force and those that were saved; `logical_unit`, which puts them over its own;
+//! MODE SELECT, which puts what was sent over them.
 //! Below: nothing.
 //! Never here: bytes of pages.
 //!
 //! An attribute of the administrator and a mode page may say different things about one bit.  The later of the two
 //! counts: MODE SELECT leaves a difference here, and an attribute that is set takes it away.
 
-use scsi::mode::{Modes, UaInterlock};
+use scsi::mode::{Modes, Selection, UaInterlock};
 
 /// What differs from the administrator's values; all of it fits a word, so that a command can look at it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,28 @@ impl ModeChanges {
             d_sense: self.d_sense.filter(|_| others.d_sense.is_some()),
             tas: self.tas.filter(|_| others.tas.is_some()),
             ua_interlock: self.ua_interlock.filter(|_| others.ua_interlock.is_some()),
+        }
+    }
+
+    /// These, and of what they have not, what `others` have.
+    fn or(&self, others: &Self) -> Self {
+        Self {
+            write_cache: self.write_cache.or(others.write_cache),
+            no_read_ahead: self.no_read_ahead.or(others.no_read_ahead),
+            d_sense: self.d_sense.or(others.d_sense),
+            tas: self.tas.or(others.tas),
+            ua_interlock: self.ua_interlock.or(others.ua_interlock),
+        }
+    }
+
+    /// Those of these that `others` has not.
+    fn without(&self, others: &Self) -> Self {
+        Self {
+            write_cache: self.write_cache.filter(|_| others.write_cache.is_none()),
+            no_read_ahead: self.no_read_ahead.filter(|_| others.no_read_ahead.is_none()),
+            d_sense: self.d_sense.filter(|_| others.d_sense.is_none()),
+            tas: self.tas.filter(|_| others.tas.is_none()),
+            ua_interlock: self.ua_interlock.filter(|_| others.ua_interlock.is_none()),
         }
     }
 
@@ -99,6 +122,41 @@ impl ModeChanges {
     }
 }
 
+/// What an initiator selects: the values of the pages that it sent, whatever else is changed meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Selected {
+    /// One of each that was sent, be it as the administrator has it.
+    pub sent: ModeChanges,
+    /// What the administrator set.
+    pub own: Modes,
+}
+
+impl Selected {
+    /// What was sent of these pages, where the administrator set `own`.
+    pub(crate) fn of(selection: &Selection, own: Modes) -> Self {
+        let Selection { modes, caching, control } = *selection;
+        let sent = ModeChanges {
+            write_cache: caching.then_some(modes.write_cache),
+            no_read_ahead: caching.then_some(modes.no_read_ahead),
+            d_sense: control.then_some(modes.d_sense),
+            tas: control.then_some(modes.tas),
+            ua_interlock: control.then_some(modes.ua_interlock),
+        };
+        Self { sent, own }
+    }
+
+    /// What differs from the administrator's values afterwards, where `before` does now.
+    pub(crate) fn over(&self, before: &ModeChanges) -> ModeChanges {
+        // Of what was not sent, the administrator may have another value by now than when this was.
+        ModeChanges::between(&self.own, &self.sent.over(self.own)).or(&before.without(&self.sent))
+    }
+
+    /// What of it is in `others` too.
+    pub(crate) fn among(&self, others: &ModeChanges) -> Self {
+        Self { sent: self.sent.among(others), own: self.own }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +184,15 @@ mod tests {
             assert_eq!(changes.over(OWN), wanted);
         }
         assert_eq!(ModeChanges::between(&OWN, &OWN).word(), 0);
+    }
+
+    #[test]
+    fn a_page_that_was_not_sent_stays_whatever_the_administrator_had_when_another_was() {
+        let before = ModeChanges { tas: Some(false), ..ModeChanges::default() };
+        let own = Modes { tas: false, ..OWN };
+        let selection =
+            Selection { modes: Modes { write_cache: false, ..own }, caching: true, control: false };
+        let after = Selected::of(&selection, own).over(&before);
+        assert_eq!(after, ModeChanges { write_cache: Some(false), ..before });
     }
 }

@@ -6,12 +6,14 @@
 //! Never here: a connection.  A nexus is configured; it is there whether a guest is or not, so that what belongs to it
 //! outlasts the guest.
 
+use scsi::persistent;
 use scsi::vpd::Port;
 
 /// An I_T nexus: the initiator that stands for the guest, and the target port group that it reaches.  SAM-5.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nexus {
     name: NexusName,
+    number: NexusNumber,
     target: String,
     tag: u8,
 }
@@ -25,15 +27,40 @@ pub struct NexusName {
     pub relative_port: u16,
 }
 
+/// The same in numbers, for what is looked at with every command: as guests know it by TransportID and port.  No name that
+/// can be configured has the number of another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NexusNumber {
+    /// The number in the name of the initiator port.
+    pub initiator: u64,
+    /// RELATIVE TARGET PORT IDENTIFIER.
+    pub relative_port: u16,
+}
+
+impl NexusName {
+    /// Its number.
+    pub fn number(&self) -> NexusNumber {
+        let initiator = persistent::number_of(&self.initiator);
+        NexusNumber { initiator, relative_port: self.relative_port }
+    }
+}
+
 impl Nexus {
     /// The nexus of `initiator` with the target port group `tag` of `target`.
     pub fn new(initiator: impl Into<String>, target: impl Into<String>, tag: u8, relative_port: u16) -> Self {
-        Self { name: NexusName { initiator: initiator.into(), relative_port }, target: target.into(), tag }
+        let name = NexusName { initiator: initiator.into(), relative_port };
+        let number = name.number();
+        Self { name, number, target: target.into(), tag }
     }
 
     /// What registrations know it by.
     pub fn name(&self) -> &NexusName {
         &self.name
+    }
+
+    /// What commands under way know it by.
+    pub fn number(&self) -> NexusNumber {
+        self.number
     }
 
     /// The name of the target.

@@ -103,7 +103,7 @@ impl Kind {
     }
 }
 
-/// RESERVE or PERSISTENT RESERVE OUT meets what it must not touch.
+/// RESERVE or RELEASE meets what it must not touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Conflict;
 
@@ -141,22 +141,40 @@ impl Reservations {
         Some((holder.map_or(0, |holder| holder.key), held.kind.code()))
     }
 
-    /// RESERVE.  SPC-3, exceptions to SPC-2 RESERVE and RELEASE behavior: GOOD and nothing done for a nexus that may do
-    /// what the holder of the persistent reservation may.
+    /// RESERVE.
     pub(crate) fn reserve(&mut self, nexus: &NexusName) -> Result<(), Conflict> {
-        let takes_part = self.held.as_ref().is_some_and(|held| held.kind.is_for_registrants());
-        if self.holds(nexus) || takes_part && self.is_registered(nexus) {
-            return Ok(());
+        if let Some(settled) = self.settles_old(nexus) {
+            return settled;
         }
-        if !self.registrations.is_empty() || self.legacy.as_ref().is_some_and(|holder| holder != nexus) {
+        if self.legacy.as_ref().is_some_and(|holder| holder != nexus) {
             return Err(Conflict);
         }
         self.legacy = Some(nexus.clone());
         Ok(())
     }
 
-    /// RELEASE, which is GOOD for everyone and done for the holder.
-    pub(crate) fn release(&mut self, nexus: &NexusName) {
+    /// RELEASE, which is GOOD for everyone and done for the holder, where nobody is registered.
+    pub(crate) fn release(&mut self, nexus: &NexusName) -> Result<(), Conflict> {
+        if let Some(settled) = self.settles_old(nexus) {
+            return settled;
+        }
+        self.lose(nexus);
+        Ok(())
+    }
+
+    /// What RESERVE took ends with its nexus.
+    pub(crate) fn lose(&mut self, nexus: &NexusName) {
         self.legacy.take_if(|holder| holder == nexus);
+    }
+
+    /// What registrations make of RESERVE and RELEASE, if anything.  SPC-3, exceptions to SPC-2 RESERVE and RELEASE behavior:
+    /// GOOD and nothing done for a nexus that may do what the holder of the persistent reservation may.  SPC-2, reservations
+    /// overview: a conflict for all others, as long as anyone is registered.
+    fn settles_old(&self, nexus: &NexusName) -> Option<Result<(), Conflict>> {
+        let takes_part = self.held.as_ref().is_some_and(|held| held.kind.is_for_registrants());
+        if self.holds(nexus) || takes_part && self.is_registered(nexus) {
+            return Some(Ok(()));
+        }
+        (!self.registrations.is_empty()).then_some(Err(Conflict))
     }
 }

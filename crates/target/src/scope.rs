@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A set of commands that are under way.
 //!
-//! Above: whoever waits for the end of some, or has them aborted.  Below: nothing.
+//! Above: whoever waits for the end of some, or has them aborted.  Below: numbers of nexuses.
 //! Never here: the commands.
+
+use crate::nexus::NexusNumber;
 
 /// Which commands.  A field that is `None` excludes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,8 +26,9 @@ pub struct Scope {
     pub medium: Option<u64>,
     /// Those to one unit, through whatever backstore, by the number of its state, and those that work on it from another.
     pub unit: Option<u64>,
-    /// Those of one nexus, by its relative target port, which no other target port group has.
-    pub nexus: Option<u16>,
+    /// Those of one nexus.  Its target port alone would not do: it may have another initiator since, as registrations outlast
+    /// the target that they were made with, and the next one has its port.
+    pub nexus: Option<NexusNumber>,
 }
 
 impl Scope {

@@ -14,7 +14,7 @@ use crate::alua::Alua;
 use crate::attentions::Attentions;
 use crate::copies::Copies;
 use crate::exclusion::Exclusions;
-use crate::modes::ModeChanges;
+use crate::modes::{ModeChanges, Selected};
 use crate::nexus::{Nexus, NexusName};
 use crate::reservations::{Ordered, Refusal, Reservations, Told};
 use crate::sanitizing::{Sanitize, Sanitizing};
@@ -22,6 +22,7 @@ use crate::scarcity::{Crossing, Scarcity};
 use crate::tally::Tallies;
 use crate::tray::{By, Readiness, Tray};
 use exec::snapshot::Published;
+use scsi::mode::Modes;
 use scsi::{Sense, StartStop};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -78,6 +79,28 @@ pub struct UnitRecord {
     pub tray: Tray,
     /// A SANITIZE that was begun and has not ended well.
     pub sanitize: Option<Sanitize>,
+}
+
+/// What MODE SELECT has made of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SelectedModes {
+    /// Nothing else than it was.
+    Same,
+    /// Something of its mode pages is otherwise, in force or saved.
+    Changed,
+    /// That, and its write cache is off that was on.
+    CacheOff,
+}
+
+impl SelectedModes {
+    fn between(before: &UnitRecord, after: &UnitRecord, own: &Modes) -> Self {
+        let has_cache = |record: &UnitRecord| record.modes.over(*own).write_cache;
+        match (before.modes, before.saved_modes) == (after.modes, after.saved_modes) {
+            true => Self::Same,
+            false if has_cache(before) && !has_cache(after) => Self::CacheOff,
+            false => Self::Changed,
+        }
+    }
 }
 
 /// Whom a condition is established for.
@@ -296,16 +319,35 @@ impl UnitState {
         self.saved_count.store(ModeChanges::ALL.word(), Ordering::Relaxed);
     }
 
-    /// Brings into force, and saves, what the administrator's doors show: what he has set since counts for more.  Blocks as
+    /// Brings into force what an initiator selects, whatever others have selected since it was sent.  Blocks as
     /// [`UnitState::change`] does.
     ///
     /// # Errors
     /// [`NotPersisted`]; then nothing has changed.
-    pub fn keep_saved_modes(&self, changes: &ModeChanges) -> Result<(), NotPersisted> {
+    pub fn select_modes(&self, selected: &Selected) -> Result<SelectedModes, NotPersisted> {
         self.change(|record| {
+            let before = record.clone();
+            record.modes = selected.over(&record.modes);
+            SelectedModes::between(&before, record, &selected.own)
+        })
+    }
+
+    /// The same, and saves `shown`, which the administrator's doors show: what he has set since counts for more.  Blocks as
+    /// [`UnitState::change`] does.
+    ///
+    /// # Errors
+    /// [`NotPersisted`]; then nothing has changed.
+    pub fn keep_saved_modes(
+        &self,
+        selected: &Selected,
+        shown: &ModeChanges,
+    ) -> Result<SelectedModes, NotPersisted> {
+        self.change(|record| {
+            let before = record.clone();
             let count = ModeChanges::of_word(self.saved_count.load(Ordering::Relaxed));
-            let kept = changes.among(&count);
-            (record.modes, record.saved_modes) = (kept, kept);
+            record.modes = selected.among(&count).over(&record.modes);
+            record.saved_modes = shown.among(&count);
+            SelectedModes::between(&before, record, &selected.own)
         })
     }
 
@@ -418,7 +460,7 @@ impl UnitState {
             return Ok(());
         }
         self.change(|record| {
-            record.reservations.release(nexus);
+            record.reservations.lose(nexus);
             record.tray.keep(nexus, false);
             record.tray.stopped &= !starts;
         })

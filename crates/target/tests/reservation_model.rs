@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use support::Outcome::{self, Check, Conflict, Done};
 use support::{OBSERVER, Rig};
-use target::NexusName;
+use target::{NexusName, NexusNumber};
 
 /// The initiator and the relative target port of each nexus, which are numbered from 1.
 const NEXUSES: [(u8, u8); 5] = [(1, 1), (1, 2), (2, 1), (2, 3), (3, 2)];
@@ -69,6 +69,11 @@ enum Act {
     Look(usize),
 }
 
+/// In the place of a key: the one that the nexus has by then.
+const OWN: u64 = u64::MAX;
+/// The one that the holder has by then.
+const HOLDERS: u64 = u64::MAX - 1;
+
 const APTPL: u8 = 0x01;
 const ALL_TG_PT: u8 = 0x04;
 const SPEC_I_PT: u8 = 0x08;
@@ -78,6 +83,7 @@ fn acts() -> impl Strategy<Value = Act> {
     let nexus = || 1..=NEXUSES.len();
     // Few keys and types, so that they meet.
     let key = || prop::sample::select(vec![0_u64, 1, 1, 2]);
+    let known = || prop::sample::select(vec![0_u64, 1, 1, 2, OWN, OWN, OWN, HOLDERS, HOLDERS]);
     let kind = prop::sample::select(vec![1_u8, 3, 5, 6, 7, 8, 5, 7, 2]);
     let scope = prop::sample::select(vec![0_u8, 0, 0, 0, 0, 0, 1]);
     let more = prop::sample::select(vec![0_i8, 0, 0, 0, 0, 0, 0, 0, -1, 1]);
@@ -94,12 +100,12 @@ fn acts() -> impl Strategy<Value = Act> {
         4 => (nexus(), 0..3_u64).prop_map(|(nexus, new)| {
             Act::Register { nexus, ignores: true, key: 0, new, flags: 0, named: None }
         }),
-        9 => (nexus(), 1..=5_u8, scope, kind, key(), key(), flags(), more).prop_map(
+        9 => (nexus(), 1..=5_u8, scope, kind, known(), known(), flags(), more).prop_map(
             |(nexus, action, scope, kind, key, theirs, flags, more)| {
                 Act::Order { nexus, action, scope, kind, key, theirs, flags, more }
             }
         ),
-        3 => (nexus(), key(), key(), 0..4_u8, to)
+        3 => (nexus(), known(), key(), 0..4_u8, to)
             .prop_map(|(nexus, key, new, flags, to)| Act::Move { nexus, key, new, flags, to }),
         2 => (nexus(), prop::sample::select(vec![0x16_u8, 0x56, 0x17, 0x57, 0x17, 0x57]))
             .prop_map(|(nexus, code)| Act::Old { nexus, code }),
@@ -130,8 +136,8 @@ struct Model {
     /// Who has the unit by RESERVE.
     reserved: Option<usize>,
     pending: BTreeMap<usize, Vec<(u8, u8)>>,
-    /// Whose commands were aborted by the last act, by their ports.
-    aborted: Vec<u8>,
+    /// Whose commands were aborted by the last act.
+    aborted: Vec<usize>,
 }
 
 fn ports_of(initiator: u8) -> Vec<usize> {
@@ -205,6 +211,25 @@ impl Model {
         persistent || self.reserved.is_some_and(|holder| holder != nexus)
     }
 
+    /// An act with the keys that are meant.
+    fn meant(&self, act: &Act) -> Act {
+        let mut act = act.clone();
+        let of = |nexus: usize, key: u64| match (key, self.held) {
+            (OWN, _) => self.key(nexus).unwrap_or(1),
+            (HOLDERS, Some((_, holder))) => self.key(holder).unwrap_or(1),
+            (HOLDERS, None) => 1,
+            (key, _) => key,
+        };
+        match &mut act {
+            Act::Order { nexus, key, theirs, .. } => {
+                (*key, *theirs) = (of(*nexus, *key), of(*nexus, *theirs));
+            }
+            Act::Move { nexus, key, .. } => *key = of(*nexus, *key),
+            _ => {}
+        }
+        act
+    }
+
     /// Carries out one act; what it may be answered.  An answer that is not GOOD has changed nothing but attentions.
     fn act(&mut self, act: &Act) -> Vec<Outcome> {
         self.aborted.clear();
@@ -250,18 +275,19 @@ impl Model {
 
     /// SPC-3, exceptions to SPC-2 RESERVE and RELEASE behavior; else SPC-2.
     fn old(&mut self, nexus: usize, code: u8) -> Outcome {
-        if code == 0x17 || code == 0x57 {
-            self.reserved.take_if(|holder| *holder == nexus);
-            return Done;
-        }
         let takes_part = matches!(self.held, Some((5..=8, _))) && self.registrations.contains_key(&nexus);
         if self.is_holder(nexus) || takes_part {
             return Done;
         }
+        // SPC-2, reservations overview.
         if !self.registrations.is_empty() {
             return Conflict;
         }
-        self.reserved = Some(nexus);
+        if code == 0x17 || code == 0x57 {
+            self.reserved.take_if(|holder| *holder == nexus);
+        } else {
+            self.reserved = Some(nexus);
+        }
         Done
     }
 
@@ -398,7 +424,8 @@ impl Model {
             leaving.remove(&nexus);
             self.registrations.retain(|other, _| !leaving.contains(other));
             let before = self.held.replace((kind, nexus));
-            if before.is_some_and(|(before, _)| before != kind && before >= 5) {
+            // Whatever the type was.
+            if before.is_some_and(|(before, _)| before != kind) {
                 self.tell_others(nexus, (0x2a, 0x04));
             }
         } else {
@@ -412,7 +439,7 @@ impl Model {
                 self.tell(other, (0x2a, 0x05));
             }
             if aborts {
-                self.aborted.push(NEXUSES[other - 1].1);
+                self.aborted.push(other);
             }
         }
         self.generation += 1;
@@ -475,6 +502,13 @@ fn transport_id(initiator: u8) -> [u8; 24] {
     id[0] = 6;
     id[4..12].copy_from_slice(&[0x60, 0x01, 0x40, 0x50, 0, 0, 0, initiator]);
     id
+}
+
+/// The nexus with this number.
+fn numbered(number: NexusNumber) -> usize {
+    let initiator = number.initiator.to_be_bytes();
+    assert_eq!(initiator[..7], [0x60, 0x01, 0x40, 0x50, 0, 0, 0]);
+    find(initiator[7], u8::try_from(number.relative_port).unwrap()).unwrap()
 }
 
 fn rig() -> Rig {
@@ -566,10 +600,11 @@ proptest! {
     ) {
         let (rig, mut model) = (rig(), Model::default());
         for (number, act) in acts.iter().enumerate() {
+            let act = &model.meant(act);
             let (sent, expected) = (send(&rig, act), model.act(act));
             prop_assert!(expected.contains(&sent), "{} {:?}: {:?} and not {:?}", number, act, sent, expected);
-            let mut aborted: Vec<u8> = rig.quiesced.borrow_mut().drain(..).filter(|(_, aborts)| *aborts)
-                .map(|(scope, _)| u8::try_from(scope.nexus.unwrap()).unwrap()).collect();
+            let mut aborted: Vec<usize> = rig.quiesced.borrow_mut().drain(..).filter(|(_, aborts)| *aborts)
+                .map(|(scope, _)| numbered(scope.nexus.unwrap())).collect();
             aborted.sort_unstable();
             model.aborted.sort_unstable();
             prop_assert_eq!(&aborted, &model.aborted, "{} {:?}", number, act);

@@ -10,85 +10,12 @@ use scsi::mode::UaInterlock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::Outcome::{Check, Conflict, Done};
-use support::{FLAGS, OBSERVER, Outcome, Rig, attention, name};
+use support::orders::*;
+use support::{FLAGS, Rig, attention, name};
 use target::{
     Held, Kind, NexusName, NotPersisted, Persist, Registration, Reservations, UnitFlags, UnitRecord,
     UnitState, Volatile,
 };
-
-const REGISTER: u8 = 0;
-const RESERVE: u8 = 1;
-const RELEASE: u8 = 2;
-const CLEAR: u8 = 3;
-const PREEMPT: u8 = 4;
-const PREEMPT_AND_ABORT: u8 = 5;
-const REGISTER_AND_IGNORE: u8 = 6;
-const REGISTER_AND_MOVE: u8 = 7;
-
-const READY: &[u8] = &[0x00, 0, 0, 0, 0, 0];
-const READ: &[u8] = &[0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0];
-const WRITE: &[u8] = &[0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0];
-const RESERVE_6: &[u8] = &[0x16, 0, 0, 0, 0, 0];
-const RELEASE_6: &[u8] = &[0x17, 0, 0, 0, 0, 0];
-const RESERVE_10: &[u8] = &[0x56, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-const RELEASE_10: &[u8] = &[0x57, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-
-const INVALID_CDB: Outcome = Check(0x05, 0x24, 0x00);
-const INVALID_LIST: Outcome = Check(0x05, 0x26, 0x00);
-const WRONG_LENGTH: Outcome = Check(0x05, 0x1a, 0x00);
-
-/// A parameter list with flags in byte 20.
-fn list(key: u64, action_key: u64, flags: u8) -> Vec<u8> {
-    [&key.to_be_bytes()[..], &action_key.to_be_bytes(), &[0, 0, 0, 0, flags, 0, 0, 0]].concat()
-}
-
-/// The TransportID of nexus `number`.
-fn transport_id(number: u8) -> [u8; 24] {
-    let mut id = [0; 24];
-    id[0] = 6;
-    id[4..12].copy_from_slice(&[0x60, 0x01, 0x40, 0x50, 0, 0, 0, number]);
-    id
-}
-
-impl Rig {
-    fn out(&self, nexus: usize, action: u8, scope_and_type: u8, list: &[u8]) -> Outcome {
-        let [.., high, low] = u32::try_from(list.len()).unwrap().to_be_bytes();
-        let cdb = [0x5f, action, scope_and_type, 0, 0, 0, 0, high, low, 0];
-        self.send_with(nexus, 0, &cdb, list).0
-    }
-
-    fn register(&self, nexus: usize, key: u64) {
-        assert_eq!(self.out(nexus, REGISTER_AND_IGNORE, 0, &list(0, key, 0)), Done);
-    }
-
-    fn reserve(&self, nexus: usize, key: u64, kind: u8) -> Outcome {
-        self.out(nexus, RESERVE, kind, &list(key, 0, 0))
-    }
-
-    fn read(&self, action: u8) -> Vec<u8> {
-        self.send_with(OBSERVER, 0, &[0x5e, action, 0, 0, 0, 0, 0, 0x10, 0, 0], &[]).1
-    }
-
-    fn generation(&self) -> u8 {
-        self.read(0)[3]
-    }
-
-    /// The keys, by their last bytes.
-    fn keys(&self) -> Vec<u8> {
-        self.read(0)[8..].chunks(8).map(|key| key[7]).collect()
-    }
-
-    /// The last byte of the key, and the type.
-    fn held(&self) -> Option<(u8, u8)> {
-        let data = self.read(1);
-        (data.len() > 8).then(|| (data[15], data[21]))
-    }
-
-    /// Everything that a nexus is told now.
-    fn told(&self, nexus: usize) -> Vec<Outcome> {
-        std::iter::from_fn(|| Some(self.send(nexus, READY)).filter(|told| *told != Done)).collect()
-    }
-}
 
 #[test]
 fn registering_needs_the_key_that_is_there() {
@@ -307,81 +234,6 @@ fn clearing_takes_everything_away_and_tells_the_others() {
 }
 
 #[test]
-fn preempting_a_holder_takes_its_reservation_over() {
-    let rig = Rig::new(4);
-    for (nexus, key) in [(1, 0xa), (2, 0xb), (3, 0xa), (4, 0xd)] {
-        rig.register(nexus, key);
-    }
-    assert_eq!(rig.reserve(1, 0xa, 5), Done);
-    assert_eq!(rig.out(2, PREEMPT, 6, &list(0xb, 0xa, 0)), Done);
-    assert_eq!((rig.keys(), rig.held(), rig.generation()), (vec![0xb, 0xd], Some((0xb, 6)), 5));
-    for preempted in [1, 3] {
-        assert_eq!(rig.send(preempted, WRITE), Conflict);
-        assert_eq!(rig.told(preempted), [attention(0x2a, 0x05)]);
-    }
-    assert_eq!(rig.told(2), []);
-    // The type has changed, and it was one for registrants.
-    assert_eq!(rig.told(4), [attention(0x2a, 0x04)]);
-}
-
-#[test]
-fn preempting_anyone_else_takes_registrations_alone() {
-    let rig = Rig::new(3);
-    for (nexus, key) in [(1, 0xa), (2, 0xb), (3, 0xc)] {
-        rig.register(nexus, key);
-    }
-    assert_eq!(rig.reserve(1, 0xa, 5), Done);
-    // The type does not matter, because nothing is reserved.
-    assert_eq!(rig.out(2, PREEMPT, 0xff, &list(0xb, 0xc, 0)), Done);
-    assert_eq!((rig.keys(), rig.held()), (vec![0xa, 0xb], Some((0xa, 5))));
-    assert_eq!(rig.told(3), [attention(0x2a, 0x05)]);
-    assert_eq!(rig.out(2, PREEMPT, 5, &list(0xb, 0xc, 0)), Conflict);
-    assert_eq!(rig.out(2, PREEMPT, 5, &list(0xb, 0, 0)), INVALID_LIST);
-    assert_eq!(rig.out(2, PREEMPT, 2, &list(0xb, 0xa, 0)), INVALID_CDB);
-    assert_eq!((rig.keys(), rig.generation()), (vec![0xa, 0xb], 4));
-}
-
-#[test]
-fn preempting_with_no_key_takes_over_from_all_registrants() {
-    let rig = Rig::new(3);
-    for (nexus, key) in [(1, 0xa), (2, 0xb), (3, 0xc)] {
-        rig.register(nexus, key);
-    }
-    assert_eq!(rig.reserve(1, 0xa, 8), Done);
-    assert_eq!(rig.out(2, PREEMPT, 5, &list(0xb, 0xc, 0)), Done);
-    assert_eq!((rig.keys(), rig.held()), (vec![0xa, 0xb], Some((0, 8))));
-    assert_eq!(rig.out(2, PREEMPT, 3, &list(0xb, 0, 0)), Done);
-    assert_eq!((rig.keys(), rig.held()), (vec![0xb], Some((0xb, 3))));
-    assert_eq!(rig.told(1), [attention(0x2a, 0x05)]);
-}
-
-#[test]
-fn a_holder_changes_its_type_by_preempting_itself() {
-    let rig = Rig::new(2);
-    rig.register(1, 0xa);
-    rig.register(2, 0xb);
-    assert_eq!(rig.reserve(1, 0xa, 5), Done);
-    assert_eq!(rig.out(1, PREEMPT, 1, &list(0xa, 0xa, 0)), Done);
-    assert_eq!((rig.keys(), rig.held()), (vec![0xa, 0xb], Some((0xa, 1))));
-    assert_eq!(rig.told(2), [attention(0x2a, 0x04)]);
-}
-
-#[test]
-fn preempt_and_abort_has_the_commands_of_the_preempted_aborted_and_every_reactor_come_by() {
-    let rig = Rig::new(3);
-    for (nexus, key) in [(1, 0xa), (2, 0xb), (3, 0xb)] {
-        rig.register(nexus, key);
-    }
-    rig.quiesced.borrow_mut().clear();
-    assert_eq!(rig.out(1, PREEMPT_AND_ABORT, 5, &list(0xa, 0xb, 0)), Done);
-    let quiesced = rig.quiesced.take();
-    let nexuses: Vec<_> = quiesced.iter().map(|(scope, aborted)| (scope.nexus, *aborted)).collect();
-    assert_eq!(nexuses, [(Some(3), true), (Some(2), true), (None, false)]);
-    assert!(quiesced[..2].iter().all(|(scope, _)| scope.unit == Some(rig.state.id())));
-    assert_eq!(quiesced[2].0.client, Some(u64::MAX));
-}
-
-#[test]
 fn registrations_are_made_for_others_that_are_reachable_or_for_none() {
     let rig = Rig::new(2);
     let named = |numbers: &[u8], flags: u8| {
@@ -495,20 +347,48 @@ fn the_old_reservation_bars_others_until_its_holder_releases() {
 }
 
 #[test]
-fn the_old_commands_do_nothing_for_who_takes_part_in_a_persistent_reservation() {
-    let rig = Rig::new(3);
+fn the_old_commands_do_nothing_for_who_takes_part_in_a_persistent_reservation_and_conflict_for_all_others() {
+    // Of which type; what its holder is answered, another registrant, and who is not registered.
+    for (kind, expected) in [
+        (0, [Conflict, Conflict, Conflict]),
+        (1, [Done, Conflict, Conflict]),
+        (3, [Done, Conflict, Conflict]),
+        (5, [Done, Done, Conflict]),
+        (6, [Done, Done, Conflict]),
+        (7, [Done, Done, Conflict]),
+        (8, [Done, Done, Conflict]),
+    ] {
+        let rig = Rig::new(3);
+        rig.register(1, 0xa);
+        rig.register(2, 0xb);
+        if kind != 0 {
+            assert_eq!(rig.reserve(1, 0xa, kind), Done);
+        }
+        let before = rig.state.record();
+        for command in [RESERVE_6, RELEASE_6, RESERVE_10, RELEASE_10] {
+            let answers = [1, 2, 3].map(|nexus| rig.send(nexus, command));
+            assert_eq!(answers, expected, "{kind} {:02x}", command[0]);
+        }
+        assert_eq!(rig.state.record(), before, "{kind}");
+    }
+}
+
+#[test]
+fn the_old_commands_are_there_again_when_nobody_is_registered() {
+    let rig = Rig::new(2);
     rig.register(1, 0xa);
-    rig.register(2, 0xb);
-    // Registrations alone are in the way.
-    assert_eq!((rig.send(1, RESERVE_6), rig.send(3, RESERVE_6)), (Conflict, Conflict));
-    assert_eq!(rig.reserve(1, 0xa, 1), Done);
-    assert_eq!((rig.send(1, RESERVE_6), rig.send(2, RESERVE_6)), (Done, Conflict));
-    assert_eq!(rig.out(1, RELEASE, 1, &list(0xa, 0, 0)), Done);
-    assert_eq!(rig.reserve(1, 0xa, 5), Done);
-    assert_eq!((rig.send(2, RESERVE_6), rig.send(3, RESERVE_6)), (Done, Conflict));
-    assert_eq!(rig.state.record().reservations.legacy, None);
-    assert_eq!(rig.send(2, RELEASE_6), Done);
-    assert_eq!(rig.held(), Some((0xa, 5)));
+    assert_eq!((rig.send(1, RESERVE_6), rig.send(1, RELEASE_6)), (Conflict, Conflict));
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0xa, 0, 0)), Done);
+    assert_eq!((rig.send(2, RELEASE_6), rig.send(2, RESERVE_6)), (Done, Done));
+    assert_eq!((rig.send(1, RELEASE_6), rig.send(1, WRITE)), (Done, Conflict));
+}
+
+#[test]
+fn a_conflict_of_the_old_commands_is_told_once_more_where_the_control_page_says_so() {
+    let rig = Rig::with(2, UnitFlags { ua_interlock: UaInterlock::KeepAndEstablish, ..FLAGS });
+    rig.register(1, 0xa);
+    assert_eq!(rig.send(2, RELEASE_6), Conflict);
+    assert_eq!(rig.send(2, READY), attention(0x2c, 0x09));
 }
 
 #[test]

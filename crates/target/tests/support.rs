@@ -6,6 +6,9 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+#[path = "support/orders.rs"] // This file is a test of its own as well, whose modules would lie elsewhere.
+pub(crate) mod orders;
+
 use backstore::{Backstore, Channel, Geometry, IoKind};
 use memory::{GuestAddress, GuestMemory, IoBuf, RegionSpec, UserAddress, View};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
@@ -58,6 +61,8 @@ pub(crate) struct Rig {
     pub(crate) done: RefCell<Vec<IoKind>>,
     /// What happens while the so many'th of what its scripts do on the medium is under way.
     pub(crate) meanwhile: RefCell<Option<(usize, Happens)>>,
+    /// What happens before what a script asks a helper for next is begun.
+    pub(crate) before_ask: RefCell<Option<Happens>>,
     /// How long its scripts have waited.
     pub(crate) waited: RefCell<Duration>,
 }
@@ -171,6 +176,7 @@ impl Rig {
             order: RefCell::default(),
             done: RefCell::default(),
             meanwhile: RefCell::default(),
+            before_ask: RefCell::default(),
             waited: RefCell::default(),
         }
     }
@@ -221,6 +227,8 @@ impl Rig {
         loop {
             let outcome = match last {
                 Step::Ask { work, .. } => {
+                    let happens = self.before_ask.borrow_mut().take();
+                    happens.into_iter().for_each(|happens| happens());
                     let (sender, told) = mpsc::channel();
                     work(Reply::new(move |answer| sender.send(answer).unwrap()));
                     target::Outcome::Told(told.recv().unwrap())

@@ -107,8 +107,8 @@ pub struct LiveDevice {
 pub struct LiveTarget {
     /// Where QEMU connects.
     pub socket: PathBuf,
-    /// Whether it can: something may be in the place of the socket.
-    pub listens: bool,
+    /// Why it cannot, and the way out, in one line: something is in the place of the socket.
+    pub socket_fault: Option<String>,
     /// Whether a front end is connected now.
     pub connected: bool,
     /// Where commands of its guest have waited for long.

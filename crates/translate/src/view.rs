@@ -147,6 +147,7 @@ impl<'a> View<'a> {
         v1::Target {
             wwn: wwn.as_str().to_owned(),
             socket: socket.to_string_lossy().into_owned(),
+            socket_fault: live.and_then(|live| live.socket_fault.clone()),
             connected: live.is_some_and(|live| live.connected),
             options: self::options(options),
             tpgs: tpgs.iter().map(|(tag, group)| tpg(tag.get().into(), group, live)).collect(),

@@ -2,27 +2,25 @@
 //! One target's socket.
 //!
 //! Above: `lunard` binds it while it prepares a change, and serves it once the change is made.
-//! Below: `connection`.
+//! Below: `connection`, `place`.
 //! Never here: what a front end says.
 
 use crate::connection;
+use crate::place::SocketName;
 use crate::port::TargetPort;
 use crate::reactors::Reactors;
 use rustix::fs::{Gid, Mode};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::Shutdown;
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Instant;
 
-/// The longest path of a socket, in bytes: what the kernel's address holds besides its final zero.
-pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// Front ends connected to one target at a time.  One runs rings; another may wait, as a migration's
 /// destination does; more are turned away.
 const CONNECTIONS_MAX: usize = 8;
@@ -39,37 +37,13 @@ pub struct Bound {
     begin: mpsc::Sender<Arc<Shared>>,
 }
 
-/// Removes the socket's name at the end.
-#[derive(Debug)]
-struct SocketName(PathBuf);
-
-impl Drop for SocketName {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 impl Bound {
     /// Binds a socket, for `group` where there is one and the process may give things to it.  A name that a daemon left behind is taken over.
     ///
     /// # Errors
-    /// What the system says; `AddrInUse` when someone listens there; `AlreadyExists` when what is there is no socket, which is
-    /// left alone; `InvalidInput` when the path is longer than [`SOCKET_PATH_BYTES_MAX`].
+    /// Those of [`SocketName::bind`].
     pub fn bind(path: &Path, group: Option<u32>) -> io::Result<Self> {
-        if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput));
-        }
-        match std::fs::symlink_metadata(path) {
-            Ok(there) if !there.file_type().is_socket() => {
-                return Err(io::Error::from(io::ErrorKind::AlreadyExists));
-            }
-            Ok(_) if is_listened_to(path)? => return Err(io::Error::from(io::ErrorKind::AddrInUse)),
-            Ok(_) => std::fs::remove_file(path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        let listener = UnixListener::bind(path)?;
-        let name = SocketName(path.to_path_buf());
+        let (listener, name) = SocketName::bind(path)?;
         rustix::fs::chmod(path, SOCKET_MODE)?;
         if let Some(group) = group {
             match rustix::fs::chown(path, None, Some(Gid::from_raw(group))) {
@@ -105,17 +79,6 @@ impl Bound {
     }
 }
 
-/// Whether a process has a socket, which may be too busy to accept: nobody waits for that.
-fn is_listened_to(path: &Path) -> io::Result<bool> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    match connect(&probe, &SocketAddrUnix::new(path)?) {
-        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS | Errno::PROTOTYPE) => Ok(true),
-        Err(Errno::CONNREFUSED) => Ok(false),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
 /// A socket that serves.  Dropped, it closes, with its connections.
 pub struct Endpoint {
     listener: UnixListener,
@@ -146,7 +109,7 @@ impl Endpoint {
 
     /// Where front ends connect.
     pub fn path(&self) -> &Path {
-        &self.name.0
+        self.name.path()
     }
 
     /// Turns away all who connect from now on.  Who is connected stays.

@@ -28,6 +28,7 @@ mod log_budget; // a bound on what a front end can have logged
 mod logging; // what a queue writes, for a migration
 mod losses; // lost writes, told to everyone concerned
 mod patience; // what has been under way for long
+mod place; // where a socket is
 mod port; // what a target's connections share
 mod queue; // one request queue: chain -> answer
 mod quiesce; // waiting for what is in flight
@@ -43,9 +44,10 @@ mod worker; // all queues of one reactor
 
 pub use config_space::DeviceOffer;
 pub use drain::{LAST_COMMANDS, Undrained};
-pub use endpoint::{Bound, Endpoint, SOCKET_PATH_BYTES_MAX};
+pub use endpoint::{Bound, Endpoint};
 pub use holds::{Left, MapChange};
 pub use patience::{Deed, Marks, Waiting};
+pub use place::{SOCKET_PATH_BYTES_MAX, SocketName};
 pub use port::TargetPort;
 pub use reactors::Reactors;
 pub use target::Scope;

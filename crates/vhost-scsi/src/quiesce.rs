@@ -15,7 +15,7 @@ use crate::response::ResponseCode;
 use crate::scratches::Borrower;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use target::{Place, Scope, StoreName};
+use target::{NexusNumber, Place, Scope, StoreName};
 
 /// What a task is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +26,9 @@ pub(crate) struct TaskName {
     pub(crate) lun: u16,
     pub(crate) tag: u64,
     pub(crate) store: StoreName,
-    /// The number of the unit's state, and the relative target port of the nexus; 0 where there is no unit.
+    /// The number of the unit's state, and that of the nexus; 0 where there is no unit.
     pub(crate) unit: u64,
-    pub(crate) nexus: u16,
+    pub(crate) nexus: NexusNumber,
     /// Which command it is: its operation code, and the byte with its service action where it may have one.
     pub(crate) code: [u8; 2],
 }
@@ -108,7 +108,10 @@ impl Quiesce {
 #[cfg(test)]
 mod tests {
     use super::TaskName;
-    use target::{Place, Scope, StoreName};
+    use target::{NexusNumber, Place, Scope, StoreName};
+
+    const NEXUS: NexusNumber = NexusNumber { initiator: 12, relative_port: 10 };
+    const OTHER: NexusNumber = NexusNumber { relative_port: 9, ..NEXUS };
 
     const TASK: TaskName = TaskName {
         client: 1,
@@ -118,7 +121,7 @@ mod tests {
         tag: 5,
         store: StoreName { id: 6, medium: 11 },
         unit: 8,
-        nexus: 10,
+        nexus: NEXUS,
         code: [0x2a, 0],
     };
 
@@ -144,8 +147,9 @@ mod tests {
             (Scope { medium: Some(6), ..none }, false),
             (Scope { unit: Some(8), ..none }, true),
             (Scope { unit: Some(9), ..none }, false),
-            (Scope { nexus: Some(10), ..none }, true),
-            (Scope { nexus: Some(9), ..none }, false),
+            (Scope { nexus: Some(NEXUS), ..none }, true),
+            (Scope { nexus: Some(OTHER), ..none }, false),
+            (Scope { nexus: Some(NexusNumber { initiator: 9, ..NEXUS }), ..none }, false),
             (Scope::NOTHING, false),
             (Scope { client: Some(1), target: Some(3), lun: Some(4), tag: Some(5), ..none }, true),
         ] {
@@ -160,8 +164,8 @@ mod tests {
         for (scope, there) in [
             (Scope { client: Some(1), target: Some(3), lun: Some(24), ..none }, true),
             (Scope { client: Some(9), target: Some(3), lun: Some(24), ..none }, false),
-            (Scope { unit: Some(28), nexus: Some(10), ..none }, true),
-            (Scope { unit: Some(28), nexus: Some(9), ..none }, false),
+            (Scope { unit: Some(28), nexus: Some(NEXUS), ..none }, true),
+            (Scope { unit: Some(28), nexus: Some(OTHER), ..none }, false),
             (Scope { store: Some(26), ..none }, true),
             (Scope { medium: Some(31), ..none }, true),
             (Scope { unit: Some(8), lun: Some(24), ..none }, false),

@@ -350,7 +350,7 @@ impl Work for Worker {
                 self.look(submitter, key);
                 let _ = done.send(());
             }
-            LetterKind::Enable { key, enabled, done } => self.enable(key, enabled, done),
+            LetterKind::Enable { key, enabled, done } => self.enable(submitter, key, enabled, done),
             LetterKind::LetGo { key, done } => {
                 if let Some(queue) = self.queue(key) {
                     queue.held_back = false;

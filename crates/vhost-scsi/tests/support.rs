@@ -6,14 +6,15 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+use backstore::decorate::{Fate, Judged};
 use backstore::{Backstore, FileOptions, FileStore, NewFile, Ramdisk};
 use initiator::deadline::Deadline;
-use initiator::{Answer, Command, Guest, Options};
+use initiator::{Answer, Command, Guest, LunAddress, Options, commands};
 use scsi::Lun;
 use scsi::inquiry::Identity;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use target::{Group, LogicalUnit, LunMap, Mapping, Nexus, Store, UnitFlags, UnitState};
 use vhost_scsi::{Bound, DeviceOffer, Endpoint, Reactors, TargetPort};
@@ -180,4 +181,42 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(!deadline.passed(), "never: {what}");
         std::thread::yield_now();
     }
+}
+
+/// Two guests with two nexuses on one unit, each with a target port of its own.
+pub(crate) struct TwoGuests {
+    pub(crate) one: Guest,
+    pub(crate) two: Guest,
+    /// Whether the medium hangs.
+    pub(crate) hangs: Arc<AtomicBool>,
+    pub(crate) rigs: [Rig; 2],
+}
+
+/// The same, where the medium hangs at first, with this TAS and what the unit remembers.
+pub(crate) fn two_guests(tas: bool, state: Arc<UnitState>) -> TwoGuests {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&hangs);
+    let store =
+        Judged::new(Ramdisk::new(1 << 20, false).unwrap(), move |_, _| Fate::Hang(Arc::clone(&switch)));
+    let unit = Unit::new(store);
+    let unit = Unit { flags: UnitFlags { tas, ..unit.flags }, state, ..unit };
+    let unit = unit.logical_unit("disk0");
+    let map = |number: u16| {
+        let (initiator, target) =
+            (format!("naa.600140500000000{number}"), format!("naa.500140500000000{number}"));
+        let mut map = LunMap::default();
+        let mapping = Mapping::new(Arc::clone(&unit), false);
+        map.insert(1, Group::new(Nexus::new(initiator, target, 1, number), [(Lun::default(), mapping)]));
+        map
+    };
+    let first = Rig::with_map(map(1));
+    let second = first.beside_with(map(2));
+    let (one, two) = (first.boot(Options::default()), second.boot(Options::default()));
+    TwoGuests { one, two, hangs, rigs: [first, second] }
+}
+
+/// What a guest is told at a LUN, one TEST UNIT READY after the other.
+pub(crate) fn told_at(guest: &mut Guest, lun: LunAddress) -> Vec<[u8; 3]> {
+    let look = |guest: &mut Guest| run(guest, &commands::test_unit_ready(lun)).check_condition();
+    std::iter::from_fn(|| look(guest)).collect()
 }

@@ -13,7 +13,8 @@ use rustix::io::Errno;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use support::{Rig, Unit};
+use support::{Rig, TwoGuests, Unit, told_at, two_guests};
+use target::UnitState;
 
 const MIB: u64 = 1 << 20;
 const ABORT_TASK: u32 = 0;
@@ -217,43 +218,9 @@ fn a_query_says_at_once_whether_a_task_is_there() {
     assert_eq!(query(&mut guest, 7, 0, 77), COMPLETE);
 }
 
-/// Two guests with two nexuses on one unit, which hangs while the switch is on.
-fn two_guests(tas: bool) -> (Rig, vhost_scsi::Endpoint, Guest, Guest, Arc<AtomicBool>) {
-    let hangs = Arc::new(AtomicBool::new(true));
-    let switch = Arc::clone(&hangs);
-    let store = Judged::new(Ramdisk::new(MIB, false).unwrap(), move |_, _| Fate::Hang(Arc::clone(&switch)));
-    let unit = Unit::new(store);
-    let unit = Unit { flags: target::UnitFlags { tas, ..unit.flags }, ..unit };
-    let unit = unit.logical_unit("disk0");
-    let map = |number: u16| {
-        let nexus = target::Nexus::new(
-            format!("naa.600140500000000{number}"),
-            format!("naa.500140500000000{number}"),
-            1,
-            number,
-        );
-        let mapping = target::Mapping::new(Arc::clone(&unit), false);
-        let mut map = target::LunMap::default();
-        map.insert(1, target::Group::new(nexus, [(scsi::Lun::default(), mapping)]));
-        map
-    };
-    let first = Rig::with_map(map(1));
-    let port = Arc::new(vhost_scsi::TargetPort::new("naa.5001405000000002".into(), map(2)));
-    let bound = vhost_scsi::Bound::bind(&first.directory.path().join("second"), None).unwrap();
-    let endpoint = bound.serve(port, Arc::clone(&first.reactors));
-    let one = first.boot(Options::default());
-    let two = Guest::boot(endpoint.path(), Options::default()).unwrap();
-    (first, endpoint, one, two, hangs)
-}
-
-/// What a guest is told, one TEST UNIT READY after the other.
+/// What a guest is told at LUN 0.
 fn told(guest: &mut Guest) -> Vec<[u8; 3]> {
     told_at(guest, lun(0))
-}
-
-fn told_at(guest: &mut Guest, lun: LunAddress) -> Vec<[u8; 3]> {
-    let look = |guest: &mut Guest| guest.execute(&commands::test_unit_ready(lun)).unwrap().check_condition();
-    std::iter::from_fn(|| look(guest)).collect()
 }
 
 #[test]
@@ -272,7 +239,8 @@ fn a_function_tells_the_nexuses_that_sam_says() {
         (5, true, &[LUN_RESET], &[LUN_RESET], (0, 0x40)),
     ];
     for (function, tas, own, others, ended) in rows {
-        let (_rig, _endpoint, mut one, mut two, hangs) = two_guests(tas);
+        let TwoGuests { mut one, mut two, hangs, rigs: _rigs } =
+            two_guests(tas, UnitState::volatile("serial"));
         let read = two.request_queue(0).unwrap().start(&commands::read_10(lun(0), 0, 1, 512)).unwrap();
         // It is certain to have been taken now.
         assert!(two.execute(&commands::inquiry(lun(0), 36)).unwrap().is_good());
@@ -297,7 +265,8 @@ fn a_reset_releases_what_reserve_took() {
     for (function, by_holder, released) in
         [(5, false, true), (5, true, true), (4, true, true), (4, false, false), (3, true, false)]
     {
-        let (_rig, _endpoint, mut one, mut two, hangs) = two_guests(true);
+        let TwoGuests { mut one, mut two, hangs, rigs: _rigs } =
+            two_guests(true, UnitState::volatile("serial"));
         hangs.store(false, Ordering::SeqCst);
         let reserve = initiator::Command::new(lun(0), &[0x16, 0, 0, 0, 0, 0]);
         assert!(one.execute(&reserve).unwrap().is_good());
@@ -307,38 +276,6 @@ fn a_reset_releases_what_reserve_took() {
         told(&mut two);
         let status = two.execute(&commands::test_unit_ready(lun(0))).unwrap().status;
         assert_eq!(status, if released { 0 } else { 0x18 }, "{function} {by_holder}");
-    }
-}
-
-#[test]
-fn preempt_and_abort_is_answered_when_the_others_write_can_no_longer_land() {
-    for (tas, ended) in [(false, (2, 0x00)), (true, (0, 0x40))] {
-        let (_rig, _endpoint, mut one, mut two, hangs) = two_guests(tas);
-        let out = |action: u8, kind: u8, key: u8, theirs: u8| {
-            let mut list = [0; 24];
-            (list[7], list[15]) = (key, theirs);
-            initiator::Command::new(lun(0), &[0x5f, action, kind, 0, 0, 0, 0, 0, 24, 0]).data_out(list)
-        };
-        for (guest, key) in [(&mut one, 0xa), (&mut two, 0xb)] {
-            assert!(guest.execute(&out(6, 0, 0, key)).unwrap().is_good());
-        }
-        assert!(two.execute(&out(1, 5, 0xb, 0)).unwrap().is_good());
-        let write = commands::write_10(lun(0), 0, 1, &[1; 512]);
-        let write = two.request_queue(0).unwrap().start(&write).unwrap();
-        assert!(two.execute(&commands::inquiry(lun(0), 36)).unwrap().is_good());
-        let preempt = one.request_queue(0).unwrap().start(&out(5, 5, 0xa, 0xb)).unwrap();
-        // Barred at once, and answered when the write has ended.
-        let nothing = initiator::Command::new(lun(0), &[0x2a, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let barred = || two.execute(&nothing).unwrap().status == 0x18;
-        let patience = initiator::deadline::Deadline::after(Duration::from_secs(60));
-        assert!(std::iter::repeat_with(barred).take_while(|_| !patience.passed()).any(|is_barred| is_barred));
-        let deadline = initiator::deadline::Deadline::after(Duration::from_millis(100));
-        assert!(one.request_queue(0).unwrap().exchange.wait_for(preempt, &deadline).is_err());
-        hangs.store(false, Ordering::SeqCst);
-        assert!(one.request_queue(0).unwrap().wait_for(preempt).unwrap().is_good());
-        let write = two.request_queue(0).unwrap().wait_for(write).unwrap();
-        assert_eq!((write.response, write.status), ended, "TAS {tas}");
-        assert_eq!(told(&mut two), [[6, 0x2a, 0x05]]);
     }
 }
 

@@ -65,7 +65,9 @@ impl View<'_> {
             .targets()
             .iter()
             .flat_map(|(wwn, target)| target.tpgs.iter().map(move |(tag, tpg)| (wwn, tag, tpg)));
-        let mut tpgs = tpgs.filter(|(_, _, tpg)| tpg.relative_port.get() == holder.relative_port);
+        let mut tpgs = tpgs.filter(|(_, _, tpg)| {
+            tpg.relative_port.get() == holder.relative_port && tpg.nexus.as_str() == holder.initiator
+        });
         let Some((wwn, tag, tpg)) = tpgs.next() else { return NOBODY.to_owned() };
         let lun = tpg.luns.iter().find(|(_, mapping)| mapping.backstore == *id);
         let lun = lun.map_or(0, |(lun, _)| lun.get());

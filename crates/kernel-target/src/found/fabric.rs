@@ -40,7 +40,7 @@ impl Found {
         }
         self.live.targets.insert(
             wwn.clone(),
-            LiveTarget { socket: "".into(), listens: true, connected: false, waiting: Vec::new() },
+            LiveTarget { socket: "".into(), socket_fault: None, connected: false, waiting: Vec::new() },
         );
         for name in groups(files, &at)? {
             let tag = name.trim_start_matches("tpgt_");

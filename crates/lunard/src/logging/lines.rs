@@ -74,15 +74,15 @@ impl Lines {
         let _ = self.settled.wait_timeout_while(self.waiting(), patience, is_left);
     }
 
-    /// Writes what comes to `out`, for ever.  `tell` is told how many lines are not there, once the next can be written.
-    pub(super) fn write_to(&self, out: &mut impl Write, tell: impl Fn(u64)) -> ! {
+    /// Writes what comes to `out`, for ever.  `notice` is the line that says how many lines are not there: it is written once
+    /// the next can be, and again after that until it was.
+    pub(super) fn write_to(&self, out: &mut impl Write, notice: impl Fn(u64) -> Vec<u8>) -> ! {
         let (mut text, mut lost) = (Vec::new(), 0);
         loop {
             lost += self.take(&mut text);
             let failed = write_lines(out, &text);
             lost += failed;
-            if lost > 0 && failed == 0 {
-                tell(lost);
+            if lost > 0 && failed == 0 && write_lines(out, &notice(lost)) == 0 {
                 lost = 0;
             }
             text.clear();
@@ -152,9 +152,8 @@ mod tests {
         let (asked, written) = channel();
         let (answer, answers) = channel();
         let theirs = Arc::clone(&lines);
-        let told = asked.clone();
         std::thread::spawn(move || {
-            theirs.write_to(&mut Reader { asked, answers }, |lost| drop(told.send(format!("{lost} lost"))))
+            theirs.write_to(&mut Reader { asked, answers }, |lost| format!("{lost} lost\n").into_bytes())
         });
         Scene { lines, written, answer }
     }
@@ -178,13 +177,14 @@ mod tests {
         for _ in 0..7 {
             scene.lines.put(b"no room\n");
         }
-        for _ in 0..1025 {
+        // Those, what was held back, and the word about what is not there.
+        for _ in 0..1026 {
             scene.answer.send(Ok(())).unwrap();
         }
         for _ in 0..1024 {
             assert_eq!(scene.next().as_bytes(), long);
         }
-        assert_eq!(scene.next(), "7 lost");
+        assert_eq!(scene.next(), "7 lost\n");
         scene.lines.put(b"last\n");
         assert_eq!(scene.next(), "last\n");
     }
@@ -192,9 +192,11 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_by_itself_is_counted_and_last_words_find_room() {
         let scene = scene();
-        scene.answer.send(Ok(())).unwrap();
+        for _ in 0..2 {
+            scene.answer.send(Ok(())).unwrap();
+        }
         scene.lines.put(&vec![b'x'; (1 << 20) + 1]);
-        assert_eq!(scene.next(), "1 lost");
+        assert_eq!(scene.next(), "1 lost\n");
         scene.lines.put(b"next\n");
         assert_eq!(scene.next(), "next\n");
         // Nobody reads, and there is no room.
@@ -203,12 +205,12 @@ mod tests {
         scene.lines.put(&vec![b'y'; 1 << 20]);
         scene.lines.put(b"lost\n");
         scene.lines.put_last(b"\nwhy\n");
-        for _ in 0..3 {
+        for _ in 0..4 {
             scene.answer.send(Ok(())).unwrap();
         }
         assert_eq!(scene.next().len(), (1 << 20) + 1);
         assert_eq!(scene.next(), "why\n");
-        assert_eq!(scene.next(), "1 lost");
+        assert_eq!(scene.next(), "1 lost\n");
     }
 
     #[test]
@@ -220,9 +222,35 @@ mod tests {
             scene.answer.send(answer.map_err(io::Error::from)).unwrap();
             scene.lines.put(line.as_bytes());
             assert_eq!(scene.next(), line);
+            if line != "c\n" {
+                scene.lines.settle(LONG);
+            }
+        }
+        scene.answer.send(Ok(())).unwrap();
+        assert_eq!(scene.next(), "2 lost\n");
+    }
+
+    #[test]
+    fn a_word_about_lost_lines_that_cannot_be_written_is_said_again() {
+        let scene = scene();
+        let full = || Err(io::Error::from(ErrorKind::StorageFull));
+        scene.answer.send(full()).unwrap();
+        scene.lines.put(b"a\n");
+        assert_eq!(scene.next(), "a\n");
+        scene.lines.settle(LONG);
+        for (line, notice) in [("b\n", full()), ("c\n", Ok(()))] {
+            scene.answer.send(Ok(())).unwrap();
+            scene.answer.send(notice).unwrap();
+            scene.lines.put(line.as_bytes());
+            assert_eq!(scene.next(), line);
+            assert_eq!(scene.next(), "1 lost\n", "what could not be said is still true");
             scene.lines.settle(LONG);
         }
-        assert_eq!(scene.next(), "2 lost");
+        scene.answer.send(Ok(())).unwrap();
+        scene.lines.put(b"d\n");
+        assert_eq!(scene.next(), "d\n");
+        scene.lines.settle(LONG);
+        assert!(scene.written.try_recv().is_err(), "once it was said it is over");
     }
 
     #[test]

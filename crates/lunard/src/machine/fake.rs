@@ -250,7 +250,7 @@ impl Machine for FakeMachine {
                 wwn.clone(),
                 LiveTarget {
                     socket,
-                    listens: true,
+                    socket_fault: None,
                     connected: state.connected.contains(wwn),
                     waiting: Vec::new(),
                 },

@@ -14,6 +14,7 @@ mod memories; // what units remember
 mod offer; // what a front end is offered
 mod opening; // what may hang with a path
 mod patience; // commands that wait for long
+mod places; // of guests' sockets
 mod sanitizing; // what a dead process was removing
 mod seek; // what was not there when it was to be
 mod state; // what runs now
@@ -23,22 +24,21 @@ use super::{
     Countable, Fault, Found, Gauge, Live, LiveBackstore, Machine, Occasion, Rest, SpaceLook, Statistics,
 };
 use crate::daemon::Host;
-use crate::directories::guest_socket;
 use crate::service_manager;
 use crate::start_error::StartError;
 use crate::state_driver::Handle;
 use crate::watchdog::Probe;
 use access::{Steering, Transition};
 use backstore::Hold;
-use fault::{locked_fault, socket_fault};
+use fault::locked_fault;
 use medium::{HandedOver, Opened};
 use memories::Counting;
 use model::{Backstore, BackstoreId, Key, Step, Wwn};
 use opening::Restoring;
 use patience::Patience;
+use places::{Places, why_not};
 use state::State;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
@@ -55,8 +55,7 @@ const SEEK_INTERVAL: Duration = Duration::from_secs(1);
 /// The machine that serves guests.
 pub struct RunningMachine {
     reactors: Arc<Reactors>,
-    runtime_dir: PathBuf,
-    socket_group: Option<u32>,
+    places: Arc<Places>,
     state: Arc<Mutex<State>>,
     seeking: Arc<AtomicBool>,
     steering: Arc<Steering>,
@@ -71,7 +70,8 @@ pub struct Ready {
     opened: BTreeMap<BackstoreId, Opened>,
     /// What is open already, as it is at its new size.
     resized: BTreeMap<BackstoreId, Opened>,
-    sockets: BTreeMap<Wwn, Bound>,
+    /// Each target's; why there is none, where it is made without.
+    sockets: BTreeMap<Wwn, Result<Bound, String>>,
     /// The locks of what guests that run are to be shown.
     holds: Vec<Hold>,
 }
@@ -113,8 +113,7 @@ impl RunningMachine {
         let state = Arc::new(Mutex::new(State::remembering(host.units)));
         Ok(Self {
             reactors,
-            runtime_dir: host.runtime_dir.to_owned(),
-            socket_group: host.socket_group,
+            places: Arc::new(Places::new(host.runtime_dir.to_owned(), host.socket_group)),
             steering: Steering::new(&state),
             state,
             seeking: Arc::default(),
@@ -199,18 +198,15 @@ impl RunningMachine {
         }
     }
 
-    /// The socket of a target; `None` where there is none when the daemon starts, which is told of, and looked for again.
-    fn bind(&self, wwn: &Wwn, occasion: Occasion) -> Result<Option<Bound>, Fault> {
-        match bind(&self.runtime_dir, self.socket_group, wwn) {
+    /// The socket of a target; why there is none when the daemon starts, which is told of, and looked for again.
+    fn bind(&self, wwn: &Wwn, occasion: Occasion) -> Result<Result<Bound, String>, Fault> {
+        match self.places.bind(wwn) {
             Err(fault) if occasion == Occasion::Restore => {
-                let hint = fault.hint.map_or_else(String::new, |hint| format!("; {hint}"));
-                tracing::warn!(
-                    "target {wwn} has no socket: {}{hint}; it is served when it can be",
-                    fault.message
-                );
-                Ok(None)
+                let why = why_not(fault);
+                tracing::warn!("target {wwn} has no socket: {why}; it is served when it can be");
+                Ok(Err(why))
             }
-            bound => bound.map(Some),
+            bound => bound.map(Ok),
         }
     }
 
@@ -254,11 +250,6 @@ impl RunningMachine {
         }
         quiet
     }
-}
-
-fn bind(runtime_dir: &Path, group: Option<u32>, wwn: &Wwn) -> Result<Bound, Fault> {
-    let path = guest_socket(runtime_dir, wwn);
-    Bound::bind(&path, group).map_err(|error| socket_fault(&path, &error))
 }
 
 fn wait_for(reactors: &Reactors, state: &Mutex<State>, farewells: Vec<Farewell>) {
@@ -309,7 +300,7 @@ impl Machine for RunningMachine {
                     ready.opened.insert(backstore.id(), opened);
                 }
                 Step::CreateTarget(wwn) => {
-                    ready.sockets.extend(self.bind(wwn, occasion)?.map(|bound| (wwn.clone(), bound)));
+                    ready.sockets.insert(wwn.clone(), self.bind(wwn, occasion)?);
                 }
                 Step::MapLun { wwn, backstore, .. } if self.state().is_running(wwn) => {
                     let opening = ready.opened.get(backstore);
@@ -389,7 +380,7 @@ impl Machine for RunningMachine {
     }
 
     fn live(&self) -> Live {
-        let mut live = self.state().live(|wwn| guest_socket(&self.runtime_dir, wwn));
+        let mut live = self.state().live(|wwn| self.places.of(wwn));
         for waiting in self.waiting() {
             let wwn = Wwn::parse(&waiting.wwn).ok();
             if let Some(target) = wwn.and_then(|wwn| live.targets.get_mut(&wwn)) {

@@ -10,7 +10,7 @@
 //! | `units` | serial number | JSON, `Row` |
 //! | `host` | `boot_id` | the boot of the host under which the rows of `units` were true |
 
-use super::{Store, fault, open_whole, read_fault};
+use super::{Store, fault, open_whole, plain, read_fault};
 use crate::start_error::StartError;
 use redb::{Database, ReadableDatabase, TableDefinition, TableError};
 use scsi::sanitize::Overwrite;
@@ -51,7 +51,8 @@ impl Default for Units {
 }
 
 impl Store {
-    /// Reads what units remember.
+    /// Reads what units remember, and notes under which boot of the host they do: whoever is told of a loss of power is told
+    /// once.
     ///
     /// # Errors
     /// [`StartError::Damaged`] for a row that cannot be.
@@ -61,7 +62,7 @@ impl Store {
         self.units_of(boot.trim())
     }
 
-    /// Reads what units remember, under the boot of the host with this id.
+    /// The same under the boot of the host with this id.
     ///
     /// # Errors
     /// As [`Store::units`].
@@ -86,6 +87,7 @@ impl Store {
             kept: Mutex::new(Kept { rows, is_written: before.as_deref() == Some(boot), reopens: false }),
         };
         drop(shared);
+        keeper.note_boot();
         Ok(Units { records, lost_power, persist: Arc::new(keeper) })
     }
 }
@@ -114,7 +116,7 @@ struct Keeper {
 
 struct Kept {
     /// The rows that count.
-    rows: BTreeMap<String, Vec<u8>>,
+    rows: Rows,
     /// Whether they are all on disk, with the id of this boot.
     is_written: bool,
     /// Whether the database was given up here, and not by the configuration.
@@ -124,41 +126,69 @@ struct Kept {
 impl Persist for Keeper {
     fn save(&self, serial: &str, record: &UnitRecord) -> Result<(), NotPersisted> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        self.save_rows(&mut kept, Rows::from([(serial.to_owned(), json(record))])).map_err(|err| {
+            if let Some(err) = err {
+                tracing::error!("cannot keep the state of a unit in {}: {err}", self.path.display());
+            }
+            NotPersisted
+        })
+    }
+}
+
+impl Keeper {
+    /// Writes the rows that count and the id of this boot, where they are not on disk together already.
+    ///
+    /// Where that cannot be, disks are served all the same: what is on disk is true as it was, and who is told of one restart
+    /// of the host twice is not harmed.
+    fn note_boot(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.is_written
+            && let Err(Some(err)) = self.save_rows(&mut kept, Rows::new())
+        {
+            tracing::warn!(
+                "cannot note in {} that the host has restarted: {}; make room there, or guests are told of it once more when \
+                 lunard restarts",
+                self.path.display(),
+                plain(&err)
+            );
+        }
+    }
+
+    /// Writes rows, and with them whatever counts and is not on disk.  Fails without an error where the database is closed.
+    fn save_rows(&self, kept: &mut Kept, rows: Rows) -> Result<(), Option<redb::Error>> {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         if shared.is_none() && kept.reopens {
             *shared = open_whole(&self.path).ok();
             kept.reopens = shared.is_none();
         }
-        let database = shared.take().ok_or(NotPersisted)?;
-        let row = json(record);
-        let changed = if kept.is_written { BTreeMap::new() } else { kept.rows.clone() };
-        let changed = changed.into_iter().chain([(serial.to_owned(), row.clone())]).collect();
+        let database = shared.take().ok_or(None)?;
+        let mut changed = if kept.is_written { Rows::new() } else { kept.rows.clone() };
+        changed.extend(rows.clone());
         match self.write(&database, &changed) {
             Ok(()) => {
                 *shared = Some(database);
-                kept.rows.insert(serial.to_owned(), row);
+                kept.rows.extend(rows);
                 kept.is_written = true;
                 Ok(())
             }
             Err(err) => {
-                tracing::error!("cannot keep the state of a unit in {}: {err}", self.path.display());
                 // Whether it is on disk is unknown, and the database takes no more: what counts is written again.
                 drop(database);
                 let again = open_whole(&self.path).ok();
-                let before = kept.rows.get(serial).cloned().unwrap_or_default();
-                let before = BTreeMap::from([(serial.to_owned(), before)]);
+                let row_before = |serial: &String| kept.rows.get(serial).cloned().unwrap_or_default();
+                // Never one row alone with the id of a boot under which the others are not true.
+                let mut counts = if kept.is_written { Rows::new() } else { kept.rows.clone() };
+                counts.extend(rows.keys().map(|serial| (serial.clone(), row_before(serial))));
                 kept.is_written = false;
-                *shared = again.filter(|again| self.write(again, &before).is_ok());
+                *shared = again.filter(|again| rows.is_empty() || self.write(again, &counts).is_ok());
                 kept.reopens = shared.is_none();
-                Err(NotPersisted)
+                Err(Some(err))
             }
         }
     }
-}
 
-impl Keeper {
     /// Writes rows, durably; an empty one goes.
-    fn write(&self, database: &Database, rows: &BTreeMap<String, Vec<u8>>) -> Result<(), redb::Error> {
+    fn write(&self, database: &Database, rows: &Rows) -> Result<(), redb::Error> {
         let mut transaction = database.begin_write()?;
         transaction.set_two_phase_commit(true);
         {

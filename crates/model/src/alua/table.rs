@@ -5,7 +5,7 @@
 //! Below: numbers.
 //! Never here: a rule about more than one of them.
 
-use crate::attribute::parse_number;
+use crate::kernel_number::kernel_u32;
 
 /// Names one row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,7 +139,7 @@ impl AluaAttribute {
     }
 
     pub(super) fn parse(&self, text: &str) -> Option<u32> {
-        parse_number(text.trim()).filter(|value| self.takes(*value))
+        kernel_u32(text).filter(|value| self.takes(*value))
     }
 }
 

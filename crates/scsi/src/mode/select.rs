@@ -12,14 +12,25 @@ use crate::cdb::primary::ModeSelect;
 /// The longest parameter list: the pages that there are fit many times.
 pub const LIST_BYTES_MAX: u16 = 4096;
 
+/// What a parameter list asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// What would be in force of a unit of which nobody changes anything else.
+    pub modes: Modes,
+    /// Whether the list has a Caching page, so that what `modes` has of it was sent.
+    pub caching: bool,
+    /// Whether it has a Control page.
+    pub control: bool,
+}
+
 /// Reads a parameter list; returns what is to be in force from now on.  All of it is, or nothing.
 ///
 /// # Errors
 /// PARAMETER LIST LENGTH ERROR where it ends within something, INVALID FIELD IN PARAMETER LIST for a page that is not
 /// there or has another length, a block descriptor that would make it another disk, and a bit that cannot be changed.
-pub fn select(command: &ModeSelect, list: &[u8], state: &ModeState) -> Result<Modes, Sense> {
+pub fn select(command: &ModeSelect, list: &[u8], state: &ModeState) -> Result<Selection, Sense> {
     let mut rest = behind_descriptors(command, list, state)?;
-    let mut wanted = state.modes();
+    let mut wanted = Selection { modes: state.modes(), caching: false, control: false };
     while let [first, second, ..] = *rest {
         let code = first & 0x3f;
         // SPC-4, mode page and subpage format, by SPF.
@@ -32,7 +43,7 @@ pub fn select(command: &ModeSelect, list: &[u8], state: &ModeState) -> Result<Mo
         let page = PAGES.iter().find(|page| (page.code, page.subpage) == (code, subpage));
         let page = page.filter(|page| (page.exists)(state) && (first & 0x40 != 0) == (page.subpage != 0));
         let page = page.ok_or(Sense::INVALID_FIELD_IN_PARAMETER_LIST)?;
-        let current = (page.bytes)(&state.with(&wanted));
+        let current = (page.bytes)(&state.with(&wanted.modes));
         if bytes != current.len() {
             return Err(Sense::INVALID_FIELD_IN_PARAMETER_LIST);
         }
@@ -87,12 +98,14 @@ fn behind_descriptors<'a>(
 }
 
 /// Takes the values of a page.
-fn take(code: u8, page: &[u8], modes: &mut Modes) -> Result<(), Sense> {
+fn take(code: u8, page: &[u8], wanted: &mut Selection) -> Result<(), Sense> {
+    let modes = &mut wanted.modes;
     let byte = |at: usize| page.get(at).copied().unwrap_or_default();
     match code {
         0x08 => {
             modes.write_cache = byte(2) & 0x04 != 0;
             modes.no_read_ahead = byte(12) & 0x20 != 0;
+            wanted.caching = true;
         }
         0x0a => {
             modes.d_sense = byte(2) & 0x04 != 0;
@@ -103,6 +116,7 @@ fn take(code: u8, page: &[u8], modes: &mut Modes) -> Result<(), Sense> {
                 0b11 => UaInterlock::KeepAndEstablish,
                 _ => return Err(Sense::INVALID_FIELD_IN_PARAMETER_LIST),
             };
+            wanted.control = true;
         }
         _ => {}
     }
@@ -145,7 +159,20 @@ mod tests {
     }
 
     fn selected(pages: &[&[u8]]) -> Result<Modes, Sense> {
-        select(&SIX, &with(&[0, 0, 0, 0], pages), &STATE)
+        select(&SIX, &with(&[0, 0, 0, 0], pages), &STATE).map(|selection| selection.modes)
+    }
+
+    #[test]
+    fn of_the_pages_with_something_to_change_it_is_known_which_were_sent() {
+        let sent = |pages: &[&[u8]]| {
+            let selection = select(&SIX, &with(&[0, 0, 0, 0], pages), &STATE).unwrap();
+            (selection.caching, selection.control)
+        };
+        let error_recovery = [0x01, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(sent(&[&CACHING]), (true, false));
+        assert_eq!(sent(&[&CONTROL]), (false, true));
+        assert_eq!(sent(&[&CONTROL, &error_recovery, &CACHING]), (true, true));
+        assert_eq!(sent(&[&error_recovery]), (false, false));
     }
 
     #[test]
@@ -209,7 +236,7 @@ mod tests {
         let short = |blocks: [u8; 4], bytes: [u8; 3]| {
             let [a, b, c] = bytes;
             let list = with(&[0, 0, 0, 8], &[&blocks, &[0, a, b, c], &CACHING]);
-            select(&SIX, &list, &STATE)
+            select(&SIX, &list, &STATE).map(|selection| selection.modes)
         };
         for blocks in [[0, 1, 0, 0], [0; 4], [0xff; 4]] {
             assert_eq!(short(blocks, [0, 2, 0]), Ok(MODES));
@@ -219,6 +246,6 @@ mod tests {
         let ten = ModeSelect { long_header: true, ..SIX };
         let long =
             with(&[0, 0, 0, 0, 1, 0, 0, 16], &[&[0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0], &CACHING]);
-        assert_eq!(select(&ten, &long, &STATE), Ok(MODES));
+        assert_eq!(select(&ten, &long, &STATE).map(|selection| selection.modes), Ok(MODES));
     }
 }

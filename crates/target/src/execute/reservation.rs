@@ -13,11 +13,11 @@ use crate::admission::note_conflict;
 use crate::logical_unit::Store;
 use crate::lun_map::{Group, Mapping};
 use crate::nexus::{Nexus, NexusName};
-use crate::reservations::{Kind, Ordered, Refusal, Told};
+use crate::reservations::{Conflict, Kind, Ordered, Refusal, Reservations, Told};
 use crate::scope::Scope;
 use crate::script::{Abort, Helper, Outcome, Script, Step};
 use crate::task::{Answer, Buffers};
-use crate::unit_state::{NotPersisted, UnitRecord, UnitState};
+use crate::unit_state::{NotPersisted, UnitState};
 use scsi::persistent::{self, FullStatus, List, MoveList};
 use scsi::{
     PersistentReserveIn, PersistentReserveInAction as In, PersistentReserveOut,
@@ -93,17 +93,22 @@ pub(super) fn order<'a>(
 
 /// RESERVE (6) and (10).  SPC-2.
 pub(super) fn reserve<'a>(group: &Group, mapping: &Mapping) -> Decision<'a> {
-    begin(group, mapping, None, |state, nexus| {
-        let reserved = state.change(|record| record.reservations.reserve(nexus));
-        reserved.map_err(not_kept)?.map(|()| Told::default()).map_err(|_| Refusal::Conflict)
-    })
+    change_old(group, mapping, Reservations::reserve)
 }
 
 /// RELEASE (6) and (10).  SPC-2.
 pub(super) fn release<'a>(group: &Group, mapping: &Mapping) -> Decision<'a> {
-    begin(group, mapping, None, |state, nexus| {
-        let released = state.change(|record: &mut UnitRecord| record.reservations.release(nexus));
-        released.map(|()| Told::default()).map_err(not_kept)
+    change_old(group, mapping, Reservations::release)
+}
+
+fn change_old<'a>(
+    group: &Group,
+    mapping: &Mapping,
+    change: fn(&mut Reservations, &NexusName) -> Result<(), Conflict>,
+) -> Decision<'a> {
+    begin(group, mapping, None, move |state, nexus| {
+        let changed = state.change(|record| change(&mut record.reservations, nexus));
+        changed.map_err(not_kept)?.map(|()| Told::default()).map_err(|Conflict| Refusal::Conflict)
     })
 }
 
@@ -238,7 +243,7 @@ impl Script for Changing {
         }
         if let Some(victim) = self.victims.pop() {
             let unit = Some(self.mapping.unit.state.id());
-            let scope = Scope { unit, nexus: Some(victim.relative_port), ..Scope::default() };
+            let scope = Scope { unit, nexus: Some(victim.number()), ..Scope::default() };
             return Step::Quiesce { scope, abort: self.abort };
         }
         if !std::mem::replace(&mut self.seen, true) {

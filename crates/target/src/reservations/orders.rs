@@ -263,7 +263,8 @@ impl Reservations {
             let kind = kind.ok_or(Refusal::Check(Sense::INVALID_FIELD_IN_CDB))?;
             self.registrations.retain(|nexus, _| !leaving.contains(nexus));
             let before = self.held.replace(Held { holder: nexus.clone(), kind });
-            if before.is_some_and(|before| before.kind != kind && before.kind.is_for_registrants()) {
+            // Whatever it was: who stays learns that what bars it is another.
+            if before.is_some_and(|before| before.kind != kind) {
                 told.tell(self.others(nexus), Sense::RESERVATIONS_RELEASED);
             }
         } else {

@@ -14,7 +14,7 @@ use memory::IoBuf;
 use scsi::Address;
 use std::sync::Arc;
 use target::io::{Io, IoKind, Submitted, Submitter, Token};
-use target::{Buffers, Decision, Failure, IoPlan, LunMap, StoreName, Way};
+use target::{Buffers, Decision, Failure, IoPlan, LunMap, NexusNumber, StoreName, Way};
 use virtqueue::crash::{self, Point};
 
 impl Queue {
@@ -131,8 +131,8 @@ impl Queue {
             Address::ReportLunsWellKnown { .. } | Address::Invalid => (0, scsi::Lun::default()),
         };
         let (unit, nexus) = match way {
-            Way::Unit(group, mapping) => (mapping.unit.state.id(), group.nexus().name().relative_port),
-            Way::Absent(_) | Way::WellKnown(_) | Way::NoTarget => (0, 0),
+            Way::Unit(group, mapping) => (mapping.unit.state.id(), group.nexus().number()),
+            Way::Absent(_) | Way::WellKnown(_) | Way::NoTarget => (0, NexusNumber::default()),
         };
         let lun = lun.get();
         TaskName {

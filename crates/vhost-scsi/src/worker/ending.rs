@@ -5,13 +5,24 @@
 //! Never here: a wait.
 
 use super::{QueueKey, Worker};
-use crate::queue::{Life, Stopped};
+use crate::queue::{Life, QueueKind, Stopped};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc;
 use target::io::Submitter;
 
 impl Worker {
-    pub(super) fn enable(&mut self, key: QueueKey, enabled: bool, done: mpsc::Sender<()>) {
+    pub(super) fn enable(
+        &mut self,
+        submitter: &mut Submitter,
+        key: QueueKey,
+        enabled: bool,
+        done: mpsc::Sender<()>,
+    ) {
+        // What happened before is told before: a front end may reset its guest by no more than this, and then it
+        // would be told what was before it.
+        if !enabled && self.queue(key).is_some_and(|queue| queue.kind == QueueKind::Event) {
+            self.look(submitter, key);
+        }
         let Some(queue) = self.queue(key) else { return };
         queue.enabled = enabled;
         self.activate(key.0.key);

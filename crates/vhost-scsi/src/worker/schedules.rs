@@ -15,6 +15,7 @@
 mod world; // reactors, a disk and guests
 
 use super::{LetterKind, send};
+use crate::events::Pending;
 use crate::queue::{BATCH_MAX, QueueKind};
 use crate::quiesce::Quiesce;
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Schedule, Scheduler, Task, TaskId};
@@ -22,6 +23,7 @@ use shuttle::thread;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use target::Scope;
 use world::{ABORTED, CONFLICT, Ended, GOOD, Promise, RESET, Ring, TASK_ABORTED, Write, build, lock, run};
 
@@ -241,6 +243,24 @@ fn a_unit_is_taken_away_when_what_was_begun_there_has_ended_in_every_schedule() 
         });
     });
     assert!(count >= 100, "{count} schedules are not all there are");
+}
+
+#[test]
+fn what_is_said_before_the_queue_of_events_is_disabled_is_told_first_in_every_schedule() {
+    let count = every_schedule(|| {
+        let built = build(&[(QueueKind::Control, 1, 0), (QueueKind::Event, 1, 0)], 1);
+        let world = Arc::clone(&built.world);
+        let buffer = world.rings[1].command(0, &[], &[]);
+        run(built, |world| {
+            thread::yield_now();
+            world.post_to(1, |key| LetterKind::Announce { key, pending: Pending::after(true) });
+            thread::yield_now();
+            let (done, _) = mpsc::channel();
+            world.post_to(1, |key| LetterKind::Enable { key, enabled: false, done });
+        });
+        assert_eq!(world.rings[1].answered(), [buffer]);
+    });
+    assert!(count >= 3, "{count} schedules are not all there are");
 }
 
 /// Two guests write from four queues on three reactors, some of it unkicked, while the first aborts, clears, resets and asks.

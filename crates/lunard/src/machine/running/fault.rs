@@ -5,7 +5,7 @@
 //! Never here: trying again.
 
 use crate::machine::{Fault, FaultKind};
-use crate::start_error::plain;
+use crate::start_error::{hint_of_place, in_place, plain};
 use backstore::{BackstoreError, OpenError};
 use model::{Attribute, BackstoreId, Key, Kind, TpgTag, Wwn};
 use nix::unistd::{Gid, Group, Uid, User};
@@ -296,17 +296,7 @@ pub(super) fn socket_fault(path: &Path, error: &io::Error) -> Fault {
             errno: Errno::NAMETOOLONG,
         };
     }
-    let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            Some("another process listens there; stop it, or use another --runtime-dir")
-        }
-        io::ErrorKind::AlreadyExists => Some("move it away"),
-        _ => None,
-    };
-    let reason = match error.kind() {
-        io::ErrorKind::AlreadyExists => "what is there is no socket".to_owned(),
-        _ => plain(error),
-    };
+    let (reason, hint) = (in_place(error), hint_of_place(error));
     let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
     Fault {
         message: format!("cannot bind {}: {reason}", path.display()),

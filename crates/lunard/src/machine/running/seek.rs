@@ -6,8 +6,9 @@
 
 use super::access::Steering;
 use super::opening::{Look, Seeking};
+use super::places::{Places, why_not};
 use super::state::State;
-use super::{RunningMachine, SEEK_INTERVAL, bind, lock, sanitizing, wait_for};
+use super::{RunningMachine, SEEK_INTERVAL, lock, sanitizing, wait_for};
 use crate::service_manager;
 use backstore::{Hold, HostLock};
 use model::Wwn;
@@ -22,8 +23,7 @@ struct Seeker {
     state: Arc<Mutex<State>>,
     seeking: Arc<AtomicBool>,
     steering: Arc<Steering>,
-    runtime_dir: PathBuf,
-    socket_group: Option<u32>,
+    places: Arc<Places>,
     paths: Seeking,
 }
 
@@ -38,8 +38,7 @@ impl RunningMachine {
             state: Arc::clone(&self.state),
             seeking: Arc::clone(&self.seeking),
             steering: Arc::clone(&self.steering),
-            runtime_dir: self.runtime_dir.clone(),
-            socket_group: self.socket_group,
+            places: Arc::clone(&self.places),
             paths: Seeking::default(),
         };
         let look = move || while seeker.round() {};
@@ -105,7 +104,13 @@ impl Seeker {
         let unserved: Vec<Wwn> = lock(&self.state).unserved().cloned().collect();
         let mut appeared = false;
         for wwn in &unserved {
-            let Ok(bound) = bind(&self.runtime_dir, self.socket_group, wwn) else { continue };
+            let bound = match self.places.bind(wwn) {
+                Ok(bound) => bound,
+                Err(fault) => {
+                    lock(&self.state).note_socket_fault(wwn, why_not(fault));
+                    continue;
+                }
+            };
             if lock(&self.state).serve_late(wwn, bound, &self.reactors) {
                 tracing::info!("target {wwn} has its socket and is served");
                 appeared = true;

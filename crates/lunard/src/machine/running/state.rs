@@ -80,6 +80,8 @@ struct Target {
     /// Absent between a target's first step and the moment its map is whole, and longer where something was in the place of
     /// its socket when the daemon started.
     endpoint: Option<Endpoint>,
+    /// What is there.
+    socket_fault: Option<String>,
     /// Where a guest that was here before a restart has seen another size.
     resized: Vec<(u8, scsi::Lun)>,
     tpgs: BTreeMap<TpgTag, Tpg>,
@@ -385,8 +387,8 @@ impl State {
         let backstores = self.units.iter().map(|(id, unit)| (id.clone(), unit.live(&self.access))).collect();
         let targets = self.targets.iter().map(|(wwn, target)| {
             let connected = target.port.connections() > 0;
-            let listens = target.endpoint.is_some();
-            (wwn.clone(), LiveTarget { socket: socket(wwn), listens, connected, waiting: Vec::new() })
+            let socket_fault = target.socket_fault.clone();
+            (wwn.clone(), LiveTarget { socket: socket(wwn), socket_fault, connected, waiting: Vec::new() })
         });
         Live { backstores, targets: targets.collect() }
     }

@@ -282,7 +282,7 @@ impl State {
         }
         let socket = format!("/run/lunar/vhost/{wwn}.sock");
         let tpgs = tpgs.into_iter().map(tpg).collect();
-        let target = Target { wwn, socket, connected: false, options: options(), tpgs };
+        let target = Target { wwn, socket, socket_fault: None, connected: false, options: options(), tpgs };
         self.config.targets.push(target.clone());
         self.config.targets.sort_by(|a, b| a.wwn.cmp(&b.wwn));
         Ok(Outcome::TargetCreated { target })

@@ -19,22 +19,22 @@ const FILE_TRANSFER_BLOCKS_MAX: u32 = 16_384;
 pub(super) fn has(backstore: &Backstore, name: &str, text: &str) -> bool {
     // An attribute of another version: what it can be is not known here.
     let Some(row) = Attribute::named(name) else { return true };
-    let (kind, number) = (backstore.kind(), text.trim().parse::<u32>());
-    match (row.key, number) {
+    let kind = backstore.kind();
+    let Some(value) = row.read(text) else { return false };
+    match row.key {
         // For a name too long some kernels cut it, and others refuse.
-        (Key::EmulateModelAlias, Ok(value)) => value <= 1,
-        (Key::EmulateWriteCache, Ok(value)) => kind != Kind::Block && value <= 1,
-        (Key::PgrSupport, Ok(value)) => kind == Kind::Block && value <= 1,
-        (Key::AluaSupport | Key::EmulateRestReord, Ok(value)) => row.default_of(kind) == Some(value),
-        (Key::PiProtType, Ok(value)) => [0, 1, 3].contains(&value),
-        (Key::QueueDepth, Ok(value)) => value != 0 && (kind == Kind::Block || value <= QUEUE_DEPTH_MAX),
-        (Key::OptimalSectors, Ok(value)) => kind != Kind::Fileio || value <= FILE_TRANSFER_BLOCKS_MAX,
-        (_, Ok(value)) => match row.values {
+        Key::EmulateModelAlias => value <= 1,
+        Key::EmulateWriteCache => kind != Kind::Block && value <= 1,
+        Key::PgrSupport => kind == Kind::Block && value <= 1,
+        Key::AluaSupport | Key::EmulateRestReord => row.default_of(kind) == Some(value),
+        Key::PiProtType => [0, 1, 3].contains(&value),
+        Key::QueueDepth => value != 0 && (kind == Kind::Block || value <= QUEUE_DEPTH_MAX),
+        Key::OptimalSectors => kind != Kind::Fileio || value <= FILE_TRANSFER_BLOCKS_MAX,
+        _ => match row.values {
             Values::Switch => value <= 1,
             Values::OneOf(list) => list.contains(&value),
             Values::Between(..) | Values::Transfer => true,
         },
-        (_, Err(_)) => false,
     }
 }
 
@@ -58,7 +58,17 @@ mod tests {
         use Kind::{Block, Fileio, Ramdisk};
         for (kind, name, text, has) in [
             (Fileio, "emulate_tpu", "7", false),
-            (Fileio, "emulate_tpu", "yes", false),
+            (Fileio, "emulate_tpu", "yes", true),
+            (Fileio, "emulate_tpu", "maybe", false),
+            (Fileio, "emulate_tpu", "0x1", true),
+            (Fileio, "emulate_tpu", " 1", false),
+            (Fileio, "emulate_tpu", "1 ", false),
+            (Fileio, "queue_depth", "+1", true),
+            (Fileio, "queue_depth", "0x80", true),
+            (Fileio, "queue_depth", "0200", true),
+            (Fileio, "queue_depth", "0201", false),
+            (Fileio, "queue_depth", "128\n", true),
+            (Fileio, "queue_depth", "", false),
             (Fileio, "emulate_ua_intlck_ctrl", "3", false),
             (Fileio, "emulate_model_alias", "1", true),
             (Fileio, "emulate_model_alias", "2", false),

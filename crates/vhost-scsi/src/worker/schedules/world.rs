@@ -5,9 +5,10 @@
 //! Below: workers, rings and units as the product has them.
 //! Never here: what a test claims of a function.
 
-use super::super::{LetterKind, Mail, Worker, send};
+use super::super::{LetterKind, Mail, QueueKey, Worker, send};
 use super::IS_OVER;
 use crate::errands::Errand;
+use crate::events::FEATURE_HOTPLUG;
 use crate::losses::Losses;
 use crate::port::TargetPort;
 use crate::queue::{QueueKind, QueueParts};
@@ -174,6 +175,12 @@ impl World {
     fn happen(&self, reactor: usize, event: Event) {
         lock(&self.events[reactor]).push(event);
         self.wake(reactor);
+    }
+
+    /// Sends the reactor of a ring a letter about its queue.
+    pub(super) fn post_to(&self, ring: usize, letter: impl FnOnce(QueueKey) -> LetterKind) {
+        let ring = &self.rings[ring];
+        send(&self.posts[ring.reactor], letter(QueueKey(ring.tag)));
     }
 
     pub(super) fn kick(&self, ring: usize) {
@@ -393,7 +400,7 @@ pub(super) fn build(queues: &[(QueueKind, usize, usize)], reactors: usize) -> Bu
             port: Arc::clone(&ports[client - 1]),
             signs: Arc::<SignsOfLife>::default(),
             losses: Arc::<Losses>::default(),
-            features: 1 << 32,
+            features: 1 << 32 | FEATURE_HOTPLUG,
             call: None,
             err: None,
             kick: Some(eventfd(0, EventfdFlags::CLOEXEC).expect("a descriptor")),

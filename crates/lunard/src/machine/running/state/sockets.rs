@@ -12,12 +12,18 @@ use vhost_scsi::{Bound, Endpoint, Reactors};
 
 impl State {
     /// Lets front ends in where the map is whole.
-    pub(in super::super) fn serve(&mut self, sockets: &mut BTreeMap<Wwn, Bound>, reactors: &Arc<Reactors>) {
+    pub(in super::super) fn serve(
+        &mut self,
+        sockets: &mut BTreeMap<Wwn, Result<Bound, String>>,
+        reactors: &Arc<Reactors>,
+    ) {
         for (wwn, target) in &mut self.targets {
             if target.endpoint.is_none() {
                 target.resized.extend(target.luns_of(&self.resized));
-                if let Some(bound) = sockets.remove(wwn) {
-                    target.let_in(bound, reactors);
+                match sockets.remove(wwn) {
+                    Some(Ok(bound)) => target.let_in(bound, reactors),
+                    Some(Err(why)) => target.socket_fault = Some(why),
+                    None => {}
                 }
             }
         }
@@ -37,6 +43,13 @@ impl State {
         target.map(|target| target.let_in(bound, reactors)).is_some()
     }
 
+    /// Takes note of what is in the place of a socket by now.
+    pub(in super::super) fn note_socket_fault(&mut self, wwn: &Wwn, why: String) {
+        if let Some(target) = self.targets.get_mut(wwn).filter(|target| target.endpoint.is_none()) {
+            target.socket_fault = Some(why);
+        }
+    }
+
     /// Turns away every front end that comes now.
     pub(in super::super) fn stop_accepting(&mut self) {
         self.is_ending = true;
@@ -54,6 +67,7 @@ impl State {
 
 impl Target {
     fn let_in(&mut self, bound: Bound, reactors: &Arc<Reactors>) {
+        self.socket_fault = None;
         self.endpoint = Some(bound.serve(Arc::clone(&self.port), Arc::clone(reactors)));
         // A guest that was here before a restart has seen another size.
         for (tag, lun) in self.resized.drain(..) {

@@ -44,7 +44,13 @@ impl State {
                 let port = Arc::new(TargetPort::new(wwn.to_string(), LunMap::default()));
                 self.targets.insert(
                     wwn.clone(),
-                    Target { port, endpoint: None, resized: Vec::new(), tpgs: BTreeMap::new() },
+                    Target {
+                        port,
+                        endpoint: None,
+                        socket_fault: None,
+                        resized: Vec::new(),
+                        tpgs: BTreeMap::new(),
+                    },
                 );
                 None
             }
@@ -131,7 +137,7 @@ pub(super) mod tests {
     use model::{AbsolutePath, BackstoreName, Key, Medium, UnitSerial};
     use scsi::mode::UaInterlock;
     use std::path::Path;
-    use target::ModeChanges;
+    use target::{ModeChanges, Selected};
 
     fn backstore(name: &str, serial: &str, medium: Medium) -> Backstore {
         let (name, serial) = (BackstoreName::parse(name).unwrap(), UnitSerial::parse(serial).unwrap());
@@ -217,13 +223,14 @@ pub(super) mod tests {
         let unit = Arc::clone(&state.units[&own.id()].logical_unit.state);
         let interlock = ModeChanges { ua_interlock: Some(UaInterlock::Keep), ..ModeChanges::default() };
         let both = ModeChanges { tas: Some(false), ..interlock };
+        let selected = Selected { sent: both, own: state.units[&own.id()].logical_unit.own_modes() };
         state.take_step(&Step::SelectModes(saved.clone()), None);
         set_attributes(&mut state, set.clone());
-        unit.keep_saved_modes(&both).unwrap();
+        unit.keep_saved_modes(&selected, &both).unwrap();
         assert_eq!((unit.modes(), unit.record().saved_modes), (interlock, interlock));
         // Whoever saves it again after that has it.
         state.take_step(&Step::SelectModes(saved), None);
-        unit.keep_saved_modes(&both).unwrap();
+        unit.keep_saved_modes(&selected, &both).unwrap();
         assert_eq!((unit.modes(), unit.record().saved_modes), (both, both));
     }
 
