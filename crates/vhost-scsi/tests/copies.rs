@@ -10,7 +10,7 @@ use backstore::decorate::{Fate, Judged};
 use backstore::{BackstoreError, IoKind, Ramdisk};
 use initiator::deadline::Deadline;
 use initiator::exchange::Token;
-use initiator::{Command, Guest, LunAddress, Options, commands};
+use initiator::{Command, Guest, LunAddress, Options, commands, lun_0};
 use scsi::Lun;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,10 +25,6 @@ const LOGICAL_UNIT_RESET: u32 = 5;
 /// How long a machine that has other work may take for what takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 const UNKNOWN: [u8; 3] = [0x05, 0x24, 0x00];
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// A segment of so many blocks, from the first of two targets to the second.
 fn segment(blocks: u8, source: u8, destination: u8) -> Vec<u8> {
