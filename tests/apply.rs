@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A file of what is to be, applied to a whole daemon with real files, a ramdisk, and a guest that is connected.
 
-use anyhow::{Context, Result};
-use initiator::{Guest, Options};
+use anyhow::{Context, Result, ensure};
+use initiator::{Command, Guest, LunAddress, Options};
 use std::path::{Path, PathBuf};
 use stories::stage::Stage;
 
@@ -197,7 +197,11 @@ fn what_was_written_in_toml_makes_the_same_after_all_was_cleared() -> Result<()>
     let path = file(&stage, "disks.toml", &text)?;
     stage.shell.well(&format!("apply -f {}", path.display()))?;
     let alua = stage.shell.well("/backstores/fileio/disk0/alua/near get alua")?;
-    assert!(alua.contains("alua_access_state=1") && alua.contains("preferred=1"), "{alua}");
+    let members = format!("members=[{{'driver': 'vhost', 'target': '{WWN}', 'tpgt': 1, 'lun': 0}}] [ro]");
+    for line in ["alua_access_state=1", "preferred=1", "tg_pt_gp_id=4 [ro]", &members] {
+        assert!(alua.lines().any(|shown| shown == line), "{line} is not in {alua}");
+    }
+    assert_eq!(groups_of_disk0(&stage)?, GROUPS);
     let saved = stage.scratch.join("saved.toml");
     stage.shell.well(&format!("saveconfig {}", saved.display()))?;
     let tree = stage.shell.well("ls / --json")?;
@@ -205,5 +209,19 @@ fn what_was_written_in_toml_makes_the_same_after_all_was_cleared() -> Result<()>
     stage.shell.well(&format!("apply -f {}", saved.display()))?;
     assert_eq!(stage.shell.well("ls / --json")?, tree);
     assert_eq!(stage.shell.well("/backstores/fileio/disk0/alua/near get alua")?, alua);
+    assert_eq!(groups_of_disk0(&stage)?, GROUPS);
     Ok(())
+}
+
+/// 12 bytes follow: preferred and active/non-optimized, what it can be, group 4, changed by nobody, and its one port, 1.
+const GROUPS: [u8; 16] = [0, 0, 0, 0x0c, 0x81, 0xcf, 0, 4, 0, 0, 0, 1, 0, 0, 0, 1];
+
+/// The target port groups of LUN 0, as its guest is told of them.
+fn groups_of_disk0(stage: &Stage) -> Result<Vec<u8>> {
+    let mut guest = Guest::boot(stage.daemon.socket(WWN), Options::default())?;
+    let report = [0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 0, 255, 0, 0];
+    let command = Command::new(LunAddress([1, 1, 0, 0, 0, 0, 0, 0]), &report).data_in(255);
+    let answer = guest.execute(&command)?;
+    ensure!(answer.is_good(), "{answer:?}");
+    Ok(answer.data_in)
 }

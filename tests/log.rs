@@ -2,17 +2,13 @@
 //! Whoever holds the log and does not read it holds up nobody.
 
 use anyhow::{Result, ensure};
-use initiator::{Guest, LunAddress, Options, commands};
+use initiator::{Guest, Options, commands, lun_0};
 use std::time::Duration;
 use stories::daemon::{Daemon, Places};
 use stories::deadline::Deadline;
 use stories::scratch::Scratch;
 use stories::stage::Stage;
 use stories::unread::Unread;
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// A stage whose log goes to a pipe.
 fn logging_to(pipe: &Unread) -> Result<Stage> {

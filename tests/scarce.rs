@@ -2,7 +2,7 @@
 //! The space below gets scarce, is used up, and is there again: guests and the administrator are told in time.
 
 use anyhow::{Result, ensure};
-use initiator::{Command, Guest, LunAddress, Options, commands};
+use initiator::{Command, Guest, Options, commands, lun_0};
 use serde_json::Value;
 use std::time::Duration;
 use stories::api;
@@ -14,10 +14,6 @@ const MIB: usize = 1 << 20;
 const SECONDS: u64 = 60;
 const SCARCE: [u8; 3] = [0x06, 0x38, 0x07];
 const FULL: [u8; 3] = [0x07, 0x27, 0x07];
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// How large the file system is, in mebibytes.
 const ROOM: u32 = 64;

@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use initiator::exchange::Token;
-use initiator::{Guest, LunAddress, Options, commands};
+use initiator::{Guest, LunAddress, Options, commands, lun_0};
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
@@ -18,10 +18,6 @@ const BYTES: usize = 1 << 20;
 /// Long enough for a guest that is not held back to have its answer.
 const HELD_BACK: Duration = Duration::from_millis(300);
 const SECONDS: u64 = 60;
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 fn boot(daemon: &Daemon, wwn: &str) -> Result<Guest> {
     Ok(Guest::boot(daemon.socket(wwn), Options::default().patience(Duration::from_secs(SECONDS)))?)

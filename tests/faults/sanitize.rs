@@ -2,7 +2,7 @@
 //! What is to be removed is removed, whoever dies meanwhile: a SANITIZE that was answered goes on.
 
 use anyhow::{Result, ensure};
-use initiator::{Command, Guest, LunAddress, Options, commands};
+use initiator::{Command, Guest, Options, commands, lun_0};
 use std::time::Duration;
 use stories::deadline::Deadline;
 use stories::loop_device::{self, LoopDevice};
@@ -12,10 +12,6 @@ use stories::stage::Stage;
 /// Four pieces of what is written at once.
 const BYTES: usize = 16 << 20;
 const SECONDS: u64 = 60;
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// Waits until the disk keeps a write back, which is then under way.
 fn wait_for_a_write(disk: &SlowDisk) -> Result<()> {

@@ -7,7 +7,7 @@
 
 use anyhow::{Result, ensure};
 use initiator::exchange::{Layout, Place, Token};
-use initiator::{Command, Guest, LunAddress, Options, commands};
+use initiator::{Command, Guest, Options, commands, lun_0};
 use stories::daemon::{Daemon, Places};
 use stories::deadline::Deadline;
 use stories::loop_device::{self, LoopDevice};
@@ -19,10 +19,6 @@ const BYTES: usize = 4 << 20;
 const WRITTEN: usize = 1 << 20;
 const TORN_AT: usize = WRITTEN / 2;
 const SECONDS: u64 = 60;
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// What was there before, and what a guest writes: no two blocks are alike.
 fn pattern(seed: u32) -> Vec<u8> {

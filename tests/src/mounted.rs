@@ -45,8 +45,10 @@ pub fn missing_tool() -> Option<&'static str> {
 /// Whether this kernel's LIO has `emulate_rsoc`: Linux 6.3.
 #[must_use]
 pub fn kernel_has_rsoc() -> bool {
-    let uname = rustix::system::uname();
-    let release = uname.release().to_string_lossy();
+    has_rsoc(&rustix::system::uname().release().to_string_lossy())
+}
+
+fn has_rsoc(release: &str) -> bool {
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
     numbers.next().zip(numbers.next()).is_some_and(|release| release >= (6, 3))
 }
@@ -251,5 +253,20 @@ impl Drop for Mounted {
         let _ = self.daemon.terminate();
         // What a daemon left that was killed.
         let _ = rustix::mount::unmount(&self.tree, UnmountFlags::DETACH);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_rsoc;
+
+    #[test]
+    fn the_attribute_came_with_linux_6_3() {
+        for older in ["5.19.17", "6.1.0-18-amd64", "6.2.16", "6", "six.three", ""] {
+            assert!(!has_rsoc(older), "{older}");
+        }
+        for newer in ["6.3", "6.3.0-1-amd64", "6.3-rc1", "6.10.2", "6.18.44-fc", "7.0.0", "10.1"] {
+            assert!(has_rsoc(newer), "{newer}");
+        }
     }
 }

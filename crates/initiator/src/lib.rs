@@ -48,5 +48,5 @@ pub use dirty_log::DirtyLog;
 pub use error::Error;
 pub use exchange::{Layout, Place};
 pub use guest::{Guest, Options, Snapshot};
-pub use request::{Answer, Command, LunAddress, RequestQueue};
+pub use request::{Answer, Command, LunAddress, RequestQueue, lun_0};
 pub use ring::Wait;

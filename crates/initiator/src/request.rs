@@ -40,6 +40,12 @@ impl LunAddress {
     }
 }
 
+/// LUN 0 of the target port group with tag 1: the unit of who asks for no other.
+#[must_use]
+pub fn lun_0() -> LunAddress {
+    LunAddress([1, 1, 0x40, 0, 0, 0, 0, 0])
+}
+
 /// One SCSI command.
 #[derive(Clone, Debug)]
 pub struct Command {

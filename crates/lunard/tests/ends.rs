@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often, and how far apart, a thread is seen asleep that waits for a file system that hangs.
 const LOOKS: usize = 20;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
+/// In how many signs of life, of which none is heard in time, a daemon is told from a slow machine.
+const SIGNS_MAX: u32 = 50;
 
 struct Daemon {
     child: Child,
@@ -229,11 +231,18 @@ fn a_service_manager_hears_ready_then_signs_of_life_then_stopping() {
     let started = Instant::now();
     let mut daemon = Daemon::start(scratch.path(), &[("WATCHDOG_USEC", "200000")]);
     // One at once, and then one in half of the 200 ms, and no more: whoever hears them late hears them all at once.
-    for sign in 0..4 {
+    let (within, mut last, mut is_in_time) = (Duration::from_millis(200), None, false);
+    for sign in 0..=SIGNS_MAX {
         assert_eq!(daemon.notified(), "WATCHDOG=1\n");
-        let half = Duration::from_millis(100);
-        assert!(started.elapsed() > sign * half, "{sign}: {:?}", started.elapsed());
+        assert!(started.elapsed() > sign * within / 2, "{sign}: {:?}", started.elapsed());
+        // Nor less: of so many, a slow machine has one that is in time.
+        let before = last.replace(Instant::now());
+        is_in_time |= before.is_some_and(|before| before.elapsed() < within);
+        if is_in_time && sign >= 3 {
+            break;
+        }
     }
+    assert!(is_in_time, "the watchdog would have barked");
     daemon.create_target();
     let mut heard = daemon.notified();
     while heard == "WATCHDOG=1\n" {

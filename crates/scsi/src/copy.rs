@@ -46,6 +46,23 @@ pub struct CopyList {
     pub segments: Vec<Segment>,
 }
 
+/// The first byte of the CSCD descriptor of that number, in the parameter list.
+#[must_use]
+pub fn target_at(index: u16) -> u16 {
+    // TARGETS_MAX of them end well below.
+    let at = HEADER_BYTES.saturating_add(TARGET_BYTES.saturating_mul(usize::from(index)));
+    u16::try_from(at).unwrap_or(u16::MAX)
+}
+
+/// Where a segment descriptor has [`Segment::source`], in bytes.
+pub const SOURCE_AT: u16 = 4;
+/// Where it has [`Segment::destination`].
+pub const DESTINATION_AT: u16 = 6;
+/// Where it has [`Segment::source_first`].
+pub const SOURCE_FIRST_AT: u16 = 12;
+/// Where it has [`Segment::destination_first`].
+pub const DESTINATION_FIRST_AT: u16 = 20;
+
 /// What is copied by one segment descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {

@@ -7,20 +7,23 @@
 
 use crate::field::Block;
 
-/// The longest sense data that we build: the descriptor format with INFORMATION and SENSE KEY SPECIFIC.
-pub const SENSE_BYTES_MAX: usize = 28;
+/// The longest sense data that we build: the descriptor format with INFORMATION, COMMAND-SPECIFIC INFORMATION and SENSE KEY
+/// SPECIFIC.
+pub const SENSE_BYTES_MAX: usize = 40;
 
 /// Fixed format without bytes of our own behind the field replaceable unit code.
 const FIXED_BYTES: usize = 18;
 /// The header of the descriptor format.
 const DESCRIPTOR_HEADER_BYTES: usize = 8;
-/// The information descriptor, and the sense key specific descriptor.
+/// The information descriptor, the command-specific one, and the sense key specific one.
 const INFORMATION_BYTES: usize = 12;
+const COMMAND_SPECIFIC_BYTES: usize = 12;
 const SPECIFIC_BYTES: usize = 8;
 
 const _: () = {
     assert!(FIXED_BYTES <= SENSE_BYTES_MAX);
-    assert!(DESCRIPTOR_HEADER_BYTES + INFORMATION_BYTES + SPECIFIC_BYTES == SENSE_BYTES_MAX);
+    let descriptors = INFORMATION_BYTES + COMMAND_SPECIFIC_BYTES + SPECIFIC_BYTES;
+    assert!(DESCRIPTOR_HEADER_BYTES + descriptors == SENSE_BYTES_MAX);
 };
 
 /// The general kind of a condition.  SPC-4, sense key descriptions.
@@ -70,6 +73,13 @@ pub enum Specific {
         /// BIT POINTER: its most significant bit there, 0..=7.
         bit: u8,
     },
+    /// With COPY ABORTED: which field of the parameter list is wrong, or names the unit that failed.
+    FieldOfCopy {
+        /// SD: whether the first byte is that of the segment descriptor, and not that of the list.
+        of_segment: bool,
+        /// FIELD POINTER: its first byte.
+        byte: u16,
+    },
     /// With NOT READY and NO SENSE: PROGRESS INDICATION, in parts of 65536.
     Progress(u16),
 }
@@ -86,6 +96,7 @@ impl Specific {
                 .bits::<0, 2, 0>(bit)
                 .be16::<1>(u16::from(byte))
                 .done(),
+            Self::FieldOfCopy { of_segment, byte } => block.bit::<0, 5>(of_segment).be16::<1>(byte).done(),
             Self::Progress(parts) => block.be16::<1>(parts).done(),
         }
     }
@@ -102,6 +113,8 @@ pub struct Sense {
     pub ascq: u8,
     /// The INFORMATION field: a block address or an offset in bytes, as the condition defines it.
     pub information: Option<u64>,
+    /// The COMMAND-SPECIFIC INFORMATION field, as the command defines it.
+    pub command_specific: Option<u32>,
     /// The SENSE KEY SPECIFIC field.
     pub specific: Option<Specific>,
 }
@@ -238,13 +251,32 @@ impl Sense {
     /// Returns a condition without INFORMATION and SENSE KEY SPECIFIC.
     #[must_use]
     pub const fn new(key: SenseKey, asc: u8, ascq: u8) -> Self {
-        Self { key, asc, ascq, information: None, specific: None }
+        Self { key, asc, ascq, information: None, command_specific: None, specific: None }
     }
 
     /// Returns the same condition with INFORMATION.
     #[must_use]
     pub const fn with_information(self, information: u64) -> Self {
         Self { information: Some(information), ..self }
+    }
+
+    /// Returns the same condition of a copy, which stopped in the segment of that number, counted from 0.
+    #[must_use]
+    pub const fn in_segment(self, number: u16) -> Self {
+        // Its third and fourth byte: SPC-4, errors detected during processing of segment descriptors.
+        Self { command_specific: Some(number as u32), ..self }
+    }
+
+    /// Returns the same condition with a pointer at a field of the parameter list of a copy, or of the segment descriptor that
+    /// it stopped in.  Of another key than COPY ABORTED there is no such pointer.
+    #[must_use]
+    pub const fn at_copy(self, of_segment: bool, byte: u16) -> Self {
+        match self.key {
+            SenseKey::CopyAborted => {
+                Self { specific: Some(Specific::FieldOfCopy { of_segment, byte }), ..self }
+            }
+            _ => self,
+        }
     }
 
     /// Returns the same condition with a pointer at the field of the CDB that is wrong: its first byte, and its most
@@ -282,6 +314,7 @@ impl Sense {
             Some(Ok(information)) => block.bit::<0, 7>(true).be32::<3>(information),
             Some(Err(_)) | None => block,
         };
+        let block = block.be32::<8>(self.command_specific.unwrap_or(0));
         let block = match self.specific {
             Some(specific) => block.bytes::<15, 3>(specific.bytes()),
             None => block,
@@ -289,30 +322,25 @@ impl Sense {
         EncodedSense { bytes: block.done(), used: FIXED_BYTES }
     }
 
-    /// SPC-4, descriptor format sense data, its information descriptor and its sense key specific descriptor.
+    /// SPC-4, descriptor format sense data, and its descriptors.
     fn encode_descriptor(&self) -> EncodedSense {
-        let (information, specific) = (self.information.is_some(), self.specific.is_some());
-        let additional =
-            if information { INFORMATION_BYTES } else { 0 } + if specific { SPECIFIC_BYTES } else { 0 };
-        let mut block = Block::<SENSE_BYTES_MAX>::new()
-            .byte::<0>(0x72)
-            .bits::<1, 3, 0>(self.key as u8)
-            .byte::<2>(self.asc)
-            .byte::<3>(self.ascq)
-            .byte::<7>(u8::try_from(additional).unwrap_or(0));
+        let mut sense = EncodedSense { bytes: [0; SENSE_BYTES_MAX], used: 0 };
+        let header = Block::<DESCRIPTOR_HEADER_BYTES>::new().byte::<0>(0x72).bits::<1, 3, 0>(self.key as u8);
+        sense.push(&header.byte::<2>(self.asc).byte::<3>(self.ascq).done());
         if let Some(information) = self.information {
-            block = block.byte::<9>(0x0a).bit::<10, 7>(true).be64::<12>(information);
+            let valid = Block::<INFORMATION_BYTES>::new().byte::<0>(0x00).byte::<1>(0x0a).bit::<2, 7>(true);
+            sense.push(&valid.be64::<4>(information).done());
+        }
+        if let Some(specific) = self.command_specific {
+            let descriptor = Block::<COMMAND_SPECIFIC_BYTES>::new().byte::<0>(0x01).byte::<1>(0x0a);
+            sense.push(&descriptor.be64::<4>(u64::from(specific)).done());
         }
         if let Some(specific) = self.specific {
-            let descriptor = Block::<SPECIFIC_BYTES>::new()
-                .byte::<0>(0x02)
-                .byte::<1>(0x06)
-                .bytes::<4, 3>(specific.bytes())
-                .done();
-            block =
-                if information { block.bytes::<20, 8>(descriptor) } else { block.bytes::<8, 8>(descriptor) };
+            let descriptor = Block::<SPECIFIC_BYTES>::new().byte::<0>(0x02).byte::<1>(0x06);
+            sense.push(&descriptor.bytes::<4, 3>(specific.bytes()).done());
         }
-        EncodedSense { bytes: block.done(), used: DESCRIPTOR_HEADER_BYTES + additional }
+        sense.bytes[7] = u8::try_from(sense.used - DESCRIPTOR_HEADER_BYTES).unwrap_or(0);
+        sense
     }
 }
 
@@ -324,6 +352,15 @@ pub struct EncodedSense {
 }
 
 impl EncodedSense {
+    /// Adds what is behind; [`SENSE_BYTES_MAX`] is all that there may be.
+    fn push(&mut self, more: &[u8]) {
+        let end = self.used + more.len();
+        if let Some(behind) = self.bytes.get_mut(self.used..end) {
+            behind.copy_from_slice(more);
+            self.used = end;
+        }
+    }
+
     /// Returns the bytes: 18 in fixed format, 8 and what its descriptors take in descriptor format.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -401,6 +438,27 @@ mod tests {
             both[7..],
             [20, 0, 0x0a, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 7, 2, 6, 0, 0, 0x80, 0x80, 0x01, 0]
         );
+    }
+
+    #[test]
+    fn sense_of_a_copy_says_in_which_segment_what_failed_and_how_much_was_left() {
+        let sense = Sense::THIRD_PARTY_DEVICE_FAILURE.in_segment(0x0102).at_copy(false, 0x0304);
+        let fixed = [0x70, 0, 0x0a, 0, 0, 0, 0, 0x0a, 0, 0, 1, 2, 0x0d, 0x01, 0, 0x80, 3, 4];
+        assert_eq!(&sense.encode(SenseFormat::Fixed)[..], fixed);
+        #[rustfmt::skip]
+        let descriptor = [
+            0x72, 0x0a, 0x0d, 0x01, 0, 0, 0, 32, 0x00, 0x0a, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 5,
+            0x01, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0x02, 0x06, 0, 0, 0x80, 3, 4, 0,
+        ];
+        assert_eq!(&sense.with_information(5).encode(SenseFormat::Descriptor)[..], descriptor);
+        let of_segment = Sense::COPY_ABORTED.in_segment(0).at_copy(true, 20).encode(SenseFormat::Fixed);
+        assert_eq!(of_segment[8..], [0, 0, 0, 0, 0, 0, 0, 0xa0, 0, 20]);
+        let without = Sense::COPY_ABORTED.in_segment(7).encode(SenseFormat::Descriptor);
+        assert_eq!(without[7..], [12, 0x01, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]);
+        // SPC-4 has another meaning for the field, or none, with another key.
+        let protected =
+            Sense::SPACE_ALLOCATION_FAILED.in_segment(1).at_copy(false, 16).encode(SenseFormat::Fixed);
+        assert_eq!(protected[8..], [0, 0, 0, 1, 0x27, 0x07, 0, 0, 0, 0]);
     }
 
     #[test]

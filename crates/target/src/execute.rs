@@ -186,7 +186,7 @@ fn decide<'a>(
     let opcode = capabilities.find(cdb);
     let word = admit(mapping, opcode, cdb)?;
     let command = capabilities.parse(opcode, cdb)?;
-    let refuses_writes = mapping.write_protect || unit.flags.read_only;
+    let refuses_writes = mapping.refuses_writes();
     if refuses_writes && command.changes_medium() {
         return Err(Sense::WRITE_PROTECTED.into());
     }

@@ -54,6 +54,11 @@ impl Mapping {
         if self.unit.modes().d_sense { SenseFormat::Descriptor } else { SenseFormat::Fixed }
     }
 
+    /// Whether nothing is to be written by this way.
+    pub fn refuses_writes(&self) -> bool {
+        self.write_protect || self.unit.flags.read_only
+    }
+
     /// A way to `unit` of which nothing is to be told.
     pub fn new(unit: Arc<LogicalUnit>, write_protect: bool) -> Self {
         let tally = unit.state.tallies().way(UNNUMBERED);

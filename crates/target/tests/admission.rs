@@ -146,6 +146,21 @@ fn report_luns_takes_back_that_the_luns_changed_at_every_lun() {
 }
 
 #[test]
+fn request_sense_of_any_length_drops_what_it_tells_be_it_seen_or_not() {
+    const SENSE: [u8; 18] = [0x70, 0, 0x06, 0, 0, 0, 0, 0x0a, 0, 0, 0, 0, 0x29, 0x03, 0, 0, 0, 0];
+    for length in [0, 1, 2, 3, 4, 13, 17, 18, 252] {
+        let rig = Rig::new(1);
+        rig.state.establish(Sense::BUS_DEVICE_RESET, To::Everyone);
+        rig.state.establish(Sense::CAPACITY_DATA_CHANGED, To::Everyone);
+        let (outcome, data) = rig.send_to(1, 0, &[0x03, 0, 0, 0, length, 0]);
+        // The length that it says is that of all of it: SPC-4, ALLOCATION LENGTH.
+        assert_eq!((outcome, &data[..]), (Done, &SENSE[..usize::from(length).min(18)]));
+        assert_eq!(rig.send(1, TEST_UNIT_READY), attention(0x2a, 0x09), "{length}");
+        assert_eq!(rig.send(1, TEST_UNIT_READY), Done);
+    }
+}
+
+#[test]
 fn request_sense_tells_the_first_attention_as_data_and_drops_it() {
     for ua_interlock in [UaInterlock::Clear, UaInterlock::Keep] {
         let rig = Rig::with(1, UnitFlags { ua_interlock, ..FLAGS });

@@ -243,11 +243,10 @@ fn changes(was: &Mapping, is: &Mapping) -> impl Iterator<Item = Happened> {
     let capacity = before.geometry != now.geometry
         || before.store.is_some() != now.store.is_some()
         || (is_there && managed(before) != managed(now));
-    let (old, new) = (before.flags, now.flags);
     // D_SENSE too, which follows the capacity.
     let modes = |unit: &LogicalUnit| (unit.own_modes(), unit.flags.fua_write);
     let mode = modes(before) != modes(now);
-    let protection = (was.write_protect || old.read_only) != (is.write_protect || new.read_only);
+    let protection = was.refuses_writes() != is.refuses_writes();
     let inquiry = !was.says_as(is);
     [
         (!same && capacity, Happened::CapacityChanged),

@@ -8,15 +8,11 @@ mod support;
 
 use backstore::decorate::{Fate, Judged};
 use backstore::{Abilities, Atomic, Backstore, Channel, Geometry, IoKind, Ramdisk};
-use initiator::{Command, LunAddress, Options, commands};
+use initiator::{Command, Options, commands, lun_0};
 use std::sync::{Arc, Mutex};
 use support::{Rig, Unit, refused};
 
 const MIB: u64 = 1 << 20;
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// A medium that says that it writes 2 KiB to 16 KiB whole.
 struct Whole(Judged<Ramdisk>);

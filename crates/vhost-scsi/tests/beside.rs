@@ -8,7 +8,8 @@
 
 use crate::support::{Unit, map};
 use initiator::load::{self, Load};
-use initiator::{Guest, LunAddress, Options, commands};
+pub(crate) use initiator::lun_0;
+use initiator::{Guest, Options, commands};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,10 +23,6 @@ const DISK_BYTES: u64 = 16 << 20;
 const LAST_BLOCKS: u32 = 32768 - 8;
 /// How long anything may take that is promised to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
-pub(crate) fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// Three targets on one reactor; the first two have one disk.
 pub(crate) struct Scene {

@@ -6,17 +6,13 @@
 
 mod support;
 
-use initiator::{Command, Guest, LunAddress, Options, commands};
+use initiator::{Command, Guest, LunAddress, Options, commands, lun_0};
 use scsi::Lun;
 use std::sync::Arc;
 use support::{Rig, Unit, run};
 use target::{Group, LogicalUnit, LunMap, Mapping};
 
 const MIB: u64 = 1 << 20;
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// A guest with one ramdisk of a MiB as LUN 0 of target 1.
 fn on_a_ramdisk() -> (Rig, Guest) {
@@ -496,9 +492,12 @@ fn what_is_for_no_block_passes_a_lun_that_refuses_writes_and_is_held_to_its_plac
     assert_eq!(unmap(&mut guest, 1).check_condition(), Some([0x07, 0x27, 0x00]));
     assert!(unmap(&mut guest, 0).is_good());
     assert!(run(&mut guest, &Command::new(lun_0(), &[0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0])).is_good());
-    // WRITE SAME of no blocks is of all of them, or refused.
-    let same = Command::new(lun_0(), &[0x41, 0, 0, 0, 0, 0, 0, 0, 0, 0]).data_out([0; 512]);
-    assert!(run(&mut guest, &same).check_condition().is_some());
+    // WRITE SAME must say how many blocks (WSNZ = 1): of none it is for the rest of the medium, and refused as what it is.
+    let mut same = |blocks| {
+        let command = Command::new(lun_0(), &[0x41, 0, 0, 0, 0, 0, 0, 0, blocks, 0]).data_out([0; 512]);
+        run(&mut guest, &command).check_condition()
+    };
+    assert_eq!([same(0), same(1)], [Some([0x05, 0x24, 0x00]), Some([0x07, 0x27, 0x00])]);
 }
 
 #[test]

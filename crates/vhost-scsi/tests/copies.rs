@@ -10,7 +10,7 @@ use backstore::decorate::{Fate, Judged};
 use backstore::{BackstoreError, IoKind, Ramdisk};
 use initiator::deadline::Deadline;
 use initiator::exchange::Token;
-use initiator::{Command, Guest, LunAddress, Options, commands};
+use initiator::{Command, Guest, LunAddress, Options, commands, lun_0};
 use scsi::Lun;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,14 +26,19 @@ const LOGICAL_UNIT_RESET: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
 const UNKNOWN: [u8; 3] = [0x05, 0x24, 0x00];
 
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
-
 /// A segment of so many blocks, from the first of two targets to the second.
 fn segment(blocks: u8, source: u8, destination: u8) -> Vec<u8> {
     let mut segment = vec![2, 0, 0, 24, 0, 0, 0, 1, 0, 0, 0, blocks];
     segment.extend([0, 0, 0, 0, 0, 0, 0, source, 0, 0, 0, 0, 0, 0, 0, destination]);
+    segment
+}
+
+/// The same with larger numbers.
+fn wide(blocks: u16, source: u16, destination: u16) -> Vec<u8> {
+    let mut segment = segment(0, 0, 0);
+    for (at, number) in [(10, blocks), (18, source), (26, destination)] {
+        segment[at..at + 2].copy_from_slice(&number.to_be_bytes());
+    }
     segment
 }
 
@@ -137,6 +142,80 @@ fn a_copy_that_failed_says_why_as_long_as_nobody_has_fetched_it() {
     refused(&mut guest, &copy_list(0, 3, (1, 2), &[segment(1, 0, 0)]), [0x07, 0x27, 0x07]);
     refused(&mut guest, &status(0), UNKNOWN);
     refused(&mut guest, &copy_list(1, 3, (1, 2), &[segment(1, 0, 0)]), [0x05, 0x26, 0x00]);
+}
+
+/// What is sensed of a copy that fails.
+fn sensed(guest: &mut Guest, copy: &Command) -> Vec<u8> {
+    let ended = run(guest, copy);
+    assert_eq!(ended.status, 2, "{ended:?}");
+    ended.sense
+}
+
+#[test]
+fn a_copy_that_stops_says_in_which_segment_at_which_unit_and_how_much_was_left() {
+    let fails = |fails: fn(IoKind, u64) -> bool| {
+        Unit::new(Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, offset| {
+            if fails(kind, offset) { Fate::Fail(BackstoreError::WriteFailed) } else { Fate::Pass }
+        }))
+    };
+    let writes = |kind, offset| matches!(kind, IoKind::Write { .. }) && offset >= 512 << 10;
+    let rig = copy_rig(&Unit::ramdisk(MIB), &fails(writes));
+    let mut guest = rig.boot(Options::default());
+    // The third of these fails at its destination, which is the second CSCD, when nothing of it is written.
+    let third = [segment(1, 0, 0), segment(0, 0, 0), wide(8, 0, 1024)];
+    let nothing_written = [0x70, 0, 0x0a, 0, 0, 0, 0, 0x0a, 0, 0, 0, 2, 0x0d, 0x01, 0, 0x80, 0, 48];
+    let copy = copy_list(9, 0, (1, 2), &third);
+    assert_eq!(sensed(&mut guest, &copy), nothing_written);
+    let details = good(&mut guest, &results(4, 9, 78)).data_in;
+    assert_eq!(details[56..], [&[2, 0, 0, 18][..], &nothing_written].concat());
+    // Of 1152 blocks the first 512 are written.
+    let second = [segment(1, 0, 0), wide(1152, 0, 512)];
+    let copy = copy_list(9, 0, (1, 2), &second);
+    let some_written = [0xf0, 0, 0x0a, 0, 0, 0x02, 0x80, 0x0a, 0, 0, 0, 1, 0x0d, 0x01, 0, 0x80, 0, 48];
+    assert_eq!(sensed(&mut guest, &copy), some_written);
+    good(&mut guest, &Command::new(lun_0(), &[0x15, 0x10, 0, 0, 16, 0]).data_out(D_SENSE));
+    #[rustfmt::skip]
+    let in_descriptors = [
+        0x72, 0x0a, 0x0d, 0x01, 0, 0, 0, 32, 0x00, 0x0a, 0x80, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x80,
+        0x01, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0x02, 0x06, 0, 0, 0x80, 0, 48, 0,
+    ];
+    assert_eq!(sensed(&mut guest, &copy), in_descriptors);
+    let details = good(&mut guest, &results(4, 9, 100)).data_in;
+    assert_eq!(details[56..], [&[2, 0, 0, 40][..], &in_descriptors].concat());
+}
+
+/// A mode parameter list that sets D_SENSE.
+const D_SENSE: [u8; 16] = [0, 0, 0, 0, 0x0a, 0x0a, 0x06, 0x10, 0, 0x40, 0, 0, 0xff, 0xff, 0, 30];
+
+#[test]
+fn a_copy_that_cannot_begin_says_what_is_in_the_way() {
+    let rig = copy_rig(&Unit::ramdisk(MIB), &Unit::ramdisk(MIB));
+    let mut guest = rig.boot(Options::default());
+    let mut tail = |targets, segments: &[Vec<u8>]| {
+        let sense = sensed(&mut guest, &copy_list(9, 0, targets, segments));
+        (sense[10..14].to_vec(), sense[15..].to_vec())
+    };
+    // Nobody has the name in the second CSCD descriptor; SD = 0, from the beginning of the list.
+    let not_reachable = tail((1, 3), &[segment(0, 0, 0), segment(1, 0, 0)]);
+    assert_eq!(not_reachable, (vec![0, 0, 0x0d, 0x02], vec![0x80, 0, 48]));
+    // Out of range at the destination, in the second segment; SD = 1, from its beginning.
+    let behind = tail((1, 2), &[segment(1, 0, 0), wide(1, 0, 2048)]);
+    assert_eq!(behind, (vec![0, 1, 0, 0], vec![0xa0, 0, 20]));
+    let behind = tail((1, 2), &[wide(1, 2048, 0)]);
+    assert_eq!(behind, (vec![0, 0, 0, 0], vec![0xa0, 0, 12]));
+    // There is no third CSCD descriptor.
+    let mut nobody = segment(1, 0, 0);
+    nobody[7] = 2;
+    assert_eq!(tail((1, 2), &[nobody]), (vec![0, 0, 0x0d, 0x02], vec![0xa0, 0, 6]));
+    // A unit that is not ready is not the one that was asked.
+    good(&mut guest, &Command::new(LunAddress::unit(1, 1), &[0x1b, 0, 0, 0, 0, 0]));
+    for (from, to, byte) in [(1, 2, 48), (2, 1, 16)] {
+        let sense = sensed(&mut guest, &copy_list(9, 0, (from, to), &[segment(1, 0, 0)]));
+        assert_eq!(
+            (sense[2], &sense[10..14], &sense[15..]),
+            (0x0a, &[0, 0, 0x0d, 0x01][..], &[0x80, 0, byte][..])
+        );
+    }
 }
 
 /// A unit whose disk below somebody else has reserved for himself, for one kind of access.

@@ -13,7 +13,7 @@ use initiator::deadline::Deadline;
 use initiator::dialect::FEATURE_LOG_ALL;
 use initiator::memory::{GuestAddress, Plan, RegionPlan};
 use initiator::notifier::Notifier;
-use initiator::{DirtyLog, Error, Guest, LunAddress, Options, Snapshot, Wait, commands};
+use initiator::{DirtyLog, Error, Guest, Options, Snapshot, Wait, commands, lun_0};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -23,10 +23,6 @@ use watch::{Watch, end_of_memory, log_for, wait_for_all};
 
 const MIB: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 fn small() -> Options {
     Options::default().memory(Plan::pc(4 * MIB)).entries(64)

@@ -92,6 +92,16 @@ fn wait_for_writes(written: &Written, count: usize) {
     }
 }
 
+/// Waits until a thread, by its file `stat`, waits for others: a drain does once it has asked all reactors, and not before, however
+/// late it has the processor.
+fn wait_until_asleep(stat: &Path) {
+    let deadline = Deadline::after(PATIENCE);
+    while !std::fs::read_to_string(stat).unwrap().contains(") S ") {
+        assert!(!deadline.passed(), "it waits for nothing");
+        std::thread::yield_now();
+    }
+}
+
 /// Heads that the inflight region has as taken and not answered, of the first request queue.
 fn tracked(guest: &Guest) -> usize {
     let region = guest.inflight().unwrap();
@@ -181,24 +191,18 @@ fn while_one_disk_hangs_the_drain_lets_other_guests_be_served() {
     let mut neighbour = Guest::boot(two.path(), Options::default()).unwrap();
     write(&mut unlucky, 0, 1);
     wait_for_writes(&hanging_wrote, 1);
-    let (begun, begins) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::channel();
     let draining = std::thread::spawn({
         let reactors = Arc::clone(&reactors);
         move || {
-            begun.send(()).unwrap();
+            tell.send(std::fs::read_link("/proc/thread-self").unwrap()).unwrap();
             reactors.drain(Instant::now() + LAST_COMMANDS + 2 * PATIENCE)
         }
     });
-    begins.recv().unwrap();
-    let mut is_served =
-        || neighbour.execute(&commands::inquiry(LunAddress::unit(1, 0), 36)).unwrap().is_good();
-    // For as long as it takes a drain to begin, and some more.
-    let until = Instant::now() + Duration::from_millis(300);
-    while Instant::now() < until {
-        assert!(is_served());
-    }
+    wait_until_asleep(&Path::new("/proc").join(told.recv().unwrap()).join("stat"));
     for _ in 0..20 {
-        assert!(is_served());
+        let inquiry = commands::inquiry(LunAddress::unit(1, 0), 36);
+        assert!(neighbour.execute(&inquiry).unwrap().is_good());
     }
     assert!(!draining.is_finished(), "it waits for a disk that hangs");
     // And no longer than for that.

@@ -9,7 +9,7 @@ mod support;
 use backstore::decorate::{Fate, Judged};
 use backstore::{IoKind, Ramdisk};
 use initiator::exchange::Token;
-use initiator::{Command, Guest, LunAddress, Options, commands};
+use initiator::{Command, Guest, Options, commands, lun_0};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -21,10 +21,6 @@ const MIB: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 const ABORT_TASK: u32 = 0;
 const ABORT_TASK_SET: u32 = 1;
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 fn compare_and_write(first: u8, expected: &[u8], new: &[u8]) -> Command {
     let blocks = u8::try_from(expected.len() / 512).unwrap();

@@ -9,15 +9,11 @@ mod support;
 use initiator::deadline::Deadline;
 use initiator::exchange::Returned;
 use initiator::hostile::Malformed;
-use initiator::{Command, Guest, Layout, LunAddress, Options, commands};
+use initiator::{Command, Guest, Layout, Options, commands, lun_0};
 use std::time::Duration;
 use support::{Rig, Unit};
 
 const MIB: u64 = 1 << 20;
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// Sends raw bytes as a request and returns what came back.
 fn send(guest: &mut Guest, readable: &[u8], writable_bytes: usize) -> Returned {

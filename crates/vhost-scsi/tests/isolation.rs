@@ -13,7 +13,7 @@ use hung_fuse::HungFuse;
 use initiator::deadline::Deadline;
 use initiator::notifier::Notifier;
 use initiator::ring::Buffer;
-use initiator::{Guest, LunAddress, Options, commands};
+use initiator::{Guest, LunAddress, Options, commands, lun_0};
 use rustix::fs::OFlags;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,10 +27,6 @@ const MIB: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a front end waits that is to give up: long enough for it to boot.
 const GIVES_UP: Duration = Duration::from_secs(3);
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 fn serve(directory: &std::path::Path, name: &str, unit: Unit, reactors: &Arc<Reactors>) -> Endpoint {
     let port = Arc::new(TargetPort::new("naa.5001405000000002".into(), support::map(&[unit])));
@@ -158,14 +154,18 @@ fn an_abort_that_a_dead_process_took_is_answered_after_the_command_it_took() {
 fn a_front_end_that_died_in_a_stop_does_not_keep_its_successor_out() {
     let hangs = Arc::new(AtomicBool::new(true));
     let switch = Arc::clone(&hangs);
+    let (tell, told) = std::sync::mpsc::channel();
     let unit = Unit::new(Judged::new(Ramdisk::new(MIB, false).unwrap(), move |kind, _| match kind {
-        IoKind::Write { .. } => Fate::Hang(Arc::clone(&switch)),
+        IoKind::Write { .. } => {
+            let _ = tell.send(());
+            Fate::Hang(Arc::clone(&switch))
+        }
         _ => Fate::Pass,
     }));
     let rig = Rig::new(&[unit]);
     let mut first = rig.boot(Options::default().patience(GIVES_UP));
     first.request_queue(0).unwrap().start(&commands::write_10(lun_0(), 0, 1, &[1; 512])).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    told.recv_timeout(PATIENCE).expect("a write that is under way");
     assert!(first.stop().is_err(), "the disk hangs");
     drop(first);
     let recovery = std::thread::spawn(move || {

@@ -12,7 +12,7 @@ mod served;
 mod support;
 
 use initiator::exchange::Token;
-use initiator::{Answer, Guest, LunAddress, Options, commands};
+use initiator::{Answer, Guest, Options, commands, lun_0};
 use served::{BYTES, Order, Served};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -288,10 +288,6 @@ impl Driver {
             }
         }
     }
-}
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
 }
 
 /// What a write puts everywhere into a sector; nothing, where nothing was written.

@@ -14,17 +14,13 @@ use initiator::dialect::{
     FEATURE_VERSION_1, LEGACY_FIRMWARE, LINUX_DRIVER, RingStep, Step,
 };
 use initiator::memory::Plan;
-use initiator::{Command, Dialect, Guest, Layout, LunAddress, Options, Place, Wait, commands};
+use initiator::{Command, Dialect, Guest, Layout, LunAddress, Options, Place, Wait, commands, lun_0};
 use scsi::Lun;
 use std::time::Duration;
 use support::{Rig, Unit, run};
 use target::{Group, LunMap, Mapping};
 
 const MIB: u64 = 1 << 20;
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// Has the guest told that its unit was reset.
 fn must_be_told_of_the_reset(guest: &mut Guest) {

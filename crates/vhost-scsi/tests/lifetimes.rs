@@ -14,7 +14,7 @@ use backstore::{Backstore, IoKind, Ramdisk};
 use initiator::dialect::{BaseAfterLoss, RingStep, Step};
 use initiator::exchange::Token;
 use initiator::raw_channel::{FLAG_NEED_REPLY, FLAG_VERSION};
-use initiator::{Command, Dialect, Guest, LunAddress, Options, commands};
+use initiator::{Command, Dialect, Guest, Options, commands, lun_0};
 use rustix::fs::{FlockOperation, MemfdFlags, flock, memfd_create};
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -33,10 +33,6 @@ const REQUESTS: u64 = 2;
 const GET_INFLIGHT_FD: u32 = 31;
 const SET_INFLIGHT_FD: u32 = 32;
 const LOGICAL_UNIT_RESET: u32 = 5;
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// A backstore that tells what it was asked to write, and hangs while its switch is on.
 #[derive(Clone, Default)]

@@ -7,7 +7,7 @@
 mod support;
 
 use backstore::{Backstore, BackstoreError, Ramdisk, decorate::Fate, decorate::Judged};
-use initiator::{Command, Guest, LunAddress, Options, commands};
+use initiator::{Command, Guest, Options, commands, lun_0};
 use scsi::Lun;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -16,10 +16,6 @@ use support::{Rig, Unit, good, nexus, refused, run};
 use target::{Group, LogicalUnit, LunMap, Mapping, MediaWishes};
 
 const MIB: u64 = 1 << 20;
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// A file of 1 MiB whose every byte is 5Ah, and a guest that has it.
 struct Disk {

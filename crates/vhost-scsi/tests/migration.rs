@@ -16,7 +16,7 @@ use backstore::{
 };
 use initiator::deadline::Deadline;
 use initiator::memory::{GuestAddress, Plan, RegionPlan};
-use initiator::{Command, Guest, Layout, LunAddress, Options, Place, Snapshot, commands};
+use initiator::{Command, Guest, Layout, LunAddress, Options, Place, Snapshot, commands, lun_0};
 use std::path::Path;
 use std::process::Command as Program;
 use std::sync::Arc;
@@ -26,10 +26,6 @@ use support::{Rig, Unit};
 use watch::{Watch, log_for, wait_for_all};
 
 const MIB: u64 = 1 << 20;
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// Little memory, so that looking at all of it takes no time.
 fn small() -> Options {

@@ -11,16 +11,12 @@ use backstore::decorate::{Fate, Judged};
 use initiator::deadline::Deadline;
 use initiator::load::{self, Access, Load};
 use initiator::notifier::Notifier;
-use initiator::{Guest, LunAddress, Options, Wait, commands};
+use initiator::{Guest, Options, Wait, commands, lun_0};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use support::{Rig, Unit};
 
 const MIB: u64 = 1 << 20;
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// Half a second of checked reads and writes, 64 deep on each queue.
 fn checked_load() -> Load {

@@ -8,7 +8,7 @@ mod support;
 
 use backstore::Ramdisk;
 use backstore::decorate::{Fate, Judged};
-use initiator::{Command, Guest, LunAddress, Options, commands};
+use initiator::{Command, Guest, LunAddress, Options, commands, lun_0};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use support::{Rig, Unit, copy_rig, good, run};
@@ -17,10 +17,6 @@ const MIB: u64 = 1 << 20;
 /// Tears nothing.
 const WHOLE: u64 = u64::MAX;
 const WRITE_ERROR: [u8; 3] = [0x03, 0x0c, 0x00];
-
-fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// A disk whose next write is torn after so many bytes, once.
 fn tearing() -> (Arc<AtomicU64>, Unit) {

@@ -200,7 +200,7 @@ impl RunningMachine {
 
     /// The socket of a target; why there is none when the daemon starts, which is told of, and looked for again.
     fn bind(&self, wwn: &Wwn, occasion: Occasion) -> Result<Result<Bound, String>, Fault> {
-        match self.places.bind(wwn) {
+        match self.places.hold().bind(wwn) {
             Err(fault) if occasion == Occasion::Restore => {
                 let why = why_not(fault);
                 tracing::warn!("target {wwn} has no socket: {why}; it is served when it can be");
@@ -343,6 +343,8 @@ impl Machine for RunningMachine {
         let counting = self.state().to_count(&steps);
         // Beyond the lock: what is kept waits for a disk.
         let other_modes: Vec<_> = counting.into_iter().filter_map(Counting::count).collect();
+        let removes = steps.iter().any(|step| matches!(step, Step::RemoveTarget(_)));
+        let places = removes.then(|| self.places.hold());
         let mut state = self.state();
         let mut farewells = Vec::new();
         for step in &steps {
@@ -362,7 +364,7 @@ impl Machine for RunningMachine {
         state.serve(&mut sockets, &self.reactors);
         let transitions = state.access.take_begun();
         sanitizing::go_on(&state);
-        drop(state);
+        drop((state, places));
         for transition in transitions {
             self.end_later(transition);
         }
@@ -475,6 +477,7 @@ impl Machine for RunningMachine {
         self.state().stop_accepting();
         let undrained = self.reactors.drain(deadline);
         // The front ends see the end of their connections only now.
+        let _places = self.places.hold();
         let endpoints = self.state().take_endpoints();
         drop(endpoints);
         self.state().what_is_left(&undrained)

@@ -30,6 +30,18 @@ fn resets_are_told_first_and_parameters_before_the_rest() {
 }
 
 #[test]
+fn changed_mode_parameters_wait_for_a_reset_and_for_nobody_else_that_came_later() {
+    const MODE: Sense = Sense::new(scsi::SenseKey::UnitAttention, 0x2a, 0x01);
+    let bytes = |conditions: &[Sense]| {
+        told(&with(conditions)).iter().map(|sense| [sense.asc, sense.ascq]).collect::<Vec<_>>()
+    };
+    assert_eq!(bytes(&[MODE, RESET]), [[0x29, 0x03], [0x2a, 0x01]]);
+    assert_eq!(bytes(&[LUNS, MODE]), [[0x2a, 0x01], [0x3f, 0x0e]]);
+    assert_eq!(bytes(&[MODE, CAPACITY, RELEASED]), [[0x2a, 0x01], [0x2a, 0x09], [0x2a, 0x04]]);
+    assert_eq!(bytes(&[RELEASED, CAPACITY, MODE]), [[0x2a, 0x04], [0x2a, 0x09], [0x2a, 0x01]]);
+}
+
+#[test]
 fn a_condition_is_told_once_however_often_it_came() {
     assert_eq!(told(&with(&[CAPACITY, LUNS, CAPACITY])), [CAPACITY, LUNS]);
 }

@@ -117,11 +117,15 @@ fn end(record: Option<CopyRecord>, answer: &Answer) {
 fn legs(group: &Group, list: &CopyList) -> Result<VecDeque<Leg>, Sense> {
     let mut legs = VecDeque::new();
     for (number, segment) in (1..).zip(&list.segments) {
-        let end = |index: u16| -> Result<(Lun, &Mapping), Sense> {
-            let name = list.targets.get(usize::from(index)).copied().flatten();
-            named(group, name).ok_or(Sense::COPY_TARGET_DEVICE_NOT_REACHABLE)
+        let end = |index: u16, named_at: u16| -> Result<(Lun, &Mapping), Sense> {
+            const NOT_REACHABLE: Sense = Sense::COPY_TARGET_DEVICE_NOT_REACHABLE;
+            let target = list.targets.get(usize::from(index));
+            let name = target.ok_or(NOT_REACHABLE.at_copy(true, named_at))?;
+            named(group, *name).ok_or(NOT_REACHABLE.at_copy(false, copy::target_at(index)))
         };
-        legs.extend(leg(number, end(segment.source)?, end(segment.destination)?, segment)?);
+        let leg = end(segment.source, copy::SOURCE_AT)
+            .and_then(|source| leg(number, source, end(segment.destination, copy::DESTINATION_AT)?, segment));
+        legs.extend(leg.map_err(|sense| sense.in_segment(number - 1))?);
     }
     let Some(first) = legs.front() else { return Ok(legs) };
     let (from, to) = (first.from.place, first.to.place);
@@ -149,30 +153,35 @@ fn leg(
     segment: &Segment,
 ) -> Result<Option<Leg>, Sense> {
     let (source, destination) = (&*from.unit, &*to.unit);
-    let (source_store, destination_store) = (ready(source)?, ready(destination)?);
-    if to.write_protect || destination.flags.read_only {
-        return Err(Sense::WRITE_PROTECTED);
+    // Whatever a unit answers, it is not the one that was asked.
+    let failed = |target| Sense::THIRD_PARTY_DEVICE_FAILURE.at_copy(false, copy::target_at(target));
+    let source_store = ready(source).map_err(|_| failed(segment.source))?;
+    let destination_store = ready(destination).map_err(|_| failed(segment.destination))?;
+    if to.refuses_writes() {
+        return Err(failed(segment.destination));
     }
-    let mut from = End::new(from_lun, from, source_store);
-    let mut to = End::new(to_lun, to, destination_store);
-    let reaches = from.reaches(segment.source_first, segment.blocks)
-        && to.reaches(segment.destination_first, segment.blocks);
-    if from.bars(READ_10) || to.bars(WRITE_10) || !reaches {
-        return Err(Sense::THIRD_PARTY_DEVICE_FAILURE);
+    let mut from = End::new(from_lun, from, source_store, segment.source);
+    let mut to = End::new(to_lun, to, destination_store, segment.destination);
+    let has_source = from.reaches(segment.source_first, segment.blocks) && !from.bars(READ_10);
+    if !has_source || sanitize::pending(source).is_some() {
+        return Err(failed(segment.source));
     }
-    if [source, destination].into_iter().any(|unit| sanitize::pending(unit).is_some()) {
-        return Err(Sense::THIRD_PARTY_DEVICE_FAILURE);
+    let has_destination = to.reaches(segment.destination_first, segment.blocks) && !to.bars(WRITE_10);
+    if !has_destination || sanitize::pending(destination).is_some() {
+        return Err(failed(segment.destination));
     }
     // DC has a say only where blocks differ in length, and they may not.
     if source.geometry.block_bytes != destination.geometry.block_bytes {
         return Err(Sense::COPY_ABORTED);
     }
-    let refused = |_| Sense::COPY_ABORTED;
-    source.geometry.check(segment.source_first, segment.blocks).map_err(refused)?;
-    destination.geometry.check(segment.destination_first, segment.blocks).map_err(refused)?;
-    let read = bytes_of(&source.geometry, segment.source_first, segment.blocks);
-    let written = bytes_of(&destination.geometry, segment.destination_first, segment.blocks);
-    Ok((!read.is_empty()).then_some(Leg { number, from, read, to, written }))
+    let behind = |first_at| move |_| Sense::COPY_ABORTED.at_copy(true, first_at);
+    let (read, written) = (segment.source_first, segment.destination_first);
+    source.geometry.check(read, segment.blocks).map_err(behind(copy::SOURCE_FIRST_AT))?;
+    destination.geometry.check(written, segment.blocks).map_err(behind(copy::DESTINATION_FIRST_AT))?;
+    let read = bytes_of(&source.geometry, read, segment.blocks);
+    let written = bytes_of(&destination.geometry, written, segment.blocks);
+    let first = written.start;
+    Ok((!read.is_empty()).then_some(Leg { number, from, read, to, written, first }))
 }
 
 /// One segment, in bytes: what is left of it.
@@ -183,18 +192,38 @@ struct Leg {
     read: Range<u64>,
     to: End,
     written: Range<u64>,
+    /// Where `written` began.
+    first: u64,
 }
 
 impl Leg {
-    /// Whether the nexus may not copy the next piece now, of at most so many bytes.
-    fn is_barred(&mut self, bytes_max: u64) -> bool {
+    /// The end at which the nexus may not copy the next piece now, of at most so many bytes.
+    fn barred(&mut self, bytes_max: u64) -> Option<&End> {
         let piece = |left: &Range<u64>| left.start..left.end.min(left.start.saturating_add(bytes_max));
-        self.from.bars_at(READ_10, &piece(&self.read)) || self.to.bars_at(WRITE_10, &piece(&self.written))
+        if self.from.bars_at(READ_10, &piece(&self.read)) {
+            return Some(&self.from);
+        }
+        let written = piece(&self.written);
+        self.to.bars_at(WRITE_10, &written).then_some(&self.to)
+    }
+
+    /// What is sensed of a failure here, when `in_doubt` of the bytes that count as written may not be there.  SPC-4, errors
+    /// detected during processing of segment descriptors.
+    fn failed(&self, sense: Sense, in_doubt: u64) -> Sense {
+        let sense = sense.in_segment(self.number.saturating_sub(1));
+        let start = self.written.start.saturating_sub(in_doubt);
+        if start <= self.first {
+            return sense;
+        }
+        let block_bytes = u64::from(self.to.mapping.unit.geometry.block_bytes).max(1);
+        sense.with_information(self.written.end.saturating_sub(start).div_ceil(block_bytes))
     }
 }
 
 /// A unit that is copied from or to.
 struct End {
+    /// Which CSCD descriptor of the list names it.
+    target: u16,
     place: Place,
     store: Store,
     /// With the gate before it.
@@ -207,10 +236,15 @@ const READ_10: u8 = 0x28;
 const WRITE_10: u8 = 0x2a;
 
 impl End {
-    fn new(lun: Lun, mapping: &Mapping, store: &Store) -> Self {
+    fn new(lun: Lun, mapping: &Mapping, store: &Store, target: u16) -> Self {
         let place = Place { lun: lun.get(), unit: mapping.unit.state.id(), store: store.name() };
         let alua = Cached::new(mapping.unit.state.published_alua());
-        Self { place, store: store.clone(), mapping: mapping.clone(), alua }
+        Self { target, place, store: store.clone(), mapping: mapping.clone(), alua }
+    }
+
+    /// What is sensed of a failure of this unit.
+    fn at(&self, sense: Sense) -> Sense {
+        sense.at_copy(false, copy::target_at(self.target))
     }
 
     /// Whether the nexus may not do there now what the command of that operation code does.
@@ -281,8 +315,8 @@ impl Copier {
                 self.moved(bytes);
                 self.note(|record| record.written(bytes));
             }
-            Outcome::Told(Err(sense)) => return refuse_step(sense, self.residual),
-            Outcome::Io { result: Err(error), .. } => return self.failed(error),
+            Outcome::Told(Err(sense)) => return self.refuse(sense, 0),
+            Outcome::Io { result: Err(error), .. } => return self.failed(&error),
             Outcome::Io { .. } if self.flushes => return self.flush(),
             Outcome::Io { buffer, .. } if self.reads > 0 => {
                 drop(buffer);
@@ -292,7 +326,7 @@ impl Copier {
                 let bytes = std::mem::take(&mut self.writes);
                 self.note(|record| record.written(bytes));
             }
-            _ => return refuse_step(Sense::INTERNAL_TARGET_FAILURE, self.residual),
+            _ => return self.refuse(Sense::INTERNAL_TARGET_FAILURE, 0),
         }
         self.go_on()
     }
@@ -335,8 +369,10 @@ impl Copier {
             return Step::Claim(Claim { store, range, exclusive: false });
         }
         // Who was fenced since the last piece copies no more.
-        if leg.is_barred(if self.by_kernel { KERNEL_BYTES_MAX } else { u64::from(SCRATCH_BYTES) }) {
-            return refuse_step(Sense::THIRD_PARTY_DEVICE_FAILURE, self.residual);
+        let piece_bytes = if self.by_kernel { KERNEL_BYTES_MAX } else { u64::from(SCRATCH_BYTES) };
+        if let Some(end) = leg.barred(piece_bytes) {
+            let sense = end.at(Sense::THIRD_PARTY_DEVICE_FAILURE);
+            return self.refuse(sense, 0);
         }
         if self.by_kernel
             && let Some(step) = ask_kernel(leg)
@@ -345,7 +381,7 @@ impl Copier {
         }
         self.by_kernel = false;
         let Some(memory) = &self.memory else {
-            return refuse_step(Sense::INTERNAL_TARGET_FAILURE, self.residual);
+            return self.refuse(Sense::INTERNAL_TARGET_FAILURE, 0);
         };
         self.reads = (leg.read.end - leg.read.start).min(u64::from(SCRATCH_BYTES));
         let (store, offset, buffer) = (leg.from.store.clone(), leg.read.start, memory.list(self.reads));
@@ -368,7 +404,8 @@ impl Copier {
         // The read may have taken its time.
         let written = leg.written.start..leg.written.start.saturating_add(bytes);
         if leg.to.bars_at(WRITE_10, &written) {
-            return refuse_step(Sense::THIRD_PARTY_DEVICE_FAILURE, self.residual);
+            let sense = leg.to.at(Sense::THIRD_PARTY_DEVICE_FAILURE);
+            return self.refuse(sense, 0);
         }
         let (store, offset, buffer) = (leg.to.store.clone(), leg.written.start, memory.list(bytes));
         self.moved(bytes);
@@ -376,13 +413,30 @@ impl Copier {
         Step::Io { store, kind: IoKind::Write { durable: false }, offset, buffer }
     }
 
-    fn failed(&self, error: BackstoreError) -> Step {
-        let sense = match error {
-            // As with a write: the guest can make room and try again.
-            BackstoreError::NoSpace => Sense::SPACE_ALLOCATION_FAILED,
-            _ => Sense::THIRD_PARTY_DEVICE_FAILURE,
-        };
+    /// An I/O of ours failed.
+    fn failed(&self, error: &BackstoreError) -> Step {
+        let sense = sense_of(error);
+        let Some(leg) = self.legs.front() else { return refuse_step(sense, self.residual) };
+        if self.flushes {
+            // Of what was not flushed, nothing is there for certain; and it may be what another segment wrote.
+            return self.refuse(sense, u64::MAX);
+        }
+        let end = if self.reads > 0 { &leg.from } else { &leg.to };
+        self.refuse(end.at(sense), self.writes)
+    }
+
+    /// The end of a copy that stops in the segment that is under way.
+    fn refuse(&self, sense: Sense, in_doubt: u64) -> Step {
+        let sense = self.legs.front().map_or(sense, |leg| leg.failed(sense, in_doubt));
         refuse_step(sense, self.residual)
+    }
+}
+
+fn sense_of(error: &BackstoreError) -> Sense {
+    match error {
+        // As with a write: the guest can make room and try again.
+        BackstoreError::NoSpace => Sense::SPACE_ALLOCATION_FAILED,
+        _ => Sense::THIRD_PARTY_DEVICE_FAILURE,
     }
 }
 
@@ -398,10 +452,8 @@ fn ask_kernel(leg: &Leg) -> Option<Step> {
     let bytes = (leg.read.end - at).min(KERNEL_BYTES_MAX);
     let work = move |reply: Reply| {
         let copied = backstore::copy_by_kernel((&*from, at), (&*to, into), bytes);
-        reply.tell(copied.map_err(|error| match error {
-            BackstoreError::NoSpace => Sense::SPACE_ALLOCATION_FAILED,
-            _ => Sense::THIRD_PARTY_DEVICE_FAILURE,
-        }));
+        // Which of the two it was is not known.
+        reply.tell(copied.map_err(|error| sense_of(&error)));
     };
     Some(Step::Ask { helper, work: Box::new(work) })
 }

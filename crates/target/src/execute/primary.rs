@@ -59,6 +59,7 @@ pub(super) fn answer<'a>(
                 Ok(_) => super::sanitize::pending(unit).unwrap_or(Sense::NO_SENSE),
                 Err(refusal) => refusal,
             };
+            // SPC-4, REQUEST SENSE: with any allocation length what is sensed is cleared, and lost where that is too short.
             let sense = mapping.attentions.take().unwrap_or(state).encode(format);
             Ok(give(&sense, u64::from(request.allocation_bytes), buffers))
         }
@@ -309,7 +310,7 @@ pub(super) fn mode_state(mapping: &Mapping) -> ModeState {
         write_cache: modes.write_cache,
         no_read_ahead: modes.no_read_ahead,
         dpofua: unit.dpofua(),
-        write_protected: mapping.write_protect || unit.flags.read_only,
+        write_protected: mapping.refuses_writes(),
         d_sense: modes.d_sense,
         tas: modes.tas,
         ua_interlock: modes.ua_interlock,

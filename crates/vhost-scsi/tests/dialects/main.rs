@@ -54,16 +54,13 @@ mod support;
 use initiator::deadline::Deadline;
 use initiator::dialect::Step;
 use initiator::load::{self as loads, Access, Load};
-use initiator::{Guest, LunAddress, Options, commands};
+pub(crate) use initiator::lun_0;
+use initiator::{Guest, Options, commands};
 use std::time::Duration;
 use support::{Rig, Unit};
 use vhost_scsi::DeviceOffer;
 
 const MIB: u64 = 1 << 20;
-
-pub(crate) fn lun_0() -> LunAddress {
-    LunAddress::unit(1, 0)
-}
 
 /// A target with one disk.
 pub(crate) fn rig() -> Rig {
