@@ -37,7 +37,7 @@ use model::{Backstore, BackstoreId, Key, Step, Wwn};
 use opening::Restoring;
 use patience::Patience;
 use places::{Places, why_not};
-use state::State;
+use state::{Gone, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
@@ -87,6 +87,15 @@ pub(super) struct Farewell {
     hold: Option<Hold>,
     /// What is to be cut then.
     cut: Option<Cut>,
+    /// Who is there no more, and has to give back then what it took.
+    gone: Option<Gone>,
+}
+
+impl Farewell {
+    /// To what is in this scope, with nothing to do then.
+    fn of(scope: Scope) -> Self {
+        Self { scope, close: None, last: None, hold: None, cut: None, gone: None }
+    }
 }
 
 /// A backstore that shows less than its medium has.
@@ -200,7 +209,7 @@ impl RunningMachine {
 
     /// The socket of a target; why there is none when the daemon starts, which is told of, and looked for again.
     fn bind(&self, wwn: &Wwn, occasion: Occasion) -> Result<Result<Bound, String>, Fault> {
-        match self.places.bind(wwn) {
+        match self.places.hold().bind(wwn) {
             Err(fault) if occasion == Occasion::Restore => {
                 let why = why_not(fault);
                 tracing::warn!("target {wwn} has no socket: {why}; it is served when it can be");
@@ -253,12 +262,15 @@ impl RunningMachine {
 }
 
 fn wait_for(reactors: &Reactors, state: &Mutex<State>, farewells: Vec<Farewell>) {
-    for Farewell { scope, close, last, hold, cut } in farewells {
+    for Farewell { scope, close, last, hold, cut, gone } in farewells {
         reactors.quiesce(scope, close);
         if let Some(error) = last.as_ref().and_then(Opened::settle) {
             tracing::error!("{error}");
         }
         drop((last, hold));
+        if let Some(gone) = gone.filter(|gone| lock(state).is_gone(gone)) {
+            gone.give_back();
+        }
         if let Some(cut) = cut {
             let medium = loop {
                 let medium = lock(state).to_cut(&cut).transpose();
@@ -343,6 +355,8 @@ impl Machine for RunningMachine {
         let counting = self.state().to_count(&steps);
         // Beyond the lock: what is kept waits for a disk.
         let other_modes: Vec<_> = counting.into_iter().filter_map(Counting::count).collect();
+        let removes = steps.iter().any(|step| matches!(step, Step::RemoveTarget(_)));
+        let places = removes.then(|| self.places.hold());
         let mut state = self.state();
         let mut farewells = Vec::new();
         for step in &steps {
@@ -357,12 +371,14 @@ impl Machine for RunningMachine {
         }
         let rest = state.take_rest();
         farewells.extend(state.publish());
+        // First, so that no disk that hangs keeps what was taken of another from being given back.
+        farewells.splice(..0, state.farewells_to_gone());
         memories::tell_of_modes(&other_modes);
         state.have_power();
         state.serve(&mut sockets, &self.reactors);
         let transitions = state.access.take_begun();
         sanitizing::go_on(&state);
-        drop(state);
+        drop((state, places));
         for transition in transitions {
             self.end_later(transition);
         }
@@ -409,7 +425,7 @@ impl Machine for RunningMachine {
         memories::move_medium(id, &unit, loaded, force)?;
         let Some(store) = unit.store.as_ref().filter(|_| !loaded) else { return Ok(()) };
         let scope = Scope { medium: Some(store.medium()), ..Scope::default() };
-        let farewell = Farewell { scope, close: None, last: None, hold: None, cut: None };
+        let farewell = Farewell::of(scope);
         // Nothing comes after what was under way; then the cache is written.
         if self.begin_farewell(vec![farewell]).recv_timeout(QUIET_PATIENCE).is_err() {
             return Err(fault::still_busy(id));
@@ -475,6 +491,7 @@ impl Machine for RunningMachine {
         self.state().stop_accepting();
         let undrained = self.reactors.drain(deadline);
         // The front ends see the end of their connections only now.
+        let _places = self.places.hold();
         let endpoints = self.state().take_endpoints();
         drop(endpoints);
         self.state().what_is_left(&undrained)

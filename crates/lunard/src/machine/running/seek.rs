@@ -33,17 +33,21 @@ impl RunningMachine {
         if !self.state().seeks() || self.seeking.swap(true, Ordering::SeqCst) {
             return;
         }
-        let mut seeker = Seeker {
+        let mut seeker = self.seeker();
+        let look = move || while seeker.round() {};
+        if std::thread::Builder::new().name("seek".into()).spawn(look).is_err() {
+            self.seeking.store(false, Ordering::SeqCst);
+        }
+    }
+
+    fn seeker(&self) -> Seeker {
+        Seeker {
             reactors: Arc::clone(&self.reactors),
             state: Arc::clone(&self.state),
             seeking: Arc::clone(&self.seeking),
             steering: Arc::clone(&self.steering),
             places: Arc::clone(&self.places),
             paths: Seeking::default(),
-        };
-        let look = move || while seeker.round() {};
-        if std::thread::Builder::new().name("seek".into()).spawn(look).is_err() {
-            self.seeking.store(false, Ordering::SeqCst);
         }
     }
 }
@@ -104,7 +108,11 @@ impl Seeker {
         let unserved: Vec<Wwn> = lock(&self.state).unserved().cloned().collect();
         let mut appeared = false;
         for wwn in &unserved {
-            let bound = match self.places.bind(wwn) {
+            let places = self.places.hold();
+            if !lock(&self.state).is_unserved(wwn) {
+                continue;
+            }
+            let bound = match places.bind(wwn) {
                 Ok(bound) => bound,
                 Err(fault) => {
                     lock(&self.state).note_socket_fault(wwn, why_not(fault));
@@ -125,5 +133,108 @@ impl Seeker {
         let farewells = lock(&self.state).show_withheld();
         drop(holds);
         wait_for(&self.reactors, &self.state, farewells);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::Host;
+    use crate::machine::{Machine, Occasion};
+    use crate::store::Units;
+    use model::Step;
+    use std::path::PathBuf;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    /// Long enough for who does not wait.
+    const SHORT: Duration = Duration::from_millis(200);
+    /// Long enough for a machine that is busy.
+    const LONG: Duration = Duration::from_secs(60);
+
+    struct Scene {
+        machine: Arc<RunningMachine>,
+        wwn: Wwn,
+        place: PathBuf,
+        _folder: tempfile::TempDir,
+    }
+
+    /// A machine whose places nobody looks at but the test.
+    fn scene() -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("vhost")).unwrap();
+        let host =
+            Host { runtime_dir: folder.path(), socket_group: None, reactors: 1, units: Units::default() };
+        let machine = Arc::new(RunningMachine::start(host).unwrap());
+        machine.seeking.store(true, Ordering::SeqCst);
+        let place = folder.path().join("vhost/naa.5001405000000001.sock");
+        Scene { machine, wwn: Wwn::parse("naa.5001405000000001").unwrap(), place, _folder: folder }
+    }
+
+    impl Scene {
+        fn make(&self, step: Step, occasion: Occasion) {
+            let ready = self.machine.prepare(&[step], occasion).map_err(|fault| fault.message).unwrap();
+            self.machine.commit(ready);
+        }
+
+        fn create(&self) -> Step {
+            Step::CreateTarget(self.wwn.clone())
+        }
+
+        fn remove(&self) -> Step {
+            Step::RemoveTarget(self.wwn.clone())
+        }
+
+        /// What comes of it when somebody has the places until `meanwhile` has ended.
+        fn waits<T: Send + 'static>(
+            &self,
+            what: impl FnOnce(&RunningMachine) -> T + Send + 'static,
+            meanwhile: impl FnOnce(),
+        ) -> T {
+            let (machine, (done, is_done)) = (Arc::clone(&self.machine), channel());
+            let held = self.machine.places.hold();
+            std::thread::spawn(move || done.send(what(&machine)));
+            assert!(is_done.recv_timeout(SHORT).is_err(), "somebody else has the places");
+            meanwhile();
+            drop(held);
+            is_done.recv_timeout(LONG).unwrap()
+        }
+    }
+
+    #[test]
+    fn who_looks_whether_a_place_is_free_takes_it_from_no_change() {
+        let scene = scene();
+        std::fs::write(&scene.place, "in the way").unwrap();
+        scene.make(scene.create(), Occasion::Restore);
+        std::fs::remove_file(&scene.place).unwrap();
+        let appeared = scene.waits(
+            |machine| machine.seeker().look_for_sockets(),
+            || {
+                assert!(!scene.place.exists(), "it is not bound");
+                // A change removes the target.
+                scene.machine.state().take_step(&scene.remove(), None);
+            },
+        );
+        assert!(!appeared && !scene.place.exists());
+        scene.make(scene.create(), Occasion::Change);
+        assert!(scene.place.exists());
+    }
+
+    #[test]
+    fn a_change_waits_for_who_binds_or_removes_a_socket() {
+        let scene = scene();
+        let create = scene.create();
+        let ready = scene.waits(
+            move |machine| machine.prepare(&[create], Occasion::Change).map_err(|fault| fault.message),
+            || assert!(!scene.place.exists(), "it is not bound"),
+        );
+        scene.machine.commit(ready.unwrap());
+        let ready = scene.machine.prepare(&[scene.remove()], Occasion::Change);
+        let ready = ready.map_err(|fault| fault.message).unwrap();
+        scene.waits(
+            move |machine| machine.commit(ready).len(),
+            || assert!(scene.place.exists(), "it is not removed"),
+        );
+        assert!(!scene.place.exists());
     }
 }

@@ -5,10 +5,13 @@
 //! Below: `target`, `vhost-scsi`.
 //! Never here: opening, or waiting.
 
+mod gone; // what nexuses took that are there no more
 mod shown; // what nexuses are shown of asymmetric access
 mod sizes; // other sizes, and the space below
 mod sockets; // where front ends come in
 mod steps; // what each step makes of it
+
+pub(super) use gone::Gone;
 
 use super::Farewell;
 use super::access::{Access, LunAccess};
@@ -448,7 +451,7 @@ impl Unit {
 /// Lets go of the lock of what a target shows no more when its last I/O there has ended.
 fn unlock_later(port: &TargetPort, left: Left) -> Farewell {
     let scope = Scope { port: Some(port.id()), store: Some(left.store), ..Scope::default() };
-    Farewell { scope, close: None, last: None, hold: Some(left.hold), cut: None }
+    Farewell { hold: Some(left.hold), ..Farewell::of(scope) }
 }
 
 /// Whether that is its medium.
@@ -460,7 +463,7 @@ fn is_of(store: &target::Store, medium: &Weak<dyn backstore::Backstore>) -> bool
 fn farewell(opened: Opened) -> Option<Farewell> {
     let store = opened.store.as_ref()?.id;
     let scope = Scope { store: Some(store), ..Scope::default() };
-    Some(Farewell { scope, close: Some(store), last: Some(opened), hold: None, cut: None })
+    Some(Farewell { close: Some(store), last: Some(opened), ..Farewell::of(scope) })
 }
 
 fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {

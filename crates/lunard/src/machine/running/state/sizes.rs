@@ -82,7 +82,7 @@ impl State {
         self.cuts += 1;
         unit.cutting = Some(self.cuts);
         let scope = Scope { medium: Some(medium), ..Scope::default() };
-        let nothing = Farewell { scope, close: None, last: None, hold: None, cut: None };
+        let nothing = Farewell::of(scope);
         let cut = Some(Cut { id, number: self.cuts, tell });
         Some(Farewell { scope, cut, ..last.unwrap_or(nothing) })
     }

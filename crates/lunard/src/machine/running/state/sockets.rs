@@ -36,6 +36,11 @@ impl State {
         without.filter(|_| !self.is_ending).map(|(wwn, _)| wwn)
     }
 
+    /// Whether a target is there without a socket, still.
+    pub(in super::super) fn is_unserved(&self, wwn: &Wwn) -> bool {
+        !self.is_ending && self.targets.get(wwn).is_some_and(|target| target.endpoint.is_none())
+    }
+
     /// Lets front ends in at a socket that could not be had before.  Returns whether that is still wanted.
     pub(in super::super) fn serve_late(&mut self, wwn: &Wwn, bound: Bound, reactors: &Arc<Reactors>) -> bool {
         let is_ending = self.is_ending;
