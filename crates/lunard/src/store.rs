@@ -31,7 +31,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use units::{Shared, UNITS};
+use units::{Kept, Shared, UNITS};
 
 pub use units::Units;
 
@@ -72,6 +72,8 @@ const LU_GROUPS: TableDefinition<&str, &[u8]> = TableDefinition::new("lu_groups"
 pub struct Store {
     /// `None` only after a failed write from which we could not recover yet.  Whoever keeps the records of units has it too.
     database: Shared,
+    /// What is kept of units.  Who needs both locks takes this one first.
+    kept: Arc<Mutex<Kept>>,
     path: PathBuf,
 }
 
@@ -117,8 +119,11 @@ impl Store {
             }
             (done, _) => done,
         };
-        let database = Some(opened?);
-        Ok(Self { database: Arc::new(Mutex::new(database)), path })
+        Ok(Self::of(opened?, path))
+    }
+
+    fn of(database: Database, path: PathBuf) -> Self {
+        Self { database: Arc::new(Mutex::new(Some(database))), kept: Arc::default(), path }
     }
 
     /// Makes the database under another name and moves it to its own once it is whole, so that whatever
@@ -138,7 +143,7 @@ impl Store {
             // Where there is no room, it has some.
             let _ = std::fs::remove_file(&unfinished);
         })?;
-        let store = Self { database: Arc::new(Mutex::new(Some(database))), path };
+        let store = Self::of(database, path);
         std::fs::rename(&unfinished, &store.path)
             .and_then(|()| sync_directory(state_dir.path()))
             .map_err(|err| io_fault(&store.path, &err))?;
@@ -174,6 +179,7 @@ impl Store {
     /// [`SaveError`]; then `old` is what counts, here and after a restart, unless the host failed so
     /// badly that `old` could not be seen to on the spot: then the next save or restart finds out first.
     pub fn save(&mut self, old: &Model, new: &Model) -> Result<(), SaveError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut shared = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let database = match shared.take() {
             Some(database) => database,
@@ -182,9 +188,13 @@ impl Store {
         match write(&database, old, new) {
             Ok(()) => {
                 *shared = Some(database);
+                if old.backstores() != new.backstores() {
+                    kept.forget_all_but(&remembering(old, new));
+                }
                 Ok(())
             }
             Err(err) => {
+                kept.is_in_doubt();
                 // After a failed write a database takes no more, and whether `new` is on disk is unknown.
                 drop(database);
                 *shared = self.recover(old).ok();
@@ -258,13 +268,20 @@ fn load(database: &Database, path: &Path) -> Result<(Model, u64), StartError> {
     Ok((rows.into_model().map_err(damaged)?, layout))
 }
 
+/// The serial numbers whose units go on remembering.  What a unit remembers goes with the last backstore that has its serial
+/// number, and one that comes remembers nothing, whatever was kept of another before.
+fn remembering<'a>(old: &'a Model, new: &'a Model) -> BTreeSet<&'a str> {
+    let of = |model: &'a Model| -> BTreeSet<&'a str> {
+        model.backstores().values().map(|backstore| backstore.unit_serial.as_str()).collect()
+    };
+    &of(old) & &of(new)
+}
+
 fn write(database: &Database, old: &Model, new: &Model) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     // The last of two commits must never be replaced by the first in silence: a damaged one is damage.
     transaction.set_two_phase_commit(true);
-    // What a unit remembers goes with the last backstore that has its serial number.
-    let serials: BTreeSet<&str> =
-        new.backstores().values().map(|backstore| backstore.unit_serial.as_str()).collect();
+    let serials = remembering(old, new);
     let (old, new) = (Rows::of(old), Rows::of(new));
     {
         let mut table = transaction.open_table(BACKSTORES)?;
@@ -431,6 +448,29 @@ fn open_fault(path: &Path, err: &DatabaseError) -> StartError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::{Backstore, BackstoreName, Change, Medium, UnitSerial};
+    use target::UnitRecord;
+
+    #[test]
+    fn what_a_unit_remembered_does_not_come_back_with_what_others_keep() {
+        let folder = tempfile::tempdir().unwrap();
+        let state_dir = StateDir::claim(folder.path()).unwrap();
+        let mut store = Store::open(&state_dir).unwrap();
+        let units = store.units_of("boot").unwrap();
+        let (name, serial) = (BackstoreName::parse("r0").unwrap(), UnitSerial::parse("a").unwrap());
+        let disk = Backstore::new(name, serial, Medium::ramdisk(1 << 20, false).unwrap()).unwrap();
+        let model = Model::default().apply(Change::CreateBackstore(disk)).unwrap();
+        store.save(&Model::default(), &model).unwrap();
+        let mut record = UnitRecord::default();
+        record.reservations.generation = 1;
+        units.persist.save("a", &record).unwrap();
+        store.save(&model, &Model::default()).unwrap();
+        // A write has failed: the next one takes along all that counts.
+        store.kept.lock().unwrap().is_in_doubt();
+        units.persist.save("b", &record).unwrap();
+        let records = store.units_of("boot").unwrap().records;
+        assert_eq!(records.keys().collect::<Vec<_>>(), ["b"]);
+    }
 
     #[test]
     fn a_disk_that_cannot_be_read_is_no_damage() {

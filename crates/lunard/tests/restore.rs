@@ -395,7 +395,7 @@ fn what_cannot_be_taken_over_is_told() {
             .push(json!({"name": "grp1", "tg_pt_gp_id": 5, "novel": 1}));
         value["targets"][0]["tpgs"][0]["enable"] = json!(false);
         value["targets"][0]["parameters"] =
-            json!({"cmd_completion_affinity": "-2", "default_submit_type": "0"});
+            json!({"cmd_completion_affinity": "0", "default_submit_type": "0"});
         value["targets"][0]["tpgs"][0]["attributes"] = json!({"fabric_prot_type": 3});
         value["targets"][0]["tpgs"][0]["portals"] = json!([{"ip_address": "0.0.0.0", "port": 3260}]);
         value["targets"][0]["tpgs"][0]["node_acls"] = json!([{
@@ -412,7 +412,8 @@ fn what_cannot_be_taken_over_is_told() {
             "'novel' of ALUA group grp1 of storage object block/disk0 is not known here",
             "'control' of storage object block/disk0 is not known here",
             "storage object block/disk0 is opened exclusively all the same",
-            "parameters.cmd_completion_affinity=-2 of target naa.500140568720f76f is not taken over",
+            "parameters.cmd_completion_affinity=0 of target naa.500140568720f76f is not taken over",
+            "parameters.default_submit_type=0 of target naa.500140568720f76f is not taken over",
             "attributes.fabric_prot_type=3 of TPG 1 of target naa.500140568720f76f is not taken over",
             "the portals of TPG 1 of target naa.500140568720f76f are not taken over: vhost has none",
             "TPG 1 of target naa.500140568720f76f is served, for vhost has no switch to disable it",

@@ -126,6 +126,18 @@ fn what_a_unit_remembers_goes_with_its_last_backstore() {
 }
 
 #[test]
+fn a_serial_number_that_is_new_remembers_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let model = Plane::drafted([ramdisk("r0")]).clone();
+    let serial = model.backstores().values().next().unwrap().unit_serial.to_string();
+    let (_state_dir, mut store, units) = open(scratch.path(), "boot");
+    // What a command wanted that ended after the last backstore of its unit.
+    units.persist.save(&serial, &record(true)).unwrap();
+    store.save(&Model::default(), &model).unwrap();
+    assert!(store.units_of("boot").unwrap().records.is_empty());
+}
+
+#[test]
 fn a_database_that_is_closed_has_nothing_to_repair_though_units_have_it() {
     let scratch = tempfile::tempdir().unwrap();
     let (_state_dir, store, units) = open(scratch.path(), "boot");

@@ -143,6 +143,7 @@ fn attributes_and_options_have_values() {
     check(&session, set, 38, &["emulate_tpu=0 ", "emulate_tpu=1 "]);
     check(&session, "/vhost/naa.500140568720f76f set option virtqueue_size=", 39, &["virtqueue_size=32768 "]);
     check(&session, "/vhost/naa.500140568720f76f/tpg1 set attribute fabric", 47, &["fabric_prot_type="]);
+    check(&session, "/vhost/naa.500140568720f76f set parameter c", 42, &["cmd_completion_affinity="]);
     check(&session, "set global prompt_length=", 11, &["prompt_length=30 "]);
 }
 

@@ -62,7 +62,7 @@ fn parameters_are_told_with_their_values() {
     check(
         &mut session,
         "/backstores/fileio/disk1 get --json",
-        r#"{"schema":1,"command":"get","path":"/backstores/fileio/disk1","ok":true,"messages":[],"result":{"groups":["attribute","global","identity"]},"error":null}"#,
+        r#"{"schema":1,"command":"get","path":"/backstores/fileio/disk1","ok":true,"messages":[],"result":{"groups":["global","attribute","identity"]},"error":null}"#,
     );
     check(
         &mut session,

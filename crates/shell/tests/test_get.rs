@@ -38,7 +38,7 @@ hw_block_size=512 [ro]
 ! hint: `get attribute` shows those there are
 /> /vhost/naa.500140568720f76f/tpg1 get parameter
 ! Unknown configuration group: parameter
-! hint: this node has attribute global
+! hint: this node has global attribute
 ",
     );
 }
@@ -82,12 +82,12 @@ global
 
 AVAILABLE CONFIGURATION GROUPS
 ==============================
-attribute global identity
+global attribute identity
 /> /backstores/fileio/disk1 set
 
 AVAILABLE CONFIGURATION GROUPS
 ==============================
-attribute global identity
+global attribute identity
 ",
     );
 }
@@ -124,6 +124,46 @@ Parameter fabric_prot_type is now '0'.
 /vhost/naa.50...8720f76f/tpg1> set attribute fabric_prot_type=1
 ! Cannot set attribute fabric_prot_type: 1 is not 0
 ! hint: no backstore protects its data, so there is nothing for the fabric to carry
+",
+    );
+}
+
+#[test]
+fn a_target_says_its_parameter_and_can_be_told_what_is_so() {
+    furnished().transcript(
+        "
+/> cd /vhost/naa.500140568720f76f
+/vhost/naa.500140568720f76f> get
+
+AVAILABLE CONFIGURATION GROUPS
+==============================
+global parameter option
+/vhost/naa.500140568720f76f> get parameter
+PARAMETER CONFIG GROUP
+======================
+cmd_completion_affinity=-1
+--------------------------
+Where commands complete. It is -1, where they came in, and cannot be otherwise.
+
+/vhost/naa.500140568720f76f> get parameter cmd_completion_affinity
+cmd_completion_affinity=-1 
+/vhost/naa.500140568720f76f> set parameter cmd_completion_affinity=-1
+Parameter cmd_completion_affinity is now '-1'.
+/vhost/naa.500140568720f76f> set parameter cmd_completion_affinity=0
+! Cannot set parameter cmd_completion_affinity: 0 is not -1
+! hint: a command completes on the thread that serves the queue it came in by
+/vhost/naa.500140568720f76f> cd tpg1
+/vhost/naa.50...8720f76f/tpg1> get
+
+AVAILABLE CONFIGURATION GROUPS
+==============================
+global attribute
+/vhost/naa.50...8720f76f/tpg1> cd luns/lun0
+/vhost/naa.50...pg1/luns/lun0> get
+
+AVAILABLE CONFIGURATION GROUPS
+==============================
+global alua
 ",
     );
 }

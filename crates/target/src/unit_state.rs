@@ -362,7 +362,10 @@ impl UnitState {
 
     /// The nexuses that reach the unit.
     pub fn nexuses(&self) -> Vec<Arc<Nexus>> {
-        self.shown().seats.iter().map(|seat| Arc::clone(&seat.nexus)).collect()
+        let shown = self.shown();
+        // One that is there no more keeps its seat until somebody else takes one.
+        let there = shown.seats.iter().filter(|seat| seat.attentions.strong_count() > 0);
+        there.map(|seat| Arc::clone(&seat.nexus)).collect()
     }
 
     /// Establishes a condition for those concerned.

@@ -292,6 +292,20 @@ fn a_reservation_is_moved_to_a_nexus_that_is_reachable() {
 }
 
 #[test]
+fn nothing_is_registered_or_moved_for_a_nexus_that_is_there_no_more() {
+    let mut rig = Rig::new(2);
+    rig.register(1, 0xa);
+    assert_eq!(rig.reserve(1, 0xa, 3), Done);
+    rig.lose(2);
+    let moved = [&list(0xa, 0xb, 0)[..18], &[0, 2, 0, 0, 0, 24], &transport_id(2)].concat();
+    assert_eq!(rig.out(1, REGISTER_AND_MOVE, 0, &moved), INVALID_LIST);
+    assert_eq!(rig.out(1, REGISTER, 0, &list(0xa, 0, 0)), Done);
+    let named = [list(0, 0xa, 0xc), vec![0, 0, 0, 24], transport_id(2).to_vec()].concat();
+    assert_eq!(rig.out(1, REGISTER, 0, &named), INVALID_LIST);
+    assert_eq!(rig.keys(), []);
+}
+
+#[test]
 fn the_last_registration_says_whether_all_of_it_outlasts_the_loss_of_power() {
     let rig = Rig::new(2);
     assert_eq!(rig.read(2), [0, 8, 0x1d, 0x90, 0xea, 1, 0, 0]);

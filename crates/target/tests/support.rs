@@ -181,6 +181,11 @@ impl Rig {
         }
     }
 
+    /// Nexus `nexus` is there no more.
+    pub(crate) fn lose(&mut self, nexus: usize) {
+        self.maps.remove(&nexus);
+    }
+
     pub(crate) fn group(&self, nexus: usize) -> &Group {
         self.maps[&nexus].group(1).unwrap()
     }

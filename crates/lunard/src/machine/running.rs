@@ -37,7 +37,7 @@ use model::{Backstore, BackstoreId, Key, Step, Wwn};
 use opening::Restoring;
 use patience::Patience;
 use places::{Places, why_not};
-use state::State;
+use state::{Gone, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
@@ -87,6 +87,15 @@ pub(super) struct Farewell {
     hold: Option<Hold>,
     /// What is to be cut then.
     cut: Option<Cut>,
+    /// Who is there no more, and has to give back then what it took.
+    gone: Option<Gone>,
+}
+
+impl Farewell {
+    /// To what is in this scope, with nothing to do then.
+    fn of(scope: Scope) -> Self {
+        Self { scope, close: None, last: None, hold: None, cut: None, gone: None }
+    }
 }
 
 /// A backstore that shows less than its medium has.
@@ -253,12 +262,15 @@ impl RunningMachine {
 }
 
 fn wait_for(reactors: &Reactors, state: &Mutex<State>, farewells: Vec<Farewell>) {
-    for Farewell { scope, close, last, hold, cut } in farewells {
+    for Farewell { scope, close, last, hold, cut, gone } in farewells {
         reactors.quiesce(scope, close);
         if let Some(error) = last.as_ref().and_then(Opened::settle) {
             tracing::error!("{error}");
         }
         drop((last, hold));
+        if let Some(gone) = gone.filter(|gone| lock(state).is_gone(gone)) {
+            gone.give_back();
+        }
         if let Some(cut) = cut {
             let medium = loop {
                 let medium = lock(state).to_cut(&cut).transpose();
@@ -359,6 +371,8 @@ impl Machine for RunningMachine {
         }
         let rest = state.take_rest();
         farewells.extend(state.publish());
+        // First, so that no disk that hangs keeps what was taken of another from being given back.
+        farewells.splice(..0, state.farewells_to_gone());
         memories::tell_of_modes(&other_modes);
         state.have_power();
         state.serve(&mut sockets, &self.reactors);
@@ -411,7 +425,7 @@ impl Machine for RunningMachine {
         memories::move_medium(id, &unit, loaded, force)?;
         let Some(store) = unit.store.as_ref().filter(|_| !loaded) else { return Ok(()) };
         let scope = Scope { medium: Some(store.medium()), ..Scope::default() };
-        let farewell = Farewell { scope, close: None, last: None, hold: None, cut: None };
+        let farewell = Farewell::of(scope);
         // Nothing comes after what was under way; then the cache is written.
         if self.begin_farewell(vec![farewell]).recv_timeout(QUIET_PATIENCE).is_err() {
             return Err(fault::still_busy(id));

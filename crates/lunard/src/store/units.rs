@@ -15,7 +15,7 @@ use crate::start_error::StartError;
 use redb::{Database, ReadableDatabase, TableDefinition, TableError};
 use scsi::sanitize::Overwrite;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use target::{
@@ -67,6 +67,7 @@ impl Store {
     /// # Errors
     /// As [`Store::units`].
     pub fn units_of(&self, boot: &str) -> Result<Units, StartError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = &*shared else { return Err(fault(&self.path, &"it is not open")) };
         let damaged = |what: String| StartError::Damaged { path: self.path.clone(), what };
@@ -80,13 +81,14 @@ impl Store {
             records.insert(serial.clone(), if lost_power { without_power(record) } else { record });
         }
         let rows = records.iter().map(|(serial, record)| (serial.clone(), json(record))).collect();
+        *kept = Kept { rows, is_written: before.as_deref() == Some(boot), reopens: false };
         let keeper = Keeper {
             shared: Arc::clone(&self.database),
             path: self.path.clone(),
             boot: boot.to_owned(),
-            kept: Mutex::new(Kept { rows, is_written: before.as_deref() == Some(boot), reopens: false }),
+            kept: Arc::clone(&self.kept),
         };
-        drop(shared);
+        drop((kept, shared));
         keeper.note_boot();
         Ok(Units { records, lost_power, persist: Arc::new(keeper) })
     }
@@ -111,16 +113,30 @@ struct Keeper {
     shared: Shared,
     path: PathBuf,
     boot: String,
-    kept: Mutex<Kept>,
+    kept: Arc<Mutex<Kept>>,
 }
 
-struct Kept {
+/// What is kept of units.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
     /// The rows that count.
     rows: Rows,
     /// Whether they are all on disk, with the id of this boot.
     is_written: bool,
     /// Whether the database was given up here, and not by the configuration.
     reopens: bool,
+}
+
+impl Kept {
+    /// All units but those with these serial numbers are gone.
+    pub(super) fn forget_all_but(&mut self, serials: &BTreeSet<&str>) {
+        self.rows.retain(|serial, _| serials.contains(serial.as_str()));
+    }
+
+    /// Whether it is all on disk is unknown.
+    pub(super) fn is_in_doubt(&mut self) {
+        self.is_written = false;
+    }
 }
 
 impl Persist for Keeper {

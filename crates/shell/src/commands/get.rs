@@ -21,7 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, attribute at a backstore or target port group, identity at a backstore, option at a target, or alua at ALUA groups and a LUN; all groups are named if left out",
+            "global, attribute at a backstore or target port group, identity at a backstore, parameter and option at a target, or alua at ALUA groups and a LUN; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -77,13 +77,13 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The groups that the node has, by name.
+/// The groups that the node has, in the order of targetcli; those that are Lunar's own come last.
 pub(crate) fn groups(place: Place) -> &'static [&'static str] {
     match place {
-        Place::StorageObject => &["attribute", "global", "identity"],
-        Place::Target => &["global", "option"],
-        Place::Tpg => &["attribute", "global"],
-        Place::AluaGroups | Place::AluaGroup | Place::Lun => &["alua", "global"],
+        Place::StorageObject => &["global", "attribute", "identity"],
+        Place::Target => &["global", "parameter", "option"],
+        Place::Tpg => &["global", "attribute"],
+        Place::AluaGroups | Place::AluaGroup | Place::Lun => &["global", "alua"],
         _ => &["global"],
     }
 }
@@ -117,6 +117,7 @@ pub(super) fn entries(call: &Call<'_>, group: &str) -> Result<Vec<Entry>, Failur
     match (group, &call.node.subject) {
         ("attribute", Subject::Backstore(backstore)) => Ok(attributes(backstore, &call.api().attributes()?)),
         ("attribute", Subject::Tpg { .. }) => Ok(vec![protection()]),
+        ("parameter", Subject::Target { .. }) => Ok(vec![completion_affinity(call)?]),
         ("identity", Subject::Backstore(backstore)) => Ok(identity(backstore, &call.api().attributes()?)),
         ("option", Subject::Target { options, .. }) => Ok(target_options(options, &call.api().options()?)),
         ("alua", Subject::AluaGroup { group, .. }) => {
@@ -180,6 +181,24 @@ fn protection() -> Entry {
         about: "Which protection information the fabric carries. It is 0, none, and cannot be otherwise."
             .to_owned(),
     }
+}
+
+/// The only parameter that LIO's targets have.
+pub(crate) const COMPLETION_AFFINITY: &str = "cmd_completion_affinity";
+
+/// It says what is so here.  The kernel's own targets, which have no options, have a value each.
+fn completion_affinity(call: &Call<'_>) -> Result<Entry, Failure> {
+    if call.api().options()?.options.is_empty() {
+        return Err(Failure::new("The parameters of the kernel's own targets are not known here.")
+            .hint("they are files, in the directory param of the target"));
+    }
+    Ok(Entry {
+        name: COMPLETION_AFFINITY.to_owned(),
+        value: "-1".to_owned(),
+        writable: true,
+        kind: "string",
+        about: "Where commands complete. It is -1, where they came in, and cannot be otherwise.".to_owned(),
+    })
 }
 
 fn target_options(options: &BTreeMap<String, String>, table: &v1::OptionTable) -> Vec<Entry> {

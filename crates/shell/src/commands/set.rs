@@ -4,7 +4,7 @@
 //! Above: the table.  Below: `get`, which knows the groups; `settings`, the API.
 //! Never here: which values an attribute takes.
 
-use super::get::{Entry, FABRIC_PROT_TYPE, entries, list_groups, object, show_all};
+use super::get::{COMPLETION_AFFINITY, Entry, FABRIC_PROT_TYPE, entries, list_groups, object, show_all};
 use crate::arguments::missing;
 use crate::command::{Command, Need, Needs, Parameter, Places, Values, optional};
 use crate::failure::{Failure, codes};
@@ -60,6 +60,7 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     }
     let values = match &call.node.subject {
         Subject::Tpg { .. } if group == "attribute" => set_protection(&wanted)?,
+        Subject::Target { .. } if group == "parameter" => set_completion_affinity(&wanted)?,
         subject => match change_of(subject, &group) {
             Some(change) => make(call, &wanted, change)?,
             None => set_globals(call, &wanted)?,
@@ -155,6 +156,17 @@ fn make(
         _ => typed.clone(),
     });
     Ok(read_back.collect())
+}
+
+/// It says what is so, and may be told so.
+fn set_completion_affinity(wanted: &[(String, String)]) -> Result<Vec<String>, Failure> {
+    match wanted.iter().find(|(_, value)| value != "-1") {
+        None => Ok(vec!["-1".to_owned(); wanted.len()]),
+        Some((_, value)) => {
+            Err(Failure::new(format!("Cannot set parameter {COMPLETION_AFFINITY}: {value} is not -1"))
+                .hint("a command completes on the thread that serves the queue it came in by"))
+        }
+    }
 }
 
 /// It says what is so, and may be told so.

@@ -79,6 +79,7 @@ impl Cursor<'_> {
                 backstore.identity.keys().map(String::as_str).collect()
             }
             (Some("attribute"), Subject::Tpg { .. }) => vec![commands::FABRIC_PROT_TYPE],
+            (Some("parameter"), Subject::Target { .. }) => vec![commands::COMPLETION_AFFINITY],
             (Some("alua"), Subject::AluaGroup { group, .. }) => {
                 let fixed = |name: &&str| *name != "alua_support_lba_dependent";
                 group.attributes.keys().map(String::as_str).filter(fixed).collect()

@@ -574,8 +574,7 @@ impl Reader<'_> {
                     Value::String(text) => shown(text),
                     other => shown_value(other),
                 };
-                let is_default = text == "0" || (name == "cmd_completion_affinity" && text == "-1");
-                if !is_default {
+                if !DEFAULTS_OF_LIO.contains(&(name.as_str(), text.as_str())) {
                     self.note(format!("{list}.{}={text} of {} is not taken over", shown(name), entry.at()));
                 }
             }
@@ -589,6 +588,9 @@ impl Reader<'_> {
         }
     }
 }
+
+/// What LIO's tools save of a target of vhost that nobody changed.
+const DEFAULTS_OF_LIO: &[(&str, &str)] = &[("cmd_completion_affinity", "-1"), ("fabric_prot_type", "0")];
 
 fn free_tag(taken: &BTreeMap<TpgTag, TpgEntry>) -> Option<TpgTag> {
     (1..=u8::MAX).map(TpgTag::new).find(|tag| !taken.contains_key(tag))

@@ -5,10 +5,13 @@
 //! Below: `target`, `vhost-scsi`.
 //! Never here: opening, or waiting.
 
+mod gone; // what nexuses took that are there no more
 mod shown; // what nexuses are shown of asymmetric access
 mod sizes; // other sizes, and the space below
 mod sockets; // where front ends come in
 mod steps; // what each step makes of it
+
+pub(super) use gone::Gone;
 
 use super::Farewell;
 use super::access::{Access, LunAccess};
@@ -194,8 +197,8 @@ impl State {
         } else {
             None
         };
-        unit.backstore = backstore.clone();
-        unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
+        unit.backstore = unit.opened.fitted(backstore);
+        unit.logical_unit = self.memories.remembering(logical_unit(&unit.backstore, &unit.opened));
         self.mark_shown(&id);
         last
     }
@@ -247,7 +250,7 @@ impl State {
         if unit.opened.hangs() == hangs || unit.backstore != *backstore {
             return;
         }
-        unit.opened = if hangs { Opened::hanging() } else { Opened::missing() };
+        unit.opened = unit.opened.lost(hangs);
         unit.logical_unit = unit.not_ready(hangs);
         self.mark_shown(&id);
         let farewells = self.publish();
@@ -272,7 +275,8 @@ impl State {
     ) -> Option<Vec<Farewell>> {
         let unit = self.units.get_mut(id)?;
         unit.opened.store.as_ref().filter(|store| is_of(store, medium))?;
-        let old = std::mem::replace(&mut unit.opened, Opened::missing());
+        let lost = unit.opened.lost(false);
+        let old = std::mem::replace(&mut unit.opened, lost);
         (unit.cutting, unit.scarcity) = (None, Scarcity::default());
         // What it said of itself stays said: guests hear that it is not ready and that its capacity has gone, and not that
         // it has become another.
@@ -448,7 +452,7 @@ impl Unit {
 /// Lets go of the lock of what a target shows no more when its last I/O there has ended.
 fn unlock_later(port: &TargetPort, left: Left) -> Farewell {
     let scope = Scope { port: Some(port.id()), store: Some(left.store), ..Scope::default() };
-    Farewell { scope, close: None, last: None, hold: Some(left.hold), cut: None }
+    Farewell { hold: Some(left.hold), ..Farewell::of(scope) }
 }
 
 /// Whether that is its medium.
@@ -460,7 +464,7 @@ fn is_of(store: &target::Store, medium: &Weak<dyn backstore::Backstore>) -> bool
 fn farewell(opened: Opened) -> Option<Farewell> {
     let store = opened.store.as_ref()?.id;
     let scope = Scope { store: Some(store), ..Scope::default() };
-    Some(Farewell { scope, close: Some(store), last: Some(opened), hold: None, cut: None })
+    Some(Farewell { close: Some(store), last: Some(opened), ..Farewell::of(scope) })
 }
 
 fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
@@ -471,7 +475,8 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
         unit_serial: backstore.unit_serial.to_string(),
         company_id: backstore.company_id(),
     };
-    let geometry = opened.store.as_ref().map(|store| store.backstore.geometry());
+    let known = opened.known();
+    let geometry = known.as_ref().map(|(geometry, _)| geometry);
     let flags = UnitFlags {
         write_cache: backstore
             .write_back()
@@ -494,25 +499,26 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
     };
     let block_bytes =
         backstore.block_bytes().or(geometry.map(|below| below.block_bytes)).unwrap_or(BLOCK_BYTES);
-    let mut unit = match opened.store.clone() {
-        Some(store) => {
-            LogicalUnit::new(store, identity, block_bytes, flags).with_media(&media_wishes(backstore))
+    let mut unit = match (opened.store.clone(), &known) {
+        (Some(store), _) => LogicalUnit::new(store, identity, block_bytes, flags),
+        (None, Some((geometry, abilities))) => {
+            LogicalUnit::gone(geometry, *abilities, identity, block_bytes, flags)
         }
-        None => {
-            LogicalUnit { is_opening: opened.hangs(), ..LogicalUnit::missing(identity, block_bytes, flags) }
-        }
+        (None, None) => LogicalUnit::missing(identity, block_bytes, flags),
     };
     unit.identifying_text = backstore.identity_text(IdentityKey::PdTextIdInfo);
-    if unit.store.is_none() {
+    unit.is_opening = opened.hangs();
+    if known.is_none() {
         return unit;
     }
+    unit = unit.with_media(&media_wishes(backstore));
     if let Some(bytes) = backstore.physical_block_bytes() {
         unit = unit.with_physical_blocks(bytes);
     }
     if let Some(optimal) = backstore.attribute(Key::OptimalSectors) {
         unit.optimal_blocks = optimal;
     }
-    unit
+    if unit.store.is_some() { unit } else { unit.without_blocks() }
 }
 
 /// What the administrator set of what a unit does beyond reading and writing.

@@ -28,7 +28,7 @@ impl State {
             Step::SelectModes(backstore) => {
                 // The guest that saved it has it in force, and the others told.
                 let unit = self.units.get_mut(&backstore.id())?;
-                unit.backstore = backstore.clone();
+                unit.backstore = unit.opened.fitted(backstore);
                 unit.logical_unit.state.show_saved_modes();
                 None
             }
@@ -107,13 +107,7 @@ impl State {
         // A front end that came in the meantime may still run rings: they must find nothing any more.
         let left = target.port.change_map().publish(LunMap::default());
         self.left.extend(left.into_iter().map(|left| unlock_later(&target.port, left)));
-        Some(Farewell {
-            scope: Scope { port: Some(target.port.id()), ..Scope::default() },
-            close: None,
-            last: None,
-            hold: None,
-            cut: None,
-        })
+        Some(Farewell::of(Scope { port: Some(target.port.id()), ..Scope::default() }))
     }
 
     fn unmap(&mut self, wwn: &Wwn, tag: TpgTag, lun: Lun) -> Option<Farewell> {
@@ -125,7 +119,7 @@ impl State {
             lun: Some(lun.get()),
             ..Scope::default()
         };
-        Some(Farewell { scope, close: None, last: None, hold: None, cut: None })
+        Some(Farewell::of(scope))
     }
 }
 
