@@ -8,7 +8,7 @@
 use crate::exclusion::Exclusions;
 use crate::media::{Media, MediaWishes};
 use crate::unit_state::UnitState;
-use backstore::{Backstore, IoKind};
+use backstore::{Abilities, Backstore, IoKind};
 use scsi::inquiry::Identity;
 use scsi::mode::{Modes, UaInterlock};
 use scsi::{BlockCount, Geometry};
@@ -163,7 +163,19 @@ impl LogicalUnit {
     /// A unit on an open backstore, whose blocks have `block_bytes` bytes.  What is left of the backstore
     /// behind the last whole block is not shown.
     pub fn new(store: Store, identity: Identity, block_bytes: u32, flags: UnitFlags) -> Self {
-        let below = store.backstore.geometry();
+        let (below, abilities) = (store.backstore.geometry(), store.backstore.abilities());
+        let unit = Self::on(below, abilities, identity, block_bytes, flags);
+        Self { store: Some(store), ..unit }
+    }
+
+    /// The same before it has the backstore of which this is known.
+    fn on(
+        below: &backstore::Geometry,
+        abilities: Abilities,
+        identity: Identity,
+        block_bytes: u32,
+        flags: UnitFlags,
+    ) -> Self {
         let block = block_bytes.max(1);
         let ratio = (below.physical_block_bytes / block).max(1);
         let geometry = Geometry {
@@ -180,10 +192,29 @@ impl LogicalUnit {
             granularity_blocks: u16::try_from((below.io_min_bytes / block).max(1)).unwrap_or(u16::MAX),
             optimal_blocks: below.io_opt_bytes / block,
             flags: UnitFlags { read_only: flags.read_only || below.read_only, ..flags },
-            media: Media::of(store.backstore.abilities(), block),
-            store: Some(store),
+            media: Media::of(abilities, block),
+            store: None,
             is_opening: false,
         }
+    }
+
+    /// A unit whose file or device was like this, and is gone: it says of itself what it said then, and is not ready.
+    pub fn gone(
+        below: &backstore::Geometry,
+        abilities: Abilities,
+        identity: Identity,
+        block_bytes: u32,
+        flags: UnitFlags,
+    ) -> Self {
+        Self::on(below, abilities, identity, block_bytes, flags).without_blocks()
+    }
+
+    /// The same while its blocks cannot be had.
+    #[must_use]
+    pub fn without_blocks(self) -> Self {
+        let geometry =
+            Geometry { blocks: BlockCount(0), physical_exponent: 0, lowest_aligned: 0, ..self.geometry };
+        Self { store: None, geometry, ..self }
     }
 
     /// The same with physical blocks of so many bytes, the first of which begins with the first block.  Guests

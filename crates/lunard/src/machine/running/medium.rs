@@ -11,7 +11,8 @@ use super::fault::{
 };
 use crate::machine::{Fault, Found, LiveDevice, Occasion};
 use backstore::{
-    Backstore as _, BlockDevice, BlockOptions, FileOptions, FileStore, HostLock, NewFile, OpenError, Ramdisk,
+    Abilities, Backstore as _, BlockDevice, BlockOptions, FileOptions, FileStore, Geometry, HostLock,
+    NewFile, OpenError, Ramdisk,
 };
 use model::{Attribute, Backstore, BackstoreId, Key, Kind, Medium, Step};
 use std::fs::Metadata;
@@ -40,6 +41,8 @@ pub(super) struct Opened {
     notes: Vec<String>,
     /// Whether it is not there because it does not answer.
     hangs: bool,
+    /// What was known of the medium that was here and is gone: a unit does not become another by that.
+    gone: Option<(Geometry, Abilities)>,
 }
 
 /// What one backstore leaves to another that is kept in the same medium.
@@ -71,12 +74,24 @@ impl Opened {
             sector_bytes: None,
             notes: Vec::new(),
             hangs: false,
+            gone: None,
         }
     }
 
     /// Missing because it does not answer: it may be there at any time.
     pub(super) fn hanging() -> Self {
         Self { hangs: true, ..Self::missing() }
+    }
+
+    /// The same without its medium, which does not answer or is not there.
+    pub(super) fn lost(&self, hangs: bool) -> Self {
+        Self { hangs, gone: self.known(), ..Self::missing() }
+    }
+
+    /// What is known of the medium, or was while it was there.
+    pub(super) fn known(&self) -> Option<(Geometry, Abilities)> {
+        let open = self.store.as_ref().map(|store| &store.backstore);
+        open.map(|open| (open.geometry().clone(), open.abilities())).or_else(|| self.gone.clone())
     }
 
     pub(super) fn hangs(&self) -> bool {
@@ -146,7 +161,7 @@ impl Opened {
 
     /// What could be said of space and the medium cannot do.
     pub(super) fn beyond(&self) -> impl Iterator<Item = Key> + use<> {
-        let abilities = self.store.as_ref().map(|store| store.backstore.abilities());
+        let abilities = self.known().map(|(_, abilities)| abilities);
         let gives_back = abilities.is_none_or(|can| can.discard.is_some());
         let reads_zero = abilities.is_none_or(|can| can.discard.is_some_and(|discard| discard.reads_zero));
         let all = [
@@ -253,6 +268,9 @@ impl Opened {
 
     /// The same file with or without a write cache, under a number of its own.
     pub(super) fn with_write_back(&self, write_back: bool) -> Self {
+        if self.store.is_none() {
+            return self.lost(self.hangs);
+        }
         let file = self.file.as_ref().map(|file| Arc::new(file.with_write_back(write_back)));
         let made = file.as_ref().map(|file| store(Arc::clone(file) as Arc<dyn backstore::Backstore>));
         // It is the same medium, so that what one command has for itself there it still has.

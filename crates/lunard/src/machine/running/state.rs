@@ -197,8 +197,8 @@ impl State {
         } else {
             None
         };
-        unit.backstore = backstore.clone();
-        unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
+        unit.backstore = unit.opened.fitted(backstore);
+        unit.logical_unit = self.memories.remembering(logical_unit(&unit.backstore, &unit.opened));
         self.mark_shown(&id);
         last
     }
@@ -250,7 +250,7 @@ impl State {
         if unit.opened.hangs() == hangs || unit.backstore != *backstore {
             return;
         }
-        unit.opened = if hangs { Opened::hanging() } else { Opened::missing() };
+        unit.opened = unit.opened.lost(hangs);
         unit.logical_unit = unit.not_ready(hangs);
         self.mark_shown(&id);
         let farewells = self.publish();
@@ -275,7 +275,8 @@ impl State {
     ) -> Option<Vec<Farewell>> {
         let unit = self.units.get_mut(id)?;
         unit.opened.store.as_ref().filter(|store| is_of(store, medium))?;
-        let old = std::mem::replace(&mut unit.opened, Opened::missing());
+        let lost = unit.opened.lost(false);
+        let old = std::mem::replace(&mut unit.opened, lost);
         (unit.cutting, unit.scarcity) = (None, Scarcity::default());
         // What it said of itself stays said: guests hear that it is not ready and that its capacity has gone, and not that
         // it has become another.
@@ -474,7 +475,8 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
         unit_serial: backstore.unit_serial.to_string(),
         company_id: backstore.company_id(),
     };
-    let geometry = opened.store.as_ref().map(|store| store.backstore.geometry());
+    let known = opened.known();
+    let geometry = known.as_ref().map(|(geometry, _)| geometry);
     let flags = UnitFlags {
         write_cache: backstore
             .write_back()
@@ -497,25 +499,26 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
     };
     let block_bytes =
         backstore.block_bytes().or(geometry.map(|below| below.block_bytes)).unwrap_or(BLOCK_BYTES);
-    let mut unit = match opened.store.clone() {
-        Some(store) => {
-            LogicalUnit::new(store, identity, block_bytes, flags).with_media(&media_wishes(backstore))
+    let mut unit = match (opened.store.clone(), &known) {
+        (Some(store), _) => LogicalUnit::new(store, identity, block_bytes, flags),
+        (None, Some((geometry, abilities))) => {
+            LogicalUnit::gone(geometry, *abilities, identity, block_bytes, flags)
         }
-        None => {
-            LogicalUnit { is_opening: opened.hangs(), ..LogicalUnit::missing(identity, block_bytes, flags) }
-        }
+        (None, None) => LogicalUnit::missing(identity, block_bytes, flags),
     };
     unit.identifying_text = backstore.identity_text(IdentityKey::PdTextIdInfo);
-    if unit.store.is_none() {
+    unit.is_opening = opened.hangs();
+    if known.is_none() {
         return unit;
     }
+    unit = unit.with_media(&media_wishes(backstore));
     if let Some(bytes) = backstore.physical_block_bytes() {
         unit = unit.with_physical_blocks(bytes);
     }
     if let Some(optimal) = backstore.attribute(Key::OptimalSectors) {
         unit.optimal_blocks = optimal;
     }
-    unit
+    if unit.store.is_some() { unit } else { unit.without_blocks() }
 }
 
 /// What the administrator set of what a unit does beyond reading and writing.

@@ -49,7 +49,7 @@ impl State {
         let (now, prepared) = (number(&unit.opened), number(&opened));
         let opened = match &opened.file {
             // It was lost since this was prepared, and its channels are being closed.
-            _ if now.is_none() => Opened::missing(),
+            _ if now.is_none() => unit.opened.lost(unit.opened.hangs()),
             // Prepared as it was then: channels of that number are being closed where it is used in another manner since,
             // and they have the manner of then.
             Some(file) if now != prepared || file.geometry().write_cache != write_back => {
@@ -59,8 +59,8 @@ impl State {
         };
         let is_same = now == number(&opened);
         let old = std::mem::replace(&mut unit.opened, opened);
-        unit.backstore = backstore.clone();
-        unit.logical_unit = self.memories.remembering(logical_unit(backstore, &unit.opened));
+        unit.backstore = unit.opened.fitted(backstore);
+        unit.logical_unit = self.memories.remembering(logical_unit(&unit.backstore, &unit.opened));
         self.mark_shown(&id);
         // Channels of one number lead to both.
         if is_same { None } else { farewell(old) }
@@ -174,7 +174,7 @@ mod tests {
     use model::Step;
     use std::fs;
     use std::path::{Path, PathBuf};
-    use target::{Sanitize, UnitRecord};
+    use target::{Mapping, Sanitize, UnitRecord};
 
     const BEFORE: u64 = 1 << 20;
     const AFTER: u64 = 512 << 10;
@@ -303,6 +303,66 @@ mod tests {
             state.note_hang(&disk, hangs);
             assert_eq!(state.units[&disk.id()].logical_unit.is_opening, hangs);
             assert_eq!(said(&state), before);
+        }
+    }
+
+    #[test]
+    fn what_is_lost_says_the_same_of_itself_whatever_is_set_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut state, mut disk) = (State::default(), in_file("disk0", "a", &file(folder.path(), "disk")));
+        open(&mut state, &disk, opened(&disk));
+        let id = disk.id();
+        let unit = |state: &State| Mapping::new(Arc::clone(&state.units[&id].logical_unit), false);
+        let before = unit(&state);
+        let shown = medium_of(&state, &disk);
+        let _closing = state.lose(&disk.id(), &Arc::downgrade(&shown)).unwrap();
+        // What no answer to INQUIRY depends on, what has a file opened anew, and another size.
+        disk.set_attribute("emulate_rsoc", "0").unwrap();
+        assert!(state.take_step(&Step::UpdateBackstore(disk.clone()), None).is_none());
+        assert!(unit(&state).says_as(&before) && state.missing() == [disk.clone()]);
+        for (hangs, manner) in [(true, "0"), (false, "1")] {
+            state.note_hang(&disk, hangs);
+            disk.set_attribute("emulate_write_cache", manner).unwrap();
+            assert!(state.take_step(&Step::UpdateBackstore(disk.clone()), None).is_none());
+            let unit = &state.units[&disk.id()];
+            assert_eq!((unit.logical_unit.is_opening, unit.opened.hangs()), (hangs, hangs), "{manner}");
+        }
+        let model::Medium::Fileio { size_bytes, .. } = &mut disk.medium else { panic!("{disk:?}") };
+        *size_bytes = Some(2 << 20);
+        let step = Step::ResizeBackstore { backstore: disk.clone(), from_bytes: Some(BEFORE) };
+        assert!(state.take_step(&step, Some(Opened::missing())).is_none());
+        let after = unit(&state);
+        assert_eq!(after.unit.media, before.unit.media);
+        let cache = after.unit.flags.write_cache == before.unit.flags.write_cache;
+        assert_eq!(after.says_as(&before), cache);
+        assert_eq!(after.unit.geometry.blocks.0, 0, "it is not there");
+    }
+
+    #[test]
+    fn what_a_medium_can_do_is_what_it_can_do_now_and_not_when_a_change_was_prepared() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut state, disk) = (State::default(), in_file("disk0", "a", &file(folder.path(), "disk")));
+        open(&mut state, &disk, opened(&disk));
+        // Of the medium before.
+        let mut stale = disk.clone();
+        stale.learn_limits(&[model::Key::EmulateTpu]);
+        let steps = [
+            Step::SelectModes(stale.clone()),
+            Step::UpdateBackstore(stale.clone()),
+            Step::ResizeBackstore { backstore: stale, from_bytes: Some(BEFORE) },
+        ];
+        for lost in [false, true] {
+            for step in &steps {
+                let opened = state.units[&disk.id()].opened.same();
+                state.take_step(step, Some(opened));
+                let unit = &state.units[&disk.id()];
+                assert!(!unit.backstore.is_beyond_medium(model::Key::EmulateTpu), "{lost} {step:?}");
+                assert!(unit.logical_unit.media.unmap, "{lost} {step:?}");
+            }
+            if !lost {
+                let shown = medium_of(&state, &disk);
+                drop(state.lose(&disk.id(), &Arc::downgrade(&shown)).unwrap());
+            }
         }
     }
 

@@ -28,7 +28,7 @@ impl State {
             Step::SelectModes(backstore) => {
                 // The guest that saved it has it in force, and the others told.
                 let unit = self.units.get_mut(&backstore.id())?;
-                unit.backstore = backstore.clone();
+                unit.backstore = unit.opened.fitted(backstore);
                 unit.logical_unit.state.show_saved_modes();
                 None
             }
