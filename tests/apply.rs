@@ -205,7 +205,7 @@ fn what_was_written_in_toml_makes_the_same_after_all_was_cleared() -> Result<()>
     let saved = stage.scratch.join("saved.toml");
     stage.shell.well(&format!("saveconfig {}", saved.display()))?;
     let tree = stage.shell.well("ls / --json")?;
-    stage.shell.well("clearconfig confirm=True")?;
+    stage.shell.well_once_guests_have_left("clearconfig confirm=True")?;
     stage.shell.well(&format!("apply -f {}", saved.display()))?;
     assert_eq!(stage.shell.well("ls / --json")?, tree);
     assert_eq!(stage.shell.well("/backstores/fileio/disk0/alua/near get alua")?, alua);

@@ -212,9 +212,7 @@ fn a_group_that_a_guest_is_connected_to_stays_whatever_the_door() -> Result<()> 
     // What the hint says: its LUNs can go; and the group, when the guest has left.
     stage.shell.well(&format!("/vhost/{wwn}/tpg1/luns delete 0"))?;
     drop(guest);
-    Deadline::seconds(20).until("the end of the guest", || {
-        Ok((stage.shell.run(&[&format!("/vhost/{wwn}"), "delete", "1"])?.status == 0).then_some(()))
-    })
+    stage.shell.well_once_guests_have_left(&format!("/vhost/{wwn} delete 1")).map(drop)
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn wanted(stage: &Stage, device: &LoopDevice, kind: &str, rest: &str) -> Result<
 /// Applies a file, which must leave nothing to do.
 fn apply(stage: &Stage, path: &std::path::Path, force: &str) -> Result<()> {
     let apply = format!("apply -f {} {force}", path.display());
-    stage.shell.well(&apply)?;
+    stage.shell.well_once_guests_have_left(&apply)?;
     let so = format!("Everything is as {} says.\n", path.display());
     assert_eq!(stage.shell.well(&apply)?, so);
     Ok(())

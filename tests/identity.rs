@@ -128,7 +128,7 @@ fn who_a_disk_says_that_it_is_is_set_at_every_door_seen_by_guests_and_kept() -> 
 
     let file = mounted.scratch.join("saved.json");
     shell.well(&format!("saveconfig {}", file.display()))?;
-    shell.well("clearconfig confirm=True")?;
+    shell.well_once_guests_have_left("clearconfig confirm=True")?;
     shell.well(&format!("restoreconfig {}", file.display()))?;
     assert_eq!(identity(&mounted)?, all);
     Ok(())

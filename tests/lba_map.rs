@@ -157,7 +157,7 @@ fn a_map_is_set_at_every_door_shown_at_every_door_kept_and_what_guests_go_by() -
     assert_eq!(saved["x_lunar"]["storage_objects"]["fileio/disk0"]["lba_map"], json!(LINE));
     assert!(std::fs::read_to_string(&toml)?.contains(&format!("lba_map = \"{LINE}\"\n")));
     for restore in [format!("restoreconfig {}", json.display()), format!("apply {}", toml.display())] {
-        shell.well("clearconfig confirm=True")?;
+        shell.well_once_guests_have_left("clearconfig confirm=True")?;
         shell.well(&restore)?;
         assert_eq!(shown(&mounted)?[0], LINE, "{restore}");
         let state = shell.well(&format!("{DISK}/alua/left get alua alua_access_state"))?;

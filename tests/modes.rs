@@ -124,7 +124,7 @@ fn what_a_guest_saves_shows_at_every_door_and_what_is_set_later_takes_it_back() 
     save(&mut guest, &caching)?;
     assert_eq!(doors(&mounted)?, ["0 1 0"; 3]);
     drop(guest);
-    shell.well(&format!("/vhost delete {WWN}"))?;
+    shell.well_once_guests_have_left(&format!("/vhost delete {WWN}"))?;
     mounted.write(&format!("{ATTRIB}/emulate_tas"), "1\n")?;
     mounted.write(&format!("{ATTRIB}/emulate_ua_intlck_ctrl"), "0\n")?;
     assert_eq!(doors(&mounted)?, ["0 0 1"; 3]);

@@ -2,7 +2,6 @@
 //! Options of a target reach its guest, by way of `lunar qemu`, and stay as they are while it runs.
 
 use anyhow::Result;
-use stories::deadline::Deadline;
 use stories::guest::Guest;
 use stories::stage::Stage;
 
@@ -40,9 +39,7 @@ fn options_of_a_target_reach_its_guest_and_do_not_change_under_it() -> Result<()
     );
     guest.tell("end", "now\n")?;
     assert_eq!(guest.finish()?.out, "2\n64\n512\n256\n");
-    // That its front end has left is seen a moment after QEMU has ended.
-    let set = || Ok(stage.shell.well(&format!("/vhost/{wwn} set option num_queues=4")).ok());
-    Deadline::seconds(60).until("the options to be free", set)?;
+    stage.shell.well_once_guests_have_left(&format!("/vhost/{wwn} set option num_queues=4"))?;
     assert_eq!(stage.shell.well(&format!("/vhost/{wwn} get option num_queues"))?, "num_queues=4 \n");
     Ok(())
 }

@@ -3,10 +3,11 @@
 //!
 //! Above: the stories and `cargo xtask demo`.  Below: the program `lunar`.
 
+use crate::deadline::Deadline;
 use crate::guest::qemu_version;
 use crate::process::{command, run};
 use crate::programs::built;
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -55,6 +56,22 @@ impl Shell {
             bail!("`lunar {line}` ended with {}: {}{}", answer.status, answer.stdout, answer.stderr);
         }
         Ok(answer.stdout)
+    }
+
+    /// The same for what is refused as long as a guest is connected: that one has left is seen a moment later.
+    pub fn well_once_guests_have_left(&self, line: &str) -> Result<String> {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let what = format!("guests to have left, so that `lunar {line}` is done");
+        Deadline::after(SHELL_LIMIT).until(&what, || {
+            let answer = self.run(&words)?;
+            if answer.status == 0 {
+                return Ok(Some(answer.stdout));
+            }
+            let is_for_a_guest =
+                ["in use by a guest", "connected"].iter().any(|why| answer.stderr.contains(why));
+            ensure!(is_for_a_guest, "`lunar {line}` ended with {}: {}", answer.status, answer.stderr);
+            Ok(None)
+        })
     }
 
     /// Lines from standard input, after the given options.
