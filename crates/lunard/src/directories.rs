@@ -7,13 +7,12 @@
 pub use translate::host::sync_directory;
 pub use translate::live::{GUEST_SOCKETS, guest_socket};
 
-use crate::predecessor;
+use crate::predecessor::{self, Holder, NotLocked};
 use crate::start_error::StartError;
 use api::{Owner, SOCKET_NAME, SOCKET_PATH_BYTES_MAX, group_name};
 use model::Wwn;
 use nix::unistd::Group;
 use rustix::fs::Mode;
-use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -45,7 +44,7 @@ impl RuntimeDir {
     ///
     /// # Errors
     /// [`StartError::SocketPathTooLong`], [`StartError::RuntimeDir`], [`StartError::RuntimeDirInUse`],
-    /// [`StartError::NoSuchGroup`] or [`StartError::SocketGroup`].
+    /// [`StartError::Dying`], [`StartError::NoSuchGroup`] or [`StartError::SocketGroup`].
     pub fn claim(path: &Path, socket_group: Option<&str>) -> Result<Self, StartError> {
         must_fit(path)?;
         let gid = find_group(socket_group)?;
@@ -53,9 +52,12 @@ impl RuntimeDir {
         let made = !path.exists();
         std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(fault)?;
         let lock = File::open(path).map_err(fault)?;
-        lock_directory(&lock).map_err(|err| match err {
-            Errno::WOULDBLOCK => StartError::RuntimeDirInUse { path: path.to_owned() },
-            err => fault(err.into()),
+        predecessor::lock(&lock).map_err(|err| match err {
+            NotLocked::By(Holder::Lives) => StartError::RuntimeDirInUse { path: path.to_owned() },
+            NotLocked::By(Holder::Dying(process)) => {
+                StartError::Dying { what: "runtime directory", path: path.to_owned(), process }
+            }
+            NotLocked::System(err) => fault(err.into()),
         })?;
         let guests = path.join(GUEST_SOCKETS);
         let guests_made = make_directory(&guests).map_err(|source| runtime_dir_fault(&guests, source))?;
@@ -141,15 +143,18 @@ impl StateDir {
     /// Makes the directory, private to us, claims it and checks that it can be written.
     ///
     /// # Errors
-    /// [`StartError::StateDir`] or [`StartError::StateDirInUse`].
+    /// [`StartError::StateDir`], [`StartError::StateDirInUse`] or [`StartError::Dying`].
     pub fn claim(path: &Path) -> Result<Self, StartError> {
         let fault =
             |source| StartError::StateDir { path: path.to_owned(), owner: Owner::of_nearest(path), source };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(fault)?;
         let lock = File::open(path).map_err(fault)?;
-        lock_directory(&lock).map_err(|err| match err {
-            Errno::WOULDBLOCK => StartError::StateDirInUse { path: path.to_owned() },
-            err => fault(err.into()),
+        predecessor::lock(&lock).map_err(|err| match err {
+            NotLocked::By(Holder::Lives) => StartError::StateDirInUse { path: path.to_owned() },
+            NotLocked::By(Holder::Dying(process)) => {
+                StartError::Dying { what: "state directory", path: path.to_owned(), process }
+            }
+            NotLocked::System(err) => fault(err.into()),
         })?;
         // Asked of the kernel by doing it: root, read-only mounts and access lists all answer truthfully.
         let probe = path.join(".probe");
@@ -178,10 +183,6 @@ impl StateDir {
             _ => Ok(()),
         }
     }
-}
-
-fn lock_directory(directory: &File) -> Result<(), Errno> {
-    predecessor::lock(directory)
 }
 
 /// From now on what this process creates is private until it says otherwise.

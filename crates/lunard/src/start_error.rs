@@ -38,6 +38,11 @@ pub enum StartError {
     RuntimeDir { path: PathBuf, owner: Option<Owner>, source: io::Error },
     #[error("the runtime directory {} is in use by another lunard", path.display())]
     RuntimeDirInUse { path: PathBuf },
+    #[error(
+        "the {what} {} is held by process {process}, a lunard that was killed and waits for a disk that does not answer",
+        path.display()
+    )]
+    Dying { what: &'static str, path: PathBuf, process: u32 },
     #[error("the state directory and the runtime directory are both {}", path.display())]
     OneDirectory { path: PathBuf },
     #[error("there is no group {name}")]
@@ -81,6 +86,9 @@ impl StartError {
                 another_directory(owner.as_ref(), source, "--runtime-dir")
             }
             Self::RuntimeDirInUse { .. } => "stop it, or give this one another --runtime-dir".to_owned(),
+            Self::Dying { .. } => {
+                "its guests are still connected to it; start this one again when the disk answers".to_owned()
+            }
             Self::OneDirectory { .. } => "give one of them another, by --state-dir or --runtime-dir".to_owned(),
             Self::NoSuchGroup { .. } => "create it, or choose another --socket-group".to_owned(),
             Self::SocketGroup { .. } => "run as root or as a member of that group".to_owned(),

@@ -20,6 +20,7 @@ mod record; // what a row holds
 mod units; // what units remember
 
 use crate::directories::{StateDir, sync_directory};
+use crate::predecessor::{self, Holder};
 use crate::start_error::{StartError, plain, way_out};
 use api::Owner;
 use model::Model;
@@ -88,7 +89,7 @@ impl Store {
     /// Opens the database of a state directory, making an empty one where there is none.
     ///
     /// # Errors
-    /// [`StartError::StateDirInUse`], [`StartError::Damaged`] or [`StartError::Database`].
+    /// [`StartError::StateDirInUse`], [`StartError::Dying`], [`StartError::Damaged`] or [`StartError::Database`].
     pub fn open(state_dir: &StateDir) -> Result<Self, StartError> {
         let path = state_dir.path().join(FILE_NAME);
         // A link that leads nowhere is there: what it leads to may be mounted later.
@@ -100,8 +101,25 @@ impl Store {
     }
 
     fn open_file(path: PathBuf) -> Result<Self, StartError> {
-        let database = open_whole(&path)?;
-        Ok(Self::of(database, path))
+        // Who dies lets go of one thing after the other.
+        let opened = match (open_whole(&path), std::fs::metadata(&path)) {
+            (Err(StartError::StateDirInUse { .. }), Ok(metadata)) => {
+                let again = || match open_whole(&path) {
+                    Err(StartError::StateDirInUse { .. }) => None,
+                    done => Some(done),
+                };
+                predecessor::wait(&metadata, again).unwrap_or_else(|holder| {
+                    Err(match holder {
+                        Holder::Lives => state_dir_in_use(&path),
+                        Holder::Dying(process) => {
+                            StartError::Dying { what: "database", path: path.clone(), process }
+                        }
+                    })
+                })
+            }
+            (done, _) => done,
+        };
+        Ok(Self::of(opened?, path))
     }
 
     fn of(database: Database, path: PathBuf) -> Self {
@@ -405,12 +423,14 @@ fn differences<'a, K: Ord>(
     gone.chain(changed.map(|(key, row)| (key, Some(row))))
 }
 
+fn state_dir_in_use(database: &Path) -> StartError {
+    StartError::StateDirInUse { path: database.parent().unwrap_or(database).to_owned() }
+}
+
 fn open_fault(path: &Path, err: &DatabaseError) -> StartError {
     let path = path.to_owned();
     match err {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            StartError::StateDirInUse { path: path.parent().unwrap_or(&path).to_owned() }
-        }
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => state_dir_in_use(&path),
         DatabaseError::UpgradeRequired(version) => {
             StartError::Damaged { path, what: format!("it has the file format {version}") }
         }

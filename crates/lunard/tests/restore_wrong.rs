@@ -76,7 +76,9 @@ fn wrong_targets_are_one_error_that_names_them() {
     wrong("target naa.50014051768b3758 missing 'fabric' field", |v| v["targets"][0]["fabric"] = json!(null));
     wrong("WWN not valid as: naa: 'naa.3'", |v| v["targets"][0]["wwn"] = json!("naa.3"));
     wrong("TPG tag 256 is out of range", |v| v["targets"][0]["tpgs"][0]["tag"] = json!(256));
-    wrong("TPG tag 65535 is out of range", |v| v["targets"][0]["tpgs"][0]["tag"] = json!(1_u64 << 40));
+    wrong("TPG tag 1099511627776 is out of range", |v| {
+        v["targets"][0]["tpgs"][0]["tag"] = json!(1_u64 << 40)
+    });
     wrong("TPG 1 of target naa.50014051768b3758 is there twice", |v| {
         let tpg = v["targets"][0]["tpgs"][0].clone();
         v["targets"][0]["tpgs"].as_array_mut().unwrap().push(tpg);
@@ -90,6 +92,7 @@ fn wrong_targets_are_one_error_that_names_them() {
     });
     wrong("'index' missing from a LUN in TPG 1", |v| lun(v, "index", json!(null)));
     wrong("LUN 16384 is out of range", |v| lun(v, "index", json!(16384)));
+    wrong("LUN 99999 is out of range", |v| lun(v, "index", json!(99_999)));
     wrong("Malformed storage object field for LUN 0 of naa.50014051768b3758/tpg1", |v| {
         lun(v, "storage_object", json!("fileio/disk0"));
     });
@@ -106,7 +109,7 @@ fn wrong_targets_are_one_error_that_names_them() {
     wrong("'index' not in a mapped_lun", |v| {
         acl(v, json!({"node_wwn": name, "mapped_luns": [{"tpg_lun": 0}]}));
     });
-    wrong("LUN 65535 is out of range", |v| {
+    wrong("LUN 70000 is out of range", |v| {
         acl(v, json!({"node_wwn": name, "mapped_luns": [{"tpg_lun": 0, "index": 70_000}]}));
     });
     let group = "TPG 1 of target naa.50014051768b3758";

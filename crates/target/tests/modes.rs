@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Mode pages that several nexuses select at the same time.  SPC-4, MODE SELECT (6).
+//! Mode pages that several nexuses select at the same time, lists that are wrong, and allocation lengths of any size.  SPC-4.
 //!
 //! Above: nothing.  Below: `target`, through `execute`.
 //! Never here: what a cache has to do with it.
@@ -145,4 +145,85 @@ fn what_cannot_be_kept_is_not_shown_as_saved_either() {
     let shown = *kept.shown.lock().unwrap();
     assert_eq!((shown.write_cache, shown.tas), (None, Some(false)));
     assert_eq!(write_cache_and_tas(&rig, SAVED), (true, false));
+}
+
+/// What is answered with so many bytes, by all commands that look around: the CDB, and where its allocation length is, in
+/// which bytes.
+const LOOKS: &[(&[u8], std::ops::Range<usize>)] = &[
+    (&[0x03, 0, 0, 0, 0, 0], 4..5),    // REQUEST SENSE
+    (&[0x03, 1, 0, 0, 0, 0], 4..5),    // in descriptor format
+    (&[0x12, 0, 0, 0, 0, 0], 3..5),    // INQUIRY
+    (&[0x12, 1, 0x00, 0, 0, 0], 3..5), // and its pages
+    (&[0x12, 1, 0x80, 0, 0, 0], 3..5),
+    (&[0x12, 1, 0x83, 0, 0, 0], 3..5),
+    (&[0x12, 1, 0x86, 0, 0, 0], 3..5),
+    (&[0x12, 1, 0xb0, 0, 0, 0], 3..5),
+    (&[0x12, 1, 0xb1, 0, 0, 0], 3..5),
+    (&[0x12, 1, 0xb2, 0, 0, 0], 3..5),
+    (&[0x1a, 0, 0x3f, 0xff, 0, 0], 4..5),             // MODE SENSE (6)
+    (&[0x5a, 0x10, 0x7f, 0, 0, 0, 0, 0, 0, 0], 7..9), // MODE SENSE (10), what can be changed
+    (&[0x5a, 0x08, 0xca, 0, 0, 0, 0, 0, 0, 0], 7..9), // saved
+    (&[0x4d, 0, 0x40, 0xff, 0, 0, 0, 0, 0, 0], 7..9), // LOG SENSE
+    (&[0x4d, 0, 0x59, 0, 0, 0, 0, 0, 0, 0], 7..9),    // statistics
+    (&[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 10..14), // READ CAPACITY (16)
+    (&[0xa3, 0x0c, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 0], 6..10), // REPORT SUPPORTED OPERATION CODES, all
+    (&[0xa3, 0x0c, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0], 6..10), // with time-outs
+    (&[0xa3, 0x0c, 0x81, 0x28, 0, 0, 0, 0, 0, 0, 0, 0], 6..10), // one
+    (&[0xa3, 0x0c, 0x03, 0x9e, 0, 0x10, 0, 0, 0, 0, 0, 0], 6..10),
+];
+
+#[test]
+fn an_allocation_length_cuts_an_answer_and_changes_nothing_in_it() {
+    let (rig, _) = scene(false);
+    for (cdb, field) in LOOKS {
+        let asked = |length: usize| {
+            let mut cdb = cdb.to_vec();
+            let bytes = length.to_be_bytes();
+            cdb[field.clone()].copy_from_slice(&bytes[bytes.len() - field.len()..]);
+            let (outcome, data) = rig.send_to(1, 0, &cdb);
+            assert_eq!(outcome, Done, "{cdb:02x?}");
+            data
+        };
+        let whole = asked(if field.len() == 1 { 0xff } else { 4096 });
+        assert!(whole.len() >= 4, "{cdb:02x?}");
+        for length in 0..=whole.len() + 1 {
+            assert!(asked(length) == whole[..length.min(whole.len())], "{cdb:02x?} {length}");
+        }
+    }
+}
+
+#[test]
+fn a_list_of_which_any_byte_says_something_else_is_taken_whole_or_refused_whole() {
+    let (caching, control) = off();
+    let descriptor = [0, 0, 0, 16, 0, 0, 2, 0];
+    let whole = [&[0, 0, 0, 8][..], &descriptor, &caching, &control].concat();
+    let ten = [&[0, 0, 0, 0, 0, 0, 0, 8][..], &whole[4..]].concat();
+    let (rig, _) = scene(false);
+    for (code, whole) in [(0x15, &whole), (0x55, &ten)] {
+        let send = |list: &[u8]| {
+            let length = u8::try_from(list.len()).unwrap();
+            let cdb = if code == 0x15 {
+                vec![0x15, 0x10, 0, 0, length, 0]
+            } else {
+                vec![0x55, 0x10, 0, 0, 0, 0, 0, 0, length, 0]
+            };
+            rig.state.change(|record| record.modes = ModeChanges::default()).unwrap();
+            (rig.send_with(1, 0, &cdb, list).0, rig.state.modes())
+        };
+        let (done, all) = send(whole);
+        assert_eq!((done, all.write_cache, all.tas), (Done, Some(false), Some(false)));
+        let lists = (0..whole.len()).flat_map(|at| {
+            (0..=u8::MAX).map(move |value| [&whole[..at], &[value], &whole[at + 1..]].concat())
+        });
+        for list in lists.chain((1..whole.len()).map(|length| whole[..length].to_vec())) {
+            match send(&list) {
+                (Done, _) => {}
+                (Check(0x05, 0x1a | 0x26, 0x00), modes) => assert_eq!(modes.word(), 0, "{list:02x?}"),
+                other => panic!("{list:02x?}: {other:?}"),
+            }
+        }
+        // Whoever cuts it between two pages sends one.
+        let (done, first) = send(&whole[..whole.len() - 12]);
+        assert_eq!((done, first.write_cache, first.tas), (Done, Some(false), None));
+    }
 }

@@ -207,6 +207,11 @@ pub(super) fn shown(text: &str) -> String {
     line
 }
 
+/// A number that the model has 16 bits for, in its words where the file says one that is longer.
+fn short(what: &str, number: u64) -> Result<u16, String> {
+    u16::try_from(number).map_err(|_| format!("{what} {number} is out of range"))
+}
+
 fn words(refusal: Refusal) -> DocumentError {
     DocumentError::Malformed(refusal.to_string())
 }
@@ -380,10 +385,7 @@ impl Reader<'_> {
         for group in groups {
             let group = Entry::of(group, format!("TPG of target {wwn}"))?;
             let tag = match group.whole("tag")? {
-                Some(tag) => {
-                    let tag = u16::try_from(tag).unwrap_or(u16::MAX);
-                    TpgTag::parse(tag).map_err(words)?
-                }
+                Some(tag) => TpgTag::parse(short("TPG tag", tag)?).map_err(words)?,
                 None => free_tag(&tpgs).ok_or_else(|| format!("target {wwn} has too many TPGs"))?,
             };
             let group = group.named(format!("TPG {tag} of target {wwn}"));
@@ -494,7 +496,7 @@ impl Reader<'_> {
         let entry = Entry::of(value, format!("mapped LUN of {list}"))?;
         let number = |key: &str, missing: &str| -> Result<Lun, DocumentError> {
             let number = entry.whole(key)?.ok_or_else(|| missing.to_owned())?;
-            Lun::parse(u16::try_from(number).unwrap_or(u16::MAX)).map_err(words)
+            Lun::parse(short("LUN", number)?).map_err(words)
         };
         let of = number("tpg_lun", "'tpg_lun' not in a mapped_lun")?;
         let lun = number("index", "'index' not in a mapped_lun")?;
@@ -531,7 +533,7 @@ impl Reader<'_> {
         let entry = Entry::of(value, format!("LUN of {wwn}/tpg{tag}"))?;
         let index =
             entry.whole("index")?.ok_or_else(|| format!("'index' missing from a LUN in TPG {tag}"))?;
-        let lun = Lun::parse(u16::try_from(index).unwrap_or(u16::MAX)).map_err(words)?;
+        let lun = Lun::parse(short("LUN", index)?).map_err(words)?;
         let entry = entry.named(format!("LUN {lun} of {wwn}/tpg{tag}"));
         let object = entry.text("storage_object")?.and_then(|path| path.strip_prefix("/backstores/"));
         let Some((plugin, name)) = object.and_then(|path| path.split_once('/')) else {
