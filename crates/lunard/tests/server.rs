@@ -367,7 +367,9 @@ fn the_network_gets_metrics_alone() {
 fn a_socket_that_was_left_behind_is_replaced() {
     let scratch = tempfile::tempdir().unwrap();
     let tokio = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
-    let listen = |directory: &Path| tokio.block_on(async { server::listen(directory).map(drop) });
+    let listen = |directory: &Path| {
+        tokio.block_on(async { server::bind(directory).and_then(server::Bound::listen).map(drop) })
+    };
     drop(UnixListener::bind(scratch.path().join("api.sock")).unwrap());
     listen(scratch.path()).unwrap();
     assert!(!scratch.path().join("api.sock").exists(), "its name goes with it");
