@@ -190,7 +190,7 @@ pub struct Target {
     pub wwn: String,
     /// Where QEMU connects.
     pub socket: String,
-    /// Why it cannot, and the way out, while something else is in the place of the socket.
+    /// While it has no socket why not, and the way out where one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket_fault: Option<String>,
     /// Whether a front end is connected now.
