@@ -4,7 +4,7 @@
 //! Above: `fake`.  Below: nothing.
 //! Never here: what else a daemon is asked.
 
-use super::{FAKE_SERIAL, State, options};
+use super::{FAKE_SERIAL, State, options, parameters};
 use api::v1::{
     Acl, AluaGroup, AluaMember, Backstore, BackstoreId, BackstoreState, Change, CreateBackstore, Kind, Lun,
     LunAlua, MappedLun, Outcome, Problem, Target, Tpg,
@@ -63,6 +63,15 @@ impl State {
                 }
                 self.target(&wwn).options.insert(option, value.clone());
                 Ok(Outcome::OptionSet { value })
+            }
+            Change::SetParameter { wwn, parameter, value } => {
+                if !["-1", "-2", "0"].contains(&value.as_str()) {
+                    let message =
+                        format!("parameter {parameter} of {wwn} cannot be '{value}': it takes -1, -2 or 0");
+                    return Err(problem("parameter_value", message, "it is a number"));
+                }
+                self.target(&wwn).parameters.insert(parameter, value.clone());
+                Ok(Outcome::AttributeSet { value })
             }
             Change::DeleteTarget { wwn } => {
                 self.config.targets.retain(|target| target.wwn != wwn);
@@ -282,7 +291,15 @@ impl State {
         }
         let socket = format!("/run/lunar/vhost/{wwn}.sock");
         let tpgs = tpgs.into_iter().map(tpg).collect();
-        let target = Target { wwn, socket, socket_fault: None, connected: false, options: options(), tpgs };
+        let target = Target {
+            wwn,
+            socket,
+            socket_fault: None,
+            connected: false,
+            options: options(),
+            parameters: parameters(),
+            tpgs,
+        };
         self.config.targets.push(target.clone());
         self.config.targets.sort_by(|a, b| a.wwn.cmp(&b.wwn));
         Ok(Outcome::TargetCreated { target })
