@@ -119,7 +119,8 @@ fn a_disk_passes_the_checks_of_a_failover_cluster() -> Result<()> {
     bob.does("preempt 0xb 0xa")?;
     bob.does("held")?;
     alice.does("write")?;
-    alice.does("reserve 0xa")?; // She is told first that her registration was preempted.
+    alice.does("reserve 0xa")?; // It conflicts, before she is told that her registration was preempted.
+    alice.does("register 0xa")?; // This does not.
     alice.does("reserve 0xa")?;
     alice.does("keys")?;
     bob.does("release 0xb")?;
@@ -134,7 +135,7 @@ fn a_disk_passes_the_checks_of_a_failover_cluster() -> Result<()> {
         format!(
             "register 0xa: 0 \nreserve 0xa: 0 \nheld: 0 Key=0xa type: Write Exclusive, registrants only \n\
              write: 0 \nlook: 0 \nheld: 0 Key=0xa type: Write Exclusive, registrants only \nwrite: 0 \n\
-             held: 0 Key=0xa type: Write Exclusive, registrants only \nkeys: 0 0xa 0xb \nwrite: 1 \nreserve 0xa: {ATTENTION} \nreserve 0xa: {CONFLICT} \nkeys: 0 0xb \nwrite: 0 \nregister 0xa: 0 \n\
+             held: 0 Key=0xa type: Write Exclusive, registrants only \nkeys: 0 0xa 0xb \nwrite: 1 \nreserve 0xa: {CONFLICT} \nregister 0xa: {ATTENTION} \nreserve 0xa: {CONFLICT} \nkeys: 0 0xb \nwrite: 0 \nregister 0xa: 0 \n\
              clear 0xa: 0 \n"
         )
     );

@@ -3,7 +3,8 @@
 //!
 //! Above: `execute`, for each command, when it knows which row of the table of commands it has.
 //! Below: the gate, the attentions, and the columns of `scsi::opcode::OPCODES`.
-//! Never here: a lock, unless an attention is told; what the command itself refuses comes after this.
+//! Never here: a lock, unless an attention is told or a command about reservations meets one; what the command itself
+//! refuses comes after this.
 
 use crate::attentions::is_first;
 use crate::gate::{Barred, Gate, Word};
@@ -29,6 +30,8 @@ struct Asked<'a> {
     /// Its row, if the unit has the command.
     opcode: Option<&'a Opcode>,
     cdb: &'a Cdb,
+    /// Whether it conflicts by what it itself is about, which the gate does not know.
+    conflicts: &'a dyn Fn() -> bool,
 }
 
 type Cdb = [u8; CDB_BYTES_MAX];
@@ -39,11 +42,18 @@ type Check = fn(&Mapping, Word, Asked<'_>) -> Option<Refused>;
 /// The checks in the order of their precedence.  What follows them is the command's own CHECK CONDITION.
 const PRECEDENCE: [Check; 4] = [resets, conflicts, attentions, access_states];
 
-/// Returns the word with which a command may go on, or why it may not.  `opcode` is its row, if the unit has the command.
+/// Returns the word with which a command may go on, or why it may not.  `opcode` is its row, if the unit has the command;
+/// `conflicts` says whether a command about reservations will find that it conflicts, and is asked where that comes before
+/// something else.
 #[inline]
-pub(crate) fn admit(mapping: &Mapping, opcode: Option<&Opcode>, cdb: &Cdb) -> Result<Word, Refused> {
+pub(crate) fn admit(
+    mapping: &Mapping,
+    opcode: Option<&Opcode>,
+    cdb: &Cdb,
+    conflicts: &dyn Fn() -> bool,
+) -> Result<Word, Refused> {
     let word = mapping.attentions.gate().load();
-    if word.is_open() { Ok(word) } else { check(mapping, word, Asked { opcode, cdb }) }
+    if word.is_open() { Ok(word) } else { check(mapping, word, Asked { opcode, cdb, conflicts }) }
 }
 
 #[cold]
@@ -57,9 +67,11 @@ fn resets(mapping: &Mapping, word: Word, asked: Asked<'_>) -> Option<Refused> {
     if is_first(&first) { attentions(mapping, word, asked) } else { None }
 }
 
-/// A reservation of another nexus.  A command that the unit does not have conflicts with nothing.
+/// A reservation of another nexus, or what a command about reservations finds wrong with them.  A command that the unit does
+/// not have conflicts with nothing.
 fn conflicts(mapping: &Mapping, word: Word, asked: Asked<'_>) -> Option<Refused> {
-    if passes(asked.opcode?.access_of(asked.cdb), asked.opcode?, word.barred()) {
+    let passes = passes(asked.opcode?.access_of(asked.cdb), asked.opcode?, word.barred());
+    if passes && !(asked.conflicts)() {
         return None;
     }
     note_conflict(mapping);

@@ -30,7 +30,7 @@ use crate::tally::Kind as Counted;
 use crate::task::{Answer, Buffers, Ended, TaskAttribute};
 use backstore::{BackstoreError, IoKind};
 use scsi::alua::AccessState;
-use scsi::opcode::Repeat;
+use scsi::opcode::{Feature, Repeat};
 use scsi::{Address, CDB_BYTES_MAX, Command, DataPhase, Sense, Status};
 
 /// What is to be done about a command.
@@ -184,7 +184,12 @@ fn decide<'a>(
     let unit = &*mapping.unit;
     let capabilities = primary::capabilities(mapping);
     let opcode = capabilities.find(cdb);
-    let word = admit(mapping, opcode, cdb)?;
+    let conflicts = || {
+        let command = opcode.filter(|opcode| opcode.feature == Some(Feature::Reservations));
+        let command = command.and_then(|_| capabilities.parse(opcode, cdb).ok());
+        command.is_some_and(|command| reservation::conflicts(group, mapping, &command, buffers))
+    };
+    let word = admit(mapping, opcode, cdb, &conflicts)?;
     let command = capabilities.parse(opcode, cdb)?;
     let refuses_writes = mapping.refuses_writes();
     if refuses_writes && command.changes_medium() {

@@ -143,23 +143,33 @@ impl Reservations {
 
     /// RESERVE.
     pub(crate) fn reserve(&mut self, nexus: &NexusName) -> Result<(), Conflict> {
-        if let Some(settled) = self.settles_old(nexus) {
-            return settled;
-        }
-        if self.legacy.as_ref().is_some_and(|holder| holder != nexus) {
+        if self.refuses_reserve(nexus) {
             return Err(Conflict);
         }
-        self.legacy = Some(nexus.clone());
+        if self.settles_old(nexus).is_none() {
+            self.legacy = Some(nexus.clone());
+        }
         Ok(())
+    }
+
+    /// Whether RESERVE conflicts.
+    pub(crate) fn refuses_reserve(&self, nexus: &NexusName) -> bool {
+        let is_anothers = || self.legacy.as_ref().is_some_and(|holder| holder != nexus);
+        self.settles_old(nexus).map_or_else(is_anothers, |settled| settled.is_err())
     }
 
     /// RELEASE, which is GOOD for everyone and done for the holder, where nobody is registered.
     pub(crate) fn release(&mut self, nexus: &NexusName) -> Result<(), Conflict> {
-        if let Some(settled) = self.settles_old(nexus) {
-            return settled;
+        let settled = self.settles_old(nexus);
+        if settled.is_none() {
+            self.lose(nexus);
         }
-        self.lose(nexus);
-        Ok(())
+        settled.unwrap_or(Ok(()))
+    }
+
+    /// Whether RELEASE conflicts.
+    pub(crate) fn refuses_release(&self, nexus: &NexusName) -> bool {
+        self.settles_old(nexus).is_some_and(|settled| settled.is_err())
     }
 
     /// What RESERVE took ends with its nexus.

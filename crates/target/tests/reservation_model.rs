@@ -125,7 +125,7 @@ struct Registration {
 }
 
 /// One logical unit, as the standards speak of it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Model {
     registrations: BTreeMap<usize, Registration>,
     /// The type, and the holder; of the types 7 and 8 every registrant is one.
@@ -256,9 +256,15 @@ impl Model {
                 (nexus, self.reserved.is_some())
             }
         };
-        if let Some(outcome) = self.meets(nexus, conflicts) {
-            return vec![outcome];
+        // A conflict is one whether it shows in the CDB or later: it comes before attentions.
+        let conflicts = conflicts || self.clone().carry_out(nexus, act) == [Conflict];
+        match self.meets(nexus, conflicts) {
+            Some(outcome) => vec![outcome],
+            None => self.carry_out(nexus, act),
         }
+    }
+
+    fn carry_out(&mut self, nexus: usize, act: &Act) -> Vec<Outcome> {
         match act {
             Act::Old { code, .. } => vec![self.old(nexus, *code)],
             Act::Register { ignores, key, new, flags, named, .. } => {

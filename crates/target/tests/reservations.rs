@@ -6,6 +6,7 @@
 
 mod support;
 
+use scsi::Sense;
 use scsi::mode::UaInterlock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,6 +82,51 @@ fn a_conflict_comes_before_whatever_else_is_wrong_with_an_order() {
     assert_eq!(rig.out(1, RESERVE, 0x12, &moved[..24]), Conflict);
     assert_eq!(rig.out(1, REGISTER_AND_MOVE, 0, &moved), Conflict);
     assert_eq!((rig.keys(), rig.generation()), (vec![0xa, 0xa], 2));
+}
+
+#[test]
+fn a_conflict_that_a_command_finds_by_itself_comes_before_attentions_but_for_a_reset() {
+    let orders: [(&[u8], &[u8]); 6] = [
+        (RESERVE_6, &[]),
+        (RESERVE_10, &[]),
+        (RELEASE_6, &[]),
+        (RELEASE_10, &[]),
+        // RESERVE and PREEMPT with a key that is not his.
+        (&[0x5f, 1, 1, 0, 0, 0, 0, 0, 24, 0], &list(0xb, 0, 0)),
+        (&[0x5f, 4, 1, 0, 0, 0, 0, 0, 24, 0], &list(0xb, 0xa, 0)),
+    ];
+    for (cdb, list) in orders {
+        let rig = Rig::new(2);
+        rig.register(1, 0xa);
+        let sent = |nexus| rig.send_with(nexus, 0, cdb, list).0;
+        rig.attentions(2).establish(Sense::CAPACITY_DATA_CHANGED);
+        assert_eq!((sent(2), sent(2)), (Conflict, Conflict), "{cdb:02x?}");
+        assert_eq!(rig.told(2), [attention(0x2a, 0x09)], "{cdb:02x?}");
+        rig.attentions(2).establish(Sense::BUS_DEVICE_RESET);
+        assert_eq!((sent(2), sent(2)), (attention(0x29, 0x03), Conflict), "{cdb:02x?}");
+    }
+    // Who has no conflict is told first, and then nothing is done.
+    let rig = Rig::new(1);
+    rig.register(1, 0xa);
+    rig.attentions(1).establish(Sense::CAPACITY_DATA_CHANGED);
+    assert_eq!(rig.reserve(1, 0xa, 1), attention(0x2a, 0x09));
+    assert_eq!(rig.held(), None);
+    assert_eq!(rig.reserve(1, 0xa, 1), Done);
+    // Where it shows in the order as a whole: another type than he holds, and a key that nobody has.
+    let others_type: (&[u8], _) = (&[0x5f, 1, 3, 0, 0, 0, 0, 0, 24, 0], list(0xa, 0, 0));
+    for (cdb, list) in [others_type, (&[0x5f, 4, 1, 0, 0, 0, 0, 0, 24, 0], list(0xa, 0xb, 0))] {
+        rig.attentions(1).establish(Sense::CAPACITY_DATA_CHANGED);
+        assert_eq!(rig.send_with(1, 0, cdb, &list).0, Conflict, "{cdb:02x?}");
+        assert_eq!(rig.told(1), [attention(0x2a, 0x09)]);
+    }
+    // A unit that was reserved with RESERVE conflicts with the other method, be it the holder's.
+    let rig = Rig::new(2);
+    assert_eq!(rig.send(1, RESERVE_6), Done);
+    rig.attentions(1).establish(Sense::CAPACITY_DATA_CHANGED);
+    for cdb in [[0x5e, 0, 0, 0, 0, 0, 0, 0, 8, 0], [0x5f, 6, 0, 0, 0, 0, 0, 0, 24, 0]] {
+        assert_eq!(rig.send_with(1, 0, &cdb, &list(0, 0xa, 0)).0, Conflict, "{cdb:02x?}");
+    }
+    assert_eq!(rig.told(1), [attention(0x2a, 0x09)]);
 }
 
 #[test]

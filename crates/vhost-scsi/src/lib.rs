@@ -24,7 +24,7 @@ mod errands; // what may block, on threads that may
 mod events; // what a guest is told unasked
 mod fence; // what rings wait for before they run
 mod holds; // the locks of what a target shows
-mod log_budget; // a bound on what a front end can have logged
+mod log_budget; // a bound on what guests and front ends can have logged
 mod logging; // what a queue writes, for a migration
 mod losses; // lost writes, told to everyone concerned
 mod patience; // what has been under way for long
@@ -46,6 +46,7 @@ pub use config_space::DeviceOffer;
 pub use drain::{LAST_COMMANDS, Undrained};
 pub use endpoint::{Bound, Endpoint};
 pub use holds::{Left, MapChange};
+pub use log_budget::LogBudget;
 pub use patience::{Deed, Marks, Waiting};
 pub use place::{SOCKET_PATH_BYTES_MAX, SocketName};
 pub use port::TargetPort;

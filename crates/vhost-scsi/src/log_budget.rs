@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! A bound on what one target's front ends can have logged.
+//! A bound on what guests and front ends can have logged.
 //!
-//! Above: `connection`, `endpoint`.  Below: nothing.
+//! Above: `connection`, `endpoint`; `lunard`, for what it keeps of guests.  Below: nothing.
 //! Never here: a clock of its own; the caller says what time it is.
 
 use std::sync::Mutex;
@@ -14,7 +14,7 @@ const REFILL: Duration = Duration::from_secs(10);
 
 /// How many lines may still be written.
 #[derive(Debug)]
-pub(crate) struct LogBudget {
+pub struct LogBudget {
     state: Mutex<State>,
 }
 
@@ -26,12 +26,14 @@ struct State {
 }
 
 impl LogBudget {
-    pub(crate) fn new(now: Instant) -> Self {
+    /// As many as may come at once.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
         Self { state: Mutex::new(State { left: BURST, refilled: now, suppressed: 0 }) }
     }
 
     /// Whether a line may be written now, and then how many were not since the last one.
-    pub(crate) fn spend(&self, now: Instant) -> Option<u64> {
+    pub fn spend(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         while state.left < BURST && now.saturating_duration_since(state.refilled) >= REFILL {
             state.left += 1;

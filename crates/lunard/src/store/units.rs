@@ -18,10 +18,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use target::{
     Held, Kind, ModeChanges, NexusName, NotPersisted, Persist, Registration, Reservations, Sanitize, Tray,
     UnitRecord, Volatile,
 };
+use vhost_scsi::LogBudget;
 
 pub(super) const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
 const HOST: TableDefinition<&str, &str> = TableDefinition::new("host");
@@ -82,12 +84,7 @@ impl Store {
         }
         let rows = records.iter().map(|(serial, record)| (serial.clone(), json(record))).collect();
         *kept = Kept { rows, is_written: before.as_deref() == Some(boot), reopens: false };
-        let keeper = Keeper {
-            shared: Arc::clone(&self.database),
-            path: self.path.clone(),
-            boot: boot.to_owned(),
-            kept: Arc::clone(&self.kept),
-        };
+        let keeper = Keeper::new(Arc::clone(&self.database), self.path.clone(), boot, Arc::clone(&self.kept));
         drop((kept, shared));
         keeper.note_boot();
         Ok(Units { records, lost_power, persist: Arc::new(keeper) })
@@ -114,6 +111,8 @@ struct Keeper {
     path: PathBuf,
     boot: String,
     kept: Arc<Mutex<Kept>>,
+    /// Guests ask for what cannot be kept as often as they like.
+    log: LogBudget,
 }
 
 /// What is kept of units.
@@ -143,8 +142,14 @@ impl Persist for Keeper {
     fn save(&self, serial: &str, record: &UnitRecord) -> Result<(), NotPersisted> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         self.save_rows(&mut kept, Rows::from([(serial.to_owned(), json(record))])).map_err(|err| {
-            if let Some(err) = err {
-                tracing::error!("cannot keep the state of a unit in {}: {err}", self.path.display());
+            if let Some(err) = err
+                && let Some(suppressed) = self.log.spend(Instant::now())
+            {
+                tracing::error!(
+                    suppressed,
+                    "cannot keep the state of a unit in {}: {err}",
+                    self.path.display()
+                );
             }
             NotPersisted
         })
@@ -152,6 +157,10 @@ impl Persist for Keeper {
 }
 
 impl Keeper {
+    fn new(shared: Shared, path: PathBuf, boot: &str, kept: Arc<Mutex<Kept>>) -> Self {
+        Self { shared, path, boot: boot.to_owned(), kept, log: LogBudget::new(Instant::now()) }
+    }
+
     /// Writes the rows that count and the id of this boot, where they are not on disk together already.
     ///
     /// Where that cannot be, disks are served all the same: what is on disk is true as it was, and who is told of one restart
@@ -399,5 +408,78 @@ impl SanitizeRow {
         });
         let overwrite = overwrite.transpose()?;
         Ok(Sanitize { overwrite, block_bytes, unrestricted_exit, failed, done_bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Keeper, Persist, UnitRecord};
+    use redb::backends::InMemoryBackend;
+    use redb::{Database, StorageBackend};
+    use std::io::{self, Write};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    /// A disk that is full as soon as it is told to be.
+    #[derive(Debug)]
+    struct Disk(InMemoryBackend, Arc<AtomicBool>);
+
+    impl Disk {
+        fn takes(&self) -> io::Result<()> {
+            if self.1.load(Ordering::Relaxed) { Err(io::Error::from_raw_os_error(28)) } else { Ok(()) }
+        }
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.0.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.takes().and_then(|()| self.0.set_len(len))
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            self.takes().and_then(|()| self.0.sync_data())
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.takes().and_then(|()| self.0.write(offset, data))
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(line);
+            Ok(line.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_guest_fills_no_log_with_what_cannot_be_kept() {
+        let lines = Lines::default();
+        let log = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
+        let scratch = tempfile::tempdir().unwrap();
+        let keeper =
+            Keeper::new(Arc::default(), scratch.path().join("full/lunar.redb"), "boot", Arc::default());
+        let guard = tracing::subscriber::set_default(subscriber);
+        for _ in 0..200 {
+            let full = Arc::new(AtomicBool::new(false));
+            let disk = Disk(InMemoryBackend::new(), Arc::clone(&full));
+            *keeper.shared.lock().unwrap() = Some(Database::builder().create_with_backend(disk).unwrap());
+            full.store(true, Ordering::Relaxed);
+            keeper.save("serial", &UnitRecord::default()).unwrap_err();
+        }
+        drop(guard);
+        let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let count = said.lines().filter(|line| line.contains("cannot keep the state of a unit in ")).count();
+        assert!((1..=25).contains(&count), "{count} lines: {said}");
     }
 }

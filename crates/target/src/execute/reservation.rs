@@ -20,7 +20,7 @@ use crate::task::{Answer, Buffers};
 use crate::unit_state::{NotPersisted, UnitState};
 use scsi::persistent::{self, FullStatus, List, MoveList};
 use scsi::{
-    PersistentReserveIn, PersistentReserveInAction as In, PersistentReserveOut,
+    Command, PersistentReserveIn, PersistentReserveInAction as In, PersistentReserveOut,
     PersistentReserveOutAction as Out, Sense,
 };
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +58,44 @@ pub(super) fn read<'a>(mapping: &Mapping, command: &PersistentReserveIn, buffers
     give(&data, u64::from(command.allocation_bytes), buffers)
 }
 
+/// Whether a command will find, in the reservations as they are, that it conflicts.
+pub(super) fn conflicts(group: &Group, mapping: &Mapping, command: &Command, buffers: &Buffers) -> bool {
+    let (record, nexus) = (mapping.unit.state.record(), group.nexus().name());
+    let reservations = &record.reservations;
+    match command {
+        Command::PersistentReserveIn(_) => reservations.legacy.is_some(),
+        Command::PersistentReserveOut(command) => {
+            order_conflicts(group, mapping, command, buffers, reservations)
+        }
+        Command::Reserve => reservations.refuses_reserve(nexus),
+        Command::Release => reservations.refuses_release(nexus),
+        _ => false,
+    }
+}
+
+fn order_conflicts(
+    group: &Group,
+    mapping: &Mapping,
+    command: &PersistentReserveOut,
+    buffers: &Buffers,
+    reservations: &Reservations,
+) -> bool {
+    let nexus = group.nexus().name();
+    let shows = |key| reservations.conflict_with(nexus, command.action, key);
+    if shows(None) || command.list_bytes > persistent::LIST_BYTES_MAX {
+        return shows(None);
+    }
+    let Some(list) = list_of(command, buffers) else { return false };
+    let order = || ordered(group, mapping, command, &list);
+    List::key_of(&list).is_some_and(|key| shows(Some(key)))
+        || order().is_ok_and(|order| reservations.conflicts(nexus, &order))
+}
+
+/// The parameter list of an order, whose length has been bounded.
+fn list_of(command: &PersistentReserveOut, buffers: &Buffers) -> Option<Vec<u8>> {
+    read_list(buffers, usize::try_from(command.list_bytes).unwrap_or(usize::MAX))
+}
+
 /// PERSISTENT RESERVE OUT.  SPC-4.
 ///
 /// A conflict comes before whatever else is wrong, as soon as what has come shows it: who was fenced must see that first.
@@ -78,9 +116,7 @@ pub(super) fn order<'a>(
     if command.list_bytes > persistent::LIST_BYTES_MAX {
         return Err(Sense::PARAMETER_LIST_LENGTH_ERROR);
     }
-    let Some(list) = read_list(buffers, usize::try_from(command.list_bytes).unwrap_or(usize::MAX)) else {
-        return Ok(overrun());
-    };
+    let Some(list) = list_of(command, buffers) else { return Ok(overrun()) };
     if List::key_of(&list).is_some_and(|key| conflicts(Some(key))) {
         return Ok(conflict(mapping, buffers));
     }

@@ -130,17 +130,36 @@ impl Reservations {
         }
     }
 
+    /// Whether an order of `nexus` conflicts, as all of it says.
+    pub(crate) fn conflicts(&self, nexus: &NexusName, order: &Ordered) -> bool {
+        self.conflict_with(nexus, order.action(), order.key())
+            || match order {
+                // Of its own it holds one of another type.
+                Ordered::Reserve { kind, .. } => self.held.as_ref().is_some_and(|held| held.kind != *kind),
+                // Nobody has the key that is to go; 0 is nobody's, and means others.
+                Ordered::Preempt { theirs, .. } => {
+                    *theirs != 0
+                        && self.registrations.values().all(|registration| registration.key != *theirs)
+                }
+                _ => false,
+            }
+    }
+
     /// Carries out what `nexus` orders.
     ///
     /// # Errors
     /// [`Refusal`]; then nothing has changed.
     pub(crate) fn obey(&mut self, nexus: &NexusName, order: &Ordered) -> Result<Told, Refusal> {
-        if self.conflict_with(nexus, order.action(), order.key()) {
+        if self.conflicts(nexus, order) {
             return Err(Refusal::Conflict);
         }
         match order {
             Ordered::Register { .. } => self.register(nexus, order),
-            Ordered::Reserve { kind, .. } => self.reserve_persistently(nexus, *kind),
+            Ordered::Reserve { kind, .. } => {
+                // Of what it holds already it holds no more.
+                self.held.get_or_insert_with(|| Held { holder: nexus.clone(), kind: *kind });
+                Ok(Told::default())
+            }
             Ordered::Release { kind, .. } => self.release_persistently(nexus, *kind),
             Ordered::Clear { .. } => Ok(self.clear(nexus)),
             Ordered::Preempt { theirs, kind, .. } => self.preempt(nexus, *theirs, *kind),
@@ -208,16 +227,6 @@ impl Reservations {
         }
     }
 
-    fn reserve_persistently(&mut self, nexus: &NexusName, kind: Kind) -> Result<Told, Refusal> {
-        match &self.held {
-            None => self.held = Some(Held { holder: nexus.clone(), kind }),
-            Some(held) if held.kind == kind => {}
-            // Of its own it holds one of another type.
-            Some(_) => return Err(Refusal::Conflict),
-        }
-        Ok(Told::default())
-    }
-
     fn release_persistently(&mut self, nexus: &NexusName, kind: Kind) -> Result<Told, Refusal> {
         let mut told = Told::default();
         match &self.held {
@@ -268,9 +277,6 @@ impl Reservations {
                 told.tell(self.others(nexus), Sense::RESERVATIONS_RELEASED);
             }
         } else {
-            if leaving.is_empty() {
-                return Err(Refusal::Conflict);
-            }
             self.unregister(&leaving, &mut told);
         }
         told.tell(leaving.iter().filter(|other| *other != nexus).cloned(), Sense::REGISTRATIONS_PREEMPTED);
