@@ -89,13 +89,8 @@ fn a_new_size() {
 }
 
 #[test]
-fn changes_of_targets() {
+fn changes_of_what_a_target_is_set_to() {
     let wwn = || "naa.500140568720f76f".to_owned();
-    check(
-        &Change::CreateTarget { wwn: Some(wwn()), tpgs: vec![1] },
-        r#"{"change":"create_target","wwn":"naa.500140568720f76f","tpgs":[1]}"#,
-    );
-    check(&Change::CreateTarget { wwn: None, tpgs: vec![] }, r#"{"change":"create_target","tpgs":[]}"#);
     check(
         &Change::SetOption { wwn: wwn(), option: "num_queues".to_owned(), value: "4".to_owned() },
         r#"{"change":"set_option","wwn":"naa.500140568720f76f","option":"num_queues","value":"4"}"#,
@@ -108,6 +103,16 @@ fn changes_of_targets() {
         },
         r#"{"change":"set_parameter","wwn":"naa.500140568720f76f","parameter":"cmd_completion_affinity","value":"-2"}"#,
     );
+}
+
+#[test]
+fn changes_of_targets() {
+    let wwn = || "naa.500140568720f76f".to_owned();
+    check(
+        &Change::CreateTarget { wwn: Some(wwn()), tpgs: vec![1] },
+        r#"{"change":"create_target","wwn":"naa.500140568720f76f","tpgs":[1]}"#,
+    );
+    check(&Change::CreateTarget { wwn: None, tpgs: vec![] }, r#"{"change":"create_target","tpgs":[]}"#);
     check(&Change::DeleteTarget { wwn: wwn() }, r#"{"change":"delete_target","wwn":"naa.500140568720f76f"}"#);
     check(
         &Change::CreateTpg { wwn: wwn(), tag: None },
