@@ -186,7 +186,7 @@ fn a_completion_affinity_that_changed_is_one_step_and_one_that_did_not_is_none()
     let model = set("-2");
     let affinity = model.targets()[&wwn(1)].completion_affinity;
     let step = Step::SetCompletionAffinity { wwn: wwn(1), affinity };
-    assert_eq!(plan(&furnished(), &model), [step.clone()]);
+    assert_eq!(plan(&furnished(), &model), std::slice::from_ref(&step));
     assert_eq!(plan(&furnished(), &set("-1")), []);
     let [Step::SetCompletionAffinity { affinity, .. }] = plan(&model, &furnished())[..] else { panic!() };
     assert_eq!(affinity.number(), -1);
