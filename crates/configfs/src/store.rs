@@ -12,8 +12,8 @@ use crate::node::{Device, DevicePart, Dir, LunPart, TargetPart, TpgPart};
 use crate::staged::Link;
 use crate::tree::Tree;
 use model::{
-    AbsolutePath, AclPlace, Attribute, Backstore, Change, Kind, Lun, LunMapping, Medium, PAGE_BYTES, Refusal,
-    Tpg, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, AclPlace, Attribute, Backstore, Change, CompletionAffinity, Kind, Lun, LunMapping, Medium,
+    PAGE_BYTES, Refusal, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use rustix::io::Errno;
 
@@ -37,7 +37,7 @@ impl Tree {
             Dir::Top => self.store_dbroot(line),
             Dir::Device(device, part) => self.store_device(device, *part, file, line),
             Dir::Tpg(wwn, tag, TpgPart::Whole) => self.store_nexus(wwn, *tag, line),
-            Dir::Target(_, TargetPart::Param) => must_be(line == "-1"),
+            Dir::Target(wwn, TargetPart::Param) => self.store_completion_affinity(wwn, line),
             Dir::Tpg(_, _, TpgPart::Attrib) => must_be(number(line) == Ok(0)),
             Dir::AclLun(acl, lun, _) => self.store_write_protect(acl, *lun, line),
             Dir::Lun(place, LunPart::Whole) => self.store_lun_alua(place, file, line),
@@ -198,6 +198,13 @@ impl Tree {
         let (attribute, value) = (file.to_owned(), line.to_owned());
         let change = Change::SetIdentity { backstore: id.clone(), attribute, value };
         self.ask(&format!("set {file} of {id}"), vec![change])
+    }
+
+    fn store_completion_affinity(&self, wwn: &Wwn, line: &str) -> Result<(), Errno> {
+        let name = CompletionAffinity::NAME;
+        let (parameter, value) = (name.to_owned(), line.to_owned());
+        let change = Change::SetParameter { wwn: wwn.clone(), parameter, value };
+        self.ask(&format!("set {name} of {wwn}"), vec![change])
     }
 
     fn store_nexus(&self, wwn: &Wwn, tag: TpgTag, line: &str) -> Result<(), Errno> {

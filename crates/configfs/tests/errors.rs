@@ -33,8 +33,10 @@ fn writes_that_lio_refuses_are_refused_with_its_errno() {
         ("NULL", format!("{TPG}/nexus"), Errno::BUSY),
         ("naa.5001405aabbccdd1", format!("{TPG}/nexus"), Errno::EXIST),
         ("2", format!("{TPG}/attrib/fabric_prot_type"), Errno::INVAL),
-        ("0", "target/vhost/naa.5001405aabbccdd0/param/cmd_completion_affinity".to_owned(), Errno::INVAL),
-        ("-2", "target/vhost/naa.5001405aabbccdd0/param/cmd_completion_affinity".to_owned(), Errno::INVAL),
+        ("-3", AFFINITY.to_owned(), Errno::INVAL),
+        ("8192", AFFINITY.to_owned(), Errno::INVAL),
+        (" 1", AFFINITY.to_owned(), Errno::INVAL),
+        ("", AFFINITY.to_owned(), Errno::INVAL),
         ("my disk", format!("{disk}/alias"), Errno::OPNOTSUPP),
         ("5", format!("{disk}/alua/default_tg_pt_gp/alua_access_state"), Errno::INVAL),
         ("bogus", format!("{TPG}/lun/lun_0/alua_tg_pt_gp"), Errno::NODEV),
@@ -43,6 +45,27 @@ fn writes_that_lio_refuses_are_refused_with_its_errno() {
         ("udev_path=/dev/other", "target/core/iblock_0/disk1/control".to_owned(), Errno::EXIST),
     ] {
         check_refused(&tree, &format!("{text} -> {path}"), errno, || tree.write(&path, text));
+    }
+}
+
+/// The one parameter of a target.
+const AFFINITY: &str = "target/vhost/naa.5001405aabbccdd0/param/cmd_completion_affinity";
+
+#[test]
+fn a_completion_affinity_is_kept_and_shown_as_lio_does() {
+    let (_plane, tree) = tree();
+    furnish(&tree);
+    assert_eq!(tree.read(AFFINITY).unwrap(), "-1\n");
+    for (text, reads) in [
+        ("-2\n", "-2\n"),
+        ("0", "0\n"),
+        ("+0x1", "1\n"),
+        ("-0x2", "-2\n"),
+        ("8191", "8191\n"),
+        ("-1", "-1\n"),
+    ] {
+        tree.write(AFFINITY, text).unwrap_or_else(|errno| panic!("{text:?}: {errno}"));
+        assert_eq!(tree.read(AFFINITY).unwrap(), reads, "{text:?}");
     }
 }
 
