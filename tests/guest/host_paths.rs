@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// `flows DISK` waits until reads go that way.
 const SCRIPT: &str = r#"
 flows() { before=$(reads $1); until_true "[ \$(reads $1) -gt $((before + 20)) ]" 60; }
-multipath -ll mpatha > /share/topology
+topology > /share/topology
 # Which of them is sda is up to the kernel.
 way0=$(disk_at 0:0:1:0) way1=$(disk_at 1:0:1:0)
 load
