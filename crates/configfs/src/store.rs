@@ -23,6 +23,9 @@ const NEXUS_BYTES_MAX: usize = 256;
 /// How often a relative port is chosen anew that another door took meanwhile.
 const PORT_ATTEMPTS_MAX: usize = 8;
 
+/// The longest text that is written to `alias`, in bytes, with its newline.
+const ALIAS_BYTES_MAX: usize = 511;
+
 /// The longest text of `udev_path`, in bytes.
 const UDEV_PATH_BYTES_MAX: usize = 511;
 
@@ -35,6 +38,7 @@ impl Tree {
         let line = text.trim_end_matches('\n');
         match dir {
             Dir::Top => self.store_dbroot(line),
+            Dir::Device(device, DevicePart::Whole) if file == "alias" => self.store_alias(device, text),
             Dir::Device(device, part) => self.store_device(device, *part, file, line),
             Dir::Tpg(wwn, tag, TpgPart::Whole) => self.store_nexus(wwn, *tag, line),
             Dir::Target(wwn, TargetPart::Param) => self.store_completion_affinity(wwn, line),
@@ -67,13 +71,6 @@ impl Tree {
             (DevicePart::Whole, "control") => self.store_control(device, line),
             (DevicePart::Whole, "enable") => self.enable(device, line),
             (DevicePart::Whole, "udev_path") => self.store_udev_path(device, line),
-            (DevicePart::Whole, "alias") => {
-                if line.is_empty() {
-                    Ok(())
-                } else {
-                    Err(Errno::OPNOTSUPP)
-                }
-            }
             (DevicePart::Whole, "alua_lu_gp") => self.store_lu_group_of(device, line),
             (DevicePart::Whole, "lba_map") => self.store_lba_map(device, line),
             (DevicePart::Attrib, _) => self.store_attribute(device, file, line),
@@ -111,6 +108,16 @@ impl Tree {
         } else {
             Err(Errno::INVAL)
         }
+    }
+
+    /// Kept to be read again, as LIO keeps it: as long as the backstore is there, and in memory alone.
+    fn store_alias(&self, device: &Device, text: &str) -> Result<(), Errno> {
+        // For the kernel a text ends at its first zero.
+        let kept = text.split('\0').next().unwrap_or_default();
+        must_be(text.len() <= ALIAS_BYTES_MAX && !kept.is_empty())?;
+        let alias = kept.strip_suffix('\n').unwrap_or(kept).to_owned();
+        *self.staged().alias_mut(device).ok_or(Errno::NOENT)? = Some(alias);
+        Ok(())
     }
 
     fn store_udev_path(&self, device: &Device, line: &str) -> Result<(), Errno> {
