@@ -70,7 +70,7 @@ fn set_state(stage: &Stage, group: &str, state: u8) -> Result<()> {
 #[test]
 fn multipathd_follows_groups_and_outlives_a_target_while_fio_runs() -> Result<()> {
     let script = r#"
-        multipath -ll mpatha > /share/topology
+        topology > /share/topology
         load
         reads_by 5 6; echo left > /share/first
         until_true '[ -e /share/standby ]'
@@ -80,9 +80,9 @@ fn multipathd_follows_groups_and_outlives_a_target_while_fio_runs() -> Result<()
         until_true '[ -e /share/deleted ]'
         reads_by 6 5; echo right > /share/fourth
         until_true '[ -e /share/made ]'
-        until_true '[ $(multipath -ll mpatha | grep -c running) = 2 ]' 90
+        until_true '[ $(topology | grep -c running) = 2 ]' 90
         reads_by 5 6; echo left > /share/fifth
-        multipath -ll mpatha > /share/topology_in_the_end
+        topology > /share/topology_in_the_end
         load_ends"#;
     let stage = Stage::set()?;
     let [left, right] = two_ways(&stage)?;

@@ -31,8 +31,9 @@ const FILES: &[&str] = &[
 
 /// udev and multipathd run, and `/dev/mapper/mpatha` is there with two paths.
 ///
-/// `$multipathd` is the process, `usable` how many paths the kernel goes; `reads DISK` is how many reads a disk has had.
-/// `load` starts fio, which reads back what it writes, and `load_ends` says how that went; these take the program along.
+/// `$multipathd` is the process, `topology` what it made of the paths, `usable` how many of them the kernel goes; `reads DISK`
+/// is how many reads a disk has had.  `load` starts fio, which reads back what it writes, and `load_ends` says how that went;
+/// these take the program along.
 const BEGINNING: &str = r#"
 mkdir -p /run /var/run /etc/udev /etc/multipath /sbin /usr/sbin
 ln -s udevadm /usr/bin/systemd-udevd
@@ -59,6 +60,8 @@ multipathd=$!
 usable() { dmsetup status mpatha | grep -o ' 8:[0-9]* A' | wc -l; }
 until_true '[ -b /dev/mapper/mpatha ]' 90
 until_true '[ $(usable) = 2 ]' 60
+# It talks of paths that come and go meanwhile.
+topology() { multipath -ll mpatha 2> /dev/null; }
 reads() { set -- $(cat /sys/block/$1/stat 2> /dev/null || echo 0); echo $1; }
 load() {
     fio --name=load --filename=/dev/mapper/mpatha --direct=1 --ioengine=libaio --iodepth=4 --rw=randrw --bs=4k \

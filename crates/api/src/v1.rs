@@ -190,7 +190,7 @@ pub struct Target {
     pub wwn: String,
     /// Where QEMU connects.
     pub socket: String,
-    /// Why it cannot, and the way out, while something else is in the place of the socket.
+    /// While it has no socket why not, and the way out where one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket_fault: Option<String>,
     /// Whether a front end is connected now.
@@ -198,6 +198,9 @@ pub struct Target {
     /// Every option of its device with its value, a number.
     #[serde(default)]
     pub options: BTreeMap<String, String>,
+    /// What is kept of it for LIO's tools, by LIO's name: `cmd_completion_affinity`, of which nothing follows.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
     /// Ordered by tag.
     pub tpgs: Vec<Tpg>,
 }
@@ -386,6 +389,15 @@ pub enum Change {
         /// The option's name, such as `num_queues`.
         option: String,
         /// The value as typed.
+        value: String,
+    },
+    /// Sets what is kept of a target for LIO's tools, with front ends connected too; nothing follows from it.
+    SetParameter {
+        /// The target.
+        wwn: String,
+        /// LIO's name for it: `cmd_completion_affinity`.
+        parameter: String,
+        /// The value as typed: -1, -2 or the number of a CPU that is online.
         value: String,
     },
     /// Removes a target, its target port groups and LUNs.  Refused while a guest is connected.

@@ -89,6 +89,23 @@ fn a_new_size() {
 }
 
 #[test]
+fn changes_of_what_a_target_is_set_to() {
+    let wwn = || "naa.500140568720f76f".to_owned();
+    check(
+        &Change::SetOption { wwn: wwn(), option: "num_queues".to_owned(), value: "4".to_owned() },
+        r#"{"change":"set_option","wwn":"naa.500140568720f76f","option":"num_queues","value":"4"}"#,
+    );
+    check(
+        &Change::SetParameter {
+            wwn: wwn(),
+            parameter: "cmd_completion_affinity".to_owned(),
+            value: "-2".to_owned(),
+        },
+        r#"{"change":"set_parameter","wwn":"naa.500140568720f76f","parameter":"cmd_completion_affinity","value":"-2"}"#,
+    );
+}
+
+#[test]
 fn changes_of_targets() {
     let wwn = || "naa.500140568720f76f".to_owned();
     check(
@@ -96,10 +113,6 @@ fn changes_of_targets() {
         r#"{"change":"create_target","wwn":"naa.500140568720f76f","tpgs":[1]}"#,
     );
     check(&Change::CreateTarget { wwn: None, tpgs: vec![] }, r#"{"change":"create_target","tpgs":[]}"#);
-    check(
-        &Change::SetOption { wwn: wwn(), option: "num_queues".to_owned(), value: "4".to_owned() },
-        r#"{"change":"set_option","wwn":"naa.500140568720f76f","option":"num_queues","value":"4"}"#,
-    );
     check(&Change::DeleteTarget { wwn: wwn() }, r#"{"change":"delete_target","wwn":"naa.500140568720f76f"}"#);
     check(
         &Change::CreateTpg { wwn: wwn(), tag: None },
@@ -259,6 +272,7 @@ fn the_configuration() {
         socket_fault: Some("cannot bind it; move it away".to_owned()),
         connected: true,
         options: BTreeMap::from([("num_queues".to_owned(), "4".to_owned())]),
+        parameters: BTreeMap::from([("cmd_completion_affinity".to_owned(), "-2".to_owned())]),
         tpgs: vec![Tpg {
             tag: 1,
             nexus: "naa.5001405aaaaaaaaa".to_owned(),
@@ -280,7 +294,8 @@ fn the_configuration() {
             r#""alua_groups":[{"name":"grp1","group_id":5,"attributes":{"preferred":"1"},"members":[{"wwn":"naa.500140568720f76f","tag":1,"lun":0}]}],"#,
             r#""lu_group":"cluster","lba_map":"8 0; 0 7 5:O"}],"#,
             r#""targets":[{"wwn":"naa.500140568720f76f","socket":"/run/lunar/vhost/naa.500140568720f76f.sock","#,
-            r#""socket_fault":"cannot bind it; move it away","connected":true,"options":{"num_queues":"4"},"tpgs":[{"tag":1,"nexus":"naa.5001405aaaaaaaaa","luns":[{"lun":0,"#,
+            r#""socket_fault":"cannot bind it; move it away","connected":true,"options":{"num_queues":"4"},"#,
+            r#""parameters":{"cmd_completion_affinity":"-2"},"tpgs":[{"tag":1,"nexus":"naa.5001405aaaaaaaaa","luns":[{"lun":0,"#,
             r#""backstore":{"kind":"block","name":"disk0"},"alias":"a08824829b","write_protect":false,"#,
             r#""alua":{"group":"grp1","offline":true,"status":1,"write_metadata":false}}],"acls":[{"initiator":"naa.5001405aaaaaaaaa","luns":[{"lun":9,"#,
             r#""of":0,"alias":"b08824829b","write_protect":true}]}],"waiting":[{"lun":9,"command":"WRITE (10)","seconds":45,"commands":3}]}]}],"lu_groups":[{"name":"cluster","group_id":7}]}"#

@@ -91,6 +91,7 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::AttributeFrozen { .. }
         | Refusal::IdentityValue { .. }
         | Refusal::OptionValue { .. }
+        | Refusal::ParameterValue { .. }
         | Refusal::NameTooLongForProduct { .. }
         | Refusal::AluaNameInvalid { .. }
         | Refusal::AluaIdInUse { .. }
@@ -112,7 +113,8 @@ pub fn errno_of(refusal: &Refusal) -> Errno {
         | Refusal::NoSuchMappedLun { .. }
         | Refusal::NoSuchAttribute { .. }
         | Refusal::NoSuchIdentity { .. }
-        | Refusal::NoSuchOption { .. } => Errno::NOENT,
+        | Refusal::NoSuchOption { .. }
+        | Refusal::NoSuchParameter { .. } => Errno::NOENT,
         Refusal::NoSuchAluaGroup { .. }
         | Refusal::NoSuchAluaAttribute { .. }
         | Refusal::NoSuchLunAlua { .. }

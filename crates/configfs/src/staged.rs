@@ -33,12 +33,14 @@ pub(crate) struct HbaInfo {
 }
 
 /// What is known of a backstore that is configured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Home {
     pub(crate) hba: Hba,
     /// Counts backstores from 1 on, in the order in which they came.
     pub(crate) index: u32,
     pub(crate) since: Instant,
+    /// What somebody has called it, which nobody else shows.
+    pub(crate) alias: Option<String>,
 }
 
 /// A backstore before `enable`.
@@ -46,6 +48,7 @@ pub(crate) struct Home {
 pub(crate) struct Unconfigured {
     pub(crate) control: Control,
     pub(crate) udev_path: String,
+    pub(crate) alias: Option<String>,
     pub(crate) serial: Option<UnitSerial>,
     /// As written, by name: checked, but not yet against what is found when it is opened.
     pub(crate) attributes: BTreeMap<&'static str, String>,
@@ -210,6 +213,19 @@ impl Staged {
         self.model.backstores().get(&id)
     }
 
+    /// What somebody has called a backstore.
+    pub(crate) fn alias(&self, device: &Device) -> Option<&str> {
+        let home = self.homes.get(&device.id()).filter(|home| home.hba == device.hba);
+        let alias = home.map(|home| &home.alias).or_else(|| Some(&self.devices.get(device)?.alias));
+        alias.and_then(Option::as_deref)
+    }
+
+    /// The same, to be written.
+    pub(crate) fn alias_mut(&mut self, device: &Device) -> Option<&mut Option<String>> {
+        let home = self.homes.get_mut(&device.id()).filter(|home| home.hba == device.hba);
+        home.map(|home| &mut home.alias).or_else(|| Some(&mut self.devices.get_mut(device)?.alias))
+    }
+
     /// Whether a target port group is there, with a nexus or without.
     pub(crate) fn has_tpg(&self, wwn: &Wwn, tag: TpgTag) -> bool {
         self.model.tpg(wwn, tag).is_ok() || self.tpgs.contains(&(wwn.clone(), tag))
@@ -284,9 +300,8 @@ impl Staged {
     /// Finds a place for a backstore that is new.
     fn settle(&mut self, id: &BackstoreId, free: &mut dyn Iterator<Item = u32>) {
         let staged = self.devices.keys().find(|device| device.id() == *id).cloned();
-        if let Some(device) = &staged {
-            self.devices.remove(device);
-        }
+        let alias =
+            staged.as_ref().and_then(|device| self.devices.remove(device)).and_then(|staged| staged.alias);
         let known = self.enabling.get(id).copied().or(staged.map(|device| device.hba));
         let hba = known.unwrap_or_else(|| Hba { kind: id.kind, number: free.next().unwrap_or(u32::MAX) });
         if !self.hbas.contains_key(&hba) {
@@ -297,6 +312,6 @@ impl Staged {
             info.by_hand = false;
         }
         self.homes_seen += 1;
-        self.homes.insert(id.clone(), Home { hba, index: self.homes_seen, since: Instant::now() });
+        self.homes.insert(id.clone(), Home { hba, index: self.homes_seen, since: Instant::now(), alias });
     }
 }

@@ -12,8 +12,8 @@ use crate::node::{Device, DevicePart, Dir, LunPart, TargetPart, TpgPart};
 use crate::staged::Link;
 use crate::tree::Tree;
 use model::{
-    AbsolutePath, AclPlace, Attribute, Backstore, Change, Kind, Lun, LunMapping, Medium, PAGE_BYTES, Refusal,
-    Tpg, TpgTag, UnitSerial, Wwn,
+    AbsolutePath, AclPlace, Attribute, Backstore, Change, CompletionAffinity, Kind, Lun, LunMapping, Medium,
+    PAGE_BYTES, Refusal, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use rustix::io::Errno;
 
@@ -22,6 +22,9 @@ const NEXUS_BYTES_MAX: usize = 256;
 
 /// How often a relative port is chosen anew that another door took meanwhile.
 const PORT_ATTEMPTS_MAX: usize = 8;
+
+/// The longest text that is written to `alias`, in bytes, with its newline.
+const ALIAS_BYTES_MAX: usize = 511;
 
 /// The longest text of `udev_path`, in bytes.
 const UDEV_PATH_BYTES_MAX: usize = 511;
@@ -35,9 +38,10 @@ impl Tree {
         let line = text.trim_end_matches('\n');
         match dir {
             Dir::Top => self.store_dbroot(line),
+            Dir::Device(device, DevicePart::Whole) if file == "alias" => self.store_alias(device, text),
             Dir::Device(device, part) => self.store_device(device, *part, file, line),
             Dir::Tpg(wwn, tag, TpgPart::Whole) => self.store_nexus(wwn, *tag, line),
-            Dir::Target(_, TargetPart::Param) => must_be(line == "-1"),
+            Dir::Target(wwn, TargetPart::Param) => self.store_completion_affinity(wwn, line),
             Dir::Tpg(_, _, TpgPart::Attrib) => must_be(number(line) == Ok(0)),
             Dir::AclLun(acl, lun, _) => self.store_write_protect(acl, *lun, line),
             Dir::Lun(place, LunPart::Whole) => self.store_lun_alua(place, file, line),
@@ -67,13 +71,6 @@ impl Tree {
             (DevicePart::Whole, "control") => self.store_control(device, line),
             (DevicePart::Whole, "enable") => self.enable(device, line),
             (DevicePart::Whole, "udev_path") => self.store_udev_path(device, line),
-            (DevicePart::Whole, "alias") => {
-                if line.is_empty() {
-                    Ok(())
-                } else {
-                    Err(Errno::OPNOTSUPP)
-                }
-            }
             (DevicePart::Whole, "alua_lu_gp") => self.store_lu_group_of(device, line),
             (DevicePart::Whole, "lba_map") => self.store_lba_map(device, line),
             (DevicePart::Attrib, _) => self.store_attribute(device, file, line),
@@ -111,6 +108,16 @@ impl Tree {
         } else {
             Err(Errno::INVAL)
         }
+    }
+
+    /// Kept to be read again, as LIO keeps it: as long as the backstore is there, and in memory alone.
+    fn store_alias(&self, device: &Device, text: &str) -> Result<(), Errno> {
+        // For the kernel a text ends at its first zero.
+        let kept = text.split('\0').next().unwrap_or_default();
+        must_be(text.len() <= ALIAS_BYTES_MAX && !kept.is_empty())?;
+        let alias = kept.strip_suffix('\n').unwrap_or(kept).to_owned();
+        *self.staged().alias_mut(device).ok_or(Errno::NOENT)? = Some(alias);
+        Ok(())
     }
 
     fn store_udev_path(&self, device: &Device, line: &str) -> Result<(), Errno> {
@@ -198,6 +205,13 @@ impl Tree {
         let (attribute, value) = (file.to_owned(), line.to_owned());
         let change = Change::SetIdentity { backstore: id.clone(), attribute, value };
         self.ask(&format!("set {file} of {id}"), vec![change])
+    }
+
+    fn store_completion_affinity(&self, wwn: &Wwn, line: &str) -> Result<(), Errno> {
+        let name = CompletionAffinity::NAME;
+        let (parameter, value) = (name.to_owned(), line.to_owned());
+        let change = Change::SetParameter { wwn: wwn.clone(), parameter, value };
+        self.ask(&format!("set {name} of {wwn}"), vec![change])
     }
 
     fn store_nexus(&self, wwn: &Wwn, tag: TpgTag, line: &str) -> Result<(), Errno> {

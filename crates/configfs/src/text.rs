@@ -39,7 +39,7 @@ impl View<'_> {
             }
             Dir::Device(device, part) => self.device_text(device, *part, file),
             Dir::Vhost => Ok(self.made_on("TCM_VHOST fabric module v0.1", "")),
-            Dir::Target(_, TargetPart::Param) => Ok("-1\n".to_owned()),
+            Dir::Target(wwn, TargetPart::Param) => Ok(format!("{}\n", self.completion_affinity(wwn))),
             Dir::Tpg(wwn, tag, TpgPart::Whole) => {
                 self.nexus(wwn, *tag).map(|nexus| format!("{nexus}\n")).ok_or(Errno::NODEV)
             }

@@ -9,7 +9,10 @@ use crate::daemon::{Counters, Daemon, Denied, LiveBackstore, LiveReservations};
 use crate::node::{AclPart, Device, DevicePart, Dir, Hba, LunPart, Node, TargetPart, TpgPart};
 use crate::node::{RSOC, RSOC_SINCE, parse_lun, parse_tpg, parse_wwn};
 use crate::staged::Staged;
-use model::{Acl, AclPlace, AluaGroupName, BackstoreId, BackstoreName, Lun, MappedLun, Place, TpgTag, Wwn};
+use model::{
+    Acl, AclPlace, AluaGroupName, BackstoreId, BackstoreName, CompletionAffinity, Lun, MappedLun, Place,
+    TpgTag, Wwn,
+};
 use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -298,6 +301,11 @@ impl View<'_> {
     }
 
     /// The name of the guest's side of a target port group.
+    /// Where LIO would complete the commands of a target.
+    pub(crate) fn completion_affinity(&self, wwn: &Wwn) -> CompletionAffinity {
+        self.staged.model.target(wwn).map(|target| target.completion_affinity).unwrap_or_default()
+    }
+
     pub(crate) fn nexus(&self, wwn: &Wwn, tag: TpgTag) -> Option<&Wwn> {
         self.staged.model.tpg(wwn, tag).ok().map(|tpg| &tpg.nexus)
     }

@@ -33,9 +33,12 @@ fn writes_that_lio_refuses_are_refused_with_its_errno() {
         ("NULL", format!("{TPG}/nexus"), Errno::BUSY),
         ("naa.5001405aabbccdd1", format!("{TPG}/nexus"), Errno::EXIST),
         ("2", format!("{TPG}/attrib/fabric_prot_type"), Errno::INVAL),
-        ("0", "target/vhost/naa.5001405aabbccdd0/param/cmd_completion_affinity".to_owned(), Errno::INVAL),
-        ("-2", "target/vhost/naa.5001405aabbccdd0/param/cmd_completion_affinity".to_owned(), Errno::INVAL),
-        ("my disk", format!("{disk}/alias"), Errno::OPNOTSUPP),
+        ("-3", AFFINITY.to_owned(), Errno::INVAL),
+        ("8192", AFFINITY.to_owned(), Errno::INVAL),
+        (" 1", AFFINITY.to_owned(), Errno::INVAL),
+        ("", AFFINITY.to_owned(), Errno::INVAL),
+        ("", format!("{disk}/alias"), Errno::INVAL),
+        (&"a".repeat(512), format!("{disk}/alias"), Errno::INVAL),
         ("5", format!("{disk}/alua/default_tg_pt_gp/alua_access_state"), Errno::INVAL),
         ("bogus", format!("{TPG}/lun/lun_0/alua_tg_pt_gp"), Errno::NODEV),
         ("1", format!("{disk}/attrib/hw_block_size"), Errno::ACCESS),
@@ -43,6 +46,64 @@ fn writes_that_lio_refuses_are_refused_with_its_errno() {
         ("udev_path=/dev/other", "target/core/iblock_0/disk1/control".to_owned(), Errno::EXIST),
     ] {
         check_refused(&tree, &format!("{text} -> {path}"), errno, || tree.write(&path, text));
+    }
+}
+
+#[test]
+fn an_alias_is_kept_until_its_backstore_goes() {
+    let (_plane, tree) = tree();
+    furnish(&tree);
+    let alias = "target/core/fileio_0/disk0/alias";
+    assert_eq!(tree.read(alias).unwrap(), "");
+    let longest = "a".repeat(511);
+    for (text, reads) in [
+        ("my disk\n", "my disk\n"),
+        ("other", "other\n"),
+        ("two\n\n", "two\n\n"),
+        (&*longest, &*format!("{longest}\n")),
+    ] {
+        tree.write(alias, text).unwrap_or_else(|errno| panic!("{text:?}: {errno}"));
+        assert_eq!(tree.read(alias).unwrap(), reads);
+    }
+    // The newline counts.
+    let longer = format!("{longest}\n");
+    check_refused(&tree, "512 bytes", Errno::INVAL, || tree.write(alias, &longer));
+    // What is written before `enable` stays.
+    let (disk, alias) = ("target/core/rd_mcp_7/early", "target/core/rd_mcp_7/early/alias");
+    let make = || {
+        tree.mkdir("target/core/rd_mcp_7").unwrap();
+        tree.mkdir(disk).unwrap();
+    };
+    make();
+    tree.write(alias, "early").unwrap();
+    assert_eq!(tree.read(alias).unwrap(), "early\n");
+    tree.write(&format!("{disk}/control"), "rd_pages=1").unwrap();
+    tree.write(&format!("{disk}/enable"), "1").unwrap();
+    assert_eq!(tree.read(alias).unwrap(), "early\n");
+    tree.rmdir(disk).unwrap();
+    tree.rmdir("target/core/rd_mcp_7").unwrap();
+    make();
+    assert_eq!(tree.read(alias).unwrap(), "");
+}
+
+/// The one parameter of a target.
+const AFFINITY: &str = "target/vhost/naa.5001405aabbccdd0/param/cmd_completion_affinity";
+
+#[test]
+fn a_completion_affinity_is_kept_and_shown_as_lio_does() {
+    let (_plane, tree) = tree();
+    furnish(&tree);
+    assert_eq!(tree.read(AFFINITY).unwrap(), "-1\n");
+    for (text, reads) in [
+        ("-2\n", "-2\n"),
+        ("0", "0\n"),
+        ("+0x1", "1\n"),
+        ("-0x2", "-2\n"),
+        ("8191", "8191\n"),
+        ("-1", "-1\n"),
+    ] {
+        tree.write(AFFINITY, text).unwrap_or_else(|errno| panic!("{text:?}: {errno}"));
+        assert_eq!(tree.read(AFFINITY).unwrap(), reads, "{text:?}");
     }
 }
 

@@ -13,8 +13,8 @@ use crate::files::{Act, Fault, Job};
 use crate::found::{Found, names};
 use access::{Gone, without_acls};
 use model::{
-    Attribute, Backstore, BackstoreId, IDENTITY_FIELDS, IdentityField, Key, Lun, Medium, Model, Place,
-    Refusal, Step, TpgTag, Wwn, plan,
+    Attribute, Backstore, BackstoreId, CompletionAffinity, IDENTITY_FIELDS, IdentityField, Key, Lun, Medium,
+    Model, Place, Refusal, Step, TpgTag, Wwn, plan,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -126,6 +126,7 @@ impl Work<'_> {
                 return Err(no_resize(&backstore.id()));
             }
             Step::SetOptions { wwn, .. } => return Err(no_options(&wwn)),
+            Step::SetCompletionAffinity { wwn, affinity } => self.set_completion_affinity(&wwn, affinity),
             Step::SetAlua { backstore, groups, lu_group: _ } => self.set_alua(&backstore, &groups)?,
             Step::SetLunAlua { place, alua } => self.set_lun_alua(&place, &alua),
             Step::CreateTpg { wwn, tag, nexus, relative_port: _ } => {
@@ -146,6 +147,14 @@ impl Work<'_> {
 
     fn make(&mut self, at: &str) {
         self.push(Act::Mkdir(at.to_owned()), vec![Act::Rmdir(at.to_owned())]);
+    }
+
+    fn set_completion_affinity(&mut self, wwn: &Wwn, affinity: CompletionAffinity) {
+        let at = completion_affinity_file(wwn);
+        let was = self.found.model.targets().get(wwn);
+        let text = was.map(|target| target.completion_affinity.to_string());
+        let undo = text.map(|text| Act::Write { at: at.clone(), text }).into_iter().collect();
+        self.push(Act::Write { at, text: affinity.to_string() }, undo);
     }
 
     fn unmap(&mut self, wwn: &Wwn, tag: TpgTag, lun: Lun) {
@@ -369,6 +378,11 @@ fn no_resize(id: &BackstoreId) -> Fault {
 }
 
 /// The kernel's target has none of what Lunar's device has.
+/// Where the kernel has it, from Linux 5.13 on.
+pub(crate) fn completion_affinity_file(wwn: &Wwn) -> String {
+    format!("vhost/{wwn}/param/{}", CompletionAffinity::NAME)
+}
+
 pub(crate) fn no_options(wwn: &Wwn) -> Fault {
     Fault::new(format!("target {wwn} of the kernel has no options"))
         .hint("what its adapter is, QEMU says: -device vhost-scsi-pci,num_queues=…")

@@ -201,6 +201,30 @@ fn what_an_earlier_file_says_of_other_fabrics_is_saved_again() {
 }
 
 #[test]
+fn the_completion_affinity_of_a_target_is_the_kernels_and_is_written_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let kernel = kernel(directory.path());
+    let (wwn, name) = ("naa.5001405aabbccdd0", "cmd_completion_affinity");
+    let file = directory.path().join(format!("vhost/{wwn}/param/{name}"));
+    let saved = || -> serde_json::Value {
+        let saved: serde_json::Value = serde_json::from_str(&kernel.saveconfig().unwrap()).unwrap();
+        saved["targets"][0]["parameters"][name].clone()
+    };
+    assert_eq!(saved(), "-1");
+    fs::write(&file, "-2\n").unwrap();
+    assert_eq!(saved(), "-2");
+    assert_eq!(kernel.config().unwrap().targets[0].parameters[name], "-2");
+    let set =
+        v1::Change::SetParameter { wwn: wwn.to_owned(), parameter: name.to_owned(), value: "-1".to_owned() };
+    let results = kernel.apply(&[set]).unwrap().results;
+    assert_eq!(results, [v1::Outcome::AttributeSet { value: "-1".to_owned() }]);
+    assert_eq!(fs::read_to_string(&file).unwrap().trim_end(), "-1");
+    // Kernels before Linux 5.13 have none.
+    fs::remove_file(&file).unwrap();
+    assert_eq!(saved(), "-1");
+}
+
+#[test]
 fn no_tree_is_one_line_and_the_way_to_have_one() {
     let directory = tempfile::tempdir().unwrap();
     let problem = KernelTarget::new(directory.path(), None).config().unwrap_err();

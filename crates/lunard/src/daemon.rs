@@ -4,8 +4,8 @@
 //! Above: `main`, which chooses the machine.  Below: everything.
 //! Never here: how any of it works.
 //!
-//! The order of a start: claim the directories, open and read the database, restore everything on the
-//! machine, and only then listen.  The order of an end: stop taking changes, stop listening, have the machine
+//! The order of a start: claim the directories and the place of the API's socket, open and read the database, restore
+//! everything on the machine, and only then listen.  The order of an end: stop taking changes, stop listening, have the machine
 //! finish what guests have in flight, let go of the database and the directories.  An end takes no longer than
 //! [`END`], whatever hangs.
 
@@ -80,6 +80,8 @@ pub fn run<M: Machine>(
     state_dir.must_not_be(&runtime_dir)?;
     let runtime_dir = RuntimeDir::claim(&runtime_dir, options.socket_group.as_deref())?;
     directories::keep_new_files_private();
+    // Whatever is in its place stops the start before any guest is let in.
+    let api = server::bind(runtime_dir.path())?;
     let store = Store::open(&state_dir)?;
     let _closing = store.closing();
     let model = store.load()?;
@@ -112,7 +114,7 @@ pub fn run<M: Machine>(
         .map_err(|source| StartError::Host { source })?;
     let served = tokio.block_on(async {
         let mut signals = Signals::new()?;
-        let (api, name) = server::listen(&own_path)?;
+        let (api, name) = api.listen()?;
         let metrics = match options.metrics {
             Some(at) => Some(server::listen_for_metrics(at).await?),
             None => None,

@@ -161,7 +161,7 @@ fn targets(encoder: &mut DescriptorEncoder<'_>, handle: &Handle, model: &Model) 
         without.get_or_create(&labels).set(i64::from(live.is_some_and(|live| live.socket_fault.is_some())));
     }
     put(encoder, "target_connected", "1 while a front end is connected", &connected)?;
-    put(encoder, "target_socket_missing", "1 while something else is in the place of its socket", &without)
+    put(encoder, "target_socket_missing", "1 while it has no socket: its socket_fault says why", &without)
 }
 
 fn waiting(encoder: &mut DescriptorEncoder<'_>, handle: &Handle) -> fmt::Result {

@@ -86,7 +86,7 @@ fn wait_for<T>(
         if !std::mem::replace(&mut told, true) {
             warn!(
                 "another lunard was killed and is not gone: process {holder} waits for a disk that does not answer; \
-                 waiting for it, {} seconds at most",
+                 waiting for it, {} seconds at most for each directory and the database",
                 patience.as_secs()
             );
         }

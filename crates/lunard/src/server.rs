@@ -29,6 +29,7 @@ use axum::routing::{get, post};
 use axum::serve::Listener;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::Pin;
@@ -38,7 +39,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use utoipa::OpenApi;
-use vhost_scsi::SocketName;
+use vhost_scsi::{SocketName, listen_on};
 
 /// The longest body of a request, in bytes: [`v1::CHANGES_MAX`] changes, most of them with long paths.
 pub const BODY_BYTES_MAX: usize = 8 << 20;
@@ -89,19 +90,43 @@ impl Service {
     }
 }
 
-/// Listens on the API's socket.  A leftover there is replaced, and anything else stays.
+/// The API's socket, which has its place and is not listened to yet.  Dropped, its name goes.
+#[derive(Debug)]
+pub struct Bound {
+    socket: OwnedFd,
+    name: SocketName,
+}
+
+/// Binds the API's socket.  A leftover there is replaced, and anything else stays.
 ///
 /// # Errors
 /// [`StartError::ApiSocket`].
-pub fn listen(runtime_dir: &Path) -> Result<(UnixListener, SocketName), StartError> {
+pub fn bind(runtime_dir: &Path) -> Result<Bound, StartError> {
     let path = directories::api_socket(runtime_dir);
     let bind = || {
-        let (listener, name) = SocketName::bind(&path)?;
+        let (socket, name) = SocketName::take(&path)?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(API_SOCKET_MODE))?;
-        listener.set_nonblocking(true)?;
-        Ok((UnixListener::from_std(listener)?, name))
+        Ok(Bound { socket, name })
     };
     bind().map_err(|source| StartError::ApiSocket { path: path.clone(), source })
+}
+
+impl Bound {
+    /// Listens.
+    ///
+    /// # Errors
+    /// [`StartError::ApiSocket`].
+    pub fn listen(self) -> Result<(UnixListener, SocketName), StartError> {
+        let Self { socket, name } = self;
+        let listen = || {
+            let listener = listen_on(socket)?;
+            listener.set_nonblocking(true)?;
+            UnixListener::from_std(listener)
+        };
+        let listener =
+            listen().map_err(|source| StartError::ApiSocket { path: name.path().to_owned(), source })?;
+        Ok((listener, name))
+    }
 }
 
 /// Listens for Prometheus.

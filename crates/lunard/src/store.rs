@@ -49,9 +49,10 @@ const UNFINISHED_NAME: &str = "lunar.redb.new";
 /// | 1 | backstores, targets, target port groups, LUNs |
 /// | 2 | access control lists, target port groups of backstores, groups of logical units |
 /// | 3 | which blocks of a backstore are reached how |
+/// | 4 | where LIO would complete the commands of a target |
 ///
 /// Whoever adds a table, or a field that an older daemon must not drop, adds a version.
-const LAYOUT: u64 = 3;
+const LAYOUT: u64 = 4;
 
 /// The lowest version that is read.
 const LAYOUT_MIN: u64 = 1;

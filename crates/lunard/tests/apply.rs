@@ -271,6 +271,33 @@ fn attributes_and_options_are_as_the_file_says_and_else_their_defaults() {
 }
 
 #[test]
+fn a_completion_affinity_is_as_the_file_says_and_else_the_default() {
+    let file = |rest: &str| {
+        format!(
+            "[vhost.\"naa.5001405000000002\"]\n{rest}[vhost.\"naa.5001405000000002\".tpg1]\nlun0 = \"ramdisk/r0\"\n"
+        )
+    };
+    let said = file("parameters = { cmd_completion_affinity = -2 }\n");
+    let told =
+        |from: i32, to: i32| [format!("~ /vhost/naa.5001405000000002 cmd_completion_affinity={from}>{to}")];
+    assert_eq!(differences(&furnished(), &said), told(-1, -2));
+    let model = applied(&furnished(), &said);
+    assert_eq!(differences(&model, &said), [] as [&str; 0]);
+    assert_eq!(differences(&model, &file("")), told(-2, -1));
+    for (value, shown) in [("8191", "8191"), ("-3", "-3"), ("\"any\"", "any")] {
+        let typed = file(&format!("parameters = {{ cmd_completion_affinity = {value} }}\n"));
+        let error = Document::read_wanted(typed.as_bytes(), &mut Counting::default()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "parameters.cmd_completion_affinity={shown} of target naa.5001405000000002 cannot be: it takes -1, -2 or \
+                 the number of a CPU that is online"
+            )
+        );
+    }
+}
+
+#[test]
 fn an_option_that_is_not_known_is_an_error_where_somebody_wrote_it_and_else_told() {
     let typed = "[vhost.\"naa.5001405000000002\"]\noptions = { num_queus = 4 }\n";
     let said = "option 'num_queus' of target naa.5001405000000002 is not known here";

@@ -128,6 +128,10 @@ pub(crate) fn target(wwn: &str) -> v1::Change {
     v1::Change::CreateTarget { wwn: Some(wwn.to_owned()), tpgs: vec![1] }
 }
 
+pub(crate) fn set_parameter(wwn: &str, parameter: &str, value: &str) -> v1::Change {
+    v1::Change::SetParameter { wwn: wwn.to_owned(), parameter: parameter.to_owned(), value: value.to_owned() }
+}
+
 pub(crate) fn set_option(wwn: &str, option: &str, value: &str) -> v1::Change {
     v1::Change::SetOption { wwn: wwn.to_owned(), option: option.to_owned(), value: value.to_owned() }
 }

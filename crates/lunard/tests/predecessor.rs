@@ -59,7 +59,7 @@ fn who_was_killed_and_is_not_gone_is_waited_for_whatever_he_has() {
         let told = log.next().unwrap();
         let line = format!(
             " WARN another lunard was killed and is not gone: process {} waits for a disk that does not answer; waiting for \
-             it, 25 seconds at most",
+             it, 25 seconds at most for each directory and the database",
             dead.killed.id()
         );
         assert!(told.ends_with(&line), "{locked}: {told}");

@@ -299,6 +299,29 @@ fn options_of_a_target_are_restored_and_a_file_of_lio_leaves_them() {
 }
 
 #[test]
+fn the_completion_affinity_of_a_file_is_kept_and_saved_again() {
+    let file = |value: Value| {
+        edited(LIO_6_1, |file| file["targets"][0]["parameters"] = json!({"cmd_completion_affinity": value}))
+    };
+    let saved = |model: &Model| -> Value {
+        serde_json::from_str::<Value>(&text(model)).unwrap()["targets"][0]["parameters"].clone()
+    };
+    assert_eq!(saved(&restored(LIO_6_1)), json!({"cmd_completion_affinity": "-1"}));
+    // The CPU 0 is online wherever this runs.
+    for (said, number) in [(json!("-2"), "-2"), (json!("0"), "0"), (json!(-2), "-2"), (json!("0x0"), "0")] {
+        let model = restored(&file(said.clone()));
+        assert_eq!(saved(&model), json!({"cmd_completion_affinity": number}), "{said}");
+        assert_eq!(restored(&text(&model)).targets(), model.targets());
+    }
+    let model = restored(&file(json!("-2")));
+    let says_none = edited(LIO_6_1, |file| file["targets"][0]["parameters"] = json!({}));
+    // A kernel that has no such thing says nothing of it; one that cannot be changes nothing either.
+    assert_eq!(draft(&model, &says_none, &clearing()).unwrap().model, model);
+    assert_eq!(draft(&model, &file(json!("8191")), &clearing()).unwrap().model, model);
+    assert_ne!(draft(&model, LIO_6_1, &clearing()).unwrap().model, model);
+}
+
+#[test]
 fn what_the_file_has_not_is_told() {
     for (options, words) in [
         (only_target("naa.5001405000000009"), "the file has no target naa.5001405000000009"),
@@ -395,7 +418,7 @@ fn what_cannot_be_taken_over_is_told() {
             .push(json!({"name": "grp1", "tg_pt_gp_id": 5, "novel": 1}));
         value["targets"][0]["tpgs"][0]["enable"] = json!(false);
         value["targets"][0]["parameters"] =
-            json!({"cmd_completion_affinity": "0", "default_submit_type": "0"});
+            json!({"cmd_completion_affinity": "8191", "default_submit_type": "0"});
         value["targets"][0]["tpgs"][0]["attributes"] = json!({"fabric_prot_type": 3});
         value["targets"][0]["tpgs"][0]["portals"] = json!([{"ip_address": "0.0.0.0", "port": 3260}]);
         value["targets"][0]["tpgs"][0]["node_acls"] = json!([{
@@ -412,7 +435,8 @@ fn what_cannot_be_taken_over_is_told() {
             "'novel' of ALUA group grp1 of storage object block/disk0 is not known here",
             "'control' of storage object block/disk0 is not known here",
             "storage object block/disk0 is opened exclusively all the same",
-            "parameters.cmd_completion_affinity=0 of target naa.500140568720f76f is not taken over",
+            "parameters.cmd_completion_affinity=8191 of target naa.500140568720f76f is not taken over: it takes -1, -2 \
+             or the number of a CPU that is online",
             "parameters.default_submit_type=0 of target naa.500140568720f76f is not taken over",
             "attributes.fabric_prot_type=3 of TPG 1 of target naa.500140568720f76f is not taken over",
             "the portals of TPG 1 of target naa.500140568720f76f are not taken over: vhost has none",

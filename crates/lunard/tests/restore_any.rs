@@ -123,7 +123,10 @@ fn model() -> impl Strategy<Value = Model> {
             if model.make(Change::CreateTarget { wwn: wwn.clone(), tpgs: tpgs.clone() }).is_ok() {
                 groups.extend(tpgs.into_keys().map(|tag| (wwn.clone(), tag)));
                 let (option, value) = ("num_queues".to_owned(), queues.to_string());
-                model.make(Change::SetOption { wwn, option, value }).unwrap();
+                model.make(Change::SetOption { wwn: wwn.clone(), option, value }).unwrap();
+                let (parameter, value) =
+                    ("cmd_completion_affinity".to_owned(), format!("-{}", queues % 2 + 1));
+                model.make(Change::SetParameter { wwn, parameter, value }).unwrap();
             }
         }
         for (group, backstore, write_protect, lun, alias) in mappings {

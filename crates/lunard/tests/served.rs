@@ -40,7 +40,7 @@ impl Daemon {
         let thread = std::thread::spawn(move || {
             let tokio = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
             tokio.block_on(async {
-                let (api, _name) = server::listen(&runtime_dir).unwrap();
+                let (api, _name) = server::bind(&runtime_dir).and_then(server::Bound::listen).unwrap();
                 let metrics = server::listen_for_metrics("127.0.0.1:0".parse().unwrap()).await.unwrap();
                 ready.send(metrics.local_addr().unwrap()).unwrap();
                 server::serve(&served, api, Some(metrics)).await;

@@ -6,7 +6,7 @@ mod served;
 use api::Client;
 use api::v1::{Change, Kind, Outcome, Version};
 use lunard::server::{self, BODY_BYTES_MAX, CONNECTIONS_MAX};
-use served::common::{block, fileio, id, map, ramdisk, set_option, target};
+use served::common::{block, fileio, id, map, ramdisk, set_option, set_parameter, target};
 use served::{Daemon, refused};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -268,6 +268,30 @@ fn options_are_explained_set_and_read_back() {
 }
 
 #[test]
+fn a_parameter_of_a_target_is_set_and_read_back_and_bad_ones_are_refused() {
+    let daemon = Daemon::start();
+    let client = daemon.client();
+    let (wwn, name) = ("naa.500140568720f76f", "cmd_completion_affinity");
+    client.apply(vec![target(wwn)]).unwrap();
+    let shown = || client.config().unwrap().targets[0].parameters.clone();
+    assert_eq!(shown(), [(name.to_owned(), "-1".to_owned())].into());
+    let applied = client.apply(vec![set_parameter(wwn, name, "-0x2")]).unwrap();
+    assert_eq!(applied.results, [api::v1::Outcome::AttributeSet { value: "-2".to_owned() }]);
+    assert_eq!(shown(), [(name.to_owned(), "-2".to_owned())].into());
+    for (parameter, value, status, code) in [
+        (name, "-3", 400, "parameter_value"),
+        // A number of a CPU, which no machine that runs this has.
+        (name, "8191", 400, "parameter_value"),
+        ("default_submit_type", "0", 404, "no_such_parameter"),
+    ] {
+        let err = client.apply(vec![set_parameter(wwn, parameter, value)]).unwrap_err();
+        let api::ClientError::Problem { status: answered, problem } = err else { panic!("{err:?}") };
+        assert_eq!((answered, problem.code.as_str()), (status, code), "{parameter}={value}");
+    }
+    assert_eq!(shown(), [(name.to_owned(), "-2".to_owned())].into());
+}
+
+#[test]
 fn attributes_are_explained() {
     let daemon = Daemon::start();
     let attributes = daemon.client().attributes().unwrap().attributes;
@@ -367,7 +391,9 @@ fn the_network_gets_metrics_alone() {
 fn a_socket_that_was_left_behind_is_replaced() {
     let scratch = tempfile::tempdir().unwrap();
     let tokio = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
-    let listen = |directory: &Path| tokio.block_on(async { server::listen(directory).map(drop) });
+    let listen = |directory: &Path| {
+        tokio.block_on(async { server::bind(directory).and_then(server::Bound::listen).map(drop) })
+    };
     drop(UnixListener::bind(scratch.path().join("api.sock")).unwrap());
     listen(scratch.path()).unwrap();
     assert!(!scratch.path().join("api.sock").exists(), "its name goes with it");

@@ -7,10 +7,11 @@
 mod daemon;
 
 use api::ClientError;
-use daemon::{Daemon, as_nobody, is_root, lunard};
+use api::v1::Change;
+use daemon::{Daemon, NOBODY, as_nobody, is_root, lunard};
 use lunard::directories::StateDir;
 use lunard::store::Store;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -138,13 +139,19 @@ fn a_runtime_directory_that_cannot_be_made_is_named() {
 fn what_is_in_the_place_of_the_api_socket_is_named_and_left_alone() {
     let scratch = tempfile::tempdir().unwrap();
     let place = scratch.path().join("run/api.sock");
-    std::fs::create_dir_all(&place).unwrap();
+    let daemon = Daemon::start(scratch.path());
+    let wwn = "naa.5001405000000001".to_owned();
+    daemon.client().apply(vec![Change::CreateTarget { wwn: Some(wwn), tpgs: vec![1] }]).unwrap();
+    assert_eq!(daemon.end("TERM").0, Some(0));
+    std::fs::create_dir(&place).unwrap();
     let line = format!("cannot bind {}: what is there is no socket; move it away", place.display());
+    // Where a guest's socket was left behind it is there still: nobody was let in.
+    let guest = scratch.path().join("run/vhost/naa.5001405000000001.sock");
+    drop(UnixListener::bind(&guest).unwrap());
+    let left = std::fs::symlink_metadata(&guest).unwrap().ino();
     let refused = |line: &str| {
-        let Output { status, stderr, .. } = lunard(scratch.path()).output().unwrap();
-        let said = String::from_utf8(stderr).unwrap();
-        assert_eq!(said.lines().last(), Some(format!("lunard: {line}").as_str()), "{said}");
-        assert_eq!(status.code(), Some(1));
+        check_refused(lunard(scratch.path()), line);
+        assert_eq!(std::fs::symlink_metadata(&guest).unwrap().ino(), left);
     };
     refused(&line);
     std::fs::remove_dir(&place).unwrap();
@@ -171,6 +178,41 @@ fn what_is_in_the_place_of_the_api_socket_is_named_and_left_alone() {
     std::fs::write(&place, "needed").unwrap();
     assert_eq!(daemon.end("TERM").0, Some(0));
     assert_eq!(std::fs::read_to_string(&place).unwrap(), "needed");
+}
+
+#[test]
+fn a_socket_that_another_user_left_is_taken_over_and_one_where_he_listens_is_not() {
+    if !is_root() {
+        eprintln!("skipped: only root can become somebody else");
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(scratch.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (state, run) = (scratch.path().join("state"), scratch.path().join("run"));
+    for directory in [&state, &run] {
+        std::fs::create_dir(directory).unwrap();
+        chown(directory, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let place = run.join("api.sock");
+    let listening = UnixListener::bind(&place).unwrap();
+    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o660)).unwrap();
+    let command = || {
+        let mut command = as_nobody(scratch.path());
+        command.arg("--state-dir").arg(&state).arg("--runtime-dir").arg(&run);
+        command
+    };
+    check_refused(
+        command(),
+        &format!(
+            "cannot bind {}: Address already in use; another process listens there; stop it, or use another --runtime-dir",
+            place.display()
+        ),
+    );
+    drop(listening);
+    let daemon = Daemon::start_command(scratch.path(), command());
+    assert!(daemon.client().version().is_ok());
+    assert_eq!(daemon.end("TERM").0, Some(0));
+    assert!(!place.exists());
 }
 
 #[test]
@@ -406,7 +448,7 @@ fn a_database_of_somebody_else_names_the_user_who_would_do() {
     let (_, log) = Daemon::start(scratch.path()).end("TERM");
     assert!(log.contains("stopped"), "{log}");
     for directory in ["state", "run"] {
-        std::os::unix::fs::chown(scratch.path().join(directory), Some(daemon::NOBODY), None).unwrap();
+        chown(scratch.path().join(directory), Some(NOBODY), None).unwrap();
     }
     let mut command = as_nobody(scratch.path());
     command.arg("--state-dir").arg(scratch.path().join("state"));

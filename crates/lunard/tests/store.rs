@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Plane, block, fileio, map, ramdisk, set_option, target};
+use common::{Plane, block, fileio, map, ramdisk, set_option, set_parameter, target};
 use lunard::directories::StateDir;
 use lunard::start_error::StartError;
 use lunard::store::{FILE_NAME, Store};
@@ -43,6 +43,7 @@ fn furnished() -> Model {
         target(WWN),
         set_option(WWN, "num_queues", "4"),
         set_option(WWN, "virtqueue_size", "256"),
+        set_parameter(WWN, "cmd_completion_affinity", "-2"),
         map(WWN, None, api::v1::Kind::Block, "disk0"),
         map(WWN, Some(300), api::v1::Kind::Ramdisk, "r0"),
         target("naa.5001405000000001"),
@@ -105,7 +106,7 @@ fn a_target_without_options_is_written_as_the_first_version_wrote_it() {
     let table = database.begin_read().unwrap().open_table(targets).unwrap();
     let row = |wwn: &str| String::from_utf8(table.get(wwn).unwrap().unwrap().value().to_vec()).unwrap();
     assert_eq!(row("naa.5001405000000001"), "{}");
-    assert_eq!(row(WWN), r#"{"options":{"num_queues":4,"virtqueue_size":256}}"#);
+    assert_eq!(row(WWN), r#"{"options":{"num_queues":4,"virtqueue_size":256},"completion_affinity":-2}"#);
 }
 
 #[test]
@@ -246,13 +247,13 @@ fn a_newer_layout_is_refused_with_both_versions_and_the_way_out() {
     let scratch = tempfile::tempdir().unwrap();
     save(scratch.path(), &furnished());
     let path = scratch.path().join(FILE_NAME);
-    set_layout(&path, 4);
+    set_layout(&path, 5);
     let err = reopen(scratch.path()).unwrap_err();
     assert_eq!(
         err.to_string(),
         format!(
-            "the database {} was written by a newer lunard: it has version 4 of its layout, and lunard 0.1.0 reads up to \
-             version 3",
+            "the database {} was written by a newer lunard: it has version 5 of its layout, and lunard 0.1.0 reads up to \
+             version 4",
             path.display()
         )
     );
@@ -263,7 +264,7 @@ fn a_newer_layout_is_refused_with_both_versions_and_the_way_out() {
              there, `lunar restoreconfig FILE` makes here"
         )
     );
-    assert_eq!(layout(&path), Some(4));
+    assert_eq!(layout(&path), Some(5));
 }
 
 /// Writes a database as the first version of the layout had it: five tables, rows without what came later.
@@ -295,7 +296,7 @@ fn a_database_of_the_first_layout_is_read_and_raised_and_takes_what_came_later()
     old_database(scratch.path());
     let path = scratch.path().join(FILE_NAME);
     let old = reopen(scratch.path()).unwrap();
-    assert_eq!(layout(&path), Some(3));
+    assert_eq!(layout(&path), Some(4));
     let tpg = old.targets().values().next().unwrap().tpgs.values().next().unwrap();
     let (lun, mapping) = tpg.luns.iter().next().unwrap();
     assert_eq!((lun.get(), mapping.write_protect, mapping.alias.as_str()), (7, true, "abcdef0123"));
@@ -393,7 +394,7 @@ fn groups_that_an_earlier_version_kept_without_sense_are_active_and_the_start_go
         });
         set_layout(&path, 2);
         let model = reopen(scratch.path()).unwrap();
-        assert_eq!(layout(&path), Some(3));
+        assert_eq!(layout(&path), Some(4));
         let backstore =
             model.backstores().values().find(|backstore| backstore.name.as_str() == "r9").unwrap();
         let (_, group) = backstore.alua.iter().find(|(name, _)| name.as_str() == "g5").unwrap();

@@ -8,9 +8,9 @@ mod alua; // the changes of asymmetric access
 
 use crate::name::shown;
 use crate::{
-    ACLS_MAX, Acl, AclPlace, Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, Foreign,
-    IdentityField, Key, Lun, LunMapping, MappedLun, Model, Place, Refusal, Target, TargetOption, Tpg, TpgTag,
-    UnitSerial, Wwn,
+    ACLS_MAX, Acl, AclPlace, Attribute, BACKSTORES_MAX, Backstore, BackstoreId, Change, CompletionAffinity,
+    Foreign, IdentityField, Key, Lun, LunMapping, MappedLun, Model, Place, Refusal, Target, TargetOption,
+    Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -47,6 +47,7 @@ impl Model {
             Change::SetUnitSerial { backstore, serial } => self.set_unit_serial(&backstore, serial),
             Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
             Change::SetOption { wwn, option, value } => self.set_option(&wwn, &option, &value),
+            Change::SetParameter { wwn, parameter, value } => self.set_parameter(&wwn, &parameter, &value),
             Change::DeleteTarget(wwn) => self.delete_target(&wwn),
             Change::CreateTpg { wwn, tag, tpg } => self.create_tpg(&wwn, tag, tpg),
             Change::DeleteTpg { wwn, tag } => self.delete_tpg(&wwn, tag),
@@ -232,6 +233,17 @@ impl Model {
         let row = TargetOption::named(name).ok_or_else(unknown)?;
         let number = row.parse(value).ok_or_else(|| refused(row))?;
         self.target_mut(wwn)?.options.set(row, number);
+        Ok(())
+    }
+
+    fn set_parameter(&mut self, wwn: &Wwn, name: &str, value: &str) -> Result<(), Refusal> {
+        self.target(wwn)?;
+        if name != CompletionAffinity::NAME {
+            return Err(Refusal::NoSuchParameter { wwn: wwn.clone(), parameter: shown(name) });
+        }
+        let affinity = CompletionAffinity::parse(value);
+        let affinity = affinity.ok_or_else(|| Refusal::completion_affinity(wwn, value))?;
+        self.target_mut(wwn)?.completion_affinity = affinity;
         Ok(())
     }
 

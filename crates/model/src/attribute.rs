@@ -181,15 +181,15 @@ impl Attribute {
     }
 
     /// The value that a text is, whether it makes sense or not: a number as the kernel reads it
-    /// ([`kernel_number`](crate::kernel_number)), and for a switch also the words of the kernel's `strtobool`.
+    /// ([`kernel_number`](crate::kernel_number)); for a switch 1, 0 and the words of the kernel's `kstrtobool`.
     #[must_use]
     pub fn read(&self, text: &str) -> Option<u32> {
         let word = text.strip_suffix('\n').unwrap_or(text).to_ascii_lowercase();
         match (self.values, word.as_str()) {
-            (Values::Switch, "y" | "yes" | "on" | "true") => Some(1),
-            (Values::Switch, "n" | "no" | "off" | "false") => Some(0),
-            // It looks at the first letter, and takes no sign.
-            (Values::Switch, word) if word.starts_with('+') => None,
+            (Values::Switch, "1" | "y" | "yes" | "on" | "true") => Some(1),
+            (Values::Switch, "0" | "n" | "no" | "off" | "false") => Some(0),
+            // It looks at the first letter, so that 0x1 is 0, which nobody means.
+            (Values::Switch, _) => None,
             _ => kernel_u32(text),
         }
     }
@@ -413,11 +413,11 @@ mod tests {
     fn switches_read_the_words_of_the_kernel() {
         let tas = Attribute::of(Key::EmulateTas);
         for (text, value) in
-            [("1", 1), ("0", 0), ("y", 1), ("Y", 1), ("n", 0), ("on", 1), ("off", 0), ("0x1", 1)]
+            [("1", 1), ("0", 0), ("y", 1), ("Y", 1), ("n", 0), ("on", 1), ("off", 0), ("1\n", 1)]
         {
             assert_eq!(tas.parse(text, 512), Some(value), "{text}");
         }
-        for text in ["", "2", "-1", "+1", "None", "maybe", "1 1"] {
+        for text in ["", "2", "-1", "+1", "None", "maybe", "1 1", "0x1", "010", "1abc", "10", "01", "1\n\n"] {
             assert_eq!(tas.parse(text, 512), None, "{text}");
         }
     }

@@ -80,6 +80,15 @@ pub enum Change {
         /// The value as typed.
         value: String,
     },
+    /// Sets a parameter of a target, which is kept for LIO's tools.
+    SetParameter {
+        /// Of which target.
+        wwn: Wwn,
+        /// LIO's name for it.
+        parameter: String,
+        /// The value as typed.
+        value: String,
+    },
     /// Removes a target with its target port groups and LUNs.
     DeleteTarget(Wwn),
     /// Adds a target port group.
@@ -252,6 +261,10 @@ impl fmt::Display for Change {
             Self::SetOption { wwn, option, value } => {
                 let (option, value) = (shown(option), shown(value));
                 write!(f, "set {option}={value} on target {wwn}")
+            }
+            Self::SetParameter { wwn, parameter, value } => {
+                let (parameter, value) = (shown(parameter), shown(value));
+                write!(f, "set parameter {parameter}={value} on target {wwn}")
             }
             Self::DeleteTarget(wwn) => write!(f, "delete target {wwn}"),
             Self::CreateTpg { wwn, tag, tpg: _ } => write!(f, "create TPG {wwn}/tpg{tag}"),

@@ -31,6 +31,18 @@ pub(crate) fn kernel_u32(text: &str) -> Option<u32> {
     kernel_number(text).and_then(|number| u32::try_from(number).ok())
 }
 
+/// The same for what the kernel keeps in 32 bits with a sign (`kstrtoint`).
+pub(crate) fn kernel_i32(text: &str) -> Option<i32> {
+    match text.strip_prefix('-') {
+        // What has one sign takes no other.
+        Some(digits) if digits.starts_with('+') => None,
+        Some(digits) => {
+            kernel_number(digits).and_then(|number| 0_i32.checked_sub_unsigned(u32::try_from(number).ok()?))
+        }
+        None => kernel_number(text).and_then(|number| i32::try_from(number).ok()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +64,27 @@ mod tests {
             ("0xffffffffffffffff", u64::MAX),
         ] {
             assert_eq!(kernel_number(text), Some(number), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_below_zero_are_read_as_the_kernel_reads_them() {
+        for (text, number) in [
+            ("-1", -1),
+            ("-1\n", -1),
+            ("-0x2", -2),
+            ("-010", -8),
+            ("-0", 0),
+            ("+3", 3),
+            ("2147483647", i32::MAX),
+            ("-2147483648", i32::MIN),
+        ] {
+            assert_eq!(kernel_i32(text), Some(number), "{text:?}");
+        }
+        for text in
+            ["", "-", "--1", "-+1", "+-1", "- 1", "2147483648", "-2147483649", "-18446744073709551615"]
+        {
+            assert_eq!(kernel_i32(text), None, "{text:?}");
         }
     }
 

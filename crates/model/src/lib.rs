@@ -19,6 +19,7 @@ mod apply; // a change, made
 mod attribute; // THE table of a backstore's attributes
 mod backstore; // where blocks live, as wanted
 mod change; // THE list of what may happen to it
+mod completion_affinity; // a parameter of LIO's targets
 mod foreign; // what is kept and not served
 mod identity; // who a unit says that it is, and THE table of it
 mod kernel_number; // numbers as the kernel reads them
@@ -40,6 +41,7 @@ pub use alua::{
 pub use attribute::{ATTRIBUTES, Access, Attribute, Attributes, Key, TRANSFER_BYTES_MAX, Values};
 pub use backstore::{Backstore, BackstoreId, Kind, Medium, PAGE_BYTES, SIZE_BYTES_MAX};
 pub use change::Change;
+pub use completion_affinity::CompletionAffinity;
 pub use foreign::Foreign;
 pub use identity::{IDENTITY_FIELDS, Identity, IdentityField, IdentityKey, UNIT_SERIAL_FILE, product};
 pub use kernel_number::kernel_number;

@@ -15,8 +15,8 @@
 //! administrator who repeats a serial number by hand.
 
 use crate::{
-    AluaGroups, Backstore, BackstoreId, Change, Lun, LunAlua, LunMapping, Model, Place, RelativePort, Target,
-    TargetOptions, Tpg, TpgTag, UnitSerial, Wwn,
+    AluaGroups, Backstore, BackstoreId, Change, CompletionAffinity, Lun, LunAlua, LunMapping, Model, Place,
+    RelativePort, Target, TargetOptions, Tpg, TpgTag, UnitSerial, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,6 +82,13 @@ pub enum Step {
         wwn: Wwn,
         /// All of them.
         options: TargetOptions,
+    },
+    /// Take over where commands are to complete: for LIO, for nobody else heeds it.
+    SetCompletionAffinity {
+        /// Of which target.
+        wwn: Wwn,
+        /// Where.
+        affinity: CompletionAffinity,
     },
     /// Make a target port group without LUNs.
     CreateTpg {
@@ -252,6 +259,11 @@ fn additions(old: &Model, new: &Model, reopened: &BTreeSet<&BackstoreId>, steps:
         let before = old.targets.get(wwn).map(|was| was.options.clone()).unwrap_or_default();
         if before != target.options {
             steps.push(Step::SetOptions { wwn: wwn.clone(), options: target.options.clone() });
+        }
+        let before = old.targets.get(wwn).map(|was| was.completion_affinity).unwrap_or_default();
+        if before != target.completion_affinity {
+            let affinity = target.completion_affinity;
+            steps.push(Step::SetCompletionAffinity { wwn: wwn.clone(), affinity });
         }
         for (tag, tpg) in &target.tpgs {
             let kept = kept_tpg(old, wwn, *tag, tpg);

@@ -4,9 +4,10 @@
 //! Above: the doors, which pass it on.  Below: nothing.
 //! Never here: what went wrong with the host; that is no fault of the change.
 
+use crate::name::shown;
 use crate::{
-    AbsolutePath, AclPlace, AluaGroupName, BackstoreId, BackstoreName, Lun, LunAlias, Place, TpgTag,
-    UnitSerial, Wwn,
+    AbsolutePath, AclPlace, AluaGroupName, BackstoreId, BackstoreName, CompletionAffinity, Lun, LunAlias,
+    Place, TpgTag, UnitSerial, Wwn,
 };
 
 /// Why a change did not happen.
@@ -122,6 +123,12 @@ pub enum Refusal {
     #[error("option {option} of {wwn} cannot be '{value}': it takes {values}")]
     OptionValue { wwn: Wwn, option: &'static str, value: String, values: String },
 
+    // Parameters.
+    #[error("No parameter '{parameter}' on target {wwn}")]
+    NoSuchParameter { wwn: Wwn, parameter: String },
+    #[error("parameter {parameter} of {wwn} cannot be '{value}': it takes {values}")]
+    ParameterValue { wwn: Wwn, parameter: &'static str, value: String, values: &'static str },
+
     #[error("the name of {backstore} is too long to be the product that guests see")]
     NameTooLongForProduct { backstore: BackstoreId },
 
@@ -203,6 +210,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A target's completion affinity that cannot be, or cannot be on this host.
+    #[must_use]
+    pub fn completion_affinity(wwn: &Wwn, value: &str) -> Self {
+        let (parameter, values) = (CompletionAffinity::NAME, CompletionAffinity::VALUES);
+        Self::ParameterValue { wwn: wwn.clone(), parameter, value: shown(value), values }
+    }
+
     /// The way out, in one line without a full stop.
     #[must_use]
     pub fn hint(&self) -> String {
@@ -298,6 +312,8 @@ impl Refusal {
             Self::OptionValue { option, .. } => {
                 crate::TargetOption::named(option).map_or_else(String::new, |row| row.help.to_owned())
             }
+            Self::NoSuchParameter { .. } => "`get parameter` shows what is there".to_owned(),
+            Self::ParameterValue { .. } => crate::CompletionAffinity::HELP.to_owned(),
             Self::NameTooLongForProduct { .. } => {
                 format!("only names of at most {} characters can be", BackstoreName::PRODUCT_BYTES_MAX)
             }
@@ -415,6 +431,8 @@ impl Refusal {
             Self::IdentityValue { .. } => "identity_value",
             Self::NoSuchOption { .. } => "no_such_option",
             Self::OptionValue { .. } => "option_value",
+            Self::NoSuchParameter { .. } => "no_such_parameter",
+            Self::ParameterValue { .. } => "parameter_value",
             Self::NameTooLongForProduct { .. } => "name_too_long_for_product",
             Self::ForeignTooLong { .. } => "foreign_too_long",
             Self::ForeignTooMany { .. } => "foreign_too_many",
@@ -460,6 +478,7 @@ impl Refusal {
                 | Self::NoSuchAttribute { .. }
                 | Self::NoSuchIdentity { .. }
                 | Self::NoSuchOption { .. }
+                | Self::NoSuchParameter { .. }
                 | Self::NoSuchAluaGroup { .. }
                 | Self::NoSuchAluaAttribute { .. }
                 | Self::NoSuchLuGroup { .. }

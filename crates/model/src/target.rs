@@ -4,7 +4,10 @@
 //! Above: `model`, `apply`, `plan`.  Below: names and numbers.
 //! Never here: a socket or a session.
 
-use crate::{Acl, BackstoreId, Lun, LunAlias, LunAlua, Refusal, RelativePort, TargetOptions, TpgTag, Wwn};
+use crate::{
+    Acl, BackstoreId, CompletionAffinity, Lun, LunAlias, LunAlua, Refusal, RelativePort, TargetOptions,
+    TpgTag, Wwn,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -15,6 +18,8 @@ pub struct Target {
     pub tpgs: BTreeMap<TpgTag, Tpg>,
     /// What its device is to a front end.
     pub options: TargetOptions,
+    /// What is kept of it for LIO's tools.
+    pub completion_affinity: CompletionAffinity,
 }
 
 /// One target port group: a SCSI target as the guest sees it.

@@ -6,7 +6,7 @@ mod common;
 
 use common::{
     backstore_id, block, check_refused, create_target, fileio, lun, make, map, place, ramdisk, set_option,
-    tag, tpg, wwn,
+    set_parameter, tag, tpg, wwn,
 };
 use model::{Change, Foreign, Key, Model, OptionKey, Refusal};
 use std::collections::BTreeMap;
@@ -235,6 +235,42 @@ fn options_of_a_target_are_set_and_read_back() {
 }
 
 #[test]
+fn a_completion_affinity_is_kept_and_reads_back_as_a_number() {
+    let model = furnished();
+    let kept = |model: &Model| model.targets()[&wwn(1)].completion_affinity.to_string();
+    assert_eq!(kept(&model), "-1");
+    for (typed, number) in [("-2", "-2"), ("0", "0"), ("0x10", "16"), ("8191", "8191"), ("-1\n", "-1")] {
+        let model = model.apply(set_parameter(1, "cmd_completion_affinity", typed)).unwrap();
+        assert_eq!(kept(&model), number, "{typed:?}");
+    }
+    let help = "Where LIO would complete commands: -1, on the CPU that submitted them; -2, on any; else the number of a CPU. \
+                It is kept for LIO's tools, and `lunard` does not heed it";
+    for typed in ["-3", "8192", "", "any", " 1"] {
+        check_refused(
+            &model,
+            set_parameter(1, "cmd_completion_affinity", typed),
+            &format!(
+                "parameter cmd_completion_affinity of naa.5001405000000001 cannot be '{typed}': it takes -1, -2 or the \
+                 number of a CPU that is online"
+            ),
+            help,
+        );
+    }
+    check_refused(
+        &model,
+        set_parameter(1, "default_submit_type", "0"),
+        "No parameter 'default_submit_type' on target naa.5001405000000001",
+        "`get parameter` shows what is there",
+    );
+    check_refused(
+        &model,
+        set_parameter(2, "cmd_completion_affinity", "0"),
+        "No such Target: naa.5001405000000002",
+        "`ls /vhost` shows what is there",
+    );
+}
+
+#[test]
 fn options_are_refused_in_words() {
     let model = furnished();
     check_refused(
@@ -421,6 +457,15 @@ fn what_is_kept_and_not_served_changes_only_from_what_was_seen() {
     assert_eq!(model::plan(&Model::default(), &model), []);
 }
 
+fn refusals_of_what_targets_are_set_to() -> [Refusal; 4] {
+    [
+        Refusal::NoSuchOption { wwn: wwn(1), option: String::new() },
+        Refusal::OptionValue { wwn: wwn(1), option: "seg_max", value: String::new(), values: String::new() },
+        Refusal::NoSuchParameter { wwn: wwn(1), parameter: String::new() },
+        Refusal::completion_affinity(&wwn(1), "x"),
+    ]
+}
+
 #[test]
 fn every_refusal_has_its_own_code_and_a_hint() {
     let backstore = backstore_id("block/b");
@@ -477,16 +522,15 @@ fn every_refusal_has_its_own_code_and_a_hint() {
             only: 0,
         },
         Refusal::AttributeFrozen { backstore: backstore.clone(), attribute: "block_size", place: at() },
-        Refusal::NoSuchOption { wwn: wwn(1), option: String::new() },
-        Refusal::OptionValue { wwn: wwn(1), option: "seg_max", value: String::new(), values: String::new() },
         Refusal::NameTooLongForProduct { backstore },
         Refusal::ForeignTooLong { bytes: 1 },
         Refusal::ForeignTooMany { things: 1 },
         Refusal::ForeignMoved,
     ];
+    let refusals: Vec<Refusal> = refusals.into_iter().chain(refusals_of_what_targets_are_set_to()).collect();
     let codes: BTreeMap<&str, String> =
         refusals.iter().map(|refusal| (refusal.code(), refusal.hint())).collect();
-    assert_eq!(codes.len(), 46);
+    assert_eq!(codes.len(), 48);
     for refusal in &refusals {
         let (message, hint) = (refusal.to_string(), refusal.hint());
         assert!(!hint.is_empty() && !hint.ends_with('.') && !hint.contains('\n'), "{refusal:?}: {hint}");

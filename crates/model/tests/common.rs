@@ -80,6 +80,10 @@ pub(crate) fn create_target(number: u64, tpgs: impl IntoIterator<Item = (u8, u16
     Change::CreateTarget { wwn: wwn(number), tpgs }
 }
 
+pub(crate) fn set_parameter(target: u64, parameter: &str, value: &str) -> Change {
+    Change::SetParameter { wwn: wwn(target), parameter: parameter.to_owned(), value: value.to_owned() }
+}
+
 pub(crate) fn set_option(target: u64, option: &str, value: &str) -> Change {
     Change::SetOption { wwn: wwn(target), option: option.to_owned(), value: value.to_owned() }
 }

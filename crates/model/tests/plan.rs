@@ -4,11 +4,14 @@
 
 mod common;
 
-use common::{backstore_id, block, create_target, lun, make, map, place, ramdisk, set_option, tag, tpg, wwn};
+use common::{
+    backstore_id, block, create_target, lun, make, map, place, ramdisk, set_option, set_parameter, tag, tpg,
+    wwn,
+};
 use model::{
-    AclPlace, AluaGroup, AluaGroupName, AluaGroups, Backstore, BackstoreId, Change, Lun, LunAlias, LunAlua,
-    LunAluaSetting, LunMapping, MappedLun, Medium, Model, Place, RelativePort, Step, TargetOptions, TpgTag,
-    UnitSerial, Wwn, plan, plan_by,
+    AclPlace, AluaGroup, AluaGroupName, AluaGroups, Backstore, BackstoreId, Change, CompletionAffinity, Lun,
+    LunAlias, LunAlua, LunAluaSetting, LunMapping, MappedLun, Medium, Model, Place, RelativePort, Step,
+    TargetOptions, TpgTag, UnitSerial, Wwn, plan, plan_by,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,11 +180,25 @@ fn an_option_that_changed_is_one_step_and_one_that_did_not_is_none() {
     assert_eq!(new[1..3], [Step::CreateTarget(wwn(1)), Step::SetOptions { wwn: wwn(1), options }]);
 }
 
+#[test]
+fn a_completion_affinity_that_changed_is_one_step_and_one_that_did_not_is_none() {
+    let set = |value: &str| after(&furnished(), [set_parameter(1, "cmd_completion_affinity", value)]);
+    let model = set("-2");
+    let affinity = model.targets()[&wwn(1)].completion_affinity;
+    let step = Step::SetCompletionAffinity { wwn: wwn(1), affinity };
+    assert_eq!(plan(&furnished(), &model), std::slice::from_ref(&step));
+    assert_eq!(plan(&furnished(), &set("-1")), []);
+    let [Step::SetCompletionAffinity { affinity, .. }] = plan(&model, &furnished())[..] else { panic!() };
+    assert_eq!(affinity.number(), -1);
+    assert_eq!(plan(&Model::default(), &model)[1..3], [Step::CreateTarget(wwn(1)), step]);
+}
+
 /// A target that knows nothing but its steps.
 #[derive(Debug, Default, PartialEq)]
 struct Toy {
     open: BTreeMap<BackstoreId, Backstore>,
     targets: BTreeMap<Wwn, TargetOptions>,
+    affinities: BTreeMap<Wwn, CompletionAffinity>,
     tpgs: BTreeMap<(Wwn, TpgTag), (Wwn, RelativePort)>,
     luns: BTreeMap<(Wwn, TpgTag, Lun), (BackstoreId, bool)>,
     access: BTreeMap<BackstoreId, (AluaGroups, u16)>,
@@ -212,7 +229,14 @@ impl Toy {
             Step::SetOptions { wwn, options } => {
                 assert_ne!(self.targets.insert(wwn, options.clone()).unwrap(), options);
             }
+            Step::SetCompletionAffinity { wwn, affinity } => {
+                assert!(self.targets.contains_key(&wwn));
+                assert_ne!(self.affinities.get(&wwn).copied().unwrap_or_default(), affinity);
+                self.affinities.insert(wwn, affinity);
+                self.affinities.retain(|_, affinity| *affinity != CompletionAffinity::default());
+            }
             Step::RemoveTarget(wwn) => {
+                self.affinities.remove(&wwn);
                 assert!(self.tpgs.keys().all(|(of, _)| *of != wwn));
                 assert!(self.targets.remove(&wwn).is_some());
             }
@@ -277,6 +301,9 @@ impl Toy {
         }
         for (wwn, target) in model.targets() {
             toy.targets.insert(wwn.clone(), target.options.clone());
+            if target.completion_affinity != CompletionAffinity::default() {
+                toy.affinities.insert(wwn.clone(), target.completion_affinity);
+            }
             for (tag, tpg) in &target.tpgs {
                 toy.tpgs.insert((wwn.clone(), *tag), (tpg.nexus.clone(), tpg.relative_port));
                 let list = tpg.acls.get(&tpg.nexus);
@@ -431,6 +458,11 @@ fn any_change() -> impl Strategy<Value = Change> {
         (1..3_u64).prop_map(|target| Change::DeleteTarget(wwn(target))),
         (1..3_u64, prop_oneof![Just("num_queues"), Just("seg_max")], 0..3_u32)
             .prop_map(|(target, option, value)| set_option(target, option, &value.to_string())),
+        (1..3_u64, -2..2_i32).prop_map(|(target, value)| set_parameter(
+            target,
+            "cmd_completion_affinity",
+            &value.to_string()
+        )),
         (group(), 1..6_u16).prop_map(|((target, group), port)| Change::CreateTpg {
             wwn: wwn(target),
             tag: tag(group),

@@ -33,7 +33,7 @@ mod version;
 use crate::command::Command;
 use crate::tree::Place;
 
-pub(crate) use get::{COMPLETION_AFFINITY, Entry, FABRIC_PROT_TYPE, groups};
+pub(crate) use get::{Entry, FABRIC_PROT_TYPE, groups};
 pub(crate) use sessions::sessions;
 
 /// The rows, by name.

@@ -13,7 +13,7 @@
 //! - `info`: what `info` shows, with numbers and truth values as such; empty where there is no `info`;
 //! - `details`: what programs want to know besides; empty where there is nothing.  A storage object has
 //!   `size_bytes`, `block_bytes`, `read_only`, `write_cache` (whether guests must flush), `missing`, `ejected` and `stopped`; a target
-//!   `socket`, where QEMU connects, `connected`, and where the socket has no place `socket_fault`, why not; a target port group `nexus`; an access control list `guest`, whether it
+//!   `socket`, where QEMU connects, `connected`, and while it has no socket `socket_fault`, why not; a target port group `nexus`; an access control list `guest`, whether it
 //!   is that of the nexus; an ALUA group `tg_pt_gp_id`; a LUN `write_protect` and, where commands have waited for long,
 //!   `waiting_command`, `waiting_seconds` and `waiting_commands`;
 //! - `children`: an array of such objects, in the order of `ls`.

@@ -67,6 +67,8 @@ pub enum Subject {
         wwn: String,
         /// The options of its device, by name.
         options: BTreeMap<String, String>,
+        /// What is kept of it for LIO's tools, by name.
+        parameters: BTreeMap<String, String>,
     },
     /// A target port group.
     Tpg {
@@ -468,7 +470,11 @@ fn target(config: &v1::Config, target: &v1::Target) -> Node {
         healthy: fault.as_ref().map(|_| false),
         facts: [Some(fabric), fault.clone(), Some(name)].into_iter().flatten().collect(),
         details: details.into_iter().chain(fault).collect(),
-        subject: Subject::Target { wwn, options: target.options.clone() },
+        subject: Subject::Target {
+            wwn,
+            options: target.options.clone(),
+            parameters: target.parameters.clone(),
+        },
         children: Vec::new(),
     };
     node.with_children(target.tpgs.iter().map(|group| tpg(config, &target.wwn, group)).collect())

@@ -129,7 +129,7 @@ Parameter fabric_prot_type is now '0'.
 }
 
 #[test]
-fn a_target_says_its_parameter_and_can_be_told_what_is_so() {
+fn a_target_says_its_parameter_and_keeps_what_it_is_told() {
     furnished().transcript(
         "
 /> cd /vhost/naa.500140568720f76f
@@ -143,15 +143,19 @@ PARAMETER CONFIG GROUP
 ======================
 cmd_completion_affinity=-1
 --------------------------
-Where commands complete. It is -1, where they came in, and cannot be otherwise.
+Where LIO would complete commands: -1, on the CPU that submitted them; -2, on any; else the number of a CPU. It is kept for LIO's tools, and `lunard` does not heed it.
 
 /vhost/naa.500140568720f76f> get parameter cmd_completion_affinity
 cmd_completion_affinity=-1 
 /vhost/naa.500140568720f76f> set parameter cmd_completion_affinity=-1
 Parameter cmd_completion_affinity is now '-1'.
-/vhost/naa.500140568720f76f> set parameter cmd_completion_affinity=0
-! Cannot set parameter cmd_completion_affinity: 0 is not -1
-! hint: a command completes on the thread that serves the queue it came in by
+/vhost/naa.500140568720f76f> set parameter cmd_completion_affinity=-2
+Parameter cmd_completion_affinity is now '-2'.
+/vhost/naa.500140568720f76f> get parameter cmd_completion_affinity
+cmd_completion_affinity=-2 
+/vhost/naa.500140568720f76f> set parameter cmd_completion_affinity=-3
+! parameter cmd_completion_affinity of naa.500140568720f76f cannot be '-3': it takes -1, -2 or 0
+! hint: it is a number
 /vhost/naa.500140568720f76f> cd tpg1
 /vhost/naa.50...8720f76f/tpg1> get
 

@@ -18,6 +18,7 @@ fn every_line_sees_what_others_changed() {
         socket_fault: None,
         connected: false,
         options: std::collections::BTreeMap::new(),
+        parameters: std::collections::BTreeMap::new(),
         tpgs: Vec::new(),
     });
     session.transcript("/> /vhost status\nStatus for /vhost: Targets: 1\n");

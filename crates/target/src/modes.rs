@@ -147,13 +147,14 @@ impl Selected {
 
     /// What differs from the administrator's values afterwards, where `before` does now.
     pub(crate) fn over(&self, before: &ModeChanges) -> ModeChanges {
-        // Of what was not sent, the administrator may have another value by now than when this was.
-        ModeChanges::between(&self.own, &self.sent.over(self.own)).or(&before.without(&self.sent))
+        self.over_counting(before, &ModeChanges::ALL)
     }
 
-    /// What of it is in `others` too.
-    pub(crate) fn among(&self, others: &ModeChanges) -> Self {
-        Self { sent: self.sent.among(others), own: self.own }
+    /// The same, but for what was sent and is not in `count`: that is as the administrator has it.
+    pub(crate) fn over_counting(&self, before: &ModeChanges, count: &ModeChanges) -> ModeChanges {
+        // Of what was not sent, the administrator may have another value by now than when this was.
+        let differs = ModeChanges::between(&self.own, &self.sent.over(self.own));
+        differs.among(count).or(&before.without(&self.sent))
     }
 }
 

@@ -353,7 +353,7 @@ impl UnitState {
         self.change(|record| {
             let before = record.clone();
             let count = ModeChanges::of_word(self.saved_count.load(Ordering::Relaxed));
-            record.modes = selected.among(&count).over(&record.modes);
+            record.modes = selected.over_counting(&record.modes, &count);
             record.saved_modes = shown.among(&count);
             SelectedModes::between(&before, record, &selected.own)
         })

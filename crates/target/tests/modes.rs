@@ -136,6 +136,18 @@ fn of_two_that_select_one_page_the_one_that_is_kept_last_has_all_of_it() {
 }
 
 #[test]
+fn what_is_saved_as_the_administrator_has_it_is_in_force_though_he_set_it_before() {
+    let (rig, kept) = scene(true);
+    // He sets emulate_tas to what it is: nothing that an initiator saved of it counts any more.
+    rig.state.forget_modes(|modes| modes.tas = None).unwrap();
+    assert_eq!(select(&rig, 1, false, &[&off().1]), Done);
+    assert_eq!(write_cache_and_tas(&rig, CURRENT), (true, false));
+    assert_eq!(select(&rig, 1, true, &[&CONTROL]), Done);
+    assert_eq!(write_cache_and_tas(&rig, CURRENT), (true, true));
+    assert_eq!(on_disk(&kept), [None; 4]);
+}
+
+#[test]
 fn what_cannot_be_kept_is_not_shown_as_saved_either() {
     let (rig, kept) = scene(true);
     let (caching, control) = off();

@@ -35,8 +35,8 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use model::{
-    ATTRIBUTES, Access, Acl, Attribute, Backstore, Key, Lun, LunMapping, MappedLun, Medium, Model,
-    RelativePort, Target, TargetOption, Tpg, TpgTag, Wwn,
+    ATTRIBUTES, Access, Acl, Attribute, Backstore, CompletionAffinity, Key, Lun, LunMapping, MappedLun,
+    Medium, Model, RelativePort, Target, TargetOption, Tpg, TpgTag, Wwn,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,6 +165,8 @@ struct TargetEntry {
     tpgs: BTreeMap<TpgTag, TpgEntry>,
     /// As they would be typed; `None` in a file of LIO's, which does not know of options.
     options: Option<BTreeMap<String, String>>,
+    /// `None` where the file says nothing of it, or nothing that can be.
+    completion_affinity: Option<CompletionAffinity>,
 }
 
 /// A target port group of a file.
@@ -190,11 +192,11 @@ fn attributes(backstore: &Backstore, live: Option<&LiveBackstore>) -> Value {
 }
 
 fn target(wwn: &str, target: &Target, kept: &Kept) -> Value {
-    let Target { tpgs, options } = target;
+    let Target { tpgs, options, completion_affinity } = target;
     let groups = tpgs.iter().map(|(tag, group)| tpg(wwn, tag.get(), group, kept));
     let mut whole = json!({
         "fabric": "vhost",
-        "parameters": { "cmd_completion_affinity": "-1" },
+        "parameters": { (CompletionAffinity::NAME): completion_affinity.to_string() },
         "tpgs": groups.collect::<Vec<_>>(),
         "wwn": wwn,
     });

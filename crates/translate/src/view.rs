@@ -9,8 +9,8 @@ use crate::wish::Made;
 use api::v1;
 use model::{
     ALUA_ATTRIBUTES, ATTRIBUTES, Acl, AluaGroup, AluaGroupName, AluaKey, Attribute, Backstore, BackstoreId,
-    IDENTITY_FIELDS, Key, Kind, LbaMap, LunAlua, LunMapping, MappedLun, Medium, Model, Place, TARGET_OPTIONS,
-    Target, TargetOptions, Tpg, UNIT_SERIAL_FILE, Wwn,
+    CompletionAffinity, IDENTITY_FIELDS, Key, Kind, LbaMap, LunAlua, LunMapping, MappedLun, Medium, Model,
+    Place, TARGET_OPTIONS, Target, TargetOptions, Tpg, UNIT_SERIAL_FILE, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -143,13 +143,15 @@ impl<'a> View<'a> {
     fn target(&self, wwn: &Wwn, target: &Target) -> v1::Target {
         let live = self.live.targets.get(wwn);
         let socket = live.map_or_else(|| guest_socket(self.runtime_dir, wwn), |live| live.socket.clone());
-        let Target { tpgs, options } = target;
+        let Target { tpgs, options, completion_affinity } = target;
+        let parameter = (CompletionAffinity::NAME.to_owned(), completion_affinity.to_string());
         v1::Target {
             wwn: wwn.as_str().to_owned(),
             socket: socket.to_string_lossy().into_owned(),
             socket_fault: live.and_then(|live| live.socket_fault.clone()),
             connected: live.is_some_and(|live| live.connected),
             options: self::options(options),
+            parameters: BTreeMap::from([parameter]),
             tpgs: tpgs.iter().map(|(tag, group)| tpg(tag.get().into(), group, live)).collect(),
         }
     }

@@ -4,13 +4,15 @@
 //! Above: the owner of a model.  Below: `model`, whose rules decide, `saveconfig`, and [`Chance`].
 //! Never here: whether something may happen; `Model::make` says so.
 
+use crate::host;
 use crate::live::Occasion;
 use crate::saveconfig::{self, Apply, Comparison, Restore, RestoreError};
 use api::v1;
 use model::{
     AbsolutePath, AclPlace, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, BackstoreName,
-    Change, IdentityField, Kind, LbaMap, Lun, LunAlias, LunAlua, LunAluaSetting, LunMapping, MappedLun,
-    Medium, Model, Place, Refusal, Step, Tpg, TpgTag, UNIT_SERIAL_FILE, UnitSerial, Wwn, plan_by,
+    Change, CompletionAffinity, IdentityField, Kind, LbaMap, Lun, LunAlias, LunAlua, LunAluaSetting,
+    LunMapping, MappedLun, Medium, Model, Place, Refusal, Step, Tpg, TpgTag, UNIT_SERIAL_FILE, UnitSerial,
+    Wwn, plan_by,
 };
 use std::collections::BTreeMap;
 
@@ -69,8 +71,8 @@ impl Wishes {
     /// [`RestoreError`], which has the refusal of a change in it.
     pub fn draft(&self, model: &Model, chance: &mut dyn Chance) -> Result<Draft, RestoreError> {
         Ok(match self {
-            Self::Changes(wishes) => Draft::new(model, wishes, chance)?,
-            Self::Whole(changes) => Draft::of(model, changes)?,
+            Self::Changes(wishes) => on_this_host(Draft::new(model, wishes, chance)?)?,
+            Self::Whole(changes) => on_this_host(Draft::of(model, changes)?)?,
             Self::Restore(restore) => restore.draft(model, chance)?,
             Self::Apply { apply, .. } => apply.draft(model, chance)?,
             Self::Clear => saveconfig::clear(model)?,
@@ -107,6 +109,17 @@ impl Wishes {
     }
 }
 
+/// Refuses a CPU that the host has not, as LIO does.  What was said before stays, whatever became of the CPU.
+fn on_this_host(draft: Draft) -> Result<Draft, Refusal> {
+    for change in &draft.changes {
+        let Change::SetParameter { wwn, value, .. } = change else { continue };
+        if !CompletionAffinity::parse(value).is_some_and(host::has_cpu_of) {
+            return Err(Refusal::completion_affinity(wwn, value));
+        }
+    }
+    Ok(draft)
+}
+
 /// A transaction that the model accepts.
 #[derive(Clone, Debug)]
 pub struct Draft {
@@ -133,7 +146,7 @@ pub enum Made {
     AclLun(Lun),
     /// An attribute's value, as it reads back.
     Attribute(u32),
-    /// What a backstore says of itself, as it reads back.
+    /// A text, such as what a backstore says of itself, as it reads back.
     Identity(String),
     /// An option's value, as it reads back.
     Option(u32),
@@ -193,6 +206,10 @@ impl Draft {
             let row = model::TargetOption::named(option);
             return target.zip(row).map_or(made, |(target, row)| Made::Option(target.options.get(row.key)));
         }
+        if let v1::Change::SetParameter { wwn, .. } = wish {
+            let target = Wwn::parse(wwn).ok().and_then(|wwn| self.model.targets().get(&wwn));
+            return target.map_or(made, |target| Made::Identity(target.completion_affinity.to_string()));
+        }
         if let v1::Change::SetAluaAttribute { id, group, attribute, .. } = wish {
             let backstore = backstore_id(id).ok().and_then(|id| self.model.backstores().get(&id));
             let name = AluaGroupName::parse(group).ok();
@@ -244,6 +261,10 @@ fn complete(model: &Model, wish: &v1::Change, chance: &mut dyn Chance) -> Result
         v1::Change::SetOption { wwn, option, value } => {
             let (option, value) = (option.clone(), value.clone());
             (Change::SetOption { wwn: Wwn::parse(wwn)?, option, value }, Made::Nothing)
+        }
+        v1::Change::SetParameter { wwn, parameter, value } => {
+            let (parameter, value) = (parameter.clone(), value.clone());
+            (Change::SetParameter { wwn: Wwn::parse(wwn)?, parameter, value }, Made::Nothing)
         }
         v1::Change::DeleteTarget { wwn } => (Change::DeleteTarget(Wwn::parse(wwn)?), Made::Nothing),
         v1::Change::CreateTpg { wwn, tag } => {

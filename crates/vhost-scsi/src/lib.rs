@@ -48,7 +48,7 @@ pub use endpoint::{Bound, Endpoint};
 pub use holds::{Left, MapChange};
 pub use log_budget::LogBudget;
 pub use patience::{Deed, Marks, Waiting};
-pub use place::{SOCKET_PATH_BYTES_MAX, SocketName};
+pub use place::{SOCKET_PATH_BYTES_MAX, SocketName, listen_on};
 pub use port::TargetPort;
 pub use reactors::Reactors;
 pub use target::Scope;

@@ -69,7 +69,7 @@ fn preempt_and_abort_of_who_is_gone_leaves_the_new_guest_of_his_port_alone() {
     good(&mut two, &commands::inquiry(lun(), 36)); // It is certain to have been taken now.
     // Not of those who are preempted, so not waited for.
     let preempt = one.request_queue(0).unwrap().start(&out(5, 0, 0xa, 0xd)).unwrap();
-    let patience = Deadline::after(Duration::from_secs(5));
+    let patience = Deadline::after(Duration::from_secs(60));
     let preempted = one.request_queue(0).unwrap().exchange.wait_for(preempt, &patience);
     hangs.store(false, Ordering::SeqCst);
     assert!(preempted.is_ok(), "it waits for a command that is not of the preempted");

@@ -48,6 +48,9 @@ impl View<'_> {
             DevicePart::Whole if Attribute::named(file).is_some() => {
                 format!("{}\n", self.attribute(device, &state, file))
             }
+            DevicePart::Whole if file == "alias" => {
+                self.staged.alias(device).map_or_else(String::new, |alias| format!("{alias}\n"))
+            }
             DevicePart::Whole => match &state {
                 State::Unconfigured(staged) => self.unconfigured(device, staged, file),
                 State::Configured(backstore) => self.configured(device.hba, backstore, file),

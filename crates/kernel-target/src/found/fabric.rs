@@ -6,7 +6,11 @@
 
 use super::{Found, access};
 use crate::files::{Fault, Files};
-use model::{BackstoreId, Change, Lun, LunAlias, LunMapping, Refusal, RelativePort, Tpg, TpgTag, Wwn};
+use crate::jobs::completion_affinity_file;
+use model::{
+    BackstoreId, Change, CompletionAffinity, Lun, LunAlias, LunMapping, Refusal, RelativePort, Tpg, TpgTag,
+    Wwn,
+};
 use std::collections::BTreeMap;
 use translate::live::LiveTarget;
 
@@ -42,6 +46,12 @@ impl Found {
             wwn.clone(),
             LiveTarget { socket: "".into(), socket_fault: None, connected: false, waiting: Vec::new() },
         );
+        // Older kernels have no such file, and complete as the default says.
+        if let Ok(value) = files.try_read(&completion_affinity_file(&wwn)) {
+            let (wwn, parameter) = (wwn.clone(), CompletionAffinity::NAME.to_owned());
+            // A number that no kernel writes is as good as none.
+            let _ = self.learn(Change::SetParameter { wwn, parameter, value });
+        }
         for name in groups(files, &at)? {
             let tag = name.trim_start_matches("tpgt_");
             let group = format!("{at}/{name}");

@@ -223,6 +223,7 @@ impl Machine for FakeMachine {
                 Step::SetAlua { .. }
                 | Step::SetLunAlua { .. }
                 | Step::SetOptions { .. }
+                | Step::SetCompletionAffinity { .. }
                 | Step::CreateTpg { .. }
                 | Step::RemoveTpg { .. }
                 | Step::MapLun { .. }

@@ -8,8 +8,8 @@
 
 use model::{
     AbsolutePath, Acl, AclPlace, AluaAttribute, AluaGroupName, AluaGroups, Attribute, BackstoreId,
-    BackstoreName, Change, Foreign, IdentityField, Kind, LbaMap, LunAlias, LunAluaStatus, LunMapping,
-    MappedLun, Medium, Model, Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
+    BackstoreName, Change, CompletionAffinity, Foreign, IdentityField, Kind, LbaMap, LunAlias, LunAluaStatus,
+    LunMapping, MappedLun, Medium, Model, Place, RelativePort, TargetOption, TpgTag, UnitSerial, Wwn,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -76,6 +76,9 @@ struct Target {
     /// By name; what has its default is absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     options: BTreeMap<String, u32>,
+    /// LIO's number for it; absent where it is the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    completion_affinity: Option<i32>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -124,10 +127,13 @@ impl Rows {
             let key = (kind.as_str().to_owned(), name.as_str().to_owned());
             rows.backstores.insert(key, json(&Backstore::of(backstore)));
         }
-        for (wwn, model::Target { tpgs, options }) in model.targets() {
+        for (wwn, model::Target { tpgs, options, completion_affinity }) in model.targets() {
             let wwn = wwn.as_str();
             let options = options.iter().map(|(key, value)| (TargetOption::of(key).name.to_owned(), value));
-            rows.targets.insert(wwn.to_owned(), json(&Target { options: options.collect() }));
+            let is_new = *completion_affinity == CompletionAffinity::default();
+            let completion_affinity = (!is_new).then_some(completion_affinity.number());
+            let target = Target { options: options.collect(), completion_affinity };
+            rows.targets.insert(wwn.to_owned(), json(&target));
             for (tag, model::Tpg { nexus, relative_port, luns, acls }) in tpgs {
                 let acls =
                     acls.iter().map(|(initiator, acl)| (initiator.as_str().to_owned(), mapped_luns(acl)));
@@ -166,10 +172,15 @@ impl Rows {
             let what = format!("target {wwn}");
             let wwn = parse_wwn(&wwn).map_err(|err| format!("{what}: {err}"))?;
             make(&mut model, &what, Ok(Change::CreateTarget { wwn: wwn.clone(), tpgs: BTreeMap::new() }))?;
-            let Target { options } = parse(&row).map_err(|err| format!("{what}: {err}"))?;
+            let target = parse(&row).map_err(|err| format!("{what}: {err}"))?;
+            let Target { options, completion_affinity } = target;
             for (option, value) in options {
                 let value = value.to_string();
                 make(&mut model, &what, Ok(Change::SetOption { wwn: wwn.clone(), option, value }))?;
+            }
+            if let Some(number) = completion_affinity {
+                let (parameter, value) = (CompletionAffinity::NAME.to_owned(), number.to_string());
+                make(&mut model, &what, Ok(Change::SetParameter { wwn, parameter, value }))?;
             }
         }
         let mut lists = Vec::new();

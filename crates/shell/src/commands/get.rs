@@ -117,7 +117,7 @@ pub(super) fn entries(call: &Call<'_>, group: &str) -> Result<Vec<Entry>, Failur
     match (group, &call.node.subject) {
         ("attribute", Subject::Backstore(backstore)) => Ok(attributes(backstore, &call.api().attributes()?)),
         ("attribute", Subject::Tpg { .. }) => Ok(vec![protection()]),
-        ("parameter", Subject::Target { .. }) => Ok(vec![completion_affinity(call)?]),
+        ("parameter", Subject::Target { parameters, .. }) => Ok(self::parameters(parameters)),
         ("identity", Subject::Backstore(backstore)) => Ok(identity(backstore, &call.api().attributes()?)),
         ("option", Subject::Target { options, .. }) => Ok(target_options(options, &call.api().options()?)),
         ("alua", Subject::AluaGroup { group, .. }) => {
@@ -183,22 +183,18 @@ fn protection() -> Entry {
     }
 }
 
-/// The only parameter that LIO's targets have.
-pub(crate) const COMPLETION_AFFINITY: &str = "cmd_completion_affinity";
-
-/// It says what is so here.  The kernel's own targets, which have no options, have a value each.
-fn completion_affinity(call: &Call<'_>) -> Result<Entry, Failure> {
-    if call.api().options()?.options.is_empty() {
-        return Err(Failure::new("The parameters of the kernel's own targets are not known here.")
-            .hint("they are files, in the directory param of the target"));
-    }
-    Ok(Entry {
-        name: COMPLETION_AFFINITY.to_owned(),
-        value: "-1".to_owned(),
+/// What is kept of a target for LIO's tools.  An older daemon says nothing of it.
+fn parameters(parameters: &BTreeMap<String, String>) -> Vec<Entry> {
+    let about = "Where LIO would complete commands: -1, on the CPU that submitted them; -2, on any; else the number of a \
+                 CPU. It is kept for LIO's tools, and `lunard` does not heed it.";
+    let entry = |(name, value): (&String, &String)| Entry {
+        name: name.clone(),
+        value: value.clone(),
         writable: true,
         kind: "string",
-        about: "Where commands complete. It is -1, where they came in, and cannot be otherwise.".to_owned(),
-    })
+        about: about.to_owned(),
+    };
+    parameters.iter().map(entry).collect()
 }
 
 fn target_options(options: &BTreeMap<String, String>, table: &v1::OptionTable) -> Vec<Entry> {

@@ -4,7 +4,7 @@
 //! Above: the table.  Below: `get`, which knows the groups; `settings`, the API.
 //! Never here: which values an attribute takes.
 
-use super::get::{COMPLETION_AFFINITY, Entry, FABRIC_PROT_TYPE, entries, list_groups, object, show_all};
+use super::get::{Entry, FABRIC_PROT_TYPE, entries, list_groups, object, show_all};
 use crate::arguments::missing;
 use crate::command::{Command, Need, Needs, Parameter, Places, Values, optional};
 use crate::failure::{Failure, codes};
@@ -22,7 +22,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
         optional(
             "group",
             Values::Group,
-            "global, attribute at a backstore or target port group, identity at a backstore, option at a target, or alua at ALUA groups and a LUN; all groups are named if left out",
+            "global, attribute at a backstore or target port group, identity at a backstore, parameter and option at a target, or alua at ALUA groups and a LUN; all groups are named if left out",
         ),
         Parameter {
             name: "parameter",
@@ -60,7 +60,6 @@ fn run(call: &mut Call<'_>) -> Result<(), Failure> {
     }
     let values = match &call.node.subject {
         Subject::Tpg { .. } if group == "attribute" => set_protection(&wanted)?,
-        Subject::Target { .. } if group == "parameter" => set_completion_affinity(&wanted)?,
         subject => match change_of(subject, &group) {
             Some(change) => make(call, &wanted, change)?,
             None => set_globals(call, &wanted)?,
@@ -123,6 +122,11 @@ fn change_of<'n>(subject: &'n Subject, group: &str) -> Option<ChangeOf<'n>> {
             option: name.to_owned(),
             value: value.to_owned(),
         }),
+        (Subject::Target { wwn, .. }, "parameter") => Box::new(|name, value| Change::SetParameter {
+            wwn: wwn.clone(),
+            parameter: name.to_owned(),
+            value: value.to_owned(),
+        }),
         (Subject::AluaGroups { id, .. }, "alua") => {
             Box::new(|_, value| Change::SetLbaMap { id: id.clone(), lba_map: value.to_owned() })
         }
@@ -156,17 +160,6 @@ fn make(
         _ => typed.clone(),
     });
     Ok(read_back.collect())
-}
-
-/// It says what is so, and may be told so.
-fn set_completion_affinity(wanted: &[(String, String)]) -> Result<Vec<String>, Failure> {
-    match wanted.iter().find(|(_, value)| value != "-1") {
-        None => Ok(vec!["-1".to_owned(); wanted.len()]),
-        Some((_, value)) => {
-            Err(Failure::new(format!("Cannot set parameter {COMPLETION_AFFINITY}: {value} is not -1"))
-                .hint("a command completes on the thread that serves the queue it came in by"))
-        }
-    }
 }
 
 /// It says what is so, and may be told so.

@@ -79,7 +79,9 @@ impl Cursor<'_> {
                 backstore.identity.keys().map(String::as_str).collect()
             }
             (Some("attribute"), Subject::Tpg { .. }) => vec![commands::FABRIC_PROT_TYPE],
-            (Some("parameter"), Subject::Target { .. }) => vec![commands::COMPLETION_AFFINITY],
+            (Some("parameter"), Subject::Target { parameters, .. }) => {
+                parameters.keys().map(String::as_str).collect()
+            }
             (Some("alua"), Subject::AluaGroup { group, .. }) => {
                 let fixed = |name: &&str| *name != "alua_support_lba_dependent";
                 group.attributes.keys().map(String::as_str).filter(fixed).collect()
@@ -127,6 +129,7 @@ impl Cursor<'_> {
             Subject::Lun { wwn, tag, lun, .. } if name == "alua_tg_pt_gp_name" => {
                 return self.alua_groups(wwn, *tag, *lun);
             }
+            Subject::Target { .. } if group == "parameter" => return vec!["-1".to_owned(), "-2".to_owned()],
             Subject::Tpg { .. } if group == "attribute" => return vec!["0".to_owned()],
             _ => (None, None),
         };

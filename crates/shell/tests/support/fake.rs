@@ -250,6 +250,10 @@ fn options() -> BTreeMap<String, String> {
         .into()
 }
 
+fn parameters() -> BTreeMap<String, String> {
+    [("cmd_completion_affinity".to_owned(), "-1".to_owned())].into()
+}
+
 /// A difference, each value as `name=from>to`.
 pub(crate) fn difference(action: Action, path: &str, values: &[&str]) -> Difference {
     let value = |text: &&str| {

@@ -272,7 +272,7 @@ impl Apply {
     fn targets(&self, before: &Model, work: &mut Work, chance: &mut dyn Chance) -> Result<(), RestoreError> {
         let mut names = names(&work.draft.model);
         let mut ports = Ports::new(&work.draft.model, &self.document.targets, before);
-        for (wwn, TargetEntry { tpgs, options }) in &self.document.targets {
+        for (wwn, TargetEntry { tpgs, options, completion_affinity }) in &self.document.targets {
             let is_there = before.targets().get(wwn);
             if is_there.is_none() {
                 let change = Change::CreateTarget { wwn: wwn.clone(), tpgs: BTreeMap::new() };
@@ -280,6 +280,9 @@ impl Apply {
             }
             if let Some(options) = options {
                 set_options(wwn, options, work)?;
+            }
+            if let Some(affinity) = completion_affinity {
+                work.set_completion_affinity(wwn, *affinity)?;
             }
             for (tag, tpg) in tpgs {
                 let was = is_there.and_then(|target| target.tpgs.get(tag));

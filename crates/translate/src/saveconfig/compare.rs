@@ -6,9 +6,9 @@
 
 use api::v1::{Action, Difference, ValueChange};
 use model::{
-    ATTRIBUTES, Access, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, IDENTITY_FIELDS,
-    IdentityField, LUN_ALUA_ATTRIBUTES, LunAlua, LunMapping, MappedLun, Medium, Model, TARGET_OPTIONS,
-    Target, Wwn,
+    ATTRIBUTES, Access, AluaAttribute, AluaGroup, AluaGroupName, Backstore, BackstoreId, CompletionAffinity,
+    IDENTITY_FIELDS, IdentityField, LUN_ALUA_ATTRIBUTES, LunAlua, LunMapping, MappedLun, Medium, Model,
+    TARGET_OPTIONS, Target, Wwn,
 };
 use std::collections::BTreeMap;
 
@@ -107,11 +107,13 @@ fn is_told_of_the_new(after: &Model, at: &At, name: &str, said: &dyn Fn(&Backsto
             },
         };
     }
+    let target = || after.targets().iter().find(|(wwn, _)| wwn.as_str() == at.numbers.0);
+    if name == CompletionAffinity::NAME {
+        return target()
+            .is_some_and(|(_, target)| target.completion_affinity != CompletionAffinity::default());
+    }
     match TARGET_OPTIONS.iter().find(|row| row.name == name) {
-        Some(row) => {
-            let wwn = after.targets().iter().find(|(wwn, _)| wwn.as_str() == at.numbers.0);
-            wwn.is_some_and(|(_, target)| target.options.get(row.key) != row.default)
-        }
+        Some(row) => target().is_some_and(|(_, target)| target.options.get(row.key) != row.default),
         None => true,
     }
 }
@@ -212,7 +214,9 @@ fn of_group(group: &AluaGroup) -> Facts {
 }
 
 fn of_target(target: &Target) -> Facts {
-    TARGET_OPTIONS.iter().map(|row| (row.name.to_owned(), target.options.get(row.key).to_string())).collect()
+    let option = |row: &model::TargetOption| (row.name.to_owned(), target.options.get(row.key).to_string());
+    let parameter = (CompletionAffinity::NAME.to_owned(), target.completion_affinity.to_string());
+    TARGET_OPTIONS.iter().map(option).chain([parameter]).collect()
 }
 
 fn of_mapped(mapped: &MappedLun) -> Facts {

@@ -10,9 +10,10 @@
 
 mod attributes; // of its storage objects
 mod lio; // what they can be in LIO
+mod values; // of its targets, and of what is in them
 
 use super::alua::{SaidGroups, SaidOfLun};
-use super::entry::{Entry, shown_value};
+use super::entry::Entry;
 use super::notes::Notes;
 use super::own::{Own, OwnObject};
 use super::scope::Scope;
@@ -22,7 +23,7 @@ use api::v1;
 use model::{
     AbsolutePath, Acl, AluaGroupName, Backstore, BackstoreId, BackstoreName, Foreign, IDENTITY_FIELDS, Kind,
     LUN_ALUA_ATTRIBUTES, Lun, LunAlias, LunMapping, MappedLun, Medium, Model, Place, Refusal, RelativePort,
-    TargetOption, TpgTag, UnitSerial, Wwn,
+    TpgTag, UnitSerial, Wwn,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -379,6 +380,7 @@ impl Reader<'_> {
         let wwn = Wwn::parse(wwn).map_err(words)?;
         let entry = entry.named(format!("target {wwn}"));
         self.unknown_keys(&entry, &["fabric", "wwn", "tpgs", "parameters", "attributes", "options"]);
+        let completion_affinity = self.completion_affinity(&entry)?;
         self.lost(&entry)?;
         let groups = entry.list("tpgs")?;
         let mut tpgs = BTreeMap::new();
@@ -395,34 +397,11 @@ impl Reader<'_> {
             }
         }
         let options = self.options(&entry)?;
-        if self.document.targets.insert(wwn, TargetEntry { tpgs, options }).is_some() {
+        let target = TargetEntry { tpgs, options, completion_affinity };
+        if self.document.targets.insert(wwn, target).is_some() {
             return Err(format!("{} is there twice", entry.at()).into());
         }
         Ok(())
-    }
-
-    /// The options of a target.  A file of ours leaves out those that have their defaults; one of LIO's says
-    /// nothing by leaving them out.
-    fn options(&mut self, entry: &Entry<'_>) -> Result<Option<BTreeMap<String, String>>, DocumentError> {
-        let Some(written) = entry.object("options")? else {
-            return Ok(self.own.is_ours().then(BTreeMap::new));
-        };
-        let mut options = BTreeMap::new();
-        for (name, value) in written {
-            if TargetOption::named(name).is_none() {
-                let line = format!("option '{}' of {} is not known here", shown(name), entry.at());
-                if self.author == Author::Person {
-                    return Err(line.into());
-                }
-                self.note(line);
-                continue;
-            }
-            let value = value
-                .as_u64()
-                .ok_or_else(|| entry.wrong(&format!("options.{name}"), value, "a whole number"))?;
-            options.insert(name.clone(), value.to_string());
-        }
-        Ok(Some(options))
     }
 
     fn tpg(&mut self, entry: &Entry<'_>, wwn: &Wwn, tag: TpgTag) -> Result<TpgEntry, DocumentError> {
@@ -568,31 +547,12 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Tells of the attributes and parameters of a target, a TPG or a node ACL, none of which changes anything here.
-    fn lost(&mut self, entry: &Entry<'_>) -> Result<(), DocumentError> {
-        for list in ["attributes", "parameters"] {
-            for (name, value) in entry.object(list)?.into_iter().flatten() {
-                let text = match value {
-                    Value::String(text) => shown(text),
-                    other => shown_value(other),
-                };
-                if !DEFAULTS_OF_LIO.contains(&(name.as_str(), text.as_str())) {
-                    self.note(format!("{list}.{}={text} of {} is not taken over", shown(name), entry.at()));
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn unknown_keys(&mut self, entry: &Entry<'_>, known: &[&str]) {
         for key in entry.keys().filter(|key| !known.contains(key)) {
             self.note(format!("'{}' of {} is not known here", shown(key), entry.at()));
         }
     }
 }
-
-/// What LIO's tools save of a target of vhost that nobody changed.
-const DEFAULTS_OF_LIO: &[(&str, &str)] = &[("cmd_completion_affinity", "-1"), ("fabric_prot_type", "0")];
 
 fn free_tag(taken: &BTreeMap<TpgTag, TpgEntry>) -> Option<TpgTag> {
     (1..=u8::MAX).map(TpgTag::new).find(|tag| !taken.contains_key(tag))

@@ -216,20 +216,25 @@ fn is_of_group(word: &str) -> bool {
     word == "tg_pt_gp_id" || AluaAttribute::named(word).is_some()
 }
 
+/// What a target has besides its target port groups.
+const OF_A_TARGET: &[&str] = &["options", "parameters"];
+
 fn target(wwn: &str, target: &Table, at: &str) -> Result<Value, String> {
     let mut tpgs = Vec::new();
     for (word, written) in target {
-        if word == "options" {
+        if OF_A_TARGET.contains(&word.as_str()) {
             continue;
         }
         let tag = number_after("tpg", word)
-            .ok_or_else(|| unknown(word, at, &["options", "tpg1", "tpg2", "..."]))?;
+            .ok_or_else(|| unknown(word, at, &[OF_A_TARGET, &["tpg1", "tpg2", "..."]].concat()))?;
         let at = format!("[vhost.\"{}\".{word}]", shown(wwn));
         tpgs.push(tpg(tag, table(written, &at)?, &at)?);
     }
     let mut whole = json!({ "fabric": "vhost", "wwn": wwn, "tpgs": tpgs });
-    if let Some(options) = target.get("options") {
-        whole["options"] = value(options);
+    for word in OF_A_TARGET {
+        if let Some(written) = target.get(*word) {
+            whole[*word] = value(written);
+        }
     }
     Ok(whole)
 }
@@ -497,7 +502,7 @@ mod tests {
             ),
             (
                 "[vhost.x]\ntgp1 = {}",
-                "tgp1 of [vhost.\"x\"] is not known; there can be options, tpg1, tpg2, ...",
+                "tgp1 of [vhost.\"x\"] is not known; there can be options, parameters, tpg1, tpg2, ...",
             ),
             (
                 "[vhost.x.tpg1]\nlun01 = \"fileio/x\"",

@@ -13,8 +13,9 @@ use super::{TargetEntry, TpgEntry};
 use crate::wish::{Chance, Draft, Made, notes};
 use api::v1;
 use model::{
-    Acl, AclPlace, AluaGroupName, Backstore, BackstoreId, Change, Foreign, Lun, LunMapping, MappedLun, Model,
-    Place, Refusal, RelativePort, Target, TargetOption, TargetOptions, Tpg, TpgTag, Wwn,
+    Acl, AclPlace, AluaGroupName, Backstore, BackstoreId, Change, CompletionAffinity, Foreign, Lun,
+    LunMapping, MappedLun, Model, Place, Refusal, RelativePort, Target, TargetOption, TargetOptions, Tpg,
+    TpgTag, Wwn,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
@@ -237,7 +238,7 @@ impl Work {
     ) -> Result<(), RestoreError> {
         let mut names = names(&self.draft.model);
         let mut ports = Ports::new(&self.draft.model, targets, before);
-        for (wwn, TargetEntry { tpgs, options }) in targets {
+        for (wwn, TargetEntry { tpgs, options, completion_affinity }) in targets {
             let mut groups = BTreeMap::new();
             for (tag, tpg) in tpgs {
                 let was = before.targets().get(wwn).and_then(|target| target.tpgs.get(tag));
@@ -250,6 +251,10 @@ impl Work {
             let was = before.targets().get(wwn).map(|was| options_of(&was.options)).unwrap_or_default();
             for (option, value) in options.clone().unwrap_or(was) {
                 self.make(Change::SetOption { wwn: wwn.clone(), option, value }, Made::Nothing)?;
+            }
+            let was = before.targets().get(wwn).map(|was| was.completion_affinity);
+            if let Some(affinity) = completion_affinity.or(was) {
+                self.set_completion_affinity(wwn, affinity)?;
             }
             for (tag, tpg) in tpgs {
                 for (lun, mapping) in &tpg.luns {
@@ -268,6 +273,19 @@ impl Work {
             }
         }
         Ok(())
+    }
+
+    /// Says where LIO would complete commands, where that is said otherwise.
+    pub(super) fn set_completion_affinity(
+        &mut self,
+        wwn: &Wwn,
+        affinity: CompletionAffinity,
+    ) -> Result<(), Refusal> {
+        if self.draft.model.target(wwn)?.completion_affinity == affinity {
+            return Ok(());
+        }
+        let (parameter, value) = (CompletionAffinity::NAME.to_owned(), affinity.to_string());
+        self.make(Change::SetParameter { wwn: wwn.clone(), parameter, value }, Made::Nothing)
     }
 
     pub(super) fn map(&mut self, place: Place, mapping: LunMapping) -> Result<(), RestoreError> {
@@ -290,7 +308,7 @@ impl Work {
 
 pub(super) fn places(model: &Model, id: &BackstoreId) -> Vec<(Place, LunMapping)> {
     let mut found = Vec::new();
-    for (wwn, Target { tpgs, options: _ }) in model.targets() {
+    for (wwn, Target { tpgs, options: _, completion_affinity: _ }) in model.targets() {
         for (tag, tpg) in tpgs {
             for (lun, mapping) in tpg.luns.iter().filter(|(_, mapping)| mapping.backstore == *id) {
                 found.push((Place { wwn: wwn.clone(), tag: *tag, lun: *lun }, mapping.clone()));
@@ -354,7 +372,7 @@ impl Ports {
         let groups = model.targets().values().flat_map(|target| target.tpgs.values());
         let mut ports =
             Self { chosen: BTreeMap::new(), taken: groups.map(|tpg| tpg.relative_port).collect(), next: 1 };
-        for (wwn, TargetEntry { tpgs, options: _ }) in targets {
+        for (wwn, TargetEntry { tpgs, options: _, completion_affinity: _ }) in targets {
             for (tag, tpg) in tpgs {
                 let was = before.targets().get(wwn).and_then(|target| target.tpgs.get(tag));
                 let wanted = tpg.relative_port.or(was.map(|was| was.relative_port));

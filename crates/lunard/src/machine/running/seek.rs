@@ -192,8 +192,13 @@ mod tests {
             meanwhile: impl FnOnce(),
         ) -> T {
             let (machine, (done, is_done)) = (Arc::clone(&self.machine), channel());
+            let (begin, has_begun) = channel();
             let held = self.machine.places.hold();
-            std::thread::spawn(move || done.send(what(&machine)));
+            std::thread::spawn(move || {
+                begin.send(()).unwrap();
+                done.send(what(&machine))
+            });
+            has_begun.recv_timeout(LONG).unwrap();
             assert!(is_done.recv_timeout(SHORT).is_err(), "somebody else has the places");
             meanwhile();
             drop(held);

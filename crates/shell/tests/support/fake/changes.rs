@@ -4,7 +4,7 @@
 //! Above: `fake`.  Below: nothing.
 //! Never here: what else a daemon is asked.
 
-use super::{FAKE_SERIAL, State, options};
+use super::{FAKE_SERIAL, State, options, parameters};
 use api::v1::{
     Acl, AluaGroup, AluaMember, Backstore, BackstoreId, BackstoreState, Change, CreateBackstore, Kind, Lun,
     LunAlua, MappedLun, Outcome, Problem, Target, Tpg,
@@ -56,14 +56,8 @@ impl State {
                 Ok(Outcome::Done)
             }
             Change::CreateTarget { wwn, tpgs } => self.create_target(wwn, tpgs),
-            Change::SetOption { wwn, option, value } => {
-                if value.len() > 5 {
-                    let message = format!("option {option} of {wwn} cannot be '{value}': it takes 0 to 254");
-                    return Err(problem("option_value", message, "it is a number"));
-                }
-                self.target(&wwn).options.insert(option, value.clone());
-                Ok(Outcome::OptionSet { value })
-            }
+            Change::SetOption { wwn, option, value } => self.set_option(&wwn, option, value),
+            Change::SetParameter { wwn, parameter, value } => self.set_parameter(&wwn, parameter, value),
             Change::DeleteTarget { wwn } => {
                 self.config.targets.retain(|target| target.wwn != wwn);
                 Ok(Outcome::Done)
@@ -282,10 +276,36 @@ impl State {
         }
         let socket = format!("/run/lunar/vhost/{wwn}.sock");
         let tpgs = tpgs.into_iter().map(tpg).collect();
-        let target = Target { wwn, socket, socket_fault: None, connected: false, options: options(), tpgs };
+        let target = Target {
+            wwn,
+            socket,
+            socket_fault: None,
+            connected: false,
+            options: options(),
+            parameters: parameters(),
+            tpgs,
+        };
         self.config.targets.push(target.clone());
         self.config.targets.sort_by(|a, b| a.wwn.cmp(&b.wwn));
         Ok(Outcome::TargetCreated { target })
+    }
+
+    fn set_option(&mut self, wwn: &str, option: String, value: String) -> Result<Outcome, Problem> {
+        if value.len() > 5 {
+            let message = format!("option {option} of {wwn} cannot be '{value}': it takes 0 to 254");
+            return Err(problem("option_value", message, "it is a number"));
+        }
+        self.target(wwn).options.insert(option, value.clone());
+        Ok(Outcome::OptionSet { value })
+    }
+
+    fn set_parameter(&mut self, wwn: &str, parameter: String, value: String) -> Result<Outcome, Problem> {
+        if !["-1", "-2", "0"].contains(&value.as_str()) {
+            let message = format!("parameter {parameter} of {wwn} cannot be '{value}': it takes -1, -2 or 0");
+            return Err(problem("parameter_value", message, "it is a number"));
+        }
+        self.target(wwn).parameters.insert(parameter, value.clone());
+        Ok(Outcome::AttributeSet { value })
     }
 
     fn map_lun(

@@ -60,7 +60,7 @@ mod tests {
             (Fileio, "emulate_tpu", "7", false),
             (Fileio, "emulate_tpu", "yes", true),
             (Fileio, "emulate_tpu", "maybe", false),
-            (Fileio, "emulate_tpu", "0x1", true),
+            (Fileio, "emulate_tpu", "0x1", false),
             (Fileio, "emulate_tpu", " 1", false),
             (Fileio, "emulate_tpu", "1 ", false),
             (Fileio, "queue_depth", "+1", true),

@@ -7,8 +7,8 @@
 //! What it makes, applied to nothing, is the same configuration: a test does so with any.
 
 use model::{
-    Acl, AluaAttribute, AluaGroup, AluaGroupName, Attribute, Backstore, IdentityField, LUN_ALUA_ATTRIBUTES,
-    LunAlua, LunMapping, MappedLun, Medium, Model, TargetOption, Tpg,
+    Acl, AluaAttribute, AluaGroup, AluaGroupName, Attribute, Backstore, CompletionAffinity, IdentityField,
+    LUN_ALUA_ATTRIBUTES, LunAlua, LunMapping, MappedLun, Medium, Model, TargetOption, Tpg,
 };
 use std::fmt::{Display, Write};
 
@@ -39,6 +39,10 @@ pub fn text(model: &Model) -> String {
             options.map(|(key, value)| format!("{} = {value}", TargetOption::of(key).name)).collect();
         if !options.is_empty() {
             file.put("options", format_args!("{{ {} }}", options.join(", ")));
+        }
+        let affinity = target.completion_affinity;
+        if affinity != CompletionAffinity::default() {
+            file.put("parameters", format_args!("{{ {} = {affinity} }}", CompletionAffinity::NAME));
         }
         for (tag, tpg) in &target.tpgs {
             let place = format!("lun {wwn}/tpg{tag}/lun");

@@ -58,6 +58,8 @@ impl State {
                 self.targets.get(wwn)?.port.offer(offer(options));
                 None
             }
+            // Kept for LIO's tools alone.
+            Step::SetCompletionAffinity { .. } => None,
             Step::SetAlua { .. } | Step::SetLunAlua { .. } => self.take_access(step),
             Step::RemoveTarget(wwn) => self.remove_target(wwn),
             Step::CreateTpg { wwn, tag, nexus, relative_port } => {
