@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use support::{Rig, Unit, copy_map, copy_rig, good, refused, run};
-use target::Nexus;
+use target::{Nexus, UnitFlags};
 
 const MIB: u64 = 1 << 20;
 const ABORT_TASK_SET: u32 = 1;
@@ -215,6 +215,26 @@ fn a_copy_that_cannot_begin_says_what_is_in_the_way() {
             (sense[2], &sense[10..14], &sense[15..]),
             (0x0a, &[0, 0, 0x0d, 0x01][..], &[0x80, 0, byte][..])
         );
+    }
+}
+
+#[test]
+fn a_unit_that_is_asked_to_copy_to_itself_and_may_not_be_written_says_so_itself() {
+    let unit = |read_only: bool| {
+        let unit = Unit::ramdisk(MIB);
+        Unit { flags: UnitFlags { read_only, ..unit.flags }, ..unit }
+    };
+    for (protects, to, refused) in [
+        ([true, false], 1, [0x07, 0x27, 0x00]),
+        ([false, true], 1, [0; 3]),
+        ([false, true], 2, [0x0a, 0x0d, 0x01]),
+    ] {
+        let [first, second] = protects.map(unit);
+        let rig = copy_rig(&first, &second);
+        let mut guest = rig.boot(Options::default());
+        let copy = copy_list(9, 0, (1, to), &[segment(1, 0, 0)]);
+        let sense = run(&mut guest, &copy).check_condition().unwrap_or_default();
+        assert_eq!(sense, refused, "{protects:?} {to}");
     }
 }
 

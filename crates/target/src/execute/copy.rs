@@ -55,7 +55,7 @@ pub(super) fn extended_copy<'a>(
         Err(NotBegun::SameIdentifier) => return Err(Sense::OPERATION_IN_PROGRESS),
         Err(NotBegun::TooMany) => return Ok(Decision::Answer(Answer::task_set_full(buffers.bytes()))),
     };
-    let legs = match legs(group, &list) {
+    let legs = match legs(group, mapping, &list) {
         Ok(legs) => legs,
         Err(sense) => {
             end(record, &Answer::check_condition(sense, buffers.bytes()));
@@ -114,7 +114,7 @@ fn end(record: Option<CopyRecord>, answer: &Answer) {
 }
 
 /// What all segments of a list move.
-fn legs(group: &Group, list: &CopyList) -> Result<VecDeque<Leg>, Sense> {
+fn legs(group: &Group, asked: &Mapping, list: &CopyList) -> Result<VecDeque<Leg>, Sense> {
     let mut legs = VecDeque::new();
     for (number, segment) in (1..).zip(&list.segments) {
         let end = |index: u16, named_at: u16| -> Result<(Lun, &Mapping), Sense> {
@@ -123,8 +123,10 @@ fn legs(group: &Group, list: &CopyList) -> Result<VecDeque<Leg>, Sense> {
             let name = target.ok_or(NOT_REACHABLE.at_copy(true, named_at))?;
             named(group, *name).ok_or(NOT_REACHABLE.at_copy(false, copy::target_at(index)))
         };
-        let leg = end(segment.source, copy::SOURCE_AT)
-            .and_then(|source| leg(number, source, end(segment.destination, copy::DESTINATION_AT)?, segment));
+        let leg = end(segment.source, copy::SOURCE_AT).and_then(|source| {
+            let destination = end(segment.destination, copy::DESTINATION_AT)?;
+            leg(number, asked, source, destination, segment)
+        });
         legs.extend(leg.map_err(|sense| sense.in_segment(number - 1))?);
     }
     let Some(first) = legs.front() else { return Ok(legs) };
@@ -145,20 +147,22 @@ fn named(group: &Group, name: Option<[u8; 16]>) -> Option<(Lun, &Mapping)> {
     group.mappings().filter(takes_part).find(is_it)
 }
 
-/// What one segment moves; `None` where that is nothing.
+/// What one segment moves, of a copy that `asked` is asked for; `None` where that is nothing.
 fn leg(
     number: u16,
+    asked: &Mapping,
     (from_lun, from): (Lun, &Mapping),
     (to_lun, to): (Lun, &Mapping),
     segment: &Segment,
 ) -> Result<Option<Leg>, Sense> {
     let (source, destination) = (&*from.unit, &*to.unit);
-    // Whatever a unit answers, it is not the one that was asked.
+    // Whatever another unit answers, it is not the one that was asked.
     let failed = |target| Sense::THIRD_PARTY_DEVICE_FAILURE.at_copy(false, copy::target_at(target));
     let source_store = ready(source).map_err(|_| failed(segment.source))?;
     let destination_store = ready(destination).map_err(|_| failed(segment.destination))?;
     if to.refuses_writes() {
-        return Err(failed(segment.destination));
+        let is_asked = asked.unit.state.id() == destination.state.id();
+        return Err(if is_asked { Sense::WRITE_PROTECTED } else { failed(segment.destination) });
     }
     let mut from = End::new(from_lun, from, source_store, segment.source);
     let mut to = End::new(to_lun, to, destination_store, segment.destination);
