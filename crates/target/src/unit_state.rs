@@ -81,6 +81,14 @@ pub struct UnitRecord {
     pub sanitize: Option<Sanitize>,
 }
 
+impl UnitRecord {
+    /// Takes away what a nexus took with RESERVE and PREVENT.
+    fn lose(&mut self, nexus: &NexusName) {
+        self.reservations.lose(nexus);
+        self.tray.keep(nexus, false);
+    }
+}
+
 /// What MODE SELECT has made of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectedModes {
@@ -447,6 +455,24 @@ impl UnitState {
         self.give_back(nexus, false)
     }
 
+    /// The same of a nexus that is there no more, after what is being changed now.  Whether it is gone is asked when nobody else
+    /// can make a change: one that is there again by then keeps what it took.  Blocks as [`UnitState::change`] does, so nobody
+    /// calls it who holds what `is_gone` waits for.
+    ///
+    /// # Errors
+    /// As [`UnitState::release`].
+    pub fn release_of_gone(
+        &self,
+        nexus: &NexusName,
+        is_gone: impl FnOnce() -> bool,
+    ) -> Result<(), NotPersisted> {
+        self.change(|record| {
+            if is_gone() {
+                record.lose(nexus);
+            }
+        })
+    }
+
     /// The guest behind a nexus was reset: takes that away, and starts the unit, which a guest's firmware does not do.
     /// Blocks as [`UnitState::change`] does.
     ///
@@ -463,8 +489,7 @@ impl UnitState {
             return Ok(());
         }
         self.change(|record| {
-            record.reservations.lose(nexus);
-            record.tray.keep(nexus, false);
+            record.lose(nexus);
             record.tray.stopped &= !starts;
         })
     }
@@ -499,5 +524,27 @@ impl To<'_> {
             Self::EveryoneBut(excluded) => *excluded != nexus,
             Self::Only(only) => *only == nexus,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_a_nexus_is_gone_is_asked_when_nobody_else_can_change_what_it_took() {
+        let nexus = NexusName { initiator: "naa.6001405000000001".into(), relative_port: 1 };
+        let mut record = UnitRecord::default();
+        record.reservations.legacy = Some(nexus.clone());
+        record.tray.keep(&nexus, true);
+        let state = UnitState::new("a", record.clone(), Arc::new(Volatile));
+        let is_gone = |says: bool| {
+            assert!(state.changing.try_lock().is_err(), "it may come back before what it took is taken away");
+            says
+        };
+        state.release_of_gone(&nexus, || is_gone(false)).unwrap();
+        assert_eq!(*state.record(), record, "it is there again");
+        state.release_of_gone(&nexus, || is_gone(true)).unwrap();
+        assert_eq!(*state.record(), UnitRecord::default());
     }
 }

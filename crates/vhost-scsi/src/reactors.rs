@@ -70,11 +70,31 @@ impl Reactors {
     /// are visible.  With `close` every reactor then closes its channel into that backstore, which must be in
     /// no map any more.  Blocks as long as the backstore does.
     pub fn quiesce(&self, scope: Scope, close: Option<u64>) {
-        let (sender, quiet) = mpsc::channel();
+        let (tell, quiet) = mpsc::channel();
+        self.begin_quiesce(scope, close, &(), &tell);
+        drop(tell);
+        let _ = quiet.recv();
+    }
+
+    /// The same for who waits for several at a time: sends `what` then, and does not block.
+    pub fn tell_when_quiet<T: Clone + Send + 'static>(&self, scope: Scope, what: &T, tell: &mpsc::Sender<T>) {
+        self.begin_quiesce(scope, None, what, tell);
+    }
+
+    fn begin_quiesce<T: Clone + Send + 'static>(
+        &self,
+        scope: Scope,
+        close: Option<u64>,
+        what: &T,
+        tell: &mpsc::Sender<T>,
+    ) {
+        let left = Arc::new(AtomicUsize::new(self.handles.len()));
         for handle in &self.handles {
-            let sender = sender.clone();
+            let (left, what, tell) = (Arc::clone(&left), what.clone(), tell.clone());
             let done = Box::new(move || {
-                let _ = sender.send(());
+                if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    let _ = tell.send(what);
+                }
             });
             let quiesce = Quiesce {
                 scope,
@@ -86,10 +106,6 @@ impl Reactors {
                 done,
             };
             send(handle.post(), LetterKind::Quiesce(quiesce));
-        }
-        drop(sender);
-        for _ in &self.handles {
-            let _ = quiet.recv();
         }
     }
 }

@@ -15,8 +15,8 @@ use initiator::notifier::Notifier;
 use initiator::ring::Buffer;
 use initiator::{Guest, LunAddress, Options, commands, lun_0};
 use rustix::fs::OFlags;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use support::{Rig, Unit, until};
 use target::LunMap;
@@ -99,6 +99,30 @@ fn commands_that_hang_with_memory_in_hand_leave_some_to_other_disks_and_other_gu
     for _ in 0..40 {
         assert!(guest.request_queue(0).unwrap().wait_any().unwrap().1.is_good());
     }
+}
+
+#[test]
+fn who_waits_for_several_units_is_told_of_each_though_one_hangs() {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&hangs);
+    let judge = move |kind, _| match kind {
+        IoKind::Read => Fate::Hang(Arc::clone(&switch)),
+        _ => Fate::Pass,
+    };
+    let hanging = Unit::new(Judged::new(Ramdisk::new(MIB, false).unwrap(), judge));
+    let rig = Rig::new(&[hanging, Unit::ramdisk(MIB)]);
+    let mut guest = rig.boot(Options::default().patience(PATIENCE));
+    guest.request_queue(0).unwrap().start(&commands::verify_10(lun_0(), 0, 1)).unwrap();
+    // It has begun, as what came after it is done.
+    assert!(guest.execute(&commands::verify_10(LunAddress::unit(1, 1), 0, 1)).unwrap().is_good());
+    let (tell, quiet) = mpsc::channel();
+    for lun in [0, 1] {
+        rig.reactors.tell_when_quiet(Scope { lun: Some(lun), ..Scope::default() }, &lun, &tell);
+    }
+    assert_eq!(quiet.recv_timeout(PATIENCE), Ok(1));
+    assert_eq!(quiet.try_recv(), Err(mpsc::TryRecvError::Empty));
+    hangs.store(false, Ordering::SeqCst);
+    assert_eq!(quiet.recv_timeout(PATIENCE), Ok(0));
 }
 
 #[test]

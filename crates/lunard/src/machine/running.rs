@@ -87,14 +87,12 @@ pub(super) struct Farewell {
     hold: Option<Hold>,
     /// What is to be cut then.
     cut: Option<Cut>,
-    /// Who is there no more, and has to give back then what it took.
-    gone: Option<Gone>,
 }
 
 impl Farewell {
     /// To what is in this scope, with nothing to do then.
     fn of(scope: Scope) -> Self {
-        Self { scope, close: None, last: None, hold: None, cut: None, gone: None }
+        Self { scope, close: None, last: None, hold: None, cut: None }
     }
 }
 
@@ -259,18 +257,42 @@ impl RunningMachine {
         }
         quiet
     }
+
+    /// Has a thread of its own give back what nexuses took that are gone, each as soon as nothing of it is in flight at its
+    /// unit: no disk that hangs keeps back what was taken of another.  It is told when all is given back.
+    fn begin_giving_back(&self, gone: Vec<Arc<Gone>>) -> mpsc::Receiver<()> {
+        let (done, given_back) = mpsc::channel();
+        if gone.is_empty() {
+            return given_back;
+        }
+        let (tell, quiet) = mpsc::channel::<Arc<Gone>>();
+        let state = Arc::clone(&self.state);
+        let wait = move || {
+            for gone in quiet {
+                gone.give_back(|| lock(&state).is_gone(&gone));
+            }
+            let _ = done.send(());
+        };
+        if let Err(error) = std::thread::Builder::new().name("giving-back".into()).spawn(wait) {
+            tracing::error!(
+                "cannot free what guests reserved that are gone: {error}; the next change tries it again"
+            );
+            return given_back;
+        }
+        for gone in gone {
+            self.reactors.tell_when_quiet(gone.scope(), &gone, &tell);
+        }
+        given_back
+    }
 }
 
 fn wait_for(reactors: &Reactors, state: &Mutex<State>, farewells: Vec<Farewell>) {
-    for Farewell { scope, close, last, hold, cut, gone } in farewells {
+    for Farewell { scope, close, last, hold, cut } in farewells {
         reactors.quiesce(scope, close);
         if let Some(error) = last.as_ref().and_then(Opened::settle) {
             tracing::error!("{error}");
         }
         drop((last, hold));
-        if let Some(gone) = gone.filter(|gone| lock(state).is_gone(gone)) {
-            gone.give_back();
-        }
         if let Some(cut) = cut {
             let medium = loop {
                 let medium = lock(state).to_cut(&cut).transpose();
@@ -371,8 +393,7 @@ impl Machine for RunningMachine {
         }
         let rest = state.take_rest();
         farewells.extend(state.publish());
-        // First, so that no disk that hangs keeps what was taken of another from being given back.
-        farewells.splice(..0, state.farewells_to_gone());
+        let gone = state.take_gone();
         memories::tell_of_modes(&other_modes);
         state.have_power();
         state.serve(&mut sockets, &self.reactors);
@@ -391,7 +412,10 @@ impl Machine for RunningMachine {
         for cut in cuts {
             drop(self.begin_farewell(vec![cut]));
         }
+        let deadline = Instant::now() + QUIET_PATIENCE;
+        let given_back = self.begin_giving_back(gone);
         self.say_farewell(others);
+        let _ = given_back.recv_timeout(deadline.saturating_duration_since(Instant::now()));
         rest
     }
 

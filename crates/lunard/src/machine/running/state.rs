@@ -12,6 +12,7 @@ mod sockets; // where front ends come in
 mod steps; // what each step makes of it
 
 pub(super) use gone::Gone;
+use gone::Leaving;
 
 use super::Farewell;
 use super::access::{Access, LunAccess};
@@ -56,6 +57,8 @@ pub(super) struct State {
     rest: Vec<Rest>,
     /// What is to be waited for after the next [`State::publish`].
     left: Vec<Farewell>,
+    /// Nexuses that are there no more, or not at all units where they were.
+    leaving: Leaving,
     /// What units remember, by serial number.
     memories: Memories,
     /// What is known of asymmetric access.

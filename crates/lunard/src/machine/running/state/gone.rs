@@ -6,11 +6,10 @@
 //! Below: what units remember.
 //! Never here: registrations, which outlast their nexus; waiting.
 
-use super::State;
-use crate::machine::running::Farewell;
+use super::{Shown, State};
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use target::{NexusName, UnitState};
+use std::sync::{Arc, Weak};
+use target::{Nexus, NexusName, UnitState};
 use vhost_scsi::Scope;
 
 /// A nexus that is there no more, at one unit.
@@ -19,33 +18,71 @@ pub(in crate::machine::running) struct Gone {
     unit: Arc<UnitState>,
 }
 
+/// Who is leaving.
+#[derive(Default)]
+pub(super) struct Leaving {
+    /// Whom the change under way takes a LUN from, and the number of the unit: a command of it that is under way may yet take
+    /// something.
+    unseen: BTreeSet<(u64, NexusName)>,
+    /// Those that are waited for, as long as that lasts.
+    awaited: Vec<Weak<Gone>>,
+}
+
 impl Gone {
-    /// Gives back what it had, when its commands have ended.  Blocks as the disk with the records of units does.
-    pub(in crate::machine::running) fn give_back(&self) {
-        if let Err(error) = self.unit.release(&self.nexus) {
+    /// What is to be waited for before it gives back what it had.
+    pub(in crate::machine::running) fn scope(&self) -> Scope {
+        Scope { unit: Some(self.unit.id()), nexus: Some(self.nexus.number()), ..Scope::default() }
+    }
+
+    /// Gives back what it had, if it is gone still.  Blocks as the disk with the records of units does, and so does who
+    /// changes them while `is_gone` is asked.
+    pub(in crate::machine::running) fn give_back(&self, is_gone: impl FnOnce() -> bool) {
+        if let Err(error) = self.unit.release_of_gone(&self.nexus, is_gone) {
             let (nexus, serial) = (&self.nexus.initiator, self.unit.serial());
             tracing::error!(
                 "what {nexus} reserved of unit {serial} stays reserved until a guest resets the unit: {error}"
             );
         }
     }
+
+    fn is(&self, unit: &UnitState, nexus: &NexusName) -> bool {
+        self.unit.id() == unit.id() && self.nexus == *nexus
+    }
+}
+
+impl Leaving {
+    fn awaits(&self, unit: &UnitState, nexus: &NexusName) -> bool {
+        self.awaited.iter().filter_map(Weak::upgrade).any(|gone| gone.is(unit, nexus))
+    }
 }
 
 impl State {
-    /// What is to be waited for before what was taken by nexuses that are gone is given back.  Looked for at whoever has taken
-    /// anything, and not in what a change took away: a process may have died between the two.
-    pub(in crate::machine::running) fn farewells_to_gone(&self) -> Vec<Farewell> {
-        let mut seen = BTreeSet::new();
+    /// Takes note of a nexus that these LUNs are taken from.
+    pub(super) fn note_unseen<'a>(&mut self, nexus: &Nexus, luns: impl IntoIterator<Item = &'a Shown>) {
+        let units = luns.into_iter().filter_map(|shown| self.units.get(&shown.backstore));
+        let unseen = units.map(|unit| (unit.logical_unit.state.id(), nexus.name().clone()));
+        self.leaving.unseen.extend(unseen);
+    }
+
+    /// Whom the change has made go, and whoever has taken anything and is not there: a process may have died before it was
+    /// given back.  One of these that is waited for already is left out: it takes nothing any more.
+    pub(in crate::machine::running) fn take_gone(&mut self) -> Vec<Arc<Gone>> {
+        self.leaving.awaited.retain(|gone| gone.strong_count() > 0);
+        let (unseen, mut seen) = (std::mem::take(&mut self.leaving.unseen), BTreeSet::new());
         let states = self.units.values().map(|unit| &unit.logical_unit.state);
         let states = states.filter(|state| seen.insert(state.id()));
         let gone = states.flat_map(|state| {
             let record = state.record();
             let taken = record.reservations.legacy.iter().chain(&record.tray.kept_by);
-            let takers: BTreeSet<NexusName> = taken.cloned().collect();
-            let gone = takers.into_iter().filter(|nexus| !self.is_shown(state, nexus));
-            gone.map(|nexus| Gone { nexus, unit: Arc::clone(state) }).collect::<Vec<_>>()
+            let left_behind = taken.filter(|nexus| !self.leaving.awaits(state, nexus));
+            let leave = unseen.iter().filter(|(unit, _)| *unit == state.id()).map(|(_, nexus)| nexus);
+            let all: BTreeSet<NexusName> = left_behind.chain(leave).cloned().collect();
+            let gone = all.into_iter().filter(|nexus| !self.is_shown(state, nexus));
+            gone.map(|nexus| Arc::new(Gone { nexus, unit: Arc::clone(state) })).collect::<Vec<_>>()
         });
-        gone.map(farewell).collect()
+        let gone: Vec<_> = gone.collect();
+        self.leaving.awaited.extend(gone.iter().map(Arc::downgrade));
+        gone
     }
 
     /// Whether it is still so.
@@ -64,11 +101,6 @@ impl State {
     }
 }
 
-fn farewell(gone: Gone) -> Farewell {
-    let scope = Scope { unit: Some(gone.unit.id()), nexus: Some(gone.nexus.number()), ..Scope::default() };
-    Farewell { gone: Some(gone), ..Farewell::of(scope) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::steps::tests::in_memory;
@@ -78,8 +110,9 @@ mod tests {
     use model::{Backstore, Lun, RelativePort, Step, TpgTag, Wwn};
     use std::path::Path;
     use std::sync::Arc;
+    use std::sync::{Mutex, mpsc};
     use std::time::{Duration, Instant};
-    use target::{NexusName, Registration, UnitRecord, UnitState};
+    use target::{NexusName, NotPersisted, Persist, Registration, UnitRecord, UnitState, Volatile};
 
     fn tag() -> TpgTag {
         TpgTag::new(1)
@@ -129,7 +162,15 @@ mod tests {
 
     /// Two targets with a disk: two LUNs of the first, one of the second.
     fn machine(folder: &Path, record: UnitRecord) -> (RunningMachine, Arc<UnitState>, Backstore) {
-        let units = Units { records: [("a".to_owned(), record)].into(), ..Units::default() };
+        machine_on(folder, record, Arc::new(Volatile))
+    }
+
+    fn machine_on(
+        folder: &Path,
+        record: UnitRecord,
+        persist: Arc<dyn Persist>,
+    ) -> (RunningMachine, Arc<UnitState>, Backstore) {
+        let units = Units { records: [("a".to_owned(), record)].into(), persist, ..Units::default() };
         let host = Host { runtime_dir: folder, socket_group: None, reactors: 1, units };
         let machine = RunningMachine::start(host).unwrap();
         let disk = in_memory("r0", "a");
@@ -195,5 +236,60 @@ mod tests {
         let mut left = left_by(1);
         left.reservations.legacy = None;
         comes_to(&state, &left);
+    }
+
+    /// A disk for records on which the first write says that it has begun, and then hangs until it is told to go on.
+    struct Slow {
+        begins: mpsc::Sender<()>,
+        goes_on: Mutex<mpsc::Receiver<()>>,
+    }
+
+    impl Persist for Slow {
+        fn save(&self, _: &str, _: &UnitRecord) -> Result<(), NotPersisted> {
+            let _ = self.begins.send(());
+            let _ = self.goes_on.lock().unwrap().recv();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_being_taken_when_the_lun_goes_ends_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let ((begins, begun), (go_on, goes_on)) = (mpsc::channel(), mpsc::channel());
+        let slow = Arc::new(Slow { begins, goes_on: Mutex::new(goes_on) });
+        let (machine, state, _) = machine_on(folder.path(), UnitRecord::default(), slow);
+        std::thread::scope(|scope| {
+            let reserve = || state.change(|record| record.reservations.legacy = Some(nexus(1))).unwrap();
+            scope.spawn(reserve);
+            begun.recv().unwrap();
+            scope.spawn(|| make(&machine, &[unmap(1, 0), unmap(1, 1)], Occasion::Change));
+            while machine.state().is_shown(&state, &nexus(1)) {
+                std::thread::yield_now();
+            }
+            drop(go_on);
+        });
+        comes_to(&state, &UnitRecord::default());
+    }
+
+    #[test]
+    fn who_is_waited_for_is_not_waited_for_again_by_every_later_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let (machine, _, disk) = machine(folder.path(), left_by(1));
+        let mut state = machine.state();
+        let mut take = |steps: &[Step]| {
+            steps.iter().for_each(|step| drop(state.take_step(step, None)));
+            state.publish();
+            state.take_gone()
+        };
+        let awaited = take(&[unmap(1, 0), unmap(1, 1)]);
+        assert_eq!(awaited.len(), 1);
+        assert!(take(&[unmap(2, 0)]).iter().all(|gone| gone.nexus == nexus(2)));
+        assert_eq!(take(&[]).len(), 0);
+        // Who was there again has had time to take something: what it had under way then is waited for too.
+        assert_eq!(take(&[map(1, 0, &disk)]).len(), 0);
+        assert_eq!(take(&[unmap(1, 0)]).len(), 1);
+        // And one that could not be given back is tried again.
+        drop(awaited);
+        assert_eq!(take(&[]).len(), 1);
     }
 }

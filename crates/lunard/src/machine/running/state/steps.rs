@@ -69,7 +69,8 @@ impl State {
                 None
             }
             Step::RemoveTpg { wwn, tag } => {
-                self.target(wwn)?.tpgs.remove(tag);
+                let tpg = self.target(wwn)?.tpgs.remove(tag)?;
+                self.note_unseen(&tpg.nexus, tpg.luns.values());
                 None
             }
             Step::MapLun { wwn, tag, lun, backstore, write_protect } => {
@@ -106,6 +107,7 @@ impl State {
 
     fn remove_target(&mut self, wwn: &Wwn) -> Option<Farewell> {
         let target = self.targets.remove(wwn)?;
+        target.tpgs.values().for_each(|tpg| self.note_unseen(&tpg.nexus, tpg.luns.values()));
         // A front end that came in the meantime may still run rings: they must find nothing any more.
         let left = target.port.change_map().publish(LunMap::default());
         self.left.extend(left.into_iter().map(|left| unlock_later(&target.port, left)));
@@ -114,13 +116,12 @@ impl State {
 
     fn unmap(&mut self, wwn: &Wwn, tag: TpgTag, lun: Lun) -> Option<Farewell> {
         let target = self.target(wwn)?;
-        target.tpgs.get_mut(&tag)?.luns.remove(&lun);
-        let scope = Scope {
-            port: Some(target.port.id()),
-            target: Some(tag.get()),
-            lun: Some(lun.get()),
-            ..Scope::default()
-        };
+        let port = target.port.id();
+        let tpg = target.tpgs.get_mut(&tag)?;
+        let (nexus, shown) = (Arc::clone(&tpg.nexus), tpg.luns.remove(&lun));
+        self.note_unseen(&nexus, &shown);
+        let scope =
+            Scope { port: Some(port), target: Some(tag.get()), lun: Some(lun.get()), ..Scope::default() };
         Some(Farewell::of(scope))
     }
 }
