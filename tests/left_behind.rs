@@ -3,7 +3,9 @@
 //! its registration, and nothing that RESERVE took; over the death of the daemon too.
 
 use anyhow::{Result, ensure};
-use initiator::{Command, Guest, Options, commands, lun_0};
+use initiator::{Command, Guest, LunAddress, Options, commands, lun_0};
+use stories::deadline::Deadline;
+use stories::slow_disk;
 use stories::stage::Stage;
 
 const GOOD: u8 = 0x00;
@@ -84,5 +86,34 @@ fn what_a_guest_reserved_is_free_when_its_target_is_deleted() -> Result<()> {
     drop(two);
     stage.shell.well(&format!("/vhost delete {second}"))?;
     assert_eq!(status(&mut one, &write)?, GOOD);
+    Ok(())
+}
+
+#[test]
+fn a_disk_that_hangs_keeps_nothing_back_of_what_its_guest_reserved_elsewhere() -> Result<()> {
+    if !slow_disk::available() {
+        println!("skipped: a FUSE file system takes root");
+        return Ok(());
+    }
+    let mut stage = Stage::set()?;
+    let hanging = stage.create_slow_fileio("disk0", 1 << 20)?;
+    stage.create_fileio("disk1", 1 << 20)?;
+    let (first, second) = (stage.serve("fileio/disk1")?, stage.serve("fileio/disk0")?);
+    stage.map(&second, 1, 1, "fileio/disk1")?;
+    let (mut one, mut two) = (boot(&stage, &first)?, boot(&stage, &second)?);
+    for lun in [lun_0(), LunAddress::unit(1, 1)] {
+        assert_eq!(status(&mut two, &Command::new(lun, RESERVE))?, GOOD);
+    }
+    hanging.keep_back(1);
+    let kept = two.request_queue(0)?.start(&commands::write_10(lun_0(), 0, 1, &[7; 512]))?;
+    Deadline::seconds(60).until("the write", || Ok((hanging.kept() == 1).then_some(())))?;
+    let write = commands::write_10(lun_0(), 0, 1, &[7; 512]);
+    assert_eq!(status(&mut one, &write)?, RESERVATION_CONFLICT);
+    for lun in [0, 1] {
+        stage.shell.well(&format!("/vhost/{second}/tpg1/luns delete {lun}"))?;
+    }
+    assert_eq!(status(&mut one, &write)?, GOOD);
+    hanging.let_land();
+    ensure!(two.request_queue(0)?.wait_for(kept)?.is_good());
     Ok(())
 }
