@@ -86,6 +86,7 @@ pub fn run<M: Machine>(
     let _closing = store.closing();
     let model = store.load()?;
     let units = store.units()?;
+    let boot = units.boot.clone();
     let machine = Arc::new(make_machine(Host {
         runtime_dir: runtime_dir.path(),
         socket_group: runtime_dir.socket_group(),
@@ -119,6 +120,8 @@ pub fn run<M: Machine>(
             Some(at) => Some(server::listen_for_metrics(at).await?),
             None => None,
         };
+        // Nothing fails from here on.
+        boot.note();
         info!("serving {}", directories::api_socket(&own_path).display());
         service_manager::ready(&machine.live());
         let _watchdog = watch(&*machine, owner);

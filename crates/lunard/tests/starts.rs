@@ -11,6 +11,7 @@ use api::v1::Change;
 use daemon::{Daemon, NOBODY, as_nobody, is_root, lunard};
 use lunard::directories::StateDir;
 use lunard::store::Store;
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -377,18 +378,39 @@ fn a_full_disk_is_said_to_be_so_and_nothing_half_done_is_left_of_a_database_or_a
     assert_eq!(daemon.client().config().unwrap().backstores.len(), config.backstores.len() + 1);
 }
 
+/// Whether guests were last told of another boot of the host than the one before; they are told of that now.
+fn lost_power(state: &Path) -> bool {
+    let state_dir = StateDir::claim(state).unwrap();
+    let store = Store::open(&state_dir).unwrap();
+    let _closing = store.closing();
+    let units = store.units_of("the boot before").unwrap();
+    units.boot.note();
+    units.lost_power
+}
+
+#[test]
+fn a_start_that_fails_leaves_it_to_the_next_to_tell_of_a_restart_of_the_host() {
+    let scratch = tempfile::tempdir().unwrap();
+    let state = scratch.path().join("state");
+    drop(Daemon::start(scratch.path()));
+    assert!(lost_power(&state));
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut failing = lunard(scratch.path());
+    failing.arg("--metrics").arg(taken.local_addr().unwrap().to_string());
+    let Output { status, stderr, .. } = failing.output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(String::from_utf8(stderr).unwrap().contains("cannot listen on "));
+    assert!(!lost_power(&state), "it has been noted");
+    drop(Daemon::start(scratch.path()));
+    assert!(lost_power(&state), "it could not be noted");
+}
+
 #[test]
 fn a_restart_of_the_host_that_cannot_be_noted_is_one_line_and_disks_are_served() {
     let scratch = tempfile::tempdir().unwrap();
     let state = scratch.path().join("state");
     drop(Daemon::start(scratch.path()));
-    let lost_power = || {
-        let state_dir = StateDir::claim(&state).unwrap();
-        let store = Store::open(&state_dir).unwrap();
-        let _closing = store.closing();
-        store.units_of("the boot before").unwrap().lost_power
-    };
-    assert!(lost_power());
+    assert!(lost_power(&state));
     // The limit is in blocks of 512 bytes: the beginning of the database can be written, and nothing in it.
     let mut limited = Command::new("sh");
     limited.args(["-c", "trap '' XFSZ; ulimit -S -f 8; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_lunard")]);
@@ -402,10 +424,10 @@ fn a_restart_of_the_host_that_cannot_be_noted_is_one_line_and_disks_are_served()
         state.display()
     );
     assert!(log.contains(&line) && log.matches("cannot").count() == 1, "{log}");
-    assert!(!lost_power(), "it could not be noted");
+    assert!(!lost_power(&state), "it could not be noted");
     let (_, log) = Daemon::start(scratch.path()).end("TERM");
     assert!(!log.contains("cannot"), "{log}");
-    assert!(lost_power(), "it has been noted");
+    assert!(lost_power(&state), "it has been noted");
 }
 
 #[test]

@@ -81,10 +81,14 @@ fn a_restart_of_the_host_leaves_what_was_to_outlast_it() {
         // Another unit's change makes the second boot the one that counts, for all of them.
         units.persist.save("other", &record(false)).unwrap();
         drop((state_dir, store, units));
-        let (_state_dir, _store, units) = open(scratch.path(), "second boot");
-        assert_eq!(units.records[SERIAL].reservations, expected);
-        assert_eq!(units.records["other"], record(false));
-        assert!(!units.lost_power);
+        for is_to_be_told in [true, false] {
+            let (_state_dir, _store, units) = open(scratch.path(), "second boot");
+            assert_eq!(units.records[SERIAL].reservations, expected);
+            assert_eq!(units.records["other"], record(false));
+            // A start that did not come through has told nobody.
+            assert_eq!(units.lost_power, is_to_be_told);
+            units.boot.note();
+        }
     }
 }
 
@@ -97,6 +101,7 @@ fn a_restart_of_the_host_is_one_though_no_unit_keeps_anything_after_it() {
         if remembers {
             units.persist.save(SERIAL, &record(true)).unwrap();
         }
+        units.boot.note();
         drop((state_dir, store, units));
         for (boot, lost_power) in [("second boot", true), ("second boot", false), ("third boot", true)] {
             let (_state_dir, _store, units) = open(scratch.path(), boot);
@@ -104,7 +109,27 @@ fn a_restart_of_the_host_is_one_though_no_unit_keeps_anything_after_it() {
             let expected = Reservations { generation: 0, legacy: None, ..kept.clone() };
             let found = units.records.get(SERIAL).map(|record| &record.reservations);
             assert_eq!(found, remembers.then_some(&expected), "{boot}");
+            units.boot.note();
         }
+    }
+}
+
+#[test]
+fn a_database_that_does_not_say_which_boot_was_told_of_means_the_one_that_wrote_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (state_dir, store, units) = open(scratch.path(), "first boot");
+    units.persist.save(SERIAL, &record(true)).unwrap();
+    drop((state_dir, store, units));
+    let database = Database::open(scratch.path().join(FILE_NAME)).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let host = TableDefinition::<&str, &str>::new("host");
+    assert!(transaction.open_table(host).unwrap().remove("told_boot_id").unwrap().is_some());
+    transaction.commit().unwrap();
+    drop(database);
+    for (boot, lost_power) in [("first boot", false), ("second boot", true), ("second boot", true)] {
+        let (_state_dir, _store, units) = open(scratch.path(), boot);
+        assert_eq!(units.lost_power, lost_power, "{boot}");
+        units.persist.save(SERIAL, &record(true)).unwrap();
     }
 }
 

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `units` | serial number | JSON, `Row` |
 //! | `host` | `boot_id` | the boot of the host under which the rows of `units` were true |
+//! | `host` | `told_boot_id` | the boot of the host that all guests are told of; where it is not there, that of `boot_id` |
 
 use super::{Store, fault, open_whole, plain, read_fault};
 use crate::start_error::StartError;
@@ -28,6 +29,7 @@ use vhost_scsi::LogBudget;
 pub(super) const UNITS: TableDefinition<&str, &[u8]> = TableDefinition::new("units");
 const HOST: TableDefinition<&str, &str> = TableDefinition::new("host");
 const BOOT_ID: &str = "boot_id";
+const TOLD_BOOT_ID: &str = "told_boot_id";
 
 /// Where the kernel says which boot this is.
 const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";
@@ -39,8 +41,10 @@ pub(super) type Shared = Arc<Mutex<Option<Database>>>;
 pub struct Units {
     /// By serial number.
     pub records: BTreeMap<String, UnitRecord>,
-    /// Whether the host has restarted since, so that every unit was without power.
+    /// Whether guests are to be told that the host has restarted, so that every unit was without power.
     pub lost_power: bool,
+    /// This boot of the host.
+    pub boot: Boot,
     /// Where changes go.
     pub persist: Arc<dyn Persist>,
 }
@@ -48,13 +52,33 @@ pub struct Units {
 impl Default for Units {
     /// Units that remember nothing and keep nothing.
     fn default() -> Self {
-        Self { records: BTreeMap::new(), lost_power: false, persist: Arc::new(Volatile) }
+        Self {
+            records: BTreeMap::new(),
+            lost_power: false,
+            boot: Boot::default(),
+            persist: Arc::new(Volatile),
+        }
+    }
+}
+
+/// A boot of the host, of which guests are told once.
+#[derive(Clone, Default)]
+pub struct Boot(Option<Arc<Keeper>>);
+
+impl Boot {
+    /// Notes that guests are told of it.  For when a start has come through: one that fails lets guests go untold.
+    ///
+    /// Where it cannot be noted, disks are served all the same, and a line says so: what is on disk is true as it was, and who
+    /// is told of one restart of the host twice is not harmed.
+    pub fn note(&self) {
+        if let Some(keeper) = &self.0 {
+            keeper.note_boot();
+        }
     }
 }
 
 impl Store {
-    /// Reads what units remember, and notes under which boot of the host they do: whoever is told of a loss of power is told
-    /// once.
+    /// Reads what units remember.  That guests are told of a loss of power is for the caller to note ([`Boot::note`]).
     ///
     /// # Errors
     /// [`StartError::Damaged`] for a row that cannot be.
@@ -73,21 +97,25 @@ impl Store {
         let shared = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = &*shared else { return Err(fault(&self.path, &"it is not open")) };
         let damaged = |what: String| StartError::Damaged { path: self.path.clone(), what };
-        let (rows, before) = read(database).map_err(|err| read_fault(&self.path, &err))?;
-        let lost_power = before.as_ref().is_some_and(|before| before != boot);
+        let OnDisk { rows, boot: before, told } =
+            read(database).map_err(|err| read_fault(&self.path, &err))?;
+        let is_another = before.as_ref().is_some_and(|before| before != boot);
+        // Nobody was shown anything before the first boot.
+        let told = told.or_else(|| before.clone()).unwrap_or_else(|| boot.to_owned());
+        let lost_power = told != boot;
         let mut records = BTreeMap::new();
         for (serial, row) in &rows {
             let row: Row =
                 serde_json::from_slice(row).map_err(|err| damaged(format!("unit {serial}: {err}")))?;
             let record = row.record().map_err(|err| damaged(format!("unit {serial}: {err}")))?;
-            records.insert(serial.clone(), if lost_power { without_power(record) } else { record });
+            records.insert(serial.clone(), if is_another { without_power(record) } else { record });
         }
         let rows = records.iter().map(|(serial, record)| (serial.clone(), json(record))).collect();
-        *kept = Kept { rows, is_written: before.as_deref() == Some(boot), reopens: false };
+        *kept = Kept { rows, told, is_written: before.as_deref() == Some(boot), reopens: false };
         let keeper = Keeper::new(Arc::clone(&self.database), self.path.clone(), boot, Arc::clone(&self.kept));
-        drop((kept, shared));
-        keeper.note_boot();
-        Ok(Units { records, lost_power, persist: Arc::new(keeper) })
+        let keeper = Arc::new(keeper);
+        let boot = Boot(Some(Arc::clone(&keeper)));
+        Ok(Units { records, lost_power, boot, persist: keeper })
     }
 }
 
@@ -120,6 +148,8 @@ struct Keeper {
 pub(super) struct Kept {
     /// The rows that count.
     rows: Rows,
+    /// The boot that guests are told of.
+    told: String,
     /// Whether they are all on disk, with the id of this boot.
     is_written: bool,
     /// Whether the database was given up here, and not by the configuration.
@@ -161,12 +191,15 @@ impl Keeper {
         Self { shared, path, boot: boot.to_owned(), kept, log: LogBudget::new(Instant::now()) }
     }
 
-    /// Writes the rows that count and the id of this boot, where they are not on disk together already.
-    ///
-    /// Where that cannot be, disks are served all the same: what is on disk is true as it was, and who is told of one restart
-    /// of the host twice is not harmed.
+    /// Writes the rows that count and the id of this boot, as one that guests are told of, where they are not on disk together
+    /// already.
     fn note_boot(&self) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.told != self.boot {
+            // Where it cannot be written now, what is written next takes it along.
+            kept.told.clone_from(&self.boot);
+            kept.is_written = false;
+        }
         if !kept.is_written
             && let Err(Some(err)) = self.save_rows(&mut kept, Rows::new())
         {
@@ -189,7 +222,7 @@ impl Keeper {
         let database = shared.take().ok_or(None)?;
         let mut changed = if kept.is_written { Rows::new() } else { kept.rows.clone() };
         changed.extend(rows.clone());
-        match self.write(&database, &changed) {
+        match self.write(&database, &changed, &kept.told) {
             Ok(()) => {
                 *shared = Some(database);
                 kept.rows.extend(rows);
@@ -205,7 +238,8 @@ impl Keeper {
                 let mut counts = if kept.is_written { Rows::new() } else { kept.rows.clone() };
                 counts.extend(rows.keys().map(|serial| (serial.clone(), row_before(serial))));
                 kept.is_written = false;
-                *shared = again.filter(|again| rows.is_empty() || self.write(again, &counts).is_ok());
+                *shared =
+                    again.filter(|again| rows.is_empty() || self.write(again, &counts, &kept.told).is_ok());
                 kept.reopens = shared.is_none();
                 Err(Some(err))
             }
@@ -213,7 +247,7 @@ impl Keeper {
     }
 
     /// Writes rows, durably; an empty one goes.
-    fn write(&self, database: &Database, rows: &Rows) -> Result<(), redb::Error> {
+    fn write(&self, database: &Database, rows: &Rows, told: &str) -> Result<(), redb::Error> {
         let mut transaction = database.begin_write()?;
         transaction.set_two_phase_commit(true);
         {
@@ -225,7 +259,9 @@ impl Keeper {
                     units.insert(serial.as_str(), row.as_slice())?;
                 }
             }
-            transaction.open_table(HOST)?.insert(BOOT_ID, self.boot.as_str())?;
+            let mut host = transaction.open_table(HOST)?;
+            host.insert(BOOT_ID, self.boot.as_str())?;
+            host.insert(TOLD_BOOT_ID, told)?;
         }
         transaction.commit()?;
         Ok(())
@@ -234,8 +270,14 @@ impl Keeper {
 
 type Rows = BTreeMap<String, Vec<u8>>;
 
-/// The rows of units, and the boot that wrote them.
-fn read(database: &Database) -> Result<(Rows, Option<String>), redb::Error> {
+/// What the tables above hold.
+struct OnDisk {
+    rows: Rows,
+    boot: Option<String>,
+    told: Option<String>,
+}
+
+fn read(database: &Database) -> Result<OnDisk, redb::Error> {
     let transaction = database.begin_read()?;
     let mut rows = Rows::new();
     match transaction.open_table(UNITS) {
@@ -248,12 +290,15 @@ fn read(database: &Database) -> Result<(Rows, Option<String>), redb::Error> {
         Err(TableError::TableDoesNotExist(_)) => {}
         Err(err) => return Err(err.into()),
     }
-    let boot = match transaction.open_table(HOST) {
-        Ok(table) => table.get(BOOT_ID)?.map(|boot| boot.value().to_owned()),
-        Err(TableError::TableDoesNotExist(_)) => None,
+    let [boot, told] = match transaction.open_table(HOST) {
+        Ok(table) => {
+            let of = |key| table.get(key).map(|boot| boot.map(|boot| boot.value().to_owned()));
+            [of(BOOT_ID)?, of(TOLD_BOOT_ID)?]
+        }
+        Err(TableError::TableDoesNotExist(_)) => [None, None],
         Err(err) => return Err(err.into()),
     };
-    Ok((rows, boot))
+    Ok(OnDisk { rows, boot, told })
 }
 
 /// The rows are for this program alone, and forever: a field may be added with a default, never renamed.
