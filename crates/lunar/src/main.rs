@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     };
     match &options.tool {
         Some(Tool::Run(wanted)) => run_tool(&options, wanted),
-        Some(Tool::RunBus) => run::bus::serve(),
+        Some(Tool::RunBus { of }) => run::bus::serve(*of),
         _ => ended(run(&options)),
     }
 }
@@ -135,7 +135,7 @@ fn run(options: &Options) -> io::Result<bool> {
             print_tool(options, "bind", text, |text| json!({ "lines": text.lines().collect::<Vec<_>>() }))
         }
         // They have an exit status of their own.
-        Some(Tool::Run(_) | Tool::RunBus) => Ok(true),
+        Some(Tool::Run(_) | Tool::RunBus { .. }) => Ok(true),
         Some(Tool::Words(words)) if let Some(about) = help_of(words) => {
             let json = options.json || words.iter().any(|word| word == "--json");
             show(json, "help", &about)

@@ -136,7 +136,10 @@ pub(crate) enum Tool {
 
     /// What `run` starts beside the command
     #[command(hide = true, name = "run-bus")]
-    RunBus,
+    RunBus {
+        /// The process with which it ends.
+        of: u32,
+    },
 
     #[command(external_subcommand)]
     Words(Vec<OsString>),

@@ -11,6 +11,11 @@ mod support;
 mod tab;
 
 use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 use support::{Daemon, lunar};
 
 #[test]
@@ -442,4 +447,16 @@ fn the_kernels_target_is_asked_without_a_daemon() {
     lunar(&["--root", &root, "pwd"]).check(0, "/\n", "");
     let both = lunar(&["import-lio", "--take", "--dry-run"]);
     assert!(both.status == 1 && both.err.contains("cannot be used with"), "{}", both.err);
+}
+
+#[test]
+fn a_message_bus_whose_command_had_ended_before_it_began_ends_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(folder.path().join("bus")).unwrap();
+    // Of the first process, which did not start it.
+    let mut bus = Command::new(env!("CARGO_BIN_EXE_lunar"));
+    let mut bus = bus.args(["run-bus", "1"]).stdin(OwnedFd::from(listener)).spawn().unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || tell.send(bus.wait().unwrap().code()).unwrap());
+    assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(Some(1)));
 }

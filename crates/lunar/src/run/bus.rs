@@ -28,15 +28,20 @@ const MESSAGE_BYTES_MAX: usize = 64 << 10;
 pub(crate) fn start() -> io::Result<String> {
     let listener = UnixListener::bind(SOCKET)?;
     let mut bus = Command::new("/proc/self/exe");
-    bus.arg("run-bus").stdin(Stdio::from(OwnedFd::from(listener)));
+    bus.args(["run-bus", &std::process::id().to_string()]).stdin(Stdio::from(OwnedFd::from(listener)));
     bus.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     Ok(format!("unix:path={SOCKET}"))
 }
 
-/// Is the bus; its socket is the standard input.
-pub(crate) fn serve() -> ExitCode {
+/// Is the bus of the process with this number; its socket is the standard input.
+pub(crate) fn serve(of: u32) -> ExitCode {
     // The command is the process that started this one.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+    // It may have ended before that was in force, and then nobody sends a signal.
+    let parent = rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get().cast_unsigned());
+    if parent != Some(of) {
+        return ExitCode::FAILURE;
+    }
     // What is meant for the command's terminal is not meant for it.
     let _ = rustix::process::setsid();
     let Ok(listener) = io::stdin().as_fd().try_clone_to_owned().map(UnixListener::from) else {
