@@ -168,8 +168,9 @@ impl LogicalUnit {
         Self { store: Some(store), ..unit }
     }
 
-    /// The same before it has the backstore of which this is known.
-    fn on(
+    /// A unit without the backstore of which this is known.  One whose file or device is gone says of itself what it said
+    /// with it, but for its blocks: [`LogicalUnit::without_blocks`], when all else is set.
+    pub fn on(
         below: &backstore::Geometry,
         abilities: Abilities,
         identity: Identity,
@@ -196,17 +197,6 @@ impl LogicalUnit {
             store: None,
             is_opening: false,
         }
-    }
-
-    /// A unit whose file or device was like this, and is gone: it says of itself what it said then, and is not ready.
-    pub fn gone(
-        below: &backstore::Geometry,
-        abilities: Abilities,
-        identity: Identity,
-        block_bytes: u32,
-        flags: UnitFlags,
-    ) -> Self {
-        Self::on(below, abilities, identity, block_bytes, flags).without_blocks()
     }
 
     /// The same while its blocks cannot be had.

@@ -505,7 +505,7 @@ fn logical_unit(backstore: &Backstore, opened: &Opened) -> LogicalUnit {
     let mut unit = match (opened.store.clone(), &known) {
         (Some(store), _) => LogicalUnit::new(store, identity, block_bytes, flags),
         (None, Some((geometry, abilities))) => {
-            LogicalUnit::gone(geometry, *abilities, identity, block_bytes, flags)
+            LogicalUnit::on(geometry, *abilities, identity, block_bytes, flags)
         }
         (None, None) => LogicalUnit::missing(identity, block_bytes, flags),
     };
